@@ -1,0 +1,82 @@
+"""The frozen factor of a round under ``basis``: which side it is, and its directions.
+
+The rule kept here: all clients of a round multiply what they train by the same frozen orthonormal factor, so
+the sum of the trained factors is the trained factor of the sum; the frozen side alternates (RoLoRA, arXiv
+2502.01755), because training one side alone never leaves the first row space. Every member draws the factor
+itself, from public seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.linalg import random_orthonormal_rows
+from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.update import Matrix
+
+
+class Side(Enum):
+    """The factor that a round trains."""
+
+    LEFT = "left"
+    """B (m, r) is trained; the frozen factor has orthonormal rows."""
+    RIGHT = "right"
+    """A (r, n) is trained; the frozen factor has orthonormal columns."""
+
+
+def trained_side(round: int) -> Side:
+    """Odd rounds (from 1) train B, even rounds A."""
+    return Side.LEFT if round % 2 else Side.RIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenBasis:
+    """The frozen factors of one round, at the shared rank R.
+
+    Attributes:
+        round: Number of the round, from 1.
+        side: The factor that is trained against them.
+        factors: For every adapted weight: orthonormal rows (R, n) if B is trained, orthonormal columns (m, R)
+            if A is. The arrays cannot be written to.
+    """
+
+    round: int
+    side: Side
+    factors: Mapping[str, Matrix]
+
+    def cut(self, name: str, rank: int) -> Matrix:
+        """The frozen factor of a client of this rank: its first min(rank, R) directions, as a view."""
+        factor = self.factors[name]
+        return factor[:rank] if self.side is Side.LEFT else factor[:, :rank]
+
+
+def draw_basis(layout: Layout, *, shared_rank: int, seed: int, round: int) -> FrozenBasis:
+    """A round's basis: a seeded Gaussian for every weight, orthonormalised.
+
+    Args:
+        layout: The federation's tensors; R must not exceed a weight's smaller side.
+        shared_rank: R.
+        seed: The federation's seed.
+        round: Number of the round, from 1.
+    """
+    side = trained_side(round)
+    return FrozenBasis(
+        round=round,
+        side=side,
+        factors={
+            tensor.name: _draw(tensor, side, shared_rank, seeded_generator(seed, "basis", round, tensor.name))
+            for tensor in layout.adapted
+        },
+    )
+
+
+def _draw(tensor: TensorSpec, side: Side, rank: int, rng: np.random.Generator) -> Matrix:
+    width = tensor.columns if side is Side.LEFT else tensor.rows
+    rows = random_orthonormal_rows(rank, width, rng=rng)
+    rows.setflags(write=False)
+    return rows if side is Side.LEFT else rows.T

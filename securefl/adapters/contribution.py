@@ -1,0 +1,207 @@
+"""From a client's update to the integers of its contribution, and from their sum to the mean update.
+
+The rule kept here: the number of integers, and what each means, follow from the federation file and the
+round's number alone; nothing a client trained changes it.
+
+    update -> payload -> times the own weight -> grid -> integers, then one weight a partition
+    sums of integers -> grid -> divided by the sums of weights -> payload -> mean update
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
+
+import numpy as np
+
+from securefl.adapters.averaging import divide_by_weights, partition_weights, weight_steps
+from securefl.adapters.basis import FrozenBasis, draw_basis
+from securefl.adapters.grid import Grid, Integers, Span
+from securefl.adapters.layout import Layout
+from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads import BasisPayload, DensePayload, Payload, SegmentKind, Vector
+from securefl.adapters.payloads.basis import basis_size
+from securefl.adapters.update import MeanUpdate, Update
+from securefl.errors import ConfigError, ProtocolError
+
+PayloadName = Literal["dense", "basis"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedContribution:
+    """What a client is about to encrypt.
+
+    Attributes:
+        integers: (D,) int64, magnitudes up to the grid's limit: V values, then one weight a partition.
+        saturated: Values that were clipped, by tensor; it depends on the client's data and stays with the
+            client.
+    """
+
+    integers: Integers = field(repr=False)
+    saturated: Mapping[str, int] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCodec:
+    """How contributions of one round are encoded, and their sum decoded.
+
+    Attributes:
+        payload: The round's payload.
+        grid: Its grid.
+        samples_cap: The sample count from which on every client weighs the same.
+        basis: The round's frozen factors under ``basis``, else None.
+    """
+
+    payload: Payload
+    grid: Grid
+    samples_cap: int
+    basis: FrozenBasis | None = None
+
+    @property
+    def length(self) -> int:
+        """D, the integers of one contribution."""
+        return self.payload.size + len(self.payload.partitions)
+
+    def encode(
+        self, update: Update, *, rank: int, samples: int, rng: np.random.Generator
+    ) -> EncodedContribution:
+        """A client's contribution.
+
+        Args:
+            update: What the client changed.
+            rank: Its rank.
+            samples: What it trained on; it leaves the client only inside the weights.
+            rng: Drives the stochastic rounding.
+
+        Raises:
+            ProtocolError: if the update is not one of this round's layout, rank and basis.
+            TrainingError: if a value is not finite.
+            DataError: if there are no samples.
+        """
+        limit = self.grid.limit
+        steps = weight_steps(samples, cap=self.samples_cap, limit=limit)
+        values = self.payload.encode(update, rank=rank)
+        # What the mean divides by is the weight as it stands on the grid, so the values are multiplied by
+        # that one.
+        values *= steps / limit
+        integers = np.empty(self.length, dtype=np.int64)
+        clipped = self.grid.quantise(values, rng=rng, out=integers[: values.size])
+        integers[values.size :] = partition_weights(self.payload.partitions, rank=rank, steps=steps)
+        return EncodedContribution(integers, self._by_tensor(clipped))
+
+    def decode(self, sums: Integers) -> MeanUpdate:
+        """The mean update from the sums (D,) of the whole cohort's integers.
+
+        Raises:
+            ProtocolError: if the length is wrong, or a partition's weight is not positive.
+        """
+        if sums.shape != (self.length,):
+            raise ProtocolError(f"the aggregate has {sums.size} integers where {self.length} belong")
+        size = self.payload.size
+        weights = sums[size:] / self.grid.limit
+        values = self.grid.dequantise(sums[:size])
+        divide_by_weights(values, segments=self.payload.segments, weights=weights)
+        mean = self.payload.decode(values)
+        return MeanUpdate(weights=mean.weights, heads=mean.heads, noise_std=self._noise_std(weights))
+
+    def _noise_std(self, weights: Vector) -> float:
+        """The largest standard deviation that rounding can leave in an adapter coordinate of the mean.
+
+        Rounding a value with fraction f has variance f (1 - f) <= 1/4 in steps, independently for each owner.
+        """
+        largest = 0.0
+        for segment, span in zip(self.payload.segments, self.grid.spans, strict=True):
+            if segment.kind is SegmentKind.ADAPTER:
+                owners = self.payload.partitions[segment.partition].owners
+                std = math.sqrt(owners) / 2 * self.grid.step(span)
+                largest = max(largest, std / float(weights[segment.partition]))
+        return largest
+
+    def _by_tensor(self, clipped: tuple[int, ...]) -> Mapping[str, int]:
+        counts: dict[str, int] = {}
+        for segment, count in zip(self.payload.segments, clipped, strict=True):
+            counts[segment.tensor] = counts.get(segment.tensor, 0) + count
+        return counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadPlan:
+    """Everything that decides how an update becomes integers, from the federation file.
+
+    Attributes:
+        payload: The payload's name.
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        bits: Width of an integer on the grid, sign included.
+        adapter_bound: Largest magnitude of an adapter's value, times its client's weight.
+        head_bound: The same for a head's value.
+        samples_cap: The sample count from which on every client weighs the same.
+        seed: The federation's seed; it draws the frozen factors of ``basis``.
+
+    Raises:
+        ConfigError: if a rank exceeds a weight's smaller side.
+    """
+
+    payload: PayloadName
+    layout: Layout
+    ranks: RankTable
+    bits: int
+    adapter_bound: float
+    head_bound: float
+    samples_cap: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        largest = max(self.ranks.ranks)
+        for tensor in self.layout.adapted:
+            if largest > min(tensor.rows, tensor.columns):
+                raise ConfigError(
+                    f"rank {largest} does not fit a weight of {tensor.rows} x {tensor.columns}",
+                    where=tensor.name,
+                    hint=f"give no client a rank above {min(tensor.rows, tensor.columns)}",
+                )
+
+    def length(self, round: int) -> int:
+        """D, the integers of one contribution to a round; under ``basis`` odd and even rounds may differ."""
+        match self.payload:
+            case "dense":
+                return DensePayload(self.layout, self.ranks).size + 1
+            case "basis":
+                return basis_size(self.layout, self.ranks, round=round) + len(self.ranks.partitions)
+            case _:
+                assert_never(self.payload)
+
+    def update_rank(self, rank: int) -> int:
+        """Rank of the update that a client of this rank trains and contributes."""
+        return rank - self._surplus(rank)
+
+    def personal_rank(self, rank: int) -> int:
+        """Rank of the personal adapter: the client's own, and what of it the federation cannot sum.
+
+        No more than the narrowest weight has room for.
+        """
+        widest = min(min(tensor.rows, tensor.columns) for tensor in self.layout.adapted)
+        return min(rank + self._surplus(rank), widest)
+
+    def for_round(self, round: int) -> RoundCodec:
+        """Encoder and decoder of a round; under ``basis`` this draws the round's frozen factors."""
+        match self.payload:
+            case "dense":
+                return self._codec(DensePayload(self.layout, self.ranks), basis=None)
+            case "basis":
+                basis = draw_basis(
+                    self.layout, shared_rank=self.ranks.shared_rank, seed=self.seed, round=round
+                )
+                return self._codec(BasisPayload(self.layout, self.ranks, basis), basis=basis)
+            case _:
+                assert_never(self.payload)
+
+    def _codec(self, payload: Payload, *, basis: FrozenBasis | None) -> RoundCodec:
+        bounds = {SegmentKind.ADAPTER: self.adapter_bound, SegmentKind.HEAD: self.head_bound}
+        spans = tuple(Span(segment.size, bounds[segment.kind]) for segment in payload.segments)
+        return RoundCodec(payload, Grid(self.bits, spans), self.samples_cap, basis)
+
+    def _surplus(self, rank: int) -> int:
+        return self.ranks.surplus(rank) if self.payload == "basis" else 0

@@ -1,0 +1,127 @@
+"""The grid: real values as bounded integers by stochastic rounding, and sums of integers as reals again.
+
+The rule kept here: the bound and the step of every coordinate are public and fixed before training, so the
+integers of any cohort fit a lane that was sized beforehand, and rounding is unbiased: its errors average out
+in the sum.
+
+Terms: a *span* is a run of coordinates under one bound; the *limit* is the largest integer, 2^(bits - 1) - 1;
+the *step* of a span is bound / limit; a value beyond its bound is clipped to it, and counted as *saturated*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.payloads.base import Vector
+from securefl.errors import ConfigError, TrainingError
+
+Integers = NDArray[np.int64]
+CHUNK_VALUES = 1 << 17
+"""Values rounded at a time: 1 MiB of float64, so working memory does not grow with the payload."""
+MIN_BITS, MAX_BITS = 2, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of coordinates under one bound.
+
+    Attributes:
+        size: Number of coordinates.
+        bound: Largest magnitude of one value; it maps to the limit.
+    """
+
+    size: int
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A grid over a whole vector.
+
+    Attributes:
+        bits: Width of an integer, sign included.
+        spans: The bounds, in the order of the coordinates.
+
+    Raises:
+        ConfigError: for a width outside 2 to 32 bits, or a bound that is not positive and finite.
+    """
+
+    bits: int
+    spans: tuple[Span, ...]
+
+    def __post_init__(self) -> None:
+        if not MIN_BITS <= self.bits <= MAX_BITS:
+            raise ConfigError(f"a grid of {self.bits} bits", hint=f"take {MIN_BITS} to {MAX_BITS}")
+        if not all(0 < span.bound < np.inf for span in self.spans):
+            raise ConfigError("a grid's bound must be positive and finite")
+
+    @property
+    def limit(self) -> int:
+        """The largest integer's magnitude."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return sum(span.size for span in self.spans)
+
+    def step(self, span: Span) -> float:
+        """Distance of two neighbouring grid points of a span."""
+        return span.bound / self.limit
+
+    def quantise(self, values: Vector, *, rng: np.random.Generator, out: Integers) -> tuple[int, ...]:
+        """Rounds every value to one of its two neighbours on the grid, the nearer one more often.
+
+        The expectation of the result is the clipped value, in steps; 0 and the bound stay what they are.
+
+        Args:
+            values: (V,); left as they are.
+            rng: Draws one float64 a value, in order, whatever the chunks.
+            out: (V,) int64, written to.
+
+        Returns:
+            How many values of each span lay beyond its bound.
+
+        Raises:
+            TrainingError: if a value is not finite.
+        """
+        saturated = []
+        for span, place in self._places():
+            clipped = 0
+            for start in range(place.start, place.stop, CHUNK_VALUES):
+                chunk = slice(start, min(start + CHUNK_VALUES, place.stop))
+                clipped += self._quantise_chunk(values[chunk], span.bound, rng, out[chunk])
+            saturated.append(clipped)
+        return tuple(saturated)
+
+    def dequantise(self, sums: Integers) -> Vector:
+        """Integers (V,), or sums of them over clients, as float64 values (V,)."""
+        values = np.empty(sums.shape, dtype=np.float64)
+        for span, place in self._places():
+            np.multiply(sums[place], self.step(span), out=values[place])
+        return values
+
+    def _quantise_chunk(self, values: Vector, bound: float, rng: np.random.Generator, out: Integers) -> int:
+        if not np.isfinite(values).all():
+            raise TrainingError("the update holds values that are not finite", hint="lower the learning rate")
+        saturated = int(np.count_nonzero(np.abs(values) > bound))
+        scaled = np.clip(values, -bound, bound)
+        # Dividing first keeps a value at the bound exactly at the limit.
+        scaled /= bound
+        scaled *= self.limit
+        lower = np.floor(scaled)
+        scaled -= lower
+        # The fraction is exact, and 0 at the limit, which is therefore never passed.
+        lower += rng.random(scaled.size) < scaled
+        out[...] = lower
+        return saturated
+
+    def _places(self) -> Iterator[tuple[Span, slice]]:
+        start = 0
+        for span in self.spans:
+            yield span, slice(start, start + span.size)
+            start += span.size

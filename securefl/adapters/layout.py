@@ -1,0 +1,100 @@
+"""Which tensors a federation shares, and their shapes: the same for every member, pinned by a digest.
+
+Terms: an *adapted weight* is a frozen m x n matrix of the base model that carries a LoRA adapter; a *head* is
+a small tensor trained in full (a classification head's matrix or bias), seen as a matrix as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from securefl.errors import WireError
+
+
+class TensorKind(Enum):
+    """How a shared tensor is trained."""
+
+    ADAPTED = "adapted"
+    HEAD = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One shared tensor.
+
+    Attributes:
+        name: The module's path in the base model, such as ``encoder.layer.0.attention.self.query``.
+        rows: m, the output width.
+        columns: n, the input width (1 for a bias).
+        kind: Whether a low-rank adapter or the tensor itself is trained.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    kind: TensorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All shared tensors in a fixed order: adapted weights first, heads last."""
+
+    tensors: tuple[TensorSpec, ...]
+
+    @property
+    def adapted(self) -> tuple[TensorSpec, ...]:
+        """The weights that carry adapters."""
+        return tuple(tensor for tensor in self.tensors if tensor.kind is TensorKind.ADAPTED)
+
+    @property
+    def heads(self) -> tuple[TensorSpec, ...]:
+        """The tensors trained in full."""
+        return tuple(tensor for tensor in self.tensors if tensor.kind is TensorKind.HEAD)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 (32 bytes) over the canonical JSON."""
+        return hashlib.sha256(
+            json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()
+        ).digest()
+
+    def float32_bytes(self, rank: int) -> int:
+        """What a plaintext client of this rank would send: its own A and B in float32, plus the heads."""
+        adapters = sum(rank * (tensor.rows + tensor.columns) for tensor in self.adapted)
+        return 4 * (adapters + sum(tensor.rows * tensor.columns for tensor in self.heads))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values for the federation file."""
+        return [
+            {"name": tensor.name, "rows": tensor.rows, "columns": tensor.columns, "kind": tensor.kind.value}
+            for tensor in self.tensors
+        ]
+
+    @classmethod
+    def from_json(cls, rows: list[Mapping[str, Any]]) -> Layout:
+        """The inverse of ``to_json``.
+
+        Raises:
+            WireError: if a row is not a tensor with positive sizes, a name comes twice, or heads do not come
+                last.
+        """
+        try:
+            tensors = tuple(
+                TensorSpec(str(row["name"]), int(row["rows"]), int(row["columns"]), TensorKind(row["kind"]))
+                for row in rows
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise WireError("the federation file's layout is malformed", hint=str(error)) from None
+        if not tensors or any(tensor.rows < 1 or tensor.columns < 1 for tensor in tensors):
+            raise WireError("the federation file's layout has an empty tensor")
+        if len({tensor.name for tensor in tensors}) != len(tensors):
+            raise WireError("the federation file's layout names a tensor twice")
+        layout = cls(tensors)
+        if layout.adapted + layout.heads != tensors:
+            raise WireError("the federation file's layout has a head before an adapted weight")
+        return layout

@@ -1,0 +1,73 @@
+"""The three decompositions that adapters need, with the freedom of sign taken out of them.
+
+The rule kept here: a product of factors is never multiplied out; its singular values come from the factors'
+QRs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from securefl.adapters.update import Factors, Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """A thin singular value decomposition, ``(left * singular) @ right``.
+
+    Attributes:
+        left: (m, k), orthonormal columns.
+        singular: (k,), descending.
+        right: (k, n), orthonormal rows; the largest entry of each row is positive.
+    """
+
+    left: Matrix
+    singular: Matrix
+    right: Matrix
+
+    def scaled_factors(self, rank: int) -> Factors:
+        """The best approximation of at most this rank (Eckart-Young), singular values in the left factor."""
+        return Factors(self.left[:, :rank] * self.singular[:rank], self.right[:rank])
+
+
+def decompose(weight: Matrix | Factors) -> Decomposition:
+    """The SVD of a matrix, or of a product of factors (m, k) and (k, n) in O((m + n) k^2)."""
+    if isinstance(weight, Factors):
+        left_basis, left_core = np.linalg.qr(weight.left)
+        right_basis, right_core = np.linalg.qr(weight.right.T)
+        u, singular, vt = np.linalg.svd(left_core @ right_core.T, full_matrices=False)
+        return _with_fixed_signs(left_basis @ u, singular, vt @ right_basis.T)
+    return _with_fixed_signs(*np.linalg.svd(weight, full_matrices=False))
+
+
+def _with_fixed_signs(left: Matrix, singular: Matrix, right: Matrix) -> Decomposition:
+    largest = np.argmax(np.abs(right), axis=1)
+    signs = np.where(np.take_along_axis(right, largest[:, None], axis=1)[:, 0] < 0, -1.0, 1.0)
+    return Decomposition(left * signs, singular, right * signs[:, None])
+
+
+def orthonormal_rows(rows: Matrix) -> Matrix:
+    """Gram-Schmidt of linearly independent rows (k, n), k <= n: row i depends on the rows up to i alone.
+
+    The diagonal of the QR's triangle is made positive, which makes the answer unique: two machines differ by
+    rounding errors only.
+    """
+    q, r = np.linalg.qr(rows.T)
+    return np.ascontiguousarray((q * np.where(np.diagonal(r) < 0, -1.0, 1.0)).T)
+
+
+def random_orthonormal_rows(count: int, width: int, *, rng: np.random.Generator) -> Matrix:
+    """``count`` <= ``width`` random orthonormal rows; a smaller count draws the first of the same."""
+    return orthonormal_rows(rng.standard_normal((count, width)))
+
+
+def complete_rows(known: Matrix, count: int, *, rng: np.random.Generator) -> Matrix:
+    """``count`` random orthonormal rows that are orthogonal to the ``known`` ones (k, n); k + count <= n."""
+    drawn = rng.standard_normal((count, known.shape[1]))
+    # The second projection takes out what rounding left of the first ("twice is enough", Parlett 1980,
+    # section 6-9).
+    for _ in range(2):
+        drawn -= (drawn @ known.T) @ known
+    return orthonormal_rows(drawn)

@@ -1,0 +1,143 @@
+"""``basis``: the factor a client trained, against the round's frozen one; and the heads.
+
+The rule kept here: all updates of a round are products with the same frozen factor, so adding the trained
+factors adds the updates, exactly and for any ranks; directions that fewer than c_max + 2 clients own have no
+coordinate at all (``ownership``), and each rank partition has coordinates of its own, zero for those who do
+not own it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from securefl.adapters.basis import FrozenBasis, Side, trained_side
+from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.payloads.base import (
+    Piece,
+    Segment,
+    SegmentKind,
+    Vector,
+    check_names,
+    checked,
+    head_pieces,
+    lay_out,
+    read_heads,
+    write_heads,
+)
+from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+from securefl.errors import ProtocolError
+
+SAME_BASIS = 1e-9
+"""Largest difference of an entry between two machines' draws: float64 rounding through a QR, with room."""
+
+
+def basis_pieces(layout: Layout, ranks: RankTable, side: Side) -> Iterator[Piece]:
+    """What a round that trains ``side`` sends: one block a weight and rank partition, then the heads."""
+    for tensor in layout.adapted:
+        for index, part in enumerate(ranks.partitions):
+            width = part.stop - part.start
+            shape = (tensor.rows, width) if side is Side.LEFT else (width, tensor.columns)
+            name = f"{tensor.name}[{part.start}:{part.stop}]"
+            yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, index)
+    yield from head_pieces(layout)
+
+
+@dataclass(frozen=True, slots=True)
+class BasisPayload:
+    """See the module; one object a round.
+
+    Attributes:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        basis: The round's frozen factors.
+        segments: Blocks of the trained factor by weight and rank partition, then the heads.
+    """
+
+    layout: Layout
+    ranks: RankTable
+    basis: FrozenBasis
+    segments: tuple[Segment, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", lay_out(basis_pieces(self.layout, self.ranks, self.basis.side)))
+
+    @property
+    def name(self) -> str:
+        """The payload's name in a federation file."""
+        return "basis"
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
+        return self.ranks.partitions
+
+    @property
+    def size(self) -> int:
+        """V, the number of coordinates."""
+        return sum(segment.size for segment in self.segments)
+
+    def encode(self, update: Update, *, rank: int) -> Vector:
+        """The trained factors, zero where a client of this rank owns nothing, and the heads: (V,).
+
+        Args:
+            update: Its frozen factors are ``basis.cut(name, rank)``; its trained ones carry alpha / r.
+            rank: The client's rank; what of it exceeds R was never part of the update.
+
+        Raises:
+            ProtocolError: if the update is not one of this layout and rank, or was trained against another
+                basis.
+        """
+        check_names(update, self.layout)
+        trained = {tensor.name: self._trained(update, tensor, rank) for tensor in self.layout.adapted}
+        vector = np.zeros(self.size, dtype=np.float64)
+        for segment in self.segments:
+            if segment.kind is SegmentKind.HEAD:
+                continue
+            partition = self.partitions[segment.partition]
+            if partition.owned_by(rank):
+                segment.block(vector)[...] = self._cut(trained[segment.tensor], partition)
+        write_heads(update, self.segments, vector)
+        return vector
+
+    def decode(self, mean: Vector) -> MeanUpdate:
+        """Factors of rank R, one of them the basis itself."""
+        blocks: dict[str, list[Matrix]] = {}
+        for segment in self.segments:
+            if segment.kind is SegmentKind.ADAPTER:
+                blocks.setdefault(segment.tensor, []).append(segment.block(mean))
+        weights = {name: self._product(name, parts) for name, parts in blocks.items()}
+        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean))
+
+    def _trained(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
+        """The update's trained factor, once its frozen one has been found to be the round's."""
+        factors = update.weights[tensor.name]
+        frozen = self.basis.cut(tensor.name, rank)
+        left = self.basis.side is Side.LEFT
+        given, trained = (factors.right, factors.left) if left else (factors.left, factors.right)
+        checked(given, frozen.shape, where=tensor.name)
+        if not np.allclose(given, frozen, rtol=0.0, atol=SAME_BASIS):
+            raise ProtocolError(
+                f"the update was not trained against the frozen factor of round {self.basis.round}",
+                where=tensor.name,
+                hint="take the frozen factor from the basis of the round that the manifest names",
+            )
+        shape = (tensor.rows, frozen.shape[0]) if left else (frozen.shape[1], tensor.columns)
+        return checked(trained, shape, where=tensor.name)
+
+    def _cut(self, trained: Matrix, partition: Partition) -> Matrix:
+        directions = slice(partition.start, partition.stop)
+        return trained[:, directions] if self.basis.side is Side.LEFT else trained[directions]
+
+    def _product(self, name: str, parts: list[Matrix]) -> Factors:
+        if self.basis.side is Side.LEFT:
+            return Factors(np.concatenate(parts, axis=1), self.basis.factors[name])
+        return Factors(self.basis.factors[name], np.concatenate(parts, axis=0))
+
+
+def basis_size(layout: Layout, ranks: RankTable, *, round: int) -> int:
+    """V of a round, without drawing its basis."""
+    return sum(segment.size for segment in lay_out(basis_pieces(layout, ranks, trained_side(round))))

@@ -1,0 +1,100 @@
+"""``dense``: every adapted weight's change as a whole (m, n) matrix, and the heads.
+
+The rule kept here: products are formed before anything is added, because the mean of products is not the
+product of means (FlexLoRA, arXiv 2402.11505); ranks may differ freely, and every client is in every
+coordinate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from securefl.adapters.layout import Layout
+from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.payloads.base import (
+    Piece,
+    Segment,
+    SegmentKind,
+    Vector,
+    check_names,
+    checked,
+    head_pieces,
+    lay_out,
+    read_heads,
+    write_heads,
+)
+from securefl.adapters.update import MeanUpdate, Update
+
+
+@dataclass(frozen=True, slots=True)
+class DensePayload:
+    """See the module; the same in every round.
+
+    Attributes:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks, of which only the number matters here.
+        segments: One a tensor, in the layout's order.
+    """
+
+    layout: Layout
+    ranks: RankTable
+    segments: tuple[Segment, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", lay_out(self._pieces()))
+
+    @property
+    def name(self) -> str:
+        """The payload's name in a federation file."""
+        return "dense"
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """One: everybody."""
+        return (Partition(0, 1, self.ranks.size),)
+
+    @property
+    def size(self) -> int:
+        """V, the number of coordinates."""
+        return sum(segment.size for segment in self.segments)
+
+    def encode(self, update: Update, *, rank: int) -> Vector:
+        """The products, row by row, and the heads: (V,).
+
+        Args:
+            update: Factors (m, k) and (k, n) of any k: a change of rank-r factors has k up to 2r.
+            rank: The client's rank, for the error's text.
+
+        Raises:
+            ProtocolError: if the update is not one of this layout.
+        """
+        check_names(update, self.layout)
+        vector = np.empty(self.size, dtype=np.float64)
+        for segment in self.segments:
+            if segment.kind is not SegmentKind.ADAPTER:
+                continue
+            factors = update.weights[segment.tensor]
+            rows, columns = segment.shape
+            inner = factors.left.shape[-1]
+            checked(factors.left, (rows, inner), where=segment.tensor)
+            checked(factors.right, (inner, columns), where=segment.tensor)
+            np.matmul(factors.left, factors.right, out=segment.block(vector))
+        write_heads(update, self.segments, vector)
+        return vector
+
+    def decode(self, mean: Vector) -> MeanUpdate:
+        """Matrices (m, n), views of ``mean``."""
+        weights = {
+            segment.tensor: segment.block(mean)
+            for segment in self.segments
+            if segment.kind is SegmentKind.ADAPTER
+        }
+        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean))
+
+    def _pieces(self) -> Iterator[Piece]:
+        for tensor in self.layout.adapted:
+            yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, (tensor.rows, tensor.columns))
+        yield from head_pieces(self.layout)

@@ -1,0 +1,259 @@
+"""What a federation is: the sections of ``FED.toml`` as frozen, validated objects.
+
+The rule kept here: a value that reaches the rest of the library has been checked, and an option that this
+version does not implement is refused, never ignored. Names that Hugging Face has for a thing are kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Rank = Annotated[int, Field(ge=1, le=1024)]
+MIN_COHORT = 3
+"""With two members each would read the other's update out of the sum."""
+MAX_COHORT = 1000
+"""What adds up within 64 bits before anything is reduced; see ``crypto.profiles``."""
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, and closed against keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FederationSection(Section):
+    """``[federation]``: the name, the number of rounds, what drives the reproducible randomness."""
+
+    name: Name
+    rounds: int = Field(default=3, ge=1, le=10_000)
+    seed: int = Field(default=7, ge=0, lt=2**63)
+    labels: Path | tuple[str, ...] | None = None
+    """A file with one label a line, or the list itself; without it, the sorted labels of the training data."""
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_distinct(cls, labels: Path | tuple[str, ...] | None) -> Path | tuple[str, ...] | None:
+        if isinstance(labels, tuple) and (len(labels) < 2 or len(set(labels)) != len(labels)):
+            raise ValueError("labels must be at least two different names")
+        return labels
+
+
+class ModelSection(Section):
+    """``[model]``: the base model that every member has the same bytes of."""
+
+    path: str
+    """A folder, or a hub id such as ``sentence-transformers/all-MiniLM-L6-v2``."""
+    task: Literal["sequence-classification"] = "sequence-classification"
+    pooling: Literal["mean", "cls"] = "mean"
+    max_length: int = Field(default=64, ge=4, le=8192)
+
+
+class NoSplit(Section):
+    """Every client has files of its own."""
+
+    by: Literal["none"] = "none"
+
+
+class IidSplit(Section):
+    """One file, dealt out at random in equal parts."""
+
+    by: Literal["iid"]
+
+
+class DirichletSplit(Section):
+    """One file, label proportions of each client drawn from Dirichlet(alpha): small alpha, unlike clients."""
+
+    by: Literal["dirichlet"]
+    alpha: float = Field(default=0.5, gt=0, le=1000)
+
+
+class ColumnSplit(Section):
+    """One file, each client taking the rows that carry its values of a column."""
+
+    by: Literal["column"]
+    column: str
+
+
+Split = Annotated[NoSplit | IidSplit | DirichletSplit | ColumnSplit, Field(discriminator="by")]
+
+
+class DataSection(Section):
+    """``[data]``: files (jsonl, jsonl.gz, csv, csv.gz) and the columns in them."""
+
+    train: str | None = None
+    test: str | None = None
+    text: tuple[str, ...] = ("text",)
+    """One column, or two for sentence pairs."""
+    label: str = "label"
+    split: Split = IidSplit(by="iid")
+    validation_fraction: float = Field(default=0.15, gt=0, lt=0.9)
+    """Held out of a client's training rows for the fusion; the model never trains on them."""
+    test_fraction: float = Field(default=0.2, gt=0, lt=0.9)
+    """Held out of a client's rows where there is no test file."""
+    max_samples: int | None = Field(default=None, ge=10)
+    """At most so many training rows a client (validation included), drawn with the seed."""
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _one_column_may_stand_alone(cls, text: object) -> object:
+        return (text,) if isinstance(text, str) else text
+
+    @field_validator("text")
+    @classmethod
+    def _one_or_two_columns(cls, text: tuple[str, ...]) -> tuple[str, ...]:
+        if len(text) not in (1, 2):
+            raise ValueError("text names one column, or two for sentence pairs")
+        return text
+
+
+class LoraSection(Section):
+    """``[lora]``: the adapters, in PEFT's own words."""
+
+    r: Rank = 8
+    lora_alpha: float = Field(default=16, gt=0)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("query", "value")
+
+
+class TrainingSection(Section):
+    """``[training]``: the local work of one round, in transformers' own words."""
+
+    learning_rate: float = Field(default=2e-3, gt=0)
+    head_learning_rate: float = Field(default=1e-2, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    per_device_train_batch_size: int = Field(default=32, ge=1)
+    per_device_eval_batch_size: int = Field(default=64, ge=1)
+    num_train_epochs: float = Field(default=1.0, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+
+
+class PrivacySection(Section):
+    """``[privacy]``: without differential privacy, the ledger says epsilon = infinity."""
+
+    unit: Literal["none"] = "none"
+
+
+class FusionSection(Section):
+    """``[fusion]``: the search for how much of each adapter a client uses (FDLoRA's AdaFusion)."""
+
+    space: Literal["product", "factor"] = "product"
+    budget: int = Field(default=24, ge=2, le=1000)
+    l1: float = Field(default=0.05, ge=0)
+
+
+class RecipeSection(Section):
+    """``[recipe]``: a row of ``training.recipes``; the keys beside the name replace one choice of the row."""
+
+    name: Name = "default"
+    payload: Literal["dense", "basis"] | None = None
+    personal: bool | None = None
+    outer_learning_rate: float | None = Field(default=None, gt=0, le=4)
+    fusion: FusionSection = FusionSection()
+
+
+class EncryptionSection(Section):
+    """``[encryption]``: the cipher, and the integer grid the values are put on."""
+
+    scheme: Literal["bfv", "none"] = "bfv"
+    """``none`` is the integer twin: the same integers without a cipher, for comparison only."""
+    select: Literal["all"] = "all"
+    precision_bits: int = Field(default=16, ge=8, le=24)
+    adapter_bound: float = Field(default=0.25, gt=0)
+    """Largest magnitude of one adapter value in an update, times its client's weight; what exceeds it is clipped."""
+    head_bound: float = Field(default=2.0, gt=0)
+    """The same for a value of the classification head."""
+
+
+class MemberSection(Section):
+    """One entry of ``[cohort] clients``."""
+
+    id: Name | None = None
+    r: Rank | None = None
+    train: str | None = None
+    test: str | None = None
+    column_values: tuple[str, ...] | None = None
+    """For ``split.by = "column"``: the values whose rows are this client's."""
+
+
+class CohortSection(Section):
+    """``[cohort]``: who takes part, and with which rank."""
+
+    clients: tuple[MemberSection, ...] = Field(default=(MemberSection(),) * 4, validate_default=True)
+    samples_cap: int | None = Field(default=None, ge=1)
+    """Weight of a client = min(samples / cap, 1), sent encrypted; without it, the equal share of the training file."""
+
+    @field_validator("clients")
+    @classmethod
+    def _enough_and_distinct(cls, clients: tuple[MemberSection, ...]) -> tuple[MemberSection, ...]:
+        if not MIN_COHORT <= len(clients) <= MAX_COHORT:
+            raise ValueError(
+                f"{len(clients)} clients: a federation has {MIN_COHORT} to {MAX_COHORT}, because in a sum of two "
+                "each member reads the other's update"
+            )
+        named = tuple(
+            member.model_copy(update={"id": member.id or f"client-{number}"})
+            for number, member in enumerate(clients, start=1)
+        )
+        ids = [member.id for member in named]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two clients carry the same id")
+        if "server" in ids:
+            raise ValueError("no client may be called 'server'")
+        return named
+
+
+class ServerSection(Section):
+    """``[server]``: where the aggregator listens, and its limits."""
+
+    address: str = Field(default="127.0.0.1:7443", pattern=r"^\[?[A-Za-z0-9.:_-]+\]?:\d{1,5}$")
+    join_timeout_s: float = Field(default=600, gt=0)
+    """How long the server waits for the whole roster before it gives up."""
+    round_timeout_s: float = Field(default=7200, gt=0)
+    """How long a round may take before the server ends the run and names who is missing."""
+    reconnect_grace_s: float = Field(default=15, ge=0)
+    """How long a member may be out of reach before it counts as lost."""
+
+    @property
+    def host(self) -> str:
+        """The address without its port."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port alone."""
+        return int(self.address.rpartition(":")[2])
+
+    @field_validator("address")
+    @classmethod
+    def _port_exists(cls, address: str) -> str:
+        if int(address.rpartition(":")[2]) > 65535:
+            raise ValueError("the port must be between 0 and 65535 (0 takes a free one)")
+        return address
+
+
+class FederationConfig(Section):
+    """A whole ``FED.toml``.
+
+    Relative paths in it have been made absolute against the file's folder by ``config.load``.
+    """
+
+    federation: FederationSection
+    model: ModelSection
+    data: DataSection = DataSection()
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    recipe: RecipeSection = RecipeSection()
+    privacy: PrivacySection = PrivacySection()
+    encryption: EncryptionSection = EncryptionSection()
+    cohort: CohortSection = CohortSection()
+    server: ServerSection = ServerSection()
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Every client's rank, in the roster's order."""
+        return {str(member.id): member.r or self.lora.r for member in self.cohort.clients}

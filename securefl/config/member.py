@@ -1,0 +1,103 @@
+"""A member's own file, ``client.toml``: what is nobody else's business.
+
+The rule kept here: what stands in this file may be edited by its owner at any time (where the data lies, which
+device, the server's address) without touching what the federation file pins.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field
+
+from securefl.config.federation import CohortSection, DataSection, FederationConfig, Name, Rank, Section
+from securefl.config.load import read_toml, validated
+from securefl.errors import ConfigError
+
+FILE_NAME = "client.toml"
+
+
+class ClientSection(Section):
+    """``[client]``: who this is, and where the server is."""
+
+    id: Name
+    server: str = Field(pattern=r"^\[?[A-Za-z0-9.:_-]+\]?:\d{1,5}$")
+    r: Rank | None = None
+    """A rank of this client's own choice; only a payload that mixes any ranks allows another than the roster's."""
+
+
+class OwnModelSection(Section):
+    """``[model]``: where this member's copy of the base model lies (its digest is pinned)."""
+
+    path: str
+
+
+class OwnTrainingSection(Section):
+    """``[training]``: what this member's hardware decides."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    per_device_eval_batch_size: int = Field(default=64, ge=1)
+
+
+class ClientSettings(Section):
+    """A whole ``client.toml``."""
+
+    client: ClientSection
+    model: OwnModelSection
+    data: DataSection
+    training: OwnTrainingSection = OwnTrainingSection()
+    cohort: CohortSection
+    """Ids of all clients and, where one file is split between them, who takes which part."""
+
+    def to_toml(self) -> str:
+        """The file's text."""
+        return tomli_w.dumps(_without_nulls(self.model_dump(mode="json")))
+
+
+def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
+    """What a founder writes into one client's folder; other clients' own files are not named in it."""
+    own = config.data.split.by == "none"
+    entries = tuple(
+        entry.model_copy(
+            update={"r": None, **({"train": None, "test": None} if own and entry.id != member else {})}
+        )
+        for entry in config.cohort.clients
+    )
+    host, port = config.server.host, config.server.port
+    return ClientSettings(
+        client=ClientSection(id=member, server=f"[{host}]:{port}" if ":" in host else f"{host}:{port}"),
+        model=OwnModelSection(path=config.model.path),
+        data=config.data,
+        training=OwnTrainingSection(
+            device=config.training.device,
+            precision=config.training.precision,
+            per_device_eval_batch_size=config.training.per_device_eval_batch_size,
+        ),
+        cohort=CohortSection(clients=entries),
+    )
+
+
+def load_client_settings(folder: Path) -> ClientSettings:
+    """Reads a member folder's ``client.toml``; relative paths in it count from the folder.
+
+    Raises:
+        ConfigError: if the file is missing or something in it is wrong.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise ConfigError(
+            f"{folder} is no client's folder", hint=f"it has no {FILE_NAME}; 'securefl init' writes one"
+        )
+    return validated(ClientSettings, read_toml(path), where=str(path))
+
+
+def _without_nulls(value: Any) -> Any:
+    """TOML has no null: a key without a value is left out."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value

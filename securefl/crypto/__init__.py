@@ -1,0 +1,19 @@
+"""The encrypted sum: integers to ciphertexts, ciphertexts to one sum, the sum back; and who is who.
+
+``profiles``      named parameter sets, and the proof that sums under them are exact
+``packing``       signed integers to slots (several lanes a slot), and sums of slots back
+``cipher``        what every cipher can do
+``bfv``           the cipher, through TenSEAL's SEAL; the only importer of tenseal
+``twin``          the integer twin: the same integers without a cipher
+``sealbytes``     the serialised objects that SEAL is fed with, built and taken apart field by field
+``words``         fixed-width little-endian words
+``wireform``      what travels of a ciphertext: exact sizes, checked decoding
+``addition``      the server's part: residues added modulo q, without any key
+``keys``          the BFV secret key as fixed-length bytes, and its file
+``identity``      Ed25519 signing keys
+``certificates``  a member's TLS files, checked before they are used
+``authority``     the federation's TLS authority
+``privatefile``   secrets on disk: owner only, written whole or not at all
+
+Nothing is imported here: a server that adds needs ``profiles``, ``wireform`` and ``addition``, and no key.
+"""

@@ -1,0 +1,109 @@
+"""A file that only grows, and that holds what was appended even if the machine stops the moment after.
+
+The rule kept here: ``append`` returns once the bytes are on the disk, and one process at a time writes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from securefl.errors import StateError
+
+if sys.platform != "win32":
+    import fcntl
+
+OWNER_ONLY = 0o600
+
+
+class DurableLog(Protocol):
+    """Where a ledger's lines go."""
+
+    def read(self) -> bytes:
+        """Everything appended so far."""
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Adds bytes at the end; they are durable when it returns.
+
+        Raises:
+            StateError: if they could not be written whole; what stands at the end is then unknown.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of it."""
+        ...
+
+
+class DurableFile:
+    """A ``DurableLog`` in a file, locked for as long as it is open.
+
+    Args:
+        path: The file; it is created, readable by its owner only, if there is none.
+
+    Raises:
+        StateError: if it cannot be opened, or another process has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
+        except OSError as error:
+            raise StateError(f"{path} cannot be opened", hint=str(error.strerror)) from None
+        try:
+            _lock(self._descriptor)
+            _sync_folder(path.parent)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise StateError(
+                f"{path} is in use, or cannot be locked",
+                hint=f"end the other process of this member first ({error.strerror})",
+            ) from None
+
+    def read(self) -> bytes:
+        """The whole file.
+
+        Raises:
+            StateError: if it cannot be read.
+        """
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be read", hint=str(error.strerror)) from None
+
+    def append(self, data: bytes) -> None:
+        """Writes, flushes and syncs.
+
+        Raises:
+            StateError: if the disk did not take all of it.
+        """
+        try:
+            remaining = memoryview(data)
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written", hint=str(error.strerror)) from None
+
+    def close(self) -> None:
+        """Unlocks and closes the file."""
+        os.close(self._descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the file's name durable too; a folder cannot be synced on Windows."""
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,203 @@
+"""What a process tells about its work: small frozen events, and their form as one JSON line each.
+
+The rule kept here: an event names who reports, where in the run it happened and one fact, in plain values;
+nothing private (no update, key, text of a sample or peer's bytes) has a field to go into. A process reports
+through a
+``Report``, whoever listens: a terminal, a log, or ``securefl run`` at the other end of a pipe.
+
+``round`` counts from 1; 0 is what happens before the first round, and what follows the last round
+carries its number.
+``member`` is the client's id, or ``server``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from securefl.errors import WireError
+
+SERVER = "server"
+"""The name under which the aggregator reports."""
+
+
+class Phase(StrEnum):
+    """The steps of a member's work whose seconds are told apart."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    ENCODE = "encode"
+    ENCRYPT = "encrypt"
+    UPLOAD = "upload"
+    WAIT = "wait"
+    AGGREGATE = "aggregate"
+    DOWNLOAD = "download"
+    DECRYPT = "decrypt"
+    REDISTRIBUTE = "redistribute"
+    PERSONAL = "personal"
+    EVALUATE = "evaluate"
+    FUSE = "fuse"
+    SAVE = "save"
+
+
+class AdapterKind(StrEnum):
+    """Which model a metric was measured on."""
+
+    BASE = "base"
+    LOCAL = "local"
+    GLOBAL = "global"
+    FUSED = "fused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """The server accepts connections at ``address`` (host:port, the port it really has)."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberJoined:
+    """The server holds a connection of this member."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersAwaited:
+    """The federation cannot start before these members have joined."""
+
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundStarted:
+    """``member`` begins round ``round`` of ``rounds``."""
+
+    member: str
+    round: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted:
+    """``member`` begins a phase."""
+
+    member: str
+    round: int
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEnded:
+    """``member`` is through with a phase, after ``seconds`` of wall time."""
+
+    member: str
+    round: int
+    phase: Phase
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgress:
+    """``member`` is through with ``fraction`` (0 to 1) of a phase."""
+
+    member: str
+    round: int
+    phase: Phase
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricMeasured:
+    """``member`` measured ``value`` of ``metric`` (such as accuracy) on its own test data."""
+
+    member: str
+    round: int
+    adapter: AdapterKind
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFinished:
+    """``member`` is through with a round, after ``seconds`` of wall time."""
+
+    member: str
+    round: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that a person should know and that does not end the run: one sentence."""
+
+    member: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """``member`` is done; its results lie at ``path``."""
+
+    member: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """``member`` ends with an error: its stable code, its sentence, and the exit code that follows."""
+
+    member: str
+    code: str
+    message: str
+    exit_code: int
+
+
+Event = (
+    Listening
+    | MemberJoined
+    | MembersAwaited
+    | RoundStarted
+    | PhaseStarted
+    | PhaseEnded
+    | StepProgress
+    | MetricMeasured
+    | RoundFinished
+    | Warned
+    | Finished
+    | Failed
+)
+Report = Callable[[Event], None]
+"""Where a process sends its events: safe to call from any thread, and cheap."""
+
+
+def encode(event: Event) -> str:
+    """One line of ASCII JSON, without the newline: the event's kind under ``event``, and its fields."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)})
+
+
+def decode(line: str | bytes) -> Event:
+    """The inverse of ``encode``; keys that an event does not have are passed over.
+
+    Raises:
+        WireError: if the line is no event.
+    """
+    try:
+        fields = json.loads(line)
+        event: Event = _adapter(fields.pop("event")).validate_python(fields)
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError, ValidationError):
+        raise WireError("a line is no event of this program") from None
+    return event
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    """The validator of one kind of event; KeyError where there is no such kind."""
+    return TypeAdapter({cls.__name__: cls for cls in get_args(Event)}[kind])

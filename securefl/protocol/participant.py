@@ -1,0 +1,141 @@
+"""One member's side of the sum, without torch and without a network: an update in, the next start out.
+
+The rule kept here: a member's state advances only by an aggregate that it verified, in the order of the rounds; what
+it sends is a function of its update, the federation file and the seed, apart from the cipher's own randomness.
+
+    start -> (training) -> encode -> seal -> (upload, sum, download) -> open -> apply -> start of the next round
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.basis import FrozenBasis
+from securefl.adapters.contribution import EncodedContribution, RoundCodec
+from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.state import GlobalState
+from securefl.adapters.update import Adapter, Update
+from securefl.crypto.cipher import Cipher
+from securefl.crypto.identity import SigningKey
+from securefl.errors import ProtocolError
+from securefl.protocol.contribution import Contribution, open_aggregate, seal_contribution
+from securefl.protocol.federation import Federation
+from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
+
+
+class Participant:
+    """One member of a federation.
+
+    Args:
+        federation: The pinned federation.
+        member: This member's id.
+        rank: Rank of its adapters; under ``basis`` the roster's.
+        cipher: With the federation's key.
+        signing_key: This member's.
+
+    Attributes:
+        state: The exact global state after the rounds applied so far.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        *,
+        member: str,
+        rank: int,
+        cipher: Cipher,
+        signing_key: SigningKey,
+    ) -> None:
+        self.federation = federation
+        self.member = member
+        self.rank = rank
+        self.state = GlobalState.start(federation.layout, seed=federation.terms.federation.seed)
+        self._plan = federation.plan
+        self._codec: tuple[int, RoundCodec] | None = None
+        self._cipher = cipher
+        self._signing_key = signing_key
+        self._sent: dict[int, SignedHeader] = {}
+
+    @property
+    def scaling(self) -> float:
+        """Alpha / r of this member's adapters."""
+        return self.federation.terms.lora.lora_alpha / self.rank
+
+    def start(self) -> Adapter:
+        """The best adapter of the own rank that the state holds: what the next round trains from."""
+        return self.state.redistributed(self.rank, scaling=self.scaling)
+
+    def basis(self, round_number: int) -> FrozenBasis | None:
+        """The round's frozen factors; None where the payload has none."""
+        return self._round(round_number).basis
+
+    def encode(self, update: Update, *, manifest: Manifest, samples: int) -> EncodedContribution:
+        """Puts an update on the integer grid, times the own weight.
+
+        Args:
+            update: The change since ``start``.
+            manifest: The open round.
+            samples: What it was trained on; it leaves only inside the encrypted weight.
+        """
+        # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
+        rng = seeded_generator(self._plan.seed, "rounding", manifest.round, self.member)
+        return self._round(manifest.round).encode(update, rank=self.rank, samples=samples, rng=rng)
+
+    def seal(self, encoded: EncodedContribution, *, manifest: Manifest) -> Contribution:
+        """Encrypts and signs the round's contribution, once.
+
+        Raises:
+            ProtocolError: if this round was sealed already: a retry sends the same bytes again.
+        """
+        if manifest.round in self._sent:
+            raise ProtocolError(
+                f"round {manifest.round} was encrypted already", hint="send the same bytes again"
+            )
+        contribution = seal_contribution(
+            encoded.integers,
+            federation=self.federation,
+            manifest=manifest,
+            member=self.member,
+            cipher=self._cipher,
+            signing_key=self._signing_key,
+        )
+        self._sent[manifest.round] = contribution.signed
+        return contribution
+
+    def open(self, header: AggregateHeader, body: bytes, *, manifest: Manifest) -> NDArray[np.int64]:
+        """Verifies and decrypts an aggregate to the exact sums (D,), int64.
+
+        Raises:
+            ProtocolError: if this member has no contribution in the round.
+            AuthenticationError, WireError: see ``open_aggregate``.
+        """
+        if manifest.round not in self._sent:
+            raise ProtocolError(f"{self.member} did not contribute to round {manifest.round}")
+        return open_aggregate(
+            header,
+            body,
+            federation=self.federation,
+            manifest=manifest,
+            own=self._sent[manifest.round],
+            cipher=self._cipher,
+        )
+
+    def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
+        """Advances the state by the mean that the sums hold.
+
+        Raises:
+            ProtocolError: if it is not the next round's.
+        """
+        if manifest.round != self.state.round + 1:
+            raise ProtocolError(f"round {manifest.round} cannot follow round {self.state.round}")
+        mean = self._round(manifest.round).decode(sums)
+        self.state = self.state.advanced(
+            mean, outer_learning_rate=self.federation.terms.recipe.outer_learning_rate
+        )
+
+    def _round(self, number: int) -> RoundCodec:
+        """The round's codec; the last one is kept, because drawing a basis costs an orthonormalisation a weight."""
+        if self._codec is None or self._codec[0] != number:
+            self._codec = (number, self._plan.for_round(number))
+        return self._codec[1]

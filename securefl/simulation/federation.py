@@ -1,0 +1,206 @@
+"""A federation in one process: the server's and the clients' state machines wired to each other by hand.
+
+The rule kept here: nothing of the protocol is written again. Headers, bodies and aggregates go through the same wire
+form, checks and addition as between processes; only the transport is a function call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.basis import FrozenBasis
+from securefl.adapters.update import Adapter, Update
+from securefl.config.federation import ServerSection
+from securefl.crypto.addition import ResidueSum
+from securefl.errors import ProtocolError, RunError
+from securefl.protocol.client_session import (
+    Announced,
+    Applied,
+    ApplyAggregate,
+    ClientSession,
+    Contribute,
+    Contributed,
+    Fail,
+    Finish,
+)
+from securefl.protocol.contribution import Contribution
+from securefl.protocol.federation import ServerView
+from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt
+from securefl.protocol.participant import Participant
+from securefl.protocol.server_round import (
+    AggregateFetched,
+    Announce,
+    ContributionAccepted,
+    Discard,
+    Effect,
+    End,
+    Event,
+    MemberFinished,
+    MemberJoined,
+    OpenSum,
+    SaveSum,
+    ServerRound,
+    SumSaved,
+)
+
+
+class Learner(Protocol):
+    """What a member does between two aggregates; a real trainer, or a stand-in of a test."""
+
+    @property
+    def samples(self) -> int:
+        """Rows it trains on."""
+
+    def learn(self, round_number: int, start: Adapter, basis: FrozenBasis | None) -> Update:
+        """Trains from ``start`` and gives the change."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What travelled in one round.
+
+    Attributes:
+        contributions: What each member sent.
+        header: What stood before the aggregate.
+        aggregate: The aggregate's residues, as bytes.
+        sums: The integers that each member decrypted.
+    """
+
+    contributions: dict[str, Contribution] = field(default_factory=dict)
+    header: AggregateHeader | None = None
+    aggregate: bytes = b""
+    sums: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
+class SimulatedServer:
+    """The server's state machine with its sum in memory."""
+
+    def __init__(self, view: ServerView, announce: Callable[[Announcement], None]) -> None:
+        self._view = view
+        self._machine = ServerRound(view)
+        self._announce = announce
+        self._sum: ResidueSum | None = None
+        self._total = b""
+        self.error: RunError | None = None
+        self.ended = False
+
+    def feed(self, event: Event) -> None:
+        """Handles an event and carries out what follows from it."""
+        for effect in self._machine.receive(event):
+            self._carry_out(effect)
+
+    def take(self, contribution: Contribution) -> Receipt:
+        """Checks a contribution as the real server does, adds it, and gives the receipt."""
+        header = contribution.signed.header
+        self._machine.check_contribution(contribution.signed, contribution.seeds)
+        if hashlib.sha256(contribution.body).digest() != header.body_digest:
+            raise ProtocolError(f"{header.member}'s body does not match its signed header")
+        if self._sum is None:
+            raise ProtocolError("no sum is open")
+        count = self._view.ciphertexts(header.round)
+        self._sum.add(0, self._view.form.decode_upload(contribution.body, ciphertexts=count))
+        self.feed(ContributionAccepted(contribution.signed, contribution.seeds))
+        return Receipt(header.round, header.body_digest)
+
+    def give(self) -> tuple[AggregateHeader, bytes]:
+        """The open round's aggregate."""
+        return self._machine.aggregate_header(body_bytes=len(self._total), aggregate_seconds=0.0), self._total
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Announce(announcement):
+                self._announce(announcement)
+            case OpenSum(number):
+                self._sum = ResidueSum(self._view.form, self._view.ciphertexts(number))
+            case SaveSum():
+                if self._sum is None:
+                    raise ProtocolError("no sum is open")
+                self._total = self._view.form.encode_aggregate(self._sum.total())
+                self.feed(SumSaved())
+            case Discard():
+                self._sum, self._total = None, b""
+            case End(error):
+                self.error, self.ended = error, True
+            case _:
+                # Timers have no meaning without a clock.
+                return
+
+
+@dataclass(slots=True)
+class _Seat:
+    participant: Participant
+    learner: Learner
+    session: ClientSession
+
+
+class SimulatedFederation:
+    """All members and the server in one process.
+
+    Args:
+        participants: Every member of the roster, each with its own keys.
+        learners: What each of them trains.
+
+    Attributes:
+        traffic: What travelled, by round.
+    """
+
+    def __init__(self, participants: Mapping[str, Participant], learners: Mapping[str, Learner]) -> None:
+        federation = next(iter(participants.values())).federation
+        self._seats = {
+            member: _Seat(participants[member], learners[member], ClientSession(federation, member))
+            for member in federation.cohort
+        }
+        self._queue: list[Announcement] = []
+        self._server = SimulatedServer(federation.server_view(ServerSection()), self._queue.append)
+        self.traffic: dict[int, Traffic] = {}
+
+    def run(self) -> None:
+        """Runs all rounds.
+
+        Raises:
+            SecureFLError: whatever a member or the server refuses.
+        """
+        for member in self._seats:
+            self._server.feed(MemberJoined(member))
+        while self._queue and not self._server.ended:
+            self._tell(self._queue.pop(0))
+        if self._server.error is not None:
+            raise self._server.error
+
+    def _tell(self, announcement: Announcement) -> None:
+        for member, seat in self._seats.items():
+            for effect in seat.session.receive(Announced(announcement)):
+                match effect:
+                    case Contribute(manifest):
+                        self._contribute(member, seat, manifest)
+                    case ApplyAggregate(manifest):
+                        self._apply(member, seat, manifest)
+                    case Finish():
+                        self._server.feed(MemberFinished(member))
+                    case Fail(error):
+                        raise error
+
+    def _contribute(self, member: str, seat: _Seat, manifest: Manifest) -> None:
+        participant, learner = seat.participant, seat.learner
+        update = learner.learn(manifest.round, participant.start(), participant.basis(manifest.round))
+        encoded = participant.encode(update, manifest=manifest, samples=learner.samples)
+        contribution = participant.seal(encoded, manifest=manifest)
+        self.traffic.setdefault(manifest.round, Traffic()).contributions[member] = contribution
+        receipt = self._server.take(contribution)
+        seat.session.receive(Contributed(receipt, contribution.signed.header.body_digest))
+
+    def _apply(self, member: str, seat: _Seat, manifest: Manifest) -> None:
+        header, body = self._server.give()
+        traffic = self.traffic[manifest.round]
+        traffic.header, traffic.aggregate = header, body
+        sums = seat.participant.open(header, body, manifest=manifest)
+        traffic.sums[member] = sums
+        seat.participant.apply(sums, manifest=manifest)
+        seat.session.receive(Applied(manifest.round))
+        self._server.feed(AggregateFetched(member, manifest.round))

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.errors import WireError
+
+names = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6, unique=True)
+sizes = st.integers(1, 5000)
+
+
+@given(names=names, data=st.data())
+def test_a_layout_survives_its_json(names: list[str], data: st.DataObject) -> None:
+    adapted = data.draw(st.integers(0, len(names)))
+    layout = Layout(
+        tuple(
+            TensorSpec(
+                name,
+                data.draw(sizes),
+                data.draw(sizes),
+                TensorKind.ADAPTED if place < adapted else TensorKind.HEAD,
+            )
+            for place, name in enumerate(names)
+        )
+    )
+    again = Layout.from_json(layout.to_json())
+    assert again == layout
+    assert again.digest == layout.digest
+
+
+def test_the_digest_depends_on_every_field(layout: Layout) -> None:
+    first, *rest = layout.tensors
+    others = [
+        TensorSpec("other", first.rows, first.columns, first.kind),
+        TensorSpec(first.name, first.rows + 1, first.columns, first.kind),
+        TensorSpec(first.name, first.rows, first.columns + 1, first.kind),
+        TensorSpec(first.name, first.rows, first.columns, TensorKind.HEAD),
+    ]
+    digests = {Layout((changed, *rest)).digest for changed in [first, *others]}
+    assert len(digests) == 5
+
+
+def test_a_plaintext_client_sends_both_factors_and_the_heads_in_float32(layout: Layout) -> None:
+    assert layout.float32_bytes(4) == 4 * (4 * (44 + 40) + 4 * (32 + 40) + 5 * 32 + 5)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [{"name": "a", "rows": 0, "columns": 1, "kind": "head"}],
+        [{"name": "a", "rows": 1, "columns": 1, "kind": "bias"}],
+        [{"name": "a", "rows": 1, "kind": "head"}],
+        [{"name": "a", "rows": 1, "columns": 1, "kind": "head"}] * 2,
+        [
+            {"name": "a", "rows": 1, "columns": 1, "kind": "head"},
+            {"name": "b", "rows": 1, "columns": 1, "kind": "adapted"},
+        ],
+    ],
+    ids=["nothing", "empty tensor", "unknown kind", "missing size", "a name twice", "a head first"],
+)
+def test_a_malformed_layout_is_refused(rows: list[dict[str, object]]) -> None:
+    with pytest.raises(WireError):
+        Layout.from_json(rows)

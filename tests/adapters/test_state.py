@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from securefl.adapters.basis import Side, draw_basis
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.state import GlobalState
+from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+
+MakeUpdate = Callable[..., Update]
+
+
+def whole(value: Matrix | Factors) -> Matrix:
+    return value.product() if isinstance(value, Factors) else value
+
+
+def dense_mean(layout: Layout, *, rng: np.random.Generator) -> MeanUpdate:
+    drawn = {tensor.name: rng.normal(size=(tensor.rows, tensor.columns)) for tensor in layout.tensors}
+    return MeanUpdate(
+        weights={tensor.name: drawn[tensor.name] for tensor in layout.adapted},
+        heads={tensor.name: drawn[tensor.name] for tensor in layout.heads},
+        noise_std=1e-4,
+    )
+
+
+def basis_mean(layout: Layout, round: int, *, rng: np.random.Generator) -> MeanUpdate:
+    basis = draw_basis(layout, shared_rank=4, seed=7, round=round)
+    weights = {}
+    for tensor in layout.adapted:
+        frozen = basis.factors[tensor.name]
+        if basis.side is Side.LEFT:
+            weights[tensor.name] = Factors(rng.normal(size=(tensor.rows, 4)), frozen)
+        else:
+            weights[tensor.name] = Factors(frozen, rng.normal(size=(4, tensor.columns)))
+    heads = {tensor.name: rng.normal(size=(tensor.rows, tensor.columns)) for tensor in layout.heads}
+    return MeanUpdate(weights=weights, heads=heads)
+
+
+def test_the_state_is_the_sum_of_the_means(layout: Layout, rng: np.random.Generator) -> None:
+    means = [dense_mean(layout, rng=rng) for _ in range(3)]
+    state = GlobalState.start(layout, seed=7)
+    for mean in means:
+        state = state.advanced(mean, outer_learning_rate=0.5)
+    assert state.round == 3
+    for tensor in layout.adapted:
+        assert np.allclose(
+            whole(state.weights[tensor.name]), 0.5 * sum(whole(m.weights[tensor.name]) for m in means)
+        )
+    for tensor in layout.heads:
+        assert np.allclose(state.heads[tensor.name], 0.5 * sum(mean.heads[tensor.name] for mean in means))
+
+
+def test_advancing_leaves_the_old_state_and_the_mean_as_they_were(
+    layout: Layout, rng: np.random.Generator
+) -> None:
+    mean = dense_mean(layout, rng=rng)
+    kept = {name: whole(value).copy() for name, value in mean.weights.items()}
+    first = GlobalState.start(layout, seed=7).advanced(mean)
+    before = {name: whole(value).copy() for name, value in first.weights.items()}
+    first.advanced(mean)
+    for name in kept:
+        assert np.array_equal(whole(first.weights[name]), before[name])
+        assert np.array_equal(whole(mean.weights[name]), kept[name])
+
+
+def test_means_in_factors_are_never_multiplied_out(layout: Layout, rng: np.random.Generator) -> None:
+    """Twelve rounds of rank 4 would need rank 48, more than the weights have: cut down, and still exact."""
+    state = GlobalState.start(layout, seed=7)
+    exact = {tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.adapted}
+    for round in range(1, 13):
+        mean = basis_mean(layout, round, rng=rng)
+        state = state.advanced(mean)
+        for name in exact:
+            exact[name] += whole(mean.weights[name])
+            kept = state.weights[name]
+            assert isinstance(kept, Factors)
+            assert kept.left.shape[1] == min(4 * round, *kept.shape)
+            assert np.allclose(kept.product(), exact[name], atol=1e-10)
+
+
+def test_noise_of_rounds_adds_in_squares(layout: Layout, rng: np.random.Generator) -> None:
+    state = GlobalState.start(layout, seed=7)
+    for _ in range(4):
+        state = state.advanced(dense_mean(layout, rng=rng), outer_learning_rate=0.5)
+    assert state.noise_std == pytest.approx(1e-4)
+
+
+def test_fresh_directions_change_from_round_to_round(layout: Layout, rng: np.random.Generator) -> None:
+    zero = dense_mean(layout, rng=rng)
+    still = MeanUpdate(
+        weights={name: 0.0 * whole(value) for name, value in zero.weights.items()}, heads=zero.heads
+    )
+    start = GlobalState.start(layout, seed=7)
+    first, second = (state.redistributed(2, scaling=1.0) for state in (start, start.advanced(still)))
+    assert not np.allclose(first.weights["layer.query"].A, second.weights["layer.query"].A)
+    assert not second.weights["layer.query"].B.any()
+
+
+def test_two_clients_hold_the_same_bits(layout: Layout) -> None:
+    states = []
+    for _ in range(2):
+        rng = np.random.default_rng(5)
+        state = GlobalState.start(layout, seed=7)
+        states.append(state.advanced(dense_mean(layout, rng=rng)).redistributed(4, scaling=4.0))
+    for name, factors in states[0].weights.items():
+        assert np.array_equal(factors.A, states[1].weights[name].A)
+        assert np.array_equal(factors.B, states[1].weights[name].B)
+
+
+def test_a_redistributed_head_is_not_the_states_own_memory(layout: Layout) -> None:
+    state = GlobalState.start(layout, seed=7)
+    adapter = state.redistributed(2, scaling=1.0)
+    np.asarray(adapter.heads["classifier.bias"])[...] = 1.0
+    assert not state.heads["classifier.bias"].any()
+
+
+def test_a_wide_weight_in_factors_needs_no_whole_matrix() -> None:
+    """Its product would take 32 GB; the test ends only if nobody forms it."""
+    layout = Layout((TensorSpec("wide", 65536, 65536, TensorKind.ADAPTED),))
+    basis = draw_basis(layout, shared_rank=2, seed=7, round=1)
+    mean = MeanUpdate(
+        weights={"wide": Factors(np.ones((65536, 2)) * [1.0, 0.5], basis.factors["wide"])}, heads={}
+    )
+    factors = GlobalState.start(layout, seed=7).advanced(mean).redistributed(3, scaling=1.0).weights["wide"]
+    assert factors.A.shape == (3, 65536)
+    assert np.linalg.norm(factors.B) == pytest.approx(np.sqrt(65536 * 1.25))

@@ -1,0 +1,108 @@
+"""What travels inside TLS is searched for a member's adapter values, in every encoding they could have.
+
+The control is the integer twin: with ``scheme = "none"`` the same search must find them all, or it could find nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from support.federations import TestFederation, learners_of, make_federation
+
+from securefl.crypto.packing import pack
+from securefl.crypto.words import encode_words
+from securefl.protocol import wire
+from securefl.protocol.messages import Manifest
+from securefl.protocol.streams import chunks, contribution_messages
+from securefl.simulation.federation import SimulatedFederation
+
+NEEDLE_VALUES = 16
+
+
+def run(scheme: str) -> tuple[TestFederation, dict, bytes]:
+    """Runs a federation; gives it, its learners, and every byte that a client sent or received."""
+    federation = make_federation(ranks=(2, 4, 8, 16), scheme=scheme, rounds=1)
+    participants = {member: federation.participant(member) for member in federation.federation.cohort}
+    learners = learners_of(federation.federation)
+    simulated = SimulatedFederation(participants, learners)
+    simulated.run()
+    traffic = simulated.traffic[1]
+    sent = [
+        message
+        for contribution in traffic.contributions.values()
+        for message in contribution_messages(
+            contribution.signed,
+            contribution.seeds,
+            body=chunks(contribution.body),
+            body_bytes=len(contribution.body),
+        )
+    ]
+    return federation, learners, b"".join([*sent, traffic.aggregate])
+
+
+def needles(federation: TestFederation, learners: dict) -> Iterator[tuple[str, bytes]]:
+    """Runs of a member's values as they could stand on the wire: floats, grid integers, packed slots."""
+    inner = federation.federation
+    manifest = Manifest(inner.digest, 1, inner.cohort)
+    for member, learner in learners.items():
+        update = learner.updates[1]
+        encoded = federation.participant(member).encode(update, manifest=manifest, samples=learner.samples)
+        head = update.heads["classifier.weight"].ravel()[:NEEDLE_VALUES]
+        factor = update.weights["encoder.0.query"].left.ravel()[:NEEDLE_VALUES]
+        for kind in ("<f4", ">f4", "<f8"):
+            yield f"{member} head {kind}", head.astype(kind).tobytes()
+            yield f"{member} factor {kind}", factor.astype(kind).tobytes()
+        for kind in ("<i2", ">i2", "<i4", "<i8"):
+            yield f"{member} integers {kind}", encoded.integers[:NEEDLE_VALUES].astype(kind).tobytes()
+        slots = pack(encoded.integers, inner.profile)
+        width = inner.form.upload_residue_bytes if inner.terms.encryption.scheme == "none" else 5
+        yield f"{member} slots", encode_words(slots.reshape(-1)[:NEEDLE_VALUES], width)
+
+
+def test_no_adapter_value_stands_in_the_messages_of_an_encrypted_round() -> None:
+    federation, learners, messages = run("bfv")
+    searched = list(needles(federation, learners))
+    assert len(searched) == 4 * 11
+    assert [name for name, needle in searched if needle in messages] == []
+
+
+def test_the_same_search_finds_every_members_values_in_the_integer_twin() -> None:
+    federation, learners, messages = run("none")
+    found = [name for name, needle in needles(federation, learners) if needle in messages]
+    assert found == [f"client-{number} slots" for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str) -> None:
+    federation, _, _ = run(scheme)
+    inner = federation.federation
+    participant = federation.participant("client-1")
+    learner = learners_of(inner)["client-1"]
+    manifest = Manifest(inner.digest, 1, inner.cohort)
+    update = learner.learn(1, participant.start(), None)
+    encoded = participant.encode(update, manifest=manifest, samples=50)
+    body = participant.seal(encoded, manifest=manifest).body
+    residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).reshape(-1)
+
+    counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
+    chi_square = float((((counts - residues.size / 16) ** 2) / (residues.size / 16)).sum())
+    # 99.9999 % quantile of chi-square with 15 degrees of freedom.
+    assert (chi_square < 58.0) is (scheme == "bfv")
+
+
+def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
+    federation, _, _ = run("bfv")
+    inner = federation.federation
+    participant = federation.participant("client-1")
+    learner = learners_of(inner)["client-1"]
+    manifest = Manifest(inner.digest, 1, inner.cohort)
+    encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=50)
+    contribution = participant.seal(encoded, manifest=manifest)
+    first, *_ = contribution_messages(
+        contribution.signed, contribution.seeds, body=chunks(contribution.body), body_bytes=len(contribution.body)
+    )
+    head = wire.decode_contribution_part(first)
+    assert head.signed == contribution.signed
+    assert len(first) < 300

@@ -1,0 +1,109 @@
+"""Every way in which a federation's file can be wrong is one sentence that names the key and says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from securefl.config import load_federation
+from securefl.config.member import client_settings_of, load_client_settings
+from securefl.errors import ConfigError
+
+MINIMAL = """
+[federation]
+name = "banks"
+[model]
+path = "models/minilm"
+[data]
+train = "data/train.jsonl"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def written(text: str) -> Path:
+        path = tmp_path / "FED.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ConfigError) as error:
+        load_federation(path)
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_a_minimal_file_has_defaults_for_the_rest(write) -> None:
+    config = load_federation(write(MINIMAL))
+    assert config.ranks == {"client-1": 8, "client-2": 8, "client-3": 8, "client-4": 8}
+    assert config.encryption.scheme == "bfv"
+
+
+def test_relative_paths_count_from_the_files_folder(write, tmp_path: Path) -> None:
+    (tmp_path / "models" / "minilm").mkdir(parents=True)
+    config = load_federation(write(MINIMAL))
+    assert config.data.train == str(tmp_path / "data" / "train.jsonl")
+    assert config.model.path == str(tmp_path / "models" / "minilm")
+
+
+def test_a_hub_id_stays_what_it_is(write) -> None:
+    config = load_federation(write(MINIMAL.replace("models/minilm", "sentence-transformers/all-MiniLM-L6-v2")))
+    assert config.model.path == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (MINIMAL + "[traning]\n", "unknown key 'traning'"),
+        (MINIMAL + "[traning]\n", "did you mean 'training'"),
+        (MINIMAL + "[lora]\nrank = 4\n", "known here: lora_alpha, lora_dropout, r, target_modules"),
+        (MINIMAL + "[recipe.fusion]\nbugdet = 3\n", "did you mean 'budget'"),
+        (MINIMAL + 'split = { by = "dirichlet", alfa = 1.0 }\n', "did you mean 'alpha'"),
+        (MINIMAL + "[cohort]\nclients = [{ r = 2, trian = \"x\" }, {}, {}]\n", "did you mean 'train'"),
+        (MINIMAL + "[lora]\nr = 0\n", "'lora.r' is wrong"),
+        (MINIMAL + "[privacy]\nunit = \"client\"\n", "'privacy.unit' is wrong"),
+        (MINIMAL + "[cohort]\nclients = [{}, {}]\n", "each member reads the other's update"),
+        (MINIMAL + '[cohort]\nclients = [{ id = "a" }, { id = "a" }, {}]\n', "two clients carry the same id"),
+        (MINIMAL + '[server]\naddress = "localhost"\n', "'server.address' is wrong"),
+        (MINIMAL + '[server]\naddress = "localhost:70000"\n', "the port must be between"),
+        (MINIMAL + '[cohort]\nclients = [{ train = "x" }, {}, {}]\n', "client-1 has a train file of its own"),
+        (MINIMAL + 'split = { by = "none" }\n', "client-1 has no train file"),
+        (MINIMAL.replace('train = "data/train.jsonl"', ""), "'data.train' is missing"),
+        (MINIMAL.replace('name = "banks"', ""), "'federation.name' is missing"),
+        (MINIMAL.replace('"banks"', '"../banks"'), "'federation.name' is wrong"),
+        ("[federation", "is no valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_sentence(write, text: str, words: str) -> None:
+    assert words in refused(write(text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "there is no file" in refused(tmp_path / "nowhere.toml")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "FED.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read" in refused(path)
+
+
+def test_a_clients_own_file_reads_back_and_names_no_other_clients_files(write, tmp_path: Path) -> None:
+    text = MINIMAL.replace('train = "data/train.jsonl"', 'split = { by = "none" }') + (
+        '[cohort]\nclients = [{ train = "one.csv" }, { train = "two.csv" }, { train = "three.csv" }]\n'
+    )
+    settings = client_settings_of(load_federation(write(text)), "client-2")
+    (tmp_path / "client.toml").write_text(settings.to_toml())
+    assert load_client_settings(tmp_path) == settings
+    assert "two.csv" in settings.to_toml()
+    assert "one.csv" not in settings.to_toml()
+
+
+def test_a_folder_without_a_clients_file_is_no_clients_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no client's folder"):
+        load_client_settings(tmp_path)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVER_MODULES = ("addition", "wireform", "profiles", "packing", "identity", "certificates", "twin")
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(str(node.module).partition(".")[0])
+    return names
+
+
+def test_one_module_imports_tenseal() -> None:
+    sources = [
+        path for package in ("securefl", "clients", "server") for path in (ROOT / package).rglob("*.py")
+    ]
+    assert [path.name for path in sources if "tenseal" in imported(path)] == ["bfv.py"]
+
+
+@pytest.mark.parametrize("module", SERVER_MODULES)
+def test_what_a_server_needs_imports_neither_tenseal_nor_keys(module: str) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['tenseal'] = sys.modules['torch'] = None\n"
+        f"import securefl.crypto.{module}\n"
+        "assert 'securefl.crypto.keys' not in sys.modules\n"
+        "assert 'securefl.crypto.bfv' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=60)

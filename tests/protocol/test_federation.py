@@ -1,0 +1,99 @@
+"""The pinned file: one digest for one federation, nothing taken on its word, nothing secret in the server's view."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.federations import make_federation
+
+from securefl.config.federation import ServerSection
+from securefl.errors import AuthenticationError, IdentityError
+from securefl.protocol.federation import Federation, ServerView
+
+FEDERATION = make_federation(ranks=(2, 4, 8, 16)).federation
+
+
+def changed(**changes: object) -> str:
+    return json.dumps(json.loads(FEDERATION.to_json_text()) | changes)
+
+
+def test_the_file_reads_back_as_the_same_federation() -> None:
+    again = Federation.from_json_text(FEDERATION.to_json_text(), where="here")
+    assert again == FEDERATION
+    assert again.digest == FEDERATION.digest
+
+
+def leaves(node: object, path: tuple = ()) -> list[tuple]:
+    """Paths to every value of a JSON tree that ``_other`` can change."""
+    if isinstance(node, dict | list):
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        return [leaf for key, value in items for leaf in leaves(value, (*path, key))]
+    return [] if node is None else [path]
+
+
+@pytest.mark.parametrize(
+    "path", leaves(json.loads(FEDERATION.to_json_text())), ids=lambda p: ".".join(map(str, p))
+)
+def test_a_file_with_any_value_changed_is_refused_or_has_another_digest(path: tuple) -> None:
+    text = json.loads(FEDERATION.to_json_text())
+    node = text
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = _other(node[path[-1]])
+    try:
+        digest = Federation.from_json_text(json.dumps(text), where="here").digest
+    except IdentityError:
+        return
+    assert digest != FEDERATION.digest
+
+
+def _other(value: object) -> object:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    assert isinstance(value, str)
+    if len(value) == 64:
+        return ("00" if value[:2] != "00" else "11") + value[2:]
+    return {"mean": "cls", "bfv": "none", "dense": "basis", "product": "factor"}.get(value, value + "x")
+
+
+@pytest.mark.parametrize("name", ["t34-2x17-d14", "t99"])
+def test_a_profile_other_than_the_one_the_terms_need_is_refused(name: str) -> None:
+    with pytest.raises(IdentityError):
+        Federation.from_json_text(changed(profile=name), where="here")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"version": 2}'])
+def test_a_malformed_file_is_refused_with_one_sentence(text: str) -> None:
+    with pytest.raises(IdentityError) as refused:
+        Federation.from_json_text(text, where="federation.json")
+    assert "federation.json" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_servers_view_holds_no_rank_label_bound_or_sample_count() -> None:
+    text = FEDERATION.server_view(ServerSection()).to_json_text()
+    for word in (
+        "rank",
+        "label",
+        "bound",
+        "samples",
+        "lora",
+        "learning_rate",
+        "precision_bits",
+        "layout",
+        "seed",
+    ):
+        assert word not in text
+
+
+def test_the_servers_view_reads_back() -> None:
+    view = FEDERATION.server_view(ServerSection())
+    assert ServerView.from_json_text(view.to_json_text(), where="here") == view
+
+
+def test_a_certificate_of_no_member_is_refused() -> None:
+    with pytest.raises(AuthenticationError, match="no member"):
+        FEDERATION.server_view(ServerSection()).by_certificate(b"\xff" * 32)

@@ -1,0 +1,57 @@
+"""Packing, words and sums, one Python integer at a time: slow, and written apart from the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def pack(values: Sequence[int], *, lanes: int, lane_bits: int, modulus: int, degree: int) -> list[list[int]]:
+    """Ciphertexts of slots: slot j of a ciphertext holds its values j, j + degree, ... in ascending lanes."""
+    per_ciphertext = lanes * degree
+    ciphertexts = []
+    for start in range(0, len(values), per_ciphertext):
+        chunk = list(values[start : start + per_ciphertext])
+        chunk += [0] * (per_ciphertext - len(chunk))
+        slots = []
+        for slot in range(degree):
+            packed = sum(chunk[lane * degree + slot] * 2 ** (lane * lane_bits) for lane in range(lanes))
+            slots.append(packed % modulus)
+        ciphertexts.append(slots)
+    return ciphertexts
+
+
+def unpack(
+    ciphertexts: Sequence[Sequence[int]], count: int, *, lanes: int, lane_bits: int, modulus: int
+) -> list[int]:
+    """The inverse, by trying for each lane which centred residue leaves a multiple of 2^lane_bits."""
+    values = []
+    for slots in ciphertexts:
+        by_lane: list[list[int]] = [[] for _ in range(lanes)]
+        for slot in slots:
+            rest = slot if slot <= modulus // 2 else slot - modulus
+            for lane in range(lanes - 1):
+                value = rest % 2**lane_bits
+                if value >= 2 ** (lane_bits - 1):
+                    value -= 2**lane_bits
+                by_lane[lane].append(value)
+                rest = (rest - value) // 2**lane_bits
+            by_lane[lanes - 1].append(rest)
+        for lane_values in by_lane:
+            values += lane_values
+    return values[:count]
+
+
+def encode(values: Sequence[int], width: int) -> bytes:
+    """Little-endian words."""
+    return b"".join(value.to_bytes(width, "little") for value in values)
+
+
+def rounded(residue: int, dropped_bits: int) -> int:
+    """The nearest multiple of 2^dropped_bits, in units of it; halves go up."""
+    low = residue % 2**dropped_bits
+    return residue // 2**dropped_bits + (1 if dropped_bits and low >= 2 ** (dropped_bits - 1) else 0)
+
+
+def total(contributions: Sequence[Sequence[int]], *, dropped_bits: int, modulus: int) -> list[int]:
+    """Rounded residues of every contribution to full residues of the sum."""
+    return [sum(column) * 2**dropped_bits % modulus for column in zip(*contributions, strict=True)]

@@ -1,0 +1,147 @@
+"""A small federation without torch: two weights, one head, members of given ranks, learners that draw their updates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from securefl.adapters.basis import FrozenBasis, Side
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.update import Adapter, Factors, Matrix, Update
+from securefl.config.federation import (
+    EncryptionSection,
+    FederationSection,
+    FusionSection,
+    LoraSection,
+    PrivacySection,
+)
+from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.identity import SigningKey
+from securefl.crypto.keys import SecretKey
+from securefl.crypto.profiles import profile_for
+from securefl.crypto.twin import IntegerTwin
+from securefl.protocol.federation import Federation, Member, ModelTerms, RecipeTerms, Terms, TrainingTerms
+from securefl.protocol.participant import Participant
+
+LAYOUT = Layout(
+    (
+        TensorSpec("encoder.0.query", 24, 32, TensorKind.ADAPTED),
+        TensorSpec("encoder.0.value", 32, 24, TensorKind.ADAPTED),
+        TensorSpec("classifier.weight", 5, 32, TensorKind.HEAD),
+    )
+)
+ALPHA = 16.0
+
+
+def terms(*, rounds: int = 2, payload: str = "dense", scheme: str = "bfv", bits: int = 16) -> Terms:
+    """Terms of a federation that trains nothing real."""
+    return Terms(
+        federation=FederationSection(name="unit", rounds=rounds, seed=11),
+        model=ModelTerms(digest=bytes(32), task="sequence-classification", pooling="mean", max_length=16),
+        lora=LoraSection(lora_alpha=ALPHA),
+        training=TrainingTerms(
+            learning_rate=1e-3,
+            head_learning_rate=1e-2,
+            weight_decay=0.0,
+            per_device_train_batch_size=8,
+            num_train_epochs=1.0,
+        ),
+        recipe=RecipeTerms.model_validate(
+            {
+                "name": "default",
+                "payload": payload,
+                "personal": True,
+                "outer_learning_rate": 1.0,
+                "fusion": FusionSection(),
+            }
+        ),
+        privacy=PrivacySection(),
+        encryption=EncryptionSection.model_validate(
+            {"scheme": scheme, "precision_bits": bits, "adapter_bound": 1.0, "head_bound": 2.0}
+        ),
+        samples_cap=100,
+    )
+
+
+@dataclass
+class TestFederation:
+    """A federation with everybody's keys."""
+
+    __test__ = False
+
+    federation: Federation
+    signing_keys: dict[str, SigningKey]
+    cipher_key: SecretKey | None
+
+    def participant(self, member: str, *, signing_key: SigningKey | None = None) -> Participant:
+        """A member with its own cipher object."""
+        profile = self.federation.profile
+        return Participant(
+            self.federation,
+            member=member,
+            rank=self.federation.member(member).rank,
+            cipher=BfvCipher(profile, self.cipher_key) if self.cipher_key else IntegerTwin(profile),
+            signing_key=signing_key or self.signing_keys[member],
+        )
+
+
+def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -> TestFederation:
+    """A federation of ``len(ranks)`` members; ``changes`` go to ``terms``."""
+    chosen = terms(**changes)  # type: ignore[arg-type]
+    keys = {f"client-{number}": SigningKey.generate() for number in range(1, len(ranks) + 1)}
+    roster = tuple(
+        Member(id=name, rank=rank, signing_key=key.public_key, certificate=bytes([number]) * 32)
+        for number, (rank, (name, key)) in enumerate(zip(ranks, keys.items(), strict=True))
+    )
+    federation = Federation(
+        federation_id=bytes(range(32)),
+        terms=chosen,
+        labels=("a", "b", "c", "d", "e"),
+        layout=LAYOUT,
+        profile=profile_for(len(ranks), chosen.encryption.precision_bits),
+        roster=roster,
+    )
+    return TestFederation(federation, keys, generate_key() if chosen.encryption.scheme == "bfv" else None)
+
+
+@dataclass
+class DrawnLearner:
+    """A learner whose updates are drawn from a seed: what a federation needs, without a model."""
+
+    member: str
+    rank: int
+    samples: int = 50
+    scale: float = 0.02
+    updates: dict[int, Update] = field(default_factory=dict)
+
+    def learn(self, round_number: int, start: Adapter, basis: FrozenBasis | None) -> Update:
+        rng = seeded_generator(5, "learner", self.member, round_number)
+        s = ALPHA / self.rank
+
+        def drawn(*shape: int) -> Matrix:
+            return rng.normal(0.0, self.scale, shape)
+
+        weights = {}
+        for name, old in start.weights.items():
+            if basis is None:
+                B, A = old.B + drawn(*old.B.shape), old.A + drawn(*old.A.shape)
+                weights[name] = Factors(np.hstack([s * B, -s * old.B]), np.vstack([A, old.A]))
+                continue
+            frozen = basis.cut(name, self.rank)
+            if basis.side is Side.LEFT:
+                weights[name] = Factors(s * drawn(old.B.shape[0], frozen.shape[0]), frozen)
+            else:
+                weights[name] = Factors(frozen, s * drawn(frozen.shape[1], old.A.shape[1]))
+        heads = {name: drawn(*head.shape) for name, head in start.heads.items()}
+        self.updates[round_number] = Update(weights, heads)
+        return self.updates[round_number]
+
+
+def learners_of(federation: Federation) -> dict[str, DrawnLearner]:
+    """One learner for each member, with different sample counts."""
+    return {
+        member.id: DrawnLearner(member.id, member.rank, samples=30 + 20 * index)
+        for index, member in enumerate(federation.roster)
+    }
