@@ -42,7 +42,9 @@ signed_headers = st.builds(
     st.builds(ContributionHeader, members, rounds, digests, digests, digests),
     st.binary(min_size=64, max_size=64),
 )
-manifests = st.builds(Manifest, digests, rounds, st.lists(members, min_size=3, max_size=9, unique=True).map(tuple))
+manifests = st.builds(
+    Manifest, digests, rounds, st.lists(members, min_size=3, max_size=9, unique=True).map(tuple)
+)
 announcements = st.one_of(
     st.builds(Waiting, st.lists(members, min_size=1, max_size=9, unique=True).map(tuple)),
     st.builds(RoundOpened, manifests),
@@ -234,7 +236,9 @@ def test_a_manifest_with_an_impossible_cohort_is_refused(cohort: list[str]) -> N
 
 @pytest.mark.parametrize("reason", ["two\nlines", "x" * 501, "\x1b[2J", " padded "])
 def test_a_reason_that_is_no_plain_sentence_is_refused(reason: str) -> None:
-    message = pb.Announcement(failed=pb.FederationFailed(member="client-1", reason=reason)).SerializeToString()
+    message = pb.Announcement(
+        failed=pb.FederationFailed(member="client-1", reason=reason)
+    ).SerializeToString()
     with pytest.raises(WireError, match="plain"):
         wire.decode_announcement(message)
 

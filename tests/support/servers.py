@@ -20,7 +20,7 @@ from securefl.crypto.authority import Authority
 from securefl.crypto.certificates import Credentials, Role
 from securefl.crypto.identity import SigningKey
 from securefl.crypto.profiles import profile_for
-from securefl.crypto.wireform import WireForm, wire_form
+from securefl.crypto.wireform import WireForm
 from securefl.errors import SecureFLError
 from securefl.progress import Event, Listening
 from securefl.protocol.federation import RosterEntry, ServerView
@@ -145,7 +145,9 @@ def make_roster(
         profile=profile_for(members, 16).name,
         ciphertexts_by_parity=(ciphertexts, ciphertexts),
         roster=tuple(
-            RosterEntry(id=member, signing_key=keys[member].public_key, certificate=credentials[member].fingerprint)
+            RosterEntry(
+                id=member, signing_key=keys[member].public_key, certificate=credentials[member].fingerprint
+            )
             for member in ids
         ),
         server=ServerSection(
@@ -165,7 +167,9 @@ def issue_server(authority: Authority, *, expired: bool = False) -> Credentials:
     """TLS files of a server at 127.0.0.1."""
     issued = NOW - timedelta(days=10) if expired else NOW
     days = 5 if expired else 30
-    return authority.issue("server", role=Role.SERVER, now=issued, names=("127.0.0.1", "localhost"), days=days)
+    return authority.issue(
+        "server", role=Role.SERVER, now=issued, names=("127.0.0.1", "localhost"), days=days
+    )
 
 
 @dataclass

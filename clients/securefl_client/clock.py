@@ -1,0 +1,52 @@
+"""A client's stopwatch: seconds by phase for its result, and the same phases as events for whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from securefl.progress import Phase, PhaseEnded, PhaseStarted, Report, StepProgress
+
+_SMALLEST_STEP = 0.02
+"""Progress is reported in steps of at least this fraction, so that a pipe never fills with it."""
+
+
+class PhaseClock:
+    """Times the phases of one member's rounds.
+
+    Args:
+        member: Who reports.
+        report: Where events go.
+    """
+
+    def __init__(self, member: str, report: Report) -> None:
+        self._member = member
+        self._report = report
+        self._seconds: dict[int, dict[Phase, float]] = defaultdict(lambda: defaultdict(float))
+        self._round = 0
+        self._reported = 0.0
+
+    @contextmanager
+    def phase(self, phase: Phase, round_number: int) -> Iterator[None]:
+        """Times what happens inside as ``phase`` of a round; several stretches of one phase add up."""
+        self._report(PhaseStarted(member=self._member, round=round_number, phase=phase))
+        self._round, self._reported = round_number, 0.0
+        started = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        self._seconds[round_number][phase] += seconds
+        self._report(PhaseEnded(member=self._member, round=round_number, phase=phase, seconds=seconds))
+
+    def progress(self, phase: Phase, fraction: float) -> None:
+        """Tells how far a phase of the current round is, where that has changed enough to be worth a line."""
+        # Work of one phase may come in several pieces, each counting from 0.
+        self._reported = min(self._reported, fraction)
+        if fraction - self._reported >= _SMALLEST_STEP:
+            self._reported = fraction
+            self._report(StepProgress(member=self._member, round=self._round, phase=phase, fraction=fraction))
+
+    def seconds(self, round_number: int) -> dict[str, float]:
+        """Wall seconds of a round by phase."""
+        return {phase.value: seconds for phase, seconds in self._seconds[round_number].items()}

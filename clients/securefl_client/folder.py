@@ -1,0 +1,129 @@
+"""A client's folder on disk: written once by the founder, read when the client starts.
+
+The rule kept here: a folder is complete and consistent, or it is refused with one sentence before anything is sent.
+
+    client-1/   federation.json   what all members share; its digest is what they compare
+                client.toml       what is this member's own: data, device, the server's address
+                signing.key       Ed25519: what this member says, it signs
+                bfv.key           the federation's cipher key (absent with scheme = "none")
+                tls.key tls.crt ca.crt
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from securefl.config.member import ClientSettings, load_client_settings
+from securefl.crypto.certificates import Credentials, Role, load_credentials
+from securefl.crypto.identity import SigningKey
+from securefl.crypto.keys import SecretKey
+from securefl.errors import ConfigError, IdentityError
+from securefl.protocol.federation import Federation
+
+FEDERATION_FILE = "federation.json"
+SIGNING_KEY_FILE = "signing.key"
+CIPHER_KEY_FILE = "bfv.key"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFolder:
+    """All that a client knows when it starts.
+
+    Attributes:
+        settings: Its own file.
+        federation: The pinned federation.
+        rank: Rank of its global adapter.
+        signing_key: Its signing key, which the roster has the public half of.
+        cipher_key: The federation's; None with ``scheme = "none"``.
+        credentials: Its TLS files.
+    """
+
+    settings: ClientSettings
+    federation: Federation
+    rank: int
+    signing_key: SigningKey = field(repr=False)
+    cipher_key: SecretKey | None = field(repr=False)
+    credentials: Credentials = field(repr=False)
+
+    @property
+    def member(self) -> str:
+        """This client's id."""
+        return self.settings.client.id
+
+    @classmethod
+    def load(cls, folder: Path, *, now: datetime) -> ClientFolder:
+        """Reads and checks a client's folder.
+
+        Args:
+            folder: As ``founding`` wrote it.
+            now: The time, with a time zone, against which certificates are checked.
+
+        Raises:
+            ConfigError: if ``client.toml`` is wrong.
+            IdentityError: if a key, a certificate or the federation file is missing, foreign, damaged or expired.
+        """
+        settings = load_client_settings(folder)
+        federation = load_federation_file(folder)
+        member = federation.member(settings.client.id)
+        signing_key = SigningKey.load(folder / SIGNING_KEY_FILE)
+        if signing_key.public_key != member.signing_key:
+            raise IdentityError(
+                f"the signing key is not the one the roster has for {member.id}",
+                where=str(folder / SIGNING_KEY_FILE),
+                hint="use the folder that was made for this member",
+            )
+        credentials = load_credentials(folder, member=member.id, role=Role.CLIENT, now=now)
+        if credentials.fingerprint != member.certificate:
+            raise IdentityError(
+                f"the TLS certificate is not the one the roster has for {member.id}",
+                where=str(folder),
+                hint="use the folder that was made for this member",
+            )
+        encrypted = federation.terms.encryption.scheme != "none"
+        return cls(
+            settings=settings,
+            federation=federation,
+            rank=_own_rank(settings, federation, where=str(folder)),
+            signing_key=signing_key,
+            cipher_key=SecretKey.load(folder / CIPHER_KEY_FILE) if encrypted else None,
+            credentials=credentials,
+        )
+
+
+def load_federation_file(folder: Path) -> Federation:
+    """The pinned federation of a member's folder.
+
+    Raises:
+        IdentityError: if it is missing or does not hold together.
+    """
+    path = folder / FEDERATION_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise IdentityError(
+            "the federation file cannot be read",
+            where=str(path),
+            hint=f"copy the member's folder again: {error}",
+        ) from None
+    return Federation.from_json_text(text, where=str(path))
+
+
+def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -> int:
+    rostered = federation.member(settings.client.id).rank
+    own = settings.client.r
+    if own is None or own == rostered:
+        return rostered
+    if federation.terms.recipe.payload != "dense":
+        raise ConfigError(
+            f"'client.r' is {own}, the roster says {rostered}",
+            where=where,
+            hint=f"the payload '{federation.terms.recipe.payload}' needs the ranks that all members know",
+        )
+    widest = min(min(tensor.rows, tensor.columns) for tensor in federation.layout.adapted)
+    if own > widest:
+        raise ConfigError(
+            f"'client.r' is {own}", where=where, hint=f"no weight here has a rank above {widest}"
+        )
+    return own

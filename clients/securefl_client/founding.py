@@ -1,0 +1,149 @@
+"""What ``securefl init`` does: from a federation's TOML file to one folder for each member.
+
+The rule kept here: either every folder stands complete or none does; and the server's folder gets nothing that opens
+an update: no cipher key, no signing key of a client, no rank.
+
+Every private key is made here, by the lead, and carried to its owner by hand.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from securefl.config.federation import FederationConfig
+from securefl.config.member import FILE_NAME as CLIENT_FILE
+from securefl.config.member import client_settings_of
+from securefl.crypto.authority import Authority
+from securefl.crypto.bfv import generate_key
+from securefl.crypto.certificates import Credentials, Role
+from securefl.crypto.identity import SigningKey
+from securefl.crypto.profiles import profile_for
+from securefl.errors import ConfigError
+from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report
+from securefl.protocol.federation import Federation, Member, RecipeTerms, terms_of
+from securefl_client.folder import CIPHER_KEY_FILE, FEDERATION_FILE, SIGNING_KEY_FILE
+
+SERVER_FOLDER = "server"
+SERVER_FILE = "server.json"
+LEAD_FOLDER = "lead"
+_REPORTER = "init"
+
+
+def found(config: FederationConfig, folder: Path, *, report: Report) -> None:
+    """Makes the members' folders below ``folder``, which must not exist or be empty.
+
+    Raises:
+        ConfigError: if the folder is not empty, or the configuration does not hold together.
+        CapacityError: if no profile adds this cohort's integers exactly.
+        ModelError, DataError: if the base model or the data that the configuration names do not fit.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
+        )
+    report(PhaseStarted(member=_REPORTER, round=0, phase=Phase.PREPARE))
+    started = datetime.now(UTC)
+    # The members' folders appear by one rename, so that a founding that fails leaves nothing half made.
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write_all(config, workshop, now=started)
+        if folder.exists():
+            folder.rmdir()
+        workshop.replace(folder)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    report(PhaseEnded(member=_REPORTER, round=0, phase=Phase.PREPARE, seconds=seconds))
+    report(Finished(member=_REPORTER, path=str(folder)))
+
+
+def _write_all(config: FederationConfig, folder: Path, *, now: datetime) -> None:
+    signing_keys = {member: SigningKey.generate() for member in config.ranks}
+    authority = Authority.create(config.federation.name, now=now)
+    credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
+    federation = _federation(config, signing_keys=signing_keys, credentials=credentials)
+    cipher_key = generate_key() if config.encryption.scheme != "none" else None
+
+    lead = folder / LEAD_FOLDER
+    lead.mkdir(mode=0o700)
+    authority.save(lead)
+    for member, signing_key in signing_keys.items():
+        own = folder / member
+        own.mkdir(mode=0o700)
+        (own / FEDERATION_FILE).write_text(federation.to_json_text(), encoding="utf-8")
+        (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
+        signing_key.save(own / SIGNING_KEY_FILE)
+        credentials[member].save(own)
+        if cipher_key is not None:
+            cipher_key.save(own / CIPHER_KEY_FILE)
+    _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
+
+
+def _write_server(
+    config: FederationConfig, federation: Federation, folder: Path, *, authority: Authority, now: datetime
+) -> None:
+    folder.mkdir(mode=0o700)
+    view = federation.server_view(config.server)
+    (folder / SERVER_FILE).write_text(view.to_json_text(), encoding="utf-8")
+    # Members on the same machine reach the server by its loopback names, whatever its public one is.
+    names = dict.fromkeys((config.server.host, "localhost", "127.0.0.1", "::1"))
+    authority.issue(SERVER_FOLDER, role=Role.SERVER, now=now, names=tuple(names)).save(folder)
+
+
+def _federation(
+    config: FederationConfig,
+    *,
+    signing_keys: Mapping[str, SigningKey],
+    credentials: Mapping[str, Credentials],
+) -> Federation:
+    """Everything that is pinned; what needs the model or the data is read here."""
+    # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
+    from securefl.training.model_files import model_digest
+    from securefl.training.models import layout_of
+    from securefl.training.recipes import recipe_of
+    from securefl.training.survey import survey_data
+
+    recipe = recipe_of(config.recipe)
+    profile = profile_for(len(config.ranks), config.encryption.precision_bits)
+    survey = survey_data(config)
+    layout = layout_of(
+        config.model.path, target_modules=config.lora.target_modules, labels=len(survey.labels)
+    )
+    terms = terms_of(
+        config,
+        model_digest=model_digest(config.model.path),
+        recipe=RecipeTerms(
+            name=recipe.name,
+            payload=recipe.payload,
+            personal=recipe.personal,
+            outer_learning_rate=recipe.outer_learning_rate,
+            fusion=recipe.fusion,
+        ),
+        samples_cap=survey.samples_cap,
+    )
+    roster = tuple(
+        Member(
+            id=member,
+            rank=rank,
+            signing_key=signing_keys[member].public_key,
+            certificate=credentials[member].fingerprint,
+        )
+        for member, rank in config.ranks.items()
+    )
+    federation = Federation(
+        federation_id=secrets.token_bytes(32),
+        terms=terms,
+        labels=survey.labels,
+        layout=layout,
+        profile=profile,
+        roster=roster,
+    )
+    # The plan refuses ranks that do not fit the model; better now than at a client.
+    federation.ciphertexts(1)
+    return federation

@@ -1,0 +1,213 @@
+"""The client process: its folder, its model, its connection, and the loop that follows the session.
+
+The rule kept here: this file wires; what to do next is decided by ``protocol.client_session``, how it is done by
+``work``. A client that cannot go on tells the server why before it ends, in words that quote none of its data.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import assert_never
+
+from securefl.crypto.bfv import BfvCipher
+from securefl.crypto.cipher import Cipher
+from securefl.crypto.identity import verify
+from securefl.crypto.twin import IntegerTwin
+from securefl.errors import ConfigError, RunError, SecureFLError
+from securefl.privacy.ledger import Ledger, RunStarted
+from securefl.progress import Finished, MembersAwaited, Phase, Report
+from securefl.protocol.client_session import (
+    Announced,
+    Applied,
+    ApplyAggregate,
+    ClientSession,
+    Contribute,
+    Contributed,
+    Effect,
+    Fail,
+    Finish,
+)
+from securefl.protocol.messages import Manifest, Waiting
+from securefl.protocol.participant import Participant
+from securefl.protocol.streams import StreamSizes
+from securefl.transport.client import AggregatorClient
+from securefl.transport.telemetry import ByteCounter
+from securefl_client.clock import PhaseClock
+from securefl_client.folder import ClientFolder
+from securefl_client.inbox import Inbox
+from securefl_client.learner import load_trainer
+from securefl_client.result import FILE_NAME as RESULT_FILE
+from securefl_client.work import ClientWork
+
+LEDGER_FILE = "ledger.jsonl"
+
+
+def run_client(folder: Path, *, server: str | None, out: Path, report: Report) -> int:
+    """Takes part in a federation from its first round to its last.
+
+    Args:
+        folder: The member's folder, from ``securefl init``.
+        server: ``host:port``; None takes the one in ``client.toml``.
+        out: Where adapters, ledger and result go; made if missing.
+        report: Where events go.
+
+    Returns:
+        0, the exit code of a run that went well.
+
+    Raises:
+        SecureFLError: whatever ends it otherwise.
+    """
+    own = ClientFolder.load(folder, now=datetime.now(UTC))
+    _make_results(out)
+    traffic = ByteCounter()
+    address = server or own.settings.client.server
+    with AggregatorClient(
+        address, own.credentials, federation_digest=own.federation.digest, observer=traffic
+    ) as aggregator:
+        # Joining comes before the model is loaded: a wrong address or certificate shows at once.
+        aggregator.join()
+        with _LastWords(aggregator):
+            Client(own, aggregator, traffic=traffic, report=report).run(out)
+    report(Finished(member=own.member, path=str(out)))
+    return 0
+
+
+class Client:
+    """One client, connected.
+
+    Args:
+        own: Its folder.
+        aggregator: Its connection.
+        traffic: The observer that counts the connection's bytes.
+        report: Where events go.
+    """
+
+    def __init__(
+        self, own: ClientFolder, aggregator: AggregatorClient, *, traffic: ByteCounter, report: Report
+    ) -> None:
+        self._own = own
+        self._aggregator = aggregator
+        self._traffic = traffic
+        self._report = report
+        self._clock = PhaseClock(own.member, report)
+        self._session = ClientSession(own.federation, own.member)
+        self._inbox = Inbox(aggregator.follow())
+
+    def run(self, out: Path) -> None:
+        """Follows the session to its end, and leaves all results in ``out``."""
+        own = self._own
+        with Ledger.open(
+            out / LEDGER_FILE, signer=own.signing_key, verifier=partial(verify, own.signing_key.public_key)
+        ) as ledger:
+            ledger.append(RunStarted(member=own.member, federation_digest=own.federation.digest))
+            with self._clock.phase(Phase.PREPARE, 0):
+                trainer = load_trainer(own, self._clock, between_steps=self._inbox.check)
+                participant = Participant(
+                    own.federation,
+                    member=own.member,
+                    rank=own.rank,
+                    cipher=_cipher(own),
+                    signing_key=own.signing_key,
+                )
+            work = ClientWork(participant, trainer, ledger=ledger, clock=self._clock, report=self._report)
+            while not self._follow(work, out):
+                pass
+
+    def _follow(self, work: ClientWork, out: Path) -> bool:
+        """Waits for one announcement and does what follows; True after the last."""
+        with self._clock.phase(Phase.WAIT, self._session.applied):
+            announcement = self._inbox.next()
+        if isinstance(announcement, Waiting):
+            self._report(MembersAwaited(missing=announcement.missing))
+        effects = self._session.receive(Announced(announcement))
+        # Not a generator: every effect is carried out, whatever the first one says.
+        finished = [self._carry_out(effect, work, out) for effect in effects]
+        return any(finished)
+
+    def _carry_out(self, effect: Effect, work: ClientWork, out: Path) -> bool:
+        match effect:
+            case Contribute(manifest):
+                self._contribute(manifest, work)
+            case ApplyAggregate(manifest):
+                self._apply(manifest, work)
+            case Finish():
+                work.finish(out)
+                self._aggregator.finish()
+                return True
+            case Fail(error):
+                raise error
+            case _:
+                assert_never(effect)
+        return False
+
+    def _contribute(self, manifest: Manifest, work: ClientWork) -> None:
+        contribution = work.contribute(manifest)
+        before = self._traffic.sent
+        with self._clock.phase(Phase.UPLOAD, manifest.round):
+            receipt = self._aggregator.contribute(contribution.signed, contribution.seeds, contribution.body)
+        self._session.receive(Contributed(receipt, contribution.signed.header.body_digest))
+        work.sent(manifest, up_bytes=self._traffic.sent - before)
+
+    def _apply(self, manifest: Manifest, work: ClientWork) -> None:
+        federation = self._own.federation
+        count = federation.ciphertexts(manifest.round)
+        sizes = StreamSizes(
+            seeds_bytes=federation.form.seeds_bytes(count), body_bytes=federation.form.aggregate_bytes(count)
+        )
+        before = self._traffic.received
+        with self._clock.phase(Phase.DOWNLOAD, manifest.round):
+            aggregate = self._aggregator.fetch_aggregate(
+                manifest.round, contributors=len(federation.cohort), sizes=sizes
+            )
+        down_bytes = self._traffic.received - before
+        work.apply(aggregate.header, aggregate.body, manifest=manifest, down_bytes=down_bytes)
+        self._session.receive(Applied(manifest.round))
+        self._aggregator.confirm(manifest.round)
+
+
+class _LastWords:
+    """Whatever ends the client inside, the server is told why before the connection closes."""
+
+    def __init__(self, aggregator: AggregatorClient) -> None:
+        self._aggregator = aggregator
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._aggregator.last_words(last_words_of(error))
+
+
+def last_words_of(error: BaseException) -> str:
+    """What the others are told: never more than the kind of an error that could quote the member's data or files."""
+    if isinstance(error, KeyboardInterrupt):
+        return "it was stopped by its operator"
+    if isinstance(error, RunError):
+        return error.what
+    code = error.code if isinstance(error, SecureFLError) else type(error).__name__
+    return f"it stopped on a problem of its own ({code}); its operator sees the details"
+
+
+def _cipher(own: ClientFolder) -> Cipher:
+    profile = own.federation.profile
+    return IntegerTwin(profile) if own.cipher_key is None else BfvCipher(profile, own.cipher_key)
+
+
+def _make_results(out: Path) -> None:
+    """The folder for results; one that holds a finished run is never written over.
+
+    Raises:
+        ConfigError: if it does, or cannot be made.
+    """
+    if (out / RESULT_FILE).exists():
+        raise ConfigError(f"{out} holds the result of an earlier run", hint="name another folder with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be made", hint=str(error.strerror)) from None

@@ -1,0 +1,137 @@
+"""A client's ``result.json``: what it reports of a run, in one place and one order.
+
+The rule kept here: the file is written last and atomically, so that its existence means a whole run; it holds
+figures and digests, never a key or a value of an adapter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from securefl.protocol.federation import Federation
+
+FILE_NAME = "result.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True)
+
+
+class EncryptionReport(_Part):
+    """How the sum was protected.
+
+    Attributes:
+        fraction: Share of the shared values that travelled encrypted.
+        exact: Whether the decrypted sum is the integer sum bit for bit.
+    """
+
+    scheme: str
+    profile: str
+    fraction: float
+    exact: bool
+
+
+class MetricReport(_Part):
+    """The same metric on the same test rows, for each model; None where a model does not exist.
+
+    Attributes:
+        base: The frozen base model with a head trained on the client's rows alone, no adapter.
+        local: The personal adapter alone, trained for the same steps as the global one.
+        global_: The global adapter at the client's rank.
+        fused: Both, by the weights that the fusion found.
+        f1: F1 of the second label by the same keys, where there are two labels.
+        samples: Test rows.
+    """
+
+    name: str
+    base: float
+    local: float | None
+    global_: float = Field(alias="global")
+    fused: float | None
+    f1: Mapping[str, float] | None
+    samples: int
+
+
+class FusionReport(_Part):
+    """The weights that the fusion found on the held-out rows, out of how many candidates, and their loss there."""
+
+    w_global: float
+    w_personal: float
+    space: str
+    loss: float
+    candidates: int
+
+
+class BytesReport(_Part):
+    """Bytes of one round.
+
+    Attributes:
+        up: Sent, header, seeds and residues.
+        down: Received.
+        float32_up: What a plaintext client of this rank would send: its A and B, and the head.
+    """
+
+    up: int
+    down: int
+    float32_up: int
+
+
+class RoundReport(_Part):
+    """One round of one client; ``integers_sha256`` is of the decrypted sums and equal at every client."""
+
+    round: int
+    seconds: Mapping[str, float]
+    bytes: BytesReport
+    loss: float
+    saturated: int
+    integers_sha256: str
+
+
+class ClientResult(_Part):
+    """A whole ``result.json`` of a client."""
+
+    federation: str
+    federation_digest: str
+    recipe: str
+    payload: str
+    rounds: int
+    encryption: EncryptionReport
+    id: str
+    rank: int
+    personal_rank: int | None
+    samples: int
+    values: int
+    device: str
+    precision: str
+    metric: MetricReport
+    fusion: FusionReport | None
+    rounds_log: tuple[RoundReport, ...]
+    seconds: Mapping[str, float]
+    seconds_total: float
+    peak_memory_bytes: int
+    epsilon: str
+    ledger_head: str
+
+    def write(self, folder: Path) -> Path:
+        """Writes the file into ``folder`` and gives its path."""
+        path = folder / FILE_NAME
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+        return path
+
+
+def encryption_report(federation: Federation) -> EncryptionReport:
+    """How this federation's sums are protected."""
+    encrypted = federation.terms.encryption.scheme != "none"
+    return EncryptionReport(
+        scheme=federation.terms.encryption.scheme,
+        profile=federation.profile.name,
+        fraction=1.0 if encrypted else 0.0,
+        # Both schemes add integers modulo a prime that the plan proves large enough; CKKS would not be exact.
+        exact=True,
+    )

@@ -1,0 +1,244 @@
+"""A client's work of a round, timed and recorded: what the session says to do, carried out.
+
+The rule kept here: the ledger is written before anything leaves the machine, and results are gathered as they
+arise, so that what is reported is what happened.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securefl.privacy.ledger import AggregateApplied, Ledger, RoundContributed, RunFinished
+from securefl.progress import AdapterKind, MetricMeasured, Phase, Report, RoundFinished, RoundStarted, Warned
+from securefl.protocol.contribution import Contribution, integers_digest
+from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.participant import Participant
+from securefl_client.clock import PhaseClock
+from securefl_client.result import (
+    BytesReport,
+    ClientResult,
+    FusionReport,
+    MetricReport,
+    RoundReport,
+    encryption_report,
+)
+
+if TYPE_CHECKING:
+    from securefl.training.fusion import FusionResult
+    from securefl.training.loops import Metric
+    from securefl.training.trainer import LocalTrainer
+
+
+@dataclass(slots=True)
+class _OpenRound:
+    """What is known of a round until it is applied."""
+
+    started: float
+    loss: float
+    saturated: int
+    up: int = 0
+
+
+class ClientWork:
+    """Trains, contributes, applies and finishes for one member.
+
+    Args:
+        participant: The member's side of the sum.
+        trainer: Its model and data.
+        ledger: Opened, with the run's start in it.
+        clock: Times the phases.
+        report: Where events go.
+    """
+
+    def __init__(
+        self,
+        participant: Participant,
+        trainer: LocalTrainer,
+        *,
+        ledger: Ledger,
+        clock: PhaseClock,
+        report: Report,
+    ) -> None:
+        self._participant = participant
+        self._trainer = trainer
+        self._ledger = ledger
+        self._clock = clock
+        self._report = report
+        self._started = time.perf_counter()
+        self._open: dict[int, _OpenRound] = {}
+        self._rounds: list[RoundReport] = []
+
+    @property
+    def _member(self) -> str:
+        return self._participant.member
+
+    def contribute(self, manifest: Manifest) -> Contribution:
+        """Trains the global adapter for one round and seals the update."""
+        number = manifest.round
+        rounds = self._participant.federation.terms.federation.rounds
+        self._report(RoundStarted(member=self._member, round=number, rounds=rounds))
+        started = time.perf_counter()
+        with self._clock.phase(Phase.TRAIN, number):
+            local = self._trainer.train_round(
+                number, self._participant.start(), self._participant.basis(number)
+            )
+        with self._clock.phase(Phase.ENCODE, number):
+            encoded = self._participant.encode(local.update, manifest=manifest, samples=self._trainer.samples)
+        self._open[number] = _OpenRound(started, local.loss, sum(encoded.saturated.values()))
+        self._warn_of_clipping(number, clipped=self._open[number].saturated, of=encoded.integers.size)
+        with self._clock.phase(Phase.ENCRYPT, number):
+            contribution = self._participant.seal(encoded, manifest=manifest)
+        self._ledger.append(
+            RoundContributed(round=number, body_digest=contribution.signed.header.body_digest)
+        )
+        return contribution
+
+    def sent(self, manifest: Manifest, *, up_bytes: int) -> None:
+        """Notes the upload, and trains the personal adapter while the others are still at work."""
+        self._open[manifest.round].up = up_bytes
+        if self._participant.federation.terms.recipe.personal:
+            with self._clock.phase(Phase.PERSONAL, manifest.round):
+                self._trainer.train_personal(manifest.round)
+
+    def apply(self, header: AggregateHeader, body: bytes, *, manifest: Manifest, down_bytes: int) -> None:
+        """Verifies, decrypts and applies a round's aggregate."""
+        number = manifest.round
+        with self._clock.phase(Phase.DECRYPT, number):
+            sums = self._participant.open(header, body, manifest=manifest)
+        with self._clock.phase(Phase.REDISTRIBUTE, number):
+            self._participant.apply(sums, manifest=manifest)
+            self._trainer.install_global(self._participant.start())
+        digest = integers_digest(sums)
+        self._ledger.append(AggregateApplied(round=number, aggregate_digest=digest))
+        with self._clock.phase(Phase.EVALUATE, number):
+            metric = self._trainer.evaluate("global", part="validation")
+        self._tell(AdapterKind.GLOBAL, metric, number)
+        self._close(header, down_bytes, digest=digest)
+
+    def finish(self, folder: Path) -> Path:
+        """Fuses, measures on the test rows, saves the adapters, and writes the result.
+
+        Returns:
+            The path of ``result.json``.
+        """
+        last = self._participant.state.round
+        personal = self._participant.federation.terms.recipe.personal
+        fusion = None
+        if personal:
+            with self._clock.phase(Phase.FUSE, last):
+                fusion = self._trainer.fuse()
+        with self._clock.phase(Phase.EVALUATE, last):
+            metrics = self._measure(last, personal=personal)
+        with self._clock.phase(Phase.SAVE, last):
+            self._trainer.save_adapter("global", folder / "global")
+            if personal:
+                self._trainer.save_adapter("personal", folder / "personal")
+                self._trainer.save_adapter("fused", folder / "fused")
+        self._ledger.append(RunFinished(rounds=last))
+        return self._result(metrics, fusion).write(folder)
+
+    def _measure(self, number: int, *, personal: bool) -> MetricReport:
+        base = self._tell(AdapterKind.BASE, self._trainer.probe(), number)
+        shared = self._tell(AdapterKind.GLOBAL, self._trainer.evaluate("global"), number)
+        local = (
+            self._tell(AdapterKind.LOCAL, self._trainer.evaluate("personal"), number) if personal else None
+        )
+        fused = self._tell(AdapterKind.FUSED, self._trainer.evaluate("fused"), number) if personal else None
+        measured = {"base": base, "local": local, "global": shared, "fused": fused}
+        f1 = {kind: metric.f1 for kind, metric in measured.items() if metric and metric.f1 is not None}
+        return MetricReport(
+            name=shared.name,
+            base=base.accuracy,
+            local=local.accuracy if local else None,
+            global_=shared.accuracy,
+            fused=fused.accuracy if fused else None,
+            f1=f1 or None,
+            samples=shared.samples,
+        )
+
+    def _result(self, metric: MetricReport, fusion: FusionResult | None) -> ClientResult:
+        federation = self._participant.federation
+        personal_rank = federation.plan.personal_rank(self._participant.rank)
+        totals: dict[str, float] = {}
+        for entry in self._rounds:
+            for phase, seconds in entry.seconds.items():
+                totals[phase] = totals.get(phase, 0.0) + seconds
+        return ClientResult(
+            federation=federation.terms.federation.name,
+            federation_digest=federation.digest.hex(),
+            recipe=federation.terms.recipe.name,
+            payload=federation.terms.recipe.payload,
+            rounds=self._participant.state.round,
+            encryption=encryption_report(federation),
+            id=self._member,
+            rank=self._participant.rank,
+            personal_rank=personal_rank if federation.terms.recipe.personal else None,
+            samples=self._trainer.samples,
+            values=federation.plan.length(1),
+            device=self._trainer.device,
+            precision=self._trainer.precision,
+            metric=metric,
+            fusion=_fusion_report(fusion),
+            rounds_log=tuple(self._rounds),
+            seconds=totals,
+            seconds_total=time.perf_counter() - self._started,
+            peak_memory_bytes=peak_memory_bytes(),
+            epsilon="infinity",
+            ledger_head=self._ledger.head.hex(),
+        )
+
+    def _tell(self, kind: AdapterKind, metric: Metric, number: int) -> Metric:
+        self._report(
+            MetricMeasured(
+                member=self._member, round=number, adapter=kind, metric=metric.name, value=metric.accuracy
+            )
+        )
+        return metric
+
+    def _warn_of_clipping(self, number: int, *, clipped: int, of: int) -> None:
+        if clipped:
+            self._report(
+                Warned(
+                    member=self._member,
+                    message=f"round {number}: {clipped} of {of} values exceeded their bound and were clipped; raise "
+                    "adapter_bound or head_bound in [encryption], or lower the learning rate",
+                )
+            )
+
+    def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes) -> None:
+        opened = self._open.pop(header.round)
+        seconds = self._clock.seconds(header.round) | {Phase.AGGREGATE.value: header.aggregate_seconds}
+        float32 = self._participant.federation.layout.float32_bytes(self._participant.rank)
+        self._rounds.append(
+            RoundReport(
+                round=header.round,
+                seconds=seconds,
+                bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
+                loss=opened.loss,
+                saturated=opened.saturated,
+                integers_sha256=digest.hex(),
+            )
+        )
+        elapsed = time.perf_counter() - opened.started
+        self._report(RoundFinished(member=self._member, round=header.round, seconds=elapsed))
+
+
+def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
+    if fusion is None:
+        return None
+    return FusionReport(
+        w_global=fusion.w_global,
+        w_personal=fusion.w_personal,
+        space=fusion.space,
+        loss=fusion.loss,
+        candidates=fusion.candidates,
+    )
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,222 @@
+"""Progress in plain words: lines for a log or a single process, a table that moves for a run on a terminal.
+
+The rule kept here: a view is told events and draws; it decides nothing, and an event that it has no words for
+is passed over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from securefl.cli.casualties import FOUNDING
+from securefl.progress import (
+    SERVER,
+    AdapterKind,
+    Event,
+    Finished,
+    Listening,
+    MemberJoined,
+    MembersAwaited,
+    MetricMeasured,
+    Phase,
+    PhaseEnded,
+    PhaseStarted,
+    RoundFinished,
+    RoundStarted,
+    StepProgress,
+    Warned,
+)
+
+DOING = {
+    Phase.PREPARE: "loading model and data",
+    Phase.TRAIN: "training",
+    Phase.ENCODE: "putting the update on the grid",
+    Phase.ENCRYPT: "encrypting",
+    Phase.UPLOAD: "uploading",
+    Phase.WAIT: "waiting for the others",
+    Phase.AGGREGATE: "adding up",
+    Phase.DOWNLOAD: "downloading the sum",
+    Phase.DECRYPT: "decrypting the sum",
+    Phase.REDISTRIBUTE: "cutting the mean to its rank",
+    Phase.PERSONAL: "training the personal adapter",
+    Phase.EVALUATE: "evaluating",
+    Phase.FUSE: "searching the fusion",
+    Phase.SAVE: "saving",
+}
+LONG = (Phase.PREPARE, Phase.TRAIN, Phase.PERSONAL, Phase.FUSE)
+"""Phases whose beginning is worth a line."""
+NO_RESULTS = (SERVER, FOUNDING)
+"""Who leaves nothing behind that a person would look for."""
+LINE_EVERY_S = 15.0
+"""How often a member's progress within a phase gets a line."""
+REFRESH_PER_S = 4
+DOING_WIDTH = max(map(len, DOING.values()))
+BAR_WIDTH = 12
+
+
+class PlainView:
+    """One line for what matters, with the seconds since the start: for logs, pipes and single processes."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._start = clock()
+        self._last: dict[str, float] = {}
+        self._awaited: set[str] | None = None
+        self._seconds: dict[str, dict[Phase, float]] = {}
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def say(self, sentence: str) -> None:
+        """Prints a sentence that is no member's."""
+        self._line("", sentence)
+
+    def show(self, event: Event) -> None:
+        """Prints the event's line, if it has one."""
+        if isinstance(event, MembersAwaited):
+            self._wait_for(event.missing)
+        elif isinstance(event, PhaseEnded):
+            spent = self._seconds.setdefault(event.member, {})
+            spent[event.phase] = spent.get(event.phase, 0.0) + event.seconds
+        elif isinstance(event, StepProgress):
+            if self._clock() - self._last.get(event.member, self._start) >= LINE_EVERY_S:
+                self._line(event.member, f"{_round(event.round)}{DOING[event.phase]}, {event.fraction:.0%}")
+        elif isinstance(event, RoundFinished):
+            spent = self._seconds.pop(event.member, {})
+            parts = ", ".join(
+                f"{phase.value} {seconds:.1f} s" for phase, seconds in spent.items() if seconds >= 0.05
+            )
+            self._line(
+                event.member,
+                f"round {event.round} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}",
+            )
+        elif sentence := _sentence(event):
+            self._line(getattr(event, "member", SERVER), sentence)
+
+    def _wait_for(self, missing: tuple[str, ...]) -> None:
+        """Says who is missing; not again where several processes tell of the same ones, or tell it late."""
+        if self._awaited is None or set(missing) < self._awaited:
+            self._awaited = set(missing)
+            self._line(SERVER, f"waiting for {', '.join(missing)}")
+
+    def _line(self, member: str, sentence: str) -> None:
+        now = self._clock()
+        self._last[member] = now
+        who = f"{member}  " if member else ""
+        line = Text(f"[{now - self._start:7.1f} s] {who}{sentence}")
+        self._console.print(line, soft_wrap=True)
+
+
+@dataclass(slots=True)
+class _Row:
+    """What the table shows of one member."""
+
+    round: str = ""
+    doing: str = "starting"
+    fraction: float | None = None
+    metrics: dict[AdapterKind, float] = field(default_factory=dict)
+
+
+class LiveView:
+    """A table with a row a member, drawn again and again; what should stay is printed above it."""
+
+    def __init__(self, console: Console, members: tuple[str, ...]) -> None:
+        self._rows = {member: _Row() for member in members}
+        self._lines = PlainView(console)
+        self._live = Live(
+            console=console, get_renderable=self._table, refresh_per_second=REFRESH_PER_S, transient=True
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def say(self, sentence: str) -> None:
+        """Prints a sentence above the table."""
+        self._lines.say(sentence)
+
+    def show(self, event: Event) -> None:
+        """Brings the table up to date."""
+        if isinstance(event, Warned | Listening):
+            self._lines.show(event)
+        row = self._rows.get(getattr(event, "member", SERVER))
+        if row is not None:
+            _update(row, event)
+
+    def _table(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("member")
+        table.add_column("round", min_width=5)
+        # Fixed widths, so that the table does not jump; a narrow terminal shortens the words.
+        table.add_column("doing", min_width=16, width=DOING_WIDTH, no_wrap=True, overflow="ellipsis")
+        table.add_column("", width=BAR_WIDTH)
+        for kind in AdapterKind:
+            table.add_column(kind.value, min_width=5)
+        for member, row in self._rows.items():
+            values = [f"{row.metrics[kind]:.3f}" if kind in row.metrics else "" for kind in AdapterKind]
+            table.add_row(Text(member), row.round, row.doing, _bar(row.fraction), *values)
+        return table
+
+
+def _bar(fraction: float | None) -> ProgressBar | str:
+    return "" if fraction is None else ProgressBar(total=1.0, completed=fraction, width=BAR_WIDTH)
+
+
+def _update(row: _Row, event: Event) -> None:
+    if isinstance(event, RoundStarted):
+        row.round, row.doing, row.fraction = f"{event.round}/{event.rounds}", "round started", None
+    elif isinstance(event, PhaseStarted):
+        row.doing, row.fraction = DOING[event.phase], None
+    elif isinstance(event, StepProgress):
+        row.doing, row.fraction = DOING[event.phase], event.fraction
+    elif isinstance(event, MetricMeasured):
+        row.metrics[event.adapter] = event.value
+    elif isinstance(event, RoundFinished | Finished):
+        row.doing, row.fraction = ("done" if isinstance(event, Finished) else "waiting for the others"), None
+    elif isinstance(event, MemberJoined):
+        row.doing = "joined"
+    elif isinstance(event, Listening):
+        row.doing = "waiting for the clients"
+
+
+def _sentence(event: Event) -> str:
+    """The line of an event that needs no memory; empty where it deserves none."""
+    if isinstance(event, Listening):
+        return f"listening at {event.address}"
+    if isinstance(event, MemberJoined):
+        return "joined"
+    if isinstance(event, RoundStarted):
+        return f"round {event.round} of {event.rounds}"
+    if isinstance(event, PhaseStarted) and event.phase in LONG:
+        return f"{_round(event.round)}{DOING[event.phase]}"
+    if isinstance(event, MetricMeasured):
+        return f"{_round(event.round)}{event.metric} of the {event.adapter.value} model: {event.value:.4f}"
+    if isinstance(event, Warned):
+        return f"warning: {event.message}"
+    if isinstance(event, Finished):
+        return "done" if event.member in NO_RESULTS else f"done, results in {event.path}"
+    return ""
+
+
+def _round(number: int) -> str:
+    return f"round {number}: " if number else ""

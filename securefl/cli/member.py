@@ -1,0 +1,80 @@
+"""``securefl server`` and ``securefl client``: one process of a federation, started by hand or by ``run``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from securefl.cli.reporting import HIDDEN, reporter, told
+from securefl.errors import IdentityError
+
+
+def server(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR/server", help="The server's folder, from securefl init.")
+    ],
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Listen here instead of where the federation file says."),
+    ] = None,
+    json_events: Annotated[bool, HIDDEN] = False,
+) -> int:
+    """Run the server: it adds up what the clients send, and can read none of it.
+
+    It waits for the whole roster, leads the clients through the rounds, and ends when they are done.
+
+    **Example:** securefl server federation/server
+    """
+    with reporter(json_events) as report, told(report, member="server", extra="server"):
+        _must_exist(folder)
+        from securefl_server.process import run_server
+
+        return run_server(folder, address=address, report=report)
+
+
+def client(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR/CLIENT", help="The client's folder, from securefl init.")
+    ],
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the server is, if not where the federation file says."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where results go.", show_default="DIR/CLIENT/results")
+    ] = None,
+    json_path: Annotated[
+        str | None,
+        typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
+    ] = None,
+    json_events: Annotated[bool, HIDDEN] = False,
+) -> int:
+    """Run one client: train on its own data, and share what it learnt encrypted.
+
+    It connects to the server, takes part in every round, and leaves its global, personal and fused adapters
+    as PEFT folders beside its result.
+
+    **Example:** securefl client federation/client-1 --server aggregator.example:7443
+    """
+    from securefl.cli.output import check_json_path, write_json
+
+    with reporter(json_events) as report, told(report, member=folder.name, extra="client"):
+        _must_exist(folder)
+        check_json_path(json_path)
+        results = out if out is not None else folder / "results"
+        from securefl_client.process import run_client
+
+        code = run_client(folder, server=server, out=results, report=report)
+        if json_path is not None:
+            write_json(json.loads((results / "result.json").read_text(encoding="utf-8")), json_path)
+        return code
+
+
+def _must_exist(folder: Path) -> None:
+    if not folder.is_dir():
+        raise IdentityError(
+            f"there is no folder {folder}", hint="securefl init FED.toml DIR makes the members' folders"
+        )

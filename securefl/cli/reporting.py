@@ -1,0 +1,108 @@
+"""How one process reports: in plain words to a person, or as JSON lines to ``securefl run``.
+
+The rule kept here: on a pipe to a supervisor, stdout carries events and nothing else, whatever a library
+prints; and a process whose supervisor has gone, even by ``kill -9``, ends itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from securefl.errors import SecureFLError, UsageError
+from securefl.progress import Event, Failed, Report, encode
+
+HIDDEN = typer.Option("--json-events", hidden=True, help="Report as JSON lines on stdout, for securefl run.")
+LAST_GRACE_S = 10.0
+"""How long a process that lost its supervisor may take to end in order."""
+
+
+@contextmanager
+def reporter(json_events: bool) -> Iterator[Report]:
+    """The place to report to while a command runs."""
+    if json_events:
+        with _event_pipe() as report:
+            yield report
+        return
+    from securefl.cli.live import PlainView
+    from securefl.cli.output import progress_console
+
+    yield PlainView(progress_console()).show
+
+
+@contextmanager
+def told(report: Report, *, member: str, extra: str) -> Iterator[None]:
+    """Reports the error that ends the block, and lets it pass on to the program's edge.
+
+    Args:
+        report: Where to.
+        member: Who reports.
+        extra: The extra of this distribution whose packages the block needs.
+
+    Raises:
+        UsageError: in place of an import that failed because the extra is not installed.
+    """
+    try:
+        with _extra_installed(extra):
+            yield
+    except SecureFLError as error:
+        report(Failed(member=member, code=error.code, message=str(error), exit_code=error.exit_code))
+        raise
+
+
+@contextmanager
+def _extra_installed(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("securefl"):
+            raise
+        hint = f"pip install 'securefl[{extra}]'"
+        raise UsageError(f"the package '{error.name}' is not installed", hint=hint) from None
+
+
+@contextmanager
+def _event_pipe() -> Iterator[Report]:
+    """Takes stdout for the events; what anybody prints from here on goes to stderr."""
+    sys.stdout.flush()
+    events = os.dup(1)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def report(event: Event) -> None:
+        with lock:
+            _write_all(events, encode(event).encode() + b"\n")
+
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_end_with_supervisor, name="supervisor-watch", daemon=True).start()
+    try:
+        yield report
+    finally:
+        os.dup2(events, 1)
+        os.close(events)
+
+
+def _write_all(descriptor: int, line: bytes) -> None:
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    except BrokenPipeError:
+        # The supervisor has gone; the watch on stdin ends this process in order.
+        return
+
+
+def _end_with_supervisor() -> None:
+    """Waits for the end of stdin, which the supervisor holds open as long as it lives."""
+    while os.read(0, 4096):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_GRACE_S)
+    os._exit(128 + signal.SIGTERM)

@@ -1,0 +1,199 @@
+"""One result of a run, from the results that its clients wrote: ``result.json``.
+
+The rule kept here: nothing is measured here, and nothing of a client's result gets lost. Clients work at the
+same time and wait for each other, so a round's seconds are those of its slowest client; its bytes are added
+up; each client's own figures stand beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from securefl.errors import StateError
+
+Seconds = dict[str, float]
+Bytes = dict[str, int]
+
+
+class Encryption(BaseModel):
+    """What was encrypted, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    scheme: str
+    profile: str
+    fraction: float
+    """Share of the sent values that were encrypted, 0 to 1."""
+    exact: bool
+
+
+class Metric(BaseModel):
+    """One metric of a client's four models; None where a model does not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    name: str
+    base: float | None = None
+    local: float | None = None
+    global_: float | None = Field(default=None, alias="global")
+    fused: float | None = None
+
+
+class ClientRound(BaseModel):
+    """What one round cost one client."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    round: int
+    seconds: Seconds
+    bytes: Bytes
+
+
+class ClientResult(BaseModel):
+    """A client's ``result.json``; keys that are not named here are kept as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    federation: str
+    recipe: JsonValue
+    rounds: int
+    encryption: Encryption
+    id: str
+    rank: int
+    samples: int
+    metric: Metric
+    rounds_log: tuple[ClientRound, ...]
+    seconds_total: float
+
+    @property
+    def bytes(self) -> Bytes:
+        """Bytes of all rounds, by direction."""
+        return _added_bytes([entry.bytes for entry in self.rounds_log])
+
+    @property
+    def seconds(self) -> Seconds:
+        """Seconds of all rounds, by phase."""
+        return _combined([entry.seconds for entry in self.rounds_log], math.fsum)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The client's entry in the run's result: its own keys, and the sums over its rounds."""
+        shared = {"federation", "recipe", "rounds", "encryption", "rounds_log"}
+        own: dict[str, JsonValue] = self.model_dump(mode="json", by_alias=True, exclude=shared)
+        return {**own, "bytes": {**self.bytes}, "seconds": {**self.seconds}}
+
+
+class _Listed(BaseModel):
+    id: str
+
+
+class _Roster(BaseModel):
+    """Of a run's result, who took part."""
+
+    clients: tuple[_Listed, ...]
+
+
+class RunResult(BaseModel):
+    """What ``securefl run`` writes and shows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    clients: tuple[ClientResult, ...]
+    seconds_total: float
+    peak_memory_bytes: int
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The content of the run's ``result.json``."""
+        first = self.clients[0]
+        return {
+            "name": self.name,
+            "federation": first.federation,
+            "recipe": first.recipe,
+            "rounds": first.rounds,
+            "encryption": first.encryption.model_dump(mode="json"),
+            "clients": [client.to_json() for client in self.clients],
+            "rounds_log": [self._round(position) for position in range(len(first.rounds_log))],
+            "seconds_total": self.seconds_total,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+    def _round(self, position: int) -> dict[str, JsonValue]:
+        entries = {client.id: client.rounds_log[position] for client in self.clients}
+        return {
+            "round": self.clients[0].rounds_log[position].round,
+            "seconds": {**_combined([entry.seconds for entry in entries.values()], max)},
+            "bytes": {**_added_bytes([entry.bytes for entry in entries.values()])},
+            "clients": {
+                name: entry.model_dump(mode="json", exclude={"round"}) for name, entry in entries.items()
+            },
+        }
+
+
+def read_client_result(path: Path) -> ClientResult:
+    """A client's result.
+
+    Raises:
+        StateError: if it is missing or is no client's result.
+    """
+    try:
+        return ClientResult.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise StateError(f"there is no result at {path}", hint="the client's log says why") from None
+    except (ValueError, ValidationError) as error:
+        detail = error.errors()[0] if isinstance(error, ValidationError) else None
+        key = ".".join(str(part) for part in detail["loc"]) if detail else "it is no JSON"
+        raise StateError(f"{path} is no client's result", where=key) from None
+
+
+def roster_of(path: Path) -> list[str]:
+    """The ids of a run's clients, in the roster's order; empty where there is no result of a run."""
+    try:
+        return [
+            entry.id for entry in _Roster.model_validate(json.loads(path.read_text(encoding="utf-8"))).clients
+        ]
+    except (OSError, ValueError):
+        return []
+
+
+def merged(
+    clients: Sequence[ClientResult], *, name: str, seconds_total: float, peak_memory_bytes: int
+) -> RunResult:
+    """The run's result.
+
+    Args:
+        clients: At least one, in the roster's order.
+        name: The run's name.
+        seconds_total: Wall time of the whole run.
+        peak_memory_bytes: The processes' largest resident sets, added up.
+
+    Raises:
+        StateError: if the clients do not tell of the same run.
+    """
+    first = clients[0]
+    for client in clients[1:]:
+        for key in ("federation", "recipe", "rounds", "encryption"):
+            if getattr(client, key) != getattr(first, key):
+                raise StateError(f"{first.id} and {client.id} do not report the same {key}")
+        if [entry.round for entry in client.rounds_log] != [entry.round for entry in first.rounds_log]:
+            raise StateError(f"{first.id} and {client.id} do not report the same rounds")
+    return RunResult(
+        name=name, clients=tuple(clients), seconds_total=seconds_total, peak_memory_bytes=peak_memory_bytes
+    )
+
+
+def _added_bytes(figures: Sequence[Bytes]) -> Bytes:
+    return {key: sum(figure.get(key, 0) for figure in figures) for key in _keys(figures)}
+
+
+def _combined(figures: Sequence[Seconds], combine: Callable[[list[float]], float]) -> Seconds:
+    return {key: combine([figure.get(key, 0.0) for figure in figures]) for key in _keys(figures)}
+
+
+def _keys(figures: Sequence[Mapping[str, float]]) -> list[str]:
+    """The keys of all figures, in the order in which they first appear."""
+    return list(dict.fromkeys(key for figure in figures for key in figure))

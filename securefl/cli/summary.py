@@ -1,0 +1,112 @@
+"""What a run shows at its end: what each client gained, what it cost, and where things are."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from securefl.cli.results import ClientResult, Metric, RunResult
+from securefl.cli.run_folder import RunFolder
+
+PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
+MB = 1e6
+MIB = 2**20
+
+Cell = str | Text
+
+
+def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
+    """Prints the summary of a run."""
+    metric = result.clients[0].metric.name
+    count = result.clients[0].rounds
+    rounds = "1 round" if count == 1 else f"{count} rounds"
+    tables = (
+        _table(f"{metric} on each client's own test data", GAINS, result, _gains),
+        _table(f"sent and received in {rounds}, in MB, beside plain float32", TRAFFIC, result, _traffic),
+        _table(f"seconds of {rounds} by phase", PHASES, result, _seconds),
+    )
+    for table in tables:
+        console.print()
+        console.print(table)
+    console.print()
+    for line in _closing(result, folder):
+        console.print(Text(line), soft_wrap=True)
+
+
+GAINS = ("rank", "samples", "base", "local", "global", "fused")
+TRAFFIC = ("up", "down", "float32 up", "up / float32", "values encrypted")
+
+
+def _table(
+    title: str, columns: Sequence[str], result: RunResult, row: Callable[[ClientResult], list[Cell]]
+) -> Table:
+    """A table with a row a client."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
+    )
+    table.add_column("client")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for client in result.clients:
+        table.add_row(Text(client.id), *row(client))
+    return table
+
+
+def _gains(client: ClientResult) -> list[Cell]:
+    return [str(client.rank), str(client.samples), *_values(client.metric)]
+
+
+def _values(metric: Metric) -> list[Cell]:
+    """The four figures; the best of them stands out."""
+    values = (metric.base, metric.local, metric.global_, metric.fused)
+    best = max((value for value in values if value is not None), default=None)
+    return [
+        "-" if value is None else Text(f"{value:.4f}", style="bold" if value == best else "")
+        for value in values
+    ]
+
+
+def _traffic(client: ClientResult) -> list[Cell]:
+    up, down, plain = (client.bytes.get(key, 0) for key in ("up", "down", "float32_up"))
+    ratio = f"{up / plain:.2f}" if plain else "-"
+    return [
+        f"{up / MB:.2f}",
+        f"{down / MB:.2f}",
+        f"{plain / MB:.2f}",
+        ratio,
+        f"{client.encryption.fraction:.0%}",
+    ]
+
+
+def _seconds(client: ClientResult) -> list[Cell]:
+    return [f"{client.seconds.get(phase, 0.0):.1f}" for phase in PHASES]
+
+
+def _closing(result: RunResult, folder: RunFolder) -> list[str]:
+    encryption = result.clients[0].encryption
+    sealed = (
+        "not encrypted (the integer twin, for comparison only)"
+        if encryption.scheme == "none"
+        else f"encrypted with {encryption.scheme.upper()} ({encryption.profile})"
+    )
+    export = ["securefl", "export", str(folder.root), "--client", result.clients[0].id, "--adapter", "fused"]
+    return [
+        f"Updates were {sealed}.",
+        f"The run took {result.seconds_total:.1f} s and {result.peak_memory_bytes / MIB:,.0f} MiB of memory "
+        "(the processes' peaks added up).",
+        "The keys made for this run have been deleted.",
+        "",
+        f"Result    {folder.result}",
+        f"Adapters  {folder.root / 'clients'}/<client>/{{global,personal,fused}}",
+        f"Logs      {folder.root / 'logs'}",
+        f"Next      {shlex.join(export)}",
+    ]

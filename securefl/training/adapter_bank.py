@@ -1,0 +1,201 @@
+"""Several PEFT adapters on one base model, in and out of numpy.
+
+The rule kept here: an adapter is a name with a rank, a scaling, two factors a weight and a head of its own;
+which one computes is said at every use, and installing or reading one never touches another. Values go in
+rounded to float32 and come out as exactly those float32 values.
+
+PEFT keeps the low-rank factors. Heads are plain modules that are exchanged in the base model, because PEFT's
+``modules_to_save`` refuses two active adapters and copies the head of whichever came first. ``saving`` writes
+both in PEFT's own form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from securefl.adapters.basis import Side
+from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.update import Adapter, LoraFactors, Matrix
+from securefl.errors import ModelError
+from securefl.training.models import BACKBONE, HEAD, PooledClassifier, zero_head
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """The parameters that one round trains, with gradients switched on.
+
+    Attributes:
+        factors: By weight name and factor, such as ``encoder.layer.0.attention.self.query.lora_B``.
+        head: By tensor name.
+    """
+
+    factors: dict[str, nn.Parameter]
+    head: dict[str, nn.Parameter]
+
+
+class AdapterBank:
+    """The adapters of one client on its one copy of the base model.
+
+    Args:
+        model: The base model; its linear modules are wrapped in place when the first adapter is added.
+        layout: The federation's tensors.
+        dropout: Dropout before the low-rank factors, in training.
+    """
+
+    def __init__(self, model: PooledClassifier, layout: Layout, *, dropout: float) -> None:
+        self.model = model
+        self._layout = layout
+        self._dropout = dropout
+        self._peft: PeftModel | None = None
+        self._layers: dict[str, LoraLayer] = {}
+        self._heads: dict[str, nn.Linear] = {}
+
+    def add(self, name: str, *, rank: int, alpha: float) -> None:
+        """Attaches one more adapter, of this rank and with scaling alpha / rank."""
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,  # type: ignore[arg-type] # PEFT divides it by r; that it be whole is only a habit
+            lora_dropout=self._dropout,
+            target_modules=[f"{BACKBONE}.{tensor.name}" for tensor in self._layout.adapted],
+        )
+        if self._peft is None:
+            self._peft = get_peft_model(self.model, config, adapter_name=name)
+            self._layers = {tensor.name: _lora_layer(self.model, tensor) for tensor in self._layout.adapted}
+        else:
+            self._peft.add_adapter(name, config)
+        head = zero_head(self.model.classifier.in_features, self.model.classifier.out_features)
+        self._heads[name] = head.to(self.device)
+        self._peft.to(self.device)
+        self.use((name,), head=name)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The adapters there are."""
+        return frozenset(self._heads)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base model is."""
+        return next(self.model.parameters()).device
+
+    def rank(self, name: str) -> int:
+        """An adapter's rank."""
+        return int(next(iter(self._layers.values())).r[name])
+
+    def scaling(self, name: str) -> float:
+        """An adapter's alpha / rank."""
+        return float(next(iter(self._layers.values())).scaling[name])
+
+    def use(self, names: Sequence[str], *, head: str) -> PooledClassifier:
+        """The model with these adapters added to its weights, and one adapter's head; every parameter frozen."""
+        for layer in self._layers.values():
+            layer.set_adapter(list(names), inference_mode=True)
+        self.model.classifier = self._heads[head]
+        self.model.requires_grad_(False)
+        self.model.eval()
+        return self.model
+
+    def train(self, name: str, side: Side | None) -> Trainable:
+        """Switches on the gradients of one adapter in use, and of its head.
+
+        Args:
+            name: The adapter.
+            side: The factor to train; None for both.
+        """
+        sides = (Side.LEFT, Side.RIGHT) if side is None else (side,)
+        factors = {
+            f"{tensor}.{'lora_B' if side is Side.LEFT else 'lora_A'}": _factor(layer, name, side)
+            for tensor, layer in self._layers.items()
+            for side in sides
+        }
+        head = {f"{HEAD}.{key}": value for key, value in self._heads[name].named_parameters()}
+        for parameter in (*factors.values(), *head.values()):
+            parameter.requires_grad_(True)
+        for layer in self._layers.values():
+            # The encoder's own dropout stays off: it costs a fifth of the speed and gained nothing.
+            layer.lora_dropout.train()
+        return Trainable(factors, head)
+
+    def install(self, name: str, adapter: Adapter) -> None:
+        """Writes an adapter's values, rounded to float32.
+
+        Raises:
+            ModelError: if its tensors or shapes are not those of the layout at this adapter's rank.
+        """
+        if set(adapter.weights) != set(self._layers):
+            raise ModelError("an adapter of other weights than the layout's cannot be installed")
+        for tensor, layer in self._layers.items():
+            _write(_factor(layer, name, Side.RIGHT), adapter.weights[tensor].A, f"{tensor} A")
+            _write(_factor(layer, name, Side.LEFT), adapter.weights[tensor].B, f"{tensor} B")
+        self.install_head(name, adapter)
+
+    def install_head(self, name: str, adapter: Adapter) -> None:
+        """Writes the values of an adapter's head alone.
+
+        Raises:
+            ModelError: if a shape is not the layout's.
+        """
+        head = self._heads[name]
+        for tensor in self._layout.heads:
+            values = adapter.heads[tensor.name]
+            parameter = head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))
+            _write(parameter, values.reshape(tuple(parameter.shape)), tensor.name)
+
+    def install_side(self, name: str, tensor: str, side: Side, values: Matrix) -> None:
+        """Writes one factor of one weight.
+
+        Raises:
+            ModelError: if the shape is not that of this adapter's rank.
+        """
+        _write(_factor(self._layers[tensor], name, side), values, tensor)
+
+    def adapter(self, name: str) -> Adapter:
+        """An adapter's values: its float32 numbers, exactly, as float64."""
+        head = self._heads[name]
+        return Adapter(
+            weights={
+                tensor: LoraFactors(
+                    A=_read(_factor(layer, name, Side.RIGHT)), B=_read(_factor(layer, name, Side.LEFT))
+                )
+                for tensor, layer in self._layers.items()
+            },
+            heads={
+                tensor.name: _read(head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))).reshape(
+                    tensor.rows, tensor.columns
+                )
+                for tensor in self._layout.heads
+            },
+        )
+
+
+def _lora_layer(model: nn.Module, tensor: TensorSpec) -> LoraLayer:
+    layer = model.get_submodule(f"{BACKBONE}.{tensor.name}")
+    assert isinstance(layer, LoraLayer)
+    return layer
+
+
+def _factor(layer: LoraLayer, name: str, side: Side) -> nn.Parameter:
+    linear = (layer.lora_B if side is Side.LEFT else layer.lora_A)[name]
+    return linear.get_parameter("weight")
+
+
+def _write(parameter: Tensor, values: Matrix, what: str) -> None:
+    if tuple(parameter.shape) != values.shape:
+        raise ModelError(
+            f"values of shape {values.shape} cannot be installed where {tuple(parameter.shape)} belong",
+            where=what,
+        )
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)))
+
+
+def _read(parameter: Tensor) -> Matrix:
+    values: Matrix = parameter.detach().cpu().numpy().astype(np.float64)
+    return values

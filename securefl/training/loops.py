@@ -1,0 +1,212 @@
+"""The two loops of a client: training of what has gradients, evaluation of what is in use.
+
+The rule kept here: nothing that is not finite, and nothing that did not move, counts as trained. Metrics are
+measured in float32 without autocast, so that whoever loads the saved adapter measures the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from securefl.config.federation import TrainingSection
+from securefl.errors import TrainingError
+from securefl.training.adapter_bank import Trainable
+from securefl.training.devices import Compute
+from securefl.training.models import PooledClassifier
+from securefl.training.tokens import Batch, Tokenised, ordered_batches
+
+LIVENESS_STEPS = 3
+"""From a start of zeros the head moves in the first step, B in the second and A in the third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long piece of work is.
+
+    Attributes:
+        what: ``global``, ``personal``, ``probe``, ``evaluate`` or ``fuse``.
+        step: Steps done.
+        steps: Steps in all.
+        loss: Loss of the last step, where there is one.
+    """
+
+    what: str
+    step: int
+    steps: int
+    loss: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Between 0 and 1."""
+        return self.step / self.steps
+
+
+Report = Callable[[Progress], None]
+"""Takes progress; called once a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a model is worth on some rows.
+
+    Attributes:
+        accuracy: Share of rows whose largest logit is the label's.
+        loss: Mean cross-entropy, nats.
+        f1: F1 of the second label, where there are two.
+        samples: Number of rows.
+    """
+
+    accuracy: float
+    loss: float
+    f1: float | None
+    samples: int
+
+    @property
+    def name(self) -> str:
+        """What ``accuracy`` is called in reports."""
+        return "accuracy"
+
+
+def train(
+    model: PooledClassifier,
+    trainable: Trainable,
+    batches: Sequence[Batch] | Iterator[Batch],
+    *,
+    steps: int,
+    section: TrainingSection,
+    compute: Compute,
+    what: str,
+    report: Report,
+) -> float:
+    """Trains for so many steps with a fresh AdamW, both learning rates falling linearly to zero.
+
+    Args:
+        model: The model with its adapters in use.
+        trainable: The parameters to train, gradients on.
+        batches: At least ``steps`` batches.
+        steps: Number of optimiser steps.
+        section: Learning rates and weight decay.
+        compute: Device and precision.
+        what: What the progress reports call it.
+        report: Takes the progress.
+
+    Returns:
+        The mean loss over all steps, nats.
+
+    Raises:
+        TrainingError: if a loss or parameter is not finite, or a factor does not move.
+    """
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": list(trainable.factors.values()), "lr": section.learning_rate},
+            {"params": list(trainable.head.values()), "lr": section.head_learning_rate},
+        ],
+        weight_decay=section.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0 - step / steps)
+    before = {name: value.detach().clone() for name, value in trainable.factors.items()}
+    losses: list[float] = []
+    for step, batch in zip(range(1, steps + 1), batches, strict=False):
+        with compute.casting(enabled=True):
+            loss = nn.functional.cross_entropy(_logits(model, batch), batch.labels)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        schedule.step()
+        losses.append(_finite(loss.item(), what=what, step=step))
+        if step == LIVENESS_STEPS:
+            _check_moved(trainable, before, what=what)
+        report(Progress(what, step, steps, losses[-1]))
+    _check_finite(trainable, what=what)
+    return math.fsum(losses) / len(losses)
+
+
+def evaluate(
+    model: PooledClassifier,
+    rows: Tokenised,
+    *,
+    batch_size: int,
+    compute: Compute,
+    exact: bool = True,
+    step_done: Callable[[int, int], None] | None = None,
+) -> Metric:
+    """The metric of the model as it is in use.
+
+    Args:
+        model: The model with its adapters in use.
+        rows: At least one row.
+        batch_size: Rows at a time.
+        compute: Device and precision.
+        exact: Whether to measure in float32; without it, as fast as training.
+        step_done: Called after each batch with its number and the number of batches.
+    """
+    places = ordered_batches(rows.lengths, batch_size)
+    logits = np.empty((len(rows), model.classifier.out_features), dtype=np.float64)
+    for number, place in enumerate(places, start=1):
+        batch = rows.batch(place, device=compute.device)
+        with torch.inference_mode(), compute.casting(enabled=not exact):
+            logits[place] = _logits(model, batch).float().cpu().numpy()
+        if step_done is not None:
+            step_done(number, len(places))
+    return measured(logits, rows.labels)
+
+
+def measured(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Metric:
+    """The metric of logits (rows, labels) against labels (rows,)."""
+    guesses = logits.argmax(axis=1)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    likelihoods = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))
+    return Metric(
+        accuracy=int((guesses == labels).sum()) / len(labels),
+        loss=-float(likelihoods.mean()),
+        f1=_f1(guesses, labels) if logits.shape[1] == 2 else None,
+        samples=len(labels),
+    )
+
+
+def _f1(guesses: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    hits = int((guesses & labels).sum())
+    named = int(guesses.sum()) + int(labels.sum())
+    return 2 * hits / named if named else 0.0
+
+
+def _logits(model: PooledClassifier, batch: Batch) -> Tensor:
+    logits: Tensor = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+    return logits
+
+
+def _finite(loss: float, *, what: str, step: int) -> float:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss of the {what} adapter is not finite",
+            where=f"step {step}",
+            hint="lower training.learning_rate or training.head_learning_rate",
+        )
+    return loss
+
+
+def _check_moved(trainable: Trainable, before: dict[str, Tensor], *, what: str) -> None:
+    for name, value in trainable.factors.items():
+        if torch.equal(value, before[name]):
+            raise TrainingError(
+                f"training does not move the {what} adapter",
+                where=name,
+                hint="take target modules that the model's output depends on",
+            )
+
+
+def _check_finite(trainable: Trainable, *, what: str) -> None:
+    for name, value in (*trainable.factors.items(), *trainable.head.items()):
+        if not bool(torch.isfinite(value).all()):
+            raise TrainingError(
+                f"the {what} adapter has values that are not finite",
+                where=name,
+                hint="lower training.learning_rate or training.head_learning_rate",
+            )

@@ -1,0 +1,92 @@
+"""Adapters as PEFT folders.
+
+The rule kept here: a saved folder needs nothing of ours but the base model. With
+``peft.PeftModel.from_pretrained(load_base_model(path, labels=..., pooling=...), folder)`` it computes what
+was measured here, from the same float32 numbers.
+
+Beside PEFT's two files stands ``task.json``: the labels in the order of the head's rows, the pooling, the
+number of tokens, and the base model's digest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import LoraConfig
+from safetensors.torch import save_file
+
+from securefl.adapters.update import Adapter, Matrix
+from securefl.training.models import BACKBONE, HEAD
+from securefl.training.settings import Pooling
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+TASK_FILE = "task.json"
+_PREFIX = "base_model.model."
+"""How PEFT calls the base model in the names of saved tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTask:
+    """What a user must know beside the adapter.
+
+    Attributes:
+        base_model: The path or id that the base model was loaded from.
+        base_model_sha256: ``model_files.model_digest`` of it, hexadecimal.
+        pooling: How hidden states become one feature.
+        max_length: Most tokens of a text.
+        labels: Class names, in the order of the head's rows.
+    """
+
+    base_model: str
+    base_model_sha256: str
+    pooling: Pooling
+    max_length: int
+    labels: tuple[str, ...]
+
+
+def save_adapter(
+    folder: Path,
+    adapter: Adapter,
+    task: SavedTask,
+    *,
+    alpha: float,
+    target_modules: tuple[str, ...],
+    dropout: float = 0.0,
+) -> None:
+    """Writes adapter_config.json, adapter_model.safetensors and task.json; the folder is made where it is missing.
+
+    Args:
+        folder: Where to.
+        adapter: Factors and heads, values that float32 holds exactly.
+        task: Written beside it.
+        alpha: lora_alpha; the adapter's scaling times its rank.
+        target_modules: As in ``[lora]``.
+        dropout: lora_dropout, for whoever trains on.
+    """
+    rank = next(iter(adapter.weights.values())).A.shape[0]
+    tensors: dict[str, torch.Tensor] = {}
+    for name, factors in adapter.weights.items():
+        tensors[f"{_PREFIX}{BACKBONE}.{name}.lora_A.weight"] = _tensor(factors.A)
+        tensors[f"{_PREFIX}{BACKBONE}.{name}.lora_B.weight"] = _tensor(factors.B)
+    for name, values in adapter.heads.items():
+        tensors[f"{_PREFIX}{name}"] = _tensor(values[:, 0] if name.endswith(".bias") else values)
+    folder.mkdir(parents=True, exist_ok=True)
+    LoraConfig(
+        r=rank,
+        lora_alpha=int(alpha) if float(alpha).is_integer() else alpha,  # type: ignore[arg-type] # as in the bank
+        lora_dropout=dropout,
+        target_modules=list(target_modules),
+        modules_to_save=[HEAD],
+        base_model_name_or_path=task.base_model,
+        inference_mode=True,
+    ).save_pretrained(str(folder))
+    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={"format": "pt"})
+    (folder / TASK_FILE).write_text(json.dumps(asdict(task), indent=1) + "\n", encoding="utf-8")
+
+
+def _tensor(values: Matrix) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

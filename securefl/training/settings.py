@@ -1,0 +1,42 @@
+"""What one client trains, and how, gathered from the federation file and the client's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from securefl.config.federation import LoraSection, TrainingSection
+from securefl.training.recipes import Recipe
+
+Pooling = Literal["mean", "cls"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerSettings:
+    """What one client trains, and how.
+
+    Attributes:
+        model_path: Folder, hub id or ``package:NAME`` of the base model.
+        pooling: How hidden states become one feature.
+        max_length: Most tokens of a text.
+        lora: ``[lora]``; its ``r`` is not used.
+        training: ``[training]``.
+        recipe: The method.
+        rank: Rank of the client's global adapter.
+        update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
+        personal_rank: Rank of its personal adapter: ``PayloadPlan.personal_rank``.
+        seed: The federation's seed.
+        member: The client's id.
+    """
+
+    model_path: str
+    pooling: Pooling
+    max_length: int
+    lora: LoraSection
+    training: TrainingSection
+    recipe: Recipe
+    rank: int
+    update_rank: int
+    personal_rank: int
+    seed: int
+    member: str

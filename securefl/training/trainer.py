@@ -1,0 +1,332 @@
+"""A client's training behind one object: rounds in, updates out.
+
+The rule kept here: what a round sends is the difference between two adapters of float32 numbers, computed
+exactly as factors; the personal adapter and its head are touched by nothing of the global one, and leave only
+into the fused adapter, which stays with the client.
+
+Adapters of one client:
+
+``global``        at the client's rank; a ``dense`` round trains it, and the aggregate replaces it
+``local-update``  under ``basis`` only: what a round trains beside the frozen global adapter, one factor frozen
+``personal``      private, trained for as many steps as the global one
+``fused``         made of global and personal at the end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from securefl.adapters.basis import FrozenBasis, Side
+from securefl.adapters.fusion import Fusible, fuse, fused_rank
+from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.update import Adapter, Update
+from securefl.errors import TrainingError
+from securefl.training.adapter_bank import AdapterBank
+from securefl.training.changes import against, change, personal_start
+from securefl.training.data import ClientData
+from securefl.training.devices import choose_compute, prepare_torch, seed_torch
+from securefl.training.fusion import FusionResult, Weights, search
+from securefl.training.loops import Metric, Progress, Report, evaluate, train
+from securefl.training.model_files import model_digest
+from securefl.training.models import layout_of, load_base_model, load_tokenizer
+from securefl.training.probe import probe
+from securefl.training.saving import SavedTask, save_adapter
+from securefl.training.settings import TrainerSettings
+from securefl.training.tokens import Batch, check_length, shuffled_batches, tokenise
+
+Which = Literal["global", "personal", "fused"]
+Part = Literal["test", "validation"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRound:
+    """What a round of local training gave.
+
+    Attributes:
+        update: The change since the round's start.
+        loss: Mean training loss over the round's steps, nats.
+        steps: Optimiser steps.
+    """
+
+    update: Update
+    loss: float
+    steps: int
+
+
+class LocalTrainer:
+    """One client's model, data and adapters.
+
+    Args:
+        settings: What and how to train.
+        data: The client's rows.
+        progress: Called once a step.
+
+    Raises:
+        ModelError: if the model cannot be loaded or has no such target module.
+        ConfigError: if texts may be longer than the model can read, or the device is not there.
+    """
+
+    def __init__(
+        self, settings: TrainerSettings, data: ClientData, *, progress: Report | None = None
+    ) -> None:
+        self._settings = settings
+        self._section = settings.training
+        self._labels = data.labels
+        self._report: Report = progress or (lambda _: None)
+        self._compute = choose_compute(settings.training, max_length=settings.max_length)
+        prepare_torch(self._compute.device)
+        self.layout = layout_of(
+            settings.model_path, target_modules=settings.lora.target_modules, labels=len(data.labels)
+        )
+        tokenizer = load_tokenizer(settings.model_path)
+        model = load_base_model(
+            settings.model_path,
+            labels=len(data.labels),
+            pooling=settings.pooling,
+            attention=self._compute.attention,
+        )
+        positions = int(getattr(model.config, "max_position_embeddings", settings.max_length))
+        check_length(tokenizer, max_length=settings.max_length, positions=positions)
+        self._train_rows, self._validation_rows, self._test_rows = (
+            tokenise(part, tokenizer, max_length=settings.max_length)
+            for part in (data.train, data.validation, data.test)
+        )
+        seed_torch(settings.seed, "start")
+        self._bank = AdapterBank(
+            model.to(self._compute.device), self.layout, dropout=settings.lora.lora_dropout
+        )
+        self._add_adapters()
+
+    @property
+    def samples(self) -> int:
+        """How many rows it trains on; the validation rows are not among them."""
+        return len(self._train_rows)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of one round, the same for both adapters."""
+        batches = -(-self.samples // self._section.per_device_train_batch_size)
+        return max(1, round(self._section.num_train_epochs * batches))
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return self._compute.device.type
+
+    @property
+    def precision(self) -> str:
+        """Of training: ``float32`` or ``bf16``; metrics are measured in float32 always."""
+        return self._compute.precision
+
+    def train_round(self, round: int, start: Adapter, basis: FrozenBasis | None = None) -> TrainedRound:
+        """Trains the global adapter from a round's start.
+
+        Args:
+            round: Its number, from 1.
+            start: The redistributed global adapter at this client's rank.
+            basis: The round's frozen factors, under ``basis`` and only there.
+
+        Raises:
+            TrainingError: if a value is not finite, a factor does not move, or the basis does not fit the
+                recipe.
+        """
+        if (basis is not None) != (self._settings.recipe.payload == "basis"):
+            raise TrainingError(
+                f"the payload {self._settings.recipe.payload} and the round's basis do not fit"
+            )
+        self._bank.install("global", start)
+        before = self._bank.adapter("global")
+        if basis is None:
+            loss = self._train("global", round, used=("global",), side=None)
+            after = self._bank.adapter("global")
+            weights = {
+                name: change(factors, before.weights[name], self._bank.scaling("global"))
+                for name, factors in after.weights.items()
+            }
+        else:
+            self._prepare_update(start, basis)
+            loss = self._train("local-update", round, used=("global", "local-update"), side=basis.side)
+            after = self._bank.adapter("local-update")
+            weights = {
+                name: against(
+                    basis.cut(name, self._settings.update_rank),
+                    factors,
+                    self._bank.scaling("local-update"),
+                    side=basis.side,
+                )
+                for name, factors in after.weights.items()
+            }
+        heads = {name: values - before.heads[name] for name, values in after.heads.items()}
+        return TrainedRound(Update(weights=weights, heads=heads), loss, self.steps)
+
+    def train_personal(self, round: int) -> float:
+        """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
+
+        Raises:
+            TrainingError: if a value is not finite, a factor does not move, or there is no personal adapter.
+        """
+        self._require("personal")
+        return self._train("personal", round, used=("personal",), side=None)
+
+    def install_global(self, adapter: Adapter) -> None:
+        """Replaces the global adapter by the redistributed aggregate.
+
+        Raises:
+            ModelError: if its shapes are not the layout's at this client's rank.
+        """
+        self._bank.install("global", adapter)
+
+    def adapter(self, which: Which) -> Adapter:
+        """An adapter's values: float32 numbers, exactly, as float64.
+
+        Raises:
+            TrainingError: if the recipe or the moment has no such adapter.
+        """
+        self._require(which)
+        return self._bank.adapter(which)
+
+    def probe(self) -> Metric:
+        """The test metric of the frozen base model with a head trained here: the least an adapter must beat."""
+        model = self._bank.use((), head="global")
+        rng = seeded_generator(self._settings.seed, "batches", "probe", self._settings.member)
+        return probe(
+            model,
+            self._train_rows,
+            self._test_rows,
+            section=self._section,
+            compute=self._compute,
+            rng=rng,
+            step_done=lambda done, total: self._report(Progress("probe", done, total)),
+        )
+
+    def evaluate(self, which: Which, *, part: Part = "test") -> Metric:
+        """An adapter's metric on the client's test or validation rows, in float32.
+
+        Raises:
+            TrainingError: if the recipe or the moment has no such adapter.
+        """
+        self._require(which)
+        return evaluate(
+            self._bank.use((which,), head=which),
+            self._test_rows if part == "test" else self._validation_rows,
+            batch_size=self._section.per_device_eval_batch_size,
+            compute=self._compute,
+            step_done=lambda done, total: self._report(Progress("evaluate", done, total)),
+        )
+
+    def fuse(self) -> FusionResult:
+        """Searches the weights of both adapters on the validation rows, and installs the fused adapter.
+
+        Raises:
+            TrainingError: if the recipe has no personal adapter.
+        """
+        self._require("personal")
+        section = self._settings.recipe.fusion
+        ranks = self._bank.rank("global"), self._bank.rank("personal")
+        rank = fused_rank(*ranks, space=section.space)
+        if "fused" not in self._bank.names:
+            self._bank.add("fused", rank=rank, alpha=rank)
+        parts = [
+            Fusible(self._bank.adapter(name), self._bank.scaling(name)) for name in ("global", "personal")
+        ]
+        tried = 0
+
+        def loss_of(weights: Weights) -> float:
+            nonlocal tried
+            self._bank.install("fused", fuse(*parts, weights=weights, space=section.space))
+            loss = evaluate(
+                self._bank.use(("fused",), head="fused"),
+                self._validation_rows,
+                batch_size=self._section.per_device_eval_batch_size,
+                compute=self._compute,
+                exact=False,
+            ).loss
+            tried += 1
+            self._report(Progress("fuse", tried, section.budget, loss))
+            return loss
+
+        seed = int(seeded_generator(self._settings.seed, "fusion", self._settings.member).integers(2**32))
+        weights, loss = search(loss_of, section, seed=seed)
+        self._bank.install("fused", fuse(*parts, weights=weights, space=section.space))
+        return FusionResult(weights[0], weights[1], section.space, loss, tried, rank)
+
+    def save_adapter(self, which: Which, folder: Path) -> None:
+        """Writes an adapter as a PEFT folder; see ``saving``.
+
+        Raises:
+            TrainingError: if the recipe or the moment has no such adapter.
+        """
+        self._require(which)
+        task = SavedTask(
+            base_model=self._settings.model_path,
+            base_model_sha256=model_digest(self._settings.model_path).hex(),
+            pooling=self._settings.pooling,
+            max_length=self._settings.max_length,
+            labels=self._labels,
+        )
+        lora = self._settings.lora
+        save_adapter(
+            folder,
+            self._bank.adapter(which),
+            task,
+            alpha=self._bank.scaling(which) * self._bank.rank(which),
+            target_modules=lora.target_modules,
+            dropout=lora.lora_dropout,
+        )
+
+    def _add_adapters(self) -> None:
+        settings, alpha = self._settings, self._settings.lora.lora_alpha
+        self._bank.add("global", rank=settings.rank, alpha=alpha)
+        if settings.recipe.payload == "basis":
+            self._bank.add("local-update", rank=settings.update_rank, alpha=alpha)
+        if settings.recipe.personal:
+            self._bank.add("personal", rank=settings.personal_rank, alpha=alpha)
+            self._bank.install(
+                "personal",
+                personal_start(
+                    self.layout, rank=settings.personal_rank, seed=settings.seed, member=settings.member
+                ),
+            )
+
+    def _prepare_update(self, start: Adapter, basis: FrozenBasis) -> None:
+        """The update's frozen factor, zeros in the trained one, and the global adapter's head."""
+        rank = self._settings.update_rank
+        frozen, zero = (Side.RIGHT, Side.LEFT) if basis.side is Side.LEFT else (Side.LEFT, Side.RIGHT)
+        for tensor in self.layout.adapted:
+            shape = (tensor.rows, rank) if zero is Side.LEFT else (rank, tensor.columns)
+            self._bank.install_side("local-update", tensor.name, frozen, basis.cut(tensor.name, rank))
+            self._bank.install_side("local-update", tensor.name, zero, np.zeros(shape))
+        self._bank.install_head("local-update", start)
+
+    def _train(self, name: str, round: int, *, used: tuple[str, ...], side: Side | None) -> float:
+        seed_torch(self._settings.seed, "training", name, round, self._settings.member)
+        what = "personal" if name == "personal" else "global"
+        return train(
+            self._bank.use(used, head=name),
+            self._bank.train(name, side),
+            self._batches(what, round),
+            steps=self.steps,
+            section=self._section,
+            compute=self._compute,
+            what=what,
+            report=self._report,
+        )
+
+    def _batches(self, what: str, round: int) -> Iterator[Batch]:
+        """Batches without end, an epoch after the other."""
+        lengths, epoch = self._train_rows.lengths, 0
+        while True:
+            rng = seeded_generator(self._settings.seed, "batches", what, round, epoch, self._settings.member)
+            for rows in shuffled_batches(lengths, self._section.per_device_train_batch_size, rng):
+                yield self._train_rows.batch(rows, device=self._compute.device)
+            epoch += 1
+
+    def _require(self, which: str) -> None:
+        if which not in self._bank.names:
+            hint = "call fuse first" if which == "fused" else "set recipe.personal = true"
+            raise TrainingError(f"there is no {which} adapter", hint=hint)

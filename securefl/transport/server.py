@@ -1,0 +1,236 @@
+"""The aggregator's end of the wire: peers to certificates, messages to objects, errors to statuses.
+
+The rule kept here: no call reaches the service without a certificate of the federation's authority, and
+what it gets is that certificate's fingerprint and parsed objects; a refusal leaves as a status and one
+sentence. grpc's
+asyncio server is used: one thread, so that the service needs no locks, and a held stream costs no thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import socket
+import ssl
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any, Protocol
+
+from securefl.crypto.certificates import Credentials
+from securefl.errors import ConfigError, ProtocolError, RunError
+from securefl.protocol import wire
+from securefl.protocol.messages import Announcement, Receipt
+from securefl.transport.credentials import port_credentials
+from securefl.transport.diagnosis import split_address
+from securefl.transport.failures import status_of
+from securefl.transport.grpc_tls import aio, grpc
+from securefl.transport.methods import SERVICE, Method
+from securefl.transport.settings import CALLS_PER_PEER, DEFAULT_KEEPALIVE, Keepalive, server_options
+from securefl.transport.telemetry import Direction, Observer, nobody
+
+Context = Any
+"""``grpc.aio.ServicerContext``; grpc ships no types."""
+
+
+class AggregatorService(Protocol):
+    """What answers the calls. ``peer`` is the SHA-256 of the caller's certificate in DER (32 bytes).
+
+    Every method may raise ``RunError`` to refuse.
+    """
+
+    async def join(self, peer: bytes, hello: wire.Hello) -> Announcement:
+        """What ``follow`` would say first."""
+
+    def follow(self, peer: bytes, hello: wire.Hello) -> AsyncGenerator[Announcement, None]:
+        """Announcements; closed when the peer is gone."""
+
+    async def contribute(self, peer: bytes, messages: AsyncIterator[bytes]) -> Receipt:
+        """Takes a contribution's messages."""
+
+    def fetch(self, peer: bytes, number: int) -> AsyncGenerator[bytes, None]:
+        """The messages of a round's aggregate."""
+
+    async def confirm(self, peer: bytes, number: int) -> None:
+        """Notes that the peer has the aggregate."""
+
+    async def leave(self, peer: bytes, farewell: wire.Farewell) -> None:
+        """Lets the peer go."""
+
+
+class AggregatorServer:
+    """A listening server.
+
+    Args:
+        service: What answers the calls.
+        credentials: The server's TLS files.
+        observer: Sees every message as bytes.
+        keepalive: When a silent peer counts as gone.
+    """
+
+    def __init__(
+        self,
+        service: AggregatorService,
+        credentials: Credentials,
+        *,
+        observer: Observer = nobody,
+        keepalive: Keepalive = DEFAULT_KEEPALIVE,
+    ) -> None:
+        self._service = service
+        self._credentials = credentials
+        self._observer = observer
+        self._open_calls: Counter[bytes] = Counter()
+        self._server = aio.server(options=server_options(keepalive))
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+
+    async def start(self, address: str) -> str:
+        """Listens at ``host:port``; port 0 takes a free one.
+
+        Returns:
+            The address with the port it really has.
+
+        Raises:
+            ConfigError: if it cannot listen there.
+        """
+        host, port = split_address(address)
+        _refuse_taken(host, port)
+        try:
+            bound = self._server.add_secure_port(address, port_credentials(self._credentials))
+        except RuntimeError:
+            raise _cannot_listen(
+                host, port, "the address is none of this machine's, or needs more rights"
+            ) from None
+        await self._server.start()
+        return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more calls, gives the open ones ``grace_s`` to end, then ends them."""
+        await self._server.stop(grace_s)
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+        handlers = {
+            Method.JOIN: unary(self._unary(Method.JOIN, self._join)),
+            Method.FOLLOW: stream(self._stream(Method.FOLLOW, self._follow)),
+            Method.CONTRIBUTE: grpc.stream_unary_rpc_method_handler(self._contribute),
+            Method.FETCH_AGGREGATE: stream(self._stream(Method.FETCH_AGGREGATE, self._fetch)),
+            Method.CONFIRM: unary(self._unary(Method.CONFIRM, self._confirm)),
+            Method.LEAVE: unary(self._unary(Method.LEAVE, self._leave)),
+        }
+        return grpc.method_handlers_generic_handler(
+            SERVICE, {method.value: handler for method, handler in handlers.items()}
+        )
+
+    async def _join(self, peer: bytes, request: bytes) -> bytes:
+        return wire.encode_announcement(await self._service.join(peer, wire.decode_hello(request)))
+
+    async def _follow(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._service.follow(peer, wire.decode_hello(request))) as announcements:
+            async for announcement in announcements:
+                yield wire.encode_announcement(announcement)
+
+    async def _fetch(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._service.fetch(peer, wire.decode_fetch(request))) as messages:
+            async for message in messages:
+                yield message
+
+    async def _confirm(self, peer: bytes, request: bytes) -> bytes:
+        await self._service.confirm(peer, wire.decode_confirm(request))
+        return b""
+
+    async def _leave(self, peer: bytes, request: bytes) -> bytes:
+        await self._service.leave(peer, wire.decode_farewell(request))
+        return b""
+
+    async def _contribute(self, requests: AsyncIterator[bytes], context: Context) -> bytes:
+        try:
+            with self._call(context) as peer:
+                messages = self._seen(Method.CONTRIBUTE, requests)
+                reply = wire.encode_receipt(await self._service.contribute(peer, messages))
+        except RunError as error:
+            await context.abort(*status_of(error))
+        self._observer(Direction.SENT, Method.CONTRIBUTE.value, reply)
+        return reply
+
+    def _unary(
+        self, method: Method, answer: Callable[[bytes, bytes], Awaitable[bytes]]
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def call(request: bytes, context: Context) -> bytes:
+            self._observer(Direction.RECEIVED, method.value, request)
+            try:
+                with self._call(context) as peer:
+                    reply = await answer(peer, request)
+            except RunError as error:
+                await context.abort(*status_of(error))
+            self._observer(Direction.SENT, method.value, reply)
+            return reply
+
+        return call
+
+    def _stream(
+        self, method: Method, answer: Callable[[bytes, bytes], AsyncGenerator[bytes, None]]
+    ) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def call(request: bytes, context: Context) -> None:
+            self._observer(Direction.RECEIVED, method.value, request)
+            try:
+                with self._call(context) as peer:
+                    async with aclosing(answer(peer, request)) as messages:
+                        async for message in messages:
+                            self._observer(Direction.SENT, method.value, message)
+                            await context.write(message)
+            except RunError as error:
+                await context.abort(*status_of(error))
+
+        return call
+
+    @contextmanager
+    def _call(self, context: Context) -> Iterator[bytes]:
+        """One call of a peer, counted while it is open; gives the peer's fingerprint."""
+        peer = _fingerprint(context)
+        if self._open_calls[peer] >= CALLS_PER_PEER:
+            raise ProtocolError(f"a member has more than {CALLS_PER_PEER} calls open at a time")
+        self._open_calls[peer] += 1
+        try:
+            yield peer
+        finally:
+            self._open_calls[peer] -= 1
+            if not self._open_calls[peer]:
+                del self._open_calls[peer]
+
+    async def _seen(self, method: Method, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for message in requests:
+            self._observer(Direction.RECEIVED, method.value, message)
+            yield message
+
+
+def _fingerprint(context: Context) -> bytes:
+    """SHA-256 of the DER of the certificate that the peer's TLS handshake proved to own."""
+    pem = context.auth_context()["x509_pem_cert"][0].decode("ascii")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Refuses a port that is taken on one of the host's addresses: grpc is content with any of them that is free."""
+    for family, kind, protocol, _, address in _addresses(host, port):
+        with socket.socket(family, kind, protocol) as probe:
+            # As grpc does, so that connections of an earlier server that still linger are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise _cannot_listen(host, port, "the port is in use by another program") from None
+
+
+def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except OSError:
+        raise _cannot_listen(host, port, "the host is not known") from None
+
+
+def _cannot_listen(host: str, port: int, reason: str) -> ConfigError:
+    return ConfigError(
+        f"the server cannot listen at {host}:{port}",
+        hint=f"{reason}; choose another address in [server] or with --address (port 0 takes a free one)",
+    )

@@ -1,0 +1,114 @@
+"""How long, how often and how much: the transport's limits as values, and as the options grpc takes.
+
+The rule kept here: nothing waits forever and nothing grows without a bound; every constant has its unit and
+reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from securefl.protocol.messages import CHUNK_BYTES
+
+MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + (128 << 10)
+"""Largest message: a chunk and its frame, or a cohort of 1000 ids of 63 characters."""
+LOOKAHEAD_BYTES: Final = 2 << 20
+"""What one stream may have on its way unread: 40 MB/s at 50 ms; a cohort of 100 can fill 200 MB of the server."""
+HANDSHAKE_TIMEOUT_S: Final = 10
+"""A stranger may hold an unfinished handshake for so long; grpc's own limit is 120 s."""
+CALLS_PER_PEER: Final = 8
+"""Calls one certificate may have open: a member needs one to follow, one to work, and retries of both."""
+SLOWEST_LINE_BYTES_PER_S: Final = 32_000
+"""A line slower than a quarter of a megabit is taken for broken: it bounds how long a body may travel."""
+
+Options = tuple[tuple[str, int | str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keepalive:
+    """When a silent peer counts as gone: at most ``2 interval_s + timeout_s`` after it froze.
+
+    Attributes:
+        interval_s: Seconds of silence after which a ping is sent.
+        timeout_s: Seconds its answer may take.
+    """
+
+    interval_s: float = 20
+    timeout_s: float = 20
+
+    def options(self) -> Options:
+        """What both ends set: pings also while no call is open; peers that ping as often are tolerated."""
+        return (
+            ("grpc.keepalive_time_ms", int(self.interval_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(self.timeout_s * 1000)),
+            ("grpc.http2.ping_timeout_ms", int((self.interval_s + self.timeout_s) * 1000)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a client tries again before it gives up.
+
+    Attributes:
+        connect_s: For the server to come up, at the first call.
+        reconnect_s: For the server to come back, later.
+        attempts: How often one call is made at most.
+        unary_s: Deadline of one short call.
+    """
+
+    connect_s: float = 15
+    reconnect_s: float = 10
+    attempts: int = 5
+    unary_s: float = 20
+
+
+DEFAULT_KEEPALIVE: Final = Keepalive()
+DEFAULT_PATIENCE: Final = Patience()
+
+
+def client_options(keepalive: Keepalive, *, loopback: bool) -> Options:
+    """The channel's options; a proxy from the environment is not asked for this machine's own addresses."""
+    return (
+        *_limits(),
+        *keepalive.options(),
+        # grpc's own pauses between connections grow to two minutes; ours are short and bounded by
+        # ``Patience``.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0 if loopback else 1),
+        # Two clients of one process (in tests) would share a connection, and with it an identity.
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+
+
+def server_options(keepalive: Keepalive) -> Options:
+    """The server's options."""
+    return (
+        *_limits(),
+        *keepalive.options(),
+        # With port sharing two servers would silently divide the members between them.
+        ("grpc.so_reuseport", 0),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_S * 1000),
+    )
+
+
+def transfer_timeout_s(body_bytes: int) -> float:
+    """How long a body may travel before the call is given up."""
+    return 60 + body_bytes / SLOWEST_LINE_BYTES_PER_S
+
+
+def _limits() -> Options:
+    return (
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # grpc would measure the line with pings of its own, and while one of them is out it sends no keepalive:
+        # a peer that froze just then would go unnoticed for a minute.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+    )

@@ -1,0 +1,314 @@
+"""Carries out what the state machine says, and tells it what happens.
+
+The rule kept here: everything runs on one event loop, so an event is fed and its effects are carried out
+before the next one; whatever blocks (adding, saving) runs on a single worker thread and comes back as an
+event. Announcements
+are a state, not a queue: a member that connects late, or again, is told where the federation stands now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import Executor
+from functools import partial
+from itertools import count
+from typing import TypeVar, assert_never
+
+from securefl.errors import ProtocolError, RunError, StateError
+from securefl.progress import (
+    SERVER,
+    MembersAwaited,
+    Phase,
+    PhaseEnded,
+    PhaseStarted,
+    Report,
+    RoundFinished,
+    RoundStarted,
+    Warned,
+)
+from securefl.progress import (
+    MemberJoined as JoinedReport,
+)
+from securefl.protocol.federation import ServerView
+from securefl.protocol.messages import Announcement, FederationFailed, SignedHeader, Waiting
+from securefl.protocol.server_round import (
+    Announce,
+    ContributionAccepted,
+    Discard,
+    Effect,
+    End,
+    Event,
+    MemberGone,
+    MemberJoined,
+    OpenSum,
+    SaveSum,
+    ServerRound,
+    StartTimer,
+    Stopped,
+    StopTimer,
+    SumSaved,
+    TimedOut,
+    Timer,
+)
+from securefl_server.record import Recorder
+from securefl_server.store import Incoming, Spool
+from securefl_server.summation import RoundSum
+
+Result = TypeVar("Result")
+
+
+class Conductor:
+    """Runs one federation's state machine on the current event loop.
+
+    Args:
+        view: What the server knows of the federation.
+        spool: Where sums lie.
+        worker: One thread; whatever blocks runs there, one after the other.
+        recorder: Takes the figures.
+        report: Where events for people go.
+
+    Attributes:
+        rounds: The state machine.
+        ended: Done when the run is over; its result is the error that ended it, or None.
+    """
+
+    def __init__(
+        self, view: ServerView, *, spool: Spool, worker: Executor, recorder: Recorder, report: Report
+    ) -> None:
+        self.rounds = ServerRound(view)
+        self.ended: asyncio.Future[RunError | None] = asyncio.get_running_loop().create_future()
+        self._view = view
+        self._spool = spool
+        self._worker = worker
+        self._recorder = recorder
+        self._report = report
+        self._sum: RoundSum | None = None
+        self._adding = asyncio.Lock()
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tokens = count(1)
+        self._followers: dict[str, int] = {}
+        self._absences: dict[str, asyncio.TimerHandle] = {}
+        self._departed: set[str] = set()
+        self._version = 0
+        self._news = asyncio.Event()
+
+    def start(self) -> None:
+        """Carries out the first effects."""
+        self._carry_out(self.rounds.start())
+
+    def feed(self, event: Event) -> None:
+        """Gives one event to the state machine and carries out what follows.
+
+        Raises:
+            RunError: if the state machine refuses it; nothing has changed then.
+        """
+        self._carry_out(self.rounds.receive(event))
+
+    def stop(self, reason: str) -> None:
+        """Ends the run: members are told, ``ended`` is set."""
+        self.feed(Stopped(reason))
+
+    async def quiet(self) -> None:
+        """Returns when no member follows any more."""
+        while self._followers:
+            await self._news.wait()
+
+    def depart(self, member: str) -> None:
+        """Notes that a member said farewell: its absence is no loss from now on."""
+        self._departed.add(member)
+        self._stir()
+
+    @property
+    def departed(self) -> frozenset[str]:
+        """Members that said farewell."""
+        return frozenset(self._departed)
+
+    async def follow(self, member: str) -> AsyncGenerator[Announcement, None]:
+        """What to tell a member, until it leaves, the run ends, or a newer connection of it takes over.
+
+        Raises:
+            ProtocolError: if the federation is over, or a newer connection takes over.
+        """
+        token = next(self._tokens)
+        self._followers[member] = token
+        self._present(member)
+        self._stir()
+        try:
+            if not isinstance(self.rounds.current, FederationFailed):
+                self._report(JoinedReport(member=member))
+                self.feed(MemberJoined(member))
+            told = -1
+            while self._followers.get(member) == token:
+                news = self._news
+                if told != self._version:
+                    told = self._version
+                    yield self.rounds.current
+                elif self.ended.done() or member in self._departed:
+                    return
+                else:
+                    await news.wait()
+            raise ProtocolError(
+                f"another connection of {member} took this one's place", hint="start it only once"
+            )
+        finally:
+            if self._followers.get(member) == token:
+                del self._followers[member]
+                self._absent(member)
+                self._stir()
+
+    async def accept(self, signed: SignedHeader, seeds: bytes, body: Incoming) -> None:
+        """Adds a checked contribution to the sum and counts it: both, or neither; then removes its file.
+
+        Runs to its end even if the caller is cancelled meanwhile, because half of it would spoil the sum.
+
+        Raises:
+            ProtocolError: if it was accepted already, or no round is open.
+            WireError: if a residue is out of range.
+        """
+        await asyncio.shield(self._spawn(self._accept(signed, seeds, body)))
+
+    async def offload(self, executor: Executor, work: Callable[[], Result]) -> Result:
+        """Runs blocking work on another thread, to its end even if the caller is cancelled meanwhile.
+
+        Raises:
+            StateError: if files cannot be read or written; the run ends then.
+        """
+        future = asyncio.get_running_loop().run_in_executor(executor, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # Whoever cleans up after a cancelled caller must not find the thread still at its file.
+            await asyncio.wait([future])
+            raise
+        except OSError as error:
+            failure = f"its disk failed ({error.strerror})"
+            self.stop(failure)
+            raise StateError("the server cannot go on", hint=failure) from None
+
+    async def _accept(self, signed: SignedHeader, seeds: bytes, body: Incoming) -> None:
+        with body:
+            async with self._adding:
+                accepted = self.rounds.accepted(signed.header.member)
+                if accepted == signed:
+                    return
+                if accepted is not None:
+                    raise ProtocolError(f"{signed.header.member} sent two contributions at a time")
+                self.rounds.check_contribution(signed, seeds)
+                await self.offload(self._worker, partial(self._running_sum.add, body.path))
+                self.feed(ContributionAccepted(signed, seeds))
+
+    @property
+    def aggregate_seconds(self) -> float:
+        """What the open round's addition has taken so far."""
+        return self._running_sum.seconds
+
+    @property
+    def aggregate_bytes(self) -> int:
+        """Length of the open round's sum."""
+        return self._running_sum.aggregate_bytes
+
+    @property
+    def _running_sum(self) -> RoundSum:
+        if self._sum is None:
+            raise StateError("no round has been opened")
+        return self._sum
+
+    def _carry_out(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Announce(announcement):
+                    self._announce(announcement)
+                case StartTimer(timer, seconds):
+                    self._stop_timer(timer)
+                    loop = asyncio.get_running_loop()
+                    self._timers[timer] = loop.call_later(seconds, self.feed, TimedOut(timer))
+                case StopTimer(timer):
+                    self._stop_timer(timer)
+                case OpenSum(number):
+                    self._open(number)
+                case SaveSum(number):
+                    self._spawn(self._save(number))
+                case Discard(number):
+                    self._close(number)
+                case End(error):
+                    self._end(error)
+                case _:
+                    assert_never(effect)
+
+    def _announce(self, announcement: Announcement) -> None:
+        if isinstance(announcement, Waiting):
+            self._report(MembersAwaited(missing=announcement.missing))
+        self._version += 1
+        self._stir()
+
+    def _open(self, number: int) -> None:
+        self._sum = RoundSum(self._view.form, self._view.ciphertexts(number))
+        self._recorder.open_round()
+        self._report(RoundStarted(member=SERVER, round=number, rounds=self._view.rounds))
+
+    async def _save(self, number: int) -> None:
+        self._report(PhaseStarted(member=SERVER, round=number, phase=Phase.AGGREGATE))
+        try:
+            await self.offload(self._worker, partial(self._running_sum.save, self._spool.total(number)))
+        except RunError as error:
+            self.stop(str(error))
+            return
+        seconds = self._running_sum.seconds
+        self._report(PhaseEnded(member=SERVER, round=number, phase=Phase.AGGREGATE, seconds=seconds))
+        if not self.ended.done():
+            self.feed(SumSaved())
+
+    def _close(self, number: int) -> None:
+        figures = self._recorder.close_round(number, aggregate_seconds=self.aggregate_seconds)
+        self._spool.discard(number)
+        self._report(RoundFinished(member=SERVER, round=number, seconds=figures.seconds))
+
+    def _end(self, error: RunError | None) -> None:
+        for timer in tuple(self._timers):
+            self._stop_timer(timer)
+        if not self.ended.done():
+            self.ended.set_result(error)
+        self._stir()
+
+    def _stop_timer(self, timer: Timer) -> None:
+        handle = self._timers.pop(timer, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _present(self, member: str) -> None:
+        absence = self._absences.pop(member, None)
+        if absence is not None:
+            absence.cancel()
+
+    def _absent(self, member: str) -> None:
+        if member in self._departed or self.ended.done():
+            return
+        grace_s = self._view.server.reconnect_grace_s
+        self._report(
+            Warned(member=member, message=f"{member} is out of reach; it has {grace_s:g} s to come back")
+        )
+        words = f"its connection broke and it did not come back within {grace_s:g} s"
+        loop = asyncio.get_running_loop()
+        self._absences[member] = loop.call_later(grace_s, self.feed, MemberGone(member, words))
+
+    def _stir(self) -> None:
+        """Wakes everybody who waits for news."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Runs something beside the calls; what it raises unexpectedly ends the run instead of vanishing."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._settle)
+        return task
+
+    def _settle(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, RunError) and not self.ended.done():
+            self.ended.set_exception(error)

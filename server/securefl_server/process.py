@@ -1,0 +1,182 @@
+"""The server process: a folder in, a finished federation out.
+
+The rule kept here: the event loop runs on a thread of its own, and the main thread only waits, so that
+whatever ends the process (Ctrl-C, SIGTERM) reaches it as an exception between two waits; on the way out
+members are told, and everything is closed within two seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from securefl.crypto.certificates import Credentials, Role, load_credentials
+from securefl.errors import IdentityError
+from securefl.progress import SERVER, Finished, Listening, Report
+from securefl.protocol.federation import ServerView
+from securefl.transport.server import AggregatorServer
+from securefl.transport.settings import DEFAULT_KEEPALIVE, Keepalive
+from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
+from securefl_server.conductor import Conductor
+from securefl_server.record import Recorder
+from securefl_server.service import FederationService
+from securefl_server.store import Spool
+
+VIEW_FILE: Final = "server.json"
+DRAIN_S: Final = 1.0
+"""How long members have to hear the last announcement."""
+GRACE_S: Final = 0.3
+"""How long open calls have, after that, to end by themselves; with the drain it keeps the end under two seconds."""
+FILE_THREADS: Final = 4
+_WAIT_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """What a server is started with beside its folder.
+
+    Attributes:
+        address: ``host:port``; None for the federation file's.
+        observer: Sees every message as bytes.
+        keepalive: When a silent member counts as gone.
+    """
+
+    address: str | None = None
+    observer: Observer = nobody
+    keepalive: Keepalive = DEFAULT_KEEPALIVE
+
+
+def run_server(folder: Path, *, address: str | None, report: Report) -> int:
+    """Runs the server of one federation until all members have finished.
+
+    Args:
+        folder: The server's folder, as ``securefl init`` wrote it.
+        address: Where to listen instead of where the folder says; port 0 takes a free one.
+        report: Where events go.
+
+    Returns:
+        0.
+
+    Raises:
+        IdentityError, ConfigError: if the folder is not complete, or the address cannot be listened at.
+        MemberLost: if a member was lost.
+        RunError: if a timer ran out, or something else ended the run.
+    """
+    return serve(folder, ServerOptions(address=address), report=report)
+
+
+def serve(folder: Path, options: ServerOptions, *, report: Report) -> int:
+    """``run_server`` with every option."""
+    view = load_view(folder)
+    credentials = load_credentials(folder, member=SERVER, role=Role.SERVER, now=datetime.now(UTC))
+    run = _Run(folder, view, credentials, options=options, report=report)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="server") as thread:
+        ended = thread.submit(lambda: asyncio.run(run.main()))
+        try:
+            while not wait([ended], timeout=_WAIT_S).done:
+                pass
+        finally:
+            run.interrupt()
+        ended.result()
+    return 0
+
+
+def load_view(folder: Path) -> ServerView:
+    """Reads the server's view of its federation.
+
+    Raises:
+        IdentityError: if it is missing or malformed.
+    """
+    path = folder / VIEW_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise IdentityError(
+            f"{folder} is no server's folder",
+            where=f"{VIEW_FILE} is missing",
+            hint="give the one 'securefl init' wrote",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise IdentityError("the server's file cannot be read", where=str(path), hint=str(error)) from None
+    return ServerView.from_json_text(text, where=str(path))
+
+
+class _Run:
+    """One run, on the event loop of another thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        view: ServerView,
+        credentials: Credentials,
+        *,
+        options: ServerOptions,
+        report: Report,
+    ) -> None:
+        self._folder = folder
+        self._view = view
+        self._credentials = credentials
+        self._options = options
+        self._report = report
+        self._counter = ByteCounter()
+        self._interrupted = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._conductor: Conductor | None = None
+
+    def interrupt(self) -> None:
+        """Ends the run, from any thread; nothing happens if it is over."""
+        self._interrupted.set()
+        if self._loop is not None:
+            # A loop that is closed already has nothing left to stop.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop)
+
+    async def main(self) -> None:
+        """Runs to the end, good or bad."""
+        self._loop = asyncio.get_running_loop()
+        spool = Spool.open(self._folder)
+        try:
+            with ThreadPoolExecutor(1, "add") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:
+                recorder = Recorder(self._view.name, self._counter)
+                self._conductor = Conductor(
+                    self._view, spool=spool, worker=worker, recorder=recorder, report=self._report
+                )
+                service = FederationService(
+                    self._view, self._conductor, spool=spool, files=files, report=self._report
+                )
+                await self._listen(service, self._conductor)
+        finally:
+            spool.close()
+        self._report(Finished(member=SERVER, path=str(recorder.write(self._folder))))
+
+    async def _listen(self, service: FederationService, conductor: Conductor) -> None:
+        server = AggregatorServer(
+            service,
+            self._credentials,
+            observer=observers(self._counter, self._options.observer),
+            keepalive=self._options.keepalive,
+        )
+        try:
+            address = await server.start(self._options.address or self._view.server.address)
+            self._report(Listening(address=address))
+            conductor.start()
+            if self._interrupted.is_set():
+                self._stop()
+            error = await conductor.ended
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await conductor.quiet()
+        finally:
+            await server.stop(GRACE_S)
+        if error is not None:
+            raise error
+
+    def _stop(self) -> None:
+        if self._conductor is not None:
+            self._conductor.stop("its operator ended it")

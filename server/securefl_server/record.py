@@ -1,0 +1,109 @@
+"""What a server's run was: rounds, seconds and bytes, as ``result.json`` in its folder.
+
+The rule kept here: figures only; nothing in it could be of use for opening a ciphertext.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from securefl.errors import StateError
+from securefl.transport.telemetry import ByteCounter
+
+RESULT_FILE: Final = "result.json"
+_RSS_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024
+"""Unit of ``ru_maxrss``: getrusage(2) of the respective system."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteFigures:
+    """Message bytes inside TLS, as the server counts them: everything it received, everything it sent."""
+
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFigures:
+    """One round.
+
+    Attributes:
+        round: Its number.
+        seconds: Wall time from its opening until everybody had the aggregate.
+        aggregate_seconds: What checking, adding and saving took of it.
+        bytes: What went over the wire.
+    """
+
+    round: int
+    seconds: float
+    aggregate_seconds: float
+    bytes: ByteFigures
+
+
+class Recorder:
+    """Collects a run's figures.
+
+    Args:
+        federation: The federation's name.
+        counter: Sees every message.
+    """
+
+    def __init__(self, federation: str, counter: ByteCounter) -> None:
+        self._federation = federation
+        self._counter = counter
+        self._started = time.perf_counter()
+        self._opened = self._started
+        self._before = ByteFigures(0, 0)
+        self._rounds: list[RoundFigures] = []
+
+    def open_round(self) -> None:
+        """A round begins."""
+        self._opened = time.perf_counter()
+        self._before = self._seen()
+
+    def close_round(self, number: int, *, aggregate_seconds: float) -> RoundFigures:
+        """A round is over: everybody has its aggregate."""
+        seen = self._seen()
+        figures = RoundFigures(
+            round=number,
+            seconds=time.perf_counter() - self._opened,
+            aggregate_seconds=aggregate_seconds,
+            bytes=ByteFigures(seen.received - self._before.received, seen.sent - self._before.sent),
+        )
+        self._rounds.append(figures)
+        return figures
+
+    def write(self, folder: Path) -> Path:
+        """Writes the result, whole or not at all.
+
+        Returns:
+            Its path.
+
+        Raises:
+            StateError: if the folder cannot be written to.
+        """
+        result = {
+            "federation": self._federation,
+            "rounds": len(self._rounds),
+            "rounds_log": [asdict(figures) for figures in self._rounds],
+            "bytes": asdict(self._seen()),
+            "seconds_total": time.perf_counter() - self._started,
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT_BYTES,
+        }
+        path = folder / RESULT_FILE
+        draft = path.with_suffix(".tmp")
+        try:
+            draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            raise StateError(f"{path} cannot be written", hint=str(error.strerror)) from None
+        return path
+
+    def _seen(self) -> ByteFigures:
+        return ByteFigures(self._counter.received, self._counter.sent)

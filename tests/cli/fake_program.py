@@ -1,0 +1,129 @@
+"""Stands in for the program ``securefl`` below ``securefl run``: the same words, no work.
+
+FAKE says how one member misbehaves: ``<member>:<how>``.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from securefl.progress import (
+    AdapterKind,
+    Event,
+    Failed,
+    Finished,
+    Listening,
+    MetricMeasured,
+    Phase,
+    PhaseEnded,
+    RoundFinished,
+    RoundStarted,
+    Warned,
+    encode,
+)
+
+PATIENCE_S = 30.0
+PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
+
+
+def report(event: Event) -> None:
+    print(encode(event), flush=True)
+
+
+def misbehave(member: str) -> None:
+    who, _, how = os.environ.get("FAKE", "").partition(":")
+    if not member.startswith(who or "nobody"):
+        return
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "refuses":
+        report(
+            Failed(member=member, code="data", message="there is no file train.csv: write one.", exit_code=2)
+        )
+        sys.exit(2)
+    if how == "leaves":
+        sys.exit(0)
+    if how == "hangs":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        report(Warned(member=member, message=f"pid {os.getpid()}"))
+        time.sleep(60)
+
+
+def init(folder: Path) -> None:
+    misbehave("init")
+    for number in (1, 2, 3):
+        member = folder / f"client-{number}"
+        member.mkdir()
+        (member / "federation.json").write_text("{}")
+        (member / "secret.key").write_text("opensesame")
+    (folder / "server").mkdir()
+
+
+def server(folder: Path) -> None:
+    report(Listening(address="127.0.0.1:4711"))
+    misbehave("server")
+    clients = folder.parent.parent / "clients"
+    expected = 3 - ("leaves" in os.environ.get("FAKE", ""))
+    _wait(
+        lambda: (
+            expected == sum((clients / f"client-{number}" / "result.json").exists() for number in (1, 2, 3))
+        )
+    )
+    (folder / "result.json").write_text("{}")
+    report(Finished(member="server", path=str(folder)))
+
+
+def client(folder: Path, out: Path) -> None:
+    member = folder.name
+    report(RoundStarted(member=member, round=1, rounds=1))
+    misbehave(member)
+    report(PhaseEnded(member=member, round=1, phase=Phase.TRAIN, seconds=0.5))
+    report(RoundFinished(member=member, round=1, seconds=0.7))
+    value = 0.25 * int(member[-1])
+    report(MetricMeasured(member=member, round=1, adapter=AdapterKind.FUSED, metric="accuracy", value=value))
+    for adapter in ("global", "personal", "fused"):
+        (out / adapter).mkdir(parents=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            (out / adapter / name).write_text(f"{member} {adapter} {name}")
+    (out / "result.json").write_text(json.dumps(_result(member, value)))
+    report(Finished(member=member, path=str(out)))
+
+
+def _result(member: str, value: float) -> dict[str, object]:
+    number = int(member[-1])
+    entry = {
+        "round": 1,
+        "seconds": dict.fromkeys(PHASES, float(number)),
+        "bytes": {"up": 100 * number, "down": 10 * number, "float32_up": 200 * number},
+    }
+    return {
+        "federation": "fake",
+        "recipe": "default",
+        "rounds": 1,
+        "encryption": {"scheme": "bfv", "profile": "n4096", "fraction": 1.0, "exact": True},
+        "id": member,
+        "rank": 2**number,
+        "samples": 100 + number,
+        "metric": {"name": "accuracy", "base": 0.1, "local": 0.2, "global": 0.3, "fused": value},
+        "rounds_log": [entry],
+        "seconds_total": 1.0,
+    }
+
+
+def _wait(done: object) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and not done():  # type: ignore[operator]
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    command, place = sys.argv[1], Path(sys.argv[2])
+    if command == "init":
+        init(Path(sys.argv[3]))
+    elif command == "server":
+        server(place)
+    else:
+        client(place, Path(sys.argv[sys.argv.index("--out") + 1]))

@@ -1,0 +1,153 @@
+"""``securefl run`` from its file to its result, over processes that only pretend to train."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from securefl.cli import federate
+
+from .conftest import Said
+from .test_supervisor import is_gone
+
+FAKE_PROGRAM = (sys.executable, str(Path(__file__).with_name("fake_program.py")))
+FEDERATION = """
+[federation]
+name = "fake"
+rounds = 1
+[model]
+path = "nowhere"
+[data]
+train = "train.csv"
+[cohort]
+clients = [{ r = 2 }, { r = 4 }, { r = 8 }]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a federation file, and a program that pretends."""
+    (tmp_path / "FED.toml").write_text(FEDERATION)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(federate, "PROGRAM", FAKE_PROGRAM)
+    return tmp_path
+
+
+def test_a_run_leaves_its_result_its_logs_and_no_keys(folder: Path, cli: Callable[..., Said]) -> None:
+    assert cli("run", "FED.toml").code == 0
+    run = folder / "runs" / "fake"
+    left = {path.name for path in run.iterdir()}
+    files = {"federation.json", "federation.toml", "result.json", "server.json"}
+    assert left == files | {"clients", "logs"}
+    assert {path.name for path in (run / "logs").iterdir()} == {
+        "init.log",
+        "server.log",
+        "client-1.log",
+        "client-2.log",
+        "client-3.log",
+    }
+    assert not any("opensesame" in path.read_text() for path in run.rglob("*") if path.is_file())
+
+
+def test_the_result_has_the_promised_keys(folder: Path, cli: Callable[..., Said]) -> None:
+    assert cli("run", "FED.toml", "--json", "copy.json").code == 0
+    result = json.loads((folder / "copy.json").read_text())
+    assert result == json.loads((folder / "runs" / "fake" / "result.json").read_text())
+    assert result["federation"] == "fake"
+    assert result["encryption"]["fraction"] == 1.0
+    assert [client["id"] for client in result["clients"]] == ["client-1", "client-2", "client-3"]
+    assert result["clients"][1]["metric"]["global"] == 0.3
+    assert result["rounds_log"][0]["seconds"]["train"] == 3.0
+    assert result["rounds_log"][0]["bytes"] == {"up": 600, "down": 60, "float32_up": 1200}
+    assert result["rounds_log"][0]["clients"]["client-2"]["bytes"]["up"] == 200
+    assert result["peak_memory_bytes"] > 1 << 20
+    assert result["seconds_total"] > 0
+
+
+def test_with_json_on_stdout_nothing_else_is_there(folder: Path, cli: Callable[..., Said]) -> None:
+    said = cli("run", "FED.toml", "--json", "-")
+    assert json.loads(said.out)["name"] == "fake"
+    assert "client-2" in said.err
+
+
+def test_the_table_shows_every_client_and_where_things_are(folder: Path, cli: Callable[..., Said]) -> None:
+    said = cli("run", "FED.toml")
+    for shown in ("client-1", "client-3", "0.7500", "float32", "redistribute", "BFV", "securefl export"):
+        assert shown in said.out
+    assert "have been deleted" in said.out
+
+
+def test_a_second_run_of_the_same_name_goes_beside_the_first(folder: Path, cli: Callable[..., Said]) -> None:
+    cli("run", "FED.toml", "--name", "mine")
+    said = cli("run", "FED.toml", "--name", "mine")
+    assert said.code == 0
+    assert "runs/mine exists: this run goes to runs/mine-2" in said.err
+    assert (folder / "runs" / "mine-2" / "result.json").is_file()
+
+
+def test_a_client_that_is_killed_ends_the_run_with_its_name(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    said = cli("run", "FED.toml")
+    assert said.code == 1
+    assert "client-2 left the federation: it was ended by SIGKILL (signal 9)" in said.err
+    assert "Traceback" not in said.err
+    assert not (folder / "runs" / "fake" / "members").exists()
+
+
+@pytest.mark.parametrize("member", ["init", "client-3"])
+def test_a_member_that_names_a_users_mistake_ends_the_run_as_one(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    monkeypatch.setenv("FAKE", f"{member}:refuses")
+    said = cli("run", "FED.toml")
+    assert said.code == 2
+    assert said.err.strip().endswith("there is no file train.csv: write one.")
+    assert ("client-3 cannot go on" in said.err) == (member == "client-3")
+    assert (folder / "runs" / "fake").exists() == (member == "client-3")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_every_process_even_stubborn_ones(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    launch = (
+        "import sys; from securefl.cli import federate; from securefl.cli.main import main\n"
+        f"federate.PROGRAM = {FAKE_PROGRAM!r}; sys.argv[1:] = ['run', 'FED.toml']; sys.exit(main())"
+    )
+    environment = {**os.environ, "FAKE": "client:hangs"}
+    with subprocess.Popen(
+        [sys.executable, "-c", launch],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        pids: list[int] = []
+        for line in process.stderr:
+            if "warning: pid" in line:
+                pids.append(int(line.split()[-1]))
+                if len(pids) == 3:
+                    process.send_signal(number)
+            if "ending all processes" in line:
+                # A second signal says that nobody wants to wait for the grace.
+                process.send_signal(number)
+        assert process.wait(timeout=30) == code
+    assert len(pids) == 3
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_result_that_a_client_did_not_write_is_missed(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:leaves")
+    said = cli("run", "FED.toml")
+    assert said.code == 1
+    assert "there is no result at runs/fake/clients/client-2/result.json" in said.err

@@ -1,0 +1,125 @@
+"""A federation of real processes over mutual TLS: what it leaves behind, and that it is the integer twin's equal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from securefl.crypto.identity import verify
+from securefl.privacy.ledger import AggregateApplied, LedgerReader, RoundContributed, RunFinished, RunStarted
+from securefl.protocol.federation import Federation
+
+CLIENTS = ("client-1", "client-2", "client-3")
+PHASES = {"train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute"}
+Run = Callable[[str, str], Path]
+
+
+def result_of(run: Path) -> dict:
+    return json.loads((run / "result.json").read_text())
+
+
+@pytest.mark.parametrize("payload", ["dense", "basis"])
+def test_the_encrypted_run_and_its_integer_twin_end_in_the_same_adapters(run_of: Run, payload: str) -> None:
+    encrypted, twin = run_of(payload, "bfv"), run_of(payload, "none")
+    for client in CLIENTS:
+        for adapter in ("global", "personal", "fused"):
+            path = Path("clients") / client / adapter / "adapter_model.safetensors"
+            mine, other = load_file(encrypted / path), load_file(twin / path)
+            assert mine.keys() == other.keys()
+            for name, values in mine.items():
+                np.testing.assert_array_equal(values, other[name])
+
+
+@pytest.mark.parametrize("payload", ["dense", "basis"])
+def test_every_client_decrypts_the_same_integers(run_of: Run, payload: str) -> None:
+    for number in (0, 1):
+        digests = {
+            client["rounds_log"][number]["integers_sha256"] for client in client_results(run_of(payload, "bfv"))
+        }
+        assert len(digests) == 1
+
+
+def client_results(run: Path) -> list[dict]:
+    return [json.loads((run / "clients" / client / "result.json").read_text()) for client in CLIENTS]
+
+
+def test_the_result_has_every_key_that_readers_rely_on(run_of: Run) -> None:
+    result = result_of(run_of("dense", "bfv"))
+    assert {"federation", "recipe", "rounds", "encryption", "clients", "rounds_log", "seconds_total"} < set(result)
+    assert result["peak_memory_bytes"] > 0
+    assert set(result["encryption"]) == {"scheme", "profile", "fraction", "exact"}
+    for client in result["clients"]:
+        assert {"id", "rank", "samples", "metric"} < set(client)
+        assert {"name", "base", "local", "global", "fused"} <= set(client["metric"])
+    for entry in result["rounds_log"]:
+        assert set(entry["seconds"]) >= PHASES
+        assert {"up", "down", "float32_up"} <= set(entry["bytes"])
+
+
+def test_the_result_says_whether_values_were_encrypted(run_of: Run) -> None:
+    assert result_of(run_of("dense", "bfv"))["encryption"]["fraction"] == 1.0
+    assert result_of(run_of("dense", "none"))["encryption"]["fraction"] == 0.0
+    assert result_of(run_of("dense", "none"))["encryption"]["scheme"] == "none"
+
+
+def test_the_keys_of_a_run_are_gone_after_it(run_of: Run) -> None:
+    run = run_of("dense", "bfv")
+    names = {path.name for path in run.rglob("*")}
+    assert not names & {"bfv.key", "signing.key", "tls.key", "ca.key"}
+
+
+def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(run_of: Run) -> None:
+    run = run_of("dense", "bfv")
+    federation = Federation.from_json_text((run / "federation.json").read_text(), where="federation.json")
+    for client in client_results(run):
+        public_key = federation.member(client["id"]).signing_key
+        ledger = LedgerReader.verify(
+            run / "clients" / client["id"] / "ledger.jsonl",
+            partial(verify, public_key),
+            head=bytes.fromhex(client["ledger_head"]),
+        )
+        events = [entry.event for entry in ledger.entries]
+        kinds = [RunStarted, *[RoundContributed, AggregateApplied] * 2, RunFinished]
+        assert [type(event) for event in events] == kinds
+        assert isinstance(events[0], RunStarted)
+        assert events[0].epsilon == "infinity"
+
+
+@pytest.mark.parametrize("payload", ["dense", "basis"])
+def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(run_of: Run, payload: str) -> None:
+    from peft import PeftModel
+
+    from securefl.config.load import read_toml
+    from securefl.config.federation import CohortSection, DataSection
+    from securefl.training.data import load_client_data
+    from securefl.training.models import load_base_model, load_tokenizer
+
+    import torch
+
+    run = run_of(payload, "bfv")
+    config = read_toml(run.parents[1] / "FED.toml")
+    federation = Federation.from_json_text((run / "federation.json").read_text(), where="federation.json")
+    tokenizer = load_tokenizer(config["model"]["path"])
+    for client in client_results(run):
+        data = load_client_data(
+            DataSection.model_validate(config["data"]),
+            CohortSection.model_validate(config["cohort"]),
+            member=client["id"],
+            labels=federation.labels,
+            seed=5,
+        )
+        for adapter, reported in (("global", "global"), ("personal", "local"), ("fused", "fused")):
+            base = load_base_model(config["model"]["path"], labels=3, pooling="mean")
+            model = PeftModel.from_pretrained(base, str(run / "clients" / client["id"] / adapter)).eval()
+            texts = [text for (text,) in data.test.texts]
+            batch = tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
+            with torch.no_grad():
+                logits = model(**batch).logits
+            accuracy = float((logits.argmax(-1).numpy() == data.test.labels).mean())
+            assert accuracy == client["metric"][reported]

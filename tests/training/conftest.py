@@ -1,0 +1,164 @@
+"""A random BERT of a few kilobytes, and a little task that it can learn, for tests that need real torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from securefl.adapters.contribution import PayloadPlan
+from securefl.adapters.ownership import RankTable
+from securefl.adapters.state import GlobalState
+from securefl.config.federation import CohortSection, DataSection, LoraSection, RecipeSection, TrainingSection
+from securefl.training.data import ClientData, load_client_data
+from securefl.training.models import layout_of
+from securefl.training.recipes import recipe_of
+from securefl.training.trainer import LocalTrainer, TrainerSettings
+
+WORDS = [*"abcdefghijklmnopqrstuvwxyz", "red", "blue", "green", "one", "two", "three"]
+RANKS = (2, 4, 8, 8)
+SEED = 11
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a random two-layer BERT, 32 wide, as transformers saves it."""
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=48,
+            max_position_embeddings=48,
+            # Wider than the usual 0.02, so that the random features tell words apart.
+            initializer_range=0.15,
+        )
+    ).save_pretrained(folder)
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=48,
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """480 rows of jsonl: which of three colours stands in the text, among letters; a site for every row."""
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    colours = ("red", "blue", "green")
+    lines = []
+    for number in range(480):
+        letters = [WORDS[(number * step + step) % 26] for step in range(1, 3 + number % 7)]
+        colour = colours[number * 7 % 3]
+        letters.insert(number % len(letters), colour)
+        row = {"text": " ".join(letters), "label": colour, "site": f"site-{number % 5}", "side": number % 2}
+        lines.append(json.dumps(row))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def client_data(rows_file: Path) -> ClientData:
+    """The first client's quarter of the rows."""
+    return load_client_data(
+        DataSection(train=str(rows_file)),
+        CohortSection(),
+        member="client-1",
+        labels=("blue", "green", "red"),
+        seed=SEED,
+    )
+
+
+@pytest.fixture(scope="session")
+def plan_of(tiny_bert: str) -> Callable[[str], PayloadPlan]:
+    """The payload plan of the tiny model for ranks 2, 4, 8, 8 under a payload."""
+    layout = layout_of(tiny_bert, target_modules=("query", "value"), labels=3)
+
+    def plan(payload: str) -> PayloadPlan:
+        return PayloadPlan(
+            payload=payload,
+            layout=layout,
+            ranks=RankTable(RANKS),
+            bits=16,
+            adapter_bound=0.5,
+            head_bound=2.0,
+            samples_cap=50,
+            seed=SEED,
+        )
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callable[..., TrainerSettings]:
+    """Settings of a client of the tiny model; keyword arguments replace single fields."""
+
+    def settings(
+        *, payload: str = "dense", rank: int = 4, personal: bool = True, **fields: object
+    ) -> TrainerSettings:
+        plan = plan_of(payload)
+        made = TrainerSettings(
+            model_path=tiny_bert,
+            pooling="mean",
+            max_length=32,
+            lora=LoraSection(lora_alpha=8),
+            training=TrainingSection(
+                learning_rate=1e-2,
+                head_learning_rate=3e-2,
+                per_device_train_batch_size=8,
+                device="cpu",
+                precision="float32",
+            ),
+            recipe=recipe_of(RecipeSection(payload=payload, personal=personal)),
+            rank=rank,
+            update_rank=plan.update_rank(rank),
+            personal_rank=plan.personal_rank(rank),
+            seed=SEED,
+            member="client-1",
+        )
+        return replace(made, **fields)
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def trainer_of(
+    settings_of: Callable[..., TrainerSettings], client_data: ClientData
+) -> Callable[..., LocalTrainer]:
+    """A fresh trainer of the tiny model; keyword arguments as for ``settings_of``."""
+    return lambda **fields: LocalTrainer(settings_of(**fields), client_data)
+
+
+@pytest.fixture(scope="session")
+def start_of(plan_of: Callable[[str], PayloadPlan]) -> Callable[..., object]:
+    """The public start of a federation on the tiny model, at a rank."""
+
+    def start(rank: int = 4, *, alpha: float = 8.0) -> object:
+        state = GlobalState.start(plan_of("dense").layout, seed=SEED)
+        return state.redistributed(rank, scaling=alpha / rank)
+
+    return start

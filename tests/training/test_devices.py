@@ -1,0 +1,69 @@
+"""Device and precision follow from what the machine can do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from securefl.config.federation import TrainingSection
+from securefl.errors import ConfigError
+from securefl.training.devices import EAGER_UP_TO_TOKENS, choose_compute, multiplies_bf16, seed_torch
+
+
+def with_capabilities(monkeypatch, **capabilities: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx512_bf16": False, "avx2": True}, "float32"),
+    ],
+)
+def test_a_cpu_trains_in_bf16_exactly_where_it_multiplies_bf16(monkeypatch, capabilities, precision):
+    with_capabilities(monkeypatch, **capabilities)
+    assert choose_compute(TrainingSection(), max_length=64).precision == precision
+
+
+def test_a_wish_for_float32_is_granted_everywhere(monkeypatch):
+    with_capabilities(monkeypatch, avx512_bf16=True)
+    compute = choose_compute(TrainingSection(precision="float32"), max_length=64)
+    assert (compute.precision, compute.attention) == ("float32", "sdpa")
+
+
+def test_plain_attention_is_for_short_texts_in_bf16_on_a_cpu(monkeypatch):
+    with_capabilities(monkeypatch, avx512_bf16=True)
+    lengths = (EAGER_UP_TO_TOKENS, EAGER_UP_TO_TOKENS + 1)
+    chosen = [choose_compute(TrainingSection(), max_length=length).attention for length in lengths]
+    assert chosen == ["eager", "sdpa"]
+
+
+def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
+    with_capabilities(monkeypatch)
+    with pytest.raises(ConfigError, match=r"no CUDA device .*training.device.*set device to 'auto' or 'cpu'"):
+        choose_compute(TrainingSection(device="cuda"), max_length=64)
+
+
+def test_metrics_are_measured_without_autocast_whatever_training_uses(monkeypatch):
+    with_capabilities(monkeypatch, avx512_bf16=True)
+    compute = choose_compute(TrainingSection(), max_length=64)
+    product = {}
+    for enabled in (True, False):
+        with compute.casting(enabled=enabled):
+            product[enabled] = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    assert product == {True: torch.bfloat16, False: torch.float32}
+
+
+def test_this_machine_gives_one_answer():
+    assert multiplies_bf16(torch.device("cpu")) == multiplies_bf16(torch.device("cpu"))
+
+
+def test_torch_is_seeded_by_purpose():
+    drawn = []
+    for purpose in (("training", 1), ("training", 1), ("training", 2)):
+        seed_torch(7, *purpose)
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]

@@ -1,0 +1,86 @@
+"""The search for a client's weights never loses to either adapter alone, and repeats itself."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from securefl.config.federation import FusionSection
+from securefl.training.fusion import LIMIT, search
+
+
+def bowl(centre, *, floor=0.1):
+    """A loss with its minimum at ``centre``; it remembers where it was asked."""
+    asked = []
+
+    def loss(weights):
+        asked.append(weights)
+        return floor + float(np.sum((np.array(weights) - centre) ** 2))
+
+    return loss, asked
+
+
+@pytest.mark.parametrize("budget", [2, 3, 10, 40])
+def test_each_adapter_alone_is_always_among_the_candidates(budget):
+    loss, asked = bowl((0.3, 0.7))
+    search(loss, FusionSection(budget=budget), seed=1)
+    assert {(1.0, 0.0), (0.0, 1.0)} <= set(asked)
+    assert len(asked) == budget
+
+
+def test_the_search_finds_the_minimum_of_a_smooth_loss():
+    loss, _ = bowl((0.9, 0.4))
+    weights, found = search(loss, FusionSection(budget=80, l1=0.0), seed=1)
+    assert np.abs(np.array(weights) - (0.9, 0.4)).max() < 0.1
+    assert found < 0.12
+
+
+def test_the_answer_is_never_worse_than_one_adapter_alone():
+    for centre in ((1.0, 0.0), (0.0, 1.0), (-1.4, 1.4)):
+        loss, _ = bowl(centre)
+        _, found = search(loss, FusionSection(budget=5, l1=0.0), seed=1)
+        assert found <= min(loss((1.0, 0.0)), loss((0.0, 1.0)))
+
+
+def test_candidates_stay_within_the_papers_bounds():
+    loss, asked = bowl((5.0, -5.0))
+    search(loss, FusionSection(budget=40), seed=1)
+    assert np.abs(np.array(asked)).max() <= LIMIT
+
+
+def test_the_penalty_prefers_small_weights_where_the_loss_does_not_care():
+    weights, _ = search(lambda _: 1.0, FusionSection(budget=40, l1=1.0), seed=1)
+    assert sum(map(abs, weights)) < 1.0
+
+
+def test_the_same_seed_asks_the_same_candidates():
+    runs = []
+    for _ in range(2):
+        loss, asked = bowl((0.2, 0.6))
+        search(loss, FusionSection(budget=30), seed=5)
+        runs.append(asked)
+    assert runs[0] == runs[1]
+
+
+def test_the_optimisers_warnings_stay_inside():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search(bowl((0.5, 0.5))[0], FusionSection(budget=6), seed=1)
+
+
+def test_a_client_whose_global_adapter_is_useless_keeps_its_personal_one(trainer_of, start_of):
+    trainer = trainer_of(rank=8)
+    for round in range(1, 5):
+        trainer.train_personal(round)
+    trainer.install_global(start_of(8))
+    result = trainer.fuse()
+    assert result.w_personal > 0.5
+    fused, personal = (trainer.evaluate(which, part="validation").loss for which in ("fused", "personal"))
+    assert fused <= personal * 1.05
+
+
+def test_fusion_in_product_space_has_the_ranks_of_both(trainer_of):
+    result = trainer_of(rank=4).fuse()
+    assert (result.rank, result.space, result.candidates) == (8, "product", FusionSection().budget)

@@ -1,0 +1,98 @@
+"""Saved folders are plain PEFT, and compute what was measured."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoTokenizer
+
+from securefl.config.federation import FusionSection, RecipeSection
+from securefl.training.models import load_base_model
+from securefl.training.recipes import recipe_of
+
+
+def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_length: int = 32) -> float:
+    """What a user with transformers and peft alone would write."""
+    model = PeftModel.from_pretrained(load_base_model(model_path, labels=labels, pooling="mean"), str(folder))
+    model.eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_path)
+    hits = 0
+    for text, label in zip(examples.texts, examples.labels, strict=True):
+        encoded = tokenizer(*text, truncation=True, max_length=max_length, return_tensors="pt")
+        with torch.no_grad():
+            hits += int(model(**encoded).argmax()) == label
+    return hits / len(examples)
+
+
+@pytest.fixture(scope="module")
+def trained(trainer_of, start_of):
+    trainer = trainer_of(rank=8)
+    start = start_of(8)
+    for round in range(1, 4):
+        trainer.train_round(round, start)
+        start = trainer.adapter("global")
+        trainer.train_personal(round)
+    trainer.fuse()
+    return trainer
+
+
+@pytest.mark.parametrize("which", ["global", "personal", "fused"])
+def test_a_saved_folder_loads_with_plain_peft_and_gives_the_reported_metric(
+    trained, tiny_bert, client_data, tmp_path, which
+):
+    trained.save_adapter(which, tmp_path / which)
+    reported = trained.evaluate(which)
+    assert reported.accuracy > 0.4
+    measured = measure_as_an_outsider(tiny_bert, tmp_path / which, client_data.test, labels=3)
+    assert measured == reported.accuracy
+
+
+def test_a_loaded_folder_holds_exactly_the_trained_numbers(trained, tiny_bert, tmp_path):
+    trained.save_adapter("fused", tmp_path)
+    model = PeftModel.from_pretrained(load_base_model(tiny_bert, labels=3), str(tmp_path))
+    loaded = dict(model.named_parameters())
+    adapter = trained.adapter("fused")
+    for name, factors in adapter.weights.items():
+        prefix = f"base_model.model.backbone.{name}"
+        np.testing.assert_array_equal(loaded[f"{prefix}.lora_A.default.weight"].detach().numpy(), factors.A)
+        np.testing.assert_array_equal(loaded[f"{prefix}.lora_B.default.weight"].detach().numpy(), factors.B)
+    head = loaded["base_model.model.classifier.modules_to_save.default.weight"].detach().numpy()
+    np.testing.assert_array_equal(head, adapter.heads["classifier.weight"])
+
+
+def test_a_folder_says_its_rank_scaling_and_target_modules_in_pefts_words(trained, tmp_path):
+    trained.save_adapter("fused", tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (16, 16)
+    assert sorted(config["target_modules"]) == ["query", "value"]
+    assert config["modules_to_save"] == ["classifier"]
+
+
+def test_a_folder_holds_no_pickle_and_says_labels_and_base_model(trained, tiny_bert, tmp_path):
+    trained.save_adapter("global", tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "task.json",
+    }
+    task = json.loads((tmp_path / "task.json").read_text())
+    assert task["labels"] == ["blue", "green", "red"]
+    assert task["base_model"] == tiny_bert
+    assert len(task["base_model_sha256"]) == 64
+
+
+def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(
+    trainer_of, start_of, tiny_bert, client_data, tmp_path
+):
+    fusion = FusionSection(space="factor", budget=4)
+    trainer = trainer_of(recipe=recipe_of(RecipeSection(fusion=fusion)))
+    trainer.train_round(1, start_of())
+    trainer.train_personal(1)
+    assert trainer.fuse().rank == 4
+    trainer.save_adapter("fused", tmp_path)
+    measured = measure_as_an_outsider(tiny_bert, tmp_path, client_data.test, labels=3)
+    assert measured == trainer.evaluate("fused").accuracy

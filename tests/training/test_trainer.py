@@ -1,0 +1,224 @@
+"""What a round trains and sends, on a tiny random BERT."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from securefl.adapters.basis import Side
+from securefl.errors import ConfigError, ModelError, TrainingError
+from securefl.training.loops import Progress
+from securefl.training.trainer import LocalTrainer
+
+
+def same_adapter(one, other) -> bool:
+    weights = all(
+        np.array_equal(one.weights[name].A, factors.A) and np.array_equal(one.weights[name].B, factors.B)
+        for name, factors in other.weights.items()
+    )
+    return weights and all(np.array_equal(one.heads[name], head) for name, head in other.heads.items())
+
+
+def test_a_dense_update_is_the_difference_of_the_products_after_and_before(trainer_of, start_of):
+    trainer = trainer_of()
+    first = trainer.train_round(1, start_of())
+    assert first.steps == trainer.steps
+    moved = trainer.adapter("global")
+    trained = trainer.train_round(2, moved)
+    after = trainer.adapter("global")
+    for name, factors in trained.update.weights.items():
+        scaling = 8.0 / 4
+        expected = scaling * (
+            after.weights[name].B @ after.weights[name].A - moved.weights[name].B @ moved.weights[name].A
+        )
+        assert np.abs(expected).max() > 1e-4
+        np.testing.assert_allclose(factors.product(), expected, atol=1e-14)
+    for name, head in trained.update.heads.items():
+        np.testing.assert_array_equal(head, after.heads[name] - moved.heads[name])
+
+
+def test_a_start_is_installed_rounded_to_float32_and_comes_back_exactly(trainer_of, start_of):
+    trainer = trainer_of()
+    start = start_of()
+    trainer.install_global(start)
+    back = trainer.adapter("global")
+    for name, factors in start.weights.items():
+        np.testing.assert_array_equal(back.weights[name].A, factors.A.astype(np.float32))
+        np.testing.assert_array_equal(back.weights[name].B, factors.B.astype(np.float32))
+
+
+@pytest.mark.parametrize(("round", "side"), [(1, Side.LEFT), (2, Side.RIGHT)])
+def test_a_basis_update_is_the_trained_factor_against_the_untouched_frozen_one(
+    trainer_of, start_of, plan_of, round, side
+):
+    basis = plan_of("basis").for_round(round).basis
+    trainer = trainer_of(payload="basis", rank=8)
+    update = trainer.train_round(round, start_of(8), basis).update
+    for name, factors in update.weights.items():
+        frozen, trained = (
+            (factors.right, factors.left) if side is Side.LEFT else (factors.left, factors.right)
+        )
+        np.testing.assert_array_equal(frozen, basis.cut(name, 8))
+        assert np.abs(trained).max() > 1e-4
+        # The model's own copy of the frozen factor must not have moved either.
+        held = trainer._bank.adapter("local-update").weights[name]
+        kept = held.A if side is Side.LEFT else held.B
+        np.testing.assert_array_equal(kept, basis.cut(name, 8).astype(np.float32))
+
+
+def test_a_basis_round_leaves_the_global_adapter_it_starts_from_alone(trainer_of, start_of, plan_of):
+    trainer = trainer_of(payload="basis")
+    trainer.install_global(start_of())
+    before = trainer.adapter("global")
+    trainer.train_round(1, start_of(), plan_of("basis").for_round(1).basis)
+    assert same_adapter(trainer.adapter("global"), before)
+
+
+def test_a_basis_round_computes_with_the_global_adapter_switched_on(trainer_of, start_of, plan_of):
+    moved = trainer_of()
+    moved.train_round(1, start_of())
+    basis = plan_of("basis").for_round(1).basis
+    warm = trainer_of(payload="basis").train_round(1, moved.adapter("global"), basis)
+    cold = trainer_of(payload="basis").train_round(1, start_of(), basis)
+    assert warm.loss < cold.loss
+
+
+def test_a_surplus_of_rank_beyond_the_shared_one_goes_to_the_personal_adapter(trainer_of, plan_of):
+    shared = plan_of("basis").ranks.shared_rank
+    trainer = trainer_of(payload="basis", rank=16)
+    assert (
+        trainer.adapter("personal").weights["encoder.layer.0.attention.self.query"].A.shape[0] == 32 - shared
+    )
+
+
+def test_global_training_does_not_touch_the_personal_adapter(trainer_of, start_of):
+    trainer = trainer_of()
+    trainer.train_personal(1)
+    before = trainer.adapter("personal")
+    metric = trainer.evaluate("personal")
+    trainer.train_round(1, start_of())
+    trainer.install_global(start_of())
+    assert same_adapter(trainer.adapter("personal"), before)
+    assert trainer.evaluate("personal") == metric
+
+
+def test_personal_training_does_not_touch_the_global_adapter(trainer_of, start_of):
+    trainer = trainer_of()
+    trainer.train_round(1, start_of())
+    before = trainer.adapter("global")
+    trainer.train_personal(1)
+    assert same_adapter(trainer.adapter("global"), before)
+
+
+def test_the_same_seed_gives_bit_identical_updates(trainer_of, start_of):
+    one, other = (trainer_of().train_round(1, start_of()) for _ in range(2))
+    assert one.loss == other.loss
+    for name, factors in one.update.weights.items():
+        np.testing.assert_array_equal(factors.left, other.update.weights[name].left)
+        np.testing.assert_array_equal(factors.right, other.update.weights[name].right)
+
+
+def test_a_round_does_not_depend_on_what_was_trained_before_it(trainer_of, start_of):
+    fresh, used = trainer_of(), trainer_of()
+    used.train_personal(1)
+    used.probe()
+    used.train_round(1, start_of())
+    one, other = fresh.train_round(2, start_of()), used.train_round(2, start_of())
+    for name, factors in one.update.weights.items():
+        np.testing.assert_array_equal(factors.left, other.update.weights[name].left)
+
+
+def test_another_seed_gives_another_update(trainer_of, start_of):
+    one, other = trainer_of(), trainer_of(seed=12)
+    assert one.train_round(1, start_of()).loss != other.train_round(1, start_of()).loss
+
+
+def test_lora_dropout_is_drawn_from_the_seed(trainer_of, settings_of, start_of):
+    lora = settings_of().lora.model_copy(update={"lora_dropout": 0.3})
+    losses = {trainer_of(lora=lora).train_round(1, start_of()).loss for _ in range(2)}
+    assert len(losses) == 1
+    assert losses != {trainer_of().train_round(1, start_of()).loss}
+
+
+def test_both_adapters_are_trained_for_the_same_number_of_steps(settings_of, client_data, start_of):
+    seen: list[Progress] = []
+    trainer = LocalTrainer(settings_of(), client_data, progress=seen.append)
+    trainer.train_round(1, start_of())
+    trainer.train_personal(1)
+    counts = {what: sum(step.what == what for step in seen) for what in ("global", "personal")}
+    assert counts == {"global": trainer.steps, "personal": trainer.steps}
+
+
+def test_training_learns_the_little_task(trainer_of, start_of):
+    trainer = trainer_of(rank=8)
+    start = start_of(8)
+    for round in range(1, 9):
+        trainer.train_round(round, start)
+        start = trainer.adapter("global")
+    assert trainer.evaluate("global").accuracy > 0.6  # a third by chance
+
+
+def test_a_head_of_zeros_guesses_the_first_label_everywhere(trainer_of, start_of, client_data):
+    trainer = trainer_of()
+    trainer.install_global(start_of())
+    metric = trainer.evaluate("global")
+    assert metric.accuracy == float((client_data.test.labels == 0).mean())
+    assert metric.loss == pytest.approx(math.log(3))
+
+
+def test_a_start_of_another_rank_is_refused(trainer_of, start_of):
+    with pytest.raises(ModelError, match="cannot be installed"):
+        trainer_of(rank=4).train_round(1, start_of(2))
+
+
+def test_a_recipe_without_a_personal_adapter_has_none_to_train_or_fuse(trainer_of):
+    trainer = trainer_of(personal=False)
+    for call in (lambda: trainer.train_personal(1), trainer.fuse, lambda: trainer.evaluate("personal")):
+        with pytest.raises(TrainingError, match="there is no personal adapter"):
+            call()
+
+
+def test_a_fused_adapter_exists_only_after_fusion(trainer_of):
+    with pytest.raises(TrainingError, match="call fuse first"):
+        trainer_of().evaluate("fused")
+
+
+def test_a_dense_round_with_a_basis_is_refused(trainer_of, start_of, plan_of):
+    with pytest.raises(TrainingError, match="do not fit"):
+        trainer_of().train_round(1, start_of(), plan_of("basis").for_round(1).basis)
+
+
+def test_a_learning_rate_that_explodes_is_a_training_error(trainer_of, settings_of, start_of):
+    training = settings_of().training.model_copy(update={"learning_rate": 1e20, "head_learning_rate": 1e20})
+    with pytest.raises(TrainingError, match="not finite"):
+        trainer_of(training=training).train_round(1, start_of())
+
+
+def test_training_that_moves_nothing_is_a_training_error(trainer_of, settings_of, start_of):
+    # A head that stays at zero passes no gradient to the adapters.
+    training = settings_of().training.model_copy(update={"head_learning_rate": 1e-45})
+    with pytest.raises(TrainingError, match="does not move the global adapter"):
+        trainer_of(training=training).train_round(1, start_of())
+
+
+def test_texts_longer_than_the_model_can_read_are_refused_before_training(trainer_of):
+    with pytest.raises(ConfigError, match="max_length 64 is more than the model's 48 tokens"):
+        trainer_of(max_length=64)
+
+
+def test_epochs_may_be_fractions(trainer_of, settings_of):
+    training = settings_of().training
+    whole = trainer_of().steps
+    half = trainer_of(training=training.model_copy(update={"num_train_epochs": 0.5}))
+    assert half.steps == round(whole / 2)
+    assert replace(settings_of(), training=training).training.num_train_epochs == 1.0
+
+
+def test_the_probe_measures_the_encoder_without_any_adapter(trainer_of, start_of):
+    fresh, trained = trainer_of(), trainer_of()
+    trained.train_round(1, start_of())
+    trained.train_personal(1)
+    assert fresh.probe() == trained.probe()
