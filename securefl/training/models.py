@@ -25,6 +25,7 @@ from securefl.training.settings import Pooling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.modeling_outputs import SequenceClassifierOutput
 
 HEAD = "classifier"
 """The head's module, and PEFT's ``modules_to_save``."""
@@ -49,16 +50,25 @@ class PooledClassifier(nn.Module):
         self.classifier = zero_head(int(backbone.config.hidden_size), labels)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> Tensor:
-        """Logits (rows, labels), float32.
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """What transformers' classifiers give: ``logits`` (rows, labels), float32, and ``loss`` where labels are given.
 
         Args:
             input_ids: (rows, tokens) int64.
             attention_mask: (rows, tokens), 1 for a token and 0 for padding.
             token_type_ids: (rows, tokens), where the encoder tells the two texts of a pair apart by it.
+            labels: (rows,) int64; with them ``loss`` is the mean cross-entropy, in nats.
         """
-        return self.classified(self.features(input_ids, attention_mask, token_type_ids))
+        from transformers.modeling_outputs import SequenceClassifierOutput
+
+        logits = self.classified(self.features(input_ids, attention_mask, token_type_ids))
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def features(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None

@@ -110,7 +110,9 @@ def test_a_client_started_by_hand_learns_from_the_server_who_was_lost(
 ) -> None:
     command = [sys.executable, "-P", "-m", "securefl.cli"]
     folder = tmp_path / "federation"
-    subprocess.run([*command, "init", str(write_federation(tmp_path)), str(folder)], check=True, timeout=LIMIT_S)
+    subprocess.run(
+        [*command, "init", str(write_federation(tmp_path)), str(folder)], check=True, timeout=LIMIT_S
+    )
     server = subprocess.Popen(
         [*command, "server", str(folder / "server"), "--address", "127.0.0.1:0", "--json-events"],
         stdin=subprocess.PIPE,
@@ -122,7 +124,10 @@ def test_a_client_started_by_hand_learns_from_the_server_who_was_lost(
     address = json.loads(server.stdout.readline())["address"]
     clients = {
         name: subprocess.Popen(
-            [*command, "client", str(folder / name), "--server", address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "client", str(folder / name), "--server", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for name in ("client-1", "client-2", "client-3")
     }

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from support.tiny_model import save_tiny_bert, write_rows
 
 from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.ownership import RankTable
@@ -24,7 +18,6 @@ from securefl.training.models import layout_of
 from securefl.training.recipes import recipe_of
 from securefl.training.trainer import LocalTrainer, TrainerSettings
 
-WORDS = [*"abcdefghijklmnopqrstuvwxyz", "red", "blue", "green", "one", "two", "three"]
 RANKS = (2, 4, 8, 8)
 SEED = 11
 
@@ -33,35 +26,7 @@ SEED = 11
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a random two-layer BERT, 32 wide, as transformers saves it."""
     folder = tmp_path_factory.mktemp("tiny-bert")
-    vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    torch.manual_seed(0)
-    BertModel(
-        BertConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=48,
-            max_position_embeddings=48,
-            # Wider than the usual 0.02, so that the random features tell words apart.
-            initializer_range=0.15,
-        )
-    ).save_pretrained(folder)
-    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    tokenizer.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=48,
-    ).save_pretrained(folder)
+    save_tiny_bert(folder)
     return str(folder)
 
 
@@ -69,15 +34,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """480 rows of jsonl: which of three colours stands in the text, among letters; a site for every row."""
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    colours = ("red", "blue", "green")
-    lines = []
-    for number in range(480):
-        letters = [WORDS[(number * step + step) % 26] for step in range(1, 3 + number % 7)]
-        colour = colours[number * 7 % 3]
-        letters.insert(number % len(letters), colour)
-        row = {"text": " ".join(letters), "label": colour, "site": f"site-{number % 5}", "side": number % 2}
-        lines.append(json.dumps(row))
-    path.write_text("\n".join(lines) + "\n")
+    write_rows(path)
     return path
 
 

@@ -64,7 +64,7 @@ def test_minilm_learns_requests_and_its_saved_folder_gives_the_reported_metric(
     tokenizer = AutoTokenizer.from_pretrained(resolve_model(MINILM))
     encoded = tokenizer([text for (text,) in requests.test.texts], padding=True, return_tensors="pt")
     with torch.no_grad():
-        guesses = model(**encoded).argmax(dim=1).numpy()
+        guesses = model(**encoded).logits.argmax(dim=1).numpy()
     assert (guesses == requests.test.labels).mean() == reported.accuracy
 
 

@@ -151,7 +151,7 @@ def test_a_decoder_can_be_pooled_as_well(tmp_path):
         "layers.0.self_attn.q_proj",
         "layers.0.self_attn.v_proj",
     ]
-    logits = load_base_model(str(tmp_path), labels=2)(torch.tensor([[1, 2]]), torch.tensor([[1, 1]]))
+    logits = load_base_model(str(tmp_path), labels=2)(torch.tensor([[1, 2]]), torch.tensor([[1, 1]])).logits
     assert logits.shape == (1, 2)
 
 

@@ -24,7 +24,7 @@ def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_len
     for text, label in zip(examples.texts, examples.labels, strict=True):
         encoded = tokenizer(*text, truncation=True, max_length=max_length, return_tensors="pt")
         with torch.no_grad():
-            hits += int(model(**encoded).argmax()) == label
+            hits += int(model(**encoded).logits.argmax()) == label
     return hits / len(examples)
 
 
