@@ -27,6 +27,7 @@ class Inbox:
     def __init__(self, announcements: Iterable[Announcement]) -> None:
         self._queue: queue.SimpleQueue[Announcement | SecureFLError] = queue.SimpleQueue()
         self._failure: SecureFLError | None = None
+        self._failed = threading.Event()
         self._thread = threading.Thread(
             target=self._collect, args=(announcements,), name="follow", daemon=True
         )
@@ -56,15 +57,28 @@ class Inbox:
         if self._failure is not None:
             raise self._failure
 
+    def check_soon(self, seconds: float) -> None:
+        """Raises if the federation fails within so many seconds: its reason is better than a call's that failed with it.
+
+        Raises:
+            SecureFLError: the failure.
+        """
+        self._failed.wait(seconds)
+        self.check()
+
     def _collect(self, announcements: Iterable[Announcement]) -> None:
         try:
             for announcement in announcements:
                 if isinstance(announcement, FederationFailed):
-                    self._failure = failure_of(announcement)
+                    self._fail(failure_of(announcement))
                 self._queue.put(announcement)
         except SecureFLError as error:
-            self._failure = error
+            self._fail(error)
             self._queue.put(error)
         else:
             ended = TransportError("the server ended the connection before the federation was over")
             self._queue.put(ended)
+
+    def _fail(self, failure: SecureFLError) -> None:
+        self._failure = failure
+        self._failed.set()

@@ -16,7 +16,7 @@ from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import verify
 from securefl.crypto.twin import IntegerTwin
-from securefl.errors import ConfigError, RunError, SecureFLError
+from securefl.errors import ConfigError, RunError, SecureFLError, TransportError
 from securefl.privacy.ledger import Ledger, RunStarted
 from securefl.progress import Finished, MembersAwaited, Phase, Report
 from securefl.protocol.client_session import (
@@ -43,6 +43,8 @@ from securefl_client.result import FILE_NAME as RESULT_FILE
 from securefl_client.work import ClientWork
 
 LEDGER_FILE = "ledger.jsonl"
+_GRACE_FOR_A_REASON_S = 2.0
+"""When a call fails because the federation did, the reason arrives on the other stream a moment later."""
 
 
 def run_client(folder: Path, *, server: str | None, out: Path, report: Report) -> int:
@@ -123,6 +125,13 @@ class Client:
         if isinstance(announcement, Waiting):
             self._report(MembersAwaited(missing=announcement.missing))
         effects = self._session.receive(Announced(announcement))
+        try:
+            return self._carry_out_all(effects, work, out)
+        except TransportError:
+            self._inbox.check_soon(_GRACE_FOR_A_REASON_S)
+            raise
+
+    def _carry_out_all(self, effects: tuple[Effect, ...], work: ClientWork, out: Path) -> bool:
         # Not a generator: every effect is carried out, whatever the first one says.
         finished = [self._carry_out(effect, work, out) for effect in effects]
         return any(finished)

@@ -8,6 +8,7 @@ chooses within [-1.5, 1.5] for both weights.
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,8 +80,14 @@ def _ask_and_tell(cost_of: Callable[[Weights], float], *, budget: int, seed: int
         place = nevergrad.p.Array(init=np.zeros(2)).set_bounds(-LIMIT, LIMIT)
         place.random_state.seed(seed)
         optimiser = nevergrad.optimizers.NGOpt(parametrization=place, budget=budget)
-        for start in STARTS[:budget]:
-            optimiser.suggest(np.array(start))
-        for _ in range(budget):
-            candidate = optimiser.ask()
-            optimiser.tell(candidate, cost_of((float(candidate.value[0]), float(candidate.value[1]))))
+        try:
+            for start in STARTS[:budget]:
+                optimiser.suggest(np.array(start))
+            for _ in range(budget):
+                candidate = optimiser.ask()
+                optimiser.tell(candidate, cost_of((float(candidate.value[0]), float(candidate.value[1]))))
+        finally:
+            # NGOpt may run scipy's COBYLA in a thread that only its destructor stops, and that keeps the process
+            # from ending: an interrupt during the search must not leave the optimiser alive in a traceback.
+            del optimiser
+            gc.collect()

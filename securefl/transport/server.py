@@ -178,6 +178,9 @@ class AggregatorServer:
                         async for message in messages:
                             self._observer(Direction.SENT, method.value, message)
                             await context.write(message)
+            except aio.InternalError:
+                # The peer hung up with a message on its way to it; there is nobody left to answer.
+                return
             except RunError as error:
                 await context.abort(*status_of(error))
 

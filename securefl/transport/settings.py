@@ -34,7 +34,7 @@ class Keepalive:
         timeout_s: Seconds its answer may take.
     """
 
-    interval_s: float = 20
+    interval_s: float = 10
     timeout_s: float = 20
 
     def options(self) -> Options:

@@ -110,11 +110,6 @@ class Conductor:
         """Ends the run: members are told, ``ended`` is set."""
         self.feed(Stopped(reason))
 
-    async def quiet(self) -> None:
-        """Returns when no member follows any more."""
-        while self._followers:
-            await self._news.wait()
-
     def depart(self, member: str) -> None:
         """Notes that a member said farewell: its absence is no loss from now on."""
         self._departed.add(member)

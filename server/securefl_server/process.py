@@ -29,10 +29,8 @@ from securefl_server.service import FederationService
 from securefl_server.store import Spool
 
 VIEW_FILE: Final = "server.json"
-DRAIN_S: Final = 1.0
-"""How long members have to hear the last announcement."""
-GRACE_S: Final = 0.3
-"""How long open calls have, after that, to end by themselves; with the drain it keeps the end under two seconds."""
+GRACE_S: Final = 1.0
+"""How long members have, once the run has ended, to hear the last announcement and get their last answers."""
 FILE_THREADS: Final = 4
 _WAIT_S: Final = 0.2
 
@@ -169,9 +167,6 @@ class _Run:
             if self._interrupted.is_set():
                 self._stop()
             error = await conductor.ended
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_S):
-                    await conductor.quiet()
         finally:
             await server.stop(GRACE_S)
         if error is not None:

@@ -161,6 +161,20 @@ def test_after_every_refusal_the_good_contribution_is_taken_and_the_sum_is_exact
         assert len(refusals) >= len(ATTACKS) - 1
 
 
+@pytest.mark.parametrize(
+    "attack", ["other seeds", "another's signature", "a broken signature", "another round"]
+)
+def test_what_a_header_gives_away_is_refused_before_the_body_has_come(
+    attacked: RunningServer, attack: str
+) -> None:
+    make, error = ATTACKS[attack]
+    roster, gate = attacked.roster, threading.Event()
+    messages = make(roster, roster.contribution("client-1"))
+    with pytest.raises(error):
+        upload(roster.credentials["client-1"], attacked.address, stopping(messages, 2, gate))
+    gate.set()
+
+
 def test_before_a_round_is_open_nothing_is_taken(tmp_path: Path) -> None:
     with RunningServer(make_roster(tmp_path)) as server:
         member = Member(server.roster, "client-1", server.address)

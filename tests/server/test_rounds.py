@@ -166,3 +166,24 @@ def test_a_member_that_has_finished_may_go_while_others_still_work(tmp_path: Pat
         last.hear(FederationClosed)
         last.client.finish()
         assert server.end() == 0
+
+
+def test_a_hundred_members_that_all_follow_do_not_keep_each_other_from_contributing(tmp_path: Path) -> None:
+    roster = make_roster(tmp_path, members=100, ciphertexts=1)
+    with RunningServer(roster) as server:
+        members = gather(server)
+        for member in members.values():
+            member.hear(RoundOpened)
+            member.contribute()
+        for member in members.values():
+            member.hear(AggregateReady)
+        aggregate = members["client-100"].fetch()
+        assert len(aggregate.header.contributors) == 100
+        residues = roster.form.decode_aggregate(aggregate.body, ciphertexts=1)
+        assert (residues == roster.expected_sum()).all()
+        for member in members.values():
+            member.client.confirm(1)
+        for member in members.values():
+            member.hear(FederationClosed)
+            member.client.finish()
+        assert server.end() == 0

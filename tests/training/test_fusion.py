@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -84,3 +86,24 @@ def test_a_client_whose_global_adapter_is_useless_keeps_its_personal_one(trainer
 def test_fusion_in_product_space_has_the_ranks_of_both(trainer_of):
     result = trainer_of(rank=4).fuse()
     assert (result.rank, result.space, result.candidates) == (8, "product", FusionSection().budget)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_process_ends_after_a_search_even_if_it_was_interrupted(interrupted: bool) -> None:
+    program = f"""
+from securefl.config.federation import FusionSection
+from securefl.training.fusion import search
+
+calls = 0
+
+def loss_of(weights):
+    global calls
+    calls += 1
+    if {interrupted} and calls == 10:
+        raise KeyboardInterrupt
+    return (weights[0] - 0.9) ** 2 + (weights[1] - 0.2) ** 2
+
+search(loss_of, FusionSection(budget=40), seed=1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (done.returncode != 0) is interrupted

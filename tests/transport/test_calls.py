@@ -32,7 +32,13 @@ from securefl.protocol.streams import StreamSizes, aggregate_preamble, contribut
 from securefl.transport.failures import error_of, status_of
 from securefl.transport.grpc_tls import grpc
 from securefl.transport.methods import CLIENT_STREAMS, SERVER_STREAMS, SERVICE, Method
-from securefl.transport.settings import MAX_MESSAGE_BYTES, Patience, client_options, transfer_timeout_s
+from securefl.transport.settings import (
+    DEFAULT_KEEPALIVE,
+    MAX_MESSAGE_BYTES,
+    Patience,
+    client_options,
+    transfer_timeout_s,
+)
 from securefl.transport.telemetry import ByteCounter, Direction, observers
 from securefl.v1 import aggregator_pb2 as pb
 
@@ -141,6 +147,15 @@ def test_a_client_that_comes_first_waits_for_the_server(serve, service, certific
     assert answers == [AggregateReady(1)]
 
 
+def test_a_server_that_comes_up_between_a_call_and_the_look_for_its_reason_is_joined(
+    serve, service, certificates, connect
+) -> None:
+    # The call fails, and the knock after it is let in: that must not be taken for a refused certificate.
+    service.errors = [TransportError("not up yet")]
+    with serve(service, certificates.server) as address:
+        assert connect(address).join() == AggregateReady(1)
+
+
 def test_a_stream_of_announcements_survives_a_restart_of_the_server(
     serve, service, certificates, connect
 ) -> None:
@@ -208,7 +223,10 @@ def test_an_aggregate_of_another_size_is_refused_at_its_head(
 
 def test_a_message_beyond_the_limit_is_refused_by_the_server(serve, service, certificates) -> None:
     oversized = bytes(MAX_MESSAGE_BYTES + 1)
-    with serve(service, certificates.server) as address, pytest.raises(RunError) as caught:
+    with (
+        serve(service, certificates.server) as address,
+        pytest.raises(RunError, match="larger than max") as caught,
+    ):
         raw_call(
             certificates.client,
             address,
@@ -284,8 +302,6 @@ def test_every_status_becomes_one_plain_sentence(code: grpc.StatusCode) -> None:
 
 
 def test_a_proxy_is_not_asked_for_this_machines_own_addresses() -> None:
-    from securefl.transport.settings import DEFAULT_KEEPALIVE
-
     assert ("grpc.enable_http_proxy", 0) in client_options(DEFAULT_KEEPALIVE, loopback=True)
     assert ("grpc.enable_http_proxy", 1) in client_options(DEFAULT_KEEPALIVE, loopback=False)
 

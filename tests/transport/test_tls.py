@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.servers import NOW
 
 from securefl.crypto.certificates import Credentials, Role
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, TransportError
@@ -111,9 +113,6 @@ def test_an_expired_certificate_of_the_server_is_one_sentence(serve, service, ce
 
 
 def test_an_expired_certificate_of_the_client_is_one_sentence(serve, service, certificates, connect) -> None:
-    from datetime import timedelta
-
-    from support.servers import NOW
 
     stale = certificates.authority.issue("client-1", role=Role.CLIENT, now=NOW - timedelta(days=10), days=5)
     with (
@@ -125,16 +124,12 @@ def test_an_expired_certificate_of_the_client_is_one_sentence(serve, service, ce
 
 
 def test_a_certificate_for_another_host_is_one_sentence(serve, service, certificates, connect) -> None:
-    from support.servers import NOW
-
     elsewhere = certificates.authority.issue("server", role=Role.SERVER, now=NOW, names=("example.org",))
     with serve(service, elsewhere) as address, pytest.raises(IdentityError, match="not for the host"):
         connect(address).join()
 
 
 def test_a_clients_certificate_cannot_stand_in_for_the_servers(serve, service, certificates, connect) -> None:
-    from support.servers import NOW
-
     posing = certificates.authority.issue("server", role=Role.CLIENT, now=NOW, names=("127.0.0.1",))
     with serve(service, posing) as address, pytest.raises(IdentityError):
         connect(address).join()
