@@ -4,12 +4,23 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import typer
+
+from securefl.cli.main import app
 
 from .conftest import Said
 
-COMMANDS = ("init", "server", "client", "run", "export")
+
+def _paths(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words that lead to each command and group of commands below this one."""
+    below = getattr(command, "commands", {})
+    return [found for name in below for found in [(*path, name), *_paths(below[name], (*path, name))]]
+
+
+COMMANDS = _paths(typer.main.get_command(app))
 HEAVY = ("torch", "transformers", "peft", "grpc", "tenseal", "numpy", "datasets")
 WATCH = """
 import json, sys
@@ -19,7 +30,7 @@ print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
+@pytest.mark.parametrize("arguments", [["--help"], *([*path, "--help"] for path in COMMANDS)])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WATCH, *arguments], capture_output=True, text=True, check=True
@@ -29,18 +40,18 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not set(HEAVY) & set(modules)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_shows_an_example_and_explains_its_arguments(
-    command: str, cli: Callable[..., Said]
-) -> None:
-    shown = " ".join(cli(command, "--help").out.split())
-    assert f"Example: securefl {command}" in shown
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_shows_an_example(path: tuple[str, ...], cli: Callable[..., Said]) -> None:
+    shown = " ".join(cli(*path, "--help").out.split())
+    assert f"Example: securefl {' '.join(path)}" in shown
 
 
 def test_the_program_alone_shows_its_commands(cli: Callable[..., Said]) -> None:
     said = cli()
     assert said.code == 0
-    assert all(command in said.out for command in COMMANDS)
+    promised = {"init", "server", "client", "run", "export"}
+    assert promised <= {path[0] for path in COMMANDS}
+    assert all(path[0] in said.out for path in COMMANDS)
 
 
 def test_the_version_is_that_of_the_package(cli: Callable[..., Said]) -> None:

@@ -52,7 +52,9 @@ def test_relative_paths_count_from_the_files_folder(write, tmp_path: Path) -> No
 
 
 def test_a_hub_id_stays_what_it_is(write) -> None:
-    config = load_federation(write(MINIMAL.replace("models/minilm", "sentence-transformers/all-MiniLM-L6-v2")))
+    config = load_federation(
+        write(MINIMAL.replace("models/minilm", "sentence-transformers/all-MiniLM-L6-v2"))
+    )
     assert config.model.path == "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -64,9 +66,9 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
         (MINIMAL + "[lora]\nrank = 4\n", "known here: lora_alpha, lora_dropout, r, target_modules"),
         (MINIMAL + "[recipe.fusion]\nbugdet = 3\n", "did you mean 'budget'"),
         (MINIMAL + 'split = { by = "dirichlet", alfa = 1.0 }\n', "did you mean 'alpha'"),
-        (MINIMAL + "[cohort]\nclients = [{ r = 2, trian = \"x\" }, {}, {}]\n", "did you mean 'train'"),
+        (MINIMAL + '[cohort]\nclients = [{ r = 2, trian = "x" }, {}, {}]\n', "did you mean 'train'"),
         (MINIMAL + "[lora]\nr = 0\n", "'lora.r' is wrong"),
-        (MINIMAL + "[privacy]\nunit = \"client\"\n", "'privacy.unit' is wrong"),
+        (MINIMAL + '[privacy]\nunit = "client"\n', "'privacy.unit' is wrong"),
         (MINIMAL + "[cohort]\nclients = [{}, {}]\n", "each member reads the other's update"),
         (MINIMAL + '[cohort]\nclients = [{ id = "a" }, { id = "a" }, {}]\n', "two clients carry the same id"),
         (MINIMAL + '[server]\naddress = "localhost"\n', "'server.address' is wrong"),
