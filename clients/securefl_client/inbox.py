@@ -58,7 +58,7 @@ class Inbox:
             raise self._failure
 
     def check_soon(self, seconds: float) -> None:
-        """Raises if the federation fails within so many seconds: its reason is better than a call's that failed with it.
+        """Raises if the federation fails within so many seconds: its reason beats that of a call which failed with it.
 
         Raises:
             SecureFLError: the failure.
