@@ -219,16 +219,19 @@ class Supervisor:
 
 
 def _is_casualty(child: Child) -> bool:
-    """A bad end; being killed for not ending after the work was done is none."""
+    """A bad end, or an error reported on the way to one; being killed for not ending after good work is none.
+
+    Who reported an error may take longer to end than those whom it takes along.
+    """
     bad = child.ending is not None and child.ending.code != 0
-    return bad and not (child.overdue and child.failed is None)
+    return child.failed is not None or (bad and not child.overdue)
 
 
 def _casualty(child: Child) -> Casualty:
-    assert child.ending is not None
+    code = child.ending.code if child.ending is not None else child.failed.exit_code if child.failed else 1
     return Casualty(
         member=child.member,
-        code=child.ending.code,
+        code=code,
         failed=child.failed,
         last_event=child.last_event,
         last_line=last_line(child.log),

@@ -38,7 +38,7 @@ def survey_data(config: FederationConfig) -> DataSurvey:
     known = _labels_in(labels) if isinstance(labels, Path) else labels
     if known is not None and cap is not None:
         return DataSurvey(known, cap)
-    columns = [table.columns[config.data.label] for table in _training_labels(config)]
+    columns = [table.columns[config.data.label] for table in _training_tables(config)]
     return DataSurvey(
         labels=known or _sorted_labels({label for column in columns for label in column}),
         samples_cap=cap or _equal_share(sum(map(len, columns)) // len(config.cohort.clients), config),
@@ -62,10 +62,11 @@ def _labels_in(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def _training_labels(config: FederationConfig) -> list[Table]:
-    """The label column of every training file."""
+def _training_tables(config: FederationConfig) -> list[Table]:
+    """Every training file; all columns are asked for, so that a wrong name shows before anybody trains."""
+    columns = [config.data.label, *config.data.text]
     if not isinstance(config.data.split, NoSplit):
-        return [read_table(Path(str(config.data.train)), [config.data.label])]
+        return [read_table(Path(str(config.data.train)), columns)]
     paths = [Path(str(client.train)) for client in config.cohort.clients]
     for path in paths:
         if not path.is_file():
@@ -73,7 +74,7 @@ def _training_labels(config: FederationConfig) -> list[Table]:
                 f"there is no data file {path}",
                 hint="set federation.labels and cohort.samples_cap, so that the founder needs no other client's data",
             )
-    return [read_table(path, [config.data.label]) for path in paths]
+    return [read_table(path, columns) for path in paths]
 
 
 def _sorted_labels(labels: set[str]) -> tuple[str, ...]:

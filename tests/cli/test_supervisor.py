@@ -47,6 +47,16 @@ def test_a_child_killed_by_sigkill_ends_the_run_with_its_name_and_signal(family:
     assert healthy.ending.code == -signal.SIGTERM
 
 
+def test_a_child_that_reported_its_error_is_named_though_its_echo_ends_first(family: Family) -> None:
+    refused = Failed(member="client-3", code="data", message="there is no column 'x'.", exit_code=2)
+    slow = family.supervisor.start(family.plan("client-3", saying(refused) + SLEEP))
+    family.supervisor.wait_for(slow, Failed, within_s=20)
+    echoed = Failed(member="client-1", code="member-lost", message="client-3 left.", exit_code=1)
+    echo = family.supervisor.start(family.plan("client-1", saying(echoed) + "import sys; sys.exit(1)"))
+    with pytest.raises(UsageError, match="client-3 cannot go on: there is no column 'x'"):
+        family.supervisor.wait_until_ended([slow, echo])
+
+
 def test_a_child_that_ignores_sigterm_is_killed(family: Family) -> None:
     ignoring = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     child = family.supervisor.start(family.plan("stubborn", ignoring + saying(READY) + SLEEP))
