@@ -11,6 +11,7 @@
         ├── WireError            bytes of a peer that are not what the layout says
         ├── ProtocolError        a peer or this program broke the round's order
         ├── AuthenticationError  a signature, a digest or an identity does not hold
+        │   └── ForgeryError     an aggregate is not the sum it claims to be: the keys must be renewed
         ├── TransportError       a peer cannot be reached (a retry can help)
         ├── TrainingError        training went wrong: not finite, nothing trained
         ├── StateError           a ledger or file of a run that does not hold together
@@ -113,6 +114,12 @@ class AuthenticationError(RunError):
     """A signature, a digest or an identity does not hold."""
 
     code = "authentication"
+
+
+class ForgeryError(AuthenticationError):
+    """An aggregate is not the sum of what its contributors sent; always in the same words, whatever failed."""
+
+    code = "forgery"
 
 
 class TransportError(RunError):

@@ -5,7 +5,8 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
     client-1/   federation.json   what all members share; its digest is what they compare
                 client.toml       what is this member's own: data, device, the server's address
                 signing.key       Ed25519: what this member says, it signs
-                bfv.key           the federation's cipher key (absent with scheme = "none")
+                epoch.key         the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
+                epoch.refused     only if an aggregate under those keys was refused: they are not used again
                 tls.key tls.crt ca.crt
 """
 
@@ -18,13 +19,15 @@ from pathlib import Path
 from securefl.config.member import ClientSettings, load_client_settings
 from securefl.crypto.certificates import Credentials, Role, load_credentials
 from securefl.crypto.identity import SigningKey
-from securefl.crypto.keys import SecretKey
+from securefl.crypto.keys import EpochKeys
+from securefl.crypto.privatefile import write_private
 from securefl.errors import ConfigError, IdentityError
 from securefl.protocol.federation import Federation
 
 FEDERATION_FILE = "federation.json"
 SIGNING_KEY_FILE = "signing.key"
-CIPHER_KEY_FILE = "bfv.key"
+EPOCH_KEYS_FILE = "epoch.key"
+REFUSED_FILE = "epoch.refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class ClientFolder:
         federation: The pinned federation.
         rank: Rank of its global adapter.
         signing_key: Its signing key, which the roster has the public half of.
-        cipher_key: The federation's; None with ``scheme = "none"``.
+        keys: The federation's; without a cipher key with ``scheme = "none"``.
         credentials: Its TLS files.
     """
 
@@ -44,7 +47,7 @@ class ClientFolder:
     federation: Federation
     rank: int
     signing_key: SigningKey = field(repr=False)
-    cipher_key: SecretKey | None = field(repr=False)
+    keys: EpochKeys = field(repr=False)
     credentials: Credentials = field(repr=False)
 
     @property
@@ -81,13 +84,12 @@ class ClientFolder:
                 where=str(folder),
                 hint="use the folder that was made for this member",
             )
-        encrypted = federation.terms.encryption.scheme != "none"
         return cls(
             settings=settings,
             federation=federation,
             rank=_own_rank(settings, federation, where=str(folder)),
             signing_key=signing_key,
-            cipher_key=SecretKey.load(folder / CIPHER_KEY_FILE) if encrypted else None,
+            keys=_load_keys(folder, encrypted=federation.terms.encryption.scheme != "none"),
             credentials=credentials,
         )
 
@@ -108,6 +110,32 @@ def load_federation_file(folder: Path) -> Federation:
             hint=f"copy the member's folder again: {error}",
         ) from None
     return Federation.from_json_text(text, where=str(path))
+
+
+def refuse_keys(folder: Path) -> None:
+    """Marks the keys of a folder as not to be used again.
+
+    Raises:
+        IdentityError: if the folder cannot be written to.
+    """
+    write_private(folder / REFUSED_FILE, b"An aggregate under these keys was refused; renew them.\n")
+
+
+def _load_keys(folder: Path, *, encrypted: bool) -> EpochKeys:
+    if (folder / REFUSED_FILE).exists():
+        raise IdentityError(
+            "an aggregate under the federation's keys was not the sum of what its contributors sent",
+            where=str(folder / REFUSED_FILE),
+            hint="renew the keys: 'securefl init' makes new folders for all members",
+        )
+    keys = EpochKeys.load(folder / EPOCH_KEYS_FILE)
+    if (keys.cipher is not None) is not encrypted:
+        raise IdentityError(
+            "the epoch's keys are of another encryption scheme than the federation's",
+            where=str(folder / EPOCH_KEYS_FILE),
+            hint="use the folder that was made for this member",
+        )
+    return keys
 
 
 def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -> int:

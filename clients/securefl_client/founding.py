@@ -1,7 +1,7 @@
 """What ``securefl init`` does: from a federation's TOML file to one folder for each member.
 
 The rule kept here: either every folder stands complete or none does; and the server's folder gets nothing that opens
-an update: no cipher key, no signing key of a client, no rank.
+an update: no key of the epoch, no signing key of a client, no rank.
 
 Every private key is made here, by the lead, and carried to its owner by hand.
 """
@@ -22,11 +22,12 @@ from securefl.crypto.authority import Authority
 from securefl.crypto.bfv import generate_key
 from securefl.crypto.certificates import Credentials, Role
 from securefl.crypto.identity import SigningKey
+from securefl.crypto.keys import EpochKeys
 from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
 from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report
 from securefl.protocol.federation import Federation, Member, RecipeTerms, terms_of
-from securefl_client.folder import CIPHER_KEY_FILE, FEDERATION_FILE, SIGNING_KEY_FILE
+from securefl_client.folder import EPOCH_KEYS_FILE, FEDERATION_FILE, SIGNING_KEY_FILE
 
 SERVER_FOLDER = "server"
 SERVER_FILE = "server.json"
@@ -68,7 +69,7 @@ def _write_all(config: FederationConfig, folder: Path, *, now: datetime) -> None
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
     federation = _federation(config, signing_keys=signing_keys, credentials=credentials)
-    cipher_key = generate_key() if config.encryption.scheme != "none" else None
+    keys = EpochKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
 
     lead = folder / LEAD_FOLDER
     lead.mkdir(mode=0o700)
@@ -80,8 +81,7 @@ def _write_all(config: FederationConfig, folder: Path, *, now: datetime) -> None
         (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
         signing_key.save(own / SIGNING_KEY_FILE)
         credentials[member].save(own)
-        if cipher_key is not None:
-            cipher_key.save(own / CIPHER_KEY_FILE)
+        keys.save(own / EPOCH_KEYS_FILE)
     _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
 
 

@@ -16,7 +16,7 @@ from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import verify
 from securefl.crypto.twin import IntegerTwin
-from securefl.errors import ConfigError, RunError, SecureFLError, TransportError
+from securefl.errors import ConfigError, ForgeryError, RunError, SecureFLError, TransportError
 from securefl.privacy.ledger import Ledger, RunStarted
 from securefl.progress import Finished, MembersAwaited, Phase, Report
 from securefl.protocol.client_session import (
@@ -36,7 +36,7 @@ from securefl.protocol.streams import StreamSizes
 from securefl.transport.client import AggregatorClient
 from securefl.transport.telemetry import ByteCounter
 from securefl_client.clock import PhaseClock
-from securefl_client.folder import ClientFolder
+from securefl_client.folder import ClientFolder, refuse_keys
 from securefl_client.inbox import Inbox
 from securefl_client.learner import load_trainer
 from securefl_client.result import FILE_NAME as RESULT_FILE
@@ -72,7 +72,12 @@ def run_client(folder: Path, *, server: str | None, out: Path, report: Report) -
         # Joining comes before the model is loaded: a wrong address or certificate shows at once.
         aggregator.join()
         with _LastWords(aggregator):
-            Client(own, aggregator, traffic=traffic, report=report).run(out)
+            try:
+                Client(own, aggregator, traffic=traffic, report=report).run(out)
+            except ForgeryError:
+                # Before anybody hears of it, so that a new start cannot ask for a second verdict.
+                refuse_keys(folder)
+                raise
     report(Finished(member=own.member, path=str(out)))
     return 0
 
@@ -112,6 +117,7 @@ class Client:
                     member=own.member,
                     rank=own.rank,
                     cipher=_cipher(own),
+                    keys=own.keys,
                     signing_key=own.signing_key,
                 )
             work = ClientWork(participant, trainer, ledger=ledger, clock=self._clock, report=self._report)
@@ -205,7 +211,7 @@ def last_words_of(error: BaseException) -> str:
 
 def _cipher(own: ClientFolder) -> Cipher:
     profile = own.federation.profile
-    return IntegerTwin(profile) if own.cipher_key is None else BfvCipher(profile, own.cipher_key)
+    return IntegerTwin(profile) if own.keys.cipher is None else BfvCipher(profile, own.keys.cipher)
 
 
 def _make_results(out: Path) -> None:

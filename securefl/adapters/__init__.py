@@ -4,13 +4,17 @@
 ``update``          the values: a client's update, the mean of updates, an adapter
 ``ownership``       how many may collude, and which ranks may be summed
 ``basis``           the frozen factor of a round, from public seeds
-``payloads``        linear encodings of an update: ``dense`` (whole products) and ``basis`` (one factor, the
-other frozen) ``averaging``       the encrypted weights that make a sum into a mean over a rank partition's
-owners ``grid``            reals to bounded integers by stochastic rounding, and back ``contribution``    the
-four above in one: an update to integers, a sum of integers to the mean update ``state``           the exact
-global change, round after round ``redistribution``  the best adapter of a client's own rank, by SVD
-``fusion``          the global and the personal adapter as one ``linalg``, ``seeding``  decompositions with
-fixed signs; reproducible generators
+``frame``           the two frozen factors of a federation, from public seeds
+``sketching``       a matrix by two random projections, and back
+``payloads``        linear encodings of an update: ``dense``, ``sketch``, ``basis``, ``core``
+``averaging``       the encrypted weights that make a sum into a mean over a rank partition's owners
+``grid``            reals to bounded integers by stochastic rounding, and back
+``contribution``    the four above in one: an update to integers, a sum of integers to the mean update
+``state``           the global change, round after round
+``redistribution``  the best adapter of a client's own rank, by SVD
+``fusion``          the global and the personal adapter as one
+``linalg``          decompositions with fixed signs
+``seeding``         reproducible generators
 
 Nothing here knows torch, ciphertexts or the network.
 """

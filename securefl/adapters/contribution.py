@@ -18,15 +18,27 @@ import numpy as np
 
 from securefl.adapters.averaging import divide_by_weights, partition_weights, weight_steps
 from securefl.adapters.basis import FrozenBasis, draw_basis
+from securefl.adapters.frame import CoreFrame, draw_frame
 from securefl.adapters.grid import Grid, Integers, Span
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
-from securefl.adapters.payloads import BasisPayload, DensePayload, Payload, SegmentKind, Vector
+from securefl.adapters.payloads import (
+    BasisPayload,
+    CorePayload,
+    DensePayload,
+    Payload,
+    SegmentKind,
+    SketchPayload,
+    Vector,
+)
 from securefl.adapters.payloads.basis import basis_size
+from securefl.adapters.payloads.core import core_size
 from securefl.adapters.update import MeanUpdate, Update
 from securefl.errors import ConfigError, ProtocolError
 
-PayloadName = Literal["dense", "basis"]
+PayloadName = Literal["dense", "sketch", "basis", "core"]
+Frozen = FrozenBasis | CoreFrame
+"""What a round trains against: one frozen factor under ``basis``, two under ``core``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +63,13 @@ class RoundCodec:
         payload: The round's payload.
         grid: Its grid.
         samples_cap: The sample count from which on every client weighs the same.
-        basis: The round's frozen factors under ``basis``, else None.
+        basis: What the round trains against under ``basis`` and ``core``, else None.
     """
 
     payload: Payload
     grid: Grid
     samples_cap: int
-    basis: FrozenBasis | None = None
+    basis: Frozen | None = None
 
     @property
     def length(self) -> int:
@@ -103,8 +115,7 @@ class RoundCodec:
         weights = sums[size:] / self.grid.limit
         values = self.grid.dequantise(sums[:size])
         divide_by_weights(values, segments=self.payload.segments, weights=weights)
-        mean = self.payload.decode(values)
-        return MeanUpdate(weights=mean.weights, heads=mean.heads, noise_std=self._noise_std(weights))
+        return self.payload.decode(values, noise_std=self._noise_std(weights))
 
     def _noise_std(self, weights: Vector) -> float:
         """The largest standard deviation that rounding can leave in an adapter coordinate of the mean.
@@ -135,10 +146,13 @@ class PayloadPlan:
         layout: The federation's tensors.
         ranks: The cohort's ranks.
         bits: Width of an integer on the grid, sign included.
-        adapter_bound: Largest magnitude of an adapter's value, times its client's weight.
+        adapter_bound: Largest magnitude of an entry of an update or of a LoRA factor in it, times its
+            client's weight; the bounds of other coordinates follow from it (``Segment.scale``).
         head_bound: The same for a head's value.
         samples_cap: The sample count from which on every client weighs the same.
-        seed: The federation's seed; it draws the frozen factors of ``basis``.
+        seed: The federation's seed; it draws the frozen factors of ``basis`` and ``core``, and the test
+            matrices of ``sketch``.
+        sketch_rank: k of ``sketch``; None for twice the largest rank.
 
     Raises:
         ConfigError: if a rank exceeds a weight's smaller side.
@@ -152,6 +166,7 @@ class PayloadPlan:
     head_bound: float
     samples_cap: int
     seed: int
+    sketch_rank: int | None = None
 
     def __post_init__(self) -> None:
         largest = max(self.ranks.ranks)
@@ -168,8 +183,12 @@ class PayloadPlan:
         match self.payload:
             case "dense":
                 return DensePayload(self.layout, self.ranks).size + 1
+            case "sketch":
+                return self._sketch(round).size + 1
             case "basis":
                 return basis_size(self.layout, self.ranks, round=round) + len(self.ranks.partitions)
+            case "core":
+                return core_size(self.layout, self.ranks) + len(self.ranks.partitions)
             case _:
                 assert_never(self.payload)
 
@@ -186,22 +205,33 @@ class PayloadPlan:
         return min(rank + self._surplus(rank), widest)
 
     def for_round(self, round: int) -> RoundCodec:
-        """Encoder and decoder of a round; under ``basis`` this draws the round's frozen factors."""
+        """Encoder and decoder of a round; this draws what ``basis`` and ``core`` train against."""
+        shared, seed = self.ranks.shared_rank, self.seed
         match self.payload:
             case "dense":
-                return self._codec(DensePayload(self.layout, self.ranks), basis=None)
+                return self._codec(DensePayload(self.layout, self.ranks))
+            case "sketch":
+                return self._codec(self._sketch(round))
             case "basis":
-                basis = draw_basis(
-                    self.layout, shared_rank=self.ranks.shared_rank, seed=self.seed, round=round
-                )
+                basis = draw_basis(self.layout, shared_rank=shared, seed=seed, round=round)
                 return self._codec(BasisPayload(self.layout, self.ranks, basis), basis=basis)
+            case "core":
+                frame = draw_frame(self.layout, shared_rank=shared, seed=seed)
+                return self._codec(CorePayload(self.layout, self.ranks, frame), basis=frame)
             case _:
                 assert_never(self.payload)
 
-    def _codec(self, payload: Payload, *, basis: FrozenBasis | None) -> RoundCodec:
+    def _codec(self, payload: Payload, *, basis: Frozen | None = None) -> RoundCodec:
         bounds = {SegmentKind.ADAPTER: self.adapter_bound, SegmentKind.HEAD: self.head_bound}
-        spans = tuple(Span(segment.size, bounds[segment.kind]) for segment in payload.segments)
+        spans = tuple(
+            Span(segment.size, bounds[segment.kind] * segment.scale) for segment in payload.segments
+        )
         return RoundCodec(payload, Grid(self.bits, spans), self.samples_cap, basis)
 
+    def _sketch(self, round: int) -> SketchPayload:
+        rank = 2 * max(self.ranks.ranks) if self.sketch_rank is None else self.sketch_rank
+        return SketchPayload(self.layout, self.ranks, sketch_rank=rank, seed=self.seed, round=round)
+
     def _surplus(self, rank: int) -> int:
-        return self.ranks.surplus(rank) if self.payload == "basis" else 0
+        """Mixed in every coordinate, or owned by too few: only the latter costs a client of its rank."""
+        return self.ranks.surplus(rank) if self.payload in ("basis", "core") else 0

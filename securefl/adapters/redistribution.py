@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.adapters.linalg import complete_rows, decompose, random_orthonormal_rows
+from securefl.adapters.linalg import Decomposition, complete_rows, decompose, random_orthonormal_rows
 from securefl.adapters.update import Factors, LoraFactors, Matrix
 
 ROUNDING = 1e-12
@@ -18,7 +18,7 @@ ROUNDING = 1e-12
 
 
 def redistribute(
-    weight: Matrix | Factors, *, rank: int, scaling: float, noise_floor: float, rng: np.random.Generator
+    weight: Matrix | Factors, *, rank: int, scaling: float, noise_std: float, rng: np.random.Generator
 ) -> LoraFactors:
     """The best adapter of ``rank`` for a weight's change.
 
@@ -26,7 +26,7 @@ def redistribute(
         weight: The change (m, n), or its factors.
         rank: r, at most min(m, n).
         scaling: alpha / r of the client.
-        noise_floor: Singular values up to here are noise; their directions are drawn anew.
+        noise_std: Directions that are no stronger than noise of this deviation are drawn anew.
         rng: Draws them: the same rows for every rank, as far as they go.
 
     Returns:
@@ -36,13 +36,20 @@ def redistribute(
     if _is_zero(weight):
         return LoraFactors(A=random_orthonormal_rows(rank, columns, rng=rng), B=np.zeros((rows, rank)))
     decomposition = decompose(weight)
-    floor = max(noise_floor, ROUNDING * float(decomposition.singular[0]))
-    kept = decomposition.scaled_factors(min(rank, int(np.count_nonzero(decomposition.singular > floor))))
+    kept = decomposition.scaled_factors(min(rank, significant(decomposition, noise_std=noise_std)))
     fresh = complete_rows(kept.right, rank - kept.right.shape[0], rng=rng)
     A = np.concatenate([kept.right, fresh])
     B = np.zeros((rows, rank))
     B[:, : kept.left.shape[1]] = kept.left / scaling
     return LoraFactors(A=A, B=B)
+
+
+def significant(decomposition: Decomposition, *, noise_std: float) -> int:
+    """How many directions of a matrix are stronger than noise of this deviation, and than rounding."""
+    rows, columns = decomposition.left.shape[0], decomposition.right.shape[1]
+    rounding = ROUNDING * float(decomposition.singular[0])
+    floor = max(noise_floor(rows, columns, noise_std=noise_std), rounding)
+    return int(np.count_nonzero(decomposition.singular > floor))
 
 
 def noise_floor(rows: int, columns: int, *, noise_std: float) -> float:

@@ -1,7 +1,8 @@
-"""The global adapter as every client holds it: the exact sum of the mean updates so far.
+"""The global adapter as every client holds it: the sum of the mean updates so far.
 
-The rule kept here: nothing is cut from the state. A client cuts what it trains from (``redistributed``) to
-its own rank, and sends changes since that start, so what it could not hold stays with those who can.
+The rule kept here: nothing but rounding noise is cut from the state. A client cuts what it trains from
+(``redistributed``) to its own rank, and sends changes since that start, so what it could not hold stays with
+those who can. Factors stay factors, of no more columns than the weight can have rank.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ import numpy as np
 
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import decompose
-from securefl.adapters.redistribution import noise_floor, redistribute
+from securefl.adapters.redistribution import redistribute, significant
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
 
 
 @dataclass(frozen=True, slots=True)
 class GlobalState:
-    """The exact global change of every shared tensor after some rounds.
+    """The global change of every shared tensor after some rounds.
 
     Attributes:
         layout: The federation's tensors.
         seed: The federation's seed; it draws the directions that stand in for missing ones.
         round: Number of mean updates applied.
-        weights: The change of each adapted weight: (m, n) under ``dense``, factors under ``basis`` and at the
-            start.
+        weights: The change of each adapted weight: (m, n) under ``dense``, factors under the other payloads
+            and at the start.
         heads: The change of each head, (rows, columns).
-        noise_std: Standard deviation that the grid's rounding can have left in one coordinate of a weight.
+        noise_std: What the grid's rounding can have left in the weights; see ``MeanUpdate``.
     """
 
     layout: Layout
@@ -63,14 +64,18 @@ class GlobalState:
             outer_learning_rate: Step of the update; 1 applies it whole.
         """
         rate = outer_learning_rate
+        # Rounding errors of different rounds are independent, so their variances add up.
+        noise_std = math.hypot(self.noise_std, rate * mean.noise_std)
         return GlobalState(
             layout=self.layout,
             seed=self.seed,
             round=self.round + 1,
-            weights={name: _added(old, mean.weights[name], rate) for name, old in self.weights.items()},
+            weights={
+                name: _added(old, mean.weights[name], rate, noise_std=noise_std)
+                for name, old in self.weights.items()
+            },
             heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
-            # Rounding errors of different rounds are independent, so their variances add up.
-            noise_std=math.hypot(self.noise_std, rate * mean.noise_std),
+            noise_std=noise_std,
         )
 
     def redistributed(self, rank: int, *, scaling: float) -> Adapter:
@@ -93,26 +98,35 @@ class GlobalState:
             self.weights[tensor.name],
             rank=rank,
             scaling=scaling,
-            noise_floor=noise_floor(tensor.rows, tensor.columns, noise_std=self.noise_std),
+            noise_std=self.noise_std,
             rng=seeded_generator(self.seed, "redistribution", self.round, tensor.name),
         )
 
 
-def _added(old: Matrix | Factors, change: Matrix | Factors, rate: float) -> Matrix | Factors:
+def _added(
+    old: Matrix | Factors, change: Matrix | Factors, rate: float, *, noise_std: float
+) -> Matrix | Factors:
     """``old + rate * change``, as factors if both are."""
     if isinstance(old, Factors) and isinstance(change, Factors):
+        if np.array_equal(old.right, change.right):
+            # Under ``core`` the right factor never changes, and nor does the rank.
+            return Factors(old.left + rate * change.left, change.right)
         left = np.concatenate([old.left, rate * change.left], axis=1)
         right = np.concatenate([old.right, change.right], axis=0)
-        return _recompressed(Factors(left, right))
+        return _kept_small(Factors(left, right), noise_std=noise_std)
     whole = rate * (change.product() if isinstance(change, Factors) else change)
     # The start's factors of rank 0 are a matrix of zeros.
     whole += old.product() if isinstance(old, Factors) else old
     return whole
 
 
-def _recompressed(factors: Factors) -> Factors:
-    """The same product with as many columns as its rank can have; nothing but rounding is lost."""
-    full = min(factors.shape)
-    if factors.left.shape[1] <= full:
+def _kept_small(factors: Factors, *, noise_std: float) -> Factors:
+    """The same product, cut to the directions above the noise once the factors outgrow the matrix itself.
+
+    Before that every direction stays: what is below the noise today may grow out of it in later rounds.
+    """
+    rows, columns = factors.shape
+    if factors.left.shape[1] * (rows + columns) <= rows * columns:
         return factors
-    return decompose(factors).scaled_factors(full)
+    decomposition = decompose(factors)
+    return decomposition.scaled_factors(significant(decomposition, noise_std=noise_std))

@@ -6,7 +6,7 @@ The rule kept here: float64 throughout, keyed by tensor name, in the shapes of t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ class Factors:
     def product(self) -> Matrix:
         """The (m, n) matrix."""
         return self.left @ self.right
+
+    def transposed(self) -> Factors:
+        """The (n, m) matrix's factors, views of these."""
+        return Factors(self.right.T, self.left.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ class Update:
     Attributes:
         weights: The change of each adapted weight as factors whose product is the change itself, (alpha / r)
             included. Under ``basis`` one factor is the round's frozen basis cut to the client's rank, row for
-            row.
+            row; under ``core`` the right one is the frame's right factor cut to it, and the left one is the
+            frame's left factor times the core.
         heads: The change of each head, (rows, columns).
     """
 
@@ -73,16 +78,37 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorEstimate:
+    """How far a reconstructed weight is from the true one, as estimated from what is known of both.
+
+    Attributes:
+        error: Frobenius norm of the difference.
+        norm: Frobenius norm of the true weight.
+    """
+
+    error: float
+    norm: float
+
+    @property
+    def share(self) -> float:
+        """The error by the norm; 1 says that nothing is known of the weight."""
+        return self.error / self.norm if self.norm else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class MeanUpdate:
     """The decoded mean of the cohort's updates.
 
     Attributes:
-        weights: (m, n) for ``dense``, factors for ``basis``.
+        weights: (m, n) for ``dense`` and for what ``sketch`` sends whole, else factors.
         heads: (rows, columns).
-        noise_std: Largest standard deviation that the grid's rounding can have left in one adapter
-            coordinate.
+        noise_std: What the grid's rounding can have left in the weights: the standard deviation of
+            independent entries whose largest singular value would be as large.
+        error_estimate: For every weight that ``sketch`` reconstructed, how much of it is missing or wrong;
+            empty under the exact payloads.
     """
 
     weights: Mapping[str, Matrix | Factors]
     heads: Mapping[str, Matrix]
     noise_std: float = 0.0
+    error_estimate: Mapping[str, ErrorEstimate] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from securefl import __version__
-from securefl.cli import export, founding, member, run
+from securefl.cli import bench, export, founding, member, run
 from securefl.cli.signals import Interrupted, ignore_further_signals, raise_on_termination
 from securefl.errors import SecureFLError
 
@@ -41,6 +41,7 @@ app.command("server")(member.server)
 app.command("client")(member.client)
 app.command("run")(run.run)
 app.command("export")(export.export)
+app.add_typer(bench.app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -146,11 +146,19 @@ class FusionSection(Section):
     l1: float = Field(default=0.05, ge=0)
 
 
+class SketchSection(Section):
+    """``[sketch]``: how much of an update the payload ``sketch`` sends."""
+
+    rank: int | None = Field(default=None, ge=2, le=4096)
+    """k: the mean is exact up to this rank, and near the best approximation of half of it; without it, twice the
+    largest rank of the cohort. A weight whose sketch would not be smaller than itself is sent whole."""
+
+
 class RecipeSection(Section):
     """``[recipe]``: a row of ``training.recipes``; the keys beside the name replace one choice of the row."""
 
     name: Name = "default"
-    payload: Literal["dense", "basis"] | None = None
+    payload: Literal["dense", "sketch", "basis", "core"] | None = None
     personal: bool | None = None
     outer_learning_rate: float | None = Field(default=None, gt=0, le=4)
     fusion: FusionSection = FusionSection()
@@ -164,7 +172,8 @@ class EncryptionSection(Section):
     select: Literal["all"] = "all"
     precision_bits: int = Field(default=16, ge=8, le=24)
     adapter_bound: float = Field(default=0.25, gt=0)
-    """Largest magnitude of one adapter value in an update, times its client's weight; what exceeds it is clipped."""
+    """Largest magnitude of one entry of a weight's change, or of a LoRA factor in it, times its client's weight; what
+    exceeds it is clipped. Sketches and cores have bounds of their own that follow from it."""
     head_bound: float = Field(default=2.0, gt=0)
     """The same for a value of the classification head."""
 
@@ -248,6 +257,7 @@ class FederationConfig(Section):
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
     recipe: RecipeSection = RecipeSection()
+    sketch: SketchSection = SketchSection()
     privacy: PrivacySection = PrivacySection()
     encryption: EncryptionSection = EncryptionSection()
     cohort: CohortSection = CohortSection()

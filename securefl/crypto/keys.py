@@ -1,20 +1,32 @@
-"""The BFV secret key: one fixed-length form of our own, in memory, in its file, and later between members.
+"""An epoch's keys, those of the cipher and those of authentication: one fixed-length form of our own.
 
-The rule kept here: a key is complete and in range, or it is not a key. Every string of bytes has at most one
-reading, and only ``bfv`` turns a key into an object of SEAL.
+The rule kept here: keys are complete and in range, or they are no keys; the keys of an epoch are made, stored
+and replaced together. Every string of bytes has at most one reading, and only ``bfv`` turns a cipher key into
+an object of SEAL.
 
+    cipher key
     magic and version  8 bytes    b"SFLBFVK" 0x01
     row modulo q       4096 words of 7 bytes, little-endian: the secret's values in SEAL's NTT order
     row modulo the special prime, the same way
     digest             32 bytes   SHA-256 of all before it, against damage (an attacker could recompute it)
 
-The secret polynomial is ternary, and does not depend on t: one key serves all profiles.
+    epoch's keys
+    magic and version  8 bytes    b"SFLEPCH" 0x01
+    epoch              4 bytes, big-endian, from 1
+    MAC key            32 bytes
+    tag key            32 bytes
+    cipher key         as above; nothing under the integer twin
+    digest             32 bytes   SHA-256 of all before it
+
+The secret polynomial is ternary, and does not depend on t: one cipher key serves all profiles.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +40,12 @@ MAGIC = b"SFLBFVK\x01"
 RESIDUE_BYTES = 7
 DIGEST_BYTES = 32
 KEY_BYTES = len(MAGIC) + 2 * DEGREE * RESIDUE_BYTES + DIGEST_BYTES
+EPOCH_MAGIC = b"SFLEPCH\x01"
+EPOCH_BYTES = 4
+SYMMETRIC_KEY_BYTES = 32
+TWIN_KEYS_BYTES = len(EPOCH_MAGIC) + EPOCH_BYTES + 2 * SYMMETRIC_KEY_BYTES + DIGEST_BYTES
+EPOCH_KEYS_BYTES = TWIN_KEYS_BYTES + KEY_BYTES
+_HINT = "copy the lead's file again"
 
 
 class SecretKey:
@@ -45,9 +63,7 @@ class SecretKey:
     def __init__(self, rows: Words) -> None:
         primes = np.array([[DATA_PRIME], [SPECIAL_PRIME]], dtype=np.uint64)
         if rows.shape != (2, DEGREE) or bool(np.any(rows >= primes)):
-            raise IdentityError(
-                "the secret key is not one of this version's", hint="copy the lead's file again"
-            )
+            raise IdentityError("the secret key is not one of this version's", hint=_HINT)
         self._rows = rows.astype(np.uint64)
         self._rows.flags.writeable = False
 
@@ -81,17 +97,90 @@ class SecretKey:
         Raises:
             IdentityError: if they are no key of this version, cut short, or damaged.
         """
-        hint = "copy the lead's file again"
         if not data.startswith(MAGIC):
-            raise IdentityError("the secret key is of another kind or version", where=where, hint=hint)
+            raise IdentityError("the secret key is of another kind or version", where=where, hint=_HINT)
         body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
         if len(data) != KEY_BYTES or not hmac.compare_digest(hashlib.sha256(body).digest(), digest):
-            raise IdentityError("the secret key is cut short or damaged", where=where, hint=hint)
+            raise IdentityError("the secret key is cut short or damaged", where=where, hint=_HINT)
         words = decode_words(body[len(MAGIC) :], RESIDUE_BYTES, count=2 * DEGREE)
         return cls(words.reshape(2, DEGREE))
 
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class EpochKeys:
+    """What all members of a federation hold and its server never does; ``repr`` shows nothing of it.
+
+    Attributes:
+        epoch: Number of the epoch, from 1; keys of different epochs are independent.
+        mac: Key of the MAC on ciphertexts, 32 bytes.
+        tag: Key of the tags in plaintexts, 32 bytes.
+        cipher: The cipher's key; None under the integer twin.
+
+    Raises:
+        IdentityError: if a key has another length, or the epoch is out of range.
+    """
+
+    epoch: int
+    mac: bytes
+    tag: bytes
+    cipher: SecretKey | None
+
+    def __post_init__(self) -> None:
+        lengths = (len(self.mac), len(self.tag))
+        if lengths != (SYMMETRIC_KEY_BYTES,) * 2 or not 1 <= self.epoch < 1 << (8 * EPOCH_BYTES):
+            raise IdentityError("the epoch's keys are not those of this version", hint=_HINT)
+
+    def __repr__(self) -> str:
+        return f"EpochKeys(epoch={self.epoch}, <redacted>)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EpochKeys) and hmac.compare_digest(self.encode(), other.encode())
+
+    def __hash__(self) -> int:
+        return hash(self.encode())
+
+    @classmethod
+    def generate(cls, cipher: SecretKey | None) -> EpochKeys:
+        """Keys of the first epoch: fresh ones from the operating system's generator, beside the cipher's."""
+        mac, tag = (secrets.token_bytes(SYMMETRIC_KEY_BYTES) for _ in range(2))
+        return cls(1, mac, tag, cipher)
+
+    def encode(self) -> bytes:
+        """``EPOCH_KEYS_BYTES`` bytes; ``TWIN_KEYS_BYTES`` without a cipher key."""
+        cipher = b"" if self.cipher is None else self.cipher.encode()
+        body = EPOCH_MAGIC + self.epoch.to_bytes(EPOCH_BYTES, "big") + self.mac + self.tag + cipher
+        return body + hashlib.sha256(body).digest()
+
+    @classmethod
+    def decode(cls, data: bytes, *, where: str = "") -> EpochKeys:
+        """The inverse of ``encode``.
+
+        Args:
+            data: The bytes.
+            where: Where they come from, for the error.
+
+        Raises:
+            IdentityError: if they are no keys of this version, cut short, or damaged.
+        """
+        if not data.startswith(EPOCH_MAGIC):
+            raise IdentityError("the epoch's keys are of another kind or version", where=where, hint=_HINT)
+        body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+        whole = len(data) in (TWIN_KEYS_BYTES, EPOCH_KEYS_BYTES)
+        if not whole or not hmac.compare_digest(hashlib.sha256(body).digest(), digest):
+            raise IdentityError("the epoch's keys are cut short or damaged", where=where, hint=_HINT)
+        mac_at = len(EPOCH_MAGIC) + EPOCH_BYTES
+        tag_at = mac_at + SYMMETRIC_KEY_BYTES
+        cipher_at = tag_at + SYMMETRIC_KEY_BYTES
+        cipher = body[cipher_at:]
+        return cls(
+            epoch=int.from_bytes(body[len(EPOCH_MAGIC) : mac_at], "big"),
+            mac=body[mac_at:tag_at],
+            tag=body[tag_at:cipher_at],
+            cipher=SecretKey.decode(cipher, where=where) if cipher else None,
+        )
+
     def save(self, path: Path) -> None:
-        """Writes the key's file: mode 0600, whole or not at all.
+        """Writes the keys' file: mode 0600, whole or not at all.
 
         Raises:
             IdentityError: if the folder cannot be written to.
@@ -99,11 +188,11 @@ class SecretKey:
         write_private(path, self.encode())
 
     @classmethod
-    def load(cls, path: Path) -> SecretKey:
-        """Reads a key's file.
+    def load(cls, path: Path) -> EpochKeys:
+        """Reads a keys' file.
 
         Raises:
-            IdentityError: if it is missing, readable by others, cut short, damaged, or no key of this
+            IdentityError: if it is missing, readable by others, cut short, damaged, or holds no keys of this
             version.
         """
-        return cls.decode(read_private(path, what="the federation's secret key"), where=str(path))
+        return cls.decode(read_private(path, what="the file of the epoch's keys"), where=str(path))

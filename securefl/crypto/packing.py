@@ -5,7 +5,8 @@ admits. A slot is the integer sum_k x_k 2^(k L) over its lanes, taken modulo t; 
 next one, and unpacking returns what was borrowed.
 
 Values fill ciphertexts in order, so that a range of ciphertexts is a range of values: within one ciphertext
-the first N values are lane 0 of its N slots, the next N are lane 1.
+the first N values are lane 0 of its N slots, the next N are lane 1. In the last ciphertext N - 2 take the
+place of N: its last two slots are kept free for the tags (``tags``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.crypto.profiles import Profile
+from securefl.crypto.profiles import TAG_SLOTS, Profile
 from securefl.errors import CapacityError, WireError
 
 Integers = NDArray[np.int64]
@@ -21,7 +22,7 @@ Slots = NDArray[np.uint64]
 
 
 def pack(values: Integers, profile: Profile) -> Slots:
-    """Puts values into slots; the end of the last ciphertext is filled with zeros.
+    """Puts values into slots; what is left of the last ciphertext, the slots of the tags included, is zero.
 
     Args:
         values: (D,) int64, each at most ``profile.lane_bound`` in magnitude.
@@ -38,12 +39,11 @@ def pack(values: Integers, profile: Profile) -> Slots:
         raise CapacityError(
             "a value does not fit its lane", where=profile.name, hint=f"at most {bound} in magnitude fits"
         )
-    lanes = _as_lanes(values, profile)
-    slots = lanes[:, -1].copy()
-    for index in range(profile.lanes - 2, -1, -1):
-        slots <<= profile.lane_bits
-        slots += lanes[:, index]
-    slots += (slots >> 63) & profile.plain_modulus
+    ciphertexts = profile.ciphertexts_for(values.size)
+    slots = np.zeros((ciphertexts, profile.poly_modulus_degree), dtype=np.int64)
+    whole = (ciphertexts - 1) * profile.values_per_ciphertext
+    _put(slots[:-1], values[:whole], profile)
+    _put(slots[-1:, :-TAG_SLOTS], values[whole:], profile)
     return slots.view(np.uint64)
 
 
@@ -64,9 +64,39 @@ def unpack(slots: Slots, count: int, profile: Profile) -> Integers:
     expected = (profile.ciphertexts_for(count), profile.poly_modulus_degree)
     if slots.shape != expected:
         raise WireError(f"{count} values fill {expected[0]} ciphertexts, not {slots.shape[0]}")
+    values = np.empty(expected[0] * profile.values_per_ciphertext, dtype=np.int64)
+    whole = (expected[0] - 1) * profile.values_per_ciphertext
+    _take(slots[:-1], values[:whole], profile)
+    last = slots[-1:, :-TAG_SLOTS]
+    _take(last, values[whole : whole + profile.lanes * last.size], profile)
+    return values[:count]
+
+
+def _put(slots: Integers, values: Integers, profile: Profile) -> None:
+    """Writes values to the lanes of (k, n) zero slots, and zeros where they end early."""
+    lanes = _as_lanes(values, slots.shape, profile)
+    slots[:] = lanes[:, -1]
+    for index in range(profile.lanes - 2, -1, -1):
+        slots <<= profile.lane_bits
+        slots += lanes[:, index]
+    slots += (slots >> 63) & profile.plain_modulus
+
+
+def _as_lanes(values: Integers, shape: tuple[int, ...], profile: Profile) -> Integers:
+    """The values as (k, lanes, n), padded with zeros where they are fewer."""
+    rows, width = shape
+    if values.size < rows * profile.lanes * width:
+        padded = np.zeros(rows * profile.lanes * width, dtype=np.int64)
+        padded[: values.size] = values
+        values = padded
+    return values.reshape(rows, profile.lanes, width)
+
+
+def _take(slots: Slots, values: Integers, profile: Profile) -> None:
+    """Writes the lanes of (k, n) slots into the values, with what was borrowed given back."""
     rest = slots.astype(np.int64)
     rest -= (rest > profile.plain_modulus // 2) * np.int64(profile.plain_modulus)
-    lanes = np.empty((slots.shape[0], profile.lanes, slots.shape[1]), dtype=np.int64)
+    lanes = values.reshape(slots.shape[0], profile.lanes, slots.shape[1])
     half = 1 << (profile.lane_bits - 1)
     for index in range(profile.lanes - 1):
         lane = ((rest + half) & (2 * half - 1)) - half
@@ -74,15 +104,3 @@ def unpack(slots: Slots, count: int, profile: Profile) -> Integers:
         rest -= lane
         rest >>= profile.lane_bits
     lanes[:, -1] = rest
-    return lanes.reshape(-1)[:count]
-
-
-def _as_lanes(values: Integers, profile: Profile) -> Integers:
-    """(D,) to (C, lanes, N), padded with zeros where the last ciphertext is not full."""
-    ciphertexts = profile.ciphertexts_for(values.size)
-    shape = (ciphertexts, profile.lanes, profile.poly_modulus_degree)
-    if values.size == ciphertexts * profile.values_per_ciphertext:
-        return values.reshape(shape)
-    padded = np.zeros(shape, dtype=np.int64)
-    padded.reshape(-1)[: values.size] = values
-    return padded

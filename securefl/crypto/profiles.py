@@ -26,6 +26,8 @@ SPECIAL_PRIME = 36028797018652673
 MAX_ERROR = 21
 """Largest error of one coefficient of a fresh symmetric encryption: SEAL 4 draws a centred binomial of 2 x 21
 bits (``sample_poly_cbd``); its other sampler, a normal clipped at 6 x 3.2, stays below."""
+TAG_SLOTS = 2
+"""The last slots of a contribution's last ciphertext, which hold its tags (``tags``) and no values."""
 MAX_CONTRIBUTIONS = 1000
 """Largest cohort: that many residues below 2^54 add up within 64 bits before anything is reduced."""
 
@@ -69,12 +71,13 @@ class Profile:
 
     @property
     def values_per_ciphertext(self) -> int:
-        """Values that one ciphertext holds."""
+        """Values that a ciphertext holds which no tags are in: any but the last."""
         return self.lanes * self.poly_modulus_degree
 
     def ciphertexts_for(self, values: int) -> int:
-        """Ciphertexts that hold so many values; the last one may be partly empty."""
-        return -(-values // self.values_per_ciphertext)
+        """Ciphertexts that hold so many values and the tags; the last one may be partly empty."""
+        slots = -(-values // self.lanes) + TAG_SLOTS
+        return -(-slots // self.poly_modulus_degree)
 
 
 def _row(plain_modulus: int, lanes: int, lane_bits: int, dropped_bits: int) -> Profile:

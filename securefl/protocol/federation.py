@@ -31,10 +31,11 @@ from securefl.config.federation import (
     Rank,
     Section,
     ServerSection,
+    SketchSection,
 )
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
-from securefl.errors import AuthenticationError, IdentityError, SecureFLError
+from securefl.errors import AuthenticationError, ConfigError, IdentityError, SecureFLError
 
 FILE_VERSION = 1
 _DOMAIN = b"securefl/v1/federation\x00"
@@ -91,6 +92,7 @@ class Terms(Section):
     lora: LoraSection
     training: TrainingTerms
     recipe: RecipeTerms
+    sketch: SketchSection
     privacy: PrivacySection
     encryption: EncryptionSection
     samples_cap: int = Field(ge=1)
@@ -168,6 +170,7 @@ class Federation:
             head_bound=self.terms.encryption.head_bound,
             samples_cap=self.terms.samples_cap,
             seed=self.terms.federation.seed,
+            sketch_rank=self.terms.sketch.rank,
         )
 
     @property
@@ -342,7 +345,16 @@ class ServerView(Section):
 def terms_of(
     config: FederationConfig, *, model_digest: bytes, recipe: RecipeTerms, samples_cap: int
 ) -> Terms:
-    """What of a ``FED.toml`` holds for every member."""
+    """What of a ``FED.toml`` holds for every member.
+
+    Raises:
+        ConfigError: if a section describes another payload than the recipe's.
+    """
+    if config.sketch.rank is not None and recipe.payload != "sketch":
+        raise ConfigError(
+            f"'sketch.rank' is set, but the recipe's payload is '{recipe.payload}'",
+            hint='set recipe.payload = "sketch", or leave [sketch] out',
+        )
     training = config.training
     return Terms(
         # The labels stand in the federation itself, resolved; a path to them would mean nothing to other members.
@@ -356,6 +368,7 @@ def terms_of(
         lora=config.lora,
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
         recipe=recipe,
+        sketch=config.sketch,
         privacy=config.privacy,
         encryption=config.encryption,
         samples_cap=samples_cap,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from securefl.crypto.framing import framed
+
 PROTOCOL_VERSION = 1
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -17,11 +19,6 @@ HEADER_DOMAIN = b"securefl/v1/contribution\x00"
 MANIFEST_DOMAIN = b"securefl/v1/manifest\x00"
 CHUNK_BYTES = 1 << 20
 """Largest payload of one streamed message, up and down."""
-
-
-def _framed(*fields: bytes) -> bytes:
-    """Concatenates fields, each behind its length (4 bytes, big-endian), so that no two lists look alike."""
-    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Manifest:
             self.round.to_bytes(8, "big"),
             *(member.encode() for member in self.cohort),
         ]
-        return hashlib.sha256(MANIFEST_DOMAIN + _framed(*fields)).digest()
+        return hashlib.sha256(MANIFEST_DOMAIN + framed(*fields)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class ContributionHeader:
         round: Number of the round.
         manifest_digest: Digest of the manifest it answers (32 bytes); it binds the federation and the cohort.
         seeds_digest: SHA-256 of the concatenated ciphertext seeds (32 bytes).
-        body_digest: SHA-256 of the residues' bytes (32 bytes).
+        body_digest: SHA-256 of the body, residues and MACs (32 bytes).
     """
 
     member: str
@@ -69,7 +66,7 @@ class ContributionHeader:
 
     def signed_bytes(self) -> bytes:
         """The canonical bytes under the member's Ed25519 signature."""
-        return HEADER_DOMAIN + _framed(
+        return HEADER_DOMAIN + framed(
             PROTOCOL_VERSION.to_bytes(2, "big"),
             self.member.encode(),
             self.round.to_bytes(8, "big"),
@@ -97,13 +94,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class AggregateHeader:
-    """What comes before an aggregate's residues: whose contributions are in it, and their seeds.
+    """What comes before an aggregate's body: whose contributions are in it, and their seeds.
 
     Attributes:
         round: Number of the round.
         contributors: Signed headers, in the cohort's order.
         seeds: The seeds of each contributor's ciphertexts, in the same order; empty bytes without a cipher.
-        body_bytes: Length of the residues that follow.
+        body_bytes: Length of the residues and MACs that follow.
         aggregate_seconds: What the server spent on addition, for the report (not authenticated).
     """
 

@@ -8,17 +8,20 @@ it sends is a function of its update, the federation file and the seed, apart fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.basis import FrozenBasis
-from securefl.adapters.contribution import EncodedContribution, RoundCodec
+from securefl.adapters.contribution import EncodedContribution, Frozen, RoundCodec
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.state import GlobalState
-from securefl.adapters.update import Adapter, Update
+from securefl.adapters.update import Adapter, ErrorEstimate, Update
+from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import SigningKey
-from securefl.errors import ProtocolError
+from securefl.crypto.keys import EpochKeys
+from securefl.errors import ForgeryError, ProtocolError
 from securefl.protocol.contribution import Contribution, open_aggregate, seal_contribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
@@ -30,12 +33,15 @@ class Participant:
     Args:
         federation: The pinned federation.
         member: This member's id.
-        rank: Rank of its adapters; under ``basis`` the roster's.
+        rank: Rank of its adapters; under ``basis`` and ``core`` the roster's.
         cipher: With the federation's key.
+        keys: The epoch's; its MAC and tag keys are used here.
         signing_key: This member's.
 
     Attributes:
-        state: The exact global state after the rounds applied so far.
+        state: The global state after the rounds applied so far.
+        reconstruction_error: Of the last round applied, an estimate for every weight that ``sketch``
+            reconstructed; empty under the exact payloads.
     """
 
     def __init__(
@@ -45,17 +51,22 @@ class Participant:
         member: str,
         rank: int,
         cipher: Cipher,
+        keys: EpochKeys,
         signing_key: SigningKey,
     ) -> None:
         self.federation = federation
         self.member = member
         self.rank = rank
         self.state = GlobalState.start(federation.layout, seed=federation.terms.federation.seed)
+        self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._plan = federation.plan
         self._codec: tuple[int, RoundCodec] | None = None
         self._cipher = cipher
+        self._keys = keys
         self._signing_key = signing_key
         self._sent: dict[int, SignedHeader] = {}
+        self._opened: set[int] = set()
+        self._deceived = False
 
     @property
     def scaling(self) -> float:
@@ -66,8 +77,8 @@ class Participant:
         """The best adapter of the own rank that the state holds: what the next round trains from."""
         return self.state.redistributed(self.rank, scaling=self.scaling)
 
-    def basis(self, round_number: int) -> FrozenBasis | None:
-        """The round's frozen factors; None where the payload has none."""
+    def basis(self, round_number: int) -> Frozen | None:
+        """The frozen factors that the round trains against; None where the payload has none."""
         return self._round(round_number).basis
 
     def encode(self, update: Update, *, manifest: Manifest, samples: int) -> EncodedContribution:
@@ -87,7 +98,9 @@ class Participant:
 
         Raises:
             ProtocolError: if this round was sealed already: a retry sends the same bytes again.
+            ForgeryError: if an aggregate was refused: nothing is sealed under its keys any more.
         """
+        self._check_keys()
         if manifest.round in self._sent:
             raise ProtocolError(
                 f"round {manifest.round} was encrypted already", hint="send the same bytes again"
@@ -98,28 +111,42 @@ class Participant:
             manifest=manifest,
             member=self.member,
             cipher=self._cipher,
+            keys=self._keys,
             signing_key=self._signing_key,
         )
         self._sent[manifest.round] = contribution.signed
         return contribution
 
     def open(self, header: AggregateHeader, body: bytes, *, manifest: Manifest) -> NDArray[np.int64]:
-        """Verifies and decrypts an aggregate to the exact sums (D,), int64.
+        """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
 
         Raises:
-            ProtocolError: if this member has no contribution in the round.
+            ProtocolError: if this member has no contribution in the round, or was given an aggregate of it already.
             AuthenticationError, WireError: see ``open_aggregate``.
+            ForgeryError: if it is not the sum of what its contributors sealed, or one before it was not: the keys
+                must be renewed.
         """
+        self._check_keys()
         if manifest.round not in self._sent:
             raise ProtocolError(f"{self.member} did not contribute to round {manifest.round}")
-        return open_aggregate(
-            header,
-            body,
-            federation=self.federation,
-            manifest=manifest,
-            own=self._sent[manifest.round],
-            cipher=self._cipher,
-        )
+        if manifest.round in self._opened:
+            raise ProtocolError(
+                f"round {manifest.round} was opened already", hint="the verdict on an aggregate is final"
+            )
+        self._opened.add(manifest.round)
+        try:
+            return open_aggregate(
+                header,
+                body,
+                federation=self.federation,
+                manifest=manifest,
+                own=self._sent[manifest.round],
+                cipher=self._cipher,
+                keys=self._keys,
+            )
+        except ForgeryError:
+            self._deceived = True
+            raise
 
     def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
         """Advances the state by the mean that the sums hold.
@@ -133,6 +160,12 @@ class Participant:
         self.state = self.state.advanced(
             mean, outer_learning_rate=self.federation.terms.recipe.outer_learning_rate
         )
+        self.reconstruction_error = mean.error_estimate
+
+    def _check_keys(self) -> None:
+        """Refuses to go on with keys under which an aggregate was refused."""
+        if self._deceived:
+            raise forgery()
 
     def _round(self, number: int) -> RoundCodec:
         """The round's codec; the last one is kept, because drawing a basis costs an orthonormalisation a weight."""

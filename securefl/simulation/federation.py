@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.basis import FrozenBasis
+from securefl.adapters.contribution import Frozen
 from securefl.adapters.update import Adapter, Update
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
@@ -57,7 +57,7 @@ class Learner(Protocol):
     def samples(self) -> int:
         """Rows it trains on."""
 
-    def learn(self, round_number: int, start: Adapter, basis: FrozenBasis | None) -> Update:
+    def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         """Trains from ``start`` and gives the change."""
 
 
@@ -68,7 +68,7 @@ class Traffic:
     Attributes:
         contributions: What each member sent.
         header: What stood before the aggregate.
-        aggregate: The aggregate's residues, as bytes.
+        aggregate: The aggregate's residues and MACs, as bytes.
         sums: The integers that each member decrypted.
     """
 
@@ -99,6 +99,8 @@ class SimulatedServer:
         """Checks a contribution as the real server does, adds it, and gives the receipt."""
         header = contribution.signed.header
         self._machine.check_contribution(contribution.signed, contribution.seeds)
+        if self._machine.accepted(header.member) is not None:
+            raise ProtocolError(f"{header.member} contributed to round {header.round} already")
         if hashlib.sha256(contribution.body).digest() != header.body_digest:
             raise ProtocolError(f"{header.member}'s body does not match its signed header")
         if self._sum is None:

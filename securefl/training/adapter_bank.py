@@ -21,9 +21,11 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from securefl.adapters.basis import Side
+from securefl.adapters.frame import FramePair
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError
+from securefl.training.cores import FramedCore
 from securefl.training.models import BACKBONE, HEAD, PooledClassifier, zero_head
 
 
@@ -110,11 +112,22 @@ class AdapterBank:
             side: The factor to train; None for both.
         """
         sides = (Side.LEFT, Side.RIGHT) if side is None else (side,)
-        factors = {
-            f"{tensor}.{'lora_B' if side is Side.LEFT else 'lora_A'}": _factor(layer, name, side)
-            for tensor, layer in self._layers.items()
-            for side in sides
-        }
+        return self._switched_on(
+            name,
+            {
+                f"{tensor}.{'lora_B' if side is Side.LEFT else 'lora_A'}": _factor(layer, name, side)
+                for tensor, layer in self._layers.items()
+                for side in sides
+            },
+        )
+
+    def train_cores(self, name: str) -> Trainable:
+        """Switches on the gradients of an adapter's cores, and of its head; see ``install_core``."""
+        return self._switched_on(
+            name, {f"{tensor}.core": _core(layer, name).core for tensor, layer in self._layers.items()}
+        )
+
+    def _switched_on(self, name: str, factors: dict[str, nn.Parameter]) -> Trainable:
         head = {f"{HEAD}.{key}": value for key, value in self._heads[name].named_parameters()}
         for parameter in (*factors.values(), *head.values()):
             parameter.requires_grad_(True)
@@ -156,9 +169,22 @@ class AdapterBank:
         """
         _write(_factor(self._layers[tensor], name, side), values, tensor)
 
+    def install_core(self, name: str, tensor: str, pair: FramePair) -> None:
+        """Puts a core of zeros between two frozen factors in the place of one weight's adapter.
+
+        Raises:
+            ModelError: if the factors are not of this adapter's rank.
+        """
+        layer = self._layers[tensor]
+        _write(_factor(layer, name, Side.RIGHT), pair.right, tensor)
+        layer.lora_B[name] = FramedCore(pair.left, device=self.device)
+
+    def core(self, name: str, tensor: str) -> Matrix:
+        """One weight's core (r, r): its float32 numbers times the gain, as float64."""
+        return _core(self._layers[tensor], name).change()
+
     def adapter(self, name: str) -> Adapter:
         """An adapter's values: its float32 numbers, exactly, as float64."""
-        head = self._heads[name]
         return Adapter(
             weights={
                 tensor: LoraFactors(
@@ -166,13 +192,18 @@ class AdapterBank:
                 )
                 for tensor, layer in self._layers.items()
             },
-            heads={
-                tensor.name: _read(head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))).reshape(
-                    tensor.rows, tensor.columns
-                )
-                for tensor in self._layout.heads
-            },
+            heads=self.heads(name),
         )
+
+    def heads(self, name: str) -> dict[str, Matrix]:
+        """The values of an adapter's head, in the layout's shapes."""
+        head = self._heads[name]
+        return {
+            tensor.name: _read(head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))).reshape(
+                tensor.rows, tensor.columns
+            )
+            for tensor in self._layout.heads
+        }
 
 
 def _lora_layer(model: nn.Module, tensor: TensorSpec) -> LoraLayer:
@@ -184,6 +215,12 @@ def _lora_layer(model: nn.Module, tensor: TensorSpec) -> LoraLayer:
 def _factor(layer: LoraLayer, name: str, side: Side) -> nn.Parameter:
     linear = (layer.lora_B if side is Side.LEFT else layer.lora_A)[name]
     return linear.get_parameter("weight")
+
+
+def _core(layer: LoraLayer, name: str) -> FramedCore:
+    core = layer.lora_B[name]
+    assert isinstance(core, FramedCore)
+    return core
 
 
 def _write(parameter: Tensor, values: Matrix, what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from securefl.adapters.basis import Side
+from securefl.adapters.frame import FramePair
 from securefl.adapters.layout import Layout
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
@@ -34,6 +35,11 @@ def against(frozen: Matrix, trained: LoraFactors, scaling: float, *, side: Side)
     if side is Side.LEFT:
         return Factors(left=scaling * trained.B, right=frozen)
     return Factors(left=frozen, right=scaling * trained.A)
+
+
+def within(pair: FramePair, core: Matrix, scaling: float) -> Factors:
+    """Gives scaling * U C V, as factors (m, r) and (r, n): the left one with the core, the right one the frame's."""
+    return Factors(left=pair.left @ (scaling * core), right=pair.right)
 
 
 def personal_start(layout: Layout, *, rank: int, seed: int, member: str) -> Adapter:

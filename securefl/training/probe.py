@@ -55,8 +55,8 @@ def probe(
 
     size = section.per_device_eval_batch_size
     features, test_features = (
-        _features(model, rows, batch_size=size, compute=compute, batch_read=batch_read)
-        for rows in (train, test)
+        _features(model, rows, batch_size=size, compute=compute, exact=exact, batch_read=batch_read)
+        for rows, exact in ((train, False), (test, True))
     )
     head = _fitted(features, train.labels, labels=model.classifier.out_features, section=section, rng=rng)
     with torch.inference_mode():
@@ -70,11 +70,12 @@ def _features(
     *,
     batch_size: int,
     compute: Compute,
+    exact: bool,
     batch_read: Callable[[int], None],
 ) -> Tensor:
     """(rows, hidden) float32 on the training device."""
     features = torch.empty(len(rows), model.classifier.in_features, device=compute.device)
-    with torch.no_grad():
+    with torch.no_grad(), compute.casting(enabled=not exact):
         for place in ordered_batches(rows.lengths, batch_size):
             batch = rows.batch(place, device=compute.device)
             features[torch.from_numpy(place)] = model.features(

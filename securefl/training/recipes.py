@@ -3,8 +3,9 @@
 The rule kept here: a method is a row, never a class; adding a paper adds a row, and a row stands here only if
 everything it names works. A federation file may replace single choices of its row.
 
-What a payload fixes is not repeated in the row: under ``dense`` a round trains both factors, under ``basis``
-one of them in turn, against the round's frozen factor (RoLoRA, arXiv 2502.01755).
+What a payload fixes is not repeated in the row: under ``dense`` and ``sketch`` a round trains both factors,
+under ``basis`` one of them in turn, against the round's frozen factor (RoLoRA, arXiv 2502.01755), under
+``core`` a core between two frozen ones (Fed-SB, arXiv 2502.15436).
 
 Choices: ``payload`` what a client sends; ``personal`` whether it trains a private adapter beside the global
     one (FDLoRA, arXiv 2406.07925); ``outer_learning_rate`` the step with which the mean update is applied (1

@@ -6,8 +6,9 @@ into the fused adapter, which stays with the client.
 
 Adapters of one client:
 
-``global``        at the client's rank; a ``dense`` round trains it, and the aggregate replaces it
-``local-update``  under ``basis`` only: what a round trains beside the frozen global adapter, one factor frozen
+``global``        at the client's rank; a ``dense`` or ``sketch`` round trains it, and the aggregate replaces it
+``local-update``  under ``basis`` and ``core`` only: what a round trains beside the frozen global adapter, with
+                  one factor frozen, or a core between two
 ``personal``      private, trained for as many steps as the global one
 ``fused``         made of global and personal at the end
 """
@@ -22,12 +23,14 @@ from typing import Literal
 import numpy as np
 
 from securefl.adapters.basis import FrozenBasis, Side
+from securefl.adapters.contribution import Frozen
+from securefl.adapters.frame import CoreFrame
 from securefl.adapters.fusion import Fusible, fuse, fused_rank
 from securefl.adapters.seeding import seeded_generator
-from securefl.adapters.update import Adapter, Update
+from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank
-from securefl.training.changes import against, change, personal_start
+from securefl.training.changes import against, change, personal_start, within
 from securefl.training.data import ClientData
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.fusion import FusionResult, Weights, search
@@ -123,45 +126,33 @@ class LocalTrainer:
         """Of training: ``float32`` or ``bf16``; metrics are measured in float32 always."""
         return self._compute.precision
 
-    def train_round(self, round: int, start: Adapter, basis: FrozenBasis | None = None) -> TrainedRound:
+    def train_round(self, round: int, start: Adapter, basis: Frozen | None = None) -> TrainedRound:
         """Trains the global adapter from a round's start.
 
         Args:
             round: Its number, from 1.
             start: The redistributed global adapter at this client's rank.
-            basis: The round's frozen factors, under ``basis`` and only there.
+            basis: What ``PayloadPlan.for_round`` drew to train against; None where the payload has none.
 
         Raises:
             TrainingError: if a value is not finite, a factor does not move, or the basis does not fit the
                 recipe.
         """
-        if (basis is not None) != (self._settings.recipe.payload == "basis"):
+        drawn = {"basis": FrozenBasis, "core": CoreFrame}.get(self._settings.recipe.payload, type(None))
+        if not isinstance(basis, drawn):
             raise TrainingError(
                 f"the payload {self._settings.recipe.payload} and the round's basis do not fit"
             )
         self._bank.install("global", start)
         before = self._bank.adapter("global")
         if basis is None:
-            loss = self._train("global", round, used=("global",), side=None)
-            after = self._bank.adapter("global")
-            weights = {
-                name: change(factors, before.weights[name], self._bank.scaling("global"))
-                for name, factors in after.weights.items()
-            }
+            loss, weights = self._train_free(round, before)
+        elif isinstance(basis, CoreFrame):
+            loss, weights = self._train_cores(round, start, basis)
         else:
-            self._prepare_update(start, basis)
-            loss = self._train("local-update", round, used=("global", "local-update"), side=basis.side)
-            after = self._bank.adapter("local-update")
-            weights = {
-                name: against(
-                    basis.cut(name, self._settings.update_rank),
-                    factors,
-                    self._bank.scaling("local-update"),
-                    side=basis.side,
-                )
-                for name, factors in after.weights.items()
-            }
-        heads = {name: values - before.heads[name] for name, values in after.heads.items()}
+            loss, weights = self._train_against(round, start, basis)
+        after = self._bank.heads("global" if basis is None else "local-update")
+        heads = {name: values - before.heads[name] for name, values in after.items()}
         return TrainedRound(Update(weights=weights, heads=heads), loss, self.steps)
 
     def train_personal(self, round: int) -> float:
@@ -282,7 +273,7 @@ class LocalTrainer:
     def _add_adapters(self) -> None:
         settings, alpha = self._settings, self._settings.lora.lora_alpha
         self._bank.add("global", rank=settings.rank, alpha=alpha)
-        if settings.recipe.payload == "basis":
+        if settings.recipe.payload in ("basis", "core"):
             self._bank.add("local-update", rank=settings.update_rank, alpha=alpha)
         if settings.recipe.personal:
             self._bank.add("personal", rank=settings.personal_rank, alpha=alpha)
@@ -292,6 +283,40 @@ class LocalTrainer:
                     self.layout, rank=settings.personal_rank, seed=settings.seed, member=settings.member
                 ),
             )
+
+    def _train_free(self, round: int, before: Adapter) -> tuple[float, dict[str, Factors]]:
+        """Both factors of the global adapter itself."""
+        loss = self._train("global", round, used=("global",), side=None)
+        after, scaling = self._bank.adapter("global"), self._bank.scaling("global")
+        return loss, {
+            name: change(factors, before.weights[name], scaling) for name, factors in after.weights.items()
+        }
+
+    def _train_against(
+        self, round: int, start: Adapter, basis: FrozenBasis
+    ) -> tuple[float, dict[str, Factors]]:
+        """The update's one factor against the frozen other, beside the global adapter."""
+        self._prepare_update(start, basis)
+        loss = self._train("local-update", round, used=("global", "local-update"), side=basis.side)
+        after, scaling = self._bank.adapter("local-update"), self._bank.scaling("local-update")
+        return loss, {
+            name: against(basis.cut(name, self._settings.update_rank), factors, scaling, side=basis.side)
+            for name, factors in after.weights.items()
+        }
+
+    def _train_cores(self, round: int, start: Adapter, frame: CoreFrame) -> tuple[float, dict[str, Factors]]:
+        """The update's core between the frozen factors, beside the global adapter."""
+        pairs = {
+            tensor.name: frame.cut(tensor.name, self._settings.update_rank) for tensor in self.layout.adapted
+        }
+        for name, pair in pairs.items():
+            self._bank.install_core("local-update", name, pair)
+        self._bank.install_head("local-update", start)
+        loss = self._train("local-update", round, used=("global", "local-update"), side="core")
+        scaling = self._bank.scaling("local-update")
+        return loss, {
+            name: within(pair, self._bank.core("local-update", name), scaling) for name, pair in pairs.items()
+        }
 
     def _prepare_update(self, start: Adapter, basis: FrozenBasis) -> None:
         """The update's frozen factor, zeros in the trained one, and the global adapter's head."""
@@ -303,12 +328,16 @@ class LocalTrainer:
             self._bank.install_side("local-update", tensor.name, zero, np.zeros(shape))
         self._bank.install_head("local-update", start)
 
-    def _train(self, name: str, round: int, *, used: tuple[str, ...], side: Side | None) -> float:
+    def _train(
+        self, name: str, round: int, *, used: tuple[str, ...], side: Side | Literal["core"] | None
+    ) -> float:
         seed_torch(self._settings.seed, "training", name, round, self._settings.member)
         what = "personal" if name == "personal" else "global"
+        model = self._bank.use(used, head=name)
+        trainable = self._bank.train_cores(name) if side == "core" else self._bank.train(name, side)
         return train(
-            self._bank.use(used, head=name),
-            self._bank.train(name, side),
+            model,
+            trainable,
             self._batches(what, round),
             steps=self.steps,
             section=self._section,

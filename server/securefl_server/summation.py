@@ -65,19 +65,19 @@ class RoundSum:
         """Writes the reduced sum, ``aggregate_bytes`` of it."""
         started = time.perf_counter()
         with path.open("wb", buffering=0) as file:
-            for residues in self._sums:
-                file.write(self._form.encode_aggregate(residues.total()))
+            for window in self._sums:
+                file.write(self._form.encode_aggregate(window.total()))
         self.seconds += time.perf_counter() - started
 
     def _each_window(self, body: Path, *, add: bool) -> None:
         with body.open("rb", buffering=0) as file:
             for (_, count), total in zip(self._windows, self._sums, strict=True):
                 # Decoding refuses what is out of range, so the pass that adds nothing is the check.
-                residues = self._form.decode_upload(
+                window = self._form.decode_upload(
                     file.read(self._form.upload_bytes(count)), ciphertexts=count
                 )
                 if add:
-                    total.add(0, residues)
+                    total.add(0, window)
 
 
 def _windows(ciphertexts: int) -> Iterator[tuple[int, int]]:

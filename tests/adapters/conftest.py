@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from securefl.adapters.basis import FrozenBasis, Side
-from securefl.adapters.contribution import PayloadPlan
+from securefl.adapters.basis import Side
+from securefl.adapters.contribution import Frozen, PayloadPlan
+from securefl.adapters.frame import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.update import Factors, Update
@@ -37,7 +38,12 @@ def layout() -> Layout:
 @pytest.fixture
 def make_plan(layout: Layout) -> MakePlan:
     def make(
-        payload: str = "dense", *, ranks: tuple[int, ...] = (2, 4, 8, 16), bits: int = 16, cap: int = 100
+        payload: str = "dense",
+        *,
+        ranks: tuple[int, ...] = (2, 4, 8, 16),
+        bits: int = 16,
+        cap: int = 100,
+        sketch_rank: int | None = None,
     ) -> PayloadPlan:
         return PayloadPlan(
             payload=payload,  # type: ignore[arg-type]
@@ -48,6 +54,7 @@ def make_plan(layout: Layout) -> MakePlan:
             head_bound=2.0,
             samples_cap=cap,
             seed=7,
+            sketch_rank=sketch_rank,
         )
 
     return make
@@ -55,10 +62,10 @@ def make_plan(layout: Layout) -> MakePlan:
 
 @pytest.fixture
 def make_update(layout: Layout) -> MakeUpdate:
-    """Random updates: free factors of some rank, or one factor against a basis."""
+    """Random updates: free factors of some rank, one factor against a basis, or a core within a frame."""
 
     def make(
-        rank: int, *, rng: np.random.Generator, basis: FrozenBasis | None = None, scale: float = 0.1
+        rank: int, *, rng: np.random.Generator, basis: Frozen | None = None, scale: float = 0.1
     ) -> Update:
         weights = {}
         for tensor in layout.adapted:
@@ -67,6 +74,10 @@ def make_update(layout: Layout) -> MakeUpdate:
                     rng.normal(0, scale, (tensor.rows, rank)),
                     rng.normal(0, 0.3, (rank, tensor.columns)),
                 )
+            elif isinstance(basis, CoreFrame):
+                pair = basis.cut(tensor.name, rank)
+                side = pair.right.shape[0]
+                left, right = pair.left @ rng.normal(0, scale, (side, side)), pair.right
             else:
                 cut = basis.cut(tensor.name, rank)
                 if basis.side is Side.LEFT:

@@ -14,7 +14,7 @@ MakeUpdate = Callable[..., Update]
 MakePlan = Callable[..., PayloadPlan]
 SAMPLES = (30, 60, 100, 250)
 WEIGHTS = (0.3, 0.6, 1.0, 1.0)
-ROUNDS = [("dense", 1), ("basis", 1), ("basis", 2)]
+ROUNDS = [("dense", 1), ("sketch", 1), ("basis", 1), ("basis", 2), ("core", 1)]
 
 
 def product(value: Factors | np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_the_decoded_mean_of_dense_updates_is_the_weighted_mean_of_their_product
         assert np.abs(value - true).max() < grid_error(codec, 1.0)
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
 def test_the_decoded_mean_of_heads_is_over_all_clients(
     make_plan: MakePlan, make_update: MakeUpdate, payload: str
 ) -> None:

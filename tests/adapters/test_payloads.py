@@ -8,9 +8,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from securefl.adapters.basis import Side, draw_basis
+from securefl.adapters.frame import draw_frame
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
-from securefl.adapters.payloads import BasisPayload, DensePayload, Payload, SegmentKind
+from securefl.adapters.payloads import (
+    BasisPayload,
+    CorePayload,
+    DensePayload,
+    Payload,
+    SegmentKind,
+    SketchPayload,
+)
 from securefl.adapters.update import Factors, MeanUpdate, Update
 from securefl.errors import ProtocolError
 
@@ -22,6 +30,10 @@ FIXTURES_ARE_CONSTANT = settings(max_examples=25, suppress_health_check=[HealthC
 def payload_of(name: str, layout: Layout) -> Payload:
     if name == "dense":
         return DensePayload(layout, RANKS)
+    if name == "sketch":
+        return SketchPayload(layout, RANKS, sketch_rank=6, seed=7, round=1)
+    if name == "core":
+        return CorePayload(layout, RANKS, draw_frame(layout, shared_rank=4, seed=7))
     round = 1 if name == "basis-left" else 2
     return BasisPayload(layout, RANKS, draw_basis(layout, shared_rank=4, seed=7, round=round))
 
@@ -34,18 +46,28 @@ def products(update: Update | MeanUpdate) -> dict[str, np.ndarray]:
     return {**weights, **update.heads}
 
 
-@pytest.fixture(params=["dense", "basis-left", "basis-right"])
+@pytest.fixture(params=["dense", "basis-left", "basis-right", "core"])
 def payload(request: pytest.FixtureRequest, layout: Layout) -> Payload:
+    """The payloads that are exact for any ranks."""
+    return payload_of(request.param, layout)
+
+
+@pytest.fixture(params=["dense", "sketch", "basis-left", "basis-right", "core"])
+def any_payload(request: pytest.FixtureRequest, layout: Layout) -> Payload:
     return payload_of(request.param, layout)
 
 
 def draw(payload: Payload, make_update: MakeUpdate, rank: int, seed: int) -> Update:
-    basis = payload.basis if isinstance(payload, BasisPayload) else None
+    basis = None
+    if isinstance(payload, BasisPayload):
+        basis = payload.basis
+    elif isinstance(payload, CorePayload):
+        basis = payload.frame
     return make_update(rank, rng=np.random.default_rng(seed), basis=basis)
 
 
-def test_segments_fill_the_vector_without_gaps(payload: Payload) -> None:
-    offset = 0
+def test_segments_fill_the_vector_without_gaps(any_payload: Payload) -> None:
+    payload, offset = any_payload, 0
     for segment in payload.segments:
         assert segment.offset == offset
         offset += segment.size
@@ -85,10 +107,42 @@ def test_the_mean_of_encodings_is_the_encoding_of_the_mean(
 
 
 @FIXTURES_ARE_CONSTANT
+@given(
+    seeds=st.tuples(st.integers(0, 1000), st.integers(0, 1000)),
+    ranks=st.tuples(st.sampled_from(RANKS.ranks), st.sampled_from(RANKS.ranks)),
+    scales=st.tuples(st.floats(-2, 2), st.floats(-2, 2)),
+)
+def test_a_sketch_is_linear_whatever_the_ranks(
+    layout: Layout,
+    make_update: MakeUpdate,
+    seeds: tuple[int, int],
+    ranks: tuple[int, int],
+    scales: tuple[float, float],
+) -> None:
+    payload = payload_of("sketch", layout)
+    updates = [draw(payload, make_update, rank, seed) for rank, seed in zip(ranks, seeds, strict=True)]
+    first, second = updates
+    together = Update(
+        weights={
+            name: Factors(
+                np.concatenate([scales[0] * value.left, scales[1] * second.weights[name].left], axis=1),
+                np.concatenate([value.right, second.weights[name].right]),
+            )
+            for name, value in first.weights.items()
+        },
+        heads={name: scales[0] * head + scales[1] * second.heads[name] for name, head in first.heads.items()},
+    )
+    vectors = [payload.encode(update, rank=rank) for update, rank in zip(updates, ranks, strict=True)]
+    summed = scales[0] * vectors[0] + scales[1] * vectors[1]
+    assert np.allclose(payload.encode(together, rank=2), summed, atol=1e-11)
+
+
+@FIXTURES_ARE_CONSTANT
 @given(factor=st.floats(-4, 4), seed=st.integers(0, 1000), rank=st.sampled_from(RANKS.ranks))
 def test_encoding_is_homogeneous(
-    payload: Payload, make_update: MakeUpdate, factor: float, seed: int, rank: int
+    any_payload: Payload, make_update: MakeUpdate, factor: float, seed: int, rank: int
 ) -> None:
+    payload = any_payload
     update = draw(payload, make_update, rank, seed)
     left_is_trained = not (isinstance(payload, BasisPayload) and payload.basis.side is Side.RIGHT)
     scaled = Update(
@@ -116,7 +170,12 @@ def test_directions_that_too_few_clients_own_have_no_coordinate(
     assert sum(segment.size for segment in adapters) == sum(4 * size for size in width.values())
 
 
-@pytest.mark.parametrize("name", ["basis-left", "basis-right"])
+def test_a_core_has_one_coordinate_for_every_pair_of_shared_directions(layout: Layout) -> None:
+    adapters = [s for s in payload_of("core", layout).segments if s.kind is SegmentKind.ADAPTER]
+    assert sum(segment.size for segment in adapters) == len(layout.adapted) * 4 * 4
+
+
+@pytest.mark.parametrize("name", ["basis-left", "basis-right", "core"])
 def test_a_client_of_low_rank_leaves_what_it_does_not_own_at_zero(
     layout: Layout, make_update: MakeUpdate, name: str
 ) -> None:
@@ -159,23 +218,70 @@ def test_an_update_of_another_rank_is_refused(layout: Layout, make_update: MakeU
         payload.encode(update, rank=2)
 
 
-def test_an_update_without_a_tensor_is_refused(payload: Payload, make_update: MakeUpdate) -> None:
+def test_an_update_without_a_tensor_is_refused(any_payload: Payload, make_update: MakeUpdate) -> None:
+    payload = any_payload
     update = draw(payload, make_update, 4, seed=0)
     heads = {name: head for name, head in update.heads.items() if name != "classifier.bias"}
     with pytest.raises(ProtocolError, match=r"classifier\.bias"):
         payload.encode(Update(update.weights, heads), rank=4)
 
 
-def test_a_head_that_numpy_would_broadcast_is_refused(payload: Payload, make_update: MakeUpdate) -> None:
+def test_a_head_that_numpy_would_broadcast_is_refused(any_payload: Payload, make_update: MakeUpdate) -> None:
+    payload = any_payload
     update = draw(payload, make_update, 4, seed=0)
     heads = {**update.heads, "classifier.weight": np.ones((1, 32))}
     with pytest.raises(ProtocolError, match="where"):
         payload.encode(Update(update.weights, heads), rank=4)
 
 
-def test_a_dense_factor_of_another_shape_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
-    payload = payload_of("dense", layout)
+@pytest.mark.parametrize("name", ["dense", "sketch", "core"])
+def test_a_factor_of_another_shape_is_refused(layout: Layout, make_update: MakeUpdate, name: str) -> None:
+    payload = payload_of(name, layout)
     update = draw(payload, make_update, 4, seed=0)
     weights = {**update.weights, "layer.query": Factors(np.ones((44, 4)), np.ones((3, 40)))}
     with pytest.raises(ProtocolError):
         payload.encode(Update(weights, update.heads), rank=4)
+
+
+def test_a_core_outside_the_federations_frame_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
+    payload = payload_of("core", layout)
+    assert isinstance(payload, CorePayload)
+    update = draw(payload, make_update, 4, seed=0)
+
+    def moved(left: float, right: float) -> Update:
+        weights = {
+            name: Factors(value.left + left, value.right + right) for name, value in update.weights.items()
+        }
+        return Update(weights=weights, heads=update.heads)
+
+    payload.encode(moved(1e-11, 1e-11), rank=4)
+    for left, right in ((1e-6, 0.0), (0.0, 1e-6)):
+        with pytest.raises(ProtocolError, match="frozen frame"):
+            payload.encode(moved(left, right), rank=4)
+
+
+def test_a_core_of_another_rank_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
+    payload = payload_of("core", layout)
+    update = draw(payload, make_update, 4, seed=0)
+    with pytest.raises(ProtocolError):
+        payload.encode(update, rank=2)
+
+
+def test_only_the_sketch_amplifies_noise_and_every_payload_knows_what_it_does(
+    any_payload: Payload, layout: Layout, make_update: MakeUpdate
+) -> None:
+    """Noise of deviation 1e-6 in the coordinates, and the largest singular value of what it becomes."""
+    payload, std = any_payload, 1e-6
+    vector = payload.encode(draw(payload, make_update, 2, seed=1), rank=2)
+    rng = np.random.default_rng(2)
+    gains = []
+    for _ in range(10):
+        noisy = payload.decode(vector + rng.normal(0, std, vector.shape), noise_std=std)
+        clean = payload.decode(vector)
+        for tensor in layout.adapted:
+            left = products(noisy)[tensor.name] - products(clean)[tensor.name]
+            whole = std * (np.sqrt(tensor.rows) + np.sqrt(tensor.columns))
+            gains.append(np.linalg.norm(left, 2) / whole)
+        if not payload.amplifies_noise:
+            assert max(gains) <= 1.2 * noisy.noise_std / std
+    assert (np.median(gains) > 1.1) == payload.amplifies_noise

@@ -9,7 +9,7 @@ import pytest
 
 from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.layout import Layout
-from securefl.adapters.redistribution import noise_floor, redistribute
+from securefl.adapters.redistribution import redistribute
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, LoraFactors, Matrix, Update
 
@@ -138,7 +138,7 @@ def test_directions_that_are_missing_are_drawn_anew_and_change_nothing(
 ) -> None:
     weight = Factors(rng.normal(size=(20, 2)), rng.normal(size=(2, 30)))
     given = weight if in_factors else weight.product()
-    factors = redistribute(given, rank=5, scaling=3.2, noise_floor=0.0, rng=rng)
+    factors = redistribute(given, rank=5, scaling=3.2, noise_std=0.0, rng=rng)
     assert np.allclose(3.2 * factors.B @ factors.A, weight.product())
     assert np.allclose(factors.A @ factors.A.T, np.eye(5))
     assert not factors.B[:, 2:].any()
@@ -147,22 +147,21 @@ def test_directions_that_are_missing_are_drawn_anew_and_change_nothing(
 def test_directions_below_the_noise_are_drawn_anew(rng: np.random.Generator) -> None:
     signal = Factors(rng.normal(size=(60, 2)), rng.normal(size=(2, 50)))
     noise = rng.normal(0, 1e-3, (60, 50))
-    floor = noise_floor(60, 50, noise_std=1.1e-3)
-    factors = redistribute(signal.product() + noise, rank=4, scaling=1.0, noise_floor=floor, rng=rng)
+    factors = redistribute(signal.product() + noise, rank=4, scaling=1.0, noise_std=1.1e-3, rng=rng)
     assert not factors.B[:, 2:].any()
     assert factors.B[:, :2].any(axis=0).all()
 
 
 def test_a_rank_of_the_whole_width_leaves_nothing_out(rng: np.random.Generator) -> None:
     weight = rng.normal(size=(6, 9))
-    factors = redistribute(weight, rank=6, scaling=0.5, noise_floor=0.0, rng=rng)
+    factors = redistribute(weight, rank=6, scaling=0.5, noise_std=0.0, rng=rng)
     assert np.allclose(0.5 * factors.B @ factors.A, weight)
 
 
 def test_factors_and_their_product_are_redistributed_alike(rng: np.random.Generator) -> None:
     weight = Factors(rng.normal(size=(20, 6)), rng.normal(size=(6, 30)))
     thin, whole = (
-        redistribute(given, rank=4, scaling=2.0, noise_floor=0.0, rng=np.random.default_rng(0))
+        redistribute(given, rank=4, scaling=2.0, noise_std=0.0, rng=np.random.default_rng(0))
         for given in (weight, weight.product())
     )
     assert np.allclose(thin.A, whole.A)

@@ -84,7 +84,7 @@ def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str)
     update = learner.learn(1, participant.start(), None)
     encoded = participant.encode(update, manifest=manifest, samples=50)
     body = participant.seal(encoded, manifest=manifest).body
-    residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).reshape(-1)
+    residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).residues.reshape(-1)
 
     counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
     chi_square = float((((counts - residues.size / 16) ** 2) / (residues.size / 16)).sum())
@@ -101,7 +101,10 @@ def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
     encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=50)
     contribution = participant.seal(encoded, manifest=manifest)
     first, *_ = contribution_messages(
-        contribution.signed, contribution.seeds, body=chunks(contribution.body), body_bytes=len(contribution.body)
+        contribution.signed,
+        contribution.seeds,
+        body=chunks(contribution.body),
+        body_bytes=len(contribution.body),
     )
     head = wire.decode_contribution_part(first)
     assert head.signed == contribution.signed

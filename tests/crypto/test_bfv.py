@@ -16,6 +16,7 @@ from securefl.crypto.keys import SecretKey
 from securefl.crypto.packing import pack, unpack
 from securefl.crypto.profiles import PROFILES, Profile, exact_cohort, profile_named
 from securefl.crypto.twin import IntegerTwin
+from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import CapacityError, UsageError, WireError
 
 CipherNamed = Callable[[str], BfvCipher]
@@ -29,10 +30,10 @@ def summed(total_of: TotalOf) -> Summed:
 
     def summed(cipher: Cipher, values: Sequence[np.ndarray]) -> np.ndarray:
         contributions = [cipher.seal(pack(x, cipher.profile)) for x in values]
-        total = cipher.form.encode_aggregate(total_of(cipher, contributions))
-        ciphertexts = contributions[0].residues.shape[0]
+        total = total_of(cipher, contributions)
+        data = cipher.form.encode_aggregate(Ciphertexts(total, np.zeros(len(total), dtype=np.uint64)))
         slots = cipher.open(
-            cipher.form.decode_aggregate(total, ciphertexts=ciphertexts),
+            cipher.form.decode_aggregate(data, ciphertexts=len(total)).residues,
             [sealed.seeds for sealed in contributions],
         )
         return unpack(slots, values[0].size, cipher.profile)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,45 +19,6 @@ def test_a_key_decodes_to_itself(key: SecretKey) -> None:
 
 def test_keys_are_drawn_anew(key: SecretKey) -> None:
     assert generate_key() != key
-
-
-def test_a_key_survives_its_file(key: SecretKey, tmp_path: Path) -> None:
-    key.save(tmp_path / "bfv.key")
-    assert SecretKey.load(tmp_path / "bfv.key") == key
-
-
-def test_a_key_file_is_its_owners_only(key: SecretKey, tmp_path: Path) -> None:
-    key.save(tmp_path / "bfv.key")
-    assert stat.S_IMODE((tmp_path / "bfv.key").stat().st_mode) == 0o600
-
-
-def test_saving_leaves_no_other_file_behind(key: SecretKey, tmp_path: Path) -> None:
-    key.save(tmp_path / "bfv.key")
-    key.save(tmp_path / "bfv.key")
-    assert [path.name for path in tmp_path.iterdir()] == ["bfv.key"]
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_key_that_others_can_read_is_refused(mode: int, key: SecretKey, tmp_path: Path) -> None:
-    key.save(tmp_path / "bfv.key")
-    (tmp_path / "bfv.key").chmod(mode)
-    with pytest.raises(IdentityError, match="chmod 600"):
-        SecretKey.load(tmp_path / "bfv.key")
-
-
-def test_a_missing_key_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(IdentityError, match="secret key is missing"):
-        SecretKey.load(tmp_path / "bfv.key")
-
-
-def test_a_folder_in_the_keys_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IdentityError, match="cannot be read"):
-        SecretKey.load(tmp_path)
-
-
-def test_a_key_saved_to_a_missing_folder_is_an_error_in_one_sentence(key: SecretKey, tmp_path: Path) -> None:
-    with pytest.raises(IdentityError, match="cannot be written"):
-        key.save(tmp_path / "nowhere" / "bfv.key")
 
 
 @pytest.mark.parametrize(
@@ -87,14 +46,6 @@ def test_a_key_of_another_length_is_refused_though_its_digest_holds(change, key:
 def test_a_key_of_another_kind_is_refused(data: bytes) -> None:
     with pytest.raises(IdentityError, match="another kind or version"):
         SecretKey.decode(data.ljust(KEY_BYTES, b"x"))
-
-
-def test_an_oversized_file_is_not_read_whole(tmp_path: Path) -> None:
-    path = tmp_path / "bfv.key"
-    path.write_bytes(bytes(2**20 + 1))
-    path.chmod(0o600)
-    with pytest.raises(IdentityError, match="too large"):
-        SecretKey.load(path)
 
 
 @pytest.mark.parametrize(("row", "prime"), [(0, DATA_PRIME), (1, SPECIAL_PRIME)])

@@ -36,6 +36,8 @@ def test_lanes_at_their_bounds_do_not_disturb_each_other(profile: Profile, signs
     values = np.full(2 * profile.values_per_ciphertext, profile.lane_bound, dtype=np.int64)
     values.reshape(-1, 2, 4096)[:, 0] *= signs[0]
     values.reshape(-1, 2, 4096)[:, 1] *= signs[1]
+    # In the last ciphertext a lane is two values shorter.
+    values = np.concatenate([values, values[: 2 * profile.lanes]])
     assert np.array_equal(unpack(pack(values, profile), values.size, profile), values)
 
 
@@ -59,9 +61,28 @@ def test_slots_are_below_the_plain_modulus() -> None:
     assert int(slots.max()) < PROFILE.plain_modulus
 
 
-@pytest.mark.parametrize("count", [1, 4096, 4097, 8191, 8192, 8193, 24_576])
-def test_ciphertexts_are_filled_before_another_is_begun(count: int) -> None:
-    assert pack(np.ones(count, dtype=np.int64), PROFILE).shape == (-(-count // 8192), 4096)
+@pytest.mark.parametrize(
+    ("count", "ciphertexts"),
+    [(0, 1), (1, 1), (4096, 1), (8187, 1), (8188, 1), (8189, 2), (8192, 2), (16_380, 2), (16_381, 3)],
+)
+def test_ciphertexts_are_filled_before_another_is_begun(count: int, ciphertexts: int) -> None:
+    assert pack(np.ones(count, dtype=np.int64), PROFILE).shape == (ciphertexts, 4096)
+    assert PROFILE.ciphertexts_for(count) == ciphertexts
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_around_every_full_ciphertext_the_values_come_back(profile: Profile) -> None:
+    for count in range(profile.values_per_ciphertext - 6, profile.values_per_ciphertext + 7):
+        values = np.arange(count, dtype=np.int64) - 4_000
+        assert np.array_equal(unpack(pack(values, profile), count, profile), values)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8188, 8189, 8192, 16_380])
+def test_the_last_two_slots_hold_no_value(count: int) -> None:
+    slots = pack(np.full(count, PROFILE.lane_bound, dtype=np.int64), PROFILE)
+    assert slots[-1, -2:].tolist() == [0, 0]
+    slots[-1, -2:] = PROFILE.plain_modulus - 1
+    assert set(unpack(slots, count, PROFILE).tolist()) <= {PROFILE.lane_bound}
 
 
 def test_a_range_of_ciphertexts_is_a_range_of_values() -> None:
@@ -69,14 +90,14 @@ def test_a_range_of_ciphertexts_is_a_range_of_values() -> None:
     assert np.array_equal(pack(values[8192 : 2 * 8192], PROFILE)[0], pack(values, PROFILE)[1])
 
 
-def test_nothing_packs_into_no_ciphertexts() -> None:
-    assert pack(np.zeros(0, dtype=np.int64), PROFILE).shape == (0, 4096)
-    assert unpack(np.zeros((0, 4096), dtype=np.uint64), 0, PROFILE).size == 0
+def test_no_values_pack_into_one_ciphertext_for_the_tags() -> None:
+    assert not pack(np.zeros(0, dtype=np.int64), PROFILE).any()
+    assert unpack(np.zeros((1, 4096), dtype=np.uint64), 0, PROFILE).size == 0
 
 
 def test_a_sum_with_a_ciphertext_too_many_is_refused() -> None:
     with pytest.raises(WireError, match="fill 1 ciphertexts, not 2"):
-        unpack(np.zeros((2, 4096), dtype=np.uint64), 8192, PROFILE)
+        unpack(np.zeros((2, 4096), dtype=np.uint64), 8188, PROFILE)
 
 
 def test_packing_leaves_its_argument_alone() -> None:

@@ -1,26 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 
-from securefl.crypto.addition import ResidueSum
+from securefl.crypto.cipher import Cipher, Sealed
 from securefl.crypto.packing import pack, unpack
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.twin import IntegerTwin
 from securefl.errors import CapacityError, WireError
 
+TotalOf = Callable[[Cipher, Sequence[Sealed]], np.ndarray]
 TWIN = IntegerTwin(profile_for(4, 16))
 
 
-def test_a_twin_sums_integers() -> None:
+def test_a_twin_sums_integers(total_of: TotalOf) -> None:
     rng = np.random.default_rng(12)
     values = [rng.integers(-32_767, 32_768, 10_000) for _ in range(4)]
     contributions = [TWIN.seal(pack(x, TWIN.profile)) for x in values]
-    sums = ResidueSum(TWIN.form, 2)
-    for sealed in contributions:
-        data = TWIN.form.encode_upload(sealed.residues)
-        sums.add(0, TWIN.form.decode_upload(data, ciphertexts=2))
-    slots = TWIN.open(sums.total(), [sealed.seeds for sealed in contributions])
+    slots = TWIN.open(total_of(TWIN, contributions), [sealed.seeds for sealed in contributions])
     assert np.array_equal(unpack(slots, 10_000, TWIN.profile), sum(values))
 
 

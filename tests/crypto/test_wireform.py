@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securefl.crypto.profiles import PROFILES, Profile, profile_named
-from securefl.crypto.wireform import Scheme, WireForm, round_residues, wire_form
+from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, round_residues, wire_form
 from securefl.errors import WireError
 
 PROFILE = profile_named("t40-2x20-d6")
@@ -17,13 +17,33 @@ FORM = wire_form("bfv", PROFILE)
 TWIN = wire_form("none", PROFILE)
 
 
+def drawn(form: WireForm, limit: int, *, count: int = 2) -> Ciphertexts:
+    """Words up to the largest there may be, and zero."""
+    rng = np.random.default_rng(3)
+    residues = rng.integers(0, limit, (count, 4096), dtype=np.uint64)
+    residues[0, :2] = 0, limit - 1
+    residues[-1, -2:] = 0, limit - 1
+    macs = rng.integers(0, form.modulus, count, dtype=np.uint64)
+    macs[-1] = form.modulus - 1
+    return Ciphertexts(residues, macs)
+
+
+def assert_equal(left: Ciphertexts, right: Ciphertexts) -> None:
+    assert np.array_equal(left.residues, right.residues)
+    assert np.array_equal(left.macs, right.macs)
+
+
+def zeros() -> Ciphertexts:
+    return Ciphertexts(np.zeros((1, 4096), dtype=np.uint64), np.zeros(1, dtype=np.uint64))
+
+
 def test_what_travels_at_16_bits_and_a_cohort_of_16() -> None:
-    assert (FORM.upload_bytes(2), FORM.seeds_bytes(2), FORM.aggregate_bytes(2)) == (49_152, 128, 57_344)
+    assert (FORM.upload_bytes(2), FORM.seeds_bytes(2), FORM.aggregate_bytes(2)) == (49_166, 128, 57_358)
 
 
 def test_the_twin_sends_slots_and_no_seeds() -> None:
     assert (TWIN.modulus, TWIN.dropped_bits, TWIN.upload_bytes(1), TWIN.seeds_bytes(1)) == (
-        PROFILE.plain_modulus, 0, 5 * 4096, 0,
+        PROFILE.plain_modulus, 0, 5 * 4096 + 5, 0,
     )  # fmt: skip
 
 
@@ -31,45 +51,77 @@ def test_the_twin_sends_slots_and_no_seeds() -> None:
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_uploads_and_aggregates_decode_to_what_was_encoded(scheme: Scheme, profile: Profile) -> None:
     form = wire_form(scheme, profile)
-    rng = np.random.default_rng(3)
-    upload = rng.integers(0, form.upload_limit, (2, 4096), dtype=np.uint64)
-    upload[0, :2] = 0, form.upload_limit - 1
-    aggregate = rng.integers(0, form.modulus, (2, 4096), dtype=np.uint64)
-    aggregate[1, -2:] = 0, form.modulus - 1
+    upload, aggregate = drawn(form, form.upload_limit), drawn(form, form.modulus)
     data = form.encode_upload(upload)
     assert len(data) == form.upload_bytes(2)
-    assert np.array_equal(form.decode_upload(data, ciphertexts=2), upload)
+    assert_equal(form.decode_upload(data, ciphertexts=2), upload)
     data = form.encode_aggregate(aggregate)
     assert len(data) == form.aggregate_bytes(2)
-    assert np.array_equal(form.decode_aggregate(data, ciphertexts=2), aggregate)
+    assert_equal(form.decode_aggregate(data, ciphertexts=2), aggregate)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_is_decoded(kind: type) -> None:
+    upload = drawn(FORM, FORM.upload_limit)
+    assert_equal(FORM.decode_upload(kind(FORM.encode_upload(upload)), ciphertexts=2), upload)
 
 
 def test_a_window_of_ciphertexts_decodes_by_itself() -> None:
-    upload = np.random.default_rng(4).integers(0, FORM.upload_limit, (5, 4096), dtype=np.uint64)
+    upload = drawn(FORM, FORM.upload_limit, count=5)
     data = FORM.encode_upload(upload)
     window = memoryview(data)[FORM.upload_bytes(1) : FORM.upload_bytes(3)]
-    assert np.array_equal(FORM.decode_upload(window, ciphertexts=2), upload[1:3])
+    assert_equal(
+        FORM.decode_upload(window, ciphertexts=2), Ciphertexts(upload.residues[1:3], upload.macs[1:3])
+    )
+
+
+@given(changes=st.dictionaries(st.integers(0, 24_582), st.integers(0, 255), max_size=8))
+def test_bytes_of_the_right_length_are_refused_or_are_the_encoding_of_what_they_decode_to(
+    changes: dict[int, int],
+) -> None:
+    data = bytearray(FORM.encode_upload(drawn(FORM, FORM.upload_limit, count=1)))
+    for place, byte in changes.items():
+        data[place] = byte
+    try:
+        decoded = FORM.decode_upload(data, ciphertexts=1)
+    except WireError:
+        return
+    assert FORM.encode_upload(decoded) == data
 
 
 @pytest.mark.parametrize("form", [FORM, TWIN], ids=["bfv", "none"])
 @pytest.mark.parametrize("position", [0, 1, 4094, 4095])
 def test_a_residue_at_the_limit_is_refused(form: WireForm, position: int) -> None:
-    upload = np.zeros((1, 4096), dtype=np.uint64)
-    upload[0, position] = form.upload_limit
-    with pytest.raises(WireError, match="not below its modulus"):
+    upload = zeros()
+    upload.residues[0, position] = form.upload_limit
+    with pytest.raises(WireError, match="residue is not below its modulus"):
         form.decode_upload(form.encode_upload(upload), ciphertexts=1)
 
 
 @pytest.mark.parametrize("form", [FORM, TWIN], ids=["bfv", "none"])
 def test_an_aggregate_residue_that_is_not_reduced_is_refused(form: WireForm) -> None:
-    aggregate = np.full((1, 4096), form.modulus, dtype=np.uint64)
-    with pytest.raises(WireError, match="not below its modulus"):
+    aggregate = zeros()
+    aggregate.residues[0, 17] = form.modulus
+    with pytest.raises(WireError, match="residue is not below its modulus"):
         form.decode_aggregate(form.encode_aggregate(aggregate), ciphertexts=1)
 
 
-@pytest.mark.parametrize("length", [0, 1, 24_575, 24_577, 49_152])
+@pytest.mark.parametrize("form", [FORM, TWIN], ids=["bfv", "none"])
+@pytest.mark.parametrize("way", ["upload", "aggregate"])
+def test_a_mac_that_is_not_reduced_is_refused(form: WireForm, way: str) -> None:
+    part = zeros()
+    part.macs[0] = form.modulus
+    encode, decode = {
+        "upload": (form.encode_upload, form.decode_upload),
+        "aggregate": (form.encode_aggregate, form.decode_aggregate),
+    }[way]
+    with pytest.raises(WireError, match="MAC is not below its modulus"):
+        decode(encode(part), ciphertexts=1)
+
+
+@pytest.mark.parametrize("length", [0, 1, 24_576, 24_582, 24_584, 49_166])
 def test_an_upload_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(WireError, match="24576 belong"):
+    with pytest.raises(WireError, match="24583 belong"):
         FORM.decode_upload(bytes(length), ciphertexts=1)
 
 

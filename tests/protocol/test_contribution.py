@@ -12,7 +12,7 @@ from support.federations import TestFederation, make_federation
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.identity import SigningKey
 from securefl.errors import AuthenticationError, ProtocolError, WireError
-from securefl.protocol.contribution import Contribution, seal_contribution
+from securefl.protocol.contribution import Contribution, open_aggregate, seal_contribution
 from securefl.protocol.messages import AggregateHeader, Manifest
 from securefl.protocol.participant import Participant
 
@@ -61,8 +61,16 @@ def _encoded():
     return EncodedContribution(np.zeros(0, dtype=np.int64), {})
 
 
-def opened(summed: Summed, header: AggregateHeader) -> np.ndarray:
-    return summed.participant.open(header, summed.body, manifest=summed.manifest)
+def opened(summed: Summed, header: AggregateHeader, body: bytes | None = None) -> np.ndarray:
+    return open_aggregate(
+        header,
+        summed.body if body is None else body,
+        federation=summed.federation.federation,
+        manifest=summed.manifest,
+        own=summed.header.contributors[0],
+        cipher=summed.federation.cipher(),
+        keys=summed.federation.keys,
+    )
 
 
 def test_the_decrypted_sum_is_the_integer_sum_bit_for_bit(summed: Summed) -> None:
@@ -131,7 +139,7 @@ def test_an_aggregate_that_is_not_of_the_signed_cohort_is_refused(
 
 def test_an_aggregate_one_byte_short_is_refused(summed: Summed) -> None:
     with pytest.raises(WireError):
-        summed.participant.open(summed.header, summed.body[:-1], manifest=summed.manifest)
+        opened(summed, summed.header, summed.body[:-1])
 
 
 def test_a_round_is_encrypted_only_once(summed: Summed) -> None:
@@ -147,6 +155,7 @@ def test_a_contribution_of_the_wrong_length_is_not_encrypted(summed: Summed) -> 
             federation=summed.federation.federation,
             manifest=summed.manifest,
             member="client-1",
-            cipher=summed.participant._cipher,
+            cipher=summed.federation.cipher(),
+            keys=summed.federation.keys,
             signing_key=SigningKey.generate(),
         )

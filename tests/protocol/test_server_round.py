@@ -64,7 +64,8 @@ def contribution(
         federation=inner,
         manifest=manifest,
         member=member,
-        cipher=federation.participant(member)._cipher,
+        cipher=federation.cipher(),
+        keys=federation.keys,
         signing_key=federation.signing_keys[member],
     )
 

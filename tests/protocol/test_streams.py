@@ -95,6 +95,15 @@ def test_a_contribution_out_of_order_or_length_is_refused(messages: list[bytes])
         read_contribution(messages)
 
 
+def test_a_reader_refuses_the_first_byte_too_many_not_the_last() -> None:
+    reader = ContributionReader(SIZES)
+    for message in (HEAD, SEEDS):
+        reader.begin(message) if message is HEAD else reader.receive(message)
+    assert reader.receive(BODY) == b"b" * 20
+    with pytest.raises(WireError, match="longer"):
+        reader.receive(part(wire.BodyChunk(b"b")))
+
+
 def test_a_cut_covers_the_bytes_in_chunks_of_the_limit() -> None:
     data = bytes(range(256)) * 8193
     cut = list(chunks(data))

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 
 def pack(values: Sequence[int], *, lanes: int, lane_bits: int, modulus: int, degree: int) -> list[list[int]]:
-    """Ciphertexts of slots: slot j of a ciphertext holds its values j, j + degree, ... in ascending lanes."""
-    per_ciphertext = lanes * degree
+    """Ciphertexts of slots: slot j of a ciphertext holds its values j, j + width, ... in ascending lanes.
+
+    The width is the degree, and two less in the last ciphertext, whose last two slots stay zero.
+    """
     ciphertexts = []
-    for start in range(0, len(values), per_ciphertext):
-        chunk = list(values[start : start + per_ciphertext])
-        chunk += [0] * (per_ciphertext - len(chunk))
-        slots = []
-        for slot in range(degree):
-            packed = sum(chunk[lane * degree + slot] * 2 ** (lane * lane_bits) for lane in range(lanes))
-            slots.append(packed % modulus)
+    for start, width in _ranges(len(values), lanes=lanes, degree=degree):
+        chunk = list(values[start : start + lanes * width])
+        chunk += [0] * (lanes * width - len(chunk))
+        slots = [0] * degree
+        for slot in range(width):
+            packed = sum(chunk[lane * width + slot] * 2 ** (lane * lane_bits) for lane in range(lanes))
+            slots[slot] = packed % modulus
         ciphertexts.append(slots)
     return ciphertexts
 
@@ -25,9 +27,10 @@ def unpack(
 ) -> list[int]:
     """The inverse, by trying for each lane which centred residue leaves a multiple of 2^lane_bits."""
     values = []
-    for slots in ciphertexts:
+    ranges = _ranges(count, lanes=lanes, degree=len(ciphertexts[0]))
+    for slots, (_, width) in zip(ciphertexts, ranges, strict=True):
         by_lane: list[list[int]] = [[] for _ in range(lanes)]
-        for slot in slots:
+        for slot in slots[:width]:
             rest = slot if slot <= modulus // 2 else slot - modulus
             for lane in range(lanes - 1):
                 value = rest % 2**lane_bits
@@ -39,6 +42,14 @@ def unpack(
         for lane_values in by_lane:
             values += lane_values
     return values[:count]
+
+
+def _ranges(count: int, *, lanes: int, degree: int) -> list[tuple[int, int]]:
+    """For every ciphertext: where its values begin, and in how many slots they may stand."""
+    ranges = [(0, degree)]
+    while ranges[-1][0] + lanes * (degree - 2) < count:
+        ranges.append((ranges[-1][0] + lanes * degree, degree))
+    return [*ranges[:-1], (ranges[-1][0], degree - 2)]
 
 
 def encode(values: Sequence[int], width: int) -> bytes:

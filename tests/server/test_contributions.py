@@ -39,9 +39,23 @@ def with_body(roster: Roster, good: Contribution, body: bytes) -> list[bytes]:
 
 def out_of_range(roster: Roster, good: Contribution) -> list[bytes]:
     form = roster.form
-    residues = form.decode_upload(good.body, ciphertexts=roster.ciphertexts).copy()
-    residues[-1, -1] = form.upload_limit
-    return with_body(roster, good, form.encode_upload(residues))
+    sent = form.decode_upload(good.body, ciphertexts=roster.ciphertexts)
+    sent.residues[-1, -1] = form.upload_limit
+    return with_body(roster, good, form.encode_upload(sent))
+
+
+def mac_out_of_range(roster: Roster, good: Contribution) -> list[bytes]:
+    form = roster.form
+    sent = form.decode_upload(good.body, ciphertexts=roster.ciphertexts)
+    sent.macs[-1] = form.modulus
+    return with_body(roster, good, form.encode_upload(sent))
+
+
+def without_macs(roster: Roster, good: Contribution) -> list[bytes]:
+    form, count = roster.form, roster.ciphertexts
+    row = len(good.body) // count
+    residues = [good.body[index * row : (index + 1) * row - form.mac_bytes] for index in range(count)]
+    return with_body(roster, good, b"".join(residues))
 
 
 def out_of_range_in_the_first_residue(roster: Roster, good: Contribution) -> list[bytes]:
@@ -120,6 +134,8 @@ ATTACKS: dict[str, tuple[Attack, type[RunError]]] = {
     "another round": (lambda roster, good: roster.contribution("client-1", 2).messages(), ProtocolError),
     "a residue out of range": (out_of_range, WireError),
     "the first residue out of range": (out_of_range_in_the_first_residue, WireError),
+    "a MAC out of range": (mac_out_of_range, WireError),
+    "residues without MACs": (without_macs, WireError),
 }
 
 
@@ -291,8 +307,8 @@ def test_a_round_sum_that_refused_a_body_is_unchanged(tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     body = roster.contribution("client-1").body
     good.write_bytes(body)
-    # Only the very last residue is out of range, in the second window.
-    bad.write_bytes(body[:-5] + b"\xff" * 5)
+    # Only the very last MAC is out of range, in the second window.
+    bad.write_bytes(body[:-7] + b"\xff" * 7)
     with pytest.raises(WireError):
         total.add(bad)
     for sums in (total, untouched):
@@ -314,7 +330,8 @@ def test_a_round_sum_in_windows_is_the_sum_in_one_piece(tmp_path: Path) -> None:
     windows.save(tmp_path / "sum")
     assert len((tmp_path / "sum").read_bytes()) == windows.aggregate_bytes == form.aggregate_bytes(count)
     assert (tmp_path / "sum").read_bytes() == form.encode_aggregate(whole.total())
-    assert np.array_equal(whole.total(), roster.expected_sum().astype(np.uint64))
+    assert np.array_equal(whole.total().residues, roster.expected_sum().astype(np.uint64))
+    assert np.array_equal(whole.total().macs, roster.expected_macs().astype(np.uint64))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

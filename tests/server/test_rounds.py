@@ -179,8 +179,8 @@ def test_a_hundred_members_that_all_follow_do_not_keep_each_other_from_contribut
             member.hear(AggregateReady)
         aggregate = members["client-100"].fetch()
         assert len(aggregate.header.contributors) == 100
-        residues = roster.form.decode_aggregate(aggregate.body, ciphertexts=1)
-        assert (residues == roster.expected_sum()).all()
+        total = roster.form.decode_aggregate(aggregate.body, ciphertexts=1)
+        assert (total.residues == roster.expected_sum()).all()
         for member in members.values():
             member.client.confirm(1)
         for member in members.values():

@@ -27,10 +27,15 @@ def product(weight: Factors | np.ndarray) -> np.ndarray:
     return weight.product() if isinstance(weight, Factors) else weight
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis"])
-def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(payload: str) -> None:
-    encrypted, members, _ = run(make_federation(payload=payload, scheme="bfv", rounds=3))
-    twin, twin_members, _ = run(make_federation(payload=payload, scheme="none", rounds=3))
+@pytest.mark.parametrize(
+    ("payload", "sketch_rank"), [("dense", None), ("sketch", 4), ("basis", None), ("core", None)]
+)
+def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(
+    payload: str, sketch_rank: int | None
+) -> None:
+    choices = {"payload": payload, "sketch_rank": sketch_rank, "rounds": 3}
+    encrypted, members, _ = run(make_federation(scheme="bfv", **choices))
+    twin, twin_members, _ = run(make_federation(scheme="none", **choices))
 
     for number in (1, 2, 3):
         for member in members:
@@ -71,6 +76,24 @@ def test_each_client_gets_the_best_adapter_of_its_rank_of_the_true_weighted_mean
             got = ALPHA / rank * factors.B @ factors.A
             # The grid's step is 1/32767; rounding errors of 768 coordinates move a singular vector a little.
             assert np.abs(got - best).max() < 3e-4
+
+
+def test_every_client_knows_the_same_estimate_of_what_its_sketch_missed() -> None:
+    _, members, learners = run(make_federation(payload="sketch", sketch_rank=4, rounds=1))
+    name = "encoder.0.query"
+    known = [participant.reconstruction_error[name] for participant in members.values()]
+    weights = {member: learner.samples / 100 for member, learner in learners.items()}
+    products = {member: learner.updates[1].weights[name].product() for member, learner in learners.items()}
+    mean = sum(weights[member] * products[member] for member in members) / sum(weights.values())
+    missing = np.linalg.norm(mean - product(members["client-1"].state.weights[name]))
+    assert all(estimate == known[0] for estimate in known)
+    assert known[0].error == pytest.approx(missing, rel=0.5)
+    assert 0.05 < known[0].share < 1
+
+
+def test_exact_payloads_miss_nothing_to_estimate() -> None:
+    _, members, _ = run(make_federation(payload="core", rounds=1))
+    assert not members["client-1"].reconstruction_error
 
 
 def test_the_uploaded_bytes_of_two_equal_updates_differ() -> None:

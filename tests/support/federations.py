@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from securefl.adapters.basis import FrozenBasis, Side
+from securefl.adapters.basis import Side
+from securefl.adapters.contribution import Frozen
+from securefl.adapters.frame import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
@@ -16,10 +18,12 @@ from securefl.config.federation import (
     FusionSection,
     LoraSection,
     PrivacySection,
+    SketchSection,
 )
 from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import SigningKey
-from securefl.crypto.keys import SecretKey
+from securefl.crypto.keys import EpochKeys
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.twin import IntegerTwin
 from securefl.protocol.federation import Federation, Member, ModelTerms, RecipeTerms, Terms, TrainingTerms
@@ -35,7 +39,14 @@ LAYOUT = Layout(
 ALPHA = 16.0
 
 
-def terms(*, rounds: int = 2, payload: str = "dense", scheme: str = "bfv", bits: int = 16) -> Terms:
+def terms(
+    *,
+    rounds: int = 2,
+    payload: str = "dense",
+    sketch_rank: int | None = None,
+    scheme: str = "bfv",
+    bits: int = 16,
+) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
         federation=FederationSection(name="unit", rounds=rounds, seed=11),
@@ -57,6 +68,7 @@ def terms(*, rounds: int = 2, payload: str = "dense", scheme: str = "bfv", bits:
                 "fusion": FusionSection(),
             }
         ),
+        sketch=SketchSection(rank=sketch_rank),
         privacy=PrivacySection(),
         encryption=EncryptionSection.model_validate(
             {"scheme": scheme, "precision_bits": bits, "adapter_bound": 1.0, "head_bound": 2.0}
@@ -73,18 +85,23 @@ class TestFederation:
 
     federation: Federation
     signing_keys: dict[str, SigningKey]
-    cipher_key: SecretKey | None
+    keys: EpochKeys
 
     def participant(self, member: str, *, signing_key: SigningKey | None = None) -> Participant:
         """A member with its own cipher object."""
-        profile = self.federation.profile
         return Participant(
             self.federation,
             member=member,
             rank=self.federation.member(member).rank,
-            cipher=BfvCipher(profile, self.cipher_key) if self.cipher_key else IntegerTwin(profile),
+            cipher=self.cipher(),
+            keys=self.keys,
             signing_key=signing_key or self.signing_keys[member],
         )
+
+    def cipher(self) -> Cipher:
+        """The federation's cipher, or its twin."""
+        profile = self.federation.profile
+        return BfvCipher(profile, self.keys.cipher) if self.keys.cipher else IntegerTwin(profile)
 
 
 def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -> TestFederation:
@@ -103,7 +120,8 @@ def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -
         profile=profile_for(len(ranks), chosen.encryption.precision_bits),
         roster=roster,
     )
-    return TestFederation(federation, keys, generate_key() if chosen.encryption.scheme == "bfv" else None)
+    cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None
+    return TestFederation(federation, keys, EpochKeys.generate(cipher_key))
 
 
 @dataclass
@@ -116,7 +134,7 @@ class DrawnLearner:
     scale: float = 0.02
     updates: dict[int, Update] = field(default_factory=dict)
 
-    def learn(self, round_number: int, start: Adapter, basis: FrozenBasis | None) -> Update:
+    def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         rng = seeded_generator(5, "learner", self.member, round_number)
         s = ALPHA / self.rank
 
@@ -128,6 +146,11 @@ class DrawnLearner:
             if basis is None:
                 B, A = old.B + drawn(*old.B.shape), old.A + drawn(*old.A.shape)
                 weights[name] = Factors(np.hstack([s * B, -s * old.B]), np.vstack([A, old.A]))
+                continue
+            if isinstance(basis, CoreFrame):
+                pair = basis.cut(name, self.rank)
+                side = pair.right.shape[0]
+                weights[name] = Factors(pair.left @ (s * drawn(side, side)), pair.right)
                 continue
             frozen = basis.cut(name, self.rank)
             if basis.side is Side.LEFT:

@@ -20,7 +20,7 @@ from securefl.crypto.authority import Authority
 from securefl.crypto.certificates import Credentials, Role
 from securefl.crypto.identity import SigningKey
 from securefl.crypto.profiles import profile_for
-from securefl.crypto.wireform import WireForm
+from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
 from securefl.progress import Event, Listening
 from securefl.protocol.federation import RosterEntry, ServerView
@@ -90,12 +90,17 @@ class Roster:
         return Manifest(DIGEST, number, self.members)
 
     def contribution(self, member: str, number: int = 1, *, body: bytes | None = None) -> Contribution:
-        """A correctly signed contribution of residues that depend on member and round."""
+        """A correctly signed contribution of residues and MACs that depend on member and round.
+
+        The MACs are of no key: a server cannot tell.
+        """
         count = self.ciphertexts
         if body is None:
             rng = np.random.default_rng([number, self.members.index(member)])
             shape = (count, self.form.degree)
-            body = self.form.encode_upload(rng.integers(0, self.form.upload_limit, shape, dtype=np.uint64))
+            residues = rng.integers(0, self.form.upload_limit, shape, dtype=np.uint64)
+            macs = rng.integers(0, self.form.modulus, count, dtype=np.uint64)
+            body = self.form.encode_upload(Ciphertexts(residues, macs))
         seeds = hashlib.shake_256(f"{member}{number}".encode()).digest(self.form.seeds_bytes(count))
         return self.signed(member, seeds, body, number)
 
@@ -110,11 +115,17 @@ class Roster:
         return Contribution(SignedHeader(header, self.keys[member].sign(header.signed_bytes())), seeds, body)
 
     def expected_sum(self, number: int = 1) -> np.ndarray:
-        """The exact sum of everybody's contributions, in Python's integers."""
-        form, count = self.form, self.ciphertexts
-        bodies = [self.contribution(member, number).body for member in self.members]
-        total = sum(form.decode_upload(body, ciphertexts=count).astype(object) for body in bodies)
-        return (total << form.dropped_bits) % form.modulus
+        """The exact sum of everybody's residues, in Python's integers."""
+        total = sum(sent.residues.astype(object) for sent in self._sent(number))
+        return (total << self.form.dropped_bits) % self.form.modulus
+
+    def expected_macs(self, number: int = 1) -> np.ndarray:
+        """The exact sum of everybody's MACs, in Python's integers."""
+        return sum(sent.macs.astype(object) for sent in self._sent(number)) % self.form.modulus
+
+    def _sent(self, number: int) -> list[Ciphertexts]:
+        bodies = (self.contribution(member, number).body for member in self.members)
+        return [self.form.decode_upload(body, ciphertexts=self.ciphertexts) for body in bodies]
 
     def client(self, member: str, address: str, **options: Any) -> AggregatorClient:
         options.setdefault("patience", HURRIED)
@@ -269,6 +280,9 @@ class Member:
         return self.client.fetch_aggregate(number, contributors=count, sizes=self.roster.aggregate_sizes)
 
     def residues(self, number: int = 1) -> np.ndarray:
+        return self.total(number).residues
+
+    def total(self, number: int = 1) -> Ciphertexts:
         body = self.fetch(number).body
         return self.roster.form.decode_aggregate(body, ciphertexts=self.roster.ciphertexts)
 

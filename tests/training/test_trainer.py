@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from securefl.adapters.basis import Side
+from securefl.adapters.state import GlobalState
+from securefl.adapters.update import Adapter, MeanUpdate
 from securefl.errors import ConfigError, ModelError, TrainingError
-from securefl.training.loops import Progress
+from securefl.training.loops import Progress, evaluate
 from securefl.training.trainer import LocalTrainer
 
 
@@ -63,27 +65,61 @@ def test_a_basis_update_is_the_trained_factor_against_the_untouched_frozen_one(
         )
         np.testing.assert_array_equal(frozen, basis.cut(name, 8))
         assert np.abs(trained).max() > 1e-4
-        # The model's own copy of the frozen factor must not have moved either.
         held = trainer._bank.adapter("local-update").weights[name]
-        kept = held.A if side is Side.LEFT else held.B
+        kept, moved = (held.A, held.B) if side is Side.LEFT else (held.B, held.A)
+        # The model's own copy of the frozen factor must not have moved either; alpha is 8, R is 4.
         np.testing.assert_array_equal(kept, basis.cut(name, 8).astype(np.float32))
+        np.testing.assert_array_equal(trained, 8 / 4 * moved)
 
 
-def test_a_basis_round_leaves_the_global_adapter_it_starts_from_alone(trainer_of, start_of, plan_of):
-    trainer = trainer_of(payload="basis")
+@pytest.mark.parametrize("payload", ["basis", "core"])
+def test_a_frozen_factors_round_leaves_the_global_adapter_it_starts_from_alone(
+    trainer_of, start_of, plan_of, payload
+):
+    trainer = trainer_of(payload=payload)
     trainer.install_global(start_of())
     before = trainer.adapter("global")
-    trainer.train_round(1, start_of(), plan_of("basis").for_round(1).basis)
+    trainer.train_round(1, start_of(), plan_of(payload).for_round(1).basis)
     assert same_adapter(trainer.adapter("global"), before)
 
 
 def test_a_basis_round_computes_with_the_global_adapter_switched_on(trainer_of, start_of, plan_of):
     moved = trainer_of()
     moved.train_round(1, start_of())
+    warm = moved.adapter("global")
+    # The same head on an adapter of zeros: only the low-rank factors can make the difference.
+    cold = Adapter(weights=start_of().weights, heads=warm.heads)
     basis = plan_of("basis").for_round(1).basis
-    warm = trainer_of(payload="basis").train_round(1, moved.adapter("global"), basis)
-    cold = trainer_of(payload="basis").train_round(1, start_of(), basis)
-    assert warm.loss < cold.loss
+    losses = [trainer_of(payload="basis").train_round(1, start, basis).loss for start in (warm, cold)]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("rank", [2, 8])
+def test_a_core_update_is_a_trained_core_between_the_frames_untouched_factors(
+    trainer_of, start_of, plan_of, rank
+):
+    frame = plan_of("core").for_round(1).basis
+    update = trainer_of(payload="core", rank=rank).train_round(1, start_of(rank), frame).update
+    for name, factors in update.weights.items():
+        pair = frame.cut(name, rank)
+        np.testing.assert_array_equal(factors.right, pair.right)
+        core = pair.left.T @ factors.left
+        np.testing.assert_allclose(pair.left @ core, factors.left, atol=1e-12)
+        assert np.abs(core).max() > 1e-4
+
+
+def test_a_core_round_computes_with_what_its_update_says(trainer_of, start_of, plan_of):
+    # One client alone: its update, applied as the mean, must be the model that it trained.
+    frame = plan_of("core").for_round(1).basis
+    trainer = trainer_of(payload="core")
+    update = trainer.train_round(1, start_of(), frame).update
+    model = trainer._bank.use(("global", "local-update"), head="local-update")
+    rows, compute = trainer._test_rows, trainer._compute
+    trained = evaluate(model, rows, batch_size=8, compute=compute)
+    mean = MeanUpdate(weights=update.weights, heads=update.heads)
+    state = GlobalState.start(trainer.layout, seed=1).advanced(mean)
+    trainer.install_global(state.redistributed(4, scaling=8 / 4))
+    assert trainer.evaluate("global").loss == pytest.approx(trained.loss, abs=1e-5)
 
 
 def test_a_surplus_of_rank_beyond_the_shared_one_goes_to_the_personal_adapter(trainer_of, plan_of):
@@ -131,16 +167,24 @@ def test_a_round_does_not_depend_on_what_was_trained_before_it(trainer_of, start
         np.testing.assert_array_equal(factors.left, other.update.weights[name].left)
 
 
+def test_personal_training_does_not_depend_on_the_global_adapter(trainer_of, start_of):
+    fresh, used = trainer_of(), trainer_of()
+    used.train_round(1, start_of())
+    assert fresh.train_personal(1) == used.train_personal(1)
+    assert same_adapter(fresh.adapter("personal"), used.adapter("personal"))
+
+
 def test_another_seed_gives_another_update(trainer_of, start_of):
     one, other = trainer_of(), trainer_of(seed=12)
     assert one.train_round(1, start_of()).loss != other.train_round(1, start_of()).loss
 
 
-def test_lora_dropout_is_drawn_from_the_seed(trainer_of, settings_of, start_of):
+def test_lora_dropout_is_drawn_anew_from_the_seed_every_round(trainer_of, settings_of, start_of):
     lora = settings_of().lora.model_copy(update={"lora_dropout": 0.3})
-    losses = {trainer_of(lora=lora).train_round(1, start_of()).loss for _ in range(2)}
-    assert len(losses) == 1
-    assert losses != {trainer_of().train_round(1, start_of()).loss}
+    fresh, used, plain = trainer_of(lora=lora), trainer_of(lora=lora), trainer_of()
+    used.train_personal(1)
+    losses = [trainer.train_round(1, start_of()).loss for trainer in (fresh, used, plain)]
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_both_adapters_are_trained_for_the_same_number_of_steps(settings_of, client_data, start_of):
@@ -186,9 +230,18 @@ def test_a_fused_adapter_exists_only_after_fusion(trainer_of):
         trainer_of().evaluate("fused")
 
 
-def test_a_dense_round_with_a_basis_is_refused(trainer_of, start_of, plan_of):
+@pytest.mark.parametrize(
+    ("payload", "other"),
+    [("dense", "basis"), ("sketch", "core"), ("basis", "core"), ("core", "basis"), ("core", "dense")],
+)
+def test_a_round_with_another_payloads_basis_is_refused(trainer_of, start_of, plan_of, payload, other):
     with pytest.raises(TrainingError, match="do not fit"):
-        trainer_of().train_round(1, start_of(), plan_of("basis").for_round(1).basis)
+        trainer_of(payload=payload).train_round(1, start_of(), plan_of(other).for_round(1).basis)
+
+
+def test_a_sketch_round_trains_as_a_dense_one(trainer_of, start_of):
+    one, other = (trainer_of(payload=payload).train_round(1, start_of()) for payload in ("dense", "sketch"))
+    assert one.loss == other.loss
 
 
 def test_a_learning_rate_that_explodes_is_a_training_error(trainer_of, settings_of, start_of):

@@ -14,16 +14,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.layout import Layout
+from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition
-from securefl.adapters.update import Matrix, MeanUpdate, Update
+from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.errors import ProtocolError
 
 Vector = NDArray[np.float64]
 
 
 class SegmentKind(Enum):
-    """What a segment's values belong to: it decides their bound."""
+    """What a segment's values belong to: with the segment's scale it decides their bound."""
 
     ADAPTER = "adapter"
     HEAD = "head"
@@ -40,6 +40,8 @@ class Segment:
         offset: Position of its first coordinate.
         shape: Its (rows, columns) as it stands in the vector, row by row.
         partition: Index of the partition in ``Payload.partitions`` that it is averaged over.
+        scale: Bound of its coordinates, in units of its kind's: 1 where they are entries of an update or of
+            a LoRA factor; other coordinates of the same update are larger or smaller by nature.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Segment:
     offset: int
     shape: tuple[int, int]
     partition: int
+    scale: float = 1.0
 
     @property
     def size(self) -> int:
@@ -82,6 +85,11 @@ class Payload(Protocol):
         """V, the number of coordinates."""
         ...
 
+    @property
+    def amplifies_noise(self) -> bool:
+        """Whether ``decode`` enlarges noise in the coordinates; noise for privacy must never go through it."""
+        ...
+
     def encode(self, update: Update, *, rank: int) -> Vector:
         """The update as a vector (V,); coordinates that a client of this rank does not own are 0.
 
@@ -90,8 +98,14 @@ class Payload(Protocol):
         """
         ...
 
-    def decode(self, mean: Vector) -> MeanUpdate:
-        """The inverse, for a mean of such vectors; the result may share memory with ``mean``."""
+    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+        """The inverse, for a mean of such vectors; the result may share memory with ``mean``.
+
+        Args:
+            mean: (V,).
+            noise_std: Largest standard deviation of the grid's rounding in an adapter coordinate of it; the
+                result says what becomes of that in the weights.
+        """
         ...
 
 
@@ -104,6 +118,7 @@ class Piece:
     kind: SegmentKind
     shape: tuple[int, int]
     partition: int = 0
+    scale: float = 1.0
 
 
 def lay_out(pieces: Iterable[Piece]) -> tuple[Segment, ...]:
@@ -114,7 +129,15 @@ def lay_out(pieces: Iterable[Piece]) -> tuple[Segment, ...]:
 def _placed(pieces: Iterable[Piece]) -> Iterator[Segment]:
     offset = 0
     for piece in pieces:
-        segment = Segment(piece.name, piece.tensor, piece.kind, offset, piece.shape, piece.partition)
+        segment = Segment(
+            name=piece.name,
+            tensor=piece.tensor,
+            kind=piece.kind,
+            offset=offset,
+            shape=piece.shape,
+            partition=piece.partition,
+            scale=piece.scale,
+        )
         yield segment
         offset += segment.size
 
@@ -147,6 +170,19 @@ def checked(matrix: Matrix, shape: tuple[int, int], *, where: str) -> Matrix:
     if matrix.shape != shape:
         raise ProtocolError(f"a tensor of the update is {matrix.shape} where {shape} belongs", where=where)
     return matrix
+
+
+def checked_factors(update: Update, tensor: TensorSpec) -> Factors:
+    """A weight's change as factors (m, k) and (k, n) of any k.
+
+    Raises:
+        ProtocolError: if they are not of the weight's shape.
+    """
+    factors = update.weights[tensor.name]
+    inner = factors.left.shape[-1]
+    checked(factors.left, (tensor.rows, inner), where=tensor.name)
+    checked(factors.right, (inner, tensor.columns), where=tensor.name)
+    return factors
 
 
 def write_heads(update: Update, segments: Iterable[Segment], vector: Vector) -> None:

@@ -71,6 +71,11 @@ class BasisPayload:
         return "basis"
 
     @property
+    def amplifies_noise(self) -> bool:
+        """No: the frozen factor is orthonormal."""
+        return False
+
+    @property
     def partitions(self) -> tuple[Partition, ...]:
         """The cohort's rank partitions; heads belong to the first, which everybody owns."""
         return self.ranks.partitions
@@ -103,14 +108,17 @@ class BasisPayload:
         write_heads(update, self.segments, vector)
         return vector
 
-    def decode(self, mean: Vector) -> MeanUpdate:
-        """Factors of rank R, one of them the basis itself."""
+    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+        """Factors of rank R, one of them the basis itself.
+
+        Noise in the other one, R directions wide, has no larger singular value than in a whole weight.
+        """
         blocks: dict[str, list[Matrix]] = {}
         for segment in self.segments:
             if segment.kind is SegmentKind.ADAPTER:
                 blocks.setdefault(segment.tensor, []).append(segment.block(mean))
         weights = {name: self._product(name, parts) for name, parts in blocks.items()}
-        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean))
+        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
 
     def _trained(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
         """The update's trained factor, once its frozen one has been found to be the round's."""

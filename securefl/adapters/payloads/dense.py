@@ -20,7 +20,7 @@ from securefl.adapters.payloads.base import (
     SegmentKind,
     Vector,
     check_names,
-    checked,
+    checked_factors,
     head_pieces,
     lay_out,
     read_heads,
@@ -52,6 +52,11 @@ class DensePayload:
         return "dense"
 
     @property
+    def amplifies_noise(self) -> bool:
+        """No: a coordinate is an entry."""
+        return False
+
+    @property
     def partitions(self) -> tuple[Partition, ...]:
         """One: everybody."""
         return (Partition(0, 1, self.ranks.size),)
@@ -66,33 +71,27 @@ class DensePayload:
 
         Args:
             update: Factors (m, k) and (k, n) of any k: a change of rank-r factors has k up to 2r.
-            rank: The client's rank, for the error's text.
+            rank: Not used: every client is in every coordinate.
 
         Raises:
             ProtocolError: if the update is not one of this layout.
         """
         check_names(update, self.layout)
         vector = np.empty(self.size, dtype=np.float64)
-        for segment in self.segments:
-            if segment.kind is not SegmentKind.ADAPTER:
-                continue
-            factors = update.weights[segment.tensor]
-            rows, columns = segment.shape
-            inner = factors.left.shape[-1]
-            checked(factors.left, (rows, inner), where=segment.tensor)
-            checked(factors.right, (inner, columns), where=segment.tensor)
+        for tensor, segment in zip(self.layout.adapted, self.segments, strict=False):
+            factors = checked_factors(update, tensor)
             np.matmul(factors.left, factors.right, out=segment.block(vector))
         write_heads(update, self.segments, vector)
         return vector
 
-    def decode(self, mean: Vector) -> MeanUpdate:
-        """Matrices (m, n), views of ``mean``."""
+    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+        """Matrices (m, n), views of ``mean``, with the coordinates' own noise."""
         weights = {
             segment.tensor: segment.block(mean)
             for segment in self.segments
             if segment.kind is SegmentKind.ADAPTER
         }
-        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean))
+        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
 
     def _pieces(self) -> Iterator[Piece]:
         for tensor in self.layout.adapted:

@@ -1,0 +1,197 @@
+"""``core``: the change of an R x R core between two frozen orthonormal factors; and the heads.
+
+The rule kept here: all updates are products with the same two frozen factors (``frame``), so adding cores
+adds updates, exactly and for any ranks. A client of rank r trains the leading r x r block; a coordinate in
+row i and column j belongs to those whose rank exceeds both, so a rank partition is an L-shaped border, and
+what fewer than c_max + 2 clients own has no coordinate at all (``ownership``).
+
+Reference: Fed-SB, arXiv 2502.15436.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from securefl.adapters.frame import CoreFrame
+from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.payloads.base import (
+    Piece,
+    Segment,
+    SegmentKind,
+    Vector,
+    check_names,
+    checked_factors,
+    head_pieces,
+    lay_out,
+    read_heads,
+    write_heads,
+)
+from securefl.adapters.payloads.basis import SAME_BASIS
+from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+from securefl.errors import ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A rectangle of a core that the same clients own.
+
+    Attributes:
+        rows: Its rows.
+        columns: Its columns.
+        partition: Index of the rank partition.
+    """
+
+    rows: slice
+    columns: slice
+    partition: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+
+def core_blocks(partitions: Iterable[Partition]) -> tuple[Block, ...]:
+    """The border that each rank partition adds to the core: above its corner, then its rows up to it."""
+    blocks: list[Block] = []
+    for index, part in enumerate(partitions):
+        if part.start:
+            blocks.append(Block(slice(0, part.start), slice(part.start, part.stop), index))
+        blocks.append(Block(slice(part.start, part.stop), slice(0, part.stop), index))
+    return tuple(blocks)
+
+
+def core_pieces(layout: Layout, ranks: RankTable) -> Iterator[Piece]:
+    """What every round sends: the blocks of a core for each weight, then the heads."""
+    blocks = core_blocks(ranks.partitions)
+    for tensor in layout.adapted:
+        scale = core_scale(tensor, ranks.shared_rank)
+        for block in blocks:
+            name = f"{tensor.name}[{_range(block.rows)},{_range(block.columns)}]"
+            yield Piece(name, tensor.name, SegmentKind.ADAPTER, block.shape, block.partition, scale)
+    yield from head_pieces(layout)
+
+
+def core_scale(tensor: TensorSpec, shared_rank: int) -> float:
+    """Bound of a core's coordinate, in units of the bound b on an update's entries: sqrt(m n) / R.
+
+    A core C has the Frobenius norm of its update U C V. An update of entries of root mean square b / 4 has
+    the norm b sqrt(m n) / 4, which over R^2 coordinates is a root mean square of b sqrt(m n) / (4 R): so the
+    bound is four times that, as b is for the entries.
+    """
+    return math.sqrt(tensor.rows * tensor.columns) / shared_rank
+
+
+@dataclass(frozen=True, slots=True)
+class CorePayload:
+    """See the module; the same in every round.
+
+    Attributes:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        frame: The frozen factors.
+        segments: Blocks of the cores by weight and rank partition, then the heads.
+    """
+
+    layout: Layout
+    ranks: RankTable
+    frame: CoreFrame
+    segments: tuple[Segment, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", lay_out(core_pieces(self.layout, self.ranks)))
+
+    @property
+    def name(self) -> str:
+        """The payload's name in a federation file."""
+        return "core"
+
+    @property
+    def amplifies_noise(self) -> bool:
+        """No: both frozen factors are orthonormal."""
+        return False
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
+        return self.ranks.partitions
+
+    @property
+    def size(self) -> int:
+        """V, the number of coordinates."""
+        return sum(segment.size for segment in self.segments)
+
+    def encode(self, update: Update, *, rank: int) -> Vector:
+        """The cores' changes, zero where a client of this rank owns nothing, and the heads: (V,).
+
+        Args:
+            update: Products U_r C V_r of ``frame.cut(name, rank)``, alpha / r included, as factors
+                (U_r C, V_r).
+            rank: The client's rank; what of it exceeds R was never part of the update.
+
+        Raises:
+            ProtocolError: if the update is not one of this layout and rank, or lies outside the frame.
+        """
+        check_names(update, self.layout)
+        vector = np.zeros(self.size, dtype=np.float64)
+        segments = iter(self.segments)
+        for tensor in self.layout.adapted:
+            core = self._core(update, tensor, rank)
+            for block in core_blocks(self.partitions):
+                segment = next(segments)
+                if self.partitions[block.partition].owned_by(rank):
+                    segment.block(vector)[...] = core[block.rows, block.columns]
+        write_heads(update, self.segments, vector)
+        return vector
+
+    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+        """Factors (U C, V) of rank R; V is the frame's own.
+
+        Noise of deviation s in C has the largest singular value s 2 sqrt(R), in a weight s (sqrt(m) +
+        sqrt(n)).
+        """
+        segments = iter(self.segments)
+        weights: dict[str, Matrix | Factors] = {}
+        for tensor in self.layout.adapted:
+            core = np.empty((self.ranks.shared_rank, self.ranks.shared_rank))
+            for block in core_blocks(self.partitions):
+                core[block.rows, block.columns] = next(segments).block(mean)
+            pair = self.frame.pairs[tensor.name]
+            weights[tensor.name] = Factors(pair.left @ core, pair.right)
+        narrowest = min(math.sqrt(tensor.rows) + math.sqrt(tensor.columns) for tensor in self.layout.adapted)
+        shrunk = 2 * math.sqrt(self.ranks.shared_rank) / narrowest
+        return MeanUpdate(
+            weights=weights, heads=read_heads(self.segments, mean), noise_std=shrunk * noise_std
+        )
+
+    def _core(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
+        """The update's core, once the update has been found to lie in the frame."""
+        factors = checked_factors(update, tensor)
+        pair = self.frame.cut(tensor.name, rank)
+        core = pair.left.T @ factors.left
+        room = SAME_BASIS * max(1.0, float(np.abs(core).max(initial=0.0)))
+        if (
+            factors.right.shape != pair.right.shape
+            or not np.allclose(factors.right, pair.right, rtol=0.0, atol=SAME_BASIS)
+            or not np.allclose(pair.left @ core, factors.left, rtol=0.0, atol=room)
+        ):
+            raise ProtocolError(
+                "the update does not lie in the frozen frame of this federation",
+                where=tensor.name,
+                hint="train the core between the frame's factors, cut to the own rank",
+            )
+        return core
+
+
+def core_size(layout: Layout, ranks: RankTable) -> int:
+    """V, without drawing the frame."""
+    return sum(segment.size for segment in lay_out(core_pieces(layout, ranks)))
+
+
+def _range(part: slice) -> str:
+    return f"{part.start}:{part.stop}"

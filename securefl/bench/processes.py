@@ -1,0 +1,128 @@
+"""A measured process: told its job, held on one core, heard once, ended for certain.
+
+The rules kept here: nothing that such a process does, or fails to do, is more than one error here: it may crash,
+hang, or print anything; and it gets one thread, whatever library it uses.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from securefl.bench.machine import cores
+from securefl.bench.measurement import Job, Measurement, read_measurement
+from securefl.errors import RunError, WireError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+"""Variables of this environment that would lead another interpreter to this one's packages."""
+TAIL_BYTES = 1 << 20
+"""How much of an output is looked at: more than any measurement, and bounded whatever a process prints."""
+MAX_WORDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to start.
+
+    Attributes:
+        command: Interpreter and arguments.
+        own: Whether it is this environment's interpreter.
+    """
+
+    command: tuple[str, ...]
+    own: bool
+
+
+def run_measured(program: Program, job: Job, *, folder: Path, timeout_s: float) -> Measurement:
+    """Starts a program, gives it its job, and reads its measurement.
+
+    Args:
+        program: What to start.
+        job: What it measures.
+        folder: Where it runs, and where its output is kept.
+        timeout_s: How long it may take; it is killed then.
+
+    Raises:
+        RunError: if it cannot be started, fails, hangs, or prints no measurement.
+    """
+    said, complained = folder / "stdout", folder / "stderr"
+    with said.open("wb") as stdout, complained.open("wb") as stderr, _on_one_core():
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own program, or the interpreter that the user named
+                program.command,
+                env=_environment(program),
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RunError("it cannot be started", hint=str(error.strerror)) from None
+    try:
+        process.communicate(job.model_dump_json().encode(), timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise RunError(f"it did not end within {timeout_s:g} seconds") from None
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        raise RunError(f"it ended with {_ending(process.returncode)}", hint=last_words(complained))
+    try:
+        return read_measurement(_last_line(said), cohort=job.cohort)
+    except WireError as error:
+        raise RunError(f"it printed {error.what}", hint=last_words(complained)) from None
+
+
+def last_words(output: Path) -> str:
+    """The last line of an output in printable characters; empty where there is none."""
+    text = _last_line(output).decode("utf-8", errors="replace")
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip(" .")[:MAX_WORDS]
+
+
+def _last_line(output: Path) -> bytes:
+    with output.open("rb") as file:
+        file.seek(-min(TAIL_BYTES, output.stat().st_size), os.SEEK_END)
+        lines = [line for line in file.read().splitlines() if line.strip()]
+    return lines[-1] if lines else b""
+
+
+def _environment(program: Program) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if program.own or name not in FOREIGN}
+    return {**kept, **dict.fromkeys(THREAD_VARIABLES, "1")}
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """What is started inside runs on one core: a process inherits the affinity of the thread that starts it."""
+    usable = cores()
+    if not usable:
+        yield
+        return
+    os.sched_setaffinity(0, usable[-1:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and whatever it has started; at its end, that does nothing."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code > 0 else signal.Signals(-code).name

@@ -1,0 +1,175 @@
+"""``securefl bench``: what things cost, beside doing without them and beside what others offer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from securefl.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from securefl.bench.report import Report
+
+PEERS = ("nvflare", "flower")
+
+app = typer.Typer(name="bench", invoke_without_command=True, rich_markup_mode="markdown")
+
+
+@app.callback(
+    epilog="Example: `securefl bench aggregation --cohort 16` measures every way of adding updates."
+)
+def bench(context: typer.Context) -> None:
+    """Measure what things cost, beside doing without them and beside what others offer."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("aggregation")
+def aggregation(
+    values: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Values of one client's update.")
+    ] = 1_000_000,
+    cohort: Annotated[int, typer.Option(min=3, max=1000, metavar="N", help="How many clients.")] = 4,
+    precision_bits: Annotated[
+        int, typer.Option(min=8, max=24, metavar="BITS", help="Width of a value on securefl's grid.")
+    ] = 16,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds of each path.")] = 3,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PYTHON",
+            help="Also measure nvflare or flower, by an interpreter that has it; make peers builds both.",
+        ),
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="For one round of one path.")
+    ] = 1800.0,
+    json_path: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="PATH",
+            help="Also write the result as JSON here, a table (.md) and a plot (.png) beside it; - is stdout.",
+        ),
+    ] = None,
+) -> None:
+    """Measure every way of adding a cohort's updates, in turn, on one core: seconds, bytes, errors, memory.
+
+    Beside securefl: plain float32, securefl's own integers without a cipher, CKKS as TenSEAL's tutorial has it, and
+    peers' real code in their own environments.
+
+    **Example:** securefl bench aggregation --cohort 16 --json out.json --peer nvflare=.venvs/nvflare/bin/python
+    """
+    from securefl.bench.aggregation import Request, run_aggregation
+    from securefl.bench.machine import this_machine
+    from securefl.bench.report import Report
+    from securefl.cli.output import check_json_path, progress_console, write_json
+
+    check_json_path(json_path)
+    _check_companions(json_path)
+    request = Request(
+        values=values,
+        cohort=cohort,
+        precision_bits=precision_bits,
+        repeats=repeats,
+        timeout_s=timeout_s,
+        peers=_peers(peer or ()),
+    )
+    machine = this_machine()
+    console = progress_console()
+    outcomes = run_aggregation(request, report=lambda line: console.print(line, markup=False))
+    report = Report(request, machine, outcomes)
+    _show(report, json_path)
+    write_json(report.to_json(), json_path)
+    _write_companions(report, json_path)
+    failed = [outcome.name for outcome in outcomes if outcome.failure]
+    if failed:
+        raise RunError(f"{', '.join(failed)} could not be measured", hint="the reasons stand above")
+
+
+def _peers(given: Sequence[str]) -> dict[str, Path]:
+    """The interpreters of the peers that are to run."""
+    peers: dict[str, Path] = {}
+    for text in given:
+        name, separator, python = text.partition("=")
+        if not separator or name not in PEERS:
+            raise ConfigError(
+                f"'{text}' names no peer and its interpreter",
+                where="--peer",
+                hint=f"give {' or '.join(f'{peer}=PYTHON' for peer in PEERS)}",
+            )
+        found = shutil.which(python)
+        if found is None:
+            raise ConfigError(
+                f"{python} cannot be run", where=f"--peer {name}", hint="make peers builds the environments"
+            )
+        # Made absolute without following links: an environment's interpreter is a link to another one's.
+        peers[name] = Path(os.path.abspath(found))  # noqa: PTH100 - Path.resolve would follow it
+    return peers
+
+
+def _companions(json_path: str | None) -> tuple[Path, Path] | None:
+    """Where table and plot go, if the result goes to a file."""
+    from securefl.cli.output import STDOUT
+
+    if json_path is None or json_path == STDOUT:
+        return None
+    return Path(json_path).with_suffix(".md"), Path(json_path).with_suffix(".png")
+
+
+def _check_companions(json_path: str | None) -> None:
+    if json_path is not None and Path(json_path) in (_companions(json_path) or ()):
+        raise ConfigError(
+            f"{json_path} would be overwritten by the table or the plot",
+            where="--json",
+            hint="name it *.json",
+        )
+
+
+def _write_companions(report: Report, json_path: str | None) -> None:
+    from securefl.bench.plot import can_plot, draw
+    from securefl.bench.tables import markdown
+    from securefl.cli.output import progress_console, write_atomically
+
+    companions = _companions(json_path)
+    if companions is None:
+        return
+    table, plot = companions
+    write_atomically(table, markdown(report))
+    if not report.figures():
+        return
+    if can_plot():
+        draw(report, plot)
+    else:
+        progress_console().print("No plot: pip install 'securefl[bench]' brings matplotlib.", markup=False)
+
+
+def _show(report: Report, json_path: str | None) -> None:
+    from rich.table import Table
+
+    from securefl.bench.tables import BAR_COLUMNS, COLUMNS, bar_rows, notes, path_tables
+    from securefl.cli.output import result_console
+
+    console = result_console(json_path)
+    paths = [(heading, COLUMNS, rows) for heading, rows in path_tables(report)]
+    for heading, columns, rows in (*paths, ("bars", BAR_COLUMNS, bar_rows(report))):
+        if not rows:
+            continue
+        table = Table(title=heading, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+        table.add_column(columns[0], no_wrap=True)
+        for column in columns[1:]:
+            # A narrow terminal has room for the figures if the unit stands on a line of its own.
+            table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print()
+        console.print(table)
+    console.print()
+    for note in notes(report):
+        console.print(note, markup=False, soft_wrap=True)

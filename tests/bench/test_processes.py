@@ -1,0 +1,121 @@
+"""A measured process may crash, hang or print anything: it ends, and its reason is kept."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from securefl.bench.measurement import Job, Measurement
+from securefl.bench.processes import THREAD_VARIABLES, Program, run_measured
+from securefl.errors import RunError
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, job: Callable[..., Job], interpreter: Callable[[str, str], Path]
+) -> Callable[..., Measurement]:
+    """Runs Python source as a measured process."""
+
+    def call(source: str, *, timeout_s: float = 30.0, own: bool = False) -> Measurement:
+        program = Program((str(interpreter("peer", source)),), own=own)
+        return run_measured(program, job(values=10), folder=tmp_path, timeout_s=timeout_s)
+
+    return call
+
+
+def test_the_last_line_is_the_measurement(
+    run: Callable[..., Measurement], measurement: Callable[..., Measurement]
+) -> None:
+    made = measurement()
+    assert run(f"print('Hello.'); print({made.model_dump_json()!r}); print()") == made
+
+
+def test_a_crash_is_reported_with_its_last_words(run: Callable[..., Measurement]) -> None:
+    with pytest.raises(RunError, match=r"ended with exit code 1: ValueError: out of luck\.$"):
+        run("raise ValueError('out of luck')")
+
+
+def test_a_killed_process_is_reported_with_its_signal(run: Callable[..., Measurement]) -> None:
+    with pytest.raises(RunError, match="ended with SIGKILL"):
+        run("import os; os.kill(os.getpid(), 9)")
+
+
+def test_garbage_is_reported(run: Callable[..., Measurement]) -> None:
+    with pytest.raises(RunError, match="it printed no measurement"):
+        run("print('{}')")
+
+
+def test_silence_is_reported(run: Callable[..., Measurement]) -> None:
+    with pytest.raises(RunError, match="it printed no measurement"):
+        run("")
+
+
+def test_endless_output_on_one_line_is_only_garbage(run: Callable[..., Measurement]) -> None:
+    with pytest.raises(RunError, match="it printed no measurement"):
+        run("import sys\nfor _ in range(64): sys.stdout.write('x' * (1 << 20))")
+
+
+def test_a_hang_ends_with_all_that_it_has_started(run: Callable[..., Measurement], tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    source = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+open({str(note)!r}, "w").write(str(child.pid))
+time.sleep(600)
+"""
+    with pytest.raises(RunError, match="did not end within 3 seconds"):
+        run(source, timeout_s=3.0)
+    assert _ends(int(note.read_text()))
+
+
+def _ends(pid: int) -> bool:
+    """Whether a process is gone, or dead and waiting to be collected, within a few seconds."""
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_program_that_does_not_exist_is_reported(tmp_path: Path, job: Callable[..., Job]) -> None:
+    program = Program((str(tmp_path / "nowhere"),), own=False)
+    with pytest.raises(RunError, match="it cannot be started: No such file"):
+        run_measured(program, job(values=10), folder=tmp_path, timeout_s=5.0)
+
+
+def test_a_peer_has_one_thread_one_core_and_none_of_our_packages(
+    run: Callable[..., Measurement],
+    measurement: Callable[..., Measurement],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "ours")
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    note = tmp_path / "seen"
+    run(
+        "import json, os\n"
+        f"json.dump([dict(os.environ), sorted(os.sched_getaffinity(0))], open({str(note)!r}, 'w'))\n"
+        f"print({measurement().model_dump_json()!r})"
+    )
+    environment, cores = json.loads(note.read_text())
+    assert "PYTHONPATH" not in environment
+    assert {environment[name] for name in THREAD_VARIABLES} == {"1"}
+    assert len(cores) == 1
+    assert cores[0] in os.sched_getaffinity(0)
+
+
+def test_the_job_arrives_whole(
+    run: Callable[..., Measurement], measurement: Callable[..., Measurement], tmp_path: Path
+) -> None:
+    note = tmp_path / "job"
+    run(
+        f"import sys; open({str(note)!r}, 'w').write(sys.stdin.read()); print({measurement().model_dump_json()!r})"
+    )
+    assert Job.model_validate_json(note.read_text()).values == 10
