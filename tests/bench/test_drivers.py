@@ -26,7 +26,7 @@ def run(job, vector):
     with laps.lap("server_finish"):
         mean = total / job["cohort"]
     with laps.lap("decrypt"):
-        mean = mean + {error}
+        mean[3] += {error}
     return Round(laps, [own.nbytes] * job["cohort"], mean.nbytes, mean)
 
 measure(run, packages=("numpy",), settings={{"kind": "plain"}}, warm_up={{}})
@@ -35,7 +35,7 @@ measure(run, packages=("numpy",), settings={{"kind": "plain"}}, warm_up={{}})
 
 @pytest.fixture
 def driven(job: Callable[..., Job]) -> Callable[[float], Measurement]:
-    """Runs a driver that adds in float64 and errs as it is told."""
+    """Runs a driver that adds in float64 and errs in one value as it is told."""
 
     def call(error: float) -> Measurement:
         source = DRIVER.format(folder=str(DRIVERS), error=error)

@@ -48,7 +48,7 @@ def test_a_field_out_of_its_range_is_refused(
         read_measurement(json.dumps(fields).encode(), cohort=3)
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), "1"])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), "1"])
 def test_seconds_that_are_none_are_refused(seconds: object, measurement: Callable[..., Measurement]) -> None:
     fields = measurement().model_dump(mode="json")
     fields["laps"]["decrypt"] = [[seconds, 0.1]]

@@ -187,6 +187,28 @@ def test_lora_dropout_is_drawn_anew_from_the_seed_every_round(trainer_of, settin
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_every_round_goes_through_the_rows_in_another_order(trainer_of, start_of):
+    one, other = (trainer_of().train_round(round, start_of()) for round in (1, 2))
+    assert one.loss != other.loss
+
+
+def test_dropout_ends_with_training(trainer_of, settings_of, start_of):
+    lora = settings_of().lora.model_copy(update={"lora_dropout": 0.5})
+    trainer, plain = trainer_of(lora=lora), trainer_of()
+    trainer.train_round(1, start_of())
+    plain.install_global(trainer.adapter("global"))
+    assert trainer.evaluate("global") == plain.evaluate("global")
+
+
+def test_metrics_of_bf16_training_are_float32_figures(trainer_of, settings_of, start_of):
+    training = settings_of().training.model_copy(update={"precision": "bf16"})
+    blurred, plain = trainer_of(training=training), trainer_of()
+    blurred.train_round(1, start_of())
+    plain.install_global(blurred.adapter("global"))
+    assert blurred.precision == "bf16"
+    assert blurred.evaluate("global").loss == pytest.approx(plain.evaluate("global").loss, rel=1e-6)
+
+
 def test_both_adapters_are_trained_for_the_same_number_of_steps(settings_of, client_data, start_of):
     seen: list[Progress] = []
     trainer = LocalTrainer(settings_of(), client_data, progress=seen.append)
