@@ -141,7 +141,7 @@ class ClientSession:
         if manifest.federation_digest != self._federation.digest:
             raise ProtocolError(
                 "the server works on another federation than this member's file",
-                hint="compare the fingerprints that 'securefl init' printed",
+                hint="start the server from the folder that was made together with this member's",
             )
         if manifest.round != self.applied + 1 or manifest.round > self._federation.terms.federation.rounds:
             raise ProtocolError(f"the server opened round {manifest.round}, expected was {self.applied + 1}")
