@@ -13,11 +13,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := securefl clients server tests benchmarks
 
-.PHONY: help quickstart test lint format protos clean
+.PHONY: help quickstart test lint format protos peers bench clean
 
 help:
 	@sed -n '3,4s/^# *//p' Makefile
-	@echo "make lint | format | protos | clean"
+	@echo "make lint | format | protos | peers | bench | clean"
 
 quickstart: $(VENV)/.demo
 	$(RUN) -m securefl.cli run
@@ -38,6 +38,13 @@ format: $(VENV)/.dev
 # The generated stubs are committed, so that nobody needs a compiler to install; a test says when they are stale.
 protos: $(VENV)/.dev
 	$(RUN) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/securefl/v1/*.proto
+
+# The rivals' real code, each in its own environment below .venvs; then all committed measurements, in one go.
+peers:
+	PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" benchmarks/peers/build.sh
+
+bench: $(VENV)/.dev peers
+	SECUREFL=$(VENV)/bin/securefl benchmarks/aggregation.sh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

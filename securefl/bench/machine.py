@@ -39,7 +39,7 @@ def this_machine() -> Machine:
         cpu=_cpu(),
         cores=len(cores()) or os.cpu_count() or 1,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        system=f"{platform.system()} {platform.release()}",
+        system=f"{platform.system()} {platform.release().partition('-')[0]}",
         python=platform.python_version(),
         load_before=round(os.getloadavg()[0], 2),
         pinned=bool(cores()),

@@ -108,10 +108,12 @@ def _play(
         reader = path.reader(aggregate)
         reader.prepare()
         opened = reader.open()
+    # The second reading finds the memory that the first one found: one result and one reader at a time.
+    del reader, opened
     reader = path.reader(aggregate)
     reader.prepare()
     with watch.lap("decrypt_warm"):
-        reader.open()
+        opened = reader.open()
     laps = {name: watch.laps(name) for name in Laps.model_fields}
     return _Played(Laps(**laps), tuple(up_bytes), aggregate.size, opened)
 

@@ -75,7 +75,7 @@ def test_the_result_says_whether_values_were_encrypted(run_of: Run) -> None:
 def test_the_keys_of_a_run_are_gone_after_it(run_of: Run) -> None:
     run = run_of("dense", "bfv")
     names = {path.name for path in run.rglob("*")}
-    assert not names & {"bfv.key", "signing.key", "tls.key", "ca.key"}
+    assert not names & {"epoch.key", "signing.key", "tls.key", "ca.key"}
 
 
 def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(run_of: Run) -> None:
