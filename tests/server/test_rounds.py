@@ -56,6 +56,7 @@ def test_the_aggregate_carries_every_contributors_header_and_seeds_in_the_roster
             member.contribute()
         members["client-2"].hear(AggregateReady)
         header = members["client-2"].fetch().header
+        assert (members["client-2"].total().macs == roster.expected_macs()).all()
     sent = [roster.contribution(member) for member in roster.members]
     assert header.contributors == tuple(contribution.signed for contribution in sent)
     assert header.seeds == tuple(contribution.seeds for contribution in sent)
