@@ -8,8 +8,13 @@
 ``sealbytes``     the serialised objects that SEAL is fed with, built and taken apart field by field
 ``words``         fixed-width little-endian words
 ``wireform``      what travels of a ciphertext: exact sizes, checked decoding
-``addition``      the server's part: residues added modulo q, without any key
-``keys``          the BFV secret key as fixed-length bytes, and its file
+``addition``      the server's part: residues and MACs added modulo q, without any key
+``authentication``  the MAC on every ciphertext, verified before anything is decrypted
+``tags``          two tags in every plaintext, checked after it
+``linearform``    secret linear forms modulo a prime: what both of them are made of
+``prf``           pseudorandom words from keys
+``framing``       lists of byte strings as one
+``keys``          an epoch's keys as fixed-length bytes, and their file
 ``identity``      Ed25519 signing keys
 ``certificates``  a member's TLS files, checked before they are used
 ``authority``     the federation's TLS authority

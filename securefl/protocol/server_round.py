@@ -250,7 +250,7 @@ class ServerRound:
         return contribution.signed if contribution else None
 
     def aggregate_header(self, *, body_bytes: int, aggregate_seconds: float) -> AggregateHeader:
-        """What goes before the aggregate's residues, contributors in the cohort's order."""
+        """What goes before the aggregate's body, contributors in the cohort's order."""
         if self.manifest is None or self.phase is not ServerPhase.AGGREGATE:
             raise ProtocolError("there is no aggregate to fetch")
         ordered = [self._contributions[member] for member in self.manifest.cohort]

@@ -21,7 +21,7 @@ class StreamSizes:
 
     Attributes:
         seeds_bytes: Seeds of one contributor.
-        body_bytes: Residues.
+        body_bytes: Residues and MACs.
     """
 
     seeds_bytes: int
@@ -35,7 +35,7 @@ class StreamSizes:
         """
         if (seeds_bytes, body_bytes) != (self.seeds_bytes, self.body_bytes):
             raise WireError(
-                f"{what} declares {seeds_bytes} bytes of seeds and {body_bytes} of residues",
+                f"{what} declares {seeds_bytes} bytes of seeds and {body_bytes} of body",
                 hint=f"the layout gives {self.seeds_bytes} and {self.body_bytes}",
             )
 

@@ -88,7 +88,7 @@ class AggregateHead:
         round: Number of the round.
         contributors: How many signed headers follow.
         seeds_bytes: Length of the seeds behind each of them.
-        body_bytes: Length of the residues behind the last.
+        body_bytes: Length of the body, residues and MACs, behind the last.
         aggregate_seconds: What the server spent on addition.
     """
 
@@ -108,7 +108,7 @@ class SeedsChunk:
 
 @dataclass(frozen=True, slots=True)
 class BodyChunk:
-    """A part of the residues, 1 to ``CHUNK_BYTES`` bytes."""
+    """A part of the body, 1 to ``CHUNK_BYTES`` bytes."""
 
     data: bytes
 

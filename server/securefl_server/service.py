@@ -184,7 +184,7 @@ class FederationService:
                 await self._offload(body.write, reader.receive(message))
             reader.finish()
             if body.digest() != signed.header.body_digest:
-                raise AuthenticationError(f"{member}'s residues do not match its signed header")
+                raise AuthenticationError(f"{member}'s body does not match its signed header")
             # From here on the file is the conductor's: it finishes with it even if this caller goes away.
             stack.pop_all()
         await self._conductor.accept(signed, reader.seeds, body)

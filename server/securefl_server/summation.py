@@ -1,8 +1,8 @@
 """The running sum of one round, fed from files, window by window.
 
 The rule kept here: a contribution is looked at as a whole before a byte of it is added, because what has
-been added cannot be told apart any more; and memory is the sum's own 8 bytes a residue plus one window,
-whatever the number of contributions.
+been added cannot be told apart any more; residues and MACs are added and saved together; and memory is the
+sum's own 8 bytes a residue plus one window, whatever the number of contributions.
 """
 
 from __future__ import annotations

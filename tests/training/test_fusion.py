@@ -52,15 +52,16 @@ def test_candidates_stay_within_the_papers_bounds():
     assert np.abs(np.array(asked)).max() <= LIMIT
 
 
-def test_the_penalty_prefers_small_weights_where_the_loss_does_not_care():
-    asked = []
+def test_the_penalty_counts_half_the_sum_of_both_magnitudes():
+    loss, asked = bowl((1.2, 1.2))
+    chosen, _ = search(loss, FusionSection(budget=40, l1=2.0), seed=1)
+    tried = list(asked)
 
-    def flat(weights):
-        asked.append(weights)
-        return 1.0
+    def cost(weights):
+        return loss(weights) + 2.0 * (abs(weights[0]) + abs(weights[1])) / 2
 
-    (w_global, w_personal), _ = search(flat, FusionSection(budget=40, l1=1.0), seed=1)
-    assert abs(w_global) + abs(w_personal) == min(abs(one) + abs(other) for one, other in asked)
+    assert cost(chosen) == min(map(cost, tried))
+    assert loss(chosen) > min(map(loss, tried))
 
 
 def test_the_same_seed_asks_the_same_candidates():
