@@ -9,7 +9,7 @@ Write C_cj for residue j of ciphertext c of a contribution as it counts in the s
     s_c = sum_j rho_j C_cj + PRF(round, member; c, seed of ciphertext c) mod m,
 
 rho a secret vector of the round. Both parts are linear or known to every reader, so the server adds MACs
-modulo m as it adds residues, and the sums S_c of a whole cohort belong to the totals T_c exactly if
+modulo m as it adds residues, and the summed MACs S_c of a whole cohort fit its total residues T_cj:
 
     S_c = sum_j rho_j T_cj + sum_i PRF(round, member i; c, its seed) mod m.
 
@@ -43,13 +43,14 @@ class CiphertextMac:
 
     Guarantee: whoever lacks the key and has seen every contribution of the round finds an aggregate other
     than the sum of exactly the claimed contributions, one from each claimed member for this context, that
-    passes ``verify`` with probability at most 1/m (2^-54 for BFV), beside the advantage against HKDF and
-    HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide rho completely, and a difference D
-    between an altered total and the true one passes only if sum_j rho_j D_j hits one value, m being prime.
-    After v refusals the bound is 1/(m - v); the participant allows one aggregate a round. Assumes that no
+    passes ``verify`` with probability at most 1/m (2^-54 for BFV), beside the advantage against HKDF,
+    ChaCha20 and HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide rho completely, and a
+    difference D between an altered total and the true one passes only if sum_j rho_j D_j hits one value, m
+    being prime. After v refusals the bound is 1/(m - v); a participant allows one aggregate a round, so that
+    v is below the cohort's size. Assumes that no
     (context, member, c, seed) is used for two ciphertexts: seeds of BFV are 64 fresh random bytes. The
-    integer twin has none and authenticates a member's first contribution to a context only, as a twin that
-    hides nothing may. Holders of the key, the members, can forge.
+    integer twin has no seeds, so there a member must contribute to a context once only. Holders of the key,
+    the members, can forge.
 
     Args:
         key: The epoch's MAC key, 32 bytes.

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVER_MODULES = ("addition", "wireform", "profiles", "packing", "identity", "certificates", "twin")
+SERVER_MODULES = (
+    "addition",
+    "framing",
+    "wireform",
+    "profiles",
+    "packing",
+    "identity",
+    "certificates",
+    "twin",
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -37,5 +46,6 @@ def test_what_a_server_needs_imports_neither_tenseal_nor_keys(module: str) -> No
         f"import securefl.crypto.{module}\n"
         "assert 'securefl.crypto.keys' not in sys.modules\n"
         "assert 'securefl.crypto.bfv' not in sys.modules\n"
+        "assert 'securefl.crypto.authentication' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=60)
