@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from securefl.progress import Phase, PhaseEnded, PhaseStarted, Report, StepProgress
 
+Item = TypeVar("Item")
 _SMALLEST_STEP = 0.02
 """Progress is reported in steps of at least this fraction, so that a pipe never fills with it."""
 
@@ -25,6 +27,7 @@ class PhaseClock:
         self._member = member
         self._report = report
         self._seconds: dict[int, dict[Phase, float]] = defaultdict(lambda: defaultdict(float))
+        self._inside: list[float] = []
         self._round = 0
         self._reported = 0.0
 
@@ -33,11 +36,35 @@ class PhaseClock:
         """Times what happens inside as ``phase`` of a round; several stretches of one phase add up."""
         self._report(PhaseStarted(member=self._member, round=round_number, phase=phase))
         self._round, self._reported = round_number, 0.0
-        started = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - started
-        self._seconds[round_number][phase] += seconds
+        before = self._seconds[round_number][phase]
+        with self._stretch(phase, round_number):
+            yield
+        seconds = self._seconds[round_number][phase] - before
         self._report(PhaseEnded(member=self._member, round=round_number, phase=phase, seconds=seconds))
+
+    def stretches(self, phase: Phase, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
+        """The items of ``source``, the making of each counted as ``phase`` and not as the phase around it."""
+        items = iter(source)
+        while True:
+            try:
+                with self._stretch(phase, round_number):
+                    item = next(items)
+            except StopIteration:
+                return
+            yield item
+
+    @contextmanager
+    def _stretch(self, phase: Phase, round_number: int) -> Iterator[None]:
+        """Adds what happens inside to a phase, without the stretches inside it."""
+        self._inside.append(0.0)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self._seconds[round_number][phase] += seconds - self._inside.pop()
+            if self._inside:
+                self._inside[-1] += seconds
 
     def progress(self, phase: Phase, fraction: float) -> None:
         """Tells how far a phase of the current round is, where that has changed enough to be worth a line."""

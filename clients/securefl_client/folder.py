@@ -28,6 +28,8 @@ FEDERATION_FILE = "federation.json"
 SIGNING_KEY_FILE = "signing.key"
 EPOCH_KEYS_FILE = "epoch.key"
 REFUSED_FILE = "epoch.refused"
+_PAYLOADS_OF_ANY_RANK = ("dense", "sketch")
+"""Those that mix every client in every coordinate; the others share coordinates by the ranks of the roster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -
     own = settings.client.r
     if own is None or own == rostered:
         return rostered
-    if federation.terms.recipe.payload != "dense":
+    if federation.terms.recipe.payload not in _PAYLOADS_OF_ANY_RANK:
         raise ConfigError(
             f"'client.r' is {own}, the roster says {rostered}",
             where=where,

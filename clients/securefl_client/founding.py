@@ -23,10 +23,9 @@ from securefl.crypto.bfv import generate_key
 from securefl.crypto.certificates import Credentials, Role
 from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
-from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
 from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report
-from securefl.protocol.federation import Federation, Member, RecipeTerms, terms_of
+from securefl.protocol.federation import Federation, Member
 from securefl_client.folder import EPOCH_KEYS_FILE, FEDERATION_FILE, SIGNING_KEY_FILE
 
 SERVER_FOLDER = "server"
@@ -104,29 +103,9 @@ def _federation(
 ) -> Federation:
     """Everything that is pinned; what needs the model or the data is read here."""
     # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
+    from securefl.training.drafting import draft_federation
     from securefl.training.model_files import model_digest
-    from securefl.training.models import layout_of
-    from securefl.training.recipes import recipe_of
-    from securefl.training.survey import survey_data
 
-    recipe = recipe_of(config.recipe)
-    profile = profile_for(len(config.ranks), config.encryption.precision_bits)
-    survey = survey_data(config)
-    layout = layout_of(
-        config.model.path, target_modules=config.lora.target_modules, labels=len(survey.labels)
-    )
-    terms = terms_of(
-        config,
-        model_digest=model_digest(config.model.path),
-        recipe=RecipeTerms(
-            name=recipe.name,
-            payload=recipe.payload,
-            personal=recipe.personal,
-            outer_learning_rate=recipe.outer_learning_rate,
-            fusion=recipe.fusion,
-        ),
-        samples_cap=survey.samples_cap,
-    )
     roster = tuple(
         Member(
             id=member,
@@ -136,14 +115,9 @@ def _federation(
         )
         for member, rank in config.ranks.items()
     )
-    federation = Federation(
-        federation_id=secrets.token_bytes(32),
-        terms=terms,
-        labels=survey.labels,
-        layout=layout,
-        profile=profile,
+    return draft_federation(
+        config,
         roster=roster,
+        federation_id=secrets.token_bytes(32),
+        model_digest=model_digest(config.model.path),
     )
-    # The plan refuses ranks that do not fit the model; better now than at a client.
-    federation.ciphertexts(1)
-    return federation

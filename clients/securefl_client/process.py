@@ -6,6 +6,7 @@ The rule kept here: this file wires; what to do next is decided by ``protocol.cl
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,13 +33,15 @@ from securefl.protocol.client_session import (
 )
 from securefl.protocol.messages import Manifest, Waiting
 from securefl.protocol.participant import Participant
-from securefl.protocol.streams import StreamSizes
+from securefl.protocol.sections import StreamSizes
 from securefl.transport.client import AggregatorClient
 from securefl.transport.telemetry import ByteCounter
+from securefl_client.body import FileBody
 from securefl_client.clock import PhaseClock
 from securefl_client.folder import ClientFolder, refuse_keys
 from securefl_client.inbox import Inbox
 from securefl_client.learner import load_trainer
+from securefl_client.outbox import refuse_left_outbox
 from securefl_client.result import FILE_NAME as RESULT_FILE
 from securefl_client.work import ClientWork
 
@@ -120,7 +123,9 @@ class Client:
                     keys=own.keys,
                     signing_key=own.signing_key,
                 )
-            work = ClientWork(participant, trainer, ledger=ledger, clock=self._clock, report=self._report)
+            work = ClientWork(
+                participant, trainer, ledger=ledger, clock=self._clock, report=self._report, folder=out
+            )
             while not self._follow(work, out):
                 pass
 
@@ -147,7 +152,7 @@ class Client:
             case Contribute(manifest):
                 self._contribute(manifest, work)
             case ApplyAggregate(manifest):
-                self._apply(manifest, work)
+                self._apply(manifest, work, out)
             case Finish():
                 work.finish(out)
                 self._aggregator.finish()
@@ -159,26 +164,27 @@ class Client:
         return False
 
     def _contribute(self, manifest: Manifest, work: ClientWork) -> None:
-        contribution = work.contribute(manifest)
         before = self._traffic.sent
-        with self._clock.phase(Phase.UPLOAD, manifest.round):
-            receipt = self._aggregator.contribute(contribution.signed, contribution.seeds, contribution.body)
-        self._session.receive(Contributed(receipt, contribution.signed.header.body_digest))
+        with work.contribution(manifest) as outbox:
+            with self._clock.phase(Phase.UPLOAD, manifest.round):
+                receipt = self._aggregator.contribute(outbox)
+            _, signed = outbox.ending()
+            self._session.receive(Contributed(receipt, signed.header.body_digest))
         work.sent(manifest, up_bytes=self._traffic.sent - before)
 
-    def _apply(self, manifest: Manifest, work: ClientWork) -> None:
+    def _apply(self, manifest: Manifest, work: ClientWork, out: Path) -> None:
         federation = self._own.federation
-        count = federation.ciphertexts(manifest.round)
-        sizes = StreamSizes(
-            seeds_bytes=federation.form.seeds_bytes(count), body_bytes=federation.form.aggregate_bytes(count)
-        )
+        sizes = StreamSizes.of_aggregate(federation.sections(manifest.round))
         before = self._traffic.received
-        with self._clock.phase(Phase.DOWNLOAD, manifest.round):
-            aggregate = self._aggregator.fetch_aggregate(
-                manifest.round, contributors=len(federation.cohort), sizes=sizes
-            )
-        down_bytes = self._traffic.received - before
-        work.apply(aggregate.header, aggregate.body, manifest=manifest, down_bytes=down_bytes)
+        # Without a name in the folder: nobody else can change what was verified before it is decrypted.
+        with tempfile.TemporaryFile(dir=out) as file:
+            with self._clock.phase(Phase.DOWNLOAD, manifest.round):
+                header = self._aggregator.fetch_aggregate(
+                    manifest.round, contributors=len(federation.cohort), sizes=sizes, body=file
+                )
+                file.flush()
+            down_bytes = self._traffic.received - before
+            work.apply(header, FileBody(file), manifest=manifest, down_bytes=down_bytes)
         self._session.receive(Applied(manifest.round))
         self._aggregator.confirm(manifest.round)
 
@@ -226,3 +232,4 @@ def _make_results(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{out} cannot be made", hint=str(error.strerror)) from None
+    refuse_left_outbox(out)

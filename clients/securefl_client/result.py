@@ -57,13 +57,18 @@ class MetricReport(_Part):
 
 
 class FusionReport(_Part):
-    """The weights that the fusion found on the held-out rows, out of how many candidates, and their loss there."""
+    """The weights that the fusion found on held-out rows, out of how many candidates, and their loss there.
+
+    Attributes:
+        samples: How many rows every candidate was measured on.
+    """
 
     w_global: float
     w_personal: float
     space: str
     loss: float
     candidates: int
+    samples: int
 
 
 class BytesReport(_Part):
@@ -81,13 +86,20 @@ class BytesReport(_Part):
 
 
 class RoundReport(_Part):
-    """One round of one client; ``integers_sha256`` is of the decrypted sums and equal at every client."""
+    """One round of one client.
+
+    Attributes:
+        reconstruction_error: Under ``sketch``, the estimated Frobenius error of the mean update's weights by their
+            norm; equal at every client to rounding. None where nothing was sketched: the mean is exact.
+        integers_sha256: Of the decrypted sums; equal at every client.
+    """
 
     round: int
     seconds: Mapping[str, float]
     bytes: BytesReport
     loss: float
     saturated: int
+    reconstruction_error: float | None
     integers_sha256: str
 
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securefl.privacy.ledger import AggregateApplied, Ledger, RoundContributed, RunFinished
+from securefl.adapters.contribution import EncodedContribution
+from securefl.adapters.update import ErrorEstimate
+from securefl.privacy.ledger import AggregateApplied, Ledger, RoundContributed, RoundReserved, RunFinished
 from securefl.progress import AdapterKind, MetricMeasured, Phase, Report, RoundFinished, RoundStarted, Warned
-from securefl.protocol.contribution import Contribution, integers_digest
-from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.contribution import integers_digest
+from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
+from securefl.protocol.opening import Body
 from securefl.protocol.participant import Participant
 from securefl_client.clock import PhaseClock
+from securefl_client.outbox import Outbox
 from securefl_client.result import (
     BytesReport,
     ClientResult,
@@ -31,6 +37,10 @@ if TYPE_CHECKING:
     from securefl.training.fusion import FusionResult
     from securefl.training.loops import Metric
     from securefl.training.trainer import LocalTrainer
+
+
+MUCH_MISSED = 0.25
+"""Share of the mean update, by norm, from which on a sketch that missed it is warned of."""
 
 
 @dataclass(slots=True)
@@ -52,6 +62,7 @@ class ClientWork:
         ledger: Opened, with the run's start in it.
         clock: Times the phases.
         report: Where events go.
+        folder: Where contributions lie while they are sent.
     """
 
     def __init__(
@@ -62,7 +73,9 @@ class ClientWork:
         ledger: Ledger,
         clock: PhaseClock,
         report: Report,
+        folder: Path,
     ) -> None:
+        self._folder = folder
         self._participant = participant
         self._trainer = trainer
         self._ledger = ledger
@@ -76,8 +89,9 @@ class ClientWork:
     def _member(self) -> str:
         return self._participant.member
 
-    def contribute(self, manifest: Manifest) -> Contribution:
-        """Trains the global adapter for one round and seals the update."""
+    @contextmanager
+    def contribution(self, manifest: Manifest) -> Iterator[Outbox]:
+        """Trains the global adapter for one round; the update is encoded and sealed as it is sent."""
         number = manifest.round
         rounds = self._participant.federation.terms.federation.rounds
         self._report(RoundStarted(member=self._member, round=number, rounds=rounds))
@@ -86,16 +100,25 @@ class ClientWork:
             local = self._trainer.train_round(
                 number, self._participant.start(), self._participant.basis(number)
             )
-        with self._clock.phase(Phase.ENCODE, number):
-            encoded = self._participant.encode(local.update, manifest=manifest, samples=self._trainer.samples)
-        self._open[number] = _OpenRound(started, local.loss, sum(encoded.saturated.values()))
-        self._warn_of_clipping(number, clipped=self._open[number].saturated, of=encoded.integers.size)
-        with self._clock.phase(Phase.ENCRYPT, number):
-            contribution = self._participant.seal(encoded, manifest=manifest)
-        self._ledger.append(
-            RoundContributed(round=number, body_digest=contribution.signed.header.body_digest)
+        encoded = self._participant.encode(local.update, manifest=manifest, samples=self._trainer.samples)
+        timed = EncodedContribution(
+            lambda: self._clock.stretches(Phase.ENCODE, number, encoded.runs()), encoded.saturated
         )
-        return contribution
+        sealing = self._participant.seal(timed, manifest=manifest)
+        windows = self._clock.stretches(Phase.ENCRYPT, number, sealing.windows())
+        self._ledger.append(RoundReserved(round=number, manifest_digest=manifest.digest))
+        with Outbox(self._folder, sealing, windows, number=number, sealed=self._note_sealed) as outbox:
+            yield outbox
+        saturated = sum(encoded.saturated.values())
+        self._open[number] = _OpenRound(started, local.loss, saturated)
+        self._warn_of_clipping(
+            number, clipped=saturated, of=sum(self._participant.federation.section_values(number))
+        )
+
+    def _note_sealed(self, signed: SignedHeader) -> None:
+        self._ledger.append(
+            RoundContributed(round=signed.header.round, body_digest=signed.header.body_digest)
+        )
 
     def sent(self, manifest: Manifest, *, up_bytes: int) -> None:
         """Notes the upload, and trains the personal adapter while the others are still at work."""
@@ -104,7 +127,7 @@ class ClientWork:
             with self._clock.phase(Phase.PERSONAL, manifest.round):
                 self._trainer.train_personal(manifest.round)
 
-    def apply(self, header: AggregateHeader, body: bytes, *, manifest: Manifest, down_bytes: int) -> None:
+    def apply(self, header: AggregateHeader, body: Body, *, manifest: Manifest, down_bytes: int) -> None:
         """Verifies, decrypts and applies a round's aggregate."""
         number = manifest.round
         with self._clock.phase(Phase.DECRYPT, number):
@@ -209,6 +232,23 @@ class ClientWork:
                 )
             )
 
+    def _reconstruction_error(self, number: int) -> float | None:
+        """What the round's sketches missed of the mean update; a person hears of it when it first is much."""
+        estimates = self._participant.reconstruction_error.values()
+        if not estimates:
+            return None
+        missed = ErrorEstimate.of_all(estimates).share
+        before = max((entry.reconstruction_error or 0.0 for entry in self._rounds), default=0.0)
+        if missed > MUCH_MISSED >= before:
+            self._report(
+                Warned(
+                    member=self._member,
+                    message=f"round {number}: the sketch missed about {missed:.0%} of the mean update; raise "
+                    "sketch.rank, which says how much of an update is sent",
+                )
+            )
+        return missed
+
     def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes) -> None:
         opened = self._open.pop(header.round)
         seconds = self._clock.seconds(header.round) | {Phase.AGGREGATE.value: header.aggregate_seconds}
@@ -220,6 +260,7 @@ class ClientWork:
                 bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
                 loss=opened.loss,
                 saturated=opened.saturated,
+                reconstruction_error=self._reconstruction_error(header.round),
                 integers_sha256=digest.hex(),
             )
         )
@@ -236,6 +277,7 @@ def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
         space=fusion.space,
         loss=fusion.loss,
         candidates=fusion.candidates,
+        samples=fusion.samples,
     )
 
 

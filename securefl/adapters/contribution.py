@@ -10,7 +10,7 @@ round's number alone; nothing a client trained changes it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
@@ -34,7 +34,7 @@ from securefl.adapters.payloads import (
 from securefl.adapters.payloads.basis import basis_size
 from securefl.adapters.payloads.core import core_size
 from securefl.adapters.update import MeanUpdate, Update
-from securefl.errors import ConfigError, ProtocolError
+from securefl.errors import ConfigError, ProtocolError, TrainingError
 
 PayloadName = Literal["dense", "sketch", "basis", "core"]
 Frozen = FrozenBasis | CoreFrame
@@ -43,16 +43,22 @@ Frozen = FrozenBasis | CoreFrame
 
 @dataclass(frozen=True, slots=True)
 class EncodedContribution:
-    """What a client is about to encrypt.
+    """What a client is about to encrypt: integers that are made when they are asked for.
 
     Attributes:
-        integers: (D,) int64, magnitudes up to the grid's limit: V values, then one weight a partition.
-        saturated: Values that were clipped, by tensor; it depends on the client's data and stays with the
-            client.
+        runs: Gives the D integers in order, in runs of int64 with magnitudes up to the grid's limit: V
+            values, then one weight a partition; the same ones at every call.
+        saturated: Values that were clipped, by tensor, known once all runs have been taken; it depends on
+            the client's data and stays with the client.
     """
 
-    integers: Integers = field(repr=False)
-    saturated: Mapping[str, int] = field(repr=False)
+    runs: Callable[[], Iterable[Integers]] = field(repr=False)
+    saturated: dict[str, int] = field(repr=False, default_factory=dict)
+
+    @property
+    def integers(self) -> Integers:
+        """All of them at once, (D,) int64."""
+        return np.concatenate(list(self.runs()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +95,26 @@ class RoundCodec:
 
         Raises:
             ProtocolError: if the update is not one of this round's layout, rank and basis.
-            TrainingError: if a value is not finite.
+            TrainingError: if a value of the update is not finite.
             DataError: if there are no samples.
         """
-        limit = self.grid.limit
-        steps = weight_steps(samples, cap=self.samples_cap, limit=limit)
-        values = self.payload.encode(update, rank=rank)
-        # What the mean divides by is the weight as it stands on the grid, so the values are multiplied by
-        # that one.
-        values *= steps / limit
-        integers = np.empty(self.length, dtype=np.int64)
-        clipped = self.grid.quantise(values, rng=rng, out=integers[: values.size])
-        integers[values.size :] = partition_weights(self.payload.partitions, rank=rank, steps=steps)
-        return EncodedContribution(integers, self._by_tensor(clipped))
+        steps = weight_steps(samples, cap=self.samples_cap, limit=self.grid.limit)
+        _check_finite(update)
+        self.payload.encode(update, rank=rank)
+        weights = partition_weights(self.payload.partitions, rank=rank, steps=steps)
+        seed = rng.integers(1 << 63, size=2).tolist()
+        saturated: dict[str, int] = {}
+
+        def runs() -> Iterator[Integers]:
+            # What the mean divides by is the weight as it stands on the grid, so the values are multiplied by
+            # that one.
+            values = (run * (steps / self.grid.limit) for run in self.payload.encode(update, rank=rank))
+            clipped = np.zeros(len(self.grid.spans), dtype=np.int64)
+            yield from self.grid.quantised(values, rng=np.random.default_rng(seed), saturated=clipped)
+            yield weights
+            saturated.update(self._by_tensor(clipped.tolist()))
+
+        return EncodedContribution(runs, saturated)
 
     def decode(self, sums: Integers) -> MeanUpdate:
         """The mean update from the sums (D,) of the whole cohort's integers.
@@ -130,11 +143,31 @@ class RoundCodec:
                 largest = max(largest, std / float(weights[segment.partition]))
         return largest
 
-    def _by_tensor(self, clipped: tuple[int, ...]) -> Mapping[str, int]:
+    def _by_tensor(self, clipped: Iterable[int]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for segment, count in zip(self.payload.segments, clipped, strict=True):
             counts[segment.tensor] = counts.get(segment.tensor, 0) + count
         return counts
+
+
+def _check_finite(update: Update) -> None:
+    """Refuses before anything of it is sent what could not be put on a grid.
+
+    Raises:
+        TrainingError: naming the first tensor with a value that is not finite.
+    """
+    for name, factors in update.weights.items():
+        if not (np.isfinite(factors.left).all() and np.isfinite(factors.right).all()):
+            raise _not_finite(name)
+    for name, head in update.heads.items():
+        if not np.isfinite(head).all():
+            raise _not_finite(name)
+
+
+def _not_finite(name: str) -> TrainingError:
+    return TrainingError(
+        "the update holds values that are not finite", where=name, hint="lower the learning rate"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

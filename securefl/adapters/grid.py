@@ -10,14 +10,14 @@ the *step* of a span is bound / limit; a value beyond its bound is clipped to it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.payloads.base import Vector
-from securefl.errors import ConfigError, TrainingError
+from securefl.errors import ConfigError, ProtocolError, TrainingError
 
 Integers = NDArray[np.int64]
 CHUNK_VALUES = 1 << 17
@@ -88,15 +88,33 @@ class Grid:
 
         Raises:
             TrainingError: if a value is not finite.
+            ProtocolError: if there are not V values.
         """
-        saturated = []
-        for span, place in self._places():
-            clipped = 0
-            for start in range(place.start, place.stop, CHUNK_VALUES):
-                chunk = slice(start, min(start + CHUNK_VALUES, place.stop))
-                clipped += self._quantise_chunk(values[chunk], span.bound, rng, out[chunk])
-            saturated.append(clipped)
-        return tuple(saturated)
+        saturated = np.zeros(len(self.spans), dtype=np.int64)
+        place = 0
+        for integers in self.quantised([values], rng=rng, saturated=saturated):
+            out[place : place + integers.size] = integers
+            place += integers.size
+        return tuple(saturated.tolist())
+
+    def quantised(
+        self, runs: Iterable[Vector], *, rng: np.random.Generator, saturated: NDArray[np.int64]
+    ) -> Iterator[Integers]:
+        """``quantise`` for values that come in runs: the same integers, without the whole vector in memory.
+
+        Args:
+            runs: The V values in order, in runs of any length.
+            rng: See ``quantise``.
+            saturated: (number of spans,) int64; how many values lay beyond their bound is added to it.
+
+        Raises:
+            TrainingError: if a value is not finite.
+            ProtocolError: if the runs are longer or shorter than the grid.
+        """
+        for index, chunk in self._chunks(runs):
+            integers = np.empty(chunk.size, dtype=np.int64)
+            saturated[index] += self._quantise_chunk(chunk, self.spans[index].bound, rng, integers)
+            yield integers
 
     def dequantise(self, sums: Integers) -> Vector:
         """Integers (V,), or sums of them over clients, as float64 values (V,)."""
@@ -104,6 +122,22 @@ class Grid:
         for span, place in self._places():
             np.multiply(sums[place], self.step(span), out=values[place])
         return values
+
+    def _chunks(self, runs: Iterable[Vector]) -> Iterator[tuple[int, Vector]]:
+        """The runs, cut where a span ends and where they are long, each piece with its span's index."""
+        ends = np.cumsum([span.size for span in self.spans])
+        place = 0
+        for run in runs:
+            rest = run
+            while rest.size:
+                index = int(np.searchsorted(ends, place, side="right"))
+                if index == len(ends):
+                    raise ProtocolError(f"more than {place} values were put on a grid of so many")
+                length = min(rest.size, int(ends[index]) - place, CHUNK_VALUES)
+                yield index, rest[:length]
+                rest, place = rest[length:], place + length
+        if place != self.size:
+            raise ProtocolError(f"{place} values were put on a grid of {self.size}")
 
     def _quantise_chunk(self, values: Vector, bound: float, rng: np.random.Generator, out: Integers) -> int:
         if not np.isfinite(values).all():

@@ -5,7 +5,8 @@ The rule kept here: float64 throughout, keyed by tensor name, in the shapes of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,6 +94,14 @@ class ErrorEstimate:
     def share(self) -> float:
         """The error by the norm; 1 says that nothing is known of the weight."""
         return self.error / self.norm if self.norm else 0.0
+
+    @classmethod
+    def of_all(cls, weights: Iterable[ErrorEstimate]) -> ErrorEstimate:
+        """Of several weights taken together."""
+        parts = tuple(weights)
+        return cls(
+            error=math.hypot(*(part.error for part in parts)), norm=math.hypot(*(part.norm for part in parts))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ that is one vector; every client weighs as much as it can.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from securefl.adapters.averaging import weight_steps
 from securefl.adapters.grid import Grid, Integers, Span
-from securefl.adapters.payloads.base import Vector
+from securefl.adapters.payloads.base import RUN_VALUES, Vector
 from securefl.adapters.seeding import seeded_generator
 from securefl.bench.measurement import Job
 from securefl.bench.paths import Float32
@@ -37,14 +39,16 @@ class GridEncoding:
 
     def encode(self, client: int, vector: Float32) -> Integers:
         """A client's integers; the same ones every time, since the rounding is seeded."""
+        return np.concatenate(list(self.runs(client, vector)))
+
+    def runs(self, client: int, vector: Float32) -> Iterator[Integers]:
+        """The same, in runs of about ``RUN_VALUES``."""
         steps = weight_steps(SAMPLES, cap=SAMPLES, limit=self._grid.limit)
-        values = vector.astype(np.float64)
-        values *= steps / self._grid.limit
-        integers = np.empty(self.length, dtype=np.int64)
+        pieces = np.split(vector, range(RUN_VALUES, vector.size, RUN_VALUES))
+        values = (piece.astype(np.float64) * (steps / self._grid.limit) for piece in pieces)
         rng = seeded_generator(self._seed, "rounding", client)
-        self._grid.quantise(values, rng=rng, out=integers[:-1])
-        integers[-1] = steps
-        return integers
+        yield from self._grid.quantised(values, rng=rng, saturated=np.zeros(1, dtype=np.int64))
+        yield np.array([steps], dtype=np.int64)
 
     def decode(self, sums: Integers) -> Vector:
         """The mean (V,) from the sums (D,)."""

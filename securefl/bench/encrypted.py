@@ -22,17 +22,17 @@ from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.bfv import BfvCipher, BfvOpening, generate_key
 from securefl.crypto.identity import SigningKey, verify
 from securefl.crypto.keys import EpochKeys
-from securefl.crypto.packing import pack, unpack
+from securefl.crypto.packing import unpack
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.tags import SlotTags
+from securefl.crypto.windows import windows
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
-from securefl.protocol.contribution import Contribution, authentication_context
-from securefl.protocol.messages import AggregateHeader, ContributionHeader, Manifest, SignedHeader
+from securefl.protocol.contribution import Contribution, section_mac, section_tags
+from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
+from securefl.protocol.sealing import Part, Sealing, seal_at_once
 
 FEDERATION_DIGEST = hashlib.sha256(b"securefl bench aggregation").digest()
-WINDOW_CIPHERTEXTS = 32
-"""What the server decodes at a time; the same as in its own summation."""
 Aggregate = tuple[AggregateHeader, bytes]
 
 
@@ -51,10 +51,9 @@ class SecureflPath:
         self._form = self._cipher.form
         members = tuple(f"client-{number}" for number in range(1, job.cohort + 1))
         self._manifest = Manifest(FEDERATION_DIGEST, 1, members)
-        self._context = authentication_context(self._manifest, epoch=self._keys.epoch)
         self._signing_keys = tuple(SigningKey.generate() for _ in range(job.cohort))
         self._public_keys = tuple(key.public_key for key in self._signing_keys)
-        self._sums = tuple(ResidueSum(self._form, count) for count in self._windows())
+        self._sums = tuple(ResidueSum(self._form, window.count) for window in windows(self._ciphertexts))
         self._received: list[Contribution] = []
         self.settings: dict[str, str | int | float] = {
             "profile": self._profile.name,
@@ -64,12 +63,15 @@ class SecureflPath:
 
     def contribute(self, client: int, vector: Float32) -> Sent[Contribution]:
         """Encodes, packs, tags, seals, authenticates, and signs what is sent."""
-        member = self._manifest.cohort[client]
-        slots = pack(self._encoding.encode(client, vector), self._profile)
-        sealed = self._cipher.seal(self._tags().attach(slots, member=member))
-        macs = self._mac().macs(sealed, member=member)
-        body = self._form.encode_upload(Ciphertexts(sealed.residues, macs))
-        return self._signed(client, sealed.seeds, body)
+        part = Part(self._cipher, self._encoding.length, lambda: self._encoding.runs(client, vector))
+        sealing = Sealing(
+            [part],
+            manifest=self._manifest,
+            member=self._manifest.cohort[client],
+            keys=self._keys,
+            signing_key=self._signing_keys[client],
+        )
+        return _sent(seal_at_once(sealing))
 
     def add(self, client: int, contribution: Sent[Contribution]) -> None:
         """Checks the whole contribution, then adds it."""
@@ -124,21 +126,12 @@ class SecureflPath:
         return Opened(self._encoding.decode(sums), sums)
 
     def _mac(self) -> CiphertextMac:
-        return CiphertextMac(self._keys.mac, self._form, context=self._context)
+        return section_mac(self._form, manifest=self._manifest, keys=self._keys)
 
     def _tags(self) -> SlotTags:
-        return SlotTags(self._keys.tag, self._profile, context=self._context, ciphertexts=self._ciphertexts)
-
-    def _signed(self, client: int, seeds: bytes, body: bytes) -> Sent[Contribution]:
-        header = ContributionHeader(
-            member=self._manifest.cohort[client],
-            round=self._manifest.round,
-            manifest_digest=self._manifest.digest,
-            seeds_digest=hashlib.sha256(seeds).digest(),
-            body_digest=hashlib.sha256(body).digest(),
+        return section_tags(
+            self._profile, ciphertexts=self._ciphertexts, manifest=self._manifest, keys=self._keys
         )
-        signed = SignedHeader(header, self._signing_keys[client].sign(header.signed_bytes()))
-        return Sent(Contribution(signed, seeds, body), _header_size(signed) + len(seeds) + len(body))
 
     def _check(self, client: int, received: Contribution) -> None:
         self._verify(client, received.signed, received.seeds)
@@ -150,18 +143,12 @@ class SecureflPath:
         if hashlib.sha256(seeds).digest() != signed.header.seeds_digest:
             raise AuthenticationError(f"{signed.header.member}'s seeds are not those it signed")
 
-    def _windows(self) -> Iterator[int]:
-        """Ciphertexts of each window."""
-        for first in range(0, self._ciphertexts, WINDOW_CIPHERTEXTS):
-            yield min(WINDOW_CIPHERTEXTS, self._ciphertexts - first)
-
     def _decoded(self, body: bytes) -> Iterator[Ciphertexts]:
         """The ciphertexts of each window."""
-        start = 0
-        for count in self._windows():
-            size = self._form.upload_bytes(count)
-            yield self._form.decode_upload(memoryview(body)[start : start + size], ciphertexts=count)
-            start += size
+        for window in windows(self._ciphertexts):
+            start = self._form.upload_bytes(window.first)
+            data = memoryview(body)[start : start + self._form.upload_bytes(window.count)]
+            yield self._form.decode_upload(data, ciphertexts=window.count)
 
 
 class _SecureflReader:
@@ -175,6 +162,11 @@ class _SecureflReader:
 
     def open(self) -> Opened:
         return self._path.opened(self._header, self._body, self._opening)
+
+
+def _sent(contribution: Contribution) -> Sent[Contribution]:
+    size = _header_size(contribution.signed) + len(contribution.seeds) + len(contribution.body)
+    return Sent(contribution, size)
 
 
 def _header_size(signed: SignedHeader) -> int:

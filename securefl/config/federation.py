@@ -6,10 +6,11 @@ version does not implement is refused, never ignored. Names that Hugging Face ha
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Rank = Annotated[int, Field(ge=1, le=1024)]
@@ -144,6 +145,8 @@ class FusionSection(Section):
     space: Literal["product", "factor"] = "product"
     budget: int = Field(default=24, ge=2, le=1000)
     l1: float = Field(default=0.05, ge=0)
+    max_samples: int = Field(default=160, ge=8)
+    """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them."""
 
 
 class SketchSection(Section):
@@ -164,18 +167,51 @@ class RecipeSection(Section):
     fusion: FusionSection = FusionSection()
 
 
+class SelectSection(Section):
+    """``[encryption] select``: ``"all"``, or the share of the values that is encrypted from the second round on."""
+
+    fraction: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_is_a_fraction_of_one(cls, select: object) -> object:
+        match select:
+            case "all":
+                return {}
+            case dict() | SelectSection():
+                return select
+            case _:
+                raise ValueError('select is "all", or a table such as { fraction = 0.1 }')
+
+    @property
+    def share(self) -> Fraction:
+        """The fraction as it is written: 0.1 is a tenth, not the float next to it."""
+        return Fraction(repr(self.fraction))
+
+
 class EncryptionSection(Section):
-    """``[encryption]``: the cipher, and the integer grid the values are put on."""
+    """``[encryption]``: the cipher, what it is used on, and the integer grid the values are put on."""
 
     scheme: Literal["bfv", "none"] = "bfv"
     """``none`` is the integer twin: the same integers without a cipher, for comparison only."""
-    select: Literal["all"] = "all"
+    select: SelectSection = SelectSection()
+    allow_plaintext: bool = False
+    """Accepts that the server reads what ``select`` leaves out, of every client and in every round after the first."""
     precision_bits: int = Field(default=16, ge=8, le=24)
     adapter_bound: float = Field(default=0.25, gt=0)
     """Largest magnitude of one entry of a weight's change, or of a LoRA factor in it, times its client's weight; what
     exceeds it is clipped. Sketches and cores have bounds of their own that follow from it."""
     head_bound: float = Field(default=2.0, gt=0)
     """The same for a value of the classification head."""
+
+    @model_validator(mode="after")
+    def _plaintext_is_allowed_by_name(self) -> Self:
+        if self.select.share < 1 and not self.allow_plaintext:
+            raise ValueError(
+                f"select = {{ fraction = {self.select.fraction} }} shows the server the other values of every client; "
+                'set allow_plaintext = true to accept that, or select = "all"'
+            )
+        return self
 
 
 class MemberSection(Section):

@@ -35,7 +35,7 @@ from securefl.crypto.linearform import LinearForms
 from securefl.crypto.prf import derived_key, uniform_words, word_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.crypto.words import WORD_BYTES, Words, encode_words
-from securefl.errors import ForgeryError
+from securefl.errors import ForgeryError, WireError
 
 
 class CiphertextMac:
@@ -69,12 +69,13 @@ class CiphertextMac:
     def __repr__(self) -> str:
         return "CiphertextMac(<redacted>)"
 
-    def macs(self, sealed: Sealed, *, member: str) -> Words:
-        """The MACs of a contribution.
+    def macs(self, sealed: Sealed, *, member: str, first_ciphertext: int = 0) -> Words:
+        """The MACs of a contribution, or of a window of it.
 
         Args:
             sealed: Its ciphertexts, as they are uploaded.
             member: Whose they are.
+            first_ciphertext: Number of the first of them in the contribution.
 
         Returns:
             (C,) uint64 below the modulus.
@@ -82,7 +83,7 @@ class CiphertextMac:
         Raises:
             WireError: if there is not one seed a ciphertext.
         """
-        pads = self._pads(member, sealed.seeds, ciphertexts=sealed.residues.shape[0])
+        pads = self._pads(member, sealed.seeds, first=first_ciphertext, ciphertexts=sealed.residues.shape[0])
         hashes = self._hash.of(sealed.residues)[:, 0].tolist()
         scaled = (value << self._form.dropped_bits for value in hashes)
         return self._reduced([value + pad for value, pad in zip(scaled, pads, strict=True)])
@@ -101,13 +102,30 @@ class CiphertextMac:
             ForgeryError: if it is not.
             WireError: if a contributor has not one seed a ciphertext.
         """
-        expected = self._hash.of(total.residues)[:, 0].tolist()
-        for member, seeds in contributors:
-            pads = self._pads(member, seeds, ciphertexts=len(expected))
-            expected = [value + pad for value, pad in zip(expected, pads, strict=True)]
-        check_equal(self._reduced(expected), total.macs)
+        verification = self.verification(contributors)
+        verification.add(total)
+        verification.verdict()
 
-    def _pads(self, member: str, seeds: bytes, *, ciphertexts: int) -> list[int]:
+    def verification(self, contributors: Iterable[tuple[str, bytes]]) -> Verification:
+        """``verify`` for a total that comes in windows.
+
+        Args:
+            contributors: Every member with all of its seeds.
+        """
+        return Verification(self, contributors)
+
+    def _expected(self, residues: Words, *, first: int, contributors: Iterable[tuple[str, bytes]]) -> Words:
+        """The MACs that a window of the true total has."""
+        size = self._form.seed_bytes
+        rows = residues.shape[0]
+        expected = self._hash.of(residues)[:, 0].tolist()
+        for member, seeds in contributors:
+            window = seeds[first * size : (first + rows) * size]
+            pads = self._pads(member, window, first=first, ciphertexts=rows)
+            expected = [value + pad for value, pad in zip(expected, pads, strict=True)]
+        return self._reduced(expected)
+
+    def _pads(self, member: str, seeds: bytes, *, first: int, ciphertexts: int) -> list[int]:
         form = self._form
         form.check_seeds(seeds, ciphertexts=ciphertexts)
         context = framed(self._context, member.encode())
@@ -116,11 +134,54 @@ class CiphertextMac:
         nonces = [seeds[start : start + form.seed_bytes] for start in starts] or [b""] * ciphertexts
         return [
             word_for(key, number.to_bytes(8, "big") + nonce, modulus=form.modulus)
-            for number, nonce in enumerate(nonces)
+            for number, nonce in enumerate(nonces, start=first)
         ]
 
     def _reduced(self, values: Sequence[int]) -> Words:
         return np.array([value % self._form.modulus for value in values], dtype=np.uint64)
+
+
+class Verification:
+    """One total's verification, fed with its windows in order; the verdict is over all of them.
+
+    It keeps two words a ciphertext, whatever the number of contributors.
+
+    Args:
+        mac: That of the round.
+        contributors: Every member with all of its seeds.
+    """
+
+    def __init__(self, mac: CiphertextMac, contributors: Iterable[tuple[str, bytes]]) -> None:
+        self._mac = mac
+        self._contributors = tuple(contributors)
+        self._expected: list[Words] = []
+        self._received: list[Words] = []
+        self._first = 0
+
+    def add(self, window: Ciphertexts) -> None:
+        """Takes some ciphertexts of the total; nothing is said of them yet.
+
+        Raises:
+            WireError: if a contributor has not one seed a ciphertext.
+        """
+        self._expected.append(
+            self._mac._expected(window.residues, first=self._first, contributors=self._contributors)
+        )
+        self._received.append(window.macs)
+        self._first += window.residues.shape[0]
+
+    def verdict(self) -> None:
+        """Raises unless all windows together are the sum; see ``CiphertextMac.verify``.
+
+        Raises:
+            ForgeryError: if they are not.
+            WireError: if a contributor has seeds left.
+        """
+        size = self._first * self._mac._form.seed_bytes
+        for _, seeds in self._contributors:
+            if len(seeds) != size:
+                raise WireError(f"seeds of {len(seeds)} bytes arrived where {size} bytes belong")
+        check_equal(np.concatenate(self._expected), np.concatenate(self._received))
 
 
 def check_equal(expected: Words, received: Words) -> None:

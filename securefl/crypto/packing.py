@@ -11,6 +11,8 @@ place of N: its last two slots are kept free for the tags (``tags``).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,17 +21,19 @@ from securefl.errors import CapacityError, WireError
 
 Integers = NDArray[np.int64]
 Slots = NDArray[np.uint64]
+SlotWord = TypeVar("SlotWord", np.int64, np.uint64)
 
 
-def pack(values: Integers, profile: Profile) -> Slots:
+def pack(values: Integers, profile: Profile, *, tags: bool = True) -> Slots:
     """Puts values into slots; what is left of the last ciphertext, the slots of the tags included, is zero.
 
     Args:
         values: (D,) int64, each at most ``profile.lane_bound`` in magnitude.
         profile: Says lanes and modulus.
+        tags: Whether the last ciphertext keeps slots free for tags: not in a window before the last.
 
     Returns:
-        (C, N) uint64 below t, C = ``profile.ciphertexts_for(D)``.
+        (C, N) uint64 below t: as many ciphertexts as D values fill, ``profile.ciphertexts_for(D)`` with tags.
 
     Raises:
         CapacityError: if a value does not fit its lane.
@@ -39,21 +43,22 @@ def pack(values: Integers, profile: Profile) -> Slots:
         raise CapacityError(
             "a value does not fit its lane", where=profile.name, hint=f"at most {bound} in magnitude fits"
         )
-    ciphertexts = profile.ciphertexts_for(values.size)
+    ciphertexts = _ciphertexts(values.size, profile, tags=tags)
     slots = np.zeros((ciphertexts, profile.poly_modulus_degree), dtype=np.int64)
     whole = (ciphertexts - 1) * profile.values_per_ciphertext
     _put(slots[:-1], values[:whole], profile)
-    _put(slots[-1:, :-TAG_SLOTS], values[whole:], profile)
+    _put(_last(slots, tags=tags), values[whole:], profile)
     return slots.view(np.uint64)
 
 
-def unpack(slots: Slots, count: int, profile: Profile) -> Integers:
+def unpack(slots: Slots, count: int, profile: Profile, *, tags: bool = True) -> Integers:
     """Takes sums of values out of sums of slots.
 
     Args:
         slots: (C, N) uint64 below t, the sum modulo t of what ``pack`` gave.
         count: D, the number of values; at most what C ciphertexts hold.
         profile: The profile that packed them.
+        tags: As they were packed.
 
     Returns:
         (D,) int64.
@@ -61,15 +66,24 @@ def unpack(slots: Slots, count: int, profile: Profile) -> Integers:
     Raises:
         WireError: if there are not exactly the ciphertexts that D values fill.
     """
-    expected = (profile.ciphertexts_for(count), profile.poly_modulus_degree)
+    expected = (_ciphertexts(count, profile, tags=tags), profile.poly_modulus_degree)
     if slots.shape != expected:
         raise WireError(f"{count} values fill {expected[0]} ciphertexts, not {slots.shape[0]}")
     values = np.empty(expected[0] * profile.values_per_ciphertext, dtype=np.int64)
     whole = (expected[0] - 1) * profile.values_per_ciphertext
     _take(slots[:-1], values[:whole], profile)
-    last = slots[-1:, :-TAG_SLOTS]
+    last = _last(slots, tags=tags)
     _take(last, values[whole : whole + profile.lanes * last.size], profile)
     return values[:count]
+
+
+def _ciphertexts(values: int, profile: Profile, *, tags: bool) -> int:
+    return profile.ciphertexts_for(values) if tags else -(-values // profile.values_per_ciphertext)
+
+
+def _last(slots: NDArray[SlotWord], *, tags: bool) -> NDArray[SlotWord]:
+    """The slots of the last ciphertext that may hold values, (1, n), or (0, N) where there is none."""
+    return slots[-1:, :-TAG_SLOTS] if tags else slots[-1:]
 
 
 def _put(slots: Integers, values: Integers, profile: Profile) -> None:

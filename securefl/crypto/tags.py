@@ -17,7 +17,7 @@ References: Wegman, Carter, JCSS 22 (1981), section 3; Agrawal, Boneh, ACNS 2009
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -62,6 +62,10 @@ class SlotTags:
     def __repr__(self) -> str:
         return "SlotTags(<redacted>)"
 
+    def start(self) -> RunningTags:
+        """Tags of a contribution or a sum that comes in windows."""
+        return RunningTags(self)
+
     def attach(self, slots: Slots, *, member: str) -> Slots:
         """Fills the reserved slots in.
 
@@ -72,9 +76,7 @@ class SlotTags:
         Returns:
             (C, N), the same with both tags.
         """
-        tagged = slots.copy()
-        tagged[-1, -TAG_SLOTS:] = self._tags(slots, [member])
-        return tagged
+        return self.start().attach(slots, member=member)
 
     def check(self, sums: Slots, members: Iterable[str]) -> None:
         """Raises unless the tags fit the other slots.
@@ -89,16 +91,18 @@ class SlotTags:
         Raises:
             ForgeryError: if they do not.
         """
-        check_equal(self._tags(sums, members), sums[-1, -TAG_SLOTS:])
+        self.start().check(sums, members)
 
-    def _tags(self, slots: Slots, members: Iterable[str]) -> Words:
-        last = slots[-1:].copy()
-        last[0, -TAG_SLOTS:] = 0
-        hashes = np.concatenate([self._hash.of(slots[:-1]), self._hash.of(last)])
-        tags = [
-            sum(sigma * value for sigma, value in zip(rows, column, strict=True))
+    def _hashes(self, first: int, slots: Slots) -> list[int]:
+        """What so many ciphertexts, from number ``first`` on, add to each tag; integers."""
+        hashes = self._hash.of(slots)
+        return [
+            sum(sigma * value for sigma, value in zip(rows[first : first + len(column)], column, strict=True))
             for rows, column in zip(self._rows, hashes.T.tolist(), strict=True)
         ]
+
+    def _padded(self, hashes: Sequence[int], members: Iterable[str]) -> Words:
+        tags = list(hashes)
         for member in members:
             tags = [tag + pad for tag, pad in zip(tags, self._pads(member), strict=True)]
         return np.array([tag % self._modulus for tag in tags], dtype=np.uint64)
@@ -107,3 +111,44 @@ class SlotTags:
         context = framed(self._context, member.encode())
         key = derived_key(self._key, purpose=b"securefl/v1/tag/pads", context=context)
         return uniform_words(key, count=TAG_SLOTS, modulus=self._modulus)
+
+
+class RunningTags:
+    """Tags over windows, fed in order; the last window gets them, or is checked with them.
+
+    Args:
+        tags: Those of the round.
+    """
+
+    def __init__(self, tags: SlotTags) -> None:
+        self._tags = tags
+        self._first = 0
+        self._sums = [0] * TAG_SLOTS
+
+    def add(self, slots: Slots) -> None:
+        """Takes a window before the last one, (k, N)."""
+        hashes = self._tags._hashes(self._first, slots)
+        self._sums = [total + value for total, value in zip(self._sums, hashes, strict=True)]
+        self._first += slots.shape[0]
+
+    def attach(self, last: Slots, *, member: str) -> Slots:
+        """The last window, (k, N), with both tags of the whole contribution."""
+        tagged = last.copy()
+        self.add(_without_tags(last))
+        tagged[-1, -TAG_SLOTS:] = self._tags._padded(self._sums, [member])
+        return tagged
+
+    def check(self, last: Slots, members: Iterable[str]) -> None:
+        """Takes the last window of a sum, and raises unless its tags fit all windows; see ``SlotTags.check``.
+
+        Raises:
+            ForgeryError: if they do not.
+        """
+        self.add(_without_tags(last))
+        check_equal(self._tags._padded(self._sums, members), last[-1, -TAG_SLOTS:])
+
+
+def _without_tags(last: Slots) -> Slots:
+    slots = last.copy()
+    slots[-1, -TAG_SLOTS:] = 0
+    return slots

@@ -35,8 +35,22 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundReserved:
+    """A round's contribution is about to be made, and its first bytes to leave the machine.
+
+    Attributes:
+        round: Number of the round.
+        manifest_digest: SHA-256 of the manifest that it answers (32 bytes).
+    """
+
+    name: ClassVar[str] = "round-reserved"
+    round: int
+    manifest_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RoundContributed:
-    """A contribution was made and is about to leave the machine.
+    """A contribution is complete, and about to be signed for.
 
     Attributes:
         round: Number of the round.
@@ -74,7 +88,7 @@ class RunFinished:
     rounds: int
 
 
-Event = RunStarted | RoundContributed | AggregateApplied | RunFinished
+Event = RunStarted | RoundReserved | RoundContributed | AggregateApplied | RunFinished
 
 
 def event_fields(event: Event) -> dict[str, JsonValue]:
@@ -98,6 +112,8 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
                 unit=_text(fields, "unit"),
                 epsilon=_text(fields, "epsilon"),
             )
+        case RoundReserved.name:
+            return RoundReserved(_count(fields, "round"), _digest(fields, "manifest_digest"))
         case RoundContributed.name:
             return RoundContributed(_count(fields, "round"), _digest(fields, "body_digest"))
         case AggregateApplied.name:

@@ -13,7 +13,14 @@ from types import TracebackType
 
 from securefl.errors import StateError
 from securefl.privacy.chain import GENESIS, Entry, Signer, Verifier, unsigned_bytes, verified_entries
-from securefl.privacy.events import AggregateApplied, Event, RoundContributed, RunFinished, RunStarted
+from securefl.privacy.events import (
+    AggregateApplied,
+    Event,
+    RoundContributed,
+    RoundReserved,
+    RunFinished,
+    RunStarted,
+)
 from securefl.privacy.storage import DurableFile, DurableLog
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "RoundContributed",
+    "RoundReserved",
     "RunFinished",
     "RunStarted",
     "Signer",

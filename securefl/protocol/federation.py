@@ -29,13 +29,14 @@ from securefl.config.federation import (
     Name,
     PrivacySection,
     Rank,
-    Section,
     ServerSection,
     SketchSection,
 )
+from securefl.config.federation import Section as ConfigSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, SecureFLError
+from securefl.protocol.sections import Section
 
 FILE_VERSION = 1
 _DOMAIN = b"securefl/v1/federation\x00"
@@ -55,7 +56,7 @@ Digest = Annotated[
 """32 bytes, written as hexadecimal digits."""
 
 
-class ModelTerms(Section):
+class ModelTerms(ConfigSection):
     """The base model as every member must have it; where it lies is each member's business."""
 
     digest: Digest
@@ -64,7 +65,7 @@ class ModelTerms(Section):
     max_length: int
 
 
-class TrainingTerms(Section):
+class TrainingTerms(ConfigSection):
     """How long and how fast every member trains in a round."""
 
     learning_rate: float
@@ -74,7 +75,7 @@ class TrainingTerms(Section):
     num_train_epochs: float
 
 
-class RecipeTerms(Section):
+class RecipeTerms(ConfigSection):
     """The recipe with every choice resolved."""
 
     name: Name
@@ -84,7 +85,7 @@ class RecipeTerms(Section):
     fusion: FusionSection
 
 
-class Terms(Section):
+class Terms(ConfigSection):
     """What holds for every member."""
 
     federation: FederationSection
@@ -98,7 +99,7 @@ class Terms(Section):
     samples_cap: int = Field(ge=1)
 
 
-class RosterEntry(Section):
+class RosterEntry(ConfigSection):
     """What the server knows of a member.
 
     Attributes:
@@ -123,7 +124,7 @@ class Member(RosterEntry):
         return RosterEntry(id=self.id, signing_key=self.signing_key, certificate=self.certificate)
 
 
-class _FederationFile(Section):
+class _FederationFile(ConfigSection):
     version: int = Field(default=FILE_VERSION, ge=FILE_VERSION, le=FILE_VERSION)
     federation_id: Digest
     terms: Terms
@@ -178,9 +179,26 @@ class Federation:
         """What travels of a ciphertext."""
         return wire_form(self.terms.encryption.scheme, self.profile)
 
+    def section_values(self, round_number: int) -> tuple[int, ...]:
+        """How many integers each section of a contribution to this round holds."""
+        return (self.plan.length(round_number),)
+
+    def section_schemes(self, round_number: int) -> tuple[Scheme, ...]:
+        """The cipher of each section of a contribution to this round."""
+        return tuple(self.terms.encryption.scheme for _ in self.section_values(round_number))
+
+    def sections(self, round_number: int) -> tuple[Section, ...]:
+        """What a contribution to this round consists of."""
+        return tuple(
+            Section(wire_form(scheme, self.profile), self.profile.ciphertexts_for(values))
+            for scheme, values in zip(
+                self.section_schemes(round_number), self.section_values(round_number), strict=True
+            )
+        )
+
     def ciphertexts(self, round_number: int) -> int:
-        """How many ciphertexts one contribution to this round has."""
-        return self.profile.ciphertexts_for(self.plan.length(round_number))
+        """How many ciphertexts one contribution to this round has, in all sections."""
+        return sum(section.ciphertexts for section in self.sections(round_number))
 
     @property
     def digest(self) -> bytes:
@@ -204,12 +222,19 @@ class Federation:
             federation_digest=self.digest,
             name=self.terms.federation.name,
             rounds=self.terms.federation.rounds,
-            scheme=self.terms.encryption.scheme,
             profile=self.profile.name,
             # Under `basis` odd and even rounds train different factors, so their sizes may differ.
-            ciphertexts_by_parity=(self.ciphertexts(1), self.ciphertexts(2)),
+            odd_rounds=self._section_entries(1),
+            even_rounds=self._section_entries(2),
             roster=tuple(member.entry for member in self.roster),
             server=server,
+        )
+
+    def _section_entries(self, round_number: int) -> tuple[SectionEntry, ...]:
+        schemes, sections = self.section_schemes(round_number), self.sections(round_number)
+        return tuple(
+            SectionEntry(scheme=scheme, ciphertexts=section.ciphertexts)
+            for scheme, section in zip(schemes, sections, strict=True)
         )
 
     def to_json_text(self) -> str:
@@ -259,16 +284,23 @@ class Federation:
         )
 
 
-class ServerView(Section):
+class SectionEntry(ConfigSection):
+    """A section of every contribution to some rounds: ``bfv`` or, not encrypted, ``none``; and its ciphertexts."""
+
+    scheme: Scheme
+    ciphertexts: int = Field(ge=1)
+
+
+class ServerView(ConfigSection):
     """What the server knows of a federation.
 
     Attributes:
         federation_digest: Digest of the members' federation file (32 bytes).
         name: The federation's name.
         rounds: Number of rounds.
-        scheme: ``bfv``, or ``none`` for the integer twin.
         profile: Name of the encryption's profile.
-        ciphertexts_by_parity: Ciphertexts of one contribution in odd and in even rounds.
+        odd_rounds: Sections of a contribution in odd rounds.
+        even_rounds: The same in even ones.
         roster: All members, in order.
         server: Address and limits.
     """
@@ -276,9 +308,9 @@ class ServerView(Section):
     federation_digest: Digest
     name: Name
     rounds: int = Field(ge=1)
-    scheme: Scheme
     profile: str
-    ciphertexts_by_parity: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    odd_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
+    even_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
     roster: tuple[RosterEntry, ...]
     server: ServerSection
 
@@ -287,14 +319,11 @@ class ServerView(Section):
         """Every member's id, in the roster's order."""
         return tuple(entry.id for entry in self.roster)
 
-    @property
-    def form(self) -> WireForm:
-        """What travels of a ciphertext."""
-        return wire_form(self.scheme, profile_named(self.profile))
-
-    def ciphertexts(self, round_number: int) -> int:
-        """How many ciphertexts one contribution to this round has."""
-        return self.ciphertexts_by_parity[(round_number - 1) % 2]
+    def sections(self, round_number: int) -> tuple[Section, ...]:
+        """What a contribution to this round consists of."""
+        profile = profile_named(self.profile)
+        entries = self.odd_rounds if round_number % 2 else self.even_rounds
+        return tuple(Section(wire_form(entry.scheme, profile), entry.ciphertexts) for entry in entries)
 
     def entry(self, name: str) -> RosterEntry:
         """One entry of the roster.
@@ -334,7 +363,7 @@ class ServerView(Section):
         """
         view = _parsed(cls, text, where=where)
         try:
-            wire_form(view.scheme, profile_named(view.profile))
+            profile_named(view.profile)
         except SecureFLError as error:
             raise IdentityError(
                 "the server's file does not hold together", where=where, hint=str(error)

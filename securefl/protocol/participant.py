@@ -21,10 +21,12 @@ from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
+from securefl.crypto.twin import IntegerTwin
 from securefl.errors import ForgeryError, ProtocolError
-from securefl.protocol.contribution import Contribution, open_aggregate, seal_contribution
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
+from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.opening import Body, open_aggregate
+from securefl.protocol.sealing import Part, Sealing
 
 
 class Participant:
@@ -64,7 +66,7 @@ class Participant:
         self._cipher = cipher
         self._keys = keys
         self._signing_key = signing_key
-        self._sent: dict[int, SignedHeader] = {}
+        self._sealings: dict[int, Sealing] = {}
         self._opened: set[int] = set()
         self._deceived = False
 
@@ -93,31 +95,30 @@ class Participant:
         rng = seeded_generator(self._plan.seed, "rounding", manifest.round, self.member)
         return self._round(manifest.round).encode(update, rank=self.rank, samples=samples, rng=rng)
 
-    def seal(self, encoded: EncodedContribution, *, manifest: Manifest) -> Contribution:
-        """Encrypts and signs the round's contribution, once.
+    def seal(self, encoded: EncodedContribution, *, manifest: Manifest) -> Sealing:
+        """Encrypts and signs the round's contribution, once, as its windows are asked for.
 
         Raises:
             ProtocolError: if this round was sealed already: a retry sends the same bytes again.
             ForgeryError: if an aggregate was refused: nothing is sealed under its keys any more.
         """
         self._check_keys()
-        if manifest.round in self._sent:
+        if manifest.round in self._sealings:
             raise ProtocolError(
                 f"round {manifest.round} was encrypted already", hint="send the same bytes again"
             )
-        contribution = seal_contribution(
-            encoded.integers,
-            federation=self.federation,
-            manifest=manifest,
-            member=self.member,
-            cipher=self._cipher,
-            keys=self._keys,
-            signing_key=self._signing_key,
+        counts = self.federation.section_values(manifest.round)
+        parts = [
+            Part(cipher, values, encoded.runs)
+            for cipher, values in zip(self._ciphers(manifest.round), counts, strict=True)
+        ]
+        sealing = Sealing(
+            parts, manifest=manifest, member=self.member, keys=self._keys, signing_key=self._signing_key
         )
-        self._sent[manifest.round] = contribution.signed
-        return contribution
+        self._sealings[manifest.round] = sealing
+        return sealing
 
-    def open(self, header: AggregateHeader, body: bytes, *, manifest: Manifest) -> NDArray[np.int64]:
+    def open(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
         """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
 
         Raises:
@@ -127,7 +128,7 @@ class Participant:
                 must be renewed.
         """
         self._check_keys()
-        if manifest.round not in self._sent:
+        if manifest.round not in self._sealings:
             raise ProtocolError(f"{self.member} did not contribute to round {manifest.round}")
         if manifest.round in self._opened:
             raise ProtocolError(
@@ -140,8 +141,8 @@ class Participant:
                 body,
                 federation=self.federation,
                 manifest=manifest,
-                own=self._sent[manifest.round],
-                cipher=self._cipher,
+                own=self._sealings[manifest.round].signed(),
+                ciphers=self._ciphers(manifest.round),
                 keys=self._keys,
             )
         except ForgeryError:
@@ -161,6 +162,13 @@ class Participant:
             mean, outer_learning_rate=self.federation.terms.recipe.outer_learning_rate
         )
         self.reconstruction_error = mean.error_estimate
+
+    def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:
+        """The cipher of each section of a round."""
+        return tuple(
+            IntegerTwin(self.federation.profile) if scheme == "none" else self._cipher
+            for scheme in self.federation.section_schemes(round_number)
+        )
 
     def _check_keys(self) -> None:
         """Refuses to go on with keys under which an aggregate was refused."""

@@ -28,6 +28,7 @@ from securefl.protocol.messages import (
     SignedHeader,
     Waiting,
 )
+from securefl.protocol.sections import StreamSizes
 from securefl.protocol.transitions import ServerPhase, ServerStep, server_step
 
 
@@ -220,7 +221,7 @@ class ServerRound:
                 assert_never(event)
 
     def check_contribution(self, signed: SignedHeader, seeds: bytes) -> None:
-        """Refuses a contribution by its header, before a byte of its body is taken.
+        """Refuses a contribution by its header, before its body is looked at.
 
         Guarantee: what passes was signed by a member of the open round's cohort for this manifest (so for this
         federation and cohort) and these seeds; EUF-CMA of Ed25519 and collision resistance of SHA-256 assumed.
@@ -238,7 +239,7 @@ class ServerRound:
                 hint="check that every member and the server hold the same federation file",
             )
         entry = self._view.entry(header.member)
-        if len(seeds) != self._view.form.seeds_bytes(self._view.ciphertexts(header.round)):
+        if len(seeds) != StreamSizes.of_contribution(self._view.sections(header.round)).seeds_bytes:
             raise AuthenticationError(f"{header.member}'s seeds have the wrong length")
         if hashlib.sha256(seeds).digest() != header.seeds_digest:
             raise AuthenticationError(f"{header.member}'s seeds do not match its signed header")

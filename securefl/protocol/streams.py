@@ -7,37 +7,26 @@ seeds. No I/O: callers move the messages and keep the bodies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Protocol
 
-from securefl.errors import WireError
+from securefl.errors import ProtocolError, WireError
 from securefl.protocol import wire
 from securefl.protocol.messages import CHUNK_BYTES, AggregateHeader, SignedHeader
+from securefl.protocol.sections import StreamSizes
 
 
-@dataclass(frozen=True, slots=True)
-class StreamSizes:
-    """What a contribution or an aggregate of one round must measure, known from the layout.
+def check_sizes(declared: StreamSizes, expected: StreamSizes, *, what: str) -> None:
+    """Compares what a peer declares with what the layout gives.
 
-    Attributes:
-        seeds_bytes: Seeds of one contributor.
-        body_bytes: Residues and MACs.
+    Raises:
+        WireError: if it declares other lengths.
     """
-
-    seeds_bytes: int
-    body_bytes: int
-
-    def check(self, *, seeds_bytes: int, body_bytes: int, what: str) -> None:
-        """Compares what a peer declares.
-
-        Raises:
-            WireError: if it declares other lengths.
-        """
-        if (seeds_bytes, body_bytes) != (self.seeds_bytes, self.body_bytes):
-            raise WireError(
-                f"{what} declares {seeds_bytes} bytes of seeds and {body_bytes} of body",
-                hint=f"the layout gives {self.seeds_bytes} and {self.body_bytes}",
-            )
+    if declared != expected:
+        raise WireError(
+            f"{what} declares {declared.seeds_bytes} bytes of seeds and {declared.body_bytes} of body",
+            hint=f"the layout gives {expected.seeds_bytes} and {expected.body_bytes}",
+        )
 
 
 def chunks(data: bytes) -> Iterator[bytes]:
@@ -46,15 +35,39 @@ def chunks(data: bytes) -> Iterator[bytes]:
         yield data[start : start + CHUNK_BYTES]
 
 
-def contribution_messages(
-    signed: SignedHeader, seeds: bytes, *, body: Iterable[bytes], body_bytes: int
-) -> Iterator[bytes]:
-    """The messages of one contribution; ``body`` comes in chunks of at most ``CHUNK_BYTES``."""
-    yield wire.encode_contribution_part(wire.ContributionHead(signed, len(seeds), body_bytes))
+class Outgoing(Protocol):
+    """A contribution to be sent, made while it is sent."""
+
+    @property
+    def round(self) -> int:
+        """Number of the round that it is for."""
+        ...
+
+    @property
+    def sizes(self) -> StreamSizes:
+        """What it will measure."""
+        ...
+
+    def body(self) -> Iterator[bytes]:
+        """The body from its beginning, in pieces of any length; the same bytes at every call."""
+        ...
+
+    def ending(self) -> tuple[bytes, SignedHeader]:
+        """The seeds and the signed header, once the whole body was taken."""
+        ...
+
+
+def contribution_messages(outgoing: Outgoing) -> Iterator[bytes]:
+    """The messages of one contribution, each made when it is asked for."""
+    sizes = outgoing.sizes
+    yield wire.encode_contribution_part(wire.ContributionHead(outgoing.round, sizes))
+    for piece in outgoing.body():
+        for chunk in chunks(piece):
+            yield wire.encode_contribution_part(wire.BodyChunk(chunk))
+    seeds, signed = outgoing.ending()
     for chunk in chunks(seeds):
         yield wire.encode_contribution_part(wire.SeedsChunk(chunk))
-    for chunk in body:
-        yield wire.encode_contribution_part(wire.BodyChunk(chunk))
+    yield wire.encode_contribution_part(signed)
 
 
 def aggregate_preamble(header: AggregateHeader) -> Iterator[bytes]:
@@ -75,67 +88,95 @@ def aggregate_preamble(header: AggregateHeader) -> Iterator[bytes]:
 
 
 class ContributionReader:
-    """Takes a contribution's messages one by one.
+    """Takes a contribution's messages one by one: head, body, seeds, signed header.
 
     Args:
-        sizes: What the open round's contributions measure.
+        number: The open round.
+        sizes: What its contributions measure.
     """
 
-    def __init__(self, sizes: StreamSizes) -> None:
+    def __init__(self, number: int, *, sizes: StreamSizes) -> None:
+        self._number = number
         self._sizes = sizes
-        self._seeds = bytearray()
+        self._begun = False
         self._body_bytes = 0
+        self._seeds = bytearray()
+        self._signed: SignedHeader | None = None
 
     @property
     def seeds(self) -> bytes:
         """The seeds so far."""
         return bytes(self._seeds)
 
-    @property
-    def seeds_complete(self) -> bool:
-        """Whether only body remains to come."""
-        return len(self._seeds) == self._sizes.seeds_bytes
-
-    def begin(self, message: bytes) -> SignedHeader:
-        """Takes the first message; the signature is still to be verified.
-
-        Raises:
-            WireError: if it is malformed, no head, or declares other lengths than the layout's.
-        """
-        part = wire.decode_contribution_part(message)
-        if not isinstance(part, wire.ContributionHead):
-            raise WireError("a contribution does not begin with its head")
-        self._sizes.check(seeds_bytes=part.seeds_bytes, body_bytes=part.body_bytes, what="a contribution")
-        return part.signed
-
     def receive(self, message: bytes) -> bytes:
-        """The bytes of the body that one more message adds; b"" for a part of the seeds.
+        """The bytes of the body that one more message adds; b"" for any other part.
 
         Raises:
             WireError: if the message is malformed, out of place, or longer than what was declared.
+            ProtocolError: if the contribution is for another round.
         """
         part = wire.decode_contribution_part(message)
-        if isinstance(part, wire.SeedsChunk):
-            self._seeds += part.data
-            if len(self._seeds) > self._sizes.seeds_bytes:
-                raise WireError("a contribution's seeds are longer than declared")
+        if not self._begun:
+            self._begin(part)
             return b""
-        if not isinstance(part, wire.BodyChunk) or not self.seeds_complete:
-            raise WireError("a contribution's parts are out of order")
-        self._body_bytes += len(part.data)
-        if self._body_bytes > self._sizes.body_bytes:
-            raise WireError("a contribution's body is longer than declared")
-        return part.data
+        if self._signed is not None:
+            raise WireError("a contribution goes on after its signed header")
+        match part:
+            case wire.BodyChunk(data):
+                return self._take_body(data)
+            case wire.SeedsChunk(data):
+                self._take_seeds(data)
+            case SignedHeader():
+                self._check_complete()
+                self._signed = part
+            case wire.ContributionHead():
+                raise WireError("a contribution has two heads")
+        return b""
 
-    def finish(self) -> None:
-        """To be called when the stream has ended.
+    def finish(self) -> SignedHeader:
+        """To be called when the stream has ended: the header, whose signature is still to be verified.
 
         Raises:
-            WireError: if bytes are missing.
+            WireError: if anything is missing.
         """
+        self._check_complete()
+        if self._signed is None:
+            raise WireError("a contribution ended before its signed header")
+        return self._signed
+
+    def _begin(self, part: wire.ContributionPart) -> None:
+        if not isinstance(part, wire.ContributionHead):
+            raise WireError("a contribution does not begin with its head")
+        if part.round != self._number:
+            raise ProtocolError(f"a contribution to round {part.round} came in round {self._number}")
+        check_sizes(part.sizes, self._sizes, what="a contribution")
+        self._begun = True
+
+    def _take_body(self, data: bytes) -> bytes:
+        if self._seeds:
+            raise WireError("a contribution's parts are out of order")
+        self._body_bytes += len(data)
+        if self._body_bytes > self._sizes.body_bytes:
+            raise WireError("a contribution's body is longer than declared")
+        return data
+
+    def _take_seeds(self, data: bytes) -> None:
+        self._check_body()
+        self._seeds += data
+        if len(self._seeds) > self._sizes.seeds_bytes:
+            raise WireError("a contribution's seeds are longer than declared")
+
+    def _check_body(self) -> None:
         if self._body_bytes != self._sizes.body_bytes:
             raise WireError(
                 f"a contribution ended after {self._body_bytes} of {self._sizes.body_bytes} bytes of its body"
+            )
+
+    def _check_complete(self) -> None:
+        self._check_body()
+        if len(self._seeds) != self._sizes.seeds_bytes:
+            raise WireError(
+                f"a contribution ended after {len(self._seeds)} of {self._sizes.seeds_bytes} bytes of its seeds"
             )
 
 
@@ -201,7 +242,7 @@ class AggregateReader:
                 f"the aggregate is of round {head.round} and {head.contributors} contributors",
                 hint=f"asked for was round {self._number} of {self._count}",
             )
-        self._sizes.check(seeds_bytes=head.seeds_bytes, body_bytes=head.body_bytes, what="an aggregate")
+        check_sizes(StreamSizes(head.seeds_bytes, head.body_bytes), self._sizes, what="an aggregate")
         self._head = head
 
     def _take_contributor(self, signed: SignedHeader) -> None:

@@ -37,6 +37,7 @@ from securefl.protocol.messages import (
     SignedHeader,
     Waiting,
 )
+from securefl.protocol.sections import StreamSizes
 from securefl.v1 import aggregator_pb2 as pb
 
 MAX_ROUND: Final = 10_000
@@ -73,11 +74,10 @@ class Farewell:
 
 @dataclass(frozen=True, slots=True)
 class ContributionHead:
-    """The first part of a contribution: the signed header, and the lengths of what follows."""
+    """The first part of a contribution: the round that it is for, and the lengths of what follows."""
 
-    signed: SignedHeader
-    seeds_bytes: int
-    body_bytes: int
+    round: int
+    sizes: StreamSizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class BodyChunk:
     data: bytes
 
 
-ContributionPart = ContributionHead | SeedsChunk | BodyChunk
+ContributionPart = ContributionHead | BodyChunk | SeedsChunk | SignedHeader
 AggregatePart = AggregateHead | SignedHeader | SeedsChunk | BodyChunk
 
 
@@ -245,11 +245,13 @@ def decode_farewell(data: bytes) -> Farewell:
 def encode_contribution_part(part: ContributionPart) -> bytes:
     """The bytes of one part of a contribution."""
     match part:
-        case ContributionHead(signed, seeds_bytes, body_bytes):
+        case ContributionHead(number, sizes):
             head = pb.ContributionHead(
-                header=_wire_header(signed), seeds_bytes=seeds_bytes, body_bytes=body_bytes
+                round=number, seeds_bytes=sizes.seeds_bytes, body_bytes=sizes.body_bytes
             )
             return _bytes(pb.ContributionPart(head=head))
+        case SignedHeader():
+            return _bytes(pb.ContributionPart(header=_wire_header(part)))
         case SeedsChunk(chunk):
             return _bytes(pb.ContributionPart(seeds=chunk))
         case BodyChunk(chunk):
@@ -268,11 +270,13 @@ def decode_contribution_part(data: bytes) -> ContributionPart:
     kind = message.WhichOneof("part")
     if kind == "head":
         head = message.head
-        return ContributionHead(
-            signed=_signed_header(head.header),
+        sizes = StreamSizes(
             seeds_bytes=_within(head.seeds_bytes, 0, MAX_STREAM_BYTES, "length of the seeds"),
             body_bytes=_within(head.body_bytes, 1, MAX_STREAM_BYTES, "length of the body"),
         )
+        return ContributionHead(_round(head.round), sizes)
+    if kind == "header":
+        return _signed_header(message.header)
     if kind == "seeds":
         return SeedsChunk(_chunk(message.seeds))
     if kind == "body":

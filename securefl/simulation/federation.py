@@ -18,7 +18,7 @@ from securefl.adapters.contribution import Frozen
 from securefl.adapters.update import Adapter, Update
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
-from securefl.errors import ProtocolError, RunError
+from securefl.errors import ProtocolError, RunError, WireError
 from securefl.protocol.client_session import (
     Announced,
     Applied,
@@ -33,6 +33,7 @@ from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt
 from securefl.protocol.participant import Participant
+from securefl.protocol.sealing import seal_at_once
 from securefl.protocol.server_round import (
     AggregateFetched,
     Announce,
@@ -85,7 +86,7 @@ class SimulatedServer:
         self._view = view
         self._machine = ServerRound(view)
         self._announce = announce
-        self._sum: ResidueSum | None = None
+        self._sums: tuple[ResidueSum, ...] = ()
         self._total = b""
         self.error: RunError | None = None
         self.ended = False
@@ -103,10 +104,7 @@ class SimulatedServer:
             raise ProtocolError(f"{header.member} contributed to round {header.round} already")
         if hashlib.sha256(contribution.body).digest() != header.body_digest:
             raise ProtocolError(f"{header.member}'s body does not match its signed header")
-        if self._sum is None:
-            raise ProtocolError("no sum is open")
-        count = self._view.ciphertexts(header.round)
-        self._sum.add(0, self._view.form.decode_upload(contribution.body, ciphertexts=count))
+        self._add(contribution.body, header.round)
         self.feed(ContributionAccepted(contribution.signed, contribution.seeds))
         return Receipt(header.round, header.body_digest)
 
@@ -114,19 +112,33 @@ class SimulatedServer:
         """The open round's aggregate."""
         return self._machine.aggregate_header(body_bytes=len(self._total), aggregate_seconds=0.0), self._total
 
+    def _add(self, body: bytes, number: int) -> None:
+        sections = self._view.sections(number)
+        if len(body) != sum(section.upload_bytes for section in sections):
+            raise WireError("a contribution's body has the wrong length")
+        decoded, start = [], 0
+        for section in sections:
+            data = body[start : start + section.upload_bytes]
+            decoded.append(section.form.decode_upload(data, ciphertexts=section.ciphertexts))
+            start += section.upload_bytes
+        for total, ciphertexts in zip(self._sums, decoded, strict=True):
+            total.add(0, ciphertexts)
+
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Announce(announcement):
                 self._announce(announcement)
             case OpenSum(number):
-                self._sum = ResidueSum(self._view.form, self._view.ciphertexts(number))
-            case SaveSum():
-                if self._sum is None:
-                    raise ProtocolError("no sum is open")
-                self._total = self._view.form.encode_aggregate(self._sum.total())
+                sections = self._view.sections(number)
+                self._sums = tuple(ResidueSum(section.form, section.ciphertexts) for section in sections)
+            case SaveSum(number):
+                self._total = b"".join(
+                    section.form.encode_aggregate(total.total())
+                    for section, total in zip(self._view.sections(number), self._sums, strict=True)
+                )
                 self.feed(SumSaved())
             case Discard():
-                self._sum, self._total = None, b""
+                self._sums, self._total = (), b""
             case End(error):
                 self.error, self.ended = error, True
             case _:
@@ -192,7 +204,7 @@ class SimulatedFederation:
         participant, learner = seat.participant, seat.learner
         update = learner.learn(manifest.round, participant.start(), participant.basis(manifest.round))
         encoded = participant.encode(update, manifest=manifest, samples=learner.samples)
-        contribution = participant.seal(encoded, manifest=manifest)
+        contribution = seal_at_once(participant.seal(encoded, manifest=manifest))
         self.traffic.setdefault(manifest.round, Traffic()).contributions[member] = contribution
         receipt = self._server.take(contribution)
         seat.session.receive(Contributed(receipt, contribution.signed.header.body_digest))

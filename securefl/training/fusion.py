@@ -36,6 +36,7 @@ class FusionResult:
         space: Where the adapters are added.
         loss: Mean validation loss of the candidate, nats, without the penalty.
         candidates: How many were tried.
+        samples: How many validation rows each was measured on.
         rank: Rank of the fused adapter.
     """
 
@@ -44,6 +45,7 @@ class FusionResult:
     space: FusionSpace
     loss: float
     candidates: int
+    samples: int
     rank: int
 
 

@@ -69,6 +69,15 @@ class Tokenised:
         """(rows,) number of tokens."""
         return np.array([len(row) for row in self.ids], dtype=np.int64)
 
+    def taken(self, rows: NDArray[np.int64]) -> Tokenised:
+        """The rows of these numbers, in this order."""
+        return Tokenised(
+            ids=tuple(self.ids[row] for row in rows),
+            types=None if self.types is None else tuple(self.types[row] for row in rows),
+            labels=self.labels[rows],
+            pad_id=self.pad_id,
+        )
+
     def batch(self, rows: NDArray[np.int64], *, device: torch.device) -> Batch:
         """The rows of these numbers, padded to the longest of them."""
         width = max(len(self.ids[row]) for row in rows)

@@ -27,6 +27,7 @@ from securefl.adapters.contribution import Frozen
 from securefl.adapters.frame import CoreFrame
 from securefl.adapters.fusion import Fusible, fuse, fused_rank
 from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank
@@ -39,8 +40,9 @@ from securefl.training.model_files import model_digest
 from securefl.training.models import layout_of, load_base_model, load_tokenizer
 from securefl.training.probe import probe
 from securefl.training.saving import SavedTask, save_adapter
+from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
-from securefl.training.tokens import Batch, check_length, shuffled_batches, tokenise
+from securefl.training.tokens import Batch, Tokenised, check_length, shuffled_batches, tokenise
 
 Which = Literal["global", "personal", "fused"]
 Part = Literal["test", "validation"]
@@ -164,6 +166,25 @@ class LocalTrainer:
         self._require("personal")
         return self._train("personal", round, used=("personal",), side=None)
 
+    def sensitivity(self, round: int) -> Scores:
+        """How much this client's loss depends on every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
+
+        Args:
+            round: Number of the round whose training has just ended; it draws the batches.
+
+        Raises:
+            TrainingError: if a score is not finite.
+        """
+        beside = self._settings.recipe.payload in ("basis", "core")
+        used = ("global", "local-update") if beside else ("global",)
+        rng = seeded_generator(self._settings.seed, "batches", "sensitivity", round, self._settings.member)
+        rows = shuffled_batches(self._train_rows.lengths, self._section.per_device_train_batch_size, rng)
+        batches = (
+            self._train_rows.batch(places, device=self._compute.device) for places in rows[:SCORED_BATCHES]
+        )
+        model = self._bank.use(used, head=used[-1])
+        return rooted(feature_scores(model, self.layout, batches, compute=self._compute))
+
     def install_global(self, adapter: Adapter) -> None:
         """Replaces the global adapter by the redistributed aggregate.
 
@@ -225,6 +246,7 @@ class LocalTrainer:
         parts = [
             Fusible(self._bank.adapter(name), self._bank.scaling(name)) for name in ("global", "personal")
         ]
+        rows = self._fusion_rows()
         tried = 0
 
         def loss_of(weights: Weights) -> float:
@@ -232,7 +254,7 @@ class LocalTrainer:
             self._bank.install("fused", fuse(*parts, weights=weights, space=section.space))
             loss = evaluate(
                 self._bank.use(("fused",), head="fused"),
-                self._validation_rows,
+                rows,
                 batch_size=self._section.per_device_eval_batch_size,
                 compute=self._compute,
                 exact=False,
@@ -244,7 +266,7 @@ class LocalTrainer:
         seed = int(seeded_generator(self._settings.seed, "fusion", self._settings.member).integers(2**32))
         weights, loss = search(loss_of, section, seed=seed)
         self._bank.install("fused", fuse(*parts, weights=weights, space=section.space))
-        return FusionResult(weights[0], weights[1], section.space, loss, tried, rank)
+        return FusionResult(weights[0], weights[1], section.space, loss, tried, len(rows), rank)
 
     def save_adapter(self, which: Which, folder: Path) -> None:
         """Writes an adapter as a PEFT folder; see ``saving``.
@@ -354,6 +376,14 @@ class LocalTrainer:
             for rows in shuffled_batches(lengths, self._section.per_device_train_batch_size, rng):
                 yield self._train_rows.batch(rows, device=self._compute.device)
             epoch += 1
+
+    def _fusion_rows(self) -> Tokenised:
+        """The validation rows, or as many of them, drawn with the seed, as ``fusion.max_samples`` allows."""
+        rows, most = self._validation_rows, self._settings.recipe.fusion.max_samples
+        if len(rows) <= most:
+            return rows
+        rng = seeded_generator(self._settings.seed, "fusion-rows", self._settings.member)
+        return rows.taken(np.sort(rng.permutation(len(rows))[:most]))
 
     def _require(self, which: str) -> None:
         if which not in self._bank.names:

@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from securefl.crypto.certificates import Credentials
 from securefl.errors import ConfigError, RunError, SecureFLError, TransportError
@@ -25,13 +24,14 @@ from securefl.protocol.messages import (
     Announcement,
     FederationFailed,
     Receipt,
-    SignedHeader,
 )
-from securefl.protocol.streams import AggregateReader, StreamSizes, chunks, contribution_messages
+from securefl.protocol.sections import StreamSizes
+from securefl.protocol.streams import AggregateReader, Outgoing, contribution_messages
 from securefl.transport.credentials import channel_credentials
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
+from securefl.transport.handover import HandedOver
 from securefl.transport.methods import Method
 from securefl.transport.settings import (
     DEFAULT_KEEPALIVE,
@@ -49,14 +49,6 @@ LAST_WORDS_TIMEOUT_S: Final = 2.0
 INSIST_S: Final = 2.0
 """Enough for grpc to try a connection anew, whatever it remembers of the last failure."""
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A round's aggregate as it arrived: complete, and not yet verified."""
-
-    header: AggregateHeader
-    body: bytes
 
 
 class AggregatorClient:
@@ -171,32 +163,41 @@ class AggregatorClient:
             else:
                 return
 
-    def contribute(self, signed: SignedHeader, seeds: bytes, body: bytes) -> Receipt:
-        """Uploads one contribution; where the connection breaks, the same bytes again.
+    def contribute(self, outgoing: Outgoing) -> Receipt:
+        """Uploads one contribution while it is made; where the connection breaks, the same bytes again.
+
+        The contribution is made in the caller's thread; what was made travels meanwhile.
 
         Raises:
             TransportError: if no attempt came through.
             RunError: if the server refuses it.
+            SecureFLError: whatever making it raises; the upload is given up then.
         """
+        sizes = outgoing.sizes
+        timeout_s = transfer_timeout_s(sizes.seeds_bytes + sizes.body_bytes)
 
         def upload() -> Receipt:
-            messages = contribution_messages(signed, seeds, body=chunks(body), body_bytes=len(body))
             call = self._channel.stream_unary(Method.CONTRIBUTE.path)
-            timeout_s = transfer_timeout_s(len(seeds) + len(body))
-            reply = self._answer(
-                Method.CONTRIBUTE, lambda: call(self._seen(Method.CONTRIBUTE, messages), timeout=timeout_s)
-            )
+            messages = self._seen(Method.CONTRIBUTE, contribution_messages(outgoing))
+            pending = HandedOver(lambda taken: call.future(taken, timeout=timeout_s))
+            reply = self._answer(Method.CONTRIBUTE, lambda: pending.send(messages))
             return wire.decode_receipt(reply)
 
         return self._repeated(upload)
 
-    def fetch_aggregate(self, number: int, *, contributors: int, sizes: StreamSizes) -> Aggregate:
+    def fetch_aggregate(
+        self, number: int, *, contributors: int, sizes: StreamSizes, body: BinaryIO
+    ) -> AggregateHeader:
         """Downloads the aggregate of round ``number``; where the connection breaks, from its beginning.
 
         Args:
             number: The round.
             contributors: Size of its cohort.
             sizes: What an aggregate of this round measures.
+            body: Where residues and MACs go: an empty file, written from its beginning.
+
+        Returns:
+            What came before the body: complete, and not yet verified.
 
         Raises:
             WireError: if what arrives is not of that form.
@@ -204,14 +205,15 @@ class AggregatorClient:
             RunError: if the server refuses.
         """
 
-        def download() -> Aggregate:
+        def download() -> AggregateHeader:
             reader = AggregateReader(number, contributors=contributors, sizes=sizes)
             timeout_s = transfer_timeout_s(contributors * sizes.seeds_bytes + sizes.body_bytes)
-            body = bytearray()
+            body.seek(0)
+            body.truncate()
             request = wire.encode_fetch(number)
             for message in self._stream(Method.FETCH_AGGREGATE, request, timeout_s=timeout_s):
-                body += reader.receive(message)
-            return Aggregate(reader.finish(), bytes(body))
+                body.write(reader.receive(message))
+            return reader.finish()
 
         return self._repeated(download)
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csecurefl/v1/aggregator.proto\x12\x0bsecurefl.v1\"<\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x02 \x01(\x0c\"\x8b\x02\n\x0c\x41nnouncement\x12\'\n\x07waiting\x18\x01 \x01(\x0b\x32\x14.securefl.v1.WaitingH\x00\x12\x30\n\x0cround_opened\x18\x02 \x01(\x0b\x32\x18.securefl.v1.RoundOpenedH\x00\x12\x36\n\x0f\x61ggregate_ready\x18\x08 \x01(\x0b\x32\x1b.securefl.v1.AggregateReadyH\x00\x12/\n\x06\x63losed\x18\t \x01(\x0b\x32\x1d.securefl.v1.FederationClosedH\x00\x12/\n\x06\x66\x61iled\x18\n \x01(\x0b\x32\x1d.securefl.v1.FederationFailedH\x00\x42\x06\n\x04kind\"\x1a\n\x07Waiting\x12\x0f\n\x07missing\x18\x01 \x03(\t\"6\n\x0bRoundOpened\x12\'\n\x08manifest\x18\x01 \x01(\x0b\x32\x15.securefl.v1.Manifest\"D\n\x08Manifest\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ohort\x18\x03 \x03(\t\"\x1f\n\x0e\x41ggregateReady\x12\r\n\x05round\x18\x01 \x01(\x04\"\x12\n\x10\x46\x65\x64\x65rationClosed\"2\n\x10\x46\x65\x64\x65rationFailed\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x84\x01\n\x0cSignedHeader\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x14\n\x0cseeds_digest\x18\x04 \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"j\n\x10\x43ontributionPart\x12-\n\x04head\x18\x01 \x01(\x0b\x32\x1d.securefl.v1.ContributionHeadH\x00\x12\x0f\n\x05seeds\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04\x62ody\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"f\n\x10\x43ontributionHead\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.securefl.v1.SignedHeader\x12\x13\n\x0bseeds_bytes\x18\x02 \x01(\x04\x12\x12\n\nbody_bytes\x18\x03 \x01(\x04\"-\n\x07Receipt\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x13\n\x0b\x62ody_digest\x18\x02 \x01(\x0c\"\x1d\n\x0c\x46\x65tchRequest\x12\r\n\x05round\x18\x01 \x01(\x04\"\x96\x01\n\rAggregatePart\x12*\n\x04head\x18\x01 \x01(\x0b\x32\x1a.securefl.v1.AggregateHeadH\x00\x12\x30\n\x0b\x63ontributor\x18\x02 \x01(\x0b\x32\x19.securefl.v1.SignedHeaderH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12\x0e\n\x04\x62ody\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"x\n\rAggregateHead\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontributors\x18\x02 \x01(\r\x12\x13\n\x0bseeds_bytes\x18\x03 \x01(\x04\x12\x12\n\nbody_bytes\x18\x04 \x01(\x04\x12\x19\n\x11\x61ggregate_seconds\x18\x05 \x01(\x01\"\x1f\n\x0e\x43onfirmRequest\x12\r\n\x05round\x18\x01 \x01(\x04\"\x0e\n\x0c\x43onfirmReply\"4\n\x0cLeaveRequest\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x12\n\nlast_words\x18\x02 \x01(\t\"\x0c\n\nLeaveReply2\x8e\x03\n\nAggregator\x12\x35\n\x04Join\x12\x12.securefl.v1.Hello\x1a\x19.securefl.v1.Announcement\x12\x39\n\x06\x46ollow\x12\x12.securefl.v1.Hello\x1a\x19.securefl.v1.Announcement0\x01\x12\x43\n\nContribute\x12\x1d.securefl.v1.ContributionPart\x1a\x14.securefl.v1.Receipt(\x01\x12I\n\x0e\x46\x65tchAggregate\x12\x19.securefl.v1.FetchRequest\x1a\x1a.securefl.v1.AggregatePart0\x01\x12\x41\n\x07\x43onfirm\x12\x1b.securefl.v1.ConfirmRequest\x1a\x19.securefl.v1.ConfirmReply\x12;\n\x05Leave\x12\x19.securefl.v1.LeaveRequest\x1a\x17.securefl.v1.LeaveReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csecurefl/v1/aggregator.proto\x12\x0bsecurefl.v1\"<\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x02 \x01(\x0c\"\x8b\x02\n\x0c\x41nnouncement\x12\'\n\x07waiting\x18\x01 \x01(\x0b\x32\x14.securefl.v1.WaitingH\x00\x12\x30\n\x0cround_opened\x18\x02 \x01(\x0b\x32\x18.securefl.v1.RoundOpenedH\x00\x12\x36\n\x0f\x61ggregate_ready\x18\x08 \x01(\x0b\x32\x1b.securefl.v1.AggregateReadyH\x00\x12/\n\x06\x63losed\x18\t \x01(\x0b\x32\x1d.securefl.v1.FederationClosedH\x00\x12/\n\x06\x66\x61iled\x18\n \x01(\x0b\x32\x1d.securefl.v1.FederationFailedH\x00\x42\x06\n\x04kind\"\x1a\n\x07Waiting\x12\x0f\n\x07missing\x18\x01 \x03(\t\"6\n\x0bRoundOpened\x12\'\n\x08manifest\x18\x01 \x01(\x0b\x32\x15.securefl.v1.Manifest\"D\n\x08Manifest\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ohort\x18\x03 \x03(\t\"\x1f\n\x0e\x41ggregateReady\x12\r\n\x05round\x18\x01 \x01(\x04\"\x12\n\x10\x46\x65\x64\x65rationClosed\"2\n\x10\x46\x65\x64\x65rationFailed\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x84\x01\n\x0cSignedHeader\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x14\n\x0cseeds_digest\x18\x04 \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\x97\x01\n\x10\x43ontributionPart\x12-\n\x04head\x18\x01 \x01(\x0b\x32\x1d.securefl.v1.ContributionHeadH\x00\x12\x0e\n\x04\x62ody\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12+\n\x06header\x18\x04 \x01(\x0b\x32\x19.securefl.v1.SignedHeaderH\x00\x42\x06\n\x04part\"J\n\x10\x43ontributionHead\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x13\n\x0bseeds_bytes\x18\x02 \x01(\x04\x12\x12\n\nbody_bytes\x18\x03 \x01(\x04\"-\n\x07Receipt\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x13\n\x0b\x62ody_digest\x18\x02 \x01(\x0c\"\x1d\n\x0c\x46\x65tchRequest\x12\r\n\x05round\x18\x01 \x01(\x04\"\x96\x01\n\rAggregatePart\x12*\n\x04head\x18\x01 \x01(\x0b\x32\x1a.securefl.v1.AggregateHeadH\x00\x12\x30\n\x0b\x63ontributor\x18\x02 \x01(\x0b\x32\x19.securefl.v1.SignedHeaderH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12\x0e\n\x04\x62ody\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"x\n\rAggregateHead\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontributors\x18\x02 \x01(\r\x12\x13\n\x0bseeds_bytes\x18\x03 \x01(\x04\x12\x12\n\nbody_bytes\x18\x04 \x01(\x04\x12\x19\n\x11\x61ggregate_seconds\x18\x05 \x01(\x01\"\x1f\n\x0e\x43onfirmRequest\x12\r\n\x05round\x18\x01 \x01(\x04\"\x0e\n\x0c\x43onfirmReply\"4\n\x0cLeaveRequest\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x12\n\nlast_words\x18\x02 \x01(\t\"\x0c\n\nLeaveReply2\x8e\x03\n\nAggregator\x12\x35\n\x04Join\x12\x12.securefl.v1.Hello\x1a\x19.securefl.v1.Announcement\x12\x39\n\x06\x46ollow\x12\x12.securefl.v1.Hello\x1a\x19.securefl.v1.Announcement0\x01\x12\x43\n\nContribute\x12\x1d.securefl.v1.ContributionPart\x1a\x14.securefl.v1.Receipt(\x01\x12I\n\x0e\x46\x65tchAggregate\x12\x19.securefl.v1.FetchRequest\x1a\x1a.securefl.v1.AggregatePart0\x01\x12\x41\n\x07\x43onfirm\x12\x1b.securefl.v1.ConfirmRequest\x1a\x19.securefl.v1.ConfirmReply\x12;\n\x05Leave\x12\x19.securefl.v1.LeaveRequest\x1a\x17.securefl.v1.LeaveReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,26 +49,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEDERATIONFAILED']._serialized_end=634
   _globals['_SIGNEDHEADER']._serialized_start=637
   _globals['_SIGNEDHEADER']._serialized_end=769
-  _globals['_CONTRIBUTIONPART']._serialized_start=771
-  _globals['_CONTRIBUTIONPART']._serialized_end=877
-  _globals['_CONTRIBUTIONHEAD']._serialized_start=879
-  _globals['_CONTRIBUTIONHEAD']._serialized_end=981
-  _globals['_RECEIPT']._serialized_start=983
-  _globals['_RECEIPT']._serialized_end=1028
-  _globals['_FETCHREQUEST']._serialized_start=1030
-  _globals['_FETCHREQUEST']._serialized_end=1059
-  _globals['_AGGREGATEPART']._serialized_start=1062
-  _globals['_AGGREGATEPART']._serialized_end=1212
-  _globals['_AGGREGATEHEAD']._serialized_start=1214
-  _globals['_AGGREGATEHEAD']._serialized_end=1334
-  _globals['_CONFIRMREQUEST']._serialized_start=1336
-  _globals['_CONFIRMREQUEST']._serialized_end=1367
-  _globals['_CONFIRMREPLY']._serialized_start=1369
-  _globals['_CONFIRMREPLY']._serialized_end=1383
-  _globals['_LEAVEREQUEST']._serialized_start=1385
-  _globals['_LEAVEREQUEST']._serialized_end=1437
-  _globals['_LEAVEREPLY']._serialized_start=1439
-  _globals['_LEAVEREPLY']._serialized_end=1451
-  _globals['_AGGREGATOR']._serialized_start=1454
-  _globals['_AGGREGATOR']._serialized_end=1852
+  _globals['_CONTRIBUTIONPART']._serialized_start=772
+  _globals['_CONTRIBUTIONPART']._serialized_end=923
+  _globals['_CONTRIBUTIONHEAD']._serialized_start=925
+  _globals['_CONTRIBUTIONHEAD']._serialized_end=999
+  _globals['_RECEIPT']._serialized_start=1001
+  _globals['_RECEIPT']._serialized_end=1046
+  _globals['_FETCHREQUEST']._serialized_start=1048
+  _globals['_FETCHREQUEST']._serialized_end=1077
+  _globals['_AGGREGATEPART']._serialized_start=1080
+  _globals['_AGGREGATEPART']._serialized_end=1230
+  _globals['_AGGREGATEHEAD']._serialized_start=1232
+  _globals['_AGGREGATEHEAD']._serialized_end=1352
+  _globals['_CONFIRMREQUEST']._serialized_start=1354
+  _globals['_CONFIRMREQUEST']._serialized_end=1385
+  _globals['_CONFIRMREPLY']._serialized_start=1387
+  _globals['_CONFIRMREPLY']._serialized_end=1401
+  _globals['_LEAVEREQUEST']._serialized_start=1403
+  _globals['_LEAVEREQUEST']._serialized_end=1455
+  _globals['_LEAVEREPLY']._serialized_start=1457
+  _globals['_LEAVEREPLY']._serialized_end=1469
+  _globals['_AGGREGATOR']._serialized_start=1472
+  _globals['_AGGREGATOR']._serialized_end=1870
 # @@protoc_insertion_point(module_scope)

@@ -85,24 +85,26 @@ class SignedHeader(_message.Message):
     def __init__(self, member: _Optional[str] = ..., round: _Optional[int] = ..., manifest_digest: _Optional[bytes] = ..., seeds_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class ContributionPart(_message.Message):
-    __slots__ = ("head", "seeds", "body")
+    __slots__ = ("head", "body", "seeds", "header")
     HEAD_FIELD_NUMBER: _ClassVar[int]
-    SEEDS_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FIELD_NUMBER: _ClassVar[int]
     head: ContributionHead
-    seeds: bytes
     body: bytes
-    def __init__(self, head: _Optional[_Union[ContributionHead, _Mapping]] = ..., seeds: _Optional[bytes] = ..., body: _Optional[bytes] = ...) -> None: ...
+    seeds: bytes
+    header: SignedHeader
+    def __init__(self, head: _Optional[_Union[ContributionHead, _Mapping]] = ..., body: _Optional[bytes] = ..., seeds: _Optional[bytes] = ..., header: _Optional[_Union[SignedHeader, _Mapping]] = ...) -> None: ...
 
 class ContributionHead(_message.Message):
-    __slots__ = ("header", "seeds_bytes", "body_bytes")
-    HEADER_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("round", "seeds_bytes", "body_bytes")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
     SEEDS_BYTES_FIELD_NUMBER: _ClassVar[int]
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
-    header: SignedHeader
+    round: int
     seeds_bytes: int
     body_bytes: int
-    def __init__(self, header: _Optional[_Union[SignedHeader, _Mapping]] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, round: _Optional[int] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("round", "body_digest")

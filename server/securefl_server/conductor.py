@@ -239,7 +239,7 @@ class Conductor:
         self._stir()
 
     def _open(self, number: int) -> None:
-        self._sum = RoundSum(self._view.form, self._view.ciphertexts(number))
+        self._sum = RoundSum(self._view.sections(number))
         self._recorder.open_round()
         self._report(RoundStarted(member=SERVER, round=number, rounds=self._view.rounds))
 

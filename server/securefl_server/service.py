@@ -1,8 +1,9 @@
 """The calls: who may say what, and what a contribution passes before it counts.
 
 The rule kept here: a caller is whoever its certificate says, never whoever a message says. A contribution
-passes exact lengths, identity, seeds and signature before its body is taken, the body's digest and range
-before it is added; a refused one leaves nothing behind, and the same one sent again gets the same receipt.
+passes its lengths before a byte of it is kept, its contributor, seeds, signature and the body's digest before
+it is looked at, the range of every residue before it is added; a refused one leaves nothing behind, and the
+same one sent again gets the same receipt.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from securefl.progress import Report, Warned
 from securefl.protocol import wire
 from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import CHUNK_BYTES, PROTOCOL_VERSION, Announcement, Receipt, SignedHeader
+from securefl.protocol.sections import StreamSizes
 from securefl.protocol.server_round import AggregateFetched, MemberFinished, MemberGone
-from securefl.protocol.streams import ContributionReader, StreamSizes, aggregate_preamble
+from securefl.protocol.streams import ContributionReader, aggregate_preamble
 from securefl_server.conductor import Conductor
 from securefl_server.store import Spool
 
@@ -168,21 +170,21 @@ class FederationService:
 
     async def _take(self, member: str, messages: AsyncIterator[bytes]) -> SignedHeader:
         timed = self._timed(messages)
-        reader = ContributionReader(self._sizes())
+        number = self._open_round()
+        sizes = StreamSizes.of_contribution(self._view.sections(number))
+        reader = ContributionReader(number, sizes=sizes)
         # A stream that ends too early reads as an empty message, which no part is.
-        signed = reader.begin(await anext(timed, b""))
-        if signed.header.member != member:
-            raise AuthenticationError(f"{member} sent a contribution in another member's name")
-        if self._received_before(signed):
-            return signed
-        while not reader.seeds_complete:
-            reader.receive(await anext(timed, b""))
-        self._conductor.rounds.check_contribution(signed, reader.seeds)
+        reader.receive(await anext(timed, b""))
         with ExitStack() as stack:
-            body = stack.enter_context(await self._offload(self._spool.incoming, signed.header.round, member))
+            body = stack.enter_context(await self._offload(self._spool.incoming, number, member))
             async for message in timed:
                 await self._offload(body.write, reader.receive(message))
-            reader.finish()
+            signed = reader.finish()
+            if signed.header.member != member:
+                raise AuthenticationError(f"{member} sent a contribution in another member's name")
+            if self._received_before(signed):
+                return signed
+            self._conductor.rounds.check_contribution(signed, reader.seeds)
             if body.digest() != signed.header.body_digest:
                 raise AuthenticationError(f"{member}'s body does not match its signed header")
             # From here on the file is the conductor's: it finishes with it even if this caller goes away.
@@ -190,14 +192,11 @@ class FederationService:
         await self._conductor.accept(signed, reader.seeds, body)
         return signed
 
-    def _sizes(self) -> StreamSizes:
+    def _open_round(self) -> int:
         number = self._conductor.rounds.round
         if not number:
             raise ProtocolError("no round is open yet")
-        form, ciphertexts = self._view.form, self._view.ciphertexts(number)
-        return StreamSizes(
-            seeds_bytes=form.seeds_bytes(ciphertexts), body_bytes=form.upload_bytes(ciphertexts)
-        )
+        return number
 
     def _received_before(self, signed: SignedHeader) -> bool:
         accepted = self._conductor.rounds.accepted(signed.header.member)

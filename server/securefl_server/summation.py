@@ -8,44 +8,37 @@ sum's own 8 bytes a residue plus one window, whatever the number of contribution
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from securefl.crypto.addition import ResidueSum
+from securefl.crypto.windows import windows
 from securefl.crypto.wireform import WireForm
 from securefl.errors import WireError
-
-WINDOW_CIPHERTEXTS: Final = 32
-"""Ciphertexts read at a time: 0.8 MB of an upload's bytes, 1 MB of residues; near the size of a core's cache."""
+from securefl.protocol.sections import Section
 
 
 class RoundSum:
     """Adds whole contributions; blocks, and is called from one thread at a time.
 
     Args:
-        form: What uploads and aggregates look like.
-        ciphertexts: C, ciphertexts of one contribution.
+        sections: What a contribution consists of.
 
     Attributes:
+        upload_bytes: Length of one contribution's body.
+        aggregate_bytes: Length of the sum as it is served.
         seconds: Time spent on checking, adding and saving so far.
     """
 
-    def __init__(self, form: WireForm, ciphertexts: int) -> None:
-        self._form = form
-        self._windows = tuple(_windows(ciphertexts))
-        self._sums = tuple(ResidueSum(form, count) for _, count in self._windows)
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self._sums = tuple(
+            _WindowSum(section.form, window.count)
+            for section in sections
+            for window in windows(section.ciphertexts)
+        )
+        self.upload_bytes = sum(section.upload_bytes for section in sections)
+        self.aggregate_bytes = sum(section.aggregate_bytes for section in sections)
         self.seconds = 0.0
-
-    @property
-    def upload_bytes(self) -> int:
-        """Length of one contribution's body."""
-        return sum(self._form.upload_bytes(count) for _, count in self._windows)
-
-    @property
-    def aggregate_bytes(self) -> int:
-        """Length of the sum as it is served."""
-        return sum(self._form.aggregate_bytes(count) for _, count in self._windows)
 
     def add(self, body: Path) -> None:
         """Adds the contribution in a file.
@@ -66,21 +59,23 @@ class RoundSum:
         started = time.perf_counter()
         with path.open("wb", buffering=0) as file:
             for window in self._sums:
-                file.write(self._form.encode_aggregate(window.total()))
+                file.write(window.form.encode_aggregate(window.sum.total()))
         self.seconds += time.perf_counter() - started
 
     def _each_window(self, body: Path, *, add: bool) -> None:
         with body.open("rb", buffering=0) as file:
-            for (_, count), total in zip(self._windows, self._sums, strict=True):
+            for window in self._sums:
                 # Decoding refuses what is out of range, so the pass that adds nothing is the check.
-                window = self._form.decode_upload(
-                    file.read(self._form.upload_bytes(count)), ciphertexts=count
-                )
+                data = file.read(window.form.upload_bytes(window.count))
+                ciphertexts = window.form.decode_upload(data, ciphertexts=window.count)
                 if add:
-                    total.add(0, window)
+                    window.sum.add(0, ciphertexts)
 
 
-def _windows(ciphertexts: int) -> Iterator[tuple[int, int]]:
-    """First ciphertext and length of every window."""
-    for first in range(0, ciphertexts, WINDOW_CIPHERTEXTS):
-        yield first, min(WINDOW_CIPHERTEXTS, ciphertexts - first)
+class _WindowSum:
+    """The sum of one window of all contributions."""
+
+    def __init__(self, form: WireForm, count: int) -> None:
+        self.form = form
+        self.count = count
+        self.sum = ResidueSum(form, count)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.payloads import encoded
 
 from securefl.adapters.basis import Side, draw_basis
 from securefl.adapters.frame import draw_frame
@@ -80,7 +81,7 @@ def test_an_encoded_update_decodes_to_its_products(
     payload: Payload, make_update: MakeUpdate, rank: int
 ) -> None:
     update = draw(payload, make_update, rank, seed=rank)
-    decoded = products(payload.decode(payload.encode(update, rank=rank)))
+    decoded = products(payload.decode(encoded(payload, update, rank=rank)))
     for name, value in products(update).items():
         assert np.allclose(decoded[name], value, atol=1e-12)
 
@@ -99,7 +100,7 @@ def test_the_mean_of_encodings_is_the_encoding_of_the_mean(
     scales: tuple[float, float],
 ) -> None:
     updates = [draw(payload, make_update, rank, seed) for rank, seed in zip(ranks, seeds, strict=True)]
-    vectors = [payload.encode(update, rank=rank) for update, rank in zip(updates, ranks, strict=True)]
+    vectors = [encoded(payload, update, rank=rank) for update, rank in zip(updates, ranks, strict=True)]
     decoded = products(payload.decode(scales[0] * vectors[0] + scales[1] * vectors[1]))
     first, second = (products(update) for update in updates)
     for name, value in decoded.items():
@@ -132,9 +133,9 @@ def test_a_sketch_is_linear_whatever_the_ranks(
         },
         heads={name: scales[0] * head + scales[1] * second.heads[name] for name, head in first.heads.items()},
     )
-    vectors = [payload.encode(update, rank=rank) for update, rank in zip(updates, ranks, strict=True)]
+    vectors = [encoded(payload, update, rank=rank) for update, rank in zip(updates, ranks, strict=True)]
     summed = scales[0] * vectors[0] + scales[1] * vectors[1]
-    assert np.allclose(payload.encode(together, rank=2), summed, atol=1e-11)
+    assert np.allclose(encoded(payload, together, rank=2), summed, atol=1e-11)
 
 
 @FIXTURES_ARE_CONSTANT
@@ -155,7 +156,7 @@ def test_encoding_is_homogeneous(
         heads={name: factor * head for name, head in update.heads.items()},
     )
     assert np.allclose(
-        payload.encode(scaled, rank=rank), factor * payload.encode(update, rank=rank), atol=1e-12
+        encoded(payload, scaled, rank=rank), factor * encoded(payload, update, rank=rank), atol=1e-12
     )
 
 
@@ -180,7 +181,7 @@ def test_a_client_of_low_rank_leaves_what_it_does_not_own_at_zero(
     layout: Layout, make_update: MakeUpdate, name: str
 ) -> None:
     payload = payload_of(name, layout)
-    vector = payload.encode(draw(payload, make_update, 2, seed=1), rank=2)
+    vector = encoded(payload, draw(payload, make_update, 2, seed=1), rank=2)
     for segment in payload.segments:
         owned = payload.partitions[segment.partition].owned_by(2)
         assert bool(segment.block(vector).any()) == owned
@@ -195,7 +196,7 @@ def test_an_update_against_another_basis_is_refused(
     other = draw_basis(layout, shared_rank=4, seed=8, round=payload.basis.round)
     update = make_update(4, rng=np.random.default_rng(0), basis=other)
     with pytest.raises(ProtocolError, match="frozen factor"):
-        payload.encode(update, rank=4)
+        encoded(payload, update, rank=4)
 
 
 def test_a_basis_off_by_more_than_rounding_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
@@ -206,16 +207,16 @@ def test_a_basis_off_by_more_than_rounding_is_refused(layout: Layout, make_updat
         weights = {name: Factors(value.left, value.right + by) for name, value in update.weights.items()}
         return Update(weights=weights, heads=update.heads)
 
-    payload.encode(moved(1e-11), rank=4)
+    encoded(payload, moved(1e-11), rank=4)
     with pytest.raises(ProtocolError, match="frozen factor"):
-        payload.encode(moved(1e-8), rank=4)
+        encoded(payload, moved(1e-8), rank=4)
 
 
 def test_an_update_of_another_rank_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
     payload = payload_of("basis-left", layout)
     update = draw(payload, make_update, 4, seed=0)
     with pytest.raises(ProtocolError):
-        payload.encode(update, rank=2)
+        encoded(payload, update, rank=2)
 
 
 def test_an_update_without_a_tensor_is_refused(any_payload: Payload, make_update: MakeUpdate) -> None:
@@ -223,7 +224,7 @@ def test_an_update_without_a_tensor_is_refused(any_payload: Payload, make_update
     update = draw(payload, make_update, 4, seed=0)
     heads = {name: head for name, head in update.heads.items() if name != "classifier.bias"}
     with pytest.raises(ProtocolError, match=r"classifier\.bias"):
-        payload.encode(Update(update.weights, heads), rank=4)
+        encoded(payload, Update(update.weights, heads), rank=4)
 
 
 def test_a_head_that_numpy_would_broadcast_is_refused(any_payload: Payload, make_update: MakeUpdate) -> None:
@@ -231,7 +232,7 @@ def test_a_head_that_numpy_would_broadcast_is_refused(any_payload: Payload, make
     update = draw(payload, make_update, 4, seed=0)
     heads = {**update.heads, "classifier.weight": np.ones((1, 32))}
     with pytest.raises(ProtocolError, match="where"):
-        payload.encode(Update(update.weights, heads), rank=4)
+        encoded(payload, Update(update.weights, heads), rank=4)
 
 
 @pytest.mark.parametrize("name", ["dense", "sketch", "core"])
@@ -240,7 +241,7 @@ def test_a_factor_of_another_shape_is_refused(layout: Layout, make_update: MakeU
     update = draw(payload, make_update, 4, seed=0)
     weights = {**update.weights, "layer.query": Factors(np.ones((44, 4)), np.ones((3, 40)))}
     with pytest.raises(ProtocolError):
-        payload.encode(Update(weights, update.heads), rank=4)
+        encoded(payload, Update(weights, update.heads), rank=4)
 
 
 def test_a_core_outside_the_federations_frame_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
@@ -254,17 +255,17 @@ def test_a_core_outside_the_federations_frame_is_refused(layout: Layout, make_up
         }
         return Update(weights=weights, heads=update.heads)
 
-    payload.encode(moved(1e-11, 1e-11), rank=4)
+    encoded(payload, moved(1e-11, 1e-11), rank=4)
     for left, right in ((1e-6, 0.0), (0.0, 1e-6)):
         with pytest.raises(ProtocolError, match="frozen frame"):
-            payload.encode(moved(left, right), rank=4)
+            encoded(payload, moved(left, right), rank=4)
 
 
 def test_a_core_of_another_rank_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
     payload = payload_of("core", layout)
     update = draw(payload, make_update, 4, seed=0)
     with pytest.raises(ProtocolError):
-        payload.encode(update, rank=2)
+        encoded(payload, update, rank=2)
 
 
 def test_only_the_sketch_amplifies_noise_and_every_payload_knows_what_it_does(
@@ -272,7 +273,7 @@ def test_only_the_sketch_amplifies_noise_and_every_payload_knows_what_it_does(
 ) -> None:
     """Noise of deviation 1e-6 in the coordinates, and the largest singular value of what it becomes."""
     payload, std = any_payload, 1e-6
-    vector = payload.encode(draw(payload, make_update, 2, seed=1), rank=2)
+    vector = encoded(payload, draw(payload, make_update, 2, seed=1), rank=2)
     rng = np.random.default_rng(2)
     gains = []
     for _ in range(10):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.payloads import encoded
 
 from securefl.adapters.contribution import PayloadPlan, RoundCodec
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
@@ -102,7 +103,7 @@ def test_a_weight_that_a_sketch_would_not_make_smaller_is_sent_whole() -> None:
     payload = payload_of()
     assert [payload.sketched(tensor) for tensor in LAYOUT.adapted] == [True, True, True, False]
     update = random_update(3, seed=1)
-    mean = payload.decode(payload.encode(update, rank=3))
+    mean = payload.decode(encoded(payload, update, rank=3))
     assert np.allclose(whole(mean.weights["small"]), update.weights["small"].product())
     assert set(mean.error_estimate) == {"square", "tall", "wide"}
 
@@ -119,7 +120,7 @@ def test_a_weight_and_its_transpose_cost_the_same() -> None:
 def test_updates_of_rank_up_to_k_come_back_exactly(name: str) -> None:
     payload = payload_of()
     updates = [random_update(rank, seed=rank) for rank in (3, 5)]
-    mean = payload.decode(sum(payload.encode(update, rank=3) for update in updates))
+    mean = payload.decode(sum(encoded(payload, update, rank=3) for update in updates))
     true = sum(update.weights[name].product() for update in updates)
     assert np.abs(whole(mean.weights[name]) - true).max() < 1e-9
     assert mean.error_estimate[name].error < 1e-9
@@ -130,7 +131,7 @@ def test_updates_of_rank_up_to_k_come_back_exactly(name: str) -> None:
 def test_other_rounds_and_seeds_have_test_matrices_of_their_own(other: SketchPayload) -> None:
     update = random_update(3, seed=1)
     true = update.weights["square"].product()
-    vector = payload_of().encode(update, rank=3)
+    vector = encoded(payload_of(), update, rank=3)
     assert np.allclose(whole(payload_of().decode(vector).weights["square"]), true)
     lost = other.decode(vector)
     assert np.linalg.norm(whole(lost.weights["square"]) - true) > 0.5 * np.linalg.norm(true)
@@ -224,7 +225,7 @@ def test_the_estimate_tells_how_much_a_small_sketch_misses() -> None:
 
 def test_exact_payloads_estimate_no_error() -> None:
     payload = DensePayload(LAYOUT, RANKS)
-    assert not payload.decode(payload.encode(random_update(3, seed=1), rank=3)).error_estimate
+    assert not payload.decode(encoded(payload, random_update(3, seed=1), rank=3)).error_estimate
 
 
 def test_the_state_stays_in_factors_no_larger_than_the_weight() -> None:

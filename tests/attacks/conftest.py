@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from support.contributions import seal_contribution
 from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.crypto.cipher import Cipher, Opening, Sealed
 from securefl.crypto.wireform import Ciphertexts, WireForm
-from securefl.protocol.contribution import Contribution, open_aggregate, seal_contribution
+from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.opening import open_aggregate
 
 LAYOUT = Layout((TensorSpec("encoder.0.query", 128, 96, TensorKind.ADAPTED),))
 """Large enough for two ciphertexts."""
@@ -92,7 +94,7 @@ class Scene:
             federation=self.inner,
             manifest=self.manifest,
             own=self.contributions[self.members[0]].signed,
-            cipher=self.spy,
+            ciphers=[self.spy],
             keys=self.federation.keys,
         )
 
@@ -122,7 +124,6 @@ def play(federation: TestFederation, inner: Federation, *, number: int = 1, seed
     contributions = {
         member: seal_contribution(
             values,
-            federation=inner,
             manifest=manifest,
             member=member,
             cipher=cipher,

@@ -15,7 +15,7 @@ import pytest
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
-from securefl.protocol import contribution
+from securefl.protocol import opening
 from securefl.protocol.messages import AggregateHeader
 
 from .conftest import Scene, combined
@@ -145,8 +145,8 @@ def test_of_ten_thousand_hostile_aggregates_none_reaches_the_secret_key(
     scene: Scene, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The round's MAC is the same every time; deriving it anew would be two thirds of the work.
-    mac = contribution._mac(scene.inner, scene.manifest, scene.federation.keys)
-    monkeypatch.setattr(contribution, "_mac", lambda *_: mac)
+    mac = opening.section_mac(scene.form, manifest=scene.manifest, keys=scene.federation.keys)
+    monkeypatch.setattr(opening, "section_mac", lambda *_, **__: mac)
     scene.spy.opened = 0
     rng = np.random.default_rng(20)
     refused: Counter[str] = Counter()

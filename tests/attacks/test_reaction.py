@@ -22,7 +22,7 @@ from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError
-from securefl.protocol import contribution
+from securefl.protocol.contribution import section_tags
 
 from .conftest import Scene, play
 
@@ -66,7 +66,9 @@ class Unauthenticated:
         body = cipher._format.body(cipher._file.content(), largest=2**17)
         self.c1 = np.frombuffer(body[-8 * 4096 :], dtype="<u8")
         keys = self.scene.federation.keys
-        self._tags: SlotTags = contribution._tags(self.scene.inner, self.scene.manifest, keys)
+        self._tags: SlotTags = section_tags(
+            self.scene.inner.profile, ciphertexts=1, manifest=self.scene.manifest, keys=keys
+        )
 
     def __call__(self, added: int, position: int, monomial: int) -> bool:
         self.verdicts += 1

@@ -19,6 +19,7 @@ from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError
 from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import Manifest, SignedHeader
+from securefl.protocol.sealing import seal_at_once
 from securefl.protocol.server_round import AggregateFetched, MemberJoined
 from securefl.simulation.federation import SimulatedServer
 
@@ -31,7 +32,7 @@ REPLAYED = 0.3
 def one_hot(length: int, place: int) -> EncodedContribution:
     integers = np.zeros(length, dtype=np.int64)
     integers[place] = 1
-    return EncodedContribution(integers, {})
+    return EncodedContribution(lambda: [integers])
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
@@ -54,7 +55,7 @@ def test_under_duplicates_and_replays_every_sum_holds_each_update_once(scheme: s
                 with pytest.raises(RunError):
                     server.take(heard[rng.integers(len(heard))])
                 refused += 1
-            heard.append(participant.seal(one_hot(length, int(place)), manifest=manifest))
+            heard.append(seal_at_once(participant.seal(one_hot(length, int(place)), manifest=manifest)))
             server.take(heard[-1])
         header, body = server.give()
         sums = participants[number % 3].open(header, body, manifest=manifest)

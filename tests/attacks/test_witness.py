@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from support.contributions import Whole
 from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.protocol import wire
 from securefl.protocol.messages import Manifest
-from securefl.protocol.streams import chunks, contribution_messages
+from securefl.protocol.sealing import seal_at_once
+from securefl.protocol.streams import contribution_messages
 from securefl.simulation.federation import SimulatedFederation
 
 NEEDLE_VALUES = 16
@@ -32,12 +34,7 @@ def run(scheme: str) -> tuple[TestFederation, dict, bytes]:
     sent = [
         message
         for contribution in traffic.contributions.values()
-        for message in contribution_messages(
-            contribution.signed,
-            contribution.seeds,
-            body=chunks(contribution.body),
-            body_bytes=len(contribution.body),
-        )
+        for message in contribution_messages(Whole.of(contribution))
     ]
     return federation, learners, b"".join([*sent, traffic.aggregate])
 
@@ -83,7 +80,7 @@ def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str)
     manifest = Manifest(inner.digest, 1, inner.cohort)
     update = learner.learn(1, participant.start(), None)
     encoded = participant.encode(update, manifest=manifest, samples=50)
-    body = participant.seal(encoded, manifest=manifest).body
+    body = seal_at_once(participant.seal(encoded, manifest=manifest)).body
     residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).residues.reshape(-1)
 
     counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
@@ -99,13 +96,9 @@ def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
     encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=50)
-    contribution = participant.seal(encoded, manifest=manifest)
-    first, *_ = contribution_messages(
-        contribution.signed,
-        contribution.seeds,
-        body=chunks(contribution.body),
-        body_bytes=len(contribution.body),
-    )
-    head = wire.decode_contribution_part(first)
-    assert head.signed == contribution.signed
-    assert len(first) < 300
+    contribution = seal_at_once(participant.seal(encoded, manifest=manifest))
+    first, *_, last = contribution_messages(Whole.of(contribution))
+    assert wire.decode_contribution_part(first).round == 1
+    assert wire.decode_contribution_part(last) == contribution.signed
+    assert len(first) < 20
+    assert len(last) < 300

@@ -1,5 +1,6 @@
 """Each of our own paths ends with the right mean, and is charged for the bytes that it really sends."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from securefl.bench.plaintext import Float32Path, SamePrecisionPath
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
+from securefl.protocol.messages import SignedHeader
 
 from .conftest import COHORT, VALUES
 
@@ -163,7 +165,11 @@ def test_the_measured_server_refuses_a_residue_out_of_range(
     round_of_two: tuple[SecureflPath, list[Sent]],
 ) -> None:
     path, (sent, _) = round_of_two
-    forged = path._signed(0, sent.content.seeds, b"\xff" * len(sent.content.body))
+    body = b"\xff" * len(sent.content.body)
+    digest = hashlib.sha256(body).digest()
+    header = replace(sent.content.signed.header, body_digest=digest)
+    signed = SignedHeader(header, path._signing_keys[0].sign(header.signed_bytes()))
+    forged = replace(sent, content=replace(sent.content, signed=signed, body=body))
     with pytest.raises(WireError):
         path.add(0, forged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
         (MINIMAL + '[cohort]\nclients = [{ r = 2, trian = "x" }, {}, {}]\n', "did you mean 'train'"),
         (MINIMAL + "[lora]\nr = 0\n", "'lora.r' is wrong"),
         (MINIMAL + '[privacy]\nunit = "client"\n', "'privacy.unit' is wrong"),
+        (
+            MINIMAL + "[encryption]\nselect = { fraction = 0.1 }\n",
+            "set allow_plaintext = true to accept that",
+        ),
+        (MINIMAL + "[encryption]\nselect = { fraction = 0.1 }\n", 'or select = "all"'),
+        (MINIMAL + "[encryption]\nselect = { fractoin = 0.1 }\n", "did you mean 'fraction'"),
+        (MINIMAL + "[encryption]\nselect = { fraction = 0.0 }\n", "'encryption.select.fraction' is wrong"),
+        (MINIMAL + "[encryption]\nselect = { fraction = 1.5 }\n", "'encryption.select.fraction' is wrong"),
+        (MINIMAL + '[encryption]\nselect = "most"\n', 'select is "all", or a table'),
+        (MINIMAL + "[encryption]\nselect = 0.1\n", 'select is "all", or a table'),
         (MINIMAL + "[cohort]\nclients = [{}, {}]\n", "each member reads the other's update"),
         (MINIMAL + '[cohort]\nclients = [{ id = "a" }, { id = "a" }, {}]\n', "two clients carry the same id"),
         (MINIMAL + '[server]\naddress = "localhost"\n', "'server.address' is wrong"),
@@ -109,3 +120,16 @@ def test_a_clients_own_file_reads_back_and_names_no_other_clients_files(write, t
 def test_a_folder_without_a_clients_file_is_no_clients_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no client's folder"):
         load_client_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "section", ["", '[encryption]\nselect = "all"\n', "[encryption]\nselect = { fraction = 1 }\n"]
+)
+def test_everything_is_encrypted_unless_a_file_says_otherwise(write, section: str) -> None:
+    assert load_federation(write(MINIMAL + section)).encryption.select.share == 1
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+def test_a_fraction_is_the_number_that_was_written(write, scheme: str) -> None:
+    section = f'[encryption]\nscheme = "{scheme}"\nselect = {{ fraction = 0.1 }}\nallow_plaintext = true\n'
+    assert load_federation(write(MINIMAL + section)).encryption.select.share == Fraction(1, 10)

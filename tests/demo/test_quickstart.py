@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from securefl.adapters.contribution import PayloadPlan
+from securefl.adapters.ownership import RankTable
 from securefl.config import load_federation
 from securefl.demo import prepare, quickstart
 from securefl.demo.corpus import CORPUS_DIGEST, SiteRows, make_corpus, write_corpus
 from securefl.demo.phrasing import HOMONYMS
 from securefl.errors import ModelError
+from securefl.training.models import layout_of
+from securefl.training.recipes import recipe_of
 
 MOST_ROWS = 300
 needs_the_model = pytest.mark.skipif(
@@ -74,6 +78,31 @@ def test_the_prepared_federation_is_valid_and_lists_the_corpus_labels(tmp_path: 
         for line in path.read_text().splitlines()
     }
     assert set(config.federation.labels) == labels
+
+
+@needs_the_model
+def test_the_quickstart_sends_less_than_half_of_the_whole_products(tmp_path: Path) -> None:
+    config = load_federation(prepare(tmp_path))
+    layout = layout_of(
+        config.model.path, target_modules=config.lora.target_modules, labels=len(config.federation.labels)
+    )
+    payload = recipe_of(config.recipe).payload
+    ranks = RankTable(tuple(config.ranks.values()))
+    sent, whole = (
+        PayloadPlan(
+            payload=name,
+            layout=layout,
+            ranks=ranks,
+            bits=config.encryption.precision_bits,
+            adapter_bound=config.encryption.adapter_bound,
+            head_bound=config.encryption.head_bound,
+            samples_cap=1,
+            seed=config.federation.seed,
+            sketch_rank=config.sketch.rank,
+        ).length(1)
+        for name in (payload, "dense")
+    )
+    assert sent < whole / 2
 
 
 @needs_the_model

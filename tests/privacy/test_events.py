@@ -10,6 +10,7 @@ from securefl.privacy.events import (
     AggregateApplied,
     Event,
     RoundContributed,
+    RoundReserved,
     RunFinished,
     RunStarted,
     event_fields,
@@ -20,6 +21,7 @@ digests = st.binary(min_size=32, max_size=32)
 counts = st.integers(0, 2**63)
 any_event = st.one_of(
     st.builds(RunStarted, st.text(max_size=40), digests, st.text(max_size=10), st.text(max_size=10)),
+    st.builds(RoundReserved, counts, digests),
     st.builds(RoundContributed, counts, digests),
     st.builds(AggregateApplied, counts, digests),
     st.builds(RunFinished, counts),

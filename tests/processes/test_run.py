@@ -14,7 +14,14 @@ from safetensors.numpy import load_file
 from securefl.config.federation import CohortSection, DataSection
 from securefl.config.load import read_toml
 from securefl.crypto.identity import verify
-from securefl.privacy.ledger import AggregateApplied, LedgerReader, RoundContributed, RunFinished, RunStarted
+from securefl.privacy.ledger import (
+    AggregateApplied,
+    LedgerReader,
+    RoundContributed,
+    RoundReserved,
+    RunFinished,
+    RunStarted,
+)
 from securefl.protocol.federation import Federation
 
 CLIENTS = ("client-1", "client-2", "client-3")
@@ -89,7 +96,7 @@ def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(r
             head=bytes.fromhex(client["ledger_head"]),
         )
         events = [entry.event for entry in ledger.entries]
-        kinds = [RunStarted, *[RoundContributed, AggregateApplied] * 2, RunFinished]
+        kinds = [RunStarted, *[RoundReserved, RoundContributed, AggregateApplied] * 2, RunFinished]
         assert [type(event) for event in events] == kinds
         assert isinstance(events[0], RunStarted)
         assert events[0].epsilon == "infinity"
@@ -126,3 +133,15 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
                 logits = model(**batch).logits
             accuracy = float((logits.argmax(-1).numpy() == data.test.labels).mean())
             assert accuracy == client["metric"][reported]
+
+
+@pytest.mark.parametrize("payload", ["dense", "basis"])
+def test_every_byte_of_a_run_between_processes_was_planned(run_of: Run, payload: str) -> None:
+    lines = result_of(run_of(payload, "bfv"))["predicted_and_measured"]
+    bytes_lines = [line for line in lines if line["what"] in ("upload_bytes", "download_bytes")]
+    assert len(bytes_lines) == 4
+    for line in bytes_lines:
+        assert line["predicted"] == line["measured"]
+    assert {"encode_seconds", "encrypt_seconds", "aggregate_seconds", "decrypt_seconds"} < {
+        line["what"] for line in lines if line["ratio"]
+    }

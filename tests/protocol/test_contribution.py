@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, make_federation
 
+from securefl.adapters.contribution import EncodedContribution
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.identity import SigningKey
 from securefl.errors import AuthenticationError, ProtocolError, WireError
-from securefl.protocol.contribution import Contribution, open_aggregate, seal_contribution
+from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.opening import open_aggregate
 from securefl.protocol.participant import Participant
+from securefl.protocol.sealing import seal_at_once
 
 
 @dataclasses.dataclass
@@ -39,9 +41,7 @@ def summed() -> Summed:
     total = ResidueSum(inner.form, inner.ciphertexts(1))
     made: list[Contribution] = []
     for member, participant in participants.items():
-        contribution = participant.seal(
-            dataclasses.replace(_encoded(), integers=integers[member]), manifest=manifest
-        )
+        contribution = seal_at_once(participant.seal(encoded(integers[member]), manifest=manifest))
         total.add(0, inner.form.decode_upload(contribution.body, ciphertexts=inner.ciphertexts(1)))
         made.append(contribution)
     body = inner.form.encode_aggregate(total.total())
@@ -55,10 +55,8 @@ def summed() -> Summed:
     return Summed(federation, participants["client-1"], manifest, header, body, sum(integers.values()))
 
 
-def _encoded():
-    from securefl.adapters.contribution import EncodedContribution
-
-    return EncodedContribution(np.zeros(0, dtype=np.int64), {})
+def encoded(integers: np.ndarray) -> EncodedContribution:
+    return EncodedContribution(lambda: [integers])
 
 
 def opened(summed: Summed, header: AggregateHeader, body: bytes | None = None) -> np.ndarray:
@@ -68,7 +66,7 @@ def opened(summed: Summed, header: AggregateHeader, body: bytes | None = None) -
         federation=summed.federation.federation,
         manifest=summed.manifest,
         own=summed.header.contributors[0],
-        cipher=summed.federation.cipher(),
+        ciphers=[summed.federation.cipher()],
         keys=summed.federation.keys,
     )
 
@@ -143,19 +141,17 @@ def test_an_aggregate_one_byte_short_is_refused(summed: Summed) -> None:
 
 
 def test_a_round_is_encrypted_only_once(summed: Summed) -> None:
-    encoded = dataclasses.replace(_encoded(), integers=np.zeros(summed.sums.size, dtype=np.int64))
+    zeros = encoded(np.zeros(summed.sums.size, dtype=np.int64))
     with pytest.raises(ProtocolError, match="encrypted already"):
-        summed.participant.seal(encoded, manifest=summed.manifest)
+        summed.participant.seal(zeros, manifest=summed.manifest)
 
 
-def test_a_contribution_of_the_wrong_length_is_not_encrypted(summed: Summed) -> None:
-    with pytest.raises(WireError, match="the plan of round 1"):
-        seal_contribution(
-            np.zeros(7, dtype=np.int64),
-            federation=summed.federation.federation,
-            manifest=summed.manifest,
-            member="client-1",
-            cipher=summed.federation.cipher(),
-            keys=summed.federation.keys,
-            signing_key=SigningKey.generate(),
-        )
+@pytest.mark.parametrize("length", [-1, 1])
+def test_a_contribution_of_the_wrong_length_is_not_signed(summed: Summed, length: int) -> None:
+    participant = summed.federation.participant("client-2")
+    wrong = encoded(np.zeros(summed.sums.size + length, dtype=np.int64))
+    sealing = participant.seal(wrong, manifest=summed.manifest)
+    with pytest.raises(ProtocolError, match="layout"):
+        seal_at_once(sealing)
+    with pytest.raises(ProtocolError, match="last window"):
+        sealing.signed()

@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.contributions import seal_contribution
 from support.federations import TestFederation, make_federation
 
 from securefl.config.federation import ServerSection
 from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunError
-from securefl.protocol.contribution import Contribution, seal_contribution
+from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import (
     AggregateReady,
     FederationClosed,
@@ -61,7 +62,6 @@ def contribution(
     inner = federation.federation
     return seal_contribution(
         np.full(inner.plan.length(manifest.round), value, dtype=np.int64),
-        federation=inner,
         manifest=manifest,
         member=member,
         cipher=federation.cipher(),

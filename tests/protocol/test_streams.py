@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.contributions import Whole
 
 from securefl.errors import WireError
 from securefl.protocol import wire
 from securefl.protocol.messages import CHUNK_BYTES, AggregateHeader, ContributionHeader, SignedHeader
+from securefl.protocol.sections import StreamSizes
 from securefl.protocol.streams import (
     AggregateReader,
     ContributionReader,
-    StreamSizes,
     aggregate_preamble,
     chunks,
     contribution_messages,
@@ -34,23 +35,23 @@ def piece(message: wire.AggregatePart) -> bytes:
     return wire.encode_aggregate_part(message)
 
 
-HEAD = part(wire.ContributionHead(signed("client-1"), 8, 20))
+HEAD = part(wire.ContributionHead(1, SIZES))
+HEADER = part(signed("client-1"))
 SEEDS = part(wire.SeedsChunk(b"s" * 8))
 BODY = part(wire.BodyChunk(b"b" * 20))
 
 
 def read_contribution(messages: list[bytes], sizes: StreamSizes = SIZES) -> tuple[bytes, bytes]:
-    reader = ContributionReader(sizes)
-    reader.begin(messages[0])
-    body = b"".join(reader.receive(message) for message in messages[1:])
-    reader.finish()
+    reader = ContributionReader(1, sizes=sizes)
+    body = b"".join(reader.receive(message) for message in messages)
+    assert reader.finish() == signed("client-1")
     return reader.seeds, body
 
 
 @given(seeds=st.binary(max_size=40), body=st.binary(min_size=1, max_size=90), cut=st.integers(1, 30))
 def test_a_contribution_comes_out_as_it_went_in(seeds: bytes, body: bytes, cut: int) -> None:
     pieces = [body[at : at + cut] for at in range(0, len(body), cut)]
-    messages = list(contribution_messages(signed("client-1"), seeds, body=pieces, body_bytes=len(body)))
+    messages = list(contribution_messages(Whole(signed("client-1"), seeds, tuple(pieces))))
     sizes = StreamSizes(seeds_bytes=len(seeds), body_bytes=len(body))
     assert read_contribution(messages, sizes) == (seeds, body)
 
@@ -58,33 +59,45 @@ def test_a_contribution_comes_out_as_it_went_in(seeds: bytes, body: bytes, cut: 
 @pytest.mark.parametrize(
     "messages",
     [
-        [SEEDS, HEAD, BODY],
+        [BODY, HEAD, SEEDS, HEADER],
+        [HEAD, SEEDS, BODY, HEADER],
+        [HEAD, HEAD, BODY, SEEDS, HEADER],
+        [HEAD, BODY, HEAD, SEEDS, HEADER],
+        [HEAD, BODY, SEEDS, SEEDS, HEADER],
+        [HEAD, BODY, part(wire.BodyChunk(b"b")), SEEDS, HEADER],
+        [HEAD, BODY, SEEDS, part(wire.BodyChunk(b"b")), HEADER],
+        [HEAD, BODY, part(wire.SeedsChunk(b"s" * 9)), HEADER],
+        [HEAD, BODY, part(wire.SeedsChunk(b"s" * 7)), HEADER],
+        [HEAD, part(wire.BodyChunk(b"b" * 21)), SEEDS, HEADER],
+        [HEAD, part(wire.BodyChunk(b"b" * 19)), SEEDS, HEADER],
+        [HEAD, SEEDS, HEADER],
+        [HEAD, BODY, HEADER],
         [HEAD, BODY, SEEDS],
-        [HEAD, HEAD, SEEDS, BODY],
-        [HEAD, SEEDS, HEAD, BODY],
-        [HEAD, SEEDS, SEEDS, BODY],
-        [HEAD, SEEDS, BODY, part(wire.BodyChunk(b"b"))],
-        [HEAD, SEEDS, BODY, SEEDS],
-        [HEAD, part(wire.SeedsChunk(b"s" * 9)), BODY],
-        [HEAD, SEEDS, part(wire.BodyChunk(b"b" * 21))],
-        [HEAD, SEEDS, part(wire.BodyChunk(b"b" * 19))],
-        [HEAD, SEEDS],
+        [HEAD, BODY, SEEDS, HEADER, HEADER],
+        [HEAD, BODY, SEEDS, HEADER, part(wire.BodyChunk(b"b"))],
+        [HEADER, HEAD, BODY, SEEDS],
         [HEAD],
-        [part(wire.ContributionHead(signed("client-1"), 8, 21)), SEEDS, BODY],
-        [part(wire.ContributionHead(signed("client-1"), 7, 20)), SEEDS, BODY],
+        [part(wire.ContributionHead(1, StreamSizes(8, 21))), BODY, SEEDS, HEADER],
+        [part(wire.ContributionHead(1, StreamSizes(7, 20))), BODY, SEEDS, HEADER],
     ],
     ids=[
-        "seeds first",
-        "body before seeds",
+        "body first",
+        "seeds before body",
         "two heads",
-        "head after seeds",
+        "head after body",
         "seeds twice",
         "body one byte too long",
-        "seeds after body",
+        "body after seeds",
         "seeds one byte too long",
+        "seeds one byte short",
         "body longer than declared",
         "body one byte short",
         "no body",
+        "no seeds",
+        "no signed header",
+        "two signed headers",
+        "body after the signed header",
+        "signed header first",
         "only a head",
         "other body length declared",
         "other seeds length declared",
@@ -96,9 +109,8 @@ def test_a_contribution_out_of_order_or_length_is_refused(messages: list[bytes])
 
 
 def test_a_reader_refuses_the_first_byte_too_many_not_the_last() -> None:
-    reader = ContributionReader(SIZES)
-    for message in (HEAD, SEEDS):
-        reader.begin(message) if message is HEAD else reader.receive(message)
+    reader = ContributionReader(1, sizes=SIZES)
+    assert reader.receive(HEAD) == b""
     assert reader.receive(BODY) == b"b" * 20
     with pytest.raises(WireError, match="longer"):
         reader.receive(part(wire.BodyChunk(b"b")))

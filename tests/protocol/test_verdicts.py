@@ -11,15 +11,17 @@ from support.federations import TestFederation, make_federation
 
 from securefl.adapters.contribution import EncodedContribution
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.authentication import CiphertextMac
+from securefl.crypto.authentication import Verification
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.tags import SlotTags
+from securefl.crypto.tags import RunningTags
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ForgeryError, ProtocolError, RunError
-from securefl.protocol import contribution
-from securefl.protocol.contribution import Contribution, authentication_context, open_aggregate
+from securefl.protocol import opening
+from securefl.protocol.contribution import Contribution, authentication_context
 from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.opening import open_aggregate
 from securefl.protocol.participant import Participant
+from securefl.protocol.sealing import seal_at_once
 
 
 @dataclasses.dataclass
@@ -47,7 +49,7 @@ class Round:
 def encoded(federation: TestFederation, seed: int, number: int = 1) -> EncodedContribution:
     length = federation.federation.plan.length(number)
     integers = np.random.default_rng(seed).integers(-32_767, 32_768, length)
-    return EncodedContribution(integers, {})
+    return EncodedContribution(lambda: [integers])
 
 
 def played(federation: TestFederation) -> Round:
@@ -58,7 +60,7 @@ def played(federation: TestFederation) -> Round:
     sums = ResidueSum(inner.form, count)
     made: list[Contribution] = []
     for seed, participant in enumerate(participants.values()):
-        made.append(participant.seal(encoded(federation, seed), manifest=manifest))
+        made.append(seal_at_once(participant.seal(encoded(federation, seed), manifest=manifest)))
         sums.add(0, inner.form.decode_upload(made[-1].body, ciphertexts=count))
     header = AggregateHeader(
         round=1,
@@ -85,7 +87,7 @@ def round_(federation: TestFederation) -> Round:
 def untagged(federation: TestFederation, monkeypatch: pytest.MonkeyPatch) -> Round:
     """A round in which members forgot their tags: the MACs hold, the plaintext does not."""
     with monkeypatch.context() as patch:
-        patch.setattr(SlotTags, "attach", lambda self, slots, *, member: slots)
+        patch.setattr(RunningTags, "attach", lambda self, last, *, member: last)
         return played(federation)
 
 
@@ -175,10 +177,10 @@ def order_of(round_: Round, body: bytes, monkeypatch: pytest.MonkeyPatch) -> lis
 
         return noted
 
-    monkeypatch.setattr(contribution, "verify", noting("signature", contribution.verify))
-    monkeypatch.setattr(CiphertextMac, "verify", noting("MAC", CiphertextMac.verify))
-    monkeypatch.setattr(SlotTags, "check", noting("tags", SlotTags.check))
-    monkeypatch.setattr(contribution, "unpack", noting("unpack", contribution.unpack))
+    monkeypatch.setattr(opening, "verify", noting("signature", opening.verify))
+    monkeypatch.setattr(Verification, "verdict", noting("MAC", Verification.verdict))
+    monkeypatch.setattr(RunningTags, "check", noting("tags", RunningTags.check))
+    monkeypatch.setattr(opening, "unpack", noting("unpack", opening.unpack))
     try:
         open_aggregate(
             round_.header,
@@ -186,7 +188,7 @@ def order_of(round_: Round, body: bytes, monkeypatch: pytest.MonkeyPatch) -> lis
             federation=round_.federation.federation,
             manifest=round_.manifest,
             own=round_.header.contributors[0],
-            cipher=Recording(round_.federation.cipher(), order),
+            ciphers=[Recording(round_.federation.cipher(), order)],
             keys=round_.federation.keys,
         )
     except ForgeryError:
@@ -220,7 +222,7 @@ def test_a_reader_with_other_keys_or_of_another_epoch_refuses(round_: Round, cha
             federation=round_.federation.federation,
             manifest=round_.manifest,
             own=round_.header.contributors[0],
-            cipher=round_.federation.cipher(),
+            ciphers=[round_.federation.cipher()],
             keys=dataclasses.replace(round_.federation.keys, **change),
         )
 

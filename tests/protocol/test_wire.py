@@ -24,6 +24,7 @@ from securefl.protocol.messages import (
     SignedHeader,
     Waiting,
 )
+from securefl.protocol.sections import StreamSizes
 from securefl.v1 import aggregator_pb2 as pb
 
 DIGEST = b"d" * 32
@@ -53,7 +54,8 @@ announcements = st.one_of(
     st.builds(FederationFailed, members | st.just(""), words),
 )
 contribution_parts = st.one_of(
-    st.builds(wire.ContributionHead, signed_headers, lengths | st.just(0), lengths),
+    st.builds(wire.ContributionHead, rounds, st.builds(StreamSizes, lengths | st.just(0), lengths)),
+    signed_headers,
     st.builds(wire.SeedsChunk, chunks),
     st.builds(wire.BodyChunk, chunks),
 )
@@ -176,8 +178,14 @@ def test_a_header_outside_its_limits_is_refused(wrong: dict[str, object]) -> Non
     part = pb.AggregatePart(contributor=header(**wrong)).SerializeToString()
     with pytest.raises(WireError):
         wire.decode_aggregate_part(part)
-    head = pb.ContributionHead(header=header(**wrong), seeds_bytes=1, body_bytes=1)
     with pytest.raises(WireError):
+        wire.decode_contribution_part(pb.ContributionPart(header=header(**wrong)).SerializeToString())
+
+
+@pytest.mark.parametrize("number", [0, 10_001])
+def test_a_head_of_no_round_is_refused(number: int) -> None:
+    head = pb.ContributionHead(round=number, seeds_bytes=1, body_bytes=1)
+    with pytest.raises(WireError, match="round"):
         wire.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
 
 
@@ -186,7 +194,7 @@ def test_a_header_outside_its_limits_is_refused(wrong: dict[str, object]) -> Non
     [(wire.MAX_STREAM_BYTES + 1, 1), (0, 0), (0, wire.MAX_STREAM_BYTES + 1), (2**64 - 1, 2**64 - 1)],
 )
 def test_absurd_stream_lengths_are_refused(seeds_bytes: int, body_bytes: int) -> None:
-    head = pb.ContributionHead(header=header(), seeds_bytes=seeds_bytes, body_bytes=body_bytes)
+    head = pb.ContributionHead(round=1, seeds_bytes=seeds_bytes, body_bytes=body_bytes)
     with pytest.raises(WireError):
         wire.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
     aggregate = pb.AggregateHead(round=1, contributors=3, seeds_bytes=seeds_bytes, body_bytes=body_bytes)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.contributions import Whole
 from support.servers import DIGEST, NOW, Member, Roster, RunningServer, gather, make_roster
 
 from securefl.crypto.certificates import Role
@@ -241,7 +242,7 @@ def test_a_certificate_of_the_authority_that_is_no_members_is_refused(tmp_path: 
             next(client.follow())
         contribution = other.contribution("client-1")
         with pytest.raises(AuthenticationError, match="no member"):
-            client.contribute(contribution.signed, contribution.seeds, contribution.body)
+            client.contribute(Whole(contribution.signed, contribution.seeds, (contribution.body,)))
 
 
 def test_a_member_of_another_federation_or_version_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import queue
 import threading
@@ -23,17 +24,26 @@ from securefl.crypto.profiles import profile_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
 from securefl.progress import Event, Listening
-from securefl.protocol.federation import RosterEntry, ServerView
-from securefl.protocol.messages import Announcement, ContributionHeader, Manifest, Receipt, SignedHeader
-from securefl.protocol.streams import StreamSizes, chunks, contribution_messages
+from securefl.protocol.federation import RosterEntry, SectionEntry, ServerView
+from securefl.protocol.messages import (
+    AggregateHeader,
+    Announcement,
+    ContributionHeader,
+    Manifest,
+    Receipt,
+    SignedHeader,
+)
+from securefl.protocol.sections import StreamSizes
+from securefl.protocol.streams import contribution_messages
 from securefl.protocol.wire import decode_receipt
-from securefl.transport.client import Aggregate, AggregatorClient
+from securefl.transport.client import AggregatorClient
 from securefl.transport.credentials import channel_credentials
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
 from securefl.transport.methods import Method
 from securefl.transport.settings import Keepalive, Patience
 from securefl_server.process import ServerOptions, serve
+from support.contributions import Whole
 
 NOW = datetime.now(UTC)
 DIGEST = bytes(range(32))
@@ -52,9 +62,15 @@ class Contribution:
     body: bytes
 
     def messages(self) -> list[bytes]:
-        return list(
-            contribution_messages(self.signed, self.seeds, body=chunks(self.body), body_bytes=len(self.body))
-        )
+        return list(contribution_messages(Whole(self.signed, self.seeds, (self.body,))))
+
+
+@dataclass
+class Aggregate:
+    """What one member fetched."""
+
+    header: AggregateHeader
+    body: bytes
 
 
 @dataclass
@@ -73,18 +89,15 @@ class Roster:
 
     @property
     def form(self) -> WireForm:
-        return self.view.form
+        return self.view.sections(1)[0].form
 
     @property
     def ciphertexts(self) -> int:
-        return self.view.ciphertexts(1)
+        return self.view.sections(1)[0].ciphertexts
 
     @property
     def aggregate_sizes(self) -> StreamSizes:
-        count = self.ciphertexts
-        return StreamSizes(
-            seeds_bytes=self.form.seeds_bytes(count), body_bytes=self.form.aggregate_bytes(count)
-        )
+        return StreamSizes.of_aggregate(self.view.sections(1))
 
     def manifest(self, number: int = 1) -> Manifest:
         return Manifest(DIGEST, number, self.members)
@@ -152,9 +165,9 @@ def make_roster(
         federation_digest=DIGEST,
         name="unit",
         rounds=rounds,
-        scheme=scheme,
         profile=profile_for(members, 16).name,
-        ciphertexts_by_parity=(ciphertexts, ciphertexts),
+        odd_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
+        even_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
         roster=tuple(
             RosterEntry(
                 id=member, signing_key=keys[member].public_key, certificate=credentials[member].fingerprint
@@ -273,11 +286,14 @@ class Member:
 
     def contribute(self, number: int = 1) -> Receipt:
         contribution = self.roster.contribution(self.id, number)
-        return self.client.contribute(contribution.signed, contribution.seeds, contribution.body)
+        return self.client.contribute(Whole(contribution.signed, contribution.seeds, (contribution.body,)))
 
     def fetch(self, number: int = 1) -> Aggregate:
-        count = len(self.roster.members)
-        return self.client.fetch_aggregate(number, contributors=count, sizes=self.roster.aggregate_sizes)
+        count, body = len(self.roster.members), io.BytesIO()
+        header = self.client.fetch_aggregate(
+            number, contributors=count, sizes=self.roster.aggregate_sizes, body=body
+        )
+        return Aggregate(header, body.getvalue())
 
     def residues(self, number: int = 1) -> np.ndarray:
         return self.total(number).residues

@@ -9,8 +9,10 @@ import warnings
 import numpy as np
 import pytest
 
-from securefl.config.federation import FusionSection
+from securefl.config.federation import FusionSection, RecipeSection
+from securefl.training import trainer as trainer_module
 from securefl.training.fusion import LIMIT, search
+from securefl.training.recipes import recipe_of
 
 
 def bowl(centre, *, floor=0.1):
@@ -93,6 +95,48 @@ def test_a_client_whose_global_adapter_is_useless_keeps_its_personal_one(trainer
 def test_fusion_in_product_space_has_the_ranks_of_both(trainer_of):
     result = trainer_of(rank=4).fuse()
     assert (result.rank, result.space, result.candidates) == (8, "product", FusionSection().budget)
+
+
+def rows_of_the_search(trainer, monkeypatch):
+    """The label rows that every candidate of a fusion was measured on."""
+    seen = []
+    measured = trainer_module.evaluate
+
+    def evaluate(model, rows, **how):
+        seen.append(rows)
+        return measured(model, rows, **how)
+
+    monkeypatch.setattr(trainer_module, "evaluate", evaluate)
+    return trainer.fuse(), seen
+
+
+def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of, monkeypatch):
+    recipe = recipe_of(RecipeSection(fusion=FusionSection(budget=3, max_samples=8)))
+    trainer = trainer_of(recipe=recipe)
+    held = [tuple(row) for row in trainer._validation_rows.ids]
+    assert len(held) > 8
+    result, seen = rows_of_the_search(trainer, monkeypatch)
+    assert (result.samples, len(seen)) == (8, 3)
+    assert all(rows is seen[0] for rows in seen)
+    places = [held.index(tuple(row)) for row in seen[0].ids]
+    assert places == sorted(set(places))
+    np.testing.assert_array_equal(seen[0].labels, trainer._validation_rows.labels[places])
+
+
+def test_another_seed_draws_other_rows_for_the_search(trainer_of, monkeypatch):
+    recipe = recipe_of(RecipeSection(fusion=FusionSection(budget=2, max_samples=8)))
+    drawn = [
+        rows_of_the_search(trainer_of(recipe=recipe, seed=seed), monkeypatch)[1][0].ids for seed in (1, 1, 2)
+    ]
+    first, again, other = ([tuple(row) for row in rows] for rows in drawn)
+    assert first == again != other
+
+
+def test_a_client_with_few_validation_rows_searches_on_all_of_them(trainer_of, monkeypatch):
+    trainer = trainer_of()
+    result, seen = rows_of_the_search(trainer, monkeypatch)
+    assert seen[0] is trainer._validation_rows
+    assert result.samples == len(trainer._validation_rows) <= FusionSection().max_samples
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

@@ -12,12 +12,22 @@ from securefl.errors import ConfigError
 from securefl.training.recipes import recipe_of
 
 
-def test_the_default_trains_a_personal_adapter_beside_an_exact_payload():
+def test_the_default_trains_a_personal_adapter_beside_a_payload_of_any_ranks():
     recipe = recipe_of(RecipeSection())
     assert (recipe.name, recipe.payload, recipe.personal, recipe.outer_learning_rate) == (
         "default",
-        "dense",
+        "sketch",
         True,
+        1,
+    )
+
+
+def test_flexlora_is_the_mean_of_products_of_any_ranks_and_nothing_personal():
+    recipe = recipe_of(RecipeSection(name="flexlora"))
+    assert (recipe.name, recipe.payload, recipe.personal, recipe.outer_learning_rate) == (
+        "flexlora",
+        "sketch",
+        False,
         1,
     )
 
@@ -31,7 +41,12 @@ def test_the_files_own_choices_replace_those_of_the_row():
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("defualt", "did you mean 'default'"), ("magic", "there is default")]
+    ("name", "hint"),
+    [
+        ("defualt", "did you mean 'default'"),
+        ("flexlor", "did you mean 'flexlora'"),
+        ("magic", "there is default, flexlora"),
+    ],
 )
 def test_an_unknown_recipe_names_the_known_ones(name, hint):
     with pytest.raises(ConfigError, match=f"no recipe '{name}' .recipe.name.: {hint}"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 
 import pytest
+from support.contributions import Whole
 from support.servers import DIGEST, WAIT_S, raw_call
 
 from securefl.errors import (
@@ -28,7 +30,8 @@ from securefl.protocol.messages import (
     SignedHeader,
     Waiting,
 )
-from securefl.protocol.streams import StreamSizes, aggregate_preamble, contribution_messages
+from securefl.protocol.sections import StreamSizes
+from securefl.protocol.streams import aggregate_preamble, contribution_messages
 from securefl.transport.failures import error_of, status_of
 from securefl.transport.grpc_tls import grpc
 from securefl.transport.methods import CLIENT_STREAMS, SERVER_STREAMS, SERVICE, Method
@@ -45,6 +48,7 @@ from securefl.v1 import aggregator_pb2 as pb
 SIGNED = SignedHeader(ContributionHeader("client-1", 1, DIGEST, DIGEST, DIGEST), b"s" * 64)
 BODY = bytes(range(256)) * 6000
 SIZES = StreamSizes(seeds_bytes=64, body_bytes=len(BODY))
+OUTGOING = Whole(SIGNED, b"x" * 64, (BODY[:1000], BODY[1000:]))
 HEADER = AggregateHeader(1, (SIGNED,) * 3, (b"x" * 64,) * 3, len(BODY), 0.5)
 
 
@@ -63,16 +67,14 @@ def test_every_call_reaches_the_service_with_its_objects(serve, service, certifi
         client = connect(address)
         assert client.join() == AggregateReady(1)
         assert list(client.follow()) == service.announcements
-        assert client.contribute(SIGNED, b"x" * 64, BODY) == Receipt(1, DIGEST)
-        fetched = client.fetch_aggregate(1, contributors=3, sizes=SIZES)
+        assert client.contribute(OUTGOING) == Receipt(1, DIGEST)
+        body = io.BytesIO(b"left over from an attempt that broke off" * 100_000)
+        header = client.fetch_aggregate(1, contributors=3, sizes=SIZES, body=body)
         client.confirm(7)
         client.finish()
         client.last_words("no\nmemory")
-    assert (fetched.header, fetched.body) == (HEADER, BODY)
-    sent = contribution_messages(
-        SIGNED, b"x" * 64, body=[BODY[:CHUNK_BYTES], BODY[CHUNK_BYTES:]], body_bytes=len(BODY)
-    )
-    assert service.uploads == [list(sent)]
+    assert (header, body.getvalue()) == (HEADER, BODY)
+    assert service.uploads == [list(contribution_messages(OUTGOING))]
     hello = wire.Hello(1, DIGEST)
     assert service.asked == [
         hello,
@@ -88,8 +90,8 @@ def test_every_call_reaches_the_service_with_its_objects(serve, service, certifi
 CALLS: dict[str, Callable] = {
     "join": lambda client: client.join(),
     "follow": lambda client: list(client.follow()),
-    "contribute": lambda client: client.contribute(SIGNED, b"x" * 64, b"y"),
-    "fetch": lambda client: client.fetch_aggregate(1, contributors=3, sizes=SIZES),
+    "contribute": lambda client: client.contribute(OUTGOING),
+    "fetch": lambda client: client.fetch_aggregate(1, contributors=3, sizes=SIZES, body=io.BytesIO()),
     "confirm": lambda client: client.confirm(1),
     "finish": lambda client: client.finish(),
 }
@@ -205,7 +207,7 @@ def test_closing_the_client_ends_its_stream_in_another_thread(serve, service, ce
 def test_an_announcement_that_is_none_is_refused(serve, service, certificates, connect) -> None:
     service.parts = [b"\xff"]
     with serve(service, certificates.server) as address, pytest.raises(WireError):
-        connect(address).fetch_aggregate(1, contributors=3, sizes=SIZES)
+        connect(address).fetch_aggregate(1, contributors=3, sizes=SIZES, body=io.BytesIO())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_an_aggregate_of_another_size_is_refused_at_its_head(
     counter = ByteCounter()
     service.parts = [aggregate()[0], *aggregate()[1:] * 50]
     with serve(service, certificates.server) as address, pytest.raises(WireError, match="declares"):
-        connect(address, observer=counter).fetch_aggregate(1, contributors=3, sizes=sizes)
+        connect(address, observer=counter).fetch_aggregate(1, contributors=3, sizes=sizes, body=io.BytesIO())
     assert counter.received < 5 * CHUNK_BYTES
 
 

@@ -8,7 +8,7 @@
             approximation of rank k / 2 and exact up to rank k
 """
 
-from securefl.adapters.payloads.base import Payload, Segment, SegmentKind, Vector
+from securefl.adapters.payloads.base import Feature, Payload, Segment, SegmentKind, Vector
 from securefl.adapters.payloads.basis import BasisPayload
 from securefl.adapters.payloads.core import CorePayload
 from securefl.adapters.payloads.dense import DensePayload
@@ -18,6 +18,7 @@ __all__ = [
     "BasisPayload",
     "CorePayload",
     "DensePayload",
+    "Feature",
     "Payload",
     "Segment",
     "SegmentKind",

@@ -20,6 +20,8 @@ from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.errors import ProtocolError
 
 Vector = NDArray[np.float64]
+RUN_VALUES = 1 << 17
+"""About how many coordinates of a product are formed at a time: 1 MiB of float64."""
 
 
 class SegmentKind(Enum):
@@ -27,6 +29,17 @@ class SegmentKind(Enum):
 
     ADAPTER = "adapter"
     HEAD = "head"
+
+
+class Feature(Enum):
+    """What of a tensor one run of a segment's coordinates tells of: a sensitivity is known for each of these."""
+
+    ROW = "row"
+    """Row i of the segment belongs to row i of the weight."""
+    COLUMN = "column"
+    """Column j of the segment belongs to column j of the weight."""
+    TENSOR = "tensor"
+    """Every coordinate tells of the whole tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ class Segment:
         partition: Index of the partition in ``Payload.partitions`` that it is averaged over.
         scale: Bound of its coordinates, in units of its kind's: 1 where they are entries of an update or of
             a LoRA factor; other coordinates of the same update are larger or smaller by nature.
+        feature: What of the tensor its coordinates tell of.
     """
 
     name: str
@@ -51,6 +65,7 @@ class Segment:
     shape: tuple[int, int]
     partition: int
     scale: float = 1.0
+    feature: Feature = Feature.TENSOR
 
     @property
     def size(self) -> int:
@@ -90,8 +105,12 @@ class Payload(Protocol):
         """Whether ``decode`` enlarges noise in the coordinates; noise for privacy must never go through it."""
         ...
 
-    def encode(self, update: Update, *, rank: int) -> Vector:
-        """The update as a vector (V,); coordinates that a client of this rank does not own are 0.
+    def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
+        """The update as its V coordinates, in order, in runs of any length.
+
+        No more than a weight's coordinates are in memory at a time. The update is checked before the first
+        run is asked for. Coordinates that a client of this rank does not own are 0. A run may share memory
+        with the update, so it is not to be written to.
 
         Raises:
             ProtocolError: if the update is not one of this payload, layout and rank.
@@ -119,6 +138,7 @@ class Piece:
     shape: tuple[int, int]
     partition: int = 0
     scale: float = 1.0
+    feature: Feature = Feature.TENSOR
 
 
 def lay_out(pieces: Iterable[Piece]) -> tuple[Segment, ...]:
@@ -137,6 +157,7 @@ def _placed(pieces: Iterable[Piece]) -> Iterator[Segment]:
             shape=piece.shape,
             partition=piece.partition,
             scale=piece.scale,
+            feature=piece.feature,
         )
         yield segment
         offset += segment.size
@@ -148,17 +169,19 @@ def head_pieces(layout: Layout) -> Iterator[Piece]:
         yield Piece(tensor.name, tensor.name, SegmentKind.HEAD, (tensor.rows, tensor.columns))
 
 
-def check_names(update: Update, layout: Layout) -> None:
-    """Refuses an update that has not exactly the layout's tensors.
+def check_tensors(update: Update, layout: Layout) -> None:
+    """Refuses an update that has not exactly the layout's tensors, or not its heads' shapes.
 
     Raises:
-        ProtocolError: naming the tensors that are missing or too many.
+        ProtocolError: naming the tensors that are missing, too many, or of another shape.
     """
     expected = {tensor.name for tensor in layout.tensors}
     given = set(update.weights) | set(update.heads)
     if given != expected or set(update.heads) != {tensor.name for tensor in layout.heads}:
         odd = ", ".join(sorted(given ^ expected)) or "an adapted weight given as a head"
         raise ProtocolError("the update does not have the layout's tensors", where=odd)
+    for tensor in layout.heads:
+        checked(update.heads[tensor.name], (tensor.rows, tensor.columns), where=tensor.name)
 
 
 def checked(matrix: Matrix, shape: tuple[int, int], *, where: str) -> Matrix:
@@ -185,13 +208,18 @@ def checked_factors(update: Update, tensor: TensorSpec) -> Factors:
     return factors
 
 
-def write_heads(update: Update, segments: Iterable[Segment], vector: Vector) -> None:
-    """Puts the heads' values at their segments."""
-    for segment in segments:
-        if segment.kind is SegmentKind.HEAD:
-            segment.block(vector)[...] = checked(
-                update.heads[segment.tensor], segment.shape, where=segment.tensor
-            )
+def product_runs(factors: Factors) -> Iterator[Vector]:
+    """The product of two factors, row by row, some rows at a time."""
+    rows, columns = factors.shape
+    step = max(1, RUN_VALUES // columns)
+    for start in range(0, rows, step):
+        yield (factors.left[start : start + step] @ factors.right).reshape(-1)
+
+
+def head_runs(update: Update, layout: Layout) -> Iterator[Vector]:
+    """The heads' values, one run a head."""
+    for tensor in layout.heads:
+        yield update.heads[tensor.name].reshape(-1)
 
 
 def read_heads(segments: Iterable[Segment], vector: Vector) -> Mapping[str, Matrix]:

@@ -8,8 +8,9 @@ not own it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -17,16 +18,17 @@ from securefl.adapters.basis import FrozenBasis, Side, trained_side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
+    Feature,
     Piece,
     Segment,
     SegmentKind,
     Vector,
-    check_names,
+    check_tensors,
     checked,
     head_pieces,
+    head_runs,
     lay_out,
     read_heads,
-    write_heads,
 )
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.errors import ProtocolError
@@ -37,12 +39,13 @@ SAME_BASIS = 1e-9
 
 def basis_pieces(layout: Layout, ranks: RankTable, side: Side) -> Iterator[Piece]:
     """What a round that trains ``side`` sends: one block a weight and rank partition, then the heads."""
+    feature = Feature.ROW if side is Side.LEFT else Feature.COLUMN
     for tensor in layout.adapted:
         for index, part in enumerate(ranks.partitions):
             width = part.stop - part.start
             shape = (tensor.rows, width) if side is Side.LEFT else (width, tensor.columns)
             name = f"{tensor.name}[{part.start}:{part.stop}]"
-            yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, index)
+            yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, index, feature=feature)
     yield from head_pieces(layout)
 
 
@@ -85,8 +88,8 @@ class BasisPayload:
         """V, the number of coordinates."""
         return sum(segment.size for segment in self.segments)
 
-    def encode(self, update: Update, *, rank: int) -> Vector:
-        """The trained factors, zero where a client of this rank owns nothing, and the heads: (V,).
+    def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
+        """The trained factors, zero where a client of this rank owns nothing, and the heads.
 
         Args:
             update: Its frozen factors are ``basis.cut(name, rank)``; its trained ones carry alpha / r.
@@ -96,17 +99,9 @@ class BasisPayload:
             ProtocolError: if the update is not one of this layout and rank, or was trained against another
                 basis.
         """
-        check_names(update, self.layout)
+        check_tensors(update, self.layout)
         trained = {tensor.name: self._trained(update, tensor, rank) for tensor in self.layout.adapted}
-        vector = np.zeros(self.size, dtype=np.float64)
-        for segment in self.segments:
-            if segment.kind is SegmentKind.HEAD:
-                continue
-            partition = self.partitions[segment.partition]
-            if partition.owned_by(rank):
-                segment.block(vector)[...] = self._cut(trained[segment.tensor], partition)
-        write_heads(update, self.segments, vector)
-        return vector
+        return chain(self._runs(trained, rank), head_runs(update, self.layout))
 
     def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
         """Factors of rank R, one of them the basis itself.
@@ -119,6 +114,16 @@ class BasisPayload:
                 blocks.setdefault(segment.tensor, []).append(segment.block(mean))
         weights = {name: self._product(name, parts) for name, parts in blocks.items()}
         return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
+
+    def _runs(self, trained: Mapping[str, Matrix], rank: int) -> Iterator[Vector]:
+        for segment in self.segments:
+            if segment.kind is SegmentKind.HEAD:
+                continue
+            partition = self.partitions[segment.partition]
+            owned = partition.owned_by(rank)
+            yield (
+                self._cut(trained[segment.tensor], partition).reshape(-1) if owned else np.zeros(segment.size)
+            )
 
     def _trained(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
         """The update's trained factor, once its frozen one has been found to be the round's."""

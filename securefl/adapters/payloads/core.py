@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -24,12 +25,12 @@ from securefl.adapters.payloads.base import (
     Segment,
     SegmentKind,
     Vector,
-    check_names,
+    check_tensors,
     checked_factors,
     head_pieces,
+    head_runs,
     lay_out,
     read_heads,
-    write_heads,
 )
 from securefl.adapters.payloads.basis import SAME_BASIS
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
@@ -126,8 +127,8 @@ class CorePayload:
         """V, the number of coordinates."""
         return sum(segment.size for segment in self.segments)
 
-    def encode(self, update: Update, *, rank: int) -> Vector:
-        """The cores' changes, zero where a client of this rank owns nothing, and the heads: (V,).
+    def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
+        """The cores' changes, zero where a client of this rank owns nothing, and the heads.
 
         Args:
             update: Products U_r C V_r of ``frame.cut(name, rank)``, alpha / r included, as factors
@@ -137,17 +138,9 @@ class CorePayload:
         Raises:
             ProtocolError: if the update is not one of this layout and rank, or lies outside the frame.
         """
-        check_names(update, self.layout)
-        vector = np.zeros(self.size, dtype=np.float64)
-        segments = iter(self.segments)
-        for tensor in self.layout.adapted:
-            core = self._core(update, tensor, rank)
-            for block in core_blocks(self.partitions):
-                segment = next(segments)
-                if self.partitions[block.partition].owned_by(rank):
-                    segment.block(vector)[...] = core[block.rows, block.columns]
-        write_heads(update, self.segments, vector)
-        return vector
+        check_tensors(update, self.layout)
+        cores = [self._core(update, tensor, rank) for tensor in self.layout.adapted]
+        return chain(self._runs(cores, rank), head_runs(update, self.layout))
 
     def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
         """Factors (U C, V) of rank R; V is the frame's own.
@@ -168,6 +161,13 @@ class CorePayload:
         return MeanUpdate(
             weights=weights, heads=read_heads(self.segments, mean), noise_std=shrunk * noise_std
         )
+
+    def _runs(self, cores: Iterable[Matrix], rank: int) -> Iterator[Vector]:
+        for core in cores:
+            for block in core_blocks(self.partitions):
+                owned = self.partitions[block.partition].owned_by(rank)
+                values = core[block.rows, block.columns] if owned else np.zeros(block.shape)
+                yield values.reshape(-1)
 
     def _core(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
         """The update's core, once the update has been found to lie in the frame."""

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
+from itertools import chain
 
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
+    Feature,
     Piece,
     Segment,
     SegmentKind,
     Vector,
-    check_names,
+    check_tensors,
     checked_factors,
     head_pieces,
+    head_runs,
     lay_out,
+    product_runs,
     read_heads,
-    write_heads,
 )
 from securefl.adapters.update import MeanUpdate, Update
 
@@ -66,8 +67,8 @@ class DensePayload:
         """V, the number of coordinates."""
         return sum(segment.size for segment in self.segments)
 
-    def encode(self, update: Update, *, rank: int) -> Vector:
-        """The products, row by row, and the heads: (V,).
+    def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
+        """The products, some rows at a time, and the heads.
 
         Args:
             update: Factors (m, k) and (k, n) of any k: a change of rank-r factors has k up to 2r.
@@ -76,13 +77,9 @@ class DensePayload:
         Raises:
             ProtocolError: if the update is not one of this layout.
         """
-        check_names(update, self.layout)
-        vector = np.empty(self.size, dtype=np.float64)
-        for tensor, segment in zip(self.layout.adapted, self.segments, strict=False):
-            factors = checked_factors(update, tensor)
-            np.matmul(factors.left, factors.right, out=segment.block(vector))
-        write_heads(update, self.segments, vector)
-        return vector
+        check_tensors(update, self.layout)
+        products = [checked_factors(update, tensor) for tensor in self.layout.adapted]
+        return chain(chain.from_iterable(map(product_runs, products)), head_runs(update, self.layout))
 
     def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
         """Matrices (m, n), views of ``mean``, with the coordinates' own noise."""
@@ -95,5 +92,6 @@ class DensePayload:
 
     def _pieces(self) -> Iterator[Piece]:
         for tensor in self.layout.adapted:
-            yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, (tensor.rows, tensor.columns))
+            shape = (tensor.rows, tensor.columns)
+            yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, shape, feature=Feature.ROW)
         yield from head_pieces(self.layout)

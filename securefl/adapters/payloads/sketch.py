@@ -10,24 +10,25 @@ the result is near the best approximation, and comes with an estimate of its err
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
+from itertools import chain
 
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
+    Feature,
     Piece,
     Segment,
     SegmentKind,
     Vector,
-    check_names,
+    check_tensors,
     checked_factors,
     head_pieces,
+    head_runs,
     lay_out,
+    product_runs,
     read_heads,
-    write_heads,
 )
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.sketching import (
@@ -105,8 +106,8 @@ class SketchPayload:
         long, short = _tall_shape(tensor)
         return sketch_size(long, short, rank=self.sketch_rank) < long * short
 
-    def encode(self, update: Update, *, rank: int) -> Vector:
-        """The sketches, and the heads: (V,).
+    def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
+        """The sketches, and the heads.
 
         Args:
             update: Factors (m, k) and (k, n) of any k: a change of rank-r factors has k up to 2r.
@@ -115,19 +116,9 @@ class SketchPayload:
         Raises:
             ProtocolError: if the update is not one of this layout.
         """
-        check_names(update, self.layout)
-        vector = np.empty(self.size, dtype=np.float64)
-        segments = iter(self.segments)
-        for tensor in self.layout.adapted:
-            factors = checked_factors(update, tensor)
-            if not self.sketched(tensor):
-                np.matmul(factors.left, factors.right, out=next(segments).block(vector))
-                continue
-            seen = sketch(_tall(factors), self._projections(tensor))
-            for part in (seen.range, seen.corange, seen.check):
-                next(segments).block(vector)[...] = part
-        write_heads(update, self.segments, vector)
-        return vector
+        check_tensors(update, self.layout)
+        factors = [checked_factors(update, tensor) for tensor in self.layout.adapted]
+        return chain(self._runs(factors), head_runs(update, self.layout))
 
     def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
         """Factors of rank k, or views of ``mean`` where a weight was sent whole; and what is missing."""
@@ -151,15 +142,27 @@ class SketchPayload:
             error_estimate=errors,
         )
 
+    def _runs(self, factors: Iterable[Factors]) -> Iterator[Vector]:
+        for tensor, change in zip(self.layout.adapted, factors, strict=True):
+            if not self.sketched(tensor):
+                yield from product_runs(change)
+                continue
+            seen = sketch(_tall(change), self._projections(tensor))
+            for part in (seen.range, seen.corange, seen.check):
+                yield part.reshape(-1)
+
     def _pieces(self) -> Iterator[Piece]:
         for tensor in self.layout.adapted:
             if not self.sketched(tensor):
-                yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, (tensor.rows, tensor.columns))
+                whole = (tensor.rows, tensor.columns)
+                yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, whole, feature=Feature.ROW)
                 continue
             long, short = _tall_shape(tensor)
             shapes = (long, self.sketch_rank), (corange_rows(self.sketch_rank), short), (CHECK_ROWS, short)
             for block, shape in zip(_BLOCKS, shapes, strict=True):
                 name = f"{tensor.name}[{block}]"
+                # Of the whole tensor, although a row of the range sketch is made of one row alone: the sketches
+                # explain each other, so single rows of one cannot be hidden while the rest is seen.
                 yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, scale=SKETCH_SCALE)
         yield from head_pieces(self.layout)
 

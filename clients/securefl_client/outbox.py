@@ -1,0 +1,125 @@
+"""A contribution on its way out: written and synced before the first byte of it leaves.
+
+The rule kept here: what was sent is on disk, so a retry sends the same bytes and nothing is sealed twice. An
+outbox that a crash left behind ends this member's part in its federation: nobody knows what the server has of
+it, and making that round again would be a second contribution under one promise of a single one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from securefl.errors import StateError
+from securefl.protocol.messages import CHUNK_BYTES, SignedHeader
+from securefl.protocol.sealing import Sealing
+from securefl.protocol.sections import StreamSizes
+
+SUFFIX = ".outbox"
+
+
+class Outbox:
+    """One contribution's file, an ``Outgoing`` for the transport; used from one thread.
+
+    Args:
+        folder: Where the file is made; it is removed at the end of the ``with`` block.
+        sealing: The contribution, of which nothing has been made yet.
+        windows: Its windows.
+        number: The round.
+        sealed: Called once, when the last window is on disk, before the seeds and the signed header leave.
+
+    Raises:
+        StateError: if the file cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sealing: Sealing,
+        windows: Iterator[bytes],
+        *,
+        number: int,
+        sealed: Callable[[SignedHeader], None],
+    ) -> None:
+        self.round = number
+        self._path = folder / f"round-{number}{SUFFIX}"
+        self._sealing = sealing
+        self._windows = windows
+        self._sealed = sealed
+        self._signed: SignedHeader | None = None
+        self._written = 0
+        try:
+            self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritable(self._path, error) from None
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+        # An error is the end of the run, told by its own words; only a crash leaves the file.
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def sizes(self) -> StreamSizes:
+        """What the stream will measure."""
+        return self._sealing.sizes
+
+    def body(self) -> Iterator[bytes]:
+        """What is on disk, and then window by window what is not made yet, each synced before it is given.
+
+        Raises:
+            StateError: if the disk fails.
+            SecureFLError: what sealing raises.
+        """
+        start = 0
+        while start < self._written:
+            piece = os.pread(self._file, min(CHUNK_BYTES, self._written - start), start)
+            start += len(piece)
+            yield piece
+        for window in self._windows:
+            self._keep(window)
+            yield window
+
+    def ending(self) -> tuple[bytes, SignedHeader]:
+        """The seeds and the signed header."""
+        if self._signed is None:
+            signed = self._sealing.signed()
+            self._sealed(signed)
+            self._signed = signed
+        return self._sealing.seeds, self._signed
+
+    def _keep(self, window: bytes) -> None:
+        try:
+            rest = memoryview(window)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            os.fsync(self._file)
+        except OSError as error:
+            raise _unwritable(self._path, error) from None
+        self._written += len(window)
+
+
+def refuse_left_outbox(folder: Path) -> None:
+    """Refuses to start where a crash cut a contribution off.
+
+    Raises:
+        StateError: naming the file.
+    """
+    for left in sorted(folder.glob(f"*{SUFFIX}")):
+        raise StateError(
+            "an earlier run was cut off while it sent a contribution, and that round cannot be made again",
+            where=str(left),
+            hint="found the federation anew with 'securefl init'; if the server has not seen it, remove the file",
+        )
+
+
+def _unwritable(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"{path} cannot be written", hint=f"{error.strerror}: a contribution is kept there while it is sent"
+    )
