@@ -45,6 +45,7 @@ peers:
 
 bench: $(VENV)/.dev peers
 	SECUREFL=$(VENV)/bin/securefl benchmarks/aggregation.sh
+	SECUREFL=$(VENV)/bin/securefl benchmarks/overhead.sh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,6 +12,14 @@
 ``stopwatch``    seconds, wall and CPU, and memory
 ``machine``      where it was measured
 ``report``       medians, figures a value, bars
+``overhead``     the other benchmark: a whole federation in float32, as integers without a cipher, and encrypted
+``overhead_measurement``, ``overhead_measure``
+                 what such a run is told and says, and what runs in its process
+``overhead_federation``, ``overhead_messages``, ``overhead_float32``
+                 the library's own federation with a meter at every seam; the transport's messages; plain averaging
+``meter``        seconds and memory by round, role and phase
+``overhead_report``, ``overhead_tables``, ``overhead_plot``
+                 ratios to float32, for programs and for people
 ``tables``, ``plot``
                  the same for people
 

@@ -16,6 +16,7 @@ from securefl.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, GRID, OURS, THEIRS = "#1a1a1a", "#e6e6e6", "#0b6e4f", "#8fa1ad"
 SMALLEST = 1e-5
@@ -33,21 +34,48 @@ def draw(report: Report, path: Path) -> None:
     Raises:
         UsageError: if matplotlib is not installed, or the file cannot be written.
     """
+    figures = report.figures()
+    panels = _panels(list(figures.values()))
+    picture = blank_picture(title(report), height=1.6 + 0.75 * len(figures))
+    for axes, (heading, values, form) in zip(picture.subplots(2, 2).flat, panels, strict=True):
+        _dots(axes, list(figures), values, form)
+        axes.set_title(heading, loc="left", color=INK, fontsize=10)
+    save(picture, path)
+
+
+def blank_picture(heading: str, *, height: float) -> Figure:
+    """A picture without panels, so many inches high.
+
+    Raises:
+        UsageError: if matplotlib is not installed.
+    """
     if not can_plot():
         raise UsageError("matplotlib is not installed", hint="pip install 'securefl[bench]'")
     from matplotlib.figure import Figure
 
-    figures = report.figures()
-    panels = _panels(list(figures.values()))
-    picture = Figure(figsize=(11, 1.6 + 0.75 * len(figures)), layout="constrained")
-    picture.suptitle(title(report), color=INK, fontsize=11)
-    for axes, (heading, values, form) in zip(picture.subplots(2, 2).flat, panels, strict=True):
-        _dots(axes, list(figures), values, form)
-        axes.set_title(heading, loc="left", color=INK, fontsize=10)
+    picture = Figure(figsize=(11, height), layout="constrained")
+    picture.suptitle(heading, color=INK, fontsize=11)
+    return picture
+
+
+def save(picture: Figure, path: Path) -> None:
+    """Writes a picture as PNG.
+
+    Raises:
+        UsageError: if the file cannot be written.
+    """
     try:
         picture.savefig(path, dpi=150)
     except OSError as error:
         raise UsageError(f"{path} cannot be written", hint=str(error.strerror)) from None
+
+
+def plain(axes: Axes) -> None:
+    """No frame, a light grid behind what is drawn."""
+    axes.tick_params(which="both", labelsize=8, labelcolor=INK, length=0)
+    axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
+    axes.grid(visible=True, color=GRID)
+    axes.set_axisbelow(True)
 
 
 def _panels(figures: Sequence[Figures]) -> list[tuple[str, list[float], str]]:
@@ -85,7 +113,4 @@ def _dots(axes: Axes, names: Sequence[str], values: Sequence[float], form: str) 
     # Room for the label behind the last dot, and a left edge a little before the first.
     axes.set_xlim(min(drawn) / 3, max(drawn) * 8)
     axes.invert_yaxis()
-    axes.tick_params(which="both", labelsize=8, labelcolor=INK, length=0)
-    axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
-    axes.grid(visible=True, color=GRID)
-    axes.set_axisbelow(True)
+    plain(axes)

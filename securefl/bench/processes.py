@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from securefl.bench.machine import cores
 from securefl.bench.measurement import Job, Measurement, read_measurement
@@ -30,6 +32,7 @@ FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 TAIL_BYTES = 1 << 20
 """How much of an output is looked at: more than any measurement, and bounded whatever a process prints."""
 MAX_WORDS = 300
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,25 @@ def run_measured(program: Program, job: Job, *, folder: Path, timeout_s: float) 
     Raises:
         RunError: if it cannot be started, fails, hangs, or prints no measurement.
     """
+    read = partial(read_measurement, cohort=job.cohort)
+    return run_told(program, job.model_dump_json(), folder=folder, timeout_s=timeout_s, read=read)
+
+
+def run_told(
+    program: Program, told: str, *, folder: Path, timeout_s: float, read: Callable[[bytes], Answer]
+) -> Answer:
+    """Starts a program, tells it something, and reads its answer: the last line that it prints.
+
+    Args:
+        program: What to start.
+        told: What it finds on stdin.
+        folder: Where it runs, and where its output is kept.
+        timeout_s: How long it may take; it is killed then.
+        read: Makes the answer of that line; raises WireError if it is none.
+
+    Raises:
+        RunError: if it cannot be started, fails, hangs, or prints no such answer.
+    """
     said, complained = folder / "stdout", folder / "stderr"
     with said.open("wb") as stdout, complained.open("wb") as stderr, _on_one_core():
         try:
@@ -72,7 +94,7 @@ def run_measured(program: Program, job: Job, *, folder: Path, timeout_s: float) 
         except OSError as error:
             raise RunError("it cannot be started", hint=str(error.strerror)) from None
     try:
-        process.communicate(job.model_dump_json().encode(), timeout=timeout_s)
+        process.communicate(told.encode(), timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise RunError(f"it did not end within {timeout_s:g} seconds") from None
     finally:
@@ -80,7 +102,7 @@ def run_measured(program: Program, job: Job, *, folder: Path, timeout_s: float) 
     if process.returncode != 0:
         raise RunError(f"it ended with {_ending(process.returncode)}", hint=last_words(complained))
     try:
-        return read_measurement(_last_line(said), cohort=job.cohort)
+        return read(_last_line(said))
     except WireError as error:
         raise RunError(f"it printed {error.what}", hint=last_words(complained)) from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from securefl.bench.aggregation import Outcome
+from securefl.bench.machine import Machine
 from securefl.bench.report import BAR_BITS, BAR_COHORT, BUSY, MILLION, Bar, Figures, Report, Times
 
 MIB = 1 << 20
@@ -33,7 +34,7 @@ def path_tables(report: Report) -> list[tuple[str, list[list[str]]]]:
 
 def bar_rows(report: Report) -> list[list[str]]:
     """One row a bar, under ``BAR_COLUMNS``."""
-    return [_bar_cells(bar) for bar in report.bars()]
+    return [bar_cells(bar) for bar in report.bars()]
 
 
 def title(report: Report) -> str:
@@ -52,21 +53,42 @@ def notes(report: Report) -> list[str]:
 
 def markdown(report: Report) -> str:
     """The whole report."""
-    machine = report.machine
     parts = [
         "# Aggregation on one core",
-        *(
-            part
-            for heading, rows in path_tables(report)
-            for part in (heading, _markdown_table(COLUMNS, rows))
-        ),
+        *(part for heading, rows in path_tables(report) for part in (heading, markdown_table(COLUMNS, rows))),
         *notes(report),
-        _markdown_table(BAR_COLUMNS, bar_rows(report)) if report.bars() else "",
-        f"Measured on {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / (1 << 30):.0f} GiB, "
-        f"{machine.system}, Python {machine.python}; load before the start {machine.load_before:g}; "
-        f"median of {report.request.repeats}. `benchmarks/README.md` says what each path includes.",
+        markdown_table(BAR_COLUMNS, bar_rows(report)) if report.bars() else "",
+        f"{measured_on(report.machine, repeats=report.request.repeats)} "
+        "`benchmarks/README.md` says what each path includes.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def bar_cells(bar: Bar) -> list[str]:
+    """A bar's row, under ``BAR_COLUMNS``."""
+    cpu = "" if bar.cpu is None else _number(bar.cpu)
+    return [
+        f"{bar.what}, {bar.unit}",
+        f"{bar.limit:g}",
+        _number(bar.measured),
+        cpu,
+        "met" if bar.met else "not met",
+    ]
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column holds names, and the others figures."""
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, rule, *rows))
+
+
+def measured_on(machine: Machine, *, repeats: int) -> str:
+    """Where, when and how often, in one sentence."""
+    return (
+        f"Measured on {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / (1 << 30):.0f} GiB, "
+        f"{machine.system}, Python {machine.python}; load before the start {machine.load_before:g}; "
+        f"median of {repeats}."
+    )
 
 
 def _cells(name: str, figures: Figures, seconds: Times) -> list[str]:
@@ -81,17 +103,6 @@ def _cells(name: str, figures: Figures, seconds: Times) -> list[str]:
         f"{figures.down_bytes_per_value:.2f}",
         f"{figures.max_error:.1e}",
         f"{figures.peak_memory_bytes / MIB:,.0f}",
-    ]
-
-
-def _bar_cells(bar: Bar) -> list[str]:
-    cpu = "" if bar.cpu is None else _number(bar.cpu)
-    return [
-        f"{bar.what}, {bar.unit}",
-        f"{bar.limit:g}",
-        _number(bar.measured),
-        cpu,
-        "met" if bar.met else "not met",
     ]
 
 
@@ -128,8 +139,3 @@ def _remarks(report: Report) -> list[str]:
             f"The bars are stated for {BAR_COHORT} clients at {BAR_BITS} bits (upload also at 12 bits)."
         )
     return remarks
-
-
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(columns) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, rule, *rows))

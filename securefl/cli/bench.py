@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,17 @@ import typer
 from securefl.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from securefl.bench.report import Report
+    from collections.abc import Callable, Iterable, Sequence
 
 PEERS = ("nvflare", "flower")
+JsonPath = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="PATH",
+        help="Also write the result as JSON here, a table (.md) and a plot (.png) beside it; - is stdout.",
+    ),
+]
 
 app = typer.Typer(name="bench", invoke_without_command=True, rich_markup_mode="markdown")
 
@@ -50,14 +57,7 @@ def aggregation(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=1, metavar="SECONDS", help="For one round of one path.")
     ] = 1800.0,
-    json_path: Annotated[
-        str | None,
-        typer.Option(
-            "--json",
-            metavar="PATH",
-            help="Also write the result as JSON here, a table (.md) and a plot (.png) beside it; - is stdout.",
-        ),
-    ] = None,
+    json_path: JsonPath = None,
 ) -> None:
     """Measure every way of adding a cohort's updates, in turn, on one core: seconds, bytes, errors, memory.
 
@@ -68,7 +68,9 @@ def aggregation(
     """
     from securefl.bench.aggregation import Request, run_aggregation
     from securefl.bench.machine import this_machine
+    from securefl.bench.plot import draw
     from securefl.bench.report import Report
+    from securefl.bench.tables import BAR_COLUMNS, COLUMNS, bar_rows, markdown, notes, path_tables
     from securefl.cli.output import check_json_path, progress_console, write_json
 
     check_json_path(json_path)
@@ -85,12 +87,64 @@ def aggregation(
     console = progress_console()
     outcomes = run_aggregation(request, report=lambda line: console.print(line, markup=False))
     report = Report(request, machine, outcomes)
-    _show(report, json_path)
+    paths = [(heading, COLUMNS, rows) for heading, rows in path_tables(report)]
+    _show((*paths, ("bars", BAR_COLUMNS, bar_rows(report))), notes(report), json_path)
     write_json(report.to_json(), json_path)
-    _write_companions(report, json_path)
+    _write_companions(markdown(report), partial(draw, report) if report.figures() else None, json_path)
     failed = [outcome.name for outcome in outcomes if outcome.failure]
     if failed:
         raise RunError(f"{', '.join(failed)} could not be measured", hint="the reasons stand above")
+
+
+@app.command("overhead")
+def overhead(
+    federation: Annotated[
+        Path, typer.Argument(metavar="FED.toml", help="What the federation is; its scheme is not used.")
+    ],
+    rounds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Rounds of each run, if not the federation's.")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeat", min=1, metavar="K", help="Runs of each variant.")] = 3,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="For one run of one variant.")
+    ] = 3600.0,
+    json_path: JsonPath = None,
+) -> None:
+    """Run one federation in float32, as integers without a cipher, and encrypted, in turn, on one core.
+
+    Reports seconds by phase, bytes, memory and accuracy, and how many times float32 the other two take.
+
+    **Example:** securefl bench overhead benchmarks/overhead.toml --repeat 3 --json overhead.json
+    """
+    from securefl.bench.machine import this_machine
+    from securefl.bench.overhead import OverheadRequest, run_overhead
+    from securefl.bench.overhead_plot import draw
+    from securefl.bench.overhead_report import OverheadReport
+    from securefl.bench.overhead_tables import markdown, notes, tables
+    from securefl.cli.output import check_json_path, progress_console, write_json
+    from securefl.config import load_federation
+
+    check_json_path(json_path)
+    _check_companions(json_path)
+    config = load_federation(federation)
+    request = OverheadRequest(
+        federation=federation,
+        name=config.federation.name,
+        rounds=config.federation.rounds if rounds is None else rounds,
+        repeats=repeats,
+        timeout_s=timeout_s,
+    )
+    machine = this_machine()
+    console = progress_console()
+    measured = run_overhead(request, report=lambda line: console.print(line, markup=False))
+    report = OverheadReport(request, machine, measured)
+    _show(tables(report), notes(report), json_path)
+    write_json(report.to_json(), json_path)
+    _write_companions(markdown(report), partial(draw, report), json_path)
+    if not report.identical:
+        raise RunError(
+            "the encrypted federation and its twin differ", hint="their integers' digests stand in the result"
+        )
 
 
 def _peers(given: Sequence[str]) -> dict[str, Path]:
@@ -132,33 +186,34 @@ def _check_companions(json_path: str | None) -> None:
         )
 
 
-def _write_companions(report: Report, json_path: str | None) -> None:
-    from securefl.bench.plot import can_plot, draw
-    from securefl.bench.tables import markdown
+def _write_companions(text: str, draw: Callable[[Path], None] | None, json_path: str | None) -> None:
+    """Writes the table, and the plot if there is one, beside the result."""
+    from securefl.bench.plot import can_plot
     from securefl.cli.output import progress_console, write_atomically
 
     companions = _companions(json_path)
     if companions is None:
         return
     table, plot = companions
-    write_atomically(table, markdown(report))
-    if not report.figures():
+    write_atomically(table, text)
+    if draw is None:
         return
     if can_plot():
-        draw(report, plot)
+        draw(plot)
     else:
         progress_console().print("No plot: pip install 'securefl[bench]' brings matplotlib.", markup=False)
 
 
-def _show(report: Report, json_path: str | None) -> None:
+def _show(
+    tables: Iterable[tuple[str, Sequence[str], list[list[str]]]], notes: Iterable[str], json_path: str | None
+) -> None:
+    """Prints tables (heading, columns, rows), those without rows left out, and the notes below them."""
     from rich.table import Table
 
-    from securefl.bench.tables import BAR_COLUMNS, COLUMNS, bar_rows, notes, path_tables
     from securefl.cli.output import result_console
 
     console = result_console(json_path)
-    paths = [(heading, COLUMNS, rows) for heading, rows in path_tables(report)]
-    for heading, columns, rows in (*paths, ("bars", BAR_COLUMNS, bar_rows(report))):
+    for heading, columns, rows in tables:
         if not rows:
             continue
         table = Table(title=heading, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
@@ -171,5 +226,5 @@ def _show(report: Report, json_path: str | None) -> None:
         console.print()
         console.print(table)
     console.print()
-    for note in notes(report):
+    for note in notes:
         console.print(note, markup=False, soft_wrap=True)

@@ -11,10 +11,12 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from securefl.cli.casualties import FOUNDING
 from securefl.cli.child import RSS_UNIT_BYTES, Child, ChildPlan
+from securefl.cli.foresight import foresee
 from securefl.cli.live import LiveView, PlainView
 from securefl.cli.main import LOG_FOLDER
 from securefl.cli.output import progress_console
@@ -22,6 +24,7 @@ from securefl.cli.run_folder import RunFolder
 from securefl.cli.signals import Interrupted, Interrupts
 from securefl.cli.supervisor import Limits, Supervisor, cores, environment_for
 from securefl.config import FederationConfig
+from securefl.planning.forecast import Forecast
 from securefl.progress import SERVER, Listening
 
 PROGRAM = (sys.executable, "-P", "-m", "securefl.cli")
@@ -34,7 +37,20 @@ MARGIN_S = 120.0
 """What the supervisor waits beyond the server's own limits, so that the server speaks first."""
 
 
-def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interrupts: Interrupts) -> int:
+@dataclass(frozen=True, slots=True)
+class Federated:
+    """What is known of a run that has ended well, apart from its members' results.
+
+    Attributes:
+        forecast: What was expected of it.
+        peak_memory_bytes: The peaks of this process and of the members added up.
+    """
+
+    forecast: Forecast
+    peak_memory_bytes: int
+
+
+def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interrupts: Interrupts) -> Federated:
     """Runs the whole federation to its end.
 
     Args:
@@ -42,9 +58,6 @@ def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interru
         config: What ``toml`` says.
         toml: The federation file.
         interrupts: The person's signals.
-
-    Returns:
-        Peak memory in bytes: the peaks of this process and of the members added up.
 
     Raises:
         SecureFLError: if a process ends badly; all others have been ended then.
@@ -63,11 +76,13 @@ def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interru
                 view.say("making the federation file and the keys")
                 founding = supervisor.start(_plan(folder, FOUNDING, ["init", str(toml), str(folder.members)]))
                 supervisor.wait_until_ended([founding])
+                view.say("planning the rounds, and measuring this machine for it")
+                forecast = foresee(folder, clients[0])
                 members = _meet(supervisor, folder, config)
             except Interrupted:
                 view.say("ending all processes; once more ends them the hard way")
                 raise
-    return _peak_memory(founding, members)
+    return Federated(forecast, _peak_memory(founding, members))
 
 
 def _meet(supervisor: Supervisor, folder: RunFolder, config: FederationConfig) -> list[Child]:

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from securefl import __version__
-from securefl.cli import bench, export, founding, member, run
+from securefl.cli import bench, export, founding, member, plan, run
 from securefl.cli.signals import Interrupted, ignore_further_signals, raise_on_termination
 from securefl.errors import SecureFLError
 
@@ -40,6 +40,7 @@ app.command("init")(founding.init)
 app.command("server")(member.server)
 app.command("client")(member.client)
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.command("export")(export.export)
 app.add_typer(bench.app)
 

@@ -51,7 +51,7 @@ def told(report: Report, *, member: str, extra: str) -> Iterator[None]:
         UsageError: in place of an import that failed because the extra is not installed.
     """
     try:
-        with _extra_installed(extra):
+        with extra_installed(extra):
             yield
     except SecureFLError as error:
         report(Failed(member=member, code=error.code, message=str(error), exit_code=error.exit_code))
@@ -59,7 +59,12 @@ def told(report: Report, *, member: str, extra: str) -> Iterator[None]:
 
 
 @contextmanager
-def _extra_installed(extra: str) -> Iterator[None]:
+def extra_installed(extra: str) -> Iterator[None]:
+    """Turns an import that fails for want of an extra into a sentence that names it.
+
+    Raises:
+        UsageError: in place of that import.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

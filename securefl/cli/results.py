@@ -10,11 +10,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from securefl.errors import StateError
+from securefl.planning.comparison import Line, MeasuredRound, compare_memory, compare_rounds
+from securefl.planning.forecast import Forecast
+from securefl.planning.report import comparison_json, plan_json
 
 Seconds = dict[str, float]
 Bytes = dict[str, int]
@@ -69,6 +73,7 @@ class ClientResult(BaseModel):
     metric: Metric
     rounds_log: tuple[ClientRound, ...]
     seconds_total: float
+    peak_memory_bytes: int | None = None
 
     @property
     def bytes(self) -> Bytes:
@@ -97,15 +102,25 @@ class _Roster(BaseModel):
     clients: tuple[_Listed, ...]
 
 
-class RunResult(BaseModel):
-    """What ``securefl run`` writes and shows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What ``securefl run`` writes and shows.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        name: The run's name.
+        clients: What each client wrote.
+        seconds_total: Wall time of the whole run.
+        peak_memory_bytes: The processes' largest resident sets, added up.
+        forecast: What was expected before any member started.
+        compared: The same beside what the members measured.
+    """
 
     name: str
     clients: tuple[ClientResult, ...]
     seconds_total: float
     peak_memory_bytes: int
+    forecast: Forecast
+    compared: tuple[Line, ...]
 
     def to_json(self) -> dict[str, JsonValue]:
         """The content of the run's ``result.json``."""
@@ -120,6 +135,8 @@ class RunResult(BaseModel):
             "rounds_log": [self._round(position) for position in range(len(first.rounds_log))],
             "seconds_total": self.seconds_total,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "plan": plan_json(self.forecast),
+            "predicted_and_measured": comparison_json(self.compared),
         }
 
     def _round(self, position: int) -> dict[str, JsonValue]:
@@ -160,8 +177,28 @@ def roster_of(path: Path) -> list[str]:
         return []
 
 
+class _ServerResult(BaseModel):
+    """Of what the server measured, the peak of its memory."""
+
+    peak_memory_bytes: int | None = None
+
+
+def read_server_memory(path: Path) -> int | None:
+    """The peak of the server's memory in bytes; None where it left no figure."""
+    try:
+        return _ServerResult.model_validate(json.loads(path.read_text(encoding="utf-8"))).peak_memory_bytes
+    except (OSError, ValueError):
+        return None
+
+
 def merged(
-    clients: Sequence[ClientResult], *, name: str, seconds_total: float, peak_memory_bytes: int
+    clients: Sequence[ClientResult],
+    *,
+    name: str,
+    seconds_total: float,
+    peak_memory_bytes: int,
+    forecast: Forecast,
+    server_memory_bytes: int | None,
 ) -> RunResult:
     """The run's result.
 
@@ -170,6 +207,8 @@ def merged(
         name: The run's name.
         seconds_total: Wall time of the whole run.
         peak_memory_bytes: The processes' largest resident sets, added up.
+        forecast: What was expected.
+        server_memory_bytes: Peak of the server's process, where it is known.
 
     Raises:
         StateError: if the clients do not tell of the same run.
@@ -181,9 +220,32 @@ def merged(
                 raise StateError(f"{first.id} and {client.id} do not report the same {key}")
         if [entry.round for entry in client.rounds_log] != [entry.round for entry in first.rounds_log]:
             raise StateError(f"{first.id} and {client.id} do not report the same rounds")
+    peaks = [client.peak_memory_bytes for client in clients if client.peak_memory_bytes is not None]
     return RunResult(
-        name=name, clients=tuple(clients), seconds_total=seconds_total, peak_memory_bytes=peak_memory_bytes
+        name=name,
+        clients=tuple(clients),
+        seconds_total=seconds_total,
+        peak_memory_bytes=peak_memory_bytes,
+        forecast=forecast,
+        compared=(
+            *compare_rounds(forecast, _measured(clients)),
+            *compare_memory(forecast, clients=peaks, server=server_memory_bytes),
+        ),
     )
+
+
+def _measured(clients: Sequence[ClientResult]) -> list[MeasuredRound]:
+    return [
+        MeasuredRound(
+            client=client.id,
+            round=entry.round,
+            up=entry.bytes.get("up", 0),
+            down=entry.bytes.get("down", 0),
+            seconds=entry.seconds,
+        )
+        for client in clients
+        for entry in client.rounds_log
+    ]
 
 
 def _added_bytes(figures: Sequence[Bytes]) -> Bytes:

@@ -47,7 +47,7 @@ def run(
     from securefl.cli import summary
     from securefl.cli.federate import federate
     from securefl.cli.output import check_json_path, result_console, write_json
-    from securefl.cli.results import merged, read_client_result
+    from securefl.cli.results import merged, read_client_result, read_server_memory
     from securefl.cli.signals import Interrupts
 
     check_json_path(json_path)
@@ -60,7 +60,7 @@ def run(
         job = _prepared(federation, out, name)
         folder, clients = job.folder, tuple(job.config.ranks)
         try:
-            peak_memory_bytes = federate(folder, job.config, toml=job.toml, interrupts=interrupts)
+            federated = federate(folder, job.config, toml=job.toml, interrupts=interrupts)
         except UsageError:
             if not folder.is_founded:
                 # The error says all there is to know; a next try should not find a left-over.
@@ -73,7 +73,9 @@ def run(
         [read_client_result(folder.client(client) / "result.json") for client in clients],
         name=folder.name,
         seconds_total=time.monotonic() - started,
-        peak_memory_bytes=peak_memory_bytes,
+        peak_memory_bytes=federated.peak_memory_bytes,
+        forecast=federated.forecast,
+        server_memory_bytes=read_server_memory(folder.server_result),
     )
     write_json(result.to_json(), str(folder.result))
     summary.show(result, folder, console=result_console(json_path))

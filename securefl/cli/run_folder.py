@@ -7,6 +7,7 @@ The rule kept here: an existing run is never written over.
     logs/            one file a process: its stderr and its events
     federation.toml  the file that the run was started with
     federation.json  what all members share: roster, layout, encryption
+    plan.json        what was expected of it, before any member started
     server.json      what the server measured
     result.json      everything, merged
 """
@@ -72,9 +73,23 @@ class RunFolder:
         return (self.members / SERVER).is_dir()
 
     @property
+    def plan(self) -> Path:
+        """The run's plan."""
+        return self.root / "plan.json"
+
+    @property
+    def server_result(self) -> Path:
+        """What the server measured, once the run has ended."""
+        return self.root / "server.json"
+
+    @property
     def result(self) -> Path:
         """The run's result."""
         return self.root / "result.json"
+
+    def member_file(self, member: str) -> Path:
+        """The federation file in a member's folder, as long as the run lasts."""
+        return self.members / member / "federation.json"
 
     def client(self, member: str) -> Path:
         """Where a client's results are."""
@@ -86,15 +101,15 @@ class RunFolder:
 
     def erase_keys(self, clients: tuple[str, ...]) -> None:
         """Deletes the members' folders; what is public in them is kept."""
-        self._keep(self.members / clients[0] / "federation.json", "federation.json")
-        self._keep(self.members / SERVER / "result.json", "server.json")
+        self._keep(self.member_file(clients[0]), self.root / "federation.json")
+        self._keep(self.members / SERVER / "result.json", self.server_result)
         # A founding that was killed leaves its unfinished folders beside the finished ones.
         for folder in (self.members, *self.root.glob(".members.*")):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _keep(self, source: Path, name: str) -> None:
+    def _keep(self, source: Path, target: Path) -> None:
         if source.is_file():
-            shutil.copyfile(source, self.root / name)
+            shutil.copyfile(source, target)
 
     def discard(self) -> None:
         """Deletes a folder in which nothing has happened yet."""

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from securefl.cli.results import ClientResult, Metric, RunResult
 from securefl.cli.run_folder import RunFolder
+from securefl.planning.comparison import over_the_run
 
 PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
 MB = 1e6
@@ -91,6 +92,25 @@ def _seconds(client: ClientResult) -> list[Cell]:
     return [f"{client.seconds.get(phase, 0.0):.1f}" for phase in PHASES]
 
 
+FORESEEN = {
+    "upload_bytes": "up",
+    "download_bytes": "down",
+    "encrypt_seconds": "encryption",
+    "aggregate_seconds": "aggregation",
+    "decrypt_seconds": "decryption",
+}
+
+
+def _foreseen(result: RunResult) -> list[str]:
+    """One line: how what was measured compares with the plan."""
+    ratios = [
+        f"{FORESEEN[line.what]} {line.ratio:.2f}"
+        for line in over_the_run(result.compared)
+        if line.what in FORESEEN and line.ratio is not None
+    ]
+    return [f"Measured by planned: {', '.join(ratios)} (seconds for an idle core)."] if ratios else []
+
+
 def _closing(result: RunResult, folder: RunFolder) -> list[str]:
     encryption = result.clients[0].encryption
     sealed = (
@@ -103,6 +123,7 @@ def _closing(result: RunResult, folder: RunFolder) -> list[str]:
         f"Updates were {sealed}.",
         f"The run took {result.seconds_total:.1f} s and {result.peak_memory_bytes / MIB:,.0f} MiB of memory "
         "(the processes' peaks added up).",
+        *_foreseen(result),
         "The keys made for this run have been deleted.",
         "",
         f"Result    {folder.result}",

@@ -54,12 +54,21 @@ def misbehave(member: str) -> None:
 
 def init(folder: Path) -> None:
     misbehave("init")
+    federation = _federation_file()
     for number in (1, 2, 3):
         member = folder / f"client-{number}"
         member.mkdir()
-        (member / "federation.json").write_text("{}")
+        (member / "federation.json").write_text(federation)
         (member / "secret.key").write_text("opensesame")
     (folder / "server").mkdir()
+
+
+def _federation_file() -> str:
+    """A real one, since securefl run plans by it."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from support.federations import make_federation
+
+    return make_federation((2, 4, 8), scheme="none", rounds=1).federation.to_json_text()
 
 
 def server(folder: Path) -> None:
@@ -72,7 +81,7 @@ def server(folder: Path) -> None:
             expected == sum((clients / f"client-{number}" / "result.json").exists() for number in (1, 2, 3))
         )
     )
-    (folder / "result.json").write_text("{}")
+    (folder / "result.json").write_text(json.dumps({"peak_memory_bytes": 77}))
     report(Finished(member="server", path=str(folder)))
 
 
@@ -110,6 +119,7 @@ def _result(member: str, value: float) -> dict[str, object]:
         "metric": {"name": "accuracy", "base": 0.1, "local": 0.2, "global": 0.3, "fused": value},
         "rounds_log": [entry],
         "seconds_total": 1.0,
+        "peak_memory_bytes": 1000 * number,
     }
 
 

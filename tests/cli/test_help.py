@@ -49,7 +49,7 @@ def test_every_command_shows_an_example(path: tuple[str, ...], cli: Callable[...
 def test_the_program_alone_shows_its_commands(cli: Callable[..., Said]) -> None:
     said = cli()
     assert said.code == 0
-    promised = {"init", "server", "client", "run", "export"}
+    promised = {"init", "server", "client", "run", "plan", "export"}
     assert promised <= {path[0] for path in COMMANDS}
     assert all(path[0] in said.out for path in COMMANDS)
 

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.federations import make_federation
 
-from securefl.cli.results import ClientResult, merged, read_client_result
+from securefl.cli.results import ClientResult, merged, read_client_result, read_server_memory
 from securefl.errors import StateError
+from securefl.planning.forecast import forecast
 
 
 def _client(number: int, **other: Any) -> dict[str, Any]:
@@ -37,7 +39,15 @@ def _client(number: int, **other: Any) -> dict[str, Any]:
 
 def _merged(*clients: dict[str, Any]) -> dict[str, Any]:
     parsed = [ClientResult.model_validate(client) for client in clients]
-    return dict(merged(parsed, name="run", seconds_total=9.0, peak_memory_bytes=5).to_json())
+    result = merged(
+        parsed,
+        name="run",
+        seconds_total=9.0,
+        peak_memory_bytes=5,
+        forecast=forecast(make_federation((2, 4, 8), scheme="none").federation, speed=None),
+        server_memory_bytes=None,
+    )
+    return dict(result.to_json())
 
 
 def test_bytes_add_up_and_seconds_are_those_of_the_slowest() -> None:
@@ -90,3 +100,12 @@ def test_half_a_result_is_refused(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps(_client(1))[:40])
     with pytest.raises(StateError, match="it is no JSON"):
         read_client_result(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize(("text", "memory"), [('{"peak_memory_bytes": 9}', 9), ("{}", None), ("[", None)])
+def test_a_server_without_a_figure_of_its_memory_is_no_error(
+    text: str, memory: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "server.json").write_text(text)
+    assert read_server_memory(tmp_path / "server.json") == memory
+    assert read_server_memory(tmp_path / "nothing.json") is None

@@ -42,7 +42,7 @@ def test_a_run_leaves_its_result_its_logs_and_no_keys(folder: Path, cli: Callabl
     assert cli("run", "FED.toml").code == 0
     run = folder / "runs" / "fake"
     left = {path.name for path in run.iterdir()}
-    files = {"federation.json", "federation.toml", "result.json", "server.json"}
+    files = {"federation.json", "federation.toml", "plan.json", "result.json", "server.json"}
     assert left == files | {"clients", "logs"}
     assert {path.name for path in (run / "logs").iterdir()} == {
         "init.log",
@@ -67,6 +67,31 @@ def test_the_result_has_the_promised_keys(folder: Path, cli: Callable[..., Said]
     assert result["rounds_log"][0]["clients"]["client-2"]["bytes"]["up"] == 200
     assert result["peak_memory_bytes"] > 1 << 20
     assert result["seconds_total"] > 0
+
+
+def test_the_result_has_what_was_planned_beside_what_was_measured(
+    folder: Path, cli: Callable[..., Said]
+) -> None:
+    said = cli("run", "FED.toml", "--json", "copy.json")
+    result = json.loads((folder / "copy.json").read_text())
+    assert result["plan"] == json.loads((folder / "runs" / "fake" / "plan.json").read_text())
+    lines = {line["what"]: line for line in result["predicted_and_measured"]}
+    planned = sum(result["plan"]["per_round"][0]["up_bytes"].values())
+    assert lines["upload_bytes"]["predicted"] == planned
+    assert lines["upload_bytes"]["measured"] == 600
+    assert lines["upload_bytes"]["ratio"] == 600 / planned
+    assert lines["decrypt_seconds"]["measured"] == 2.0
+    assert lines["client_memory_bytes"]["measured"] == 3000
+    assert lines["server_memory_bytes"]["measured"] == 77
+    assert f"Measured by planned: up {600 / planned:.2f}, down " in said.out
+
+
+def test_a_run_that_breaks_off_leaves_its_plan(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    assert cli("run", "FED.toml").code != 0
+    assert json.loads((folder / "runs" / "fake" / "plan.json").read_text())["federation"] == "unit"
 
 
 def test_with_json_on_stdout_nothing_else_is_there(folder: Path, cli: Callable[..., Said]) -> None:

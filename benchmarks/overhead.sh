@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Takes all committed figures of the overhead again; needs BANKING77 where overhead.toml names it, an idle machine,
+# 3 GiB and about forty-five minutes.
+#
+#   benchmarks/overhead.sh [FOLDER]           FOLDER: where results go, benchmarks/results if not given
+#                                             SECUREFL: the program, .venv/bin/securefl if not given
+#                                             REPEATS: runs of each variant, 3 if not given
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+folder="${1:-benchmarks/results}"
+program="${SECUREFL:-.venv/bin/securefl}"
+mkdir -p "$folder"
+
+# Beside the original, because paths in it count from its folder.
+file="benchmarks/.overhead.toml"
+trap 'rm -f "$file"' EXIT
+for payload in sketch basis dense; do
+  sed "s/^payload = .*/payload = \"$payload\"/" benchmarks/overhead.toml >"$file"
+  "$program" bench overhead "$file" --repeat "${REPEATS:-3}" --json "$folder/overhead-$payload.json" </dev/null
+done

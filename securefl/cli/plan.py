@@ -1,0 +1,290 @@
+"""``securefl plan``: what a federation will cost and why its sums will be exact, before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+    from securefl.planning.forecast import Forecast, RoundForecast, Traffic
+    from securefl.protocol.federation import Federation
+
+MB = 1e6
+MIB = 2**20
+FLOAT32_BYTES = 4
+PAYLOADS = {
+    "dense": "any ranks, exact",
+    "sketch": "any ranks, near the best",
+    "basis": "ranks that enough share",
+    "core": "ranks that enough share",
+}
+
+
+def plan(
+    federation: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FED.toml", help="What the federation is; or a founded one's federation.json."
+        ),
+    ],
+    json_path: Annotated[
+        str | None,
+        typer.Option("--json", metavar="PATH", help="Also write the plan as JSON here; - is stdout."),
+    ] = None,
+) -> None:
+    """Show what a federation will cost, and prove that its sums will be exact, before anything runs.
+
+    Bytes are exact. Seconds are measured: a few ciphertexts are sealed, added and opened on this machine.
+
+    **Example:** securefl plan examples/banking77.toml
+    """
+    from securefl.cli.output import check_json_path, progress_console, result_console, write_json
+    from securefl.cli.reporting import extra_installed
+
+    check_json_path(json_path)
+    with extra_installed("client"):
+        from securefl.planning.forecast import forecast
+        from securefl.planning.report import plan_json
+        from securefl.planning.speed import measure_speed
+
+        planned = _federation(federation)
+        progress_console().print("Measuring this machine with a few ciphertexts.")
+        found = forecast(planned, speed=measure_speed(planned))
+    show(found, console=result_console(json_path))
+    write_json(plan_json(found), json_path)
+
+
+def _federation(path: Path) -> Federation:
+    """A founded federation from its file, or a preview of the one that a TOML file describes."""
+    from securefl.protocol.federation import Federation
+
+    if path.suffix == ".json":
+        return Federation.from_json_text(_text(path), where=str(path))
+    from securefl.config import load_federation
+    from securefl.planning.preview import preview
+
+    return preview(load_federation(path))
+
+
+def _text(path: Path) -> str:
+    from securefl.errors import ConfigError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}", hint="give a federation's file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read", hint=str(error)) from None
+
+
+def show(forecast: Forecast, *, console: Console) -> None:
+    """Prints a plan, in tables of at most 80 columns: what goes to a pipe must not be cut."""
+    from rich.text import Text
+
+    for line in (*_heading(forecast), *_profile(forecast)):
+        console.print(Text(line), soft_wrap=True)
+    console.print()
+    _table(console, "why the sum is exact", *_proof(forecast))
+    console.print(Text(_margin(forecast)))
+    console.print()
+    _table(console, "a client and round, in MB, beside plaintext", *_traffic(forecast))
+    _table(console, "seconds to transfer both", *_transfers(forecast))
+    if forecast.speed is not None:
+        _table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
+    _table(console, "memory of the sum itself, in MiB", *_memory(forecast))
+    _table(console, "what other payloads would send, a client and round", *_payloads(forecast))
+    for line in _notes(forecast):
+        console.print(Text(line))
+
+
+def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
+    )
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print()
+
+
+def _heading(forecast: Forecast) -> Iterator[str]:
+    terms = forecast.federation.terms
+    counts = Counter(member.rank for member in forecast.federation.roster)
+    ranks = ", ".join(
+        f"{rank} ({count} times)" if count > 1 else str(rank) for rank, count in sorted(counts.items())
+    )
+    yield (
+        f"{terms.federation.name}: {len(forecast.federation.roster)} clients of ranks {ranks}; "
+        f"{terms.federation.rounds} rounds; payload {terms.recipe.payload}"
+    )
+
+
+def _profile(forecast: Forecast) -> Iterator[str]:
+    profile, encryption = forecast.federation.profile, forecast.federation.terms.encryption
+    if encryption.scheme == "none":
+        yield 'scheme "none": the integers of the profile below without a cipher; the server reads every update'
+    yield (
+        f"profile {profile.name}: BFV, N = {profile.poly_modulus_degree}, q = {profile.data_prime}, "
+        f"t = {profile.plain_modulus}"
+    )
+    lanes = "lane" if profile.lanes == 1 else "lanes"
+    yield (
+        f"  {profile.lanes} {lanes} of {profile.lane_bits} bits a slot; {profile.dropped_bits} low bits of a residue "
+        "are not sent"
+    )
+    limit = (1 << (encryption.precision_bits - 1)) - 1
+    yield (
+        f"  {encryption.precision_bits}-bit values: adapters within {encryption.adapter_bound:g} in steps of "
+        f"{encryption.adapter_bound / limit:.2g}, heads within {encryption.head_bound:g} in steps of "
+        f"{encryption.head_bound / limit:.2g}"
+    )
+
+
+def _proof(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    proof = forecast.proof
+    columns = ("", "", f"for n = {proof.cohort}", "at most", "up to n")
+    rows = [
+        [
+            condition.name,
+            condition.formula,
+            f"{condition.left}",
+            f"{condition.right}",
+            f"{condition.largest_cohort:,}",
+        ]
+        for condition in proof.conditions
+    ]
+    return columns, rows
+
+
+def _margin(forecast: Forecast) -> str:
+    from securefl.crypto.profiles import MAX_ERROR
+
+    proof, bits = forecast.proof, forecast.proof.precision_bits
+    return (
+        f"n clients, M = 2^{bits - 1} - 1 the largest integer of a value, L bits a lane, b dropped bits, "
+        f"E = {MAX_ERROR} the largest error of an encryption. At {bits} bits this profile adds up to "
+        f"{proof.largest_cohort} clients, the widest one {proof.largest_cohort_of_any}. For {proof.cohort} clients "
+        f"this profile has room for {proof.most_bits} bits, the widest one for {proof.most_bits_of_any}."
+    )
+
+
+def _traffic(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    columns = ("", "values", "ciphertexts", "up", "down", "B/value", "down")
+    ciphertexts = {
+        f"securefl{name}": expected.sizes.ciphertexts for name, expected in _named_rounds(forecast)
+    }
+    rows = [
+        [
+            name,
+            f"{values:,}",
+            f"{ciphertexts[name]:,}" if name in ciphertexts else "",
+            _figure(traffic.up / MB),
+            _figure(traffic.down / MB),
+            f"{traffic.up / values:.2f}",
+            f"{traffic.down / values:.2f}",
+        ]
+        for name, values, traffic in _ways(forecast)
+    ]
+    return columns, rows
+
+
+def _transfers(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    from securefl.planning.forecast import LINKS_MBIT
+
+    columns = ("", *(f"{mbit} Mbit/s" for mbit in LINKS_MBIT))
+    return columns, [
+        [name, *(_figure(traffic.seconds(mbit)) for mbit in LINKS_MBIT)]
+        for name, _, traffic in _ways(forecast)
+    ]
+
+
+def _ways(forecast: Forecast) -> Iterator[tuple[str, int, Traffic]]:
+    """Ours, and both plaintexts: a name, how many values, and what a client moves."""
+    for name, expected in _named_rounds(forecast):
+        yield f"securefl{name}", expected.sizes.values, expected.traffic
+        yield f"  {forecast.proof.precision_bits} bits, plain", expected.sizes.values, expected.plaintext
+    # One row a rank, since that alone decides.
+    by_rank = {member.rank: forecast.float32[member.id] for member in forecast.federation.roster}
+    for rank in sorted(by_rank):
+        yield f"float32, r = {rank}", by_rank[rank].up // FLOAT32_BYTES, by_rank[rank]
+
+
+def _seconds(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    columns = ("", "client encode", "encrypt", "server one", "all", "client decrypt")
+    rows = []
+    for name, expected in _named_rounds(forecast):
+        seconds = expected.seconds
+        if seconds is not None:
+            figures = (seconds.encode, seconds.encrypt, seconds.add, seconds.aggregate, seconds.decrypt)
+            rows.append([f"securefl{name}", *(_figure(figure) for figure in figures)])
+    return columns, rows
+
+
+def _memory(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    columns = ("", "client contribute", "read", "server")
+    rows = []
+    for name, expected in _named_rounds(forecast):
+        memory = expected.memory
+        figures = (memory.contribute, memory.read, memory.serve)
+        rows.append([f"securefl{name}", *(f"{figure / MIB:.1f}" for figure in figures)])
+    return columns, rows
+
+
+def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    columns = ("payload", "", "values", "MB up", "MB down")
+    rows = []
+    for alternative in forecast.alternatives:
+        chosen = "*" if alternative.payload == forecast.federation.terms.recipe.payload else " "
+        for kind in alternative.kinds:
+            what = PAYLOADS[alternative.payload] if len(alternative.kinds) == 1 else kind.applies_to
+            sizes = kind.sizes
+            moved = [_figure(sizes.largest_up / MB), _figure(sizes.down / MB)]
+            rows.append([f"{chosen} {alternative.payload}", what, f"{sizes.values:,}", *moved])
+    return columns, rows
+
+
+def _notes(forecast: Forecast) -> Iterator[str]:
+    terms = forecast.federation.terms
+    if terms.encryption.scheme == "none":
+        yield "The server sees every update: this scheme is for comparison only."
+    else:
+        yield (
+            "The server alone learns no update and no sum; together with one client it learns every update: all "
+            "clients hold one key."
+        )
+    if forecast.speed is not None:
+        yield (
+            f"Seconds were measured on this machine just now ({forecast.speed.ciphertexts} ciphertexts, "
+            f"{forecast.speed.took_s:.1f} s) and grow with the ciphertexts; training, waiting and transfer are not "
+            "in them."
+        )
+    yield "Bytes are exact, inside TLS. Memory comes on top of the model and its training."
+
+
+def _named_rounds(forecast: Forecast) -> Iterator[tuple[str, RoundForecast]]:
+    """Every kind of round, with what tells it from the others."""
+    for expected in forecast.rounds:
+        kind = expected.applies_to.removesuffix(" rounds").removeprefix("the ").removesuffix(" round")
+        yield ("" if len(forecast.rounds) == 1 else f", {kind}"), expected
+
+
+def _figure(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,290 @@
+"""How fast this machine does each step of a round: a few ciphertexts are sealed, added and opened, and timed.
+
+The rule kept here: the steps are done by the functions that a round uses, on a contribution like the federation's
+own, under keys that are made for the measurement and forgotten. A figure is a median of several turns on one
+core of a machine that does nothing else for us; several clients at once on few cores take their turns.
+
+Seconds are taken to grow linearly with the ciphertexts, from what a step costs once a round (keys are derived,
+headers signed and verified); a reader's also with the contributors whose seeds it expands. Two lengths are timed,
+one ciphertext and a window: a straight line has two numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.basis import FrozenBasis, Side
+from securefl.adapters.contribution import EncodedContribution, Frozen
+from securefl.adapters.frame import CoreFrame
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.update import Factors, Update
+from securefl.config.federation import SelectSection
+from securefl.crypto.addition import ResidueSum
+from securefl.crypto.authentication import CiphertextMac
+from securefl.crypto.cipher import Cipher
+from securefl.crypto.identity import SigningKey
+from securefl.crypto.keys import EpochKeys
+from securefl.crypto.profiles import TAG_SLOTS
+from securefl.crypto.twin import IntegerTwin
+from securefl.crypto.windows import WINDOW_CIPHERTEXTS
+from securefl.planning.sizes import with_payload
+from securefl.protocol.contribution import Contribution
+from securefl.protocol.federation import Federation
+from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.participant import Participant
+from securefl.protocol.sealing import seal_at_once
+
+SAMPLE_COHORT = 3
+"""Every profile adds so many contributions exactly, and no federation has fewer."""
+SAMPLE_SIDE = 768
+"""Longest side of the weight whose encoding is timed; larger ones are cut, so that a plan stays a matter of seconds."""
+TURNS = 4
+CONTEXT = b"securefl plan"
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Seconds of a step: some once, and some for each ciphertext."""
+
+    once_s: float
+    each_s: float
+
+    def of(self, ciphertexts: int) -> float:
+        """Seconds for so many ciphertexts."""
+        return self.once_s + ciphertexts * self.each_s
+
+    @classmethod
+    def through(cls, short: tuple[int, float], long: tuple[int, float]) -> Rate:
+        """The line through two measurements, (ciphertexts, seconds) each; neither number is below 0."""
+        each = max(0.0, (long[1] - short[1]) / (long[0] - short[0]))
+        return cls(max(0.0, short[1] - short[0] * each), each)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Seconds of each step on this machine, one core.
+
+    Attributes:
+        encode_s: A client's payload and grid, one value.
+        seal: A client's packing, tags, encryption, MAC, wire form, digests and signature.
+        add: The server's range check and addition, of one contribution.
+        publish: The server's reduction and wire form of the sum.
+        expand: A reader's expansion of one contributor's seeds and MAC pads.
+        read: A reader's other work: signatures, MAC, decryption, tags and unpacking.
+        ciphertexts: How many ciphertexts the longer sample had.
+        took_s: How long the measurement took.
+    """
+
+    encode_s: float
+    seal: Rate
+    add: Rate
+    publish: Rate
+    expand: Rate
+    read: Rate
+    ciphertexts: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Laps:
+    """Seconds of one sample's steps."""
+
+    seal: float
+    add: float
+    publish: float
+    expand: float
+    read: float
+
+
+def measure_speed(federation: Federation) -> Speed:
+    """Times small rounds like those of this federation; about a second.
+
+    Raises:
+        UsageError: if the cipher cannot work here.
+    """
+    started = time.perf_counter()
+    short, long = 1, WINDOW_CIPHERTEXTS
+    first, second = (_laps(federation, ciphertexts=count) for count in (short, long))
+
+    def rate(step: str) -> Rate:
+        return Rate.through((short, getattr(first, step)), (long, getattr(second, step)))
+
+    return Speed(
+        encode_s=_encoding_s(federation),
+        seal=rate("seal"),
+        add=rate("add"),
+        publish=rate("publish"),
+        expand=rate("expand"),
+        read=rate("read"),
+        ciphertexts=long,
+        took_s=time.perf_counter() - started,
+    )
+
+
+def _laps(federation: Federation, *, ciphertexts: int) -> _Laps:
+    """Each step's median over several turns; the first turn, which imports and allocates, does not count."""
+    bench = _Bench(federation, ciphertexts=ciphertexts)
+    bench.turn()
+    turns = [bench.turn() for _ in range(TURNS)]
+    return _Laps(*(median(getattr(turn, step.name) for turn in turns) for step in fields(_Laps)))
+
+
+class _Bench:
+    """A federation of a few members under the same profile and scheme, whose contributions are a window long.
+
+    Args:
+        federation: The one that is planned.
+        ciphertexts: Length of one contribution.
+    """
+
+    def __init__(self, federation: Federation, *, ciphertexts: int) -> None:
+        profile = federation.profile
+        self._ciphertexts = ciphertexts
+        count = ciphertexts * profile.values_per_ciphertext - profile.lanes * TAG_SLOTS
+        limit = (1 << (federation.terms.encryption.precision_bits - 1)) - 1
+        self._integers = np.random.default_rng(0).integers(-limit, limit, count, endpoint=True)
+        signing_keys = [SigningKey.generate() for _ in range(SAMPLE_COHORT)]
+        self._federation = _sample_of(federation, values=count, signing_keys=signing_keys)
+        cipher, self._keys = _cipher_of(federation)
+        self._cipher = cipher
+        self._participants = [
+            Participant(
+                self._federation,
+                member=member.id,
+                rank=member.rank,
+                cipher=cipher,
+                keys=self._keys,
+                signing_key=signing_key,
+            )
+            for member, signing_key in zip(self._federation.roster, signing_keys, strict=True)
+        ]
+        self._round = 0
+
+    def turn(self) -> _Laps:
+        """One round."""
+        self._round += 1
+        manifest = Manifest(self._federation.digest, self._round, self._federation.cohort)
+        sealed = [_timed(partial(self._seal, participant, manifest)) for participant in self._participants]
+        total = ResidueSum(self._cipher.form, self._ciphertexts)
+        added = [_timed(partial(self._add, total, sent.body)) for _, sent in sealed]
+        publish_s, body = _timed(lambda: self._cipher.form.encode_aggregate(total.total()))
+        header = AggregateHeader(
+            round=self._round,
+            contributors=tuple(sent.signed for _, sent in sealed),
+            seeds=tuple(sent.seeds for _, sent in sealed),
+            body_bytes=len(body),
+            aggregate_seconds=0.0,
+        )
+        expand_s = self._expansion_s(body, sealed[0][1].seeds)
+        reader = self._participants[0]
+        read_s, _ = _timed(lambda: reader.open(header, body, manifest=manifest))
+        return _Laps(
+            seal=median(lap for lap, _ in sealed),
+            add=median(lap for lap, _ in added),
+            publish=publish_s,
+            expand=expand_s,
+            read=max(0.0, read_s - SAMPLE_COHORT * expand_s),
+        )
+
+    def _seal(self, participant: Participant, manifest: Manifest) -> Contribution:
+        encoded = EncodedContribution(lambda: [self._integers])
+        return seal_at_once(participant.seal(encoded, manifest=manifest))
+
+    def _add(self, total: ResidueSum, body: bytes) -> None:
+        # The server decodes twice: nothing is added before all of a contribution has been found in range.
+        self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts)
+        total.add(0, self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts))
+
+    def _expansion_s(self, body: bytes, seeds: bytes) -> float:
+        """What one more contributor costs a reader: its second polynomials, and its pads of the MACs."""
+        polynomials_s, _ = _timed(lambda: self._cipher.opening(self._ciphertexts).add(seeds))
+        window = self._cipher.form.decode_aggregate(body, ciphertexts=self._ciphertexts)
+        mac = CiphertextMac(self._keys.mac, self._cipher.form, context=CONTEXT)
+        few, many = (
+            _timed(partial(mac.verification([(CONTEXT.decode(), seeds)] * count).add, window))[0]
+            for count in (1, 1 + SAMPLE_COHORT)
+        )
+        return polynomials_s + max(0.0, many - few) / SAMPLE_COHORT
+
+
+def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[SigningKey]) -> Federation:
+    """A federation whose contributions hold so many values, all of one head, and that has a few members."""
+    members = zip(federation.roster, signing_keys, strict=False)
+    roster = tuple(member.model_copy(update={"signing_key": key.public_key}) for member, key in members)
+    # Under ``dense`` a contribution has one value more than the tensors: the weight of the average.
+    layout = Layout((TensorSpec("sample", values - 1, 1, TensorKind.HEAD),))
+    dense = with_payload(federation, "dense")
+    encryption = dense.terms.encryption.model_copy(update={"select": SelectSection()})
+    terms = dense.terms.model_copy(update={"encryption": encryption})
+    return replace(dense, terms=terms, layout=layout, roster=roster)
+
+
+def _cipher_of(federation: Federation) -> tuple[Cipher, EpochKeys]:
+    """A cipher like the federation's, under keys of its own."""
+    if federation.terms.encryption.scheme == "none":
+        return IntegerTwin(federation.profile), EpochKeys.generate(None)
+    from securefl.crypto.bfv import BfvCipher, generate_key
+
+    key = generate_key()
+    return BfvCipher(federation.profile, key), EpochKeys.generate(key)
+
+
+def _encoding_s(federation: Federation) -> float:
+    """Seconds of payload and grid, one value, by encoding a random update of one weight."""
+    plan = federation.plan
+    rank = max(plan.ranks.ranks)
+    layout = Layout((_cut(plan.layout.adapted[0], at_least=rank),))
+    sample = replace(plan, layout=layout)
+    codec = sample.for_round(1)
+    rng = np.random.default_rng(0)
+    update = Update({layout.tensors[0].name: _random_change(layout.tensors[0], codec.basis, rank, rng)}, {})
+
+    def encode() -> None:
+        encoded = codec.encode(update, rank=rank, samples=1, rng=rng)
+        for _ in encoded.runs():
+            pass
+
+    encode()
+    return median(_timed(encode)[0] for _ in range(TURNS)) / sample.length(1)
+
+
+def _cut(tensor: TensorSpec, *, at_least: int) -> TensorSpec:
+    """The weight, or as much of it as a sample needs."""
+    side = max(SAMPLE_SIDE, at_least)
+    return replace(tensor, rows=min(tensor.rows, side), columns=min(tensor.columns, side))
+
+
+def _random_change(tensor: TensorSpec, frozen: Frozen | None, rank: int, rng: np.random.Generator) -> Factors:
+    """A weight's change of the form that the payload takes."""
+
+    def drawn(*shape: int) -> NDArray[np.float64]:
+        return rng.normal(0.0, 1e-3, shape)
+
+    match frozen:
+        case FrozenBasis():
+            factor = frozen.cut(tensor.name, rank)
+            if frozen.side is Side.LEFT:
+                return Factors(drawn(tensor.rows, factor.shape[0]), factor)
+            return Factors(factor, drawn(factor.shape[1], tensor.columns))
+        case CoreFrame():
+            pair = frozen.cut(tensor.name, rank)
+            side = pair.right.shape[0]
+            return Factors(pair.left @ drawn(side, side), pair.right)
+        case None:
+            # A change of rank-r factors is a product of factors of rank 2 r.
+            return Factors(drawn(tensor.rows, 2 * rank), drawn(2 * rank, tensor.columns))
+
+
+def _timed(step: Callable[[], Result]) -> tuple[float, Result]:
+    started = time.perf_counter()
+    result = step()
+    return time.perf_counter() - started, result

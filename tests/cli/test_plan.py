@@ -1,0 +1,181 @@
+"""``securefl plan`` before anything runs: what it shows, what it writes, and what it refuses."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.federations import make_federation
+from support.tiny_model import save_tiny_bert
+
+from securefl.config import load_federation
+from securefl.planning.preview import preview
+from securefl.planning.sizes import sizes_of
+
+from .conftest import Said
+
+FEDERATION = """
+[federation]
+name = "colours"
+rounds = 2
+labels = ["red", "blue", "green"]
+[model]
+path = "{model}"
+[data]
+train = "not-needed.csv"
+[lora]
+target_modules = [{modules}]
+[recipe]
+payload = "{payload}"
+{more}
+[encryption]
+precision_bits = {bits}
+scheme = "none"
+[cohort]
+samples_cap = 100
+clients = [{clients}]
+"""
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    save_tiny_bert(folder)
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path: Path, model: Path) -> Write:
+    """Writes a federation's file on a tiny model."""
+
+    def written(
+        *,
+        ranks: tuple[int, ...] = (2, 4, 8),
+        payload: str = "dense",
+        bits: int = 16,
+        more: str = "",
+        modules: str = '"query", "value"',
+    ) -> Path:
+        clients = ", ".join(f"{{ r = {rank} }}" for rank in ranks)
+        path = tmp_path / "FED.toml"
+        path.write_text(
+            FEDERATION.format(
+                model=model, payload=payload, bits=bits, more=more, clients=clients, modules=modules
+            )
+        )
+        return path
+
+    return written
+
+
+def _words(said: Said) -> str:
+    return " ".join(said.out.split())
+
+
+def test_a_plan_shows_the_proof_the_costs_and_what_is_not_promised(
+    write: Write, cli: Callable[..., Said]
+) -> None:
+    said = cli("plan", write())
+    assert said.code == 0
+    shown = _words(said)
+    # Three clients of 16 bits, each within 32767, under two lanes of 18 bits.
+    assert "lane holds its sum n M < 2^(L-1) 98301 131071 4" in shown
+    for part in (
+        "float32, r = 8",
+        "16 bits, plain",
+        "1000 Mbit/s",
+        "* dense",
+        "core",
+        "on this machine just now",
+    ):
+        assert part in shown
+    assert "The server sees every update" in shown
+
+
+def test_an_encrypted_plan_says_what_the_server_learns_with_one_client(
+    write: Write, cli: Callable[..., Said]
+) -> None:
+    path = write()
+    path.write_text(path.read_text().replace('scheme = "none"', 'scheme = "bfv"'))
+    shown = _words(cli("plan", path))
+    assert (
+        "The server alone learns no update and no sum; together with one client it learns every update"
+        in shown
+    )
+
+
+def test_nothing_is_cut_off_in_80_columns(
+    write: Write, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = cli("plan", write(payload="basis", modules='"intermediate.dense"', ranks=(2, 4, 8) * 100))
+    assert "securefl, even" in said.out
+    assert "…" not in said.out
+
+
+def test_the_json_is_the_plan_of_the_federation_that_the_file_describes(
+    write: Write, cli: Callable[..., Said]
+) -> None:
+    path = write(payload="sketch", more="[sketch]\nrank = 4")
+    said = cli("plan", path, "--json", "-")
+    plan = json.loads(said.out)
+    sizes = sizes_of(preview(load_federation(path)), 1)
+    (entry,) = plan["per_round"]
+    assert (entry["values"], entry["ciphertexts"]) == (sizes.values, sizes.ciphertexts)
+    assert entry["up_bytes"] == sizes.up
+    assert plan["speed"]["seal"]["each_ciphertext_s"] > 0
+    assert "MB" in said.err
+
+
+def test_odd_and_even_rounds_of_basis_have_a_line_each(write: Write, cli: Callable[..., Said]) -> None:
+    # 48 x 32 weights: a left factor has more rows than a right one columns, and both still fill one ciphertext.
+    plan = json.loads(cli("plan", write(payload="basis", modules='"intermediate.dense"'), "--json", "-").out)
+    assert [entry["applies_to"] for entry in plan["per_round"]] == ["odd rounds", "even rounds"]
+    odd, even = (entry["values"] for entry in plan["per_round"])
+    assert odd > even
+
+
+def test_a_founded_federations_file_can_be_planned_without_torch(
+    tmp_path: Path, cli: Callable[..., Said]
+) -> None:
+    path = tmp_path / "federation.json"
+    path.write_text(make_federation(scheme="none").federation.to_json_text())
+    said = cli("plan", path, "--json", "-")
+    assert json.loads(said.out)["clients"] == {
+        "client-1": 2,
+        "client-2": 4,
+        "client-3": 8,
+        "client-4": 16,
+    }
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"ranks": (2,) * 200, "bits": 24}, None),
+        ({"ranks": (2, 4, 99)}, r"rank 99 does not fit a weight of 32 x 32 .*give no client a rank above 32"),
+        ({"more": "[sketch]\nrank = 4"}, r"'sketch.rank' is set, but the recipe's payload is 'dense'"),
+        ({"bits": 30}, r"'encryption.precision_bits' is wrong .*less than or equal to 24"),
+        ({"modules": '"qurey"'}, r"'qurey' matches no module .*query"),
+    ],
+)
+def test_what_cannot_be_made_safe_is_refused_with_the_knob(
+    choices: dict[str, object], said: str | None, write: Write, cli: Callable[..., Said]
+) -> None:
+    answer = cli("plan", write(**choices))
+    if said is None:
+        # The widest profile still adds these.
+        assert answer.code == 0
+        return
+    assert answer.code == 2
+    assert re.search(said, answer.err)
+    assert answer.out == ""
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path, cli: Callable[..., Said]) -> None:
+    for name in ("nothing.toml", "nothing.json"):
+        answer = cli("plan", tmp_path / name)
+        assert answer.code == 2
+        assert f"there is no file {tmp_path / name}" in answer.err

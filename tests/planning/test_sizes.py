@@ -1,0 +1,126 @@
+"""Sizes are those of real rounds, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from support.federations import TestFederation, make_federation
+
+from securefl.crypto.windows import windows
+from securefl.errors import CapacityError
+from securefl.planning import sizes as sizes_module
+from securefl.planning.sizes import sizes_of, with_payload
+from securefl.protocol import wire
+from securefl.protocol.contribution import Contribution
+from securefl.protocol.federation import Federation
+from securefl.protocol.messages import SignedHeader
+from securefl.protocol.sections import StreamSizes
+from securefl.protocol.streams import aggregate_preamble, chunks, contribution_messages
+from securefl.simulation.federation import Traffic
+
+Played = Callable[[TestFederation], dict[int, Traffic]]
+PAYLOADS = ["dense", "sketch", "basis", "core"]
+
+
+@dataclass
+class _Sent:
+    """A contribution as a client sends it: window by window."""
+
+    federation: Federation
+    contribution: Contribution
+
+    @property
+    def round(self) -> int:
+        return self.contribution.signed.header.round
+
+    @property
+    def sizes(self) -> StreamSizes:
+        return StreamSizes(len(self.contribution.seeds), len(self.contribution.body))
+
+    def body(self) -> Iterator[bytes]:
+        start = 0
+        for section in self.federation.sections(self.round):
+            for window in windows(section.ciphertexts):
+                end = start + section.form.upload_bytes(window.count)
+                yield self.contribution.body[start:end]
+                start = end
+        assert start == len(self.contribution.body)
+
+    def ending(self) -> tuple[bytes, SignedHeader]:
+        return self.contribution.seeds, self.contribution.signed
+
+
+def _up(federation: Federation, contribution: Contribution) -> int:
+    return sum(map(len, contribution_messages(_Sent(federation, contribution))))
+
+
+def _down(traffic: Traffic) -> int:
+    assert traffic.header is not None
+    # The simulated server has no clock; a real one spends some time.
+    preamble = aggregate_preamble(replace(traffic.header, aggregate_seconds=0.25))
+    body = (wire.encode_aggregate_part(wire.BodyChunk(chunk)) for chunk in chunks(traffic.aggregate))
+    return sum(map(len, preamble)) + sum(map(len, body))
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_round_moves_exactly_the_bytes_that_were_planned(payload: str, scheme: str, played: Played) -> None:
+    made = make_federation(payload=payload, scheme=scheme)
+    for number, traffic in played(made).items():
+        sizes = sizes_of(made.federation, number)
+        sent = {member: _up(made.federation, given) for member, given in traffic.contributions.items()}
+        assert sizes.up == sent
+        assert sizes.down == _down(traffic)
+        assert {sums.size for sums in traffic.sums.values()} == {sizes.values}
+
+
+def test_contributions_of_several_windows_and_chunks_are_planned_to_the_byte(
+    wide: TestFederation, played: Played
+) -> None:
+    (traffic,) = played(wide).values()
+    sizes = sizes_of(wide.federation, 1)
+    assert sizes.ciphertexts > 32
+    assert len(traffic.aggregate) > 1 << 20
+    assert sizes.up["client-1"] == _up(wide.federation, traffic.contributions["client-1"])
+    assert sizes.down == _down(traffic)
+
+
+def test_odd_and_even_rounds_of_basis_are_told_apart(wide: TestFederation) -> None:
+    basis = with_payload(wide.federation, "basis")
+    tall = replace(
+        basis, layout=type(basis.layout)(tuple(replace(t, rows=900) for t in basis.layout.tensors))
+    )
+    assert sizes_of(tall, 1).values > sizes_of(tall, 2).values
+    assert sizes_of(tall, 1).values == sizes_of(tall, 3).values
+
+
+def test_a_member_with_a_longer_name_sends_so_many_bytes_more() -> None:
+    federation = make_federation(scheme="none").federation
+    first, *others = federation.roster
+    named = replace(federation, roster=(first.model_copy(update={"id": first.id + "-north"}), *others))
+    sizes = sizes_of(named, 1)
+    assert sizes.up["client-1-north"] == sizes.up["client-2"] + len("-north")
+    assert sizes.largest_up == sizes.up["client-1-north"]
+
+
+def test_another_payload_leaves_everything_else_as_it_is() -> None:
+    federation = make_federation(payload="sketch", sketch_rank=4).federation
+    other = with_payload(federation, "core")
+    assert other.terms.recipe.payload == "core"
+    assert other.terms.sketch.rank is None
+    assert with_payload(federation, "sketch") == federation
+    assert (other.layout, other.profile, other.roster) == (
+        federation.layout,
+        federation.profile,
+        federation.roster,
+    )
+
+
+def test_a_contribution_longer_than_a_stream_is_refused_with_the_knob(
+    wide: TestFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes_module.wire, "MAX_STREAM_BYTES", 100_000)
+    with pytest.raises(CapacityError, match=r"'dense' moves \d+ bytes .*recipe.payload.*'sketch', 'basis'"):
+        sizes_of(wide.federation, 1)
