@@ -19,7 +19,7 @@ from securefl.crypto.identity import verify
 from securefl.crypto.twin import IntegerTwin
 from securefl.errors import ConfigError, ForgeryError, RunError, SecureFLError, TransportError
 from securefl.privacy.ledger import Ledger, RunStarted
-from securefl.progress import Finished, MembersAwaited, Phase, Report
+from securefl.progress import Finished, MembersAwaited, Phase, Report, Warned
 from securefl.protocol.client_session import (
     Announced,
     Applied,
@@ -113,6 +113,7 @@ class Client:
             out / LEDGER_FILE, signer=own.signing_key, verifier=partial(verify, own.signing_key.public_key)
         ) as ledger:
             ledger.append(RunStarted(member=own.member, federation_digest=own.federation.digest))
+            self._warn_of_plaintext()
             with self._clock.phase(Phase.PREPARE, 0):
                 trainer = load_trainer(own, self._clock, between_steps=self._inbox.check)
                 participant = Participant(
@@ -128,6 +129,17 @@ class Client:
             )
             while not self._follow(work, out):
                 pass
+
+    def _warn_of_plaintext(self) -> None:
+        values = self._own.federation.section_values(2)
+        if len(values) > 1:
+            self._report(
+                Warned(
+                    member=self._own.member,
+                    message=f"from round 2 on the server reads {values[1]:,} of {sum(values):,} values of every "
+                    "update, as encryption.select and allow_plaintext say",
+                )
+            )
 
     def _follow(self, work: ClientWork, out: Path) -> bool:
         """Waits for one announcement and does what follows; True after the last."""

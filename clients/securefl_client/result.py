@@ -143,7 +143,15 @@ def encryption_report(federation: Federation) -> EncryptionReport:
     return EncryptionReport(
         scheme=federation.terms.encryption.scheme,
         profile=federation.profile.name,
-        fraction=1.0 if encrypted else 0.0,
+        fraction=_encrypted_share(federation) if encrypted else 0.0,
         # Both schemes add integers modulo a prime that the plan proves large enough; CKKS would not be exact.
         exact=True,
     )
+
+
+def _encrypted_share(federation: Federation) -> float:
+    """Share of all rounds' values that are in an encrypted section."""
+    rounds = [
+        federation.section_values(number) for number in range(1, federation.terms.federation.rounds + 1)
+    ]
+    return sum(values[0] for values in rounds) / sum(map(sum, rounds))

@@ -104,7 +104,11 @@ class ClientWork:
         timed = EncodedContribution(
             lambda: self._clock.stretches(Phase.ENCODE, number, encoded.runs()), encoded.saturated
         )
-        sealing = self._participant.seal(timed, manifest=manifest)
+        scores = None
+        if self._participant.asks_scores(number):
+            with self._clock.phase(Phase.TRAIN, number):
+                scores = self._trainer.sensitivity(number)
+        sealing = self._participant.seal(timed, manifest=manifest, scores=scores)
         windows = self._clock.stretches(Phase.ENCRYPT, number, sealing.windows())
         self._ledger.append(RoundReserved(round=number, manifest_digest=manifest.digest))
         with Outbox(self._folder, sealing, windows, number=number, sealed=self._note_sealed) as outbox:

@@ -17,7 +17,7 @@ from typing import Literal, assert_never
 import numpy as np
 
 from securefl.adapters.averaging import divide_by_weights, partition_weights, weight_steps
-from securefl.adapters.basis import FrozenBasis, draw_basis
+from securefl.adapters.basis import FrozenBasis, draw_basis, trained_side
 from securefl.adapters.frame import CoreFrame, draw_frame
 from securefl.adapters.grid import Grid, Integers, Span
 from securefl.adapters.layout import Layout
@@ -31,8 +31,9 @@ from securefl.adapters.payloads import (
     SketchPayload,
     Vector,
 )
-from securefl.adapters.payloads.basis import basis_size
-from securefl.adapters.payloads.core import core_size
+from securefl.adapters.payloads.base import Segment, lay_out
+from securefl.adapters.payloads.basis import basis_pieces
+from securefl.adapters.payloads.core import core_pieces
 from securefl.adapters.update import MeanUpdate, Update
 from securefl.errors import ConfigError, ProtocolError, TrainingError
 
@@ -213,15 +214,20 @@ class PayloadPlan:
 
     def length(self, round: int) -> int:
         """D, the integers of one contribution to a round; under ``basis`` odd and even rounds may differ."""
+        partitions = len(self.ranks.partitions) if self.payload in ("basis", "core") else 1
+        return sum(segment.size for segment in self.segments(round)) + partitions
+
+    def segments(self, round: int) -> tuple[Segment, ...]:
+        """What stands where in a contribution to a round, without drawing what it trains against."""
         match self.payload:
             case "dense":
-                return DensePayload(self.layout, self.ranks).size + 1
+                return DensePayload(self.layout, self.ranks).segments
             case "sketch":
-                return self._sketch(round).size + 1
+                return self._sketch(round).segments
             case "basis":
-                return basis_size(self.layout, self.ranks, round=round) + len(self.ranks.partitions)
+                return lay_out(basis_pieces(self.layout, self.ranks, trained_side(round)))
             case "core":
-                return core_size(self.layout, self.ranks) + len(self.ranks.partitions)
+                return lay_out(core_pieces(self.layout, self.ranks))
             case _:
                 assert_never(self.payload)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.contribution import EncodedContribution, Frozen
+from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 from securefl.bench.meter import Meter
 from securefl.bench.overhead_measurement import SERVER, Transfer
@@ -168,6 +169,10 @@ class _Learner:
         with self._meter.phase(self._member, "train"):
             return self._trainer.train_round(round_number, start, basis).update
 
+    def sensitivity(self, round_number: int) -> Scores:
+        with self._meter.phase(self._member, "train"):
+            return self._trainer.sensitivity(round_number)
+
 
 class _Participant(Participant):
     """A member whose work is timed, and whose trainer takes up and measures what each round gave."""
@@ -205,9 +210,11 @@ class _Participant(Participant):
             runs=lambda: self._meter.through(encoded.runs(), role=self.member, phase="encode"),
         )
 
-    def seal(self, encoded: EncodedContribution, *, manifest: Manifest) -> Sealing:
+    def seal(
+        self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
+    ) -> Sealing:
         with self._meter.phase(self.member, "encrypt"):
-            sealing = super().seal(encoded, manifest=manifest)
+            sealing = super().seal(encoded, manifest=manifest, scores=scores)
         return _Sealing(sealing, member=self.member, meter=self._meter)
 
     def open(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from securefl.cli.output import write_json
 from securefl.cli.run_folder import RunFolder
+from securefl.planning.apart import measure_speed_apart
 from securefl.planning.forecast import Forecast, forecast
 from securefl.planning.report import plan_json
-from securefl.planning.speed import measure_speed
 from securefl.protocol.federation import Federation
 
 
@@ -23,10 +23,10 @@ def foresee(folder: RunFolder, member: str) -> Forecast:
 
     Raises:
         IdentityError: if the file does not hold together.
-        UsageError: if the cipher cannot work here.
+        RunError: if this machine cannot be measured.
     """
     path = folder.member_file(member)
     federation = Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
-    found = forecast(federation, speed=measure_speed(federation))
+    found = forecast(federation, speed=measure_speed_apart(federation))
     write_json(plan_json(found), str(folder.plan))
     return found

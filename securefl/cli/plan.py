@@ -50,13 +50,13 @@ def plan(
 
     check_json_path(json_path)
     with extra_installed("client"):
+        from securefl.planning.apart import measure_speed_apart
         from securefl.planning.forecast import forecast
         from securefl.planning.report import plan_json
-        from securefl.planning.speed import measure_speed
 
         planned = _federation(federation)
         progress_console().print("Measuring this machine with a few ciphertexts.")
-        found = forecast(planned, speed=measure_speed(planned))
+        found = forecast(planned, speed=measure_speed_apart(planned))
     show(found, console=result_console(json_path))
     write_json(plan_json(found), json_path)
 

@@ -70,7 +70,7 @@ def by_window(
         taken: list[Integers] = []
         while wanted:
             if not rest.size:
-                rest = next(source, rest)
+                rest = next((run for run in source if run.size), rest)
                 if not rest.size:
                     raise ProtocolError(f"a contribution ends {wanted} values before its layout does")
             taken.append(rest[:wanted])

@@ -8,6 +8,7 @@ machine.
 ``proof``       the inequalities of an exact sum with their numbers, and what margin is left
 ``sizes``       values, ciphertexts and bytes of a round, framing included
 ``speed``       seconds of each step on this machine, by doing it with a few ciphertexts
+``apart``       the same in a process of its own, on one core
 ``memory``      the buffers that a round holds
 ``forecast``    all of it together, beside plaintext
 ``comparison``  the forecast beside what a run measured

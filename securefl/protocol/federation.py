@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, Validat
 from securefl.adapters.contribution import PayloadName, PayloadPlan
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.federation import (
     EncryptionSection,
     FederationConfig,
@@ -180,12 +181,25 @@ class Federation:
         return wire_form(self.terms.encryption.scheme, self.profile)
 
     def section_values(self, round_number: int) -> tuple[int, ...]:
-        """How many integers each section of a contribution to this round holds."""
-        return (self.plan.length(round_number),)
+        """How many integers each section of a contribution to this round holds: encrypted ones, then plain ones."""
+        plan, share = self.plan, self.terms.encryption.select.share
+        length = plan.length(round_number)
+        if share == 1:
+            return (length,)
+        if self.asks_scores(round_number):
+            return (length + feature_count(self.layout),)
+        segments = plan.segments(round_number)
+        plain = sum(segment.size for segment in segments) - encrypted_count(segments, share)
+        return (length - plain, plain) if plain else (length,)
+
+    def asks_scores(self, round_number: int) -> bool:
+        """Whether members send sensitivity scores with their contributions to this round."""
+        return round_number == 1 and self.terms.encryption.select.share < 1
 
     def section_schemes(self, round_number: int) -> tuple[Scheme, ...]:
         """The cipher of each section of a contribution to this round."""
-        return tuple(self.terms.encryption.scheme for _ in self.section_values(round_number))
+        scheme = self.terms.encryption.scheme
+        return (scheme,) if len(self.section_values(round_number)) == 1 else (scheme, "none")
 
     def sections(self, round_number: int) -> tuple[Section, ...]:
         """What a contribution to this round consists of."""
@@ -223,8 +237,10 @@ class Federation:
             name=self.terms.federation.name,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
+            # Under selective encryption the first round is encrypted whole.
             # Under `basis` odd and even rounds train different factors, so their sizes may differ.
-            odd_rounds=self._section_entries(1),
+            first_round=self._section_entries(1),
+            odd_rounds=self._section_entries(3),
             even_rounds=self._section_entries(2),
             roster=tuple(member.entry for member in self.roster),
             server=server,
@@ -299,7 +315,8 @@ class ServerView(ConfigSection):
         name: The federation's name.
         rounds: Number of rounds.
         profile: Name of the encryption's profile.
-        odd_rounds: Sections of a contribution in odd rounds.
+        first_round: Sections of a contribution in the first round.
+        odd_rounds: The same in later odd rounds.
         even_rounds: The same in even ones.
         roster: All members, in order.
         server: Address and limits.
@@ -309,6 +326,7 @@ class ServerView(ConfigSection):
     name: Name
     rounds: int = Field(ge=1)
     profile: str
+    first_round: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
     odd_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
     even_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
     roster: tuple[RosterEntry, ...]
@@ -322,7 +340,8 @@ class ServerView(ConfigSection):
     def sections(self, round_number: int) -> tuple[Section, ...]:
         """What a contribution to this round consists of."""
         profile = profile_named(self.profile)
-        entries = self.odd_rounds if round_number % 2 else self.even_rounds
+        later = self.odd_rounds if round_number % 2 else self.even_rounds
+        entries = self.first_round if round_number == 1 else later
         return tuple(Section(wire_form(entry.scheme, profile), entry.ciphertexts) for entry in entries)
 
     def entry(self, name: str) -> RosterEntry:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.contribution import EncodedContribution, Frozen, RoundCodec
 from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.selection import Scores
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
 from securefl.crypto.authentication import forgery
@@ -27,6 +28,7 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
 from securefl.protocol.opening import Body, open_aggregate
 from securefl.protocol.sealing import Part, Sealing
+from securefl.protocol.selecting import Selecting
 
 
 class Participant:
@@ -66,6 +68,7 @@ class Participant:
         self._cipher = cipher
         self._keys = keys
         self._signing_key = signing_key
+        self._selecting = Selecting(federation)
         self._sealings: dict[int, Sealing] = {}
         self._opened: set[int] = set()
         self._deceived = False
@@ -83,6 +86,10 @@ class Participant:
         """The frozen factors that the round trains against; None where the payload has none."""
         return self._round(round_number).basis
 
+    def asks_scores(self, round_number: int) -> bool:
+        """Whether ``seal`` wants sensitivity scores in this round."""
+        return self.federation.asks_scores(round_number)
+
     def encode(self, update: Update, *, manifest: Manifest, samples: int) -> EncodedContribution:
         """Puts an update on the integer grid, times the own weight.
 
@@ -95,11 +102,19 @@ class Participant:
         rng = seeded_generator(self._plan.seed, "rounding", manifest.round, self.member)
         return self._round(manifest.round).encode(update, rank=self.rank, samples=samples, rng=rng)
 
-    def seal(self, encoded: EncodedContribution, *, manifest: Manifest) -> Sealing:
+    def seal(
+        self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
+    ) -> Sealing:
         """Encrypts and signs the round's contribution, once, as its windows are asked for.
 
+        Args:
+            encoded: What goes into it.
+            manifest: The open round.
+            scores: This member's sensitivity scores (F,), where the round asks for them.
+
         Raises:
-            ProtocolError: if this round was sealed already: a retry sends the same bytes again.
+            ProtocolError: if this round was sealed already (a retry sends the same bytes again), or scores and
+                round do not fit.
             ForgeryError: if an aggregate was refused: nothing is sealed under its keys any more.
         """
         self._check_keys()
@@ -108,9 +123,10 @@ class Participant:
                 f"round {manifest.round} was encrypted already", hint="send the same bytes again"
             )
         counts = self.federation.section_values(manifest.round)
+        divided = self._selecting.divided(encoded.runs, round_number=manifest.round, scores=scores)
         parts = [
-            Part(cipher, values, encoded.runs)
-            for cipher, values in zip(self._ciphers(manifest.round), counts, strict=True)
+            Part(cipher, values, runs)
+            for cipher, values, runs in zip(self._ciphers(manifest.round), counts, divided, strict=True)
         ]
         sealing = Sealing(
             parts, manifest=manifest, member=self.member, keys=self._keys, signing_key=self._signing_key
@@ -136,7 +152,7 @@ class Participant:
             )
         self._opened.add(manifest.round)
         try:
-            return open_aggregate(
+            sums = open_aggregate(
                 header,
                 body,
                 federation=self.federation,
@@ -148,6 +164,7 @@ class Participant:
         except ForgeryError:
             self._deceived = True
             raise
+        return self._selecting.together(sums, round_number=manifest.round)
 
     def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
         """Advances the state by the mean that the sums hold.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.contribution import Frozen
+from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
@@ -60,6 +61,9 @@ class Learner(Protocol):
 
     def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         """Trains from ``start`` and gives the change."""
+
+    def sensitivity(self, round_number: int) -> Scores:
+        """Sensitivity scores (F,) from 0 to 1, after ``learn``; asked for under selective encryption only."""
 
 
 @dataclass(slots=True)
@@ -204,7 +208,9 @@ class SimulatedFederation:
         participant, learner = seat.participant, seat.learner
         update = learner.learn(manifest.round, participant.start(), participant.basis(manifest.round))
         encoded = participant.encode(update, manifest=manifest, samples=learner.samples)
-        contribution = seal_at_once(participant.seal(encoded, manifest=manifest))
+        asked = participant.asks_scores(manifest.round)
+        scores = learner.sensitivity(manifest.round) if asked else None
+        contribution = seal_at_once(participant.seal(encoded, manifest=manifest, scores=scores))
         self.traffic.setdefault(manifest.round, Traffic()).contributions[member] = contribution
         receipt = self._server.take(contribution)
         seat.session.receive(Contributed(receipt, contribution.signed.header.body_digest))

@@ -26,12 +26,12 @@ def played() -> Callable[[TestFederation], dict[int, Traffic]]:
 
 @pytest.fixture
 def wide() -> TestFederation:
-    """A federation whose head fills more than one window of ciphertexts."""
+    """A federation whose head fills three windows of ciphertexts, which are cut otherwise than chunks."""
     from dataclasses import replace
 
     from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 
     made = make_federation(ranks=(2, 4, 8), rounds=1, scheme="none")
-    head = TensorSpec("classifier.weight", 500, 1024, TensorKind.HEAD)
+    head = TensorSpec("classifier.weight", 600, 1024, TensorKind.HEAD)
     layout = Layout((*made.federation.layout.adapted, head))
     return replace(made, federation=replace(made.federation, layout=layout))

@@ -81,7 +81,7 @@ def test_contributions_of_several_windows_and_chunks_are_planned_to_the_byte(
 ) -> None:
     (traffic,) = played(wide).values()
     sizes = sizes_of(wide.federation, 1)
-    assert sizes.ciphertexts > 32
+    assert sizes.ciphertexts > 64
     assert len(traffic.aggregate) > 1 << 20
     assert sizes.up["client-1"] == _up(wide.federation, traffic.contributions["client-1"])
     assert sizes.down == _down(traffic)

@@ -11,6 +11,7 @@ from securefl.adapters.contribution import Frozen
 from securefl.adapters.frame import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.config.federation import (
     EncryptionSection,
@@ -46,6 +47,7 @@ def terms(
     sketch_rank: int | None = None,
     scheme: str = "bfv",
     bits: int = 16,
+    fraction: float = 1.0,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -71,7 +73,14 @@ def terms(
         sketch=SketchSection(rank=sketch_rank),
         privacy=PrivacySection(),
         encryption=EncryptionSection.model_validate(
-            {"scheme": scheme, "precision_bits": bits, "adapter_bound": 1.0, "head_bound": 2.0}
+            {
+                "scheme": scheme,
+                "precision_bits": bits,
+                "adapter_bound": 1.0,
+                "head_bound": 2.0,
+                "select": {"fraction": fraction},
+                "allow_plaintext": fraction < 1,
+            }
         ),
         samples_cap=100,
     )
@@ -133,6 +142,10 @@ class DrawnLearner:
     samples: int = 50
     scale: float = 0.02
     updates: dict[int, Update] = field(default_factory=dict)
+
+    def sensitivity(self, round_number: int) -> Scores:
+        rng = seeded_generator(5, "scores", self.member, round_number)
+        return rng.random(feature_count(LAYOUT))
 
     def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         rng = seeded_generator(5, "learner", self.member, round_number)

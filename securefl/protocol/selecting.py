@@ -1,0 +1,110 @@
+"""One member's side of selective encryption: its scores out, everybody's sum of them in, and the mask cut from it.
+
+The rule kept here: the mask follows from the federation file and the verified sum of the first round's scores
+alone, so that all members cut the same one, and the server, which is told the sizes only, adds what it is sent.
+
+    round 1   all values | scores                 encrypted
+    later     the mask's values | weights         encrypted
+              the others                          plain
+
+Reference: ``adapters.selection``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.selection import Mask, Scores, ScoreSums, feature_count, join, select
+from securefl.errors import ProtocolError
+from securefl.protocol.federation import Federation
+
+Integers = NDArray[np.int64]
+Runs = Callable[[], Iterable[Integers]]
+
+
+class Selecting:
+    """What of a member's integers goes into which section of a round.
+
+    Args:
+        federation: The pinned federation.
+    """
+
+    def __init__(self, federation: Federation) -> None:
+        self._federation = federation
+        self._score_sums: ScoreSums | None = None
+
+    def divided(self, runs: Runs, *, round_number: int, scores: Scores | None) -> tuple[Runs, ...]:
+        """The integers of each section.
+
+        Args:
+            runs: Gives all integers of the contribution, in runs.
+            round_number: The round.
+            scores: (F,) from 0 to 1, where the round asks for them.
+
+        Raises:
+            ProtocolError: if scores are missing, or come where none are asked for.
+        """
+        if self._federation.asks_scores(round_number) != (scores is not None):
+            raise ProtocolError(f"round {round_number} and its sensitivity scores do not fit")
+        if scores is not None:
+            return (_followed(runs, self._on_grid(scores)),)
+        if len(self._federation.section_values(round_number)) == 1:
+            return (runs,)
+        mask = self._mask(round_number)
+        return (_chosen(runs, mask), _chosen(runs, ~mask))
+
+    def together(self, sums: Integers, *, round_number: int) -> Integers:
+        """A contribution's integers in their own order, from the sections' sums, one behind the other; keeps scores.
+
+        Raises:
+            ProtocolError: if a score's sum is none.
+        """
+        federation = self._federation
+        if federation.asks_scores(round_number):
+            length = federation.plan.length(round_number)
+            self._score_sums = sums[length:].copy()
+            self._mask(round_number + 1)
+            return sums[:length]
+        counts = federation.section_values(round_number)
+        if len(counts) == 1:
+            return sums
+        return join(sums[: counts[0]], sums[counts[0] :], self._mask(round_number))
+
+    def _on_grid(self, scores: Scores) -> Integers:
+        expected = feature_count(self._federation.layout)
+        if scores.shape != (expected,) or not ((scores >= 0) & (scores <= 1)).all():
+            raise ProtocolError(f"there must be {expected} sensitivity scores between 0 and 1")
+        limit = (1 << (self._federation.terms.encryption.precision_bits - 1)) - 1
+        return np.rint(scores * limit).astype(np.int64)
+
+    def _mask(self, round_number: int) -> Mask:
+        """Which of all integers (D,) of a contribution are encrypted; the weights, which come last, always are."""
+        if self._score_sums is None:
+            raise ProtocolError("the first round's sensitivity scores have not been summed")
+        plan = self._federation.plan
+        segments = plan.segments(round_number)
+        share = self._federation.terms.encryption.select.share
+        values = select(segments, plan.layout, self._score_sums, share)
+        weights = plan.length(round_number) - values.size
+        return np.concatenate([values, np.ones(weights, dtype=np.bool_)])
+
+
+def _followed(runs: Runs, last: Integers) -> Runs:
+    def both() -> Iterator[Integers]:
+        yield from runs()
+        yield last
+
+    return both
+
+
+def _chosen(runs: Runs, mask: Mask) -> Runs:
+    def chosen() -> Iterator[Integers]:
+        place = 0
+        for run in runs():
+            yield run[mask[place : place + run.size]]
+            place += run.size
+
+    return chosen

@@ -1,0 +1,137 @@
+"""Selective encryption in a whole federation: what is plain, that nothing else is, and that no result changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.federations import TestFederation, learners_of, make_federation
+
+from securefl.adapters.selection import feature_count
+from securefl.adapters.update import Factors
+from securefl.config.federation import ServerSection
+from securefl.crypto.packing import pack
+from securefl.crypto.words import encode_words
+from securefl.errors import ForgeryError, ProtocolError
+from securefl.protocol.messages import Manifest
+from securefl.protocol.participant import Participant
+from securefl.simulation.federation import SimulatedFederation
+
+ROUNDS = 3
+PAYLOADS = ["dense", "sketch", "basis"]
+RANKS = (4, 4, 4, 4)
+
+
+def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str, Participant]]:
+    federation = make_federation(ranks=RANKS, rounds=ROUNDS, **terms)
+    participants = {member: federation.participant(member) for member in federation.federation.cohort}
+    simulated = SimulatedFederation(participants, learners_of(federation.federation))
+    simulated.run()
+    return federation, simulated, participants
+
+
+def products(participant: Participant) -> list[np.ndarray]:
+    weights = participant.state.weights.values()
+    return [weight.product() if isinstance(weight, Factors) else weight for weight in weights]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_federation_with_a_plain_part_ends_in_the_same_bits_as_one_without(payload: str) -> None:
+    _, whole, everything = run(payload=payload)
+    for scheme in ("bfv", "none"):
+        _, simulated, participants = run(payload=payload, fraction=0.4, scheme=scheme)
+        for number in range(1, ROUNDS + 1):
+            sums = list(simulated.traffic[number].sums.values())
+            assert all(np.array_equal(own, whole.traffic[number].sums["client-1"]) for own in sums)
+        for mine, theirs in zip(
+            products(participants["client-2"]), products(everything["client-2"]), strict=True
+        ):
+            assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_the_first_round_is_encrypted_whole_and_the_server_knows_every_length_beforehand(
+    payload: str,
+) -> None:
+    federation, simulated, _ = run(payload=payload, fraction=0.4)
+    inner = federation.federation
+    view = inner.server_view(ServerSection())
+    assert inner.section_values(1) == (inner.plan.length(1) + feature_count(inner.layout),)
+    for number in (2, 3):
+        encrypted, plain = inner.section_values(number)
+        assert encrypted + plain == inner.plan.length(number)
+        assert plain > 0.3 * inner.plan.length(number)
+    for number in range(1, ROUNDS + 1):
+        expected = sum(section.upload_bytes for section in view.sections(number))
+        bodies = [contribution.body for contribution in simulated.traffic[number].contributions.values()]
+        assert {len(body) for body in bodies} == {expected}
+
+
+def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> None:
+    federation, simulated, participants = run(payload="dense", fraction=0.4)
+    inner, member = federation.federation, "client-1"
+    body = simulated.traffic[2].contributions[member].body
+    mask = participants[member]._selecting._mask(2)
+    first = federation.participant(member)
+    manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
+    learner = learners_of(inner)[member]
+    first.apply(simulated.traffic[1].sums[member], manifest=manifests[1])
+    update = learner.learn(2, first.start(), None)
+    integers = first.encode(update, manifest=manifests[2], samples=learner.samples).integers
+
+    def in_slots(values: np.ndarray) -> bytes:
+        slots = pack(values, inner.profile).reshape(-1)[: values.size // 4]
+        return encode_words(slots, (inner.profile.plain_modulus.bit_length() + 7) // 8)
+
+    assert in_slots(integers[~mask]) in body
+    assert in_slots(integers[mask]) not in body
+
+
+def test_every_member_cuts_the_same_mask_and_it_hides_the_heads() -> None:
+    federation, _, participants = run(payload="dense", fraction=0.4)
+    masks = [participant._selecting._mask(2) for participant in participants.values()]
+    assert all(np.array_equal(mask, masks[0]) for mask in masks)
+    plan = federation.federation.plan
+    heads = [segment for segment in plan.segments(2) if segment.tensor == "classifier.weight"]
+    assert heads
+    assert all(masks[0][segment.offset : segment.offset + segment.size].all() for segment in heads)
+
+
+def test_an_altered_plain_value_of_the_sum_is_refused() -> None:
+    federation, simulated, participants = run(payload="dense", fraction=0.4)
+    inner = federation.federation
+    traffic = simulated.traffic[ROUNDS]
+    participant = participants["client-1"]
+    participant._opened.discard(ROUNDS)
+    altered = bytearray(traffic.aggregate)
+    altered[inner.sections(ROUNDS)[0].aggregate_bytes + 3] ^= 1
+    with pytest.raises(ForgeryError):
+        participant.open(
+            traffic.header, bytes(altered), manifest=Manifest(inner.digest, ROUNDS, inner.cohort)
+        )
+
+
+@pytest.mark.parametrize(("number", "given"), [(1, False), (2, True)])
+def test_scores_are_sent_in_the_first_round_and_in_no_other(number: int, given: bool) -> None:
+    federation = make_federation(ranks=RANKS, rounds=2, fraction=0.4)
+    inner = federation.federation
+    participant = federation.participant("client-1")
+    learner = learners_of(inner)["client-1"]
+    manifest = Manifest(inner.digest, number, inner.cohort)
+    encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=9)
+    scores = learner.sensitivity(1) if given else None
+    with pytest.raises(ProtocolError, match="scores"):
+        participant.seal(encoded, manifest=manifest, scores=scores)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, np.nan])
+def test_a_score_outside_its_range_is_not_sent(wrong: float) -> None:
+    federation = make_federation(ranks=RANKS, rounds=2, fraction=0.4)
+    inner = federation.federation
+    participant = federation.participant("client-1")
+    learner = learners_of(inner)["client-1"]
+    manifest = Manifest(inner.digest, 1, inner.cohort)
+    encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=9)
+    scores = learner.sensitivity(1)
+    scores[3] = wrong
+    with pytest.raises(ProtocolError, match="between 0 and 1"):
+        participant.seal(encoded, manifest=manifest, scores=scores)
