@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes all committed figures of the overhead again; needs BANKING77 where overhead.toml names it, an idle machine,
-# 3 GiB and about forty-five minutes.
+# Measures the overhead under the payloads sketch, basis and dense; needs BANKING77 where overhead.toml names it, an
+# idle machine, 2 GiB and about forty minutes.
 #
 #   benchmarks/overhead.sh [FOLDER]           FOLDER: where results go, benchmarks/results if not given
 #                                             SECUREFL: the program, .venv/bin/securefl if not given

@@ -262,11 +262,16 @@ def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 def _notes(forecast: Forecast) -> Iterator[str]:
     terms = forecast.federation.terms
+    plain = sum(forecast.federation.section_values(2)[1:])
     if terms.encryption.scheme == "none":
         yield "The server sees every update: this scheme is for comparison only."
     else:
         yield (
             "The server alone learns no update and no sum; together with one client it learns every update: all "
+            "clients hold one key."
+            if plain == 0
+            else f"The server reads {plain:,} values of every client's update in a round from round 2 on, as "
+            "encryption.select and allow_plaintext say; the others it learns together with any one client: all "
             "clients hold one key."
         )
     if forecast.speed is not None:
