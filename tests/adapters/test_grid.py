@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from securefl.adapters.grid import CHUNK_VALUES, Grid, Span
-from securefl.errors import ConfigError, TrainingError
+from securefl.errors import ConfigError, ProtocolError, TrainingError
 
 bounds = st.sampled_from([1e-3, 0.25, 1.0, 2.0, 1.7])
 widths = st.integers(2, 24)
@@ -108,3 +108,29 @@ def test_working_memory_does_not_grow_with_the_payload() -> None:
 def test_a_grid_without_sense_is_refused(bits: int, bound: float) -> None:
     with pytest.raises(ConfigError):
         Grid(bits, (Span(1, bound),))
+
+
+@given(cuts=st.lists(st.integers(1, CHUNK_VALUES + 10), min_size=1, max_size=4), seed=st.integers(0, 5))
+def test_values_that_come_in_runs_give_the_same_integers(cuts: list[int], seed: int) -> None:
+    grid = Grid(12, (Span(1000, 1.0), Span(CHUNK_VALUES + 50, 0.25), Span(3, 2.0)))
+    values = np.random.default_rng(seed).normal(0, 0.3, grid.size)
+    whole, clipped = quantised(grid, values, seed)
+    runs, place = [], 0
+    while place < values.size:
+        for cut in cuts:
+            runs.append(values[place : place + cut])
+            place += cut
+    saturated = np.zeros(3, dtype=np.int64)
+    parts = grid.quantised(runs, rng=np.random.default_rng(seed), saturated=saturated)
+    assert np.array_equal(np.concatenate(list(parts)), whole)
+    assert tuple(saturated.tolist()) == clipped
+
+
+@pytest.mark.parametrize("size", [9, 11])
+def test_runs_of_another_length_than_the_grid_are_refused(size: int) -> None:
+    grid = Grid(12, (Span(4, 1.0), Span(6, 1.0)))
+    runs = grid.quantised(
+        [np.zeros(size)], rng=np.random.default_rng(0), saturated=np.zeros(2, dtype=np.int64)
+    )
+    with pytest.raises(ProtocolError, match="values were put on a grid"):
+        list(runs)

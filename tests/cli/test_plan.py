@@ -106,6 +106,15 @@ def test_an_encrypted_plan_says_what_the_server_learns_with_one_client(
     )
 
 
+def test_a_plan_with_a_plain_part_says_what_the_server_reads(write: Write, cli: Callable[..., Said]) -> None:
+    path = write()
+    chosen = 'scheme = "bfv"\nselect = { fraction = 0.3 }\nallow_plaintext = true'
+    path.write_text(path.read_text().replace('scheme = "none"', chosen))
+    shown = _words(cli("plan", path))
+    assert "values of every client's update in a round from round 2 on" in shown
+    assert "The server alone learns no update" not in shown
+
+
 def test_nothing_is_cut_off_in_80_columns(
     write: Write, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
