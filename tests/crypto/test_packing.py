@@ -30,6 +30,25 @@ def test_a_sum_of_packs_unpacks_to_the_sum(profile: Profile, count: int, bits: i
     assert np.array_equal(unpack(total, count, profile), sum(values))
 
 
+@settings(max_examples=25, deadline=None)
+@given(profile=profiles, bits=st.integers(2, 24), members=st.integers(1, 1000), seed=st.integers(0, 2**32))
+def test_whole_cohorts_of_up_to_a_thousand_add_exactly_with_extremes_among_them(
+    profile: Profile, bits: int, members: int, seed: int
+) -> None:
+    cohort = min(members, exact_cohort(profile, bits))
+    bound = 2 ** (bits - 1) - 1
+    rng = np.random.default_rng(seed)
+    # Everybody at one bound, at the other, each at its own; then anything.
+    sums, total = np.zeros(40, dtype=np.int64), np.zeros((1, 4096), dtype=np.uint64)
+    for _ in range(cohort):
+        values = rng.integers(-bound, bound + 1, 40)
+        values[:10], values[10:20], values[20:30] = bound, -bound, rng.choice([-bound, bound], 10)
+        sums += values
+        total += pack(values, profile)
+    if cohort:
+        assert np.array_equal(unpack(total % np.uint64(profile.plain_modulus), 40, profile), sums)
+
+
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
 def test_lanes_at_their_bounds_do_not_disturb_each_other(profile: Profile, signs: tuple[int, int]) -> None:
