@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,9 @@ def client(
         _must_exist(folder)
         check_json_path(json_path)
         results = out if out is not None else folder / "results"
+        # Read when numpy is imported. Its many small products are slower on more threads; training,
+        # which is torch's, keeps the threads that it has.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from securefl_client.process import run_client
 
         code = run_client(folder, server=server, out=results, report=report)
