@@ -104,7 +104,7 @@ def load_federation_file(folder: Path) -> Federation:
     """
     path = folder / FEDERATION_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise IdentityError(
             "the federation file cannot be read",

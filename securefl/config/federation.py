@@ -83,13 +83,19 @@ Split = Annotated[NoSplit | IidSplit | DirichletSplit | ColumnSplit, Field(discr
 
 
 class DataSection(Section):
-    """``[data]``: files (jsonl, jsonl.gz, csv, csv.gz) and the columns in them."""
+    """``[data]``: files (csv, tsv and jsonl, also gzipped, and parquet) and the columns in them."""
 
     train: str | None = None
     test: str | None = None
     text: tuple[str, ...] = ("text",)
     """One column, or two for sentence pairs."""
     label: str = "label"
+    encoding: str = "utf-8"
+    """Of text files, in Python's names: ``latin-1``, ``cp1252``, ``utf-16``."""
+    delimiter: str | None = None
+    """Of csv and tsv files; without it a tab for tsv, else a comma, or a semicolon if only that fits the header."""
+    quotes: bool = True
+    """False where a double quote at the start of a cell of a csv or tsv file is an ordinary character."""
     split: Split = IidSplit(by="iid")
     validation_fraction: float = Field(default=0.15, gt=0, lt=0.9)
     """Held out of a client's training rows for the fusion; the model never trains on them."""
@@ -102,6 +108,25 @@ class DataSection(Section):
     @classmethod
     def _one_column_may_stand_alone(cls, text: object) -> object:
         return (text,) if isinstance(text, str) else text
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        try:
+            # An empty text is refused by codecs that turn bytes into bytes, such as hex.
+            "".encode(encoding)
+        except (LookupError, UnicodeError, ValueError):
+            raise ValueError(
+                f"'{encoding}' is no encoding: name one such as utf-8, latin-1 or utf-16"
+            ) from None
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter_is_one_sign(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0\ufeff'):
+            raise ValueError('delimiter is one character, such as ";" or "\\t", and no quote or end of line')
+        return delimiter
 
     @field_validator("text")
     @classmethod

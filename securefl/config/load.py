@@ -57,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: if the file cannot be read or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"there is no file {path}", hint="give the path of a federation's TOML file"

@@ -29,22 +29,3 @@ def quiet_transformers() -> Iterator[None]:
         library.set_verbosity(level)
         if bars:
             library.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def quiet_datasets() -> Iterator[None]:
-    """No log lines, warnings or progress bars of datasets."""
-    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-    from datasets.utils import logging as library
-
-    level, silent = library.get_verbosity(), are_progress_bars_disabled()
-    library.set_verbosity(logging.CRITICAL)
-    disable_progress_bars()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        library.set_verbosity(level)
-        if not silent:
-            enable_progress_bars()

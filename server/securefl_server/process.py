@@ -93,7 +93,7 @@ def load_view(folder: Path) -> ServerView:
     """
     path = folder / VIEW_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise IdentityError(
             f"{folder} is no server's folder",

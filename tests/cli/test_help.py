@@ -21,7 +21,7 @@ def _paths(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 
 COMMANDS = _paths(typer.main.get_command(app))
-HEAVY = ("torch", "transformers", "peft", "grpc", "tenseal", "numpy", "datasets")
+HEAVY = ("torch", "transformers", "peft", "grpc", "tenseal", "numpy", "pyarrow")
 WATCH = """
 import json, sys
 from securefl.cli.main import command_line

@@ -52,6 +52,24 @@ def test_relative_paths_count_from_the_files_folder(write, tmp_path: Path) -> No
     assert config.model.path == str(tmp_path / "models" / "minilm")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "FED.toml"
+    path.write_bytes(MINIMAL.lstrip().encode(encoding))
+    assert load_federation(path).federation.name == "banks"
+    settings = client_settings_of(load_federation(path), "client-2")
+    (tmp_path / "client.toml").write_bytes(settings.to_toml().encode(encoding))
+    assert load_client_settings(tmp_path) == settings
+
+
+def test_a_text_format_reaches_the_clients_own_file(write, tmp_path: Path) -> None:
+    text = MINIMAL + 'encoding = "cp1252"\ndelimiter = "\\t"\nquotes = false\n'
+    settings = client_settings_of(load_federation(write(text)), "client-1")
+    (tmp_path / "client.toml").write_text(settings.to_toml())
+    data = load_client_settings(tmp_path).data
+    assert (data.encoding, data.delimiter, data.quotes) == ("cp1252", "\t", False)
+
+
 def test_a_hub_id_stays_what_it_is(write) -> None:
     config = load_federation(
         write(MINIMAL.replace("models/minilm", "sentence-transformers/all-MiniLM-L6-v2"))
@@ -87,6 +105,13 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
         (MINIMAL + '[cohort]\nclients = [{ train = "x" }, {}, {}]\n', "client-1 has a train file of its own"),
         (MINIMAL + 'split = { by = "none" }\n', "client-1 has no train file"),
         (MINIMAL.replace('train = "data/train.jsonl"', ""), "'data.train' is missing"),
+        (MINIMAL + 'encoding = "utf-9"\n', "'data.encoding' is wrong"),
+        (MINIMAL + 'encoding = "hex"\n', "name one such as utf-8, latin-1 or utf-16"),
+        (MINIMAL + 'encoding = ""\n', "is no encoding"),
+        (MINIMAL + 'delimiter = ""\n', "'data.delimiter' is wrong"),
+        (MINIMAL + 'delimiter = ";;"\n', "delimiter is one character"),
+        (MINIMAL + "delimiter = '\"'\n", "no quote or end of line"),
+        (MINIMAL + 'delimiter = "\\n"\n', "no quote or end of line"),
         (MINIMAL.replace('name = "banks"', ""), "'federation.name' is missing"),
         (MINIMAL.replace('"banks"', '"../banks"'), "'federation.name' is wrong"),
         ("[federation", "is no valid TOML"),

@@ -13,10 +13,10 @@ from support.servers import make_roster
 
 FORBIDDEN = (
     "accelerate",
-    "datasets",
     "nevergrad",
     "opacus",
     "peft",
+    "pyarrow",
     "safetensors",
     "tenseal",
     "tokenizers",

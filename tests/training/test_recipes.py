@@ -59,7 +59,7 @@ def test_recipes_data_and_model_files_load_no_torch():
 import importlib, sys
 for name in {modules!r}:
     importlib.import_module("securefl.training." + name)
-    for heavy in ("torch", "transformers", "peft", "datasets", "nevergrad", "pandas"):
+    for heavy in ("torch", "transformers", "peft", "pyarrow", "nevergrad", "pandas"):
         assert heavy not in sys.modules, (name, heavy)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,66 @@
+"""Sentences about a data file: which row it is, which column, and what to do.
+
+The rule kept here: a sentence names files, rows, lines and columns, never the content of a cell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from securefl.errors import DataError
+
+SHOWN_NAMES = 20
+
+
+def place_of(path: Path, *, row: int, line: int) -> str:
+    """Where a row stands.
+
+    Args:
+        path: The file.
+        row: Number of the row, from 1; a header is no row.
+        line: Number of the line that it begins on, from 1; 0 where the file has no lines.
+    """
+    return f"{path}, row {row}" if line in (0, row) else f"{path}, line {line}, row {row}"
+
+
+def unreadable(path: Path, *, hint: str, where: str = "") -> DataError:
+    """The error for a file whose content is not what its name says."""
+    return DataError(f"{path} cannot be read", where=where, hint=hint)
+
+
+def empty(path: Path) -> DataError:
+    """The error for a file without a row."""
+    return DataError(f"{path} is empty", hint="give a file with at least a few rows")
+
+
+def check_names(path: Path, wanted: Sequence[str], there: Sequence[str], *, hint: str = "") -> None:
+    """Checks that every wanted column is there, and that no name stands twice.
+
+    Args:
+        path: The file.
+        wanted: Names of the columns that are read.
+        there: Names of the file's columns.
+        hint: What to do if a column is missing, after the list of those that are there.
+
+    Raises:
+        DataError: with the first column that is missing or stands twice.
+    """
+    for name, count in Counter(there).items():
+        if count > 1:
+            raise DataError(
+                f"{count} columns are called '{name}'", where=str(path), hint="give every column its own name"
+            )
+    for name in wanted:
+        if name not in there:
+            listed = f"the columns are {_listed(there)}" if there else "no column has a name"
+            advice = "; ".join(part for part in (listed, hint) if part)
+            raise DataError(f"there is no column '{name}'", where=str(path), hint=advice)
+
+
+def _listed(names: Sequence[str]) -> str:
+    # Quotes show the spaces of a name that is right but for them.
+    shown = [name if name == name.strip() else f"'{name}'" for name in names[:SHOWN_NAMES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
