@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from securefl.config.federation import FederationConfig
 from securefl.config.member import FILE_NAME as CLIENT_FILE
@@ -24,9 +25,13 @@ from securefl.crypto.certificates import Credentials, Role
 from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
 from securefl.errors import ConfigError
-from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report
+from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report, Warned
 from securefl.protocol.federation import Federation, Member
 from securefl_client.folder import EPOCH_KEYS_FILE, FEDERATION_FILE, SIGNING_KEY_FILE
+
+if TYPE_CHECKING:
+    from securefl.training.drafting import Draft
+    from securefl.training.overview import DataOverview
 
 SERVER_FOLDER = "server"
 SERVER_FILE = "server.json"
@@ -34,8 +39,11 @@ LEAD_FOLDER = "lead"
 _REPORTER = "init"
 
 
-def found(config: FederationConfig, folder: Path, *, report: Report) -> None:
+def found(config: FederationConfig, folder: Path, *, report: Report) -> DataOverview:
     """Makes the members' folders below ``folder``, which must not exist or be empty.
+
+    Returns:
+        What was seen of the data that lies on this machine.
 
     Raises:
         ConfigError: if the folder is not empty, or the configuration does not hold together.
@@ -52,7 +60,7 @@ def found(config: FederationConfig, folder: Path, *, report: Report) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _write_all(config, workshop, now=started)
+        overview = _write_all(config, workshop, report, now=started)
         if folder.exists():
             folder.rmdir()
         workshop.replace(folder)
@@ -61,13 +69,19 @@ def found(config: FederationConfig, folder: Path, *, report: Report) -> None:
     seconds = (datetime.now(UTC) - started).total_seconds()
     report(PhaseEnded(member=_REPORTER, round=0, phase=Phase.PREPARE, seconds=seconds))
     report(Finished(member=_REPORTER, path=str(folder)))
+    return overview
 
 
-def _write_all(config: FederationConfig, folder: Path, *, now: datetime) -> None:
+def _write_all(config: FederationConfig, folder: Path, report: Report, *, now: datetime) -> DataOverview:
+    from securefl.training.overview import overview_of
+
     signing_keys = {member: SigningKey.generate() for member in config.ranks}
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
-    federation = _federation(config, signing_keys=signing_keys, credentials=credentials)
+    draft = _draft(config, signing_keys=signing_keys, credentials=credentials)
+    federation, overview = draft.federation, overview_of(draft.survey)
+    for warning in overview.warnings:
+        report(Warned(member=_REPORTER, message=warning))
     keys = EpochKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
 
     lead = folder / LEAD_FOLDER
@@ -82,6 +96,7 @@ def _write_all(config: FederationConfig, folder: Path, *, now: datetime) -> None
         credentials[member].save(own)
         keys.save(own / EPOCH_KEYS_FILE)
     _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
+    return overview
 
 
 def _write_server(
@@ -95,12 +110,12 @@ def _write_server(
     authority.issue(SERVER_FOLDER, role=Role.SERVER, now=now, names=tuple(names)).save(folder)
 
 
-def _federation(
+def _draft(
     config: FederationConfig,
     *,
     signing_keys: Mapping[str, SigningKey],
     credentials: Mapping[str, Credentials],
-) -> Federation:
+) -> Draft:
     """Everything that is pinned; what needs the model or the data is read here."""
     # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
     from securefl.training.drafting import draft_federation

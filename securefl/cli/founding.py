@@ -22,14 +22,17 @@ def init(
 
     **Example:** securefl init examples/banking77.toml federation
     """
+    from securefl.cli.data_overview import show_data
+    from securefl.cli.output import result_console
     from securefl.config import load_federation
 
     with reporter(json_events) as report, told(report, member="init", extra="client"):
         config = load_federation(federation)
         from securefl_client.founding import found
 
-        found(config, folder, report=report)
+        overview = found(config, folder, report=report)
         if not json_events:
+            show_data(overview, console=result_console(None))
             _say_what_is_next(folder, tuple(config.ranks))
 
 

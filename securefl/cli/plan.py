@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from securefl.planning.forecast import Forecast, RoundForecast, Traffic
     from securefl.protocol.federation import Federation
+    from securefl.training.overview import DataOverview
 
 MB = 1e6
 MIB = 2**20
@@ -42,9 +43,11 @@ def plan(
     """Show what a federation will cost, and prove that its sums will be exact, before anything runs.
 
     Bytes are exact. Seconds are measured: a few ciphertexts are sealed, added and opened on this machine.
+    The data files that lie here are read, and the rows and labels of every client are shown.
 
     **Example:** securefl plan examples/banking77.toml
     """
+    from securefl.cli.data_overview import show_data
     from securefl.cli.output import check_json_path, progress_console, result_console, write_json
     from securefl.cli.reporting import extra_installed
 
@@ -54,30 +57,45 @@ def plan(
         from securefl.planning.forecast import forecast
         from securefl.planning.report import plan_json
 
-        planned = _federation(federation)
+        planned, data = _federation(federation)
         progress_console().print("Measuring this machine with a few ciphertexts.")
         found = forecast(planned, speed=measure_speed_apart(planned))
-    show(found, console=result_console(json_path))
-    write_json(plan_json(found), json_path)
+    console = result_console(json_path)
+    show(found, console=console)
+    if data is not None:
+        show_data(data, console=console)
+        _warn(data)
+    write_json({**plan_json(found), "data": None if data is None else data.values}, json_path)
 
 
-def _federation(path: Path) -> Federation:
-    """A founded federation from its file, or a preview of the one that a TOML file describes."""
+def _federation(path: Path) -> tuple[Federation, DataOverview | None]:
+    """A founded federation from its file, or a preview of the one that a TOML file describes, with its data."""
     from securefl.protocol.federation import Federation
 
     if path.suffix == ".json":
-        return Federation.from_json_text(_text(path), where=str(path))
+        return Federation.from_json_text(_text(path), where=str(path)), None
     from securefl.config import load_federation
-    from securefl.planning.preview import preview
+    from securefl.planning.preview import preview_draft
+    from securefl.training.overview import overview_of
 
-    return preview(load_federation(path))
+    draft = preview_draft(load_federation(path))
+    return draft.federation, overview_of(draft.survey)
+
+
+def _warn(data: DataOverview) -> None:
+    from rich.text import Text
+
+    from securefl.cli.output import progress_console
+
+    for warning in data.warnings:
+        progress_console().print(Text(f"warning: {warning}"))
 
 
 def _text(path: Path) -> str:
     from securefl.errors import ConfigError
 
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}", hint="give a federation's file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -6,15 +6,29 @@ what founding draws at random (ids, keys, digests) is zeros here, of the same le
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from securefl.config.federation import FederationConfig
 from securefl.protocol.federation import Federation, Member
+
+if TYPE_CHECKING:
+    from securefl.training.drafting import Draft
 
 ZEROS = bytes(32)
 """In place of a digest or a key: sizes depend on its length only."""
 
 
 def preview(config: FederationConfig) -> Federation:
-    """The federation without its keys; it takes the model's config and, where labels are not listed, the data.
+    """The federation without its keys; it takes the model's config and the data that lies on this machine.
+
+    Raises:
+        ConfigError, CapacityError, DataError, ModelError: what founding would raise.
+    """
+    return preview_draft(config).federation
+
+
+def preview_draft(config: FederationConfig) -> Draft:
+    """The federation without its keys, and what was seen of the data.
 
     Raises:
         ConfigError, CapacityError, DataError, ModelError: what founding would raise.

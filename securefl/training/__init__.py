@@ -2,9 +2,19 @@
 
 ``recipes``        methods as rows of choices
 ``model_files``    where a base model's files are, and their digest
-``tables``         jsonl and csv files as columns
-``splits``         one file's rows dealt out to clients
-``data``           a client's own rows, and what a founder pins about the data
+``tables``         data files as columns of texts
+``csv_rows``       rows of csv and tsv files
+``json_rows``      rows of jsonl files
+``parquet_rows``   rows of parquet files
+``text_file``      text files opened: gzip, encoding, byte-order mark
+``cells``          what a cell may be, and its text
+``row_errors``     sentences about files, columns and rows
+``splits``         one file's rows dealt out to clients, and hold-outs
+``client_rows``    which rows are a client's, and what each is for
+``data``           a client's own rows as texts and labels
+``labels``         names of the classes, and those that look alike
+``survey``         what a founder learns from the data files
+``overview``       what a person is shown of the data
 ``tokens``         texts to batches
 ``devices``        device, precision, reproducibility
 ``models``         the base model with its pooled classification head
@@ -15,6 +25,6 @@
 ``saving``         adapters as PEFT folders
 ``trainer``        all of it behind one object
 
-``recipes``, ``model_files``, ``tables``, ``splits`` and ``data`` know no torch, so that a founder can check
+``recipes``, ``model_files`` and all from ``tables`` to ``overview`` know no torch, so that a founder can check
 files in a second; a federation's other packages import the rest only where they train.
 """

@@ -6,17 +6,32 @@ founded; a federation that does not hold together is refused here, before a key 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from securefl.config.federation import FederationConfig
 from securefl.crypto.profiles import profile_for
 from securefl.protocol.federation import Federation, Member, RecipeTerms, terms_of
 from securefl.training.models import layout_of
 from securefl.training.recipes import recipe_of
-from securefl.training.survey import survey_data
+from securefl.training.survey import DataSurvey, survey_data
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A federation, and what was seen of its data on the way.
+
+    Attributes:
+        federation: Everything that is pinned.
+        survey: Labels and rows of the clients whose files lie on this machine.
+    """
+
+    federation: Federation
+    survey: DataSurvey
 
 
 def draft_federation(
     config: FederationConfig, *, roster: tuple[Member, ...], federation_id: bytes, model_digest: bytes
-) -> Federation:
+) -> Draft:
     """Everything that is pinned; what needs the model's config or the data is read here.
 
     Args:
@@ -58,4 +73,4 @@ def draft_federation(
     )
     # The plan refuses ranks that do not fit the model; better now than at a client.
     federation.ciphertexts(1)
-    return federation
+    return Draft(federation, survey)

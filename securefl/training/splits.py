@@ -4,9 +4,9 @@ The rule kept here: every row goes to exactly one client (under ``by = "column"`
 claims), and everybody computes the same deal from the seed alone. Training and test rows are dealt by the
 same proportions, so that a client is tested on what it sees.
 
-Under Dirichlet(alpha) (Hsu et al., arXiv 1909.06335, by label) the proportions are drawn anew until each
-client has ``MIN_TRAIN_ROWS`` and ``MIN_TEST_ROWS``; a hundred draws without success are an error, never an
-empty client.
+Under Dirichlet(alpha) each label's rows go to the clients by proportions of their own (Yurochkin et al., arXiv
+1905.12022, section 4). They are drawn anew until each client has ``MIN_TRAIN_ROWS`` and ``MIN_TEST_ROWS``; a
+hundred draws without success are an error, never an empty client.
 """
 
 from __future__ import annotations
@@ -92,8 +92,17 @@ def claims_in_turn(cells: Sequence[str], *, clients: int) -> tuple[tuple[str, ..
     return tuple(tuple(values[first::clients]) for first in range(clients))
 
 
-def hold_out(rows: Rows, *, fraction: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def hold_out(
+    rows: Rows, *, fraction: float, rng: np.random.Generator, strata: Sequence[str] | None = None
+) -> tuple[Rows, Rows]:
     """(kept, held out): at least one row is held out, and one kept where there are two.
+
+    Args:
+        rows: What is parted.
+        fraction: How much of it is held out.
+        rng: Chooses the rows.
+        strata: The group of each row, such as its label: of every group the fraction is held out, rounded up or
+            down, and its last row is kept where another group can give one more. Without it, all are one group.
 
     Raises:
         DataError: if there is a single row or none.
@@ -102,14 +111,43 @@ def hold_out(rows: Rows, *, fraction: float, rng: np.random.Generator) -> tuple[
         raise DataError(
             f"{len(rows)} rows cannot be parted into two", where="data", hint="give every client more rows"
         )
-    held = held_out_rows(len(rows), fraction)
-    order = rng.permutation(rows)
-    return np.sort(order[held:]), np.sort(order[:held])
+    groups = _grouped(rows, strata)
+    sizes = [len(group) for group in groups]
+    counts = _held_out_of_each(sizes, held_out_rows(len(rows), fraction), rng)
+    orders = [rng.permutation(group) for group in groups]
+    kept = [order[count:] for order, count in zip(orders, counts, strict=True)]
+    held = [order[:count] for order, count in zip(orders, counts, strict=True)]
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))
 
 
 def held_out_rows(rows: int, fraction: float) -> int:
     """How many of so many rows ``hold_out`` takes away."""
     return min(max(1, round(rows * fraction)), rows - 1)
+
+
+def _grouped(rows: Rows, strata: Sequence[str] | None) -> list[Rows]:
+    """The rows of each group, by the groups' names in order."""
+    if strata is None:
+        return [rows]
+    groups: dict[str, list[int]] = {}
+    for row, name in zip(rows.tolist(), strata, strict=True):
+        groups.setdefault(name, []).append(row)
+    return [np.array(groups[name], dtype=np.int64) for name in sorted(groups)]
+
+
+def _held_out_of_each(sizes: Sequence[int], held: int, rng: np.random.Generator) -> list[int]:
+    """How many rows each group gives, by largest remainder: equal remainders are put in order at random."""
+    total = sum(sizes)
+    counts = [size * held // total for size in sizes]
+    chance = rng.permutation(len(sizes)).tolist()
+
+    def order(group: int) -> tuple[bool, int, int]:
+        takes_the_last = counts[group] + 1 >= sizes[group]
+        return takes_the_last, -(sizes[group] * held % total), chance[group]
+
+    for group in sorted(range(len(sizes)), key=order)[: held - sum(counts)]:
+        counts[group] += 1
+    return counts
 
 
 def _deal(

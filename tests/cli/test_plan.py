@@ -138,6 +138,76 @@ def test_the_json_is_the_plan_of_the_federation_that_the_file_describes(
     assert "MB" in said.err
 
 
+def _with_data(path: Path, rows: str, *, pinned: bool = True) -> Path:
+    """Puts a csv file where the federation's file looks for its data."""
+    (path.parent / "not-needed.csv").write_text("text,label\n" + rows)
+    if not pinned:
+        path.write_text(path.read_text().replace('labels = ["red", "blue", "green"]', ""))
+    return path
+
+
+def test_a_plan_shows_the_rows_and_labels_of_every_client(write: Write, cli: Callable[..., Said]) -> None:
+    path = _with_data(write(), "a,red\nb,red\nc,blue\n" * 20)
+    shown = _words(cli("plan", path))
+    assert "client train valid. test labels most frequent client-1 14 2 4 2 of 3 " in shown
+    assert "client-2 14 2 4 2 of 3 red: 15, blue: 5" in shown
+    assert "No client trains on a row of green." in shown
+
+
+def test_a_plan_says_which_data_it_has_not_read(write: Write, cli: Callable[..., Said]) -> None:
+    said = cli("plan", write())
+    assert f"Not on this machine, so not read: {write().parent / 'not-needed.csv'}." in said.out.replace(
+        "\n", ""
+    )
+
+
+def test_the_json_of_a_plan_has_all_counts(write: Write, cli: Callable[..., Said]) -> None:
+    path = _with_data(write(), "a,red\nb,red\nc,blue\n" * 20)
+    data = json.loads(cli("plan", path, "--json", "-").out)["data"]
+    assert data["labels"] == ["red", "blue", "green"]
+    assert sum(client["labels"]["red"] for client in data["clients"].values()) == 40
+    assert {client["labels"]["green"] for client in data["clients"].values()} == {0}
+
+
+@pytest.mark.parametrize("command", ["plan", "init"])
+def test_labels_that_look_like_one_are_warned_of(
+    command: str, write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = _with_data(write(), "a,red\nb,Red\nc,blue\n" * 20, pinned=False)
+    said = cli(command, path, *([tmp_path / "out"] if command == "init" else []))
+    assert said.code == 0
+    assert "warning: the labels 'Red' (20 rows) and 'red' (20 rows) are 2 classes" in " ".join(
+        said.err.split()
+    )
+
+
+@pytest.mark.parametrize("command", ["plan", "init"])
+@pytest.mark.parametrize("row", ["c,", "c", "c,d,e"])
+def test_a_wrong_row_is_refused_before_a_key_is_made(
+    command: str, row: str, write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = _with_data(write(), f"a,red\nb,blue\n{row}\n" * 20)
+    said = cli(command, path, *([tmp_path / "out"] if command == "init" else []))
+    assert said.code == 2
+    assert "line 4, row 3" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_init_shows_the_rows_and_labels_of_every_client(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    said = cli("init", _with_data(write(), "a,red\nb,green\nc,blue\n" * 20), tmp_path / "out")
+    assert "client-3 14 2 4 3 of 3 " in _words(said)
+
+
+def test_a_founded_file_with_a_byte_order_mark_can_be_planned(
+    tmp_path: Path, cli: Callable[..., Said]
+) -> None:
+    path = tmp_path / "federation.json"
+    path.write_text(make_federation(scheme="none").federation.to_json_text(), encoding="utf-8-sig")
+    assert json.loads(cli("plan", path, "--json", "-").out)["data"] is None
+
+
 def test_odd_and_even_rounds_of_basis_have_a_line_each(write: Write, cli: Callable[..., Said]) -> None:
     # 48 x 32 weights: a left factor has more rows than a right one columns, and both still fill one ciphertext.
     plan = json.loads(cli("plan", write(payload="basis", modules='"intermediate.dense"'), "--json", "-").out)

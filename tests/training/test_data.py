@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from securefl.config.federation import CohortSection, DataSection, FederationConfig, MemberSection
+from securefl.config.federation import CohortSection, DataSection, MemberSection
 from securefl.errors import ConfigError, DataError
 from securefl.training.data import load_client_data
-from securefl.training.survey import survey_data
 
 LABELS = ("blue", "green", "red")
 CLIENTS = tuple(f"client-{number}" for number in range(1, 5))
@@ -153,65 +152,39 @@ def test_a_client_with_too_few_rows_is_named(tmp_path):
         load(path, labels=("a", "b"))
 
 
-def config(**sections):
-    base = {
-        "federation": {"name": "test"},
-        "model": {"path": "anywhere"},
-        "data": {"train": "missing.jsonl"},
-    }
-    return FederationConfig.model_validate({**base, **sections})
-
-
-def test_labels_are_collected_from_the_training_data_in_order(rows_file, tmp_path):
-    assert survey_data(config(data={"train": str(rows_file)})).labels == LABELS
-    path = tmp_path / "numbers.jsonl"
-    path.write_text("\n".join(json.dumps({"text": "a", "label": n % 11}) for n in range(60)))
-    assert survey_data(config(data={"train": str(path)})).labels == tuple(str(n) for n in range(11))
-
-
-def test_given_labels_and_cap_need_no_data_file():
-    survey = survey_data(
-        config(federation={"name": "test", "labels": ["a", "b"]}, cohort={"samples_cap": 100})
-    )
-    assert (survey.labels, survey.samples_cap) == (("a", "b"), 100)
-
-
-def test_labels_come_from_a_file_with_one_a_line(tmp_path):
-    path = tmp_path / "labels.txt"
-    path.write_text("yes\n\nno\n")
-    made = config(federation={"name": "test", "labels": path}, cohort={"samples_cap": 100})
-    assert survey_data(made).labels == ("yes", "no")
-
-
-@pytest.mark.parametrize("content", ["yes\nyes\n", "yes\n", ""])
-def test_a_label_file_without_two_different_labels_is_refused(tmp_path, content):
-    path = tmp_path / "labels.txt"
-    path.write_text(content)
-    with pytest.raises(DataError, match="at least two different labels"):
-        survey_data(config(federation={"name": "test", "labels": path}, cohort={"samples_cap": 100}))
-
-
-def test_a_missing_label_file_is_a_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"no file .*labels.txt \(federation.labels\)"):
-        survey_data(config(federation={"name": "test", "labels": tmp_path / "labels.txt"}))
-
-
-def test_the_cap_is_what_a_client_of_an_even_split_trains_on(rows_file):
-    for data in ({}, {"test": str(rows_file)}, {"max_samples": 50}):
-        made = config(data={"train": str(rows_file), "split": {"by": "iid"}, **data})
-        loaded = load(rows_file, **data)
-        assert survey_data(made).samples_cap == len(loaded.train)
-
-
-def test_a_founder_without_the_members_files_is_told_what_to_pin():
-    clients = [{"train": f"missing-{number}.jsonl"} for number in range(3)]
-    made = config(data={"split": {"by": "none"}}, cohort={"clients": clients})
-    with pytest.raises(DataError, match=r"set federation.labels and cohort.samples_cap"):
-        survey_data(made)
-
-
-def test_data_with_a_single_label_is_refused(tmp_path):
+def test_validation_and_test_rows_have_the_labels_of_the_whole(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("\n".join(json.dumps({"text": "a", "label": "only"}) for _ in range(30)))
-    with pytest.raises(DataError, match="1 different labels"):
-        survey_data(config(data={"train": str(path)}))
+    names = ["rare" if n % 10 == 0 else "often" for n in range(400)]
+    path.write_text("\n".join(json.dumps({"text": f"row {n}", "label": names[n]}) for n in range(400)))
+    clients = (MemberSection(train=str(path)),) * 3
+    for seed in range(5):
+        data = load(
+            None, labels=("often", "rare"), clients=clients, train=None, split={"by": "none"}, seed=seed
+        )
+        assert (data.test.labels == 1).sum() == 8
+        assert (data.validation.labels == 1).sum() in (4, 5)
+
+
+def test_the_row_of_an_unknown_label_is_named_with_what_it_resembles(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "a,yes\nb,no\nc,Yes \n" * 20)
+    with pytest.raises(DataError, match=r"label 'Yes ' .*rows.csv, line \d+, row \d+\): the list has 'yes'"):
+        load(path, labels=("yes", "no"))
+
+
+@pytest.mark.parametrize("split", [{"by": "iid"}, {"by": "column", "column": "site"}])
+def test_a_row_without_a_value_in_the_column_of_the_split_is_refused(tmp_path, split):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label,site\n" + "a,b,x\nb,b,y\nc,b,\nd,b,z\n" * 20)
+    if split["by"] == "iid":
+        assert load(path, labels=("b", "c"), split=split)
+        return
+    with pytest.raises(DataError, match=r"nothing in column 'site' \(.*row 3\)"):
+        load(path, labels=("b", "c"), split=split)
+
+
+def test_the_text_format_of_the_section_is_used(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text|label\n" + 'Gr\u00fc\u00dfe|a\n"q"x|b\n'.encode("latin-1") * 30)
+    data = load(path, labels=("a", "b"), encoding="latin-1", delimiter="|", quotes=False)
+    assert set(rows_of(data)) == {("Gr\u00fc\u00dfe",), ('"q"x',)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from securefl.training.splits import (
     deal_by_column,
     deal_by_label,
     deal_evenly,
+    held_out_rows,
     hold_out,
 )
 
@@ -109,3 +112,55 @@ def test_holding_out_parts_the_rows_and_leaves_both_sides_something(rows, fracti
 def test_a_single_row_cannot_be_parted():
     with pytest.raises(DataError, match="1 rows cannot be parted"):
         hold_out(np.arange(1), fraction=0.5, rng=seeded_generator(1, "test"))
+
+
+def held_by_label(labels, *, fraction, seed=1):
+    """(all, held out) counts by label, and what is kept."""
+    rng = seeded_generator(seed, "test")
+    kept, held = hold_out(np.arange(len(labels)), fraction=fraction, rng=rng, strata=labels)
+    assert is_partition([kept, held], len(labels))
+    return Counter(labels), Counter(labels[row] for row in held), kept, held
+
+
+@given(
+    labels=st.lists(st.sampled_from("aaaabbbcde"), min_size=2, max_size=120),
+    fraction=st.floats(0.01, 0.89),
+    seed=st.integers(0, 2**40),
+)
+def test_a_stratified_hold_out_takes_of_every_label_its_share_up_to_one_row(labels, fraction, seed):
+    sizes, taken, _, held = held_by_label(labels, fraction=fraction, seed=seed)
+    assert len(held) == held_out_rows(len(labels), fraction)
+    for label, size in sizes.items():
+        assert abs(taken[label] - size * len(held) / len(labels)) <= 1
+
+
+def test_every_label_is_in_both_parts_where_it_has_rows_enough():
+    labels = [f"label-{number % 77}" for number in range(77 * 8)]
+    sizes, taken, _, _ = held_by_label(labels, fraction=0.2)
+    assert all(1 <= taken[label] <= 2 for label in sizes)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_only_row_of_a_label_is_kept_while_others_can_give(seed):
+    labels = ["a"] * 20 + ["b"] * 20 + [f"only-{number}" for number in range(5)]
+    _, taken, _, _ = held_by_label(labels, fraction=0.2, seed=seed)
+    assert set(taken) == {"a", "b"}
+
+
+def test_labels_of_one_row_each_do_not_break_a_hold_out():
+    labels = [f"only-{number}" for number in range(10)]
+    _, taken, kept, held = held_by_label(labels, fraction=0.3)
+    assert (len(kept), len(held), len(taken)) == (7, 3, 3)
+
+
+def test_a_hold_out_follows_from_the_seed_alone():
+    labels = ["a", "b", "c"] * 20
+    held = [held_by_label(labels, fraction=0.25, seed=seed)[3].tolist() for seed in (5, 5, 6)]
+    assert held[0] == held[1] != held[2]
+
+
+def test_a_hold_out_parts_the_rows_that_it_is_given():
+    rows = np.array([3, 5, 8, 13, 21, 34])
+    kept, held = hold_out(rows, fraction=0.4, rng=seeded_generator(1, "test"), strata=["a", "b"] * 3)
+    assert sorted([*kept.tolist(), *held.tolist()]) == rows.tolist()
+    assert {rows.tolist().index(row) % 2 for row in held.tolist()} == {0, 1}

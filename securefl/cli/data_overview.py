@@ -1,0 +1,36 @@
+"""The table of every client's rows, as ``securefl init`` and ``securefl plan`` print it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from securefl.training.overview import DataOverview
+
+
+def show_data(overview: DataOverview, *, console: Console) -> None:
+    """Prints what was read of the data; nothing of it is cut off, also in a narrow pipe."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if overview.rows:
+        table = Table(
+            title="rows of each client, and their labels",
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            padding=(0, 1, 0, 0),
+            header_style="dim",
+        )
+        for place, column in enumerate(overview.columns):
+            words = place in (0, len(overview.columns) - 1)
+            table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+        for row in overview.rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    for note in overview.notes:
+        console.print(Text(note))
+    if overview.rows or overview.notes:
+        console.print()
