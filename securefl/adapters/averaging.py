@@ -1,22 +1,30 @@
-"""The weights that make a sum into a mean, sent along under the same encryption.
+"""The weights that make a sum into a mean, sent once under the same encryption.
 
-The rule kept here: a client's weight, and with it its sample count, is never in clear: every contribution
-carries one coordinate of weight for each partition, and only their sums are decrypted. What divides a
-partition's sum is the weight of that partition's owners alone, else directions that only high-rank clients
-hold would shrink every round (raFLoRA, arXiv 2602.13486).
+The rule kept here: a member's weight, and with it its sample count, is never in clear, and is added up only once:
+one coordinate, in the contribution to the first round. Two sums with a member's weight in one of them and not in the
+other would differ by it: nested rank partitions, or rounds with other survivors. So every later round, and every
+rank partition, is divided by that one sum, scaled by how many contribute to it: the *mean weight* of the first
+round times the contributors. A partition's sum is not divided by everybody's weight, else directions that only
+high-rank clients hold would shrink every round (raFLoRA, arXiv 2602.13486).
+
+What is exact: where everybody owns a partition and contributes to every round, the weighted mean; where all weights
+are equal, the mean over each partition's owners. Else the mean of a partition is off by the factor (mean weight of
+its owners) / (mean weight of all), which is accepted, since the owners' own sum would tell of the others.
+
+Reference: ``tests/attacks/test_constants.py`` looks at all linear combinations of what is released.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
-
-from securefl.adapters.grid import Integers
-from securefl.adapters.ownership import Partition
 from securefl.adapters.payloads.base import Segment, Vector
 from securefl.errors import ConfigError, DataError, ProtocolError
+
+WEIGHED_ROUND = 1
+"""The round whose contributions carry the weights."""
 
 
 def weight_steps(samples: int, *, cap: int, limit: int) -> int:
@@ -41,27 +49,59 @@ def weight_steps(samples: int, *, cap: int, limit: int) -> int:
     return max(1, round(Fraction(min(samples, cap) * limit, cap)))
 
 
-def partition_weights(partitions: Iterable[Partition], *, rank: int, steps: int) -> Integers:
-    """The weight coordinates of a client: its weight where it owns the partition, 0 elsewhere; (P,) int64."""
-    return np.array([steps if partition.owned_by(rank) else 0 for partition in partitions], dtype=np.int64)
+@dataclass(frozen=True, slots=True)
+class WeightSum:
+    """The one sum of weights that a federation opens.
+
+    Attributes:
+        steps: The sum, in steps of 1 / limit; a secret of the members.
+        limit: The grid's largest integer, which is also the largest weight.
+        contributors: |U_0|, how many weights are in it.
+
+    Raises:
+        ProtocolError: if it cannot be a sum of so many weights, each from 1 to ``limit`` steps.
+
+    Guarantee:
+        It is the only sum that weights alone are in, and covers all members, so that a coalition with c of them
+        learns from it the sum of the other n - c weights. Assumption: a member seals one contribution to the first
+        round, as ``protocol.participant`` does; a second federation on the same data opens a second sum, which this
+        does not cover. Source: linear algebra over the rationals, ``tests/attacks/test_constants.py``.
+    """
+
+    steps: int = field(repr=False)
+    limit: int
+    contributors: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.contributors <= self.steps <= self.contributors * self.limit:
+            raise ProtocolError(
+                f"the sum of weights is none of {self.contributors} members' weights",
+                hint="the aggregate is no sum of contributions, or a member sent what is no weight",
+            )
+
+    def divisor(self, contributors: int) -> float:
+        """What a sum over so many contributors is divided by: their number times the mean weight.
+
+        Args:
+            contributors: How many of a round's survivors own the coordinate: |O| of n where nobody is missing, |U|
+                where everybody owns it. For |U_0| it is the sum itself, to the last bit.
+
+        Raises:
+            ProtocolError: if there are none.
+        """
+        if contributors < 1:
+            raise ProtocolError("a rank partition of the aggregate has no contributor")
+        # A quotient of two whole numbers is rounded once.
+        return self.steps * contributors / (self.limit * self.contributors)
 
 
-def divide_by_weights(sums: Vector, *, segments: Iterable[Segment], weights: Vector) -> None:
+def divide_by_weights(sums: Vector, *, segments: Iterable[Segment], divisors: Sequence[float]) -> None:
     """Turns weighted sums (V,) into means, in place.
 
     Args:
         sums: Decoded sums over the cohort.
         segments: Which coordinates belong to which partition.
-        weights: (P,) the sum of the owners' weights for each partition.
-
-    Raises:
-        ProtocolError: if a partition's weight is not positive: nobody who owns it contributed.
+        divisors: One positive ``WeightSum.divisor`` for each partition.
     """
-    if not (weights > 0).all():
-        raise ProtocolError(
-            "a rank partition of the aggregate has no weight",
-            where=f"partition {int(np.argmin(weights))}",
-            hint="no owner of it contributed, or the aggregate is not a sum of contributions",
-        )
     for segment in segments:
-        sums[segment.offset : segment.offset + segment.size] /= weights[segment.partition]
+        sums[segment.offset : segment.offset + segment.size] /= divisors[segment.partition]

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.adapters.linalg import Decomposition, complete_rows, decompose, random_orthonormal_rows
+from securefl.adapters.linalg import (
+    ROUNDING,
+    Decomposition,
+    complete_rows,
+    decompose,
+    random_orthonormal_rows,
+)
 from securefl.adapters.update import Factors, LoraFactors, Matrix
-
-ROUNDING = 1e-12
-"""Singular values below this share of the largest are float64 rounding of the decomposition itself."""
 
 
 def redistribute(
-    weight: Matrix | Factors, *, rank: int, scaling: float, noise_std: float, rng: np.random.Generator
+    weight: Matrix | Factors | Decomposition,
+    *,
+    rank: int,
+    scaling: float,
+    noise_std: float,
+    rng: np.random.Generator,
 ) -> LoraFactors:
     """The best adapter of ``rank`` for a weight's change.
 
     Args:
-        weight: The change (m, n), or its factors.
+        weight: The change (m, n), or its factors, or what it decomposes into, which is then not done again.
         rank: r, at most min(m, n).
         scaling: alpha / r of the client.
         noise_std: Directions that are no stronger than noise of this deviation are drawn anew.
@@ -35,7 +43,7 @@ def redistribute(
     rows, columns = weight.shape
     if _is_zero(weight):
         return LoraFactors(A=random_orthonormal_rows(rank, columns, rng=rng), B=np.zeros((rows, rank)))
-    decomposition = decompose(weight)
+    decomposition = weight if isinstance(weight, Decomposition) else decompose(weight)
     kept = decomposition.scaled_factors(min(rank, significant(decomposition, noise_std=noise_std)))
     fresh = complete_rows(kept.right, rank - kept.right.shape[0], rng=rng)
     A = np.concatenate([kept.right, fresh])
@@ -46,7 +54,7 @@ def redistribute(
 
 def significant(decomposition: Decomposition, *, noise_std: float) -> int:
     """How many directions of a matrix are stronger than noise of this deviation, and than rounding."""
-    rows, columns = decomposition.left.shape[0], decomposition.right.shape[1]
+    rows, columns = decomposition.shape
     rounding = ROUNDING * float(decomposition.singular[0])
     floor = max(noise_floor(rows, columns, noise_std=noise_std), rounding)
     return int(np.count_nonzero(decomposition.singular > floor))
@@ -61,7 +69,11 @@ def noise_floor(rows: int, columns: int, *, noise_std: float) -> float:
     return noise_std * float(np.sqrt(rows) + np.sqrt(columns))
 
 
-def _is_zero(weight: Matrix | Factors) -> bool:
-    if isinstance(weight, Factors):
-        return weight.left.size == 0 or not weight.left.any()
-    return not weight.any()
+def _is_zero(weight: Matrix | Factors | Decomposition) -> bool:
+    match weight:
+        case Factors():
+            return not weight.left.any()
+        case Decomposition():
+            return not weight.singular.any()
+        case _:
+            return not weight.any()

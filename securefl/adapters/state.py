@@ -1,8 +1,14 @@
 """The global adapter as every client holds it: the sum of the mean updates so far.
 
-The rule kept here: nothing but rounding noise is cut from the state. A client cuts what it trains from
-(``redistributed``) to its own rank, and sends changes since that start, so what it could not hold stays with
-those who can. Factors stay factors, of no more columns than the weight can have rank.
+The rule kept here: a client cuts what it trains from (``redistributed``) to its own rank, and sends changes since
+that start, so what it could not hold stays in the state, with those who can. Weights that come in factors are kept
+as singular values and vectors: one decomposition a round, which both the next state and everybody's start are made
+of, and which bounds memory, whatever the number of rounds.
+
+The bound: what is kept of a weight are at most ``kept_rank`` directions, several times what any client can take up,
+and what goes is weaker than all of those (``Decomposition.limited``). So by Weyl's inequality no singular value of
+the state is ever further off than the sum of what went round by round; up to so many directions nothing goes.
+Noise is no reason to cut: what is below it in one round may grow out of it in later ones.
 """
 
 from __future__ import annotations
@@ -13,9 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from securefl.adapters.averaging import WeightSum
 from securefl.adapters.layout import Layout, TensorSpec
-from securefl.adapters.linalg import decompose
-from securefl.adapters.redistribution import redistribute, significant
+from securefl.adapters.linalg import Decomposition, decompose
+from securefl.adapters.redistribution import redistribute
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
 
@@ -28,40 +35,48 @@ class GlobalState:
         layout: The federation's tensors.
         seed: The federation's seed; it draws the directions that stand in for missing ones.
         round: Number of mean updates applied.
-        weights: The change of each adapted weight: (m, n) under ``dense``, factors under the other payloads
-            and at the start.
+        weights: The change of each adapted weight: (m, n) under ``dense`` and for what ``sketch`` sends whole, else
+            decomposed.
         heads: The change of each head, (rows, columns).
         noise_std: What the grid's rounding can have left in the weights; see ``MeanUpdate``.
+        kept_rank: Most directions that are kept of a decomposed weight; None for all that it can have.
+        weight_sum: The first round's, which all means are divided by; None before it.
     """
 
     layout: Layout
     seed: int
     round: int
-    weights: Mapping[str, Matrix | Factors]
+    weights: Mapping[str, Matrix | Decomposition]
     heads: Mapping[str, Matrix]
     noise_std: float
+    kept_rank: int | None
+    weight_sum: WeightSum | None
 
     @classmethod
-    def start(cls, layout: Layout, *, seed: int) -> GlobalState:
+    def start(cls, layout: Layout, *, seed: int, kept_rank: int | None = None) -> GlobalState:
         """Before the first round: no change anywhere, in the same bits for everybody."""
         return cls(
             layout=layout,
             seed=seed,
             round=0,
             weights={
-                tensor.name: Factors(np.zeros((tensor.rows, 0)), np.zeros((0, tensor.columns)))
-                for tensor in layout.adapted
+                tensor.name: Decomposition.zero(tensor.rows, tensor.columns) for tensor in layout.adapted
             },
             heads={tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads},
             noise_std=0.0,
+            kept_rank=kept_rank,
+            weight_sum=None,
         )
 
-    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> GlobalState:
+    def advanced(
+        self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0, weight_sum: WeightSum | None = None
+    ) -> GlobalState:
         """The state with one more mean update applied.
 
         Args:
             mean: Its tensors are the layout's.
             outer_learning_rate: Step of the update; 1 applies it whole.
+            weight_sum: What the mean was divided by; the one that is held stays.
         """
         rate = outer_learning_rate
         # Rounding errors of different rounds are independent, so their variances add up.
@@ -71,11 +86,13 @@ class GlobalState:
             seed=self.seed,
             round=self.round + 1,
             weights={
-                name: _added(old, mean.weights[name], rate, noise_std=noise_std)
+                name: _added(old, mean.weights[name], rate, kept_rank=self.kept_rank)
                 for name, old in self.weights.items()
             },
             heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
             noise_std=noise_std,
+            kept_rank=self.kept_rank,
+            weight_sum=weight_sum if self.weight_sum is None else self.weight_sum,
         )
 
     def redistributed(self, rank: int, *, scaling: float) -> Adapter:
@@ -104,29 +121,14 @@ class GlobalState:
 
 
 def _added(
-    old: Matrix | Factors, change: Matrix | Factors, rate: float, *, noise_std: float
-) -> Matrix | Factors:
-    """``old + rate * change``, as factors if both are."""
-    if isinstance(old, Factors) and isinstance(change, Factors):
-        if np.array_equal(old.right, change.right):
-            # Under ``core`` the right factor never changes, and nor does the rank.
-            return Factors(old.left + rate * change.left, change.right)
-        left = np.concatenate([old.left, rate * change.left], axis=1)
+    old: Matrix | Decomposition, change: Matrix | Factors, rate: float, *, kept_rank: int | None
+) -> Matrix | Decomposition:
+    """``old + rate * change``, decomposed if neither is a whole matrix."""
+    if isinstance(old, Decomposition) and isinstance(change, Factors):
+        left = np.concatenate([old.left * old.singular, rate * change.left], axis=1)
         right = np.concatenate([old.right, change.right], axis=0)
-        return _kept_small(Factors(left, right), noise_std=noise_std)
+        return decompose(Factors(left, right)).limited(kept_rank)
     whole = rate * (change.product() if isinstance(change, Factors) else change)
-    # The start's factors of rank 0 are a matrix of zeros.
-    whole += old.product() if isinstance(old, Factors) else old
+    # The start's rank is 0, which is a matrix of zeros.
+    whole += old.product() if isinstance(old, Decomposition) else old
     return whole
-
-
-def _kept_small(factors: Factors, *, noise_std: float) -> Factors:
-    """The same product, cut to the directions above the noise once the factors outgrow the matrix itself.
-
-    Before that every direction stays: what is below the noise today may grow out of it in later rounds.
-    """
-    rows, columns = factors.shape
-    if factors.left.shape[1] * (rows + columns) <= rows * columns:
-        return factors
-    decomposition = decompose(factors)
-    return decomposition.scaled_factors(significant(decomposition, noise_std=noise_std))

@@ -61,6 +61,13 @@ class Adapter:
     weights: Mapping[str, LoraFactors]
     heads: Mapping[str, Matrix]
 
+    def copy(self) -> Adapter:
+        """The same values in memory of their own."""
+        return Adapter(
+            weights={name: LoraFactors(pair.A.copy(), pair.B.copy()) for name, pair in self.weights.items()},
+            heads={name: head.copy() for name, head in self.heads.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Update:

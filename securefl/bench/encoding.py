@@ -1,7 +1,7 @@
 """One vector as the integers of a contribution, and their sums as the mean: the grid's part of a round.
 
-The rule kept here: the same functions in the same order as ``adapters.contribution.RoundCodec``, for a payload
-that is one vector; every client weighs as much as it can.
+The rule kept here: the same functions in the same order as ``adapters.contribution.RoundCodec`` in the first round,
+which carries the weights, for a payload that is one vector; every client weighs as much as it can.
 """
 
 from __future__ import annotations

@@ -298,6 +298,7 @@ def _notes(forecast: Forecast) -> Iterator[str]:
             f"{forecast.speed.took_s:.1f} s) and grow with the ciphertexts; training, waiting and transfer are not "
             "in them."
         )
+    yield "One of the first round's values is the client's weight; later rounds have none."
     yield "Bytes are exact, inside TLS. Memory comes on top of the model and its training."
 
 

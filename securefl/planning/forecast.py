@@ -87,7 +87,7 @@ class RoundForecast:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Rounds that move the same.
+    """Rounds that move the same, apart from the client's weight, which the first round alone has among its values.
 
     Attributes:
         applies_to: Which, in words.
@@ -181,7 +181,8 @@ def _by_parity(odd: RoundSizes, even: RoundSizes, *, later: bool = False) -> tup
 
 
 def _alike(one: RoundSizes, other: RoundSizes) -> bool:
-    return (one.values, one.sections) == (other.values, other.sections)
+    # A first round that has its weight alone before later ones needs no rows of its own: a plan says that in a note.
+    return (one.values - one.weights, one.sections) == (other.values - other.weights, other.sections)
 
 
 def _round(federation: Federation, kind: Kind, speed: Speed | None) -> RoundForecast:

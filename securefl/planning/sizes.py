@@ -35,7 +35,8 @@ class RoundSizes:
 
     Attributes:
         round: Its number.
-        values: D, the integers of one contribution, the weights of the average included.
+        values: D, the integers of one contribution, the client's weight and its scores included.
+        weights: How many of them are weights: 1 in the first round, 0 later.
         sections: What a contribution consists of.
         up: Bytes that each client sends; they differ by the length of its name.
         down: Bytes that every client fetches.
@@ -43,6 +44,7 @@ class RoundSizes:
 
     round: int
     values: int
+    weights: int
     sections: tuple[Section, ...]
     up: Mapping[str, int]
     down: int
@@ -70,6 +72,7 @@ def sizes_of(federation: Federation, number: int) -> RoundSizes:
     return RoundSizes(
         round=number,
         values=sum(federation.section_values(number)),
+        weights=int(federation.plan.weighs(number)),
         sections=sections,
         up={member: _contribution_bytes(header, sections) for member, header in headers.items()},
         down=_aggregate_bytes(number, tuple(headers.values()), sections),

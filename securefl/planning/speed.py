@@ -21,6 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.adapters.averaging import WEIGHED_ROUND
 from securefl.adapters.basis import FrozenBasis, Side
 from securefl.adapters.contribution import EncodedContribution, Frozen
 from securefl.adapters.frame import CoreFrame
@@ -167,7 +168,8 @@ class _Bench:
             )
             for member, signing_key in zip(self._federation.roster, signing_keys, strict=True)
         ]
-        self._round = 0
+        # The rounds after this one send values alone, as most rounds of a federation do.
+        self._round = WEIGHED_ROUND
 
     def turn(self) -> _Laps:
         """One round."""
@@ -217,11 +219,10 @@ class _Bench:
 
 
 def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[SigningKey]) -> Federation:
-    """A federation whose contributions hold so many values, all of one head, and that has a few members."""
+    """A federation of a few members whose later contributions hold so many values, all of one head."""
     members = zip(federation.roster, signing_keys, strict=False)
     roster = tuple(member.model_copy(update={"signing_key": key.public_key}) for member, key in members)
-    # Under ``dense`` a contribution has one value more than the tensors: the weight of the average.
-    layout = Layout((TensorSpec("sample", values - 1, 1, TensorKind.HEAD),))
+    layout = Layout((TensorSpec("sample", values, 1, TensorKind.HEAD),))
     dense = with_payload(federation, "dense")
     encryption = dense.terms.encryption.model_copy(update={"select": SelectSection()})
     terms = dense.terms.model_copy(update={"encryption": encryption})

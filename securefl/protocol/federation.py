@@ -237,7 +237,7 @@ class Federation:
             name=self.terms.federation.name,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
-            # Under selective encryption the first round is encrypted whole.
+            # The first round has one integer more, the weight; under selective encryption it is encrypted whole.
             # Under `basis` odd and even rounds train different factors, so their sizes may differ.
             first_round=self._section_entries(1),
             odd_rounds=self._section_entries(3),

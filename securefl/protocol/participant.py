@@ -23,7 +23,7 @@ from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
 from securefl.crypto.twin import IntegerTwin
-from securefl.errors import ForgeryError, ProtocolError
+from securefl.errors import DataError, ForgeryError, ProtocolError
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
 from securefl.protocol.opening import Body, open_aggregate
@@ -61,9 +61,13 @@ class Participant:
         self.federation = federation
         self.member = member
         self.rank = rank
-        self.state = GlobalState.start(federation.layout, seed=federation.terms.federation.seed)
-        self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._plan = federation.plan
+        self.state = GlobalState.start(
+            federation.layout, seed=federation.terms.federation.seed, kept_rank=self._plan.kept_rank
+        )
+        self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
+        self._start: Adapter | None = None
+        self._samples: int | None = None
         self._codec: tuple[int, RoundCodec] | None = None
         self._cipher = cipher
         self._keys = keys
@@ -79,8 +83,13 @@ class Participant:
         return self.federation.terms.lora.lora_alpha / self.rank
 
     def start(self) -> Adapter:
-        """The best adapter of the own rank that the state holds: what the next round trains from."""
-        return self.state.redistributed(self.rank, scaling=self.scaling)
+        """The best adapter of the own rank that the state holds: what the next round trains from.
+
+        It is made once a round; every call gives a copy.
+        """
+        if self._start is None:
+            self._start = self.state.redistributed(self.rank, scaling=self.scaling)
+        return self._start.copy()
 
     def basis(self, round_number: int) -> Frozen | None:
         """The frozen factors that the round trains against; None where the payload has none."""
@@ -96,8 +105,19 @@ class Participant:
         Args:
             update: The change since ``start``.
             manifest: The open round.
-            samples: What it was trained on; it leaves only inside the encrypted weight.
+            samples: What it was trained on, the same in every round; it leaves as the encrypted weight of the first
+                one, and as the factor of the values.
+
+        Raises:
+            DataError: if it is not the count of the rounds before, on which everybody's mean is founded.
+            ProtocolError, TrainingError: see ``RoundCodec.encode``.
         """
+        if self._samples not in (None, samples):
+            raise DataError(
+                f"{self.member}'s number of samples has changed since its first contribution",
+                hint="train every round on as many rows as the first one; a new federation can take other data",
+            )
+        self._samples = samples
         # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
         rng = seeded_generator(self._plan.seed, "rounding", manifest.round, self.member)
         return self._round(manifest.round).encode(update, rank=self.rank, samples=samples, rng=rng)
@@ -170,14 +190,19 @@ class Participant:
         """Advances the state by the mean that the sums hold.
 
         Raises:
-            ProtocolError: if it is not the next round's.
+            ProtocolError: if it is not the next round's, or the first round's weights do not sum to a weight.
         """
         if manifest.round != self.state.round + 1:
             raise ProtocolError(f"round {manifest.round} cannot follow round {self.state.round}")
-        mean = self._round(manifest.round).decode(sums)
+        codec = self._round(manifest.round)
+        weight_sum = self.state.weight_sum or codec.weight_sum(sums)
+        mean = codec.decode(sums, weight_sum=weight_sum)
         self.state = self.state.advanced(
-            mean, outer_learning_rate=self.federation.terms.recipe.outer_learning_rate
+            mean,
+            outer_learning_rate=self.federation.terms.recipe.outer_learning_rate,
+            weight_sum=weight_sum,
         )
+        self._start = None
         self.reconstruction_error = mean.error_estimate
 
     def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:

@@ -3,8 +3,8 @@
 The rule kept here: the mask follows from the federation file and the verified sum of the first round's scores
 alone, so that all members cut the same one, and the server, which is told the sizes only, adds what it is sent.
 
-    round 1   all values | scores                 encrypted
-    later     the mask's values | weights         encrypted
+    round 1   all values | weight | scores        encrypted
+    later     the mask's values                   encrypted
               the others                          plain
 
 Reference: ``adapters.selection``.
@@ -81,15 +81,13 @@ class Selecting:
         return np.rint(scores * limit).astype(np.int64)
 
     def _mask(self, round_number: int) -> Mask:
-        """Which of all integers (D,) of a contribution are encrypted; the weights, which come last, always are."""
+        """The encrypted ones of a later round's integers (V,), which have no weight among them."""
         if self._score_sums is None:
             raise ProtocolError("the first round's sensitivity scores have not been summed")
         plan = self._federation.plan
         segments = plan.segments(round_number)
         share = self._federation.terms.encryption.select.share
-        values = select(segments, plan.layout, self._score_sums, share)
-        weights = plan.length(round_number) - values.size
-        return np.concatenate([values, np.ones(weights, dtype=np.bool_)])
+        return select(segments, plan.layout, self._score_sums, share)
 
 
 def _followed(runs: Runs, last: Integers) -> Runs:

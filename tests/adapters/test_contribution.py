@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.payloads import encoded
 
+from securefl.adapters.averaging import WeightSum, weight_steps
 from securefl.adapters.contribution import PayloadPlan, RoundCodec
 from securefl.adapters.layout import Layout
 from securefl.adapters.update import Factors, MeanUpdate, Update
@@ -20,6 +22,12 @@ ROUNDS = [("dense", 1), ("sketch", 1), ("basis", 1), ("basis", 2), ("core", 1)]
 
 def product(value: Factors | np.ndarray) -> np.ndarray:
     return value.product() if isinstance(value, Factors) else value
+
+
+def weight_sum(codec: RoundCodec) -> WeightSum:
+    """What the first round of these clients holds."""
+    steps = sum(weight_steps(samples, cap=100, limit=codec.grid.limit) for samples in SAMPLES)
+    return WeightSum(steps, limit=codec.grid.limit, contributors=4)
 
 
 def federated(
@@ -39,7 +47,8 @@ def federated(
 def grid_error(codec: RoundCodec, bound: float) -> float:
     """Four clients of weight 2.9 in all, each one step off in a value and half a step in its weight."""
     step = 1 / codec.grid.limit
-    return 4 * step * (bound + 0.5) / min(sum(WEIGHTS), sum(WEIGHTS[1:]))
+    # The smallest divisor: three quarters of all weights.
+    return 4 * step * (bound + 0.5) / (0.75 * sum(WEIGHTS))
 
 
 @pytest.mark.parametrize(("payload", "round"), ROUNDS)
@@ -51,9 +60,46 @@ def test_a_contribution_has_the_length_that_the_plan_says(
     assert plan.length(round) == codec.length == total.size
 
 
-def test_lengths_repeat_with_the_rounds_parity(make_plan: MakePlan) -> None:
+def test_lengths_repeat_with_the_rounds_parity_and_the_first_has_the_weight_besides(
+    make_plan: MakePlan,
+) -> None:
     plan = make_plan("basis")
-    assert plan.length(1) == plan.length(3) != plan.length(2) == plan.length(4)
+    assert plan.length(1) == plan.length(3) + 1
+    assert plan.length(3) == plan.length(5) != plan.length(2) == plan.length(4)
+
+
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
+@pytest.mark.parametrize("round", [1, 2, 3])
+def test_a_contribution_is_its_values_and_in_the_first_round_one_weight(
+    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round: int
+) -> None:
+    codec, _, total = federated(make_plan(payload), round, make_update)
+    assert total.size == codec.payload.size + (round == 1)
+    if round == 1:
+        assert codec.weight_sum(total) == weight_sum(codec)
+        assert total[-1] == sum(weight_steps(samples, cap=100, limit=32_767) for samples in SAMPLES)
+
+
+def test_a_later_round_is_not_decoded_without_the_first_ones_weights(
+    make_plan: MakePlan, make_update: MakeUpdate
+) -> None:
+    codec, _, total = federated(make_plan("basis"), 2, make_update)
+    with pytest.raises(ProtocolError, match="first round's sum of weights is missing"):
+        codec.decode(total)
+
+
+@pytest.mark.parametrize("payload", ["dense", "sketch"])
+def test_where_everybody_owns_everything_later_rounds_divide_by_the_very_same_sum(
+    make_plan: MakePlan, make_update: MakeUpdate, payload: str
+) -> None:
+    """The values of one round, decoded with its own weights, and without them in the numbers of a later one."""
+    plan = make_plan(payload)
+    codec, _, total = federated(plan, 1, make_update)
+    later = replace(codec, weighs=False)
+    own, held = codec.decode(total), later.decode(total[:-1], weight_sum=weight_sum(codec))
+    for name, value in own.weights.items():
+        np.testing.assert_array_equal(product(value), product(held.weights[name]))
+    assert own.noise_std == held.noise_std
 
 
 def test_the_decoded_mean_of_dense_updates_is_the_weighted_mean_of_their_products(
@@ -77,22 +123,23 @@ def test_the_decoded_mean_of_heads_is_over_all_clients(
 
 
 def basis_mean(updates: list[Update], name: str, *, directions: slice, owners: slice) -> np.ndarray:
-    """The mean over a partition's owners, computed on updates alone."""
-    total, weight = np.zeros(()), 0.0
-    for update, own in list(zip(updates, WEIGHTS, strict=True))[owners]:
+    """The owners' weighted sum by their number times the mean weight, computed on updates alone."""
+    total, inside = np.zeros(()), list(zip(updates, WEIGHTS, strict=True))[owners]
+    for update, own in inside:
         factors = update.weights[name]
         part = Factors(factors.left[:, directions], factors.right[directions])
-        total, weight = total + own * part.product(), weight + own
-    return total / weight
+        total = total + own * part.product()
+    return total / (len(inside) * sum(WEIGHTS) / 4)
 
 
 @pytest.mark.parametrize("round", [1, 2])
-def test_basis_is_exact_for_mixed_ranks_within_each_partitions_owners(
+def test_basis_divides_each_partition_by_its_owners_number_times_the_mean_weight(
     make_plan: MakePlan, make_update: MakeUpdate, round: int
 ) -> None:
     """Ranks 2, 4, 8, 16: all own directions 0 and 1, the last three own 2 and 3, nobody sums the rest."""
     codec, updates, total = federated(make_plan("basis"), round, make_update)
-    for name, value in codec.decode(total).weights.items():
+    held = None if codec.weighs else weight_sum(codec)
+    for name, value in codec.decode(total, weight_sum=held).weights.items():
         true = basis_mean(updates, name, directions=slice(0, 2), owners=slice(0, 4))
         true = true + basis_mean(updates, name, directions=slice(2, 4), owners=slice(1, 4))
         # Four orthonormal directions carry a coordinate's error into a weight's entry at most fourfold.
@@ -132,9 +179,7 @@ def test_nothing_that_fewer_than_three_clients_own_is_ever_in_the_sum(
     assert plan.update_rank(16) == shared
     # Values of this size are rounded to 0 with a chance of one in ten thousand, so a few gaps are no finding.
     assert np.mean(filled >= 3) > 0.99
-    weights = filled[codec.payload.size :]
-    assert weights.tolist() == [sum(rank >= part.stop for rank in ranks) for part in plan.ranks.partitions]
-    assert weights.min() >= 3
+    assert filled[codec.payload.size :].tolist() == [4] * (round == 1)
 
 
 @pytest.mark.parametrize(("payload", "round"), ROUNDS)
@@ -193,7 +238,7 @@ def test_a_sum_of_another_length_is_refused(make_plan: MakePlan) -> None:
 
 def test_a_sum_without_weight_is_refused(make_plan: MakePlan) -> None:
     codec = make_plan().for_round(1)
-    with pytest.raises(ProtocolError, match="no weight"):
+    with pytest.raises(ProtocolError, match="none of 4 members' weights"):
         codec.decode(np.zeros(codec.length, dtype=np.int64))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.frame import CoreFrame, draw_frame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.linalg import Decomposition
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.core import core_blocks, core_scale
 from securefl.adapters.state import GlobalState
@@ -103,10 +104,11 @@ def test_cores_of_mixed_ranks_are_averaged_over_the_owners_of_each_border(
     for name, value in mean.weights.items():
         assert isinstance(value, Factors)
         cores = [core_of(frame, name, update.weights[name]) for update in updates]
-        true = sum(w * core for w, core in zip(WEIGHTS[1:], cores[1:], strict=True)) / sum(WEIGHTS[1:])
+        # Three of four own the rest, so it is divided by three quarters of all weights.
+        true = sum(w * core for w, core in zip(WEIGHTS[1:], cores[1:], strict=True)) / (sum(WEIGHTS) * 3 / 4)
         true[:2, :2] = sum(w * core[:2, :2] for w, core in zip(WEIGHTS, cores, strict=True)) / sum(WEIGHTS)
-        # Four clients, each a step of a bound of 11 off at most, by a weight of 2.6 or more.
-        assert np.abs(core_of(frame, name, value) - true).max() < 4 * 11 / 32767 / 2.6
+        # Four clients, each a step of a bound of 11 off at most, by a weight of 2.1 or more.
+        assert np.abs(core_of(frame, name, value) - true).max() < 4 * 11 / 32767 / 2.1
 
 
 def test_the_state_of_many_rounds_is_one_core(make_plan: MakePlan, make_update: MakeUpdate) -> None:
@@ -118,11 +120,12 @@ def test_the_state_of_many_rounds_is_one_core(make_plan: MakePlan, make_update: 
         codec = plan.for_round(round)
         updates = [make_update(4, rng=rng, basis=codec.basis) for _ in range(3)]
         total = sum(codec.encode(update, rank=4, samples=100, rng=rng).integers for update in updates)
-        state = state.advanced(codec.decode(total))
+        weight_sum = state.weight_sum or codec.weight_sum(total)
+        state = state.advanced(codec.decode(total, weight_sum=weight_sum), weight_sum=weight_sum)
         exact += sum(update.weights["layer.query"].product() for update in updates) / 3
     kept = state.weights["layer.query"]
-    assert isinstance(kept, Factors)
-    assert kept.left.shape[1] == 4
+    assert isinstance(kept, Decomposition)
+    assert kept.rank == 4
     # Every client has room for all of it.
     factors = state.redistributed(4, scaling=2.0).weights["layer.query"]
     assert np.linalg.norm(2.0 * factors.B @ factors.A - exact) < 0.01 * np.linalg.norm(exact)

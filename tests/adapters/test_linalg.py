@@ -57,3 +57,41 @@ def test_completed_rows_are_orthonormal_and_orthogonal_to_the_known(
     added = complete_rows(rows, count, rng=rng)
     both = np.concatenate([rows, added])
     assert np.allclose(both @ both.T, np.eye(known + count), atol=1e-12)
+
+
+def drawn(singular: np.ndarray, *, seed: int = 0, rows: int = 40, columns: int = 30) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    left = np.linalg.qr(rng.normal(size=(rows, singular.size)))[0]
+    return (left * singular) @ np.linalg.qr(rng.normal(size=(columns, singular.size)))[0].T
+
+
+def test_a_matrix_of_no_more_directions_than_are_kept_stays_as_it_is() -> None:
+    matrix = drawn(np.arange(8.0, 0.0, -1.0))
+    limited = decompose(matrix).limited(8)
+    assert limited.rank == 8
+    assert np.allclose(limited.product(), matrix, atol=1e-13)
+    assert decompose(matrix).limited(None).rank == 8
+
+
+@pytest.mark.parametrize("rank", [1, 3, 12, 29])
+def test_no_matrix_of_the_kept_rank_is_nearer_in_its_largest_singular_value(rank: int) -> None:
+    singular = 0.8 ** np.arange(30)
+    matrix = drawn(singular)
+    limited = decompose(matrix).limited(rank)
+    assert limited.rank <= rank
+    assert np.linalg.norm(matrix - limited.product(), 2) == pytest.approx(singular[rank], rel=1e-9)
+    strong = singular > 2.01 * singular[rank]
+    assert np.allclose(limited.singular[: strong.sum()], singular[strong])
+
+
+def test_machines_that_round_differently_keep_the_same_matrix_where_two_directions_are_equally_strong() -> (
+    None
+):
+    """Ten equal directions, of which five are kept: a plain cut would keep some here and others there."""
+    matrix = drawn(np.array([9.0, *[2.0] * 10, 1.0]))
+    other = matrix + np.random.default_rng(1).normal(0, 1e-13, matrix.shape)
+    one, two = (decompose(given) for given in (matrix, other))
+    limited = np.linalg.norm(one.limited(6).product() - two.limited(6).product())
+    cut = np.linalg.norm(one.scaled_factors(6).product() - two.scaled_factors(6).product())
+    assert limited < 2 * (1 + np.sqrt(12)) * np.linalg.norm(matrix - other)
+    assert cut > 1

@@ -5,16 +5,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from securefl.adapters import redistribution as redistribution_module
+from securefl.adapters import state as state_module
+from securefl.adapters.averaging import WeightSum
 from securefl.adapters.basis import Side, draw_basis
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.linalg import Decomposition, decompose
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 
 MakeUpdate = Callable[..., Update]
 
 
-def whole(value: Matrix | Factors) -> Matrix:
-    return value.product() if isinstance(value, Factors) else value
+def whole(value: Matrix | Factors | Decomposition) -> Matrix:
+    return value if isinstance(value, np.ndarray) else value.product()
 
 
 def dense_mean(layout: Layout, *, rng: np.random.Generator) -> MeanUpdate:
@@ -76,8 +80,8 @@ def test_means_in_factors_are_never_multiplied_out(layout: Layout, rng: np.rando
         for name in exact:
             exact[name] += whole(mean.weights[name])
             kept = state.weights[name]
-            assert isinstance(kept, Factors)
-            assert kept.left.shape[1] == min(4 * round, *kept.shape)
+            assert isinstance(kept, Decomposition)
+            assert kept.rank == min(4 * round, *kept.shape)
             assert np.allclose(kept.product(), exact[name], atol=1e-10)
 
 
@@ -108,6 +112,88 @@ def test_two_clients_hold_the_same_bits(layout: Layout) -> None:
     for name, factors in states[0].weights.items():
         assert np.array_equal(factors.A, states[1].weights[name].A)
         assert np.array_equal(factors.B, states[1].weights[name].B)
+
+
+def test_the_first_sum_of_weights_is_held_for_all_later_rounds(
+    layout: Layout, rng: np.random.Generator
+) -> None:
+    first = WeightSum(250, limit=100, contributors=3)
+    state = GlobalState.start(layout, seed=7)
+    assert state.weight_sum is None
+    for weight_sum in (first, first, None):
+        state = state.advanced(dense_mean(layout, rng=rng), weight_sum=weight_sum)
+        assert state.weight_sum == first
+
+
+def trained_mean(
+    state: GlobalState, goals: list[Matrix], ranks: tuple[int, ...], *, noise: Matrix
+) -> MeanUpdate:
+    """The mean of what clients learn that start from the state, by some steps of least squares towards their goals."""
+    lefts, rights = [], []
+    for goal, rank in zip(goals, ranks, strict=True):
+        start = state.redistributed(rank, scaling=1.0).weights["w"]
+        A, B = start.A, start.B
+        for _ in range(10):
+            error = B @ A - goal
+            A, B = A - 0.3 * B.T @ error, B - 0.3 * error @ A.T
+        lefts += [B / len(ranks), -start.B / len(ranks)]
+        rights += [A, start.A]
+    sent = decompose(Factors(np.concatenate(lefts, axis=1), np.concatenate(rights))).scaled_factors(8)
+    return MeanUpdate(weights={"w": Factors(sent.left + noise, sent.right)}, heads={})
+
+
+def test_a_state_of_bounded_rank_gives_the_adapters_of_one_that_keeps_everything() -> None:
+    """Fifteen rounds of eight directions each, for clients of ranks up to 4; kept are 32 of the 96 there are."""
+    ranks, layout = (2, 4, 4), Layout((TensorSpec("w", 96, 96, TensorKind.ADAPTED),))
+    rng = np.random.default_rng(1)
+    strengths = np.arange(1, 97) ** -1.0
+    parts = [
+        (np.linalg.qr(rng.normal(size=(96, 96)))[0] * strengths) @ np.linalg.qr(rng.normal(size=(96, 96)))[0]
+        for _ in range(4)
+    ]
+    goals = [parts[0] + 0.5 * part for part in parts[1:]]
+    exact, kept = (GlobalState.start(layout, seed=7, kept_rank=rank) for rank in (None, 32))
+    for _ in range(15):
+        noise = rng.normal(0, 2e-6, (96, 8))
+        exact, kept = (
+            state.advanced(trained_mean(state, goals, ranks, noise=noise)) for state in (exact, kept)
+        )
+    one, other = exact.weights["w"], kept.weights["w"]
+    assert isinstance(one, Decomposition)
+    assert isinstance(other, Decomposition)
+    assert other.rank == 32 < one.rank / 2
+    adapters = [state.redistributed(4, scaling=1.0).weights["w"] for state in (exact, kept)]
+    products = [adapter.B @ adapter.A for adapter in adapters]
+    assert np.linalg.norm(products[0] - products[1]) < 1e-6 * np.linalg.norm(products[0])
+
+
+def test_what_a_state_keeps_does_not_grow_with_the_rounds(layout: Layout, rng: np.random.Generator) -> None:
+    state = GlobalState.start(layout, seed=7, kept_rank=8)
+    for round in range(1, 13):
+        state = state.advanced(basis_mean(layout, round, rng=rng))
+        for weight in state.weights.values():
+            assert isinstance(weight, Decomposition)
+            assert weight.rank == min(4 * round, 8)
+            # No view that holds the memory of what was cut.
+            assert weight.left.base is None
+            assert weight.right.base is None
+
+
+def test_a_round_decomposes_every_weight_once(
+    layout: Layout, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    def counted(weight: Matrix | Factors) -> Decomposition:
+        calls.append(weight)
+        return decompose(weight)
+
+    for module in (state_module, redistribution_module):
+        monkeypatch.setattr(module, "decompose", counted)
+    state = GlobalState.start(layout, seed=7).advanced(basis_mean(layout, 1, rng=rng))
+    for rank in (2, 4, 4):
+        state.redistributed(rank, scaling=1.0)
+    assert len(calls) == len(layout.adapted)
 
 
 def test_a_redistributed_head_is_not_the_states_own_memory(layout: Layout) -> None:

@@ -92,8 +92,9 @@ def test_odd_and_even_rounds_of_basis_are_told_apart(wide: TestFederation) -> No
     tall = replace(
         basis, layout=type(basis.layout)(tuple(replace(t, rows=900) for t in basis.layout.tensors))
     )
-    assert sizes_of(tall, 1).values > sizes_of(tall, 2).values
-    assert sizes_of(tall, 1).values == sizes_of(tall, 3).values
+    assert sizes_of(tall, 3).values > sizes_of(tall, 2).values
+    assert sizes_of(tall, 3).values == sizes_of(tall, 5).values
+    assert (sizes_of(tall, 1).values, sizes_of(tall, 1).weights) == (sizes_of(tall, 3).values + 1, 1)
 
 
 def test_a_member_with_a_longer_name_sends_so_many_bytes_more() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from support.federations import ALPHA, TestFederation, learners_of, make_federation
 
-from securefl.adapters.update import Adapter, Factors
+from securefl.adapters.linalg import Decomposition
+from securefl.adapters.update import Adapter
 from securefl.protocol.participant import Participant
 from securefl.simulation.federation import SimulatedFederation
 
@@ -23,8 +24,8 @@ def final_adapters(participants: dict[str, Participant]) -> dict[str, Adapter]:
     return {member: participant.start() for member, participant in participants.items()}
 
 
-def product(weight: Factors | np.ndarray) -> np.ndarray:
-    return weight.product() if isinstance(weight, Factors) else weight
+def product(weight: Decomposition | np.ndarray) -> np.ndarray:
+    return weight.product() if isinstance(weight, Decomposition) else weight
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, learners_of, make_federation
 
+from securefl.adapters.linalg import Decomposition
 from securefl.adapters.selection import feature_count
-from securefl.adapters.update import Factors
 from securefl.config.federation import ServerSection
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
@@ -31,7 +31,7 @@ def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str,
 
 def products(participant: Participant) -> list[np.ndarray]:
     weights = participant.state.weights.values()
-    return [weight.product() if isinstance(weight, Factors) else weight for weight in weights]
+    return [weight.product() if isinstance(weight, Decomposition) else weight for weight in weights]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
