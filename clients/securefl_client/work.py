@@ -140,7 +140,7 @@ class ClientWork:
             self._participant.apply(sums, manifest=manifest)
             self._trainer.install_global(self._participant.start())
         digest = integers_digest(sums)
-        self._ledger.append(AggregateApplied(round=number, aggregate_digest=digest))
+        self._ledger.append(AggregateApplied(round=number, integers_sha256=digest))
         with self._clock.phase(Phase.EVALUATE, number):
             metric = self._trainer.evaluate("global", part="validation")
         self._tell(AdapterKind.GLOBAL, metric, number)

@@ -1,9 +1,13 @@
 """The frozen factor of a round under ``basis``: which side it is, and its directions.
 
 The rule kept here: all clients of a round multiply what they train by the same frozen orthonormal factor, so
-the sum of the trained factors is the trained factor of the sum; the frozen side alternates (RoLoRA, arXiv
-2502.01755), because training one side alone never leaves the first row space. Every member draws the factor
-itself, from public seeds.
+the sum of the trained factors is the trained factor of the sum. Every member draws the factor itself, from
+public seeds, anew for every round: what is trained against it is a fresh adapter beside the global one, which is
+added to it at the end of the round (Fed-RAC-LoRA, arXiv 2410.08305). Here the trained side alternates besides, so
+that the columns of a change are free in one round, and its rows in the next.
+
+This is not RoLoRA (arXiv 2502.01755), which alternates the two learned factors of *one* adapter: there the frozen
+factor is what the round before learned. FFA-LoRA (arXiv 2403.12313) freezes one random factor for ever.
 """
 
 from __future__ import annotations

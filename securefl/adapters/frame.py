@@ -1,10 +1,11 @@
 """The two frozen factors of ``core``: the same orthonormal U and V for the whole federation, from its seed.
 
 The rule kept here: U and V never change, so cores add up over clients and over rounds alike, and the whole
-global adapter of a weight stays one R x R core (Fed-SB, arXiv 2502.15436). Every member draws them itself.
+global adapter of a weight stays one R x R core. Every member draws them itself.
 
-Fed-SB takes them from the singular vectors of a first full gradient. Those are data, and their bits differ
-between machines; seeded ones are neither. What that costs is reach: all that is ever learned lies in the R
+This is what Fed-SB (arXiv 2502.15436) sends, without its start: Fed-SB takes both factors from the singular vectors
+of a first full gradient. Those are data, and their bits differ between machines; seeded ones are neither. Results
+under ``core`` are therefore none of Fed-SB's, and trail LoRA. What the seeds cost is reach: all that is ever learned lies in the R
 columns of U and the R rows of V. Larger ranks make up for it, and are cheap: a core of rank 64 has the size
 of a LoRA adapter of rank 5 on MiniLM. Measured there (BANKING77, 3 clients, 3 rounds): 0.58 with cores of
 rank 16, 0.64 with 64, 0.67 with LoRA of rank 16.

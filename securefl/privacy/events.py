@@ -1,7 +1,7 @@
 """What a ledger records: events, never epsilons, so that anybody can compute the budget again from them.
 
 The rule kept here: a field of an event is public to the auditor, so none depends on a client's data, except
-digests of what was sent or received anyway. Each event has one JSON form, which parses back to the same
+digests of what was sent, or opened from what was received. Each event has one JSON form, which parses back to the same
 event.
 """
 
@@ -68,12 +68,13 @@ class AggregateApplied:
 
     Attributes:
         round: Number of the round.
-        aggregate_digest: SHA-256 of the aggregate's body as it was received (32 bytes).
+        integers_sha256: SHA-256 of the sums that it opened to (32 bytes; ``protocol.contribution.integers_digest``),
+            the same at every member and in its result; no digest of the aggregate's body.
     """
 
     name: ClassVar[str] = "aggregate-applied"
     round: int
-    aggregate_digest: bytes
+    integers_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
         case RoundContributed.name:
             return RoundContributed(_count(fields, "round"), _digest(fields, "body_digest"))
         case AggregateApplied.name:
-            return AggregateApplied(_count(fields, "round"), _digest(fields, "aggregate_digest"))
+            return AggregateApplied(_count(fields, "round"), _digest(fields, "integers_sha256"))
         case RunFinished.name:
             return RunFinished(_count(fields, "rounds"))
         case _:

@@ -15,7 +15,7 @@ from securefl.privacy.ledger import AggregateApplied, Event, Ledger, RoundContri
 EVENTS: tuple[Event, ...] = (
     RunStarted(member="client-1", federation_digest=b"f" * 32),
     RoundContributed(round=1, body_digest=b"b" * 32),
-    AggregateApplied(round=1, aggregate_digest=b"a" * 32),
+    AggregateApplied(round=1, integers_sha256=b"a" * 32),
     RunFinished(rounds=1),
 )
 

@@ -40,7 +40,7 @@ def test_without_differential_privacy_a_ledger_says_so(written: bytes) -> None:
 
 def test_a_ledger_goes_on_where_it_ended(path: Path, written: bytes, keys: Any) -> None:
     with open_ledger(path, keys) as ledger:
-        entry = ledger.append(AggregateApplied(round=2, aggregate_digest=bytes(32)))
+        entry = ledger.append(AggregateApplied(round=2, integers_sha256=bytes(32)))
         assert ledger.head == entry.digest
     assert path.read_bytes().startswith(written)
     read = LedgerReader.verify(path, keys.verifier, head=entry.digest)

@@ -100,6 +100,8 @@ def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(r
         assert [type(event) for event in events] == kinds
         assert isinstance(events[0], RunStarted)
         assert events[0].epsilon == "infinity"
+        applied = [event.integers_sha256.hex() for event in events if isinstance(event, AggregateApplied)]
+        assert applied == [entry["integers_sha256"] for entry in client["rounds_log"]]
 
 
 @pytest.mark.parametrize("payload", ["dense", "basis"])

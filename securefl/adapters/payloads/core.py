@@ -5,7 +5,7 @@ adds updates, exactly and for any ranks. A client of rank r trains the leading r
 row i and column j belongs to those whose rank exceeds both, so a rank partition is an L-shaped border, and
 what fewer than c_max + 2 clients own has no coordinate at all (``ownership``).
 
-Reference: Fed-SB, arXiv 2502.15436.
+Reference: Fed-SB, arXiv 2502.15436, for what is sent; its start is not ours (``frame``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``dense``: every adapted weight's change as a whole (m, n) matrix, and the heads.
 
 The rule kept here: products are formed before anything is added, because the mean of products is not the
-product of means (FlexLoRA, arXiv 2402.11505); ranks may differ freely, and every client is in every
+product of means (as FlexLoRA, arXiv 2402.11505, found; it sends products, here their changes travel); ranks may differ freely, and every client is in every
 coordinate.
 """
 
