@@ -1,7 +1,7 @@
 """The two loops of a client: training of what has gradients, evaluation of what is in use.
 
-The rule kept here: nothing that is not finite, and nothing that did not move, counts as trained. Metrics are
-measured in float32 without autocast, so that whoever loads the saved adapter measures the same.
+The rule kept here: nothing that is not finite, and nothing that could not move, counts as trained; ``liveness`` judges
+it. Metrics are measured in float32 without autocast, so that whoever loads the saved adapter measures the same.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from securefl.config.federation import TrainingSection
-from securefl.errors import TrainingError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
+from securefl.training.liveness import Start, check_loss, check_round
 from securefl.training.models import PooledClassifier
 from securefl.training.tokens import Batch, Tokenised, ordered_batches
-
-LIVENESS_STEPS = 3
-"""From a start of zeros the head moves in the first step, B in the second and A in the third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,8 @@ def train(
         The mean loss over all steps, nats.
 
     Raises:
-        TrainingError: if a loss or parameter is not finite, or a factor does not move.
+        TrainingError: if a loss or parameter is not finite, the model's output does not depend on a factor, or a
+            learning rate is too small to move anything.
     """
     optimiser = torch.optim.AdamW(
         [
@@ -113,7 +111,7 @@ def train(
         ],
         weight_decay=section.weight_decay,
     )
-    before = {name: value.detach().clone() for name, value in trainable.factors.items()}
+    start = Start.of(trainable)
     losses: list[float] = []
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
         with compute.casting(enabled=True):
@@ -121,11 +119,9 @@ def train(
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
-        losses.append(_finite(loss.item(), what=what, step=step))
-        if step == LIVENESS_STEPS:
-            _check_moved(trainable, before, what=what)
+        losses.append(check_loss(loss.item(), start, section=section, what=what, step=step))
         report(Progress(what, step, steps, losses[-1]))
-    _check_finite(trainable, what=what)
+    check_round(optimiser, trainable, start, section=section, what=what)
     return math.fsum(losses) / len(losses)
 
 
@@ -181,33 +177,3 @@ def _f1(guesses: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
 def _logits(model: PooledClassifier, batch: Batch) -> Tensor:
     logits: Tensor = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
     return logits
-
-
-def _finite(loss: float, *, what: str, step: int) -> float:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss of the {what} adapter is not finite",
-            where=f"step {step}",
-            hint="lower training.learning_rate or training.head_learning_rate",
-        )
-    return loss
-
-
-def _check_moved(trainable: Trainable, before: dict[str, Tensor], *, what: str) -> None:
-    for name, value in trainable.factors.items():
-        if torch.equal(value, before[name]):
-            raise TrainingError(
-                f"training does not move the {what} adapter",
-                where=name,
-                hint="take target modules that the model's output depends on",
-            )
-
-
-def _check_finite(trainable: Trainable, *, what: str) -> None:
-    for name, value in (*trainable.factors.items(), *trainable.head.items()):
-        if not bool(torch.isfinite(value).all()):
-            raise TrainingError(
-                f"the {what} adapter has values that are not finite",
-                where=name,
-                hint="lower training.learning_rate or training.head_learning_rate",
-            )

@@ -137,8 +137,7 @@ class LocalTrainer:
             basis: What ``PayloadPlan.for_round`` drew to train against; None where the payload has none.
 
         Raises:
-            TrainingError: if a value is not finite, a factor does not move, or the basis does not fit the
-                recipe.
+            TrainingError: if a value is not finite, a factor cannot move, or the basis does not fit the recipe.
         """
         drawn = {"basis": FrozenBasis, "core": CoreFrame}.get(self._settings.recipe.payload, type(None))
         if not isinstance(basis, drawn):
@@ -161,7 +160,7 @@ class LocalTrainer:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
 
         Raises:
-            TrainingError: if a value is not finite, a factor does not move, or there is no personal adapter.
+            TrainingError: if a value is not finite, a factor cannot move, or there is no personal adapter.
         """
         self._require("personal")
         return self._train("personal", round, used=("personal",), side=None)
