@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Rank = Annotated[int, Field(ge=1, le=1024)]
+Pooling = Literal["mean", "cls", "last"]
+"""Hidden states to one feature: the mean over the tokens, the first token's (encoders), or the last one's."""
+ALL_LINEAR = "all-linear"
+"""PEFT's word for every linear module but the head."""
 MIN_COHORT = 3
 """With two members each would read the other's update out of the sum."""
 MAX_COHORT = 1000
@@ -49,7 +53,7 @@ class ModelSection(Section):
     path: str
     """A folder, or a hub id such as ``sentence-transformers/all-MiniLM-L6-v2``."""
     task: Literal["sequence-classification"] = "sequence-classification"
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Pooling = "mean"
     max_length: int = Field(default=64, ge=4, le=8192)
 
 
@@ -143,6 +147,21 @@ class LoraSection(Section):
     lora_alpha: float = Field(default=16, gt=0)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] = ("query", "value")
+    """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``."""
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _one_name_may_stand_alone(cls, names: object) -> object:
+        return (names,) if isinstance(names, str) else names
+
+    @field_validator("target_modules")
+    @classmethod
+    def _some_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or not all(name.strip() for name in names):
+            raise ValueError(f'name at least one module, or write target_modules = "{ALL_LINEAR}"')
+        if ALL_LINEAR in names and len(set(names)) > 1:
+            raise ValueError(f'"{ALL_LINEAR}" stands for every linear module: leave the other names out')
+        return tuple(dict.fromkeys(names))
 
 
 class TrainingSection(Section):

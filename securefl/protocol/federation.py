@@ -28,6 +28,7 @@ from securefl.config.federation import (
     FusionSection,
     LoraSection,
     Name,
+    Pooling,
     PrivacySection,
     Rank,
     ServerSection,
@@ -62,7 +63,7 @@ class ModelTerms(ConfigSection):
 
     digest: Digest
     task: Literal["sequence-classification"]
-    pooling: Literal["mean", "cls"]
+    pooling: Pooling
     max_length: int
 
 

@@ -11,6 +11,7 @@ both in PEFT's own form.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError
 from securefl.training.cores import FramedCore
 from securefl.training.models import BACKBONE, HEAD, PooledClassifier, zero_head
+from securefl.training.target_modules import is_transposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class AdapterBank:
         model: The base model; its linear modules are wrapped in place when the first adapter is added.
         layout: The federation's tensors.
         dropout: Dropout before the low-rank factors, in training.
+
+    Attributes:
+        model: The base model.
+        fan_in_fan_out: Whether the adapted modules keep their weights transposed, in PEFT's word.
     """
 
     def __init__(self, model: PooledClassifier, layout: Layout, *, dropout: float) -> None:
@@ -56,6 +62,8 @@ class AdapterBank:
         self._layout = layout
         self._dropout = dropout
         self._peft: PeftModel | None = None
+        modules = [model.get_submodule(f"{BACKBONE}.{tensor.name}") for tensor in layout.adapted]
+        self.fan_in_fan_out = all(map(is_transposed, modules))
         self._layers: dict[str, LoraLayer] = {}
         self._heads: dict[str, nn.Linear] = {}
 
@@ -66,16 +74,24 @@ class AdapterBank:
             lora_alpha=alpha,  # type: ignore[arg-type] # PEFT divides it by r; that it be whole is only a habit
             lora_dropout=self._dropout,
             target_modules=[f"{BACKBONE}.{tensor.name}" for tensor in self._layout.adapted],
+            fan_in_fan_out=self.fan_in_fan_out,
         )
+        # PEFT warns where a model keeps some weights one way and some the other; it wraps each rightly.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="fan_in_fan_out")
+            peft = self._attached(name, config)
+        head = zero_head(self.model.classifier.in_features, self.model.classifier.out_features)
+        self._heads[name] = head.to(self.device)
+        peft.to(self.device)
+        self.use((name,), head=name)
+
+    def _attached(self, name: str, config: LoraConfig) -> PeftModel:
         if self._peft is None:
             self._peft = get_peft_model(self.model, config, adapter_name=name)
             self._layers = {tensor.name: _lora_layer(self.model, tensor) for tensor in self._layout.adapted}
         else:
             self._peft.add_adapter(name, config)
-        head = zero_head(self.model.classifier.in_features, self.model.classifier.out_features)
-        self._heads[name] = head.to(self.device)
-        self._peft.to(self.device)
-        self.use((name,), head=name)
+        return self._peft
 
     @property
     def names(self) -> frozenset[str]:

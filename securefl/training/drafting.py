@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from securefl.config.federation import FederationConfig
 from securefl.crypto.profiles import profile_for
 from securefl.protocol.federation import Federation, Member, RecipeTerms, terms_of
-from securefl.training.models import layout_of
+from securefl.training.models import fit_model
 from securefl.training.recipes import recipe_of
 from securefl.training.survey import DataSurvey, survey_data
 
@@ -48,11 +48,11 @@ def draft_federation(
     recipe = recipe_of(config.recipe)
     profile = profile_for(len(config.ranks), config.encryption.precision_bits)
     survey = survey_data(config)
-    layout = layout_of(
-        config.model.path, target_modules=config.lora.target_modules, labels=len(survey.labels)
-    )
+    model = fit_model(config.model, target_modules=config.lora.target_modules, labels=len(survey.labels))
+    # The terms name modules, so that "all-linear" means the same ones under every version of a library.
+    lora = config.lora.model_copy(update={"target_modules": model.target_modules})
     terms = terms_of(
-        config,
+        config.model_copy(update={"lora": lora}),
         model_digest=model_digest,
         recipe=RecipeTerms(
             name=recipe.name,
@@ -67,7 +67,7 @@ def draft_federation(
         federation_id=federation_id,
         terms=terms,
         labels=survey.labels,
-        layout=layout,
+        layout=model.layout,
         profile=profile,
         roster=roster,
     )

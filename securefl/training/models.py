@@ -1,4 +1,4 @@
-"""The base model: a pretrained encoder, a pooled feature, a linear head.
+"""The base model: a pretrained encoder or decoder, a pooled feature, a linear head.
 
 The rule kept here: every member starts from the same bits. The encoder comes from safetensors with no weight
 missing and none made up, the head starts at zero, and no code of a model's own is ever run.
@@ -8,23 +8,34 @@ missing and none made up, the head starts at zero, and no code of a model's own 
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.config.federation import ModelSection, Pooling
 from securefl.errors import ModelError
+from securefl.training.backbones import (
+    Skeleton,
+    check_pooling,
+    most_positions,
+    read_config,
+    skeleton_of,
+    supported_attention,
+    unusable,
+    without_pooler,
+)
+from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
 from securefl.training.quiet import quiet_transformers
-from securefl.training.settings import Pooling
+from securefl.training.target_modules import adapted_tensors, resolved_targets
+from securefl.training.tokens import check_length
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from transformers.modeling_outputs import SequenceClassifierOutput
 
 HEAD = "classifier"
@@ -42,12 +53,12 @@ class PooledClassifier(nn.Module):
         classifier: The head, (labels, hidden) and a bias, both zero at the start.
     """
 
-    def __init__(self, backbone: PreTrainedModel, *, labels: int, pooling: Pooling) -> None:
+    def __init__(self, backbone: PreTrainedModel, *, hidden: int, labels: int, pooling: Pooling) -> None:
         super().__init__()
         self.config = backbone.config
         self.backbone = backbone
         self.pooling = pooling
-        self.classifier = zero_head(int(backbone.config.hidden_size), labels)
+        self.classifier = zero_head(hidden, labels)
 
     def forward(
         self,
@@ -73,20 +84,33 @@ class PooledClassifier(nn.Module):
     def features(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """Pooled features (rows, hidden), float32."""
+        """Pooled features (rows, hidden), float32; padding may stand on either side."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **types)
-        hidden: Tensor = output.last_hidden_state.float()
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        return pooled(output.last_hidden_state.float(), attention_mask, self.pooling)
 
     def classified(self, features: Tensor) -> Tensor:
         """Logits of features; the small head is always multiplied in float32."""
         with torch.autocast(features.device.type, enabled=False):
             logits: Tensor = self.classifier(features)
         return logits
+
+
+def pooled(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """One feature a row, (rows, hidden), of hidden states (rows, tokens, hidden); padding on either side is left out.
+
+    Args:
+        hidden: The hidden states.
+        attention_mask: (rows, tokens), 1 for a token and 0 for padding; at least one token a row.
+        pooling: The mean over the tokens, or the first or the last one alone.
+    """
+    rows = torch.arange(len(hidden), device=hidden.device)
+    if pooling == "cls":
+        return hidden[rows, attention_mask.argmax(dim=1)]
+    if pooling == "last":
+        return hidden[rows, attention_mask.shape[1] - 1 - attention_mask.flip(1).argmax(dim=1)]
+    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def zero_head(hidden: int, labels: int) -> nn.Linear:
@@ -97,40 +121,101 @@ def zero_head(hidden: int, labels: int) -> nn.Linear:
     return head
 
 
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """What a federation pins of its base model.
+
+    Attributes:
+        layout: The tensors that it shares.
+        target_modules: The adapted modules by names that say exactly which they are.
+    """
+
+    layout: Layout
+    target_modules: tuple[str, ...]
+
+
+def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: int) -> FittedModel:
+    """The base model of a federation, from its config and tokenizer; no weight is read.
+
+    Whatever a client would refuse the model for later is refused here.
+
+    Args:
+        section: ``[model]``.
+        target_modules: As in ``[lora]``.
+        labels: Number of classes.
+
+    Raises:
+        ModelError: if the model is not there, of a kind that cannot be pooled, or has no such modules.
+        ConfigError: if it has fewer positions than ``max_length``, or ``pooling`` does not fit it.
+    """
+    skeleton = skeleton_of(section.path)
+    check_pooling(skeleton.backbone, skeleton.config, section.pooling)
+    names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
+    check_length(
+        load_tokenizer(section.path),
+        max_length=section.max_length,
+        positions=most_positions(skeleton.backbone, skeleton.config),
+    )
+    return FittedModel(_layout(skeleton, names, labels=labels), names)
+
+
+def layout_of(path: str, *, target_modules: Sequence[str], labels: int) -> Layout:
+    """The tensors that a federation on this model shares, from its config alone: no weight is read.
+
+    Args:
+        path: As for ``load_base_model``.
+        target_modules: Names of linear modules in PEFT's sense, a module's path or the end of it; or ``all-linear``.
+        labels: Number of classes.
+
+    Raises:
+        ModelError: if the model is not there, or a name matches no linear module.
+    """
+    skeleton = skeleton_of(path)
+    names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
+    return _layout(skeleton, names, labels=labels)
+
+
 def load_base_model(
-    path: str, *, labels: int, pooling: Pooling = "mean", attention: str = "sdpa"
+    path: str, *, labels: int, pooling: Pooling = "mean", attention: Attention = "sdpa"
 ) -> PooledClassifier:
     """The base model with a head of zeros, in float32 on the CPU, every parameter frozen but the head's.
 
     Args:
         path: A folder, a hub id or ``package:NAME``; see ``model_files.resolve_model``.
         labels: Number of classes.
-        pooling: ``mean`` over the tokens, or ``cls``, the first one.
-        attention: transformers' ``attn_implementation``.
+        pooling: ``mean`` over the tokens, ``cls``, the first one, or ``last``.
+        attention: transformers' ``attn_implementation``; a model that does not have it gets ``eager``.
 
     Raises:
         ModelError: if the model is not there, not an encoder or decoder, or its weights are incomplete.
+        ConfigError: if the pooling does not fit the model.
     """
-    folder = resolve_model(path)
-    config = _config(folder, path)
+    skeleton = skeleton_of(path)
+    check_pooling(skeleton.backbone, skeleton.config, pooling)
+    backbone = _pretrained(path, skeleton, attention=attention)
+    return PooledClassifier(backbone, hidden=skeleton.hidden, labels=labels, pooling=pooling)
+
+
+def _pretrained(path: str, skeleton: Skeleton, *, attention: Attention) -> PreTrainedModel:
+    """The backbone with its weights, frozen, whatever type of number the files hold."""
     from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
         with quiet_transformers():
             backbone, report = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                attn_implementation=attention,
+                resolve_model(path),
+                config=skeleton.config,
+                attn_implementation=supported_attention(skeleton.config, attention),
                 dtype=torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **_without_pooler(config),
+                **without_pooler(skeleton.config),
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _unusable(path, error) from None
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise unusable(path, error) from None
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
@@ -140,64 +225,16 @@ def load_base_model(
         )
     backbone.requires_grad_(False)
     backbone.eval()
-    return PooledClassifier(backbone, labels=labels, pooling=pooling)
+    loaded: PreTrainedModel = backbone
+    return loaded
 
 
-def layout_of(path: str, *, target_modules: Sequence[str], labels: int) -> Layout:
-    """The tensors that a federation on this model shares, from its config alone: no weight is read.
-
-    Args:
-        path: As for ``load_base_model``.
-        target_modules: Names of linear modules in PEFT's sense: a module's path, or the end of it.
-        labels: Number of classes.
-
-    Raises:
-        ModelError: if the model is not there, or a name matches no linear module.
-    """
-    config = _config(resolve_model(path), path)
-    from transformers import AutoModel
-
-    try:
-        with torch.device("meta"), quiet_transformers():
-            backbone = AutoModel.from_config(  # type: ignore[no-untyped-call]
-                config, trust_remote_code=False, **_without_pooler(config)
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _unusable(path, error) from None
-    adapted = [
-        TensorSpec(name, module.out_features, module.in_features, TensorKind.ADAPTED)
-        for name, module in adapted_modules(backbone, target_modules)
-    ]
-    heads = [
-        TensorSpec(f"{HEAD}.weight", labels, int(config.hidden_size), TensorKind.HEAD),
+def _layout(skeleton: Skeleton, target_modules: Sequence[str], *, labels: int) -> Layout:
+    heads = (
+        TensorSpec(f"{HEAD}.weight", labels, skeleton.hidden, TensorKind.HEAD),
         TensorSpec(f"{HEAD}.bias", labels, 1, TensorKind.HEAD),
-    ]
-    return Layout((*adapted, *heads))
-
-
-def adapted_modules(backbone: nn.Module, target_modules: Sequence[str]) -> list[tuple[str, nn.Linear]]:
-    """The linear modules that ``target_modules`` name, in the model's order.
-
-    Raises:
-        ModelError: if a name matches nothing, or something that is not linear; it lists the nearest names.
-    """
-    modules = dict(backbone.named_modules())
-    linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear)}
-    for target in target_modules:
-        if any(_matches(name, target) for name in linear):
-            continue
-        known = sorted({name.rpartition(".")[2] for name in linear})
-        near = difflib.get_close_matches(target, known, n=3, cutoff=0.5) or known
-        there = any(_matches(name, target) for name in modules)
-        what = "is no linear module" if there else "matches no module"
-        raise ModelError(
-            f"the target module '{target}' {what} of the model",
-            where="lora.target_modules",
-            hint=f"this model has {', '.join(near)}",
-        )
-    return [
-        (name, module) for name, module in linear.items() if any(_matches(name, t) for t in target_modules)
-    ]
+    )
+    return Layout((*adapted_tensors(skeleton.backbone, target_modules), *heads))
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -222,8 +259,8 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
                 folder, local_files_only=True, trust_remote_code=False
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unusable(f"{path}'s tokenizer", error) from None
-    known = int(getattr(_config(folder, path), "vocab_size", len(tokenizer)))
+        raise unusable(f"{path}'s tokenizer", error) from None
+    known = int(getattr(read_config(folder, path), "vocab_size", len(tokenizer)))
     if len(tokenizer) > known:
         raise ModelError(
             f"the tokenizer of {path} has {len(tokenizer)} tokens, and the model {known}",
@@ -231,43 +268,3 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
             hint="take the tokenizer that the model was trained with",
         )
     return tokenizer
-
-
-def _matches(name: str, target: str) -> bool:
-    """PEFT's rule for a list of target modules."""
-    return name == target or name.endswith(f".{target}")
-
-
-def _config(folder: Path, path: str) -> PreTrainedConfig:
-    from transformers import AutoConfig
-
-    try:
-        with quiet_transformers():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise _unusable(path, error) from None
-    if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
-        raise ModelError(
-            f"{path} is a {config.model_type} model, which has no single sequence of hidden states to pool",
-            where="model.path",
-            hint="take an encoder such as BERT or RoBERTa, or a decoder such as Llama",
-        )
-    return config
-
-
-def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
-    """Keeps out BERT's own pooling layer: nothing would train it, and it would match a target module "dense"."""
-    from transformers import MODEL_MAPPING
-
-    model = MODEL_MAPPING.get(type(config), None)
-    accepts = isinstance(model, type) and "add_pooling_layer" in inspect.signature(model).parameters
-    return {"add_pooling_layer": False} if accepts else {}
-
-
-def _unusable(path: str, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()
-    return ModelError(
-        f"{path} cannot be loaded", where="model.path", hint=reason[0].rstrip(".") if reason else ""
-    )

@@ -20,8 +20,8 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from securefl.adapters.update import Adapter, Matrix
+from securefl.config.federation import Pooling
 from securefl.training.models import BACKBONE, HEAD
-from securefl.training.settings import Pooling
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 TASK_FILE = "task.json"
@@ -55,6 +55,7 @@ def save_adapter(
     *,
     alpha: float,
     target_modules: tuple[str, ...],
+    fan_in_fan_out: bool,
     dropout: float = 0.0,
 ) -> None:
     """Writes adapter_config.json, adapter_model.safetensors and task.json; the folder is made where it is missing.
@@ -64,7 +65,8 @@ def save_adapter(
         adapter: Factors and heads, values that float32 holds exactly.
         task: Written beside it.
         alpha: lora_alpha; the adapter's scaling times its rank.
-        target_modules: As in ``[lora]``.
+        target_modules: As the federation's terms name them.
+        fan_in_fan_out: Whether the adapted modules keep their weights transposed, as GPT-2's do.
         dropout: lora_dropout, for whoever trains on.
     """
     rank = next(iter(adapter.weights.values())).A.shape[0]
@@ -80,6 +82,7 @@ def save_adapter(
         lora_alpha=int(alpha) if float(alpha).is_integer() else alpha,  # type: ignore[arg-type] # as in the bank
         lora_dropout=dropout,
         target_modules=list(target_modules),
+        fan_in_fan_out=fan_in_fan_out,
         modules_to_save=[HEAD],
         base_model_name_or_path=task.base_model,
         inference_mode=True,

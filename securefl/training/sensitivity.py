@@ -27,6 +27,7 @@ from securefl.adapters.selection import Scores, feature_count, feature_places
 from securefl.errors import TrainingError
 from securefl.training.devices import Compute
 from securefl.training.models import BACKBONE, PooledClassifier
+from securefl.training.target_modules import weight_of
 from securefl.training.tokens import Batch
 
 SCORED_BATCHES = 8
@@ -70,7 +71,7 @@ def _watched(model: nn.Module, tensor: TensorSpec, *, rows: Scores, columns: Sco
     """Adds a weight's scores to ``rows`` (m,) and ``columns`` (n,) whenever a gradient comes back through it."""
     layer = model.get_submodule(f"{BACKBONE}.{tensor.name}")
     assert isinstance(layer, LoraLayer)
-    weight = layer.get_base_layer().get_parameter("weight").detach()
+    weight = weight_of(layer.get_base_layer())
 
     def passed(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if not output.requires_grad:

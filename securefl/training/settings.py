@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from securefl.config.federation import LoraSection, TrainingSection
+from securefl.config.federation import LoraSection, Pooling, TrainingSection
 from securefl.training.recipes import Recipe
-
-Pooling = Literal["mean", "cls"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

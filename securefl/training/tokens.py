@@ -98,19 +98,21 @@ class Tokenised:
         )
 
 
-def check_length(tokenizer: PreTrainedTokenizerBase, *, max_length: int, positions: int) -> None:
+def check_length(tokenizer: PreTrainedTokenizerBase, *, max_length: int, positions: int | None) -> None:
     """Refuses texts that the model has no positions for.
 
     Args:
-        tokenizer: The model's.
+        tokenizer: The model's; a limit of its own that is no positive number is none.
         max_length: Most tokens of a text.
-        positions: How many positions the model has.
+        positions: How many positions the model has; None where nothing limits them.
 
     Raises:
         ConfigError: if ``max_length`` exceeds what the model or its tokenizer can do.
     """
-    limit = min(positions, int(tokenizer.model_max_length))
-    if max_length > limit:
+    own = tokenizer.model_max_length
+    limits = [limit for limit in (positions, own) if limit is not None and limit > 0]
+    if limits and max_length > min(limits):
+        limit = int(min(limits))
         raise ConfigError(
             f"max_length {max_length} is more than the model's {limit} tokens",
             where="model.max_length",

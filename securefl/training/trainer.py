@@ -31,6 +31,7 @@ from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank
+from securefl.training.backbones import most_positions
 from securefl.training.changes import against, change, personal_start, within
 from securefl.training.data import ClientData
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
@@ -95,7 +96,7 @@ class LocalTrainer:
             pooling=settings.pooling,
             attention=self._compute.attention,
         )
-        positions = int(getattr(model.config, "max_position_embeddings", settings.max_length))
+        positions = most_positions(model.backbone, model.config)
         check_length(tokenizer, max_length=settings.max_length, positions=positions)
         self._train_rows, self._validation_rows, self._test_rows = (
             tokenise(part, tokenizer, max_length=settings.max_length)
@@ -288,6 +289,7 @@ class LocalTrainer:
             task,
             alpha=self._bank.scaling(which) * self._bank.rank(which),
             target_modules=lora.target_modules,
+            fan_in_fan_out=self._bank.fan_in_fan_out,
             dropout=lora.lora_dropout,
         )
 

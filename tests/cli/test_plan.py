@@ -22,6 +22,7 @@ rounds = 2
 labels = ["red", "blue", "green"]
 [model]
 path = "{model}"
+max_length = 32
 [data]
 train = "not-needed.csv"
 [lora]

@@ -158,3 +158,28 @@ def test_everything_is_encrypted_unless_a_file_says_otherwise(write, section: st
 def test_a_fraction_is_the_number_that_was_written(write, scheme: str) -> None:
     section = f'[encryption]\nscheme = "{scheme}"\nselect = {{ fraction = 0.1 }}\nallow_plaintext = true\n'
     assert load_federation(write(MINIMAL + section)).encryption.select.share == Fraction(1, 10)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ('"query"', ("query",)),
+        ('"all-linear"', ("all-linear",)),
+        ('["query", "value", "query"]', ("query", "value")),
+    ],
+)
+def test_a_target_module_may_stand_alone(write, written, names) -> None:
+    config = load_federation(write(MINIMAL + f"[lora]\ntarget_modules = {written}\n"))
+    assert config.lora.target_modules == names
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("[]", "name at least one module"),
+        ('""', "name at least one module"),
+        ('["all-linear", "query"]', "leave the other names out"),
+    ],
+)
+def test_target_modules_that_say_nothing_or_two_things_are_refused(write, written, reason) -> None:
+    assert reason in refused(write(MINIMAL + f"[lora]\ntarget_modules = {written}\n"))

@@ -1,0 +1,363 @@
+"""Base models of other architectures than BERT: what is adapted, trained and saved is what plain PEFT computes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from support.tiny_models import KINDS, save_tiny_model
+from torch import nn
+
+from securefl.adapters.contribution import PayloadPlan
+from securefl.adapters.ownership import RankTable
+from securefl.adapters.selection import feature_places
+from securefl.adapters.state import GlobalState
+from securefl.config.federation import (
+    FusionSection,
+    LoraSection,
+    ModelSection,
+    RecipeSection,
+    TrainingSection,
+)
+from securefl.config.load import load_federation
+from securefl.errors import ConfigError, ModelError
+from securefl.planning.preview import preview
+from securefl.training.backbones import most_positions, skeleton_of
+from securefl.training.data import ClientData, Examples
+from securefl.training.models import BACKBONE, fit_model, layout_of, load_base_model, pooled
+from securefl.training.recipes import recipe_of
+from securefl.training.sensitivity import feature_scores
+from securefl.training.settings import TrainerSettings
+from securefl.training.target_modules import resolved_targets
+from securefl.training.tokens import check_length
+from securefl.training.trainer import LocalTrainer
+
+COLOURS = ("blue", "green", "red")
+TARGETS = {
+    "debertav2": ("query_proj", "value_proj"),
+    "gpt2": ("c_attn",),
+    "mpnet": ("attn.q", "attn.v"),
+    "qwen3": ("q_proj", "v_proj"),
+    "roberta": ("query", "value"),
+    "xlnet": ("layer_1",),
+}
+RANK = 3
+
+
+@pytest.fixture(scope="session")
+def model_of(tiny_bert, tmp_path_factory) -> Callable[[str], str]:
+    """The folder of a tiny model of a kind, made once."""
+
+    @cache
+    def saved(kind: str) -> str:
+        folder = tmp_path_factory.mktemp(kind)
+        save_tiny_model(kind, folder, tokenizer_of=tiny_bert)
+        return str(folder)
+
+    return saved
+
+
+@pytest.fixture(scope="module")
+def rows() -> ClientData:
+    texts = tuple(
+        (f"{letter} {colour} {letter} a b"[: 7 + place],)
+        for place, letter in enumerate("cdefghij")
+        for colour in COLOURS
+    )
+    labels = np.array([place % 3 for place in range(len(texts))], dtype=np.int64)
+    part = Examples(texts=texts, labels=labels)
+    return ClientData(train=part, validation=part, test=part, labels=COLOURS)
+
+
+def trainer_of(
+    path: str, rows: ClientData, *, targets, payload: str = "dense", pooling="mean"
+) -> LocalTrainer:
+    names = fit_model(
+        ModelSection(path=path, pooling=pooling, max_length=16), target_modules=targets, labels=3
+    ).target_modules
+    return LocalTrainer(
+        TrainerSettings(
+            model_path=path,
+            pooling=pooling,
+            max_length=16,
+            lora=LoraSection(lora_alpha=6, target_modules=names),
+            training=TrainingSection(
+                learning_rate=1e-2,
+                head_learning_rate=3e-2,
+                per_device_train_batch_size=4,
+                device="cpu",
+                precision="float32",
+            ),
+            recipe=recipe_of(RecipeSection(payload=payload, fusion=FusionSection(budget=2))),
+            rank=RANK,
+            update_rank=RANK,
+            personal_rank=RANK,
+            seed=3,
+            member="client-1",
+        ),
+        rows,
+    )
+
+
+def trained(trainer: LocalTrainer, payload: str = "dense") -> LocalTrainer:
+    start = GlobalState.start(trainer.layout, seed=3).redistributed(RANK, scaling=2.0)
+    plan = PayloadPlan(
+        payload=payload,
+        layout=trainer.layout,
+        ranks=RankTable((RANK,) * 3),
+        bits=16,
+        adapter_bound=0.5,
+        head_bound=2.0,
+        samples_cap=50,
+        seed=3,
+    )
+    trainer.train_round(1, start, plan.for_round(1).basis)
+    return trainer
+
+
+def logits_of(model: nn.Module, trainer: LocalTrainer) -> np.ndarray:
+    batch = trainer._test_rows.batch(np.arange(12), device=torch.device("cpu"))
+    with torch.no_grad():
+        return model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.numpy()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_saved_adapter_loaded_by_plain_peft_gives_the_same_logits(model_of, name, rows, tmp_path):
+    path = model_of(name)
+    trainer = trained(trainer_of(path, rows, targets=TARGETS[name]))
+    trainer.train_personal(1)
+    trainer.fuse()
+    for which in ("global", "fused"):
+        trainer.save_adapter(which, tmp_path / which)
+        base = load_base_model(path, labels=3)
+        before = logits_of(base, trainer)
+        loaded = PeftModel.from_pretrained(base, str(tmp_path / which)).eval()
+        measured = logits_of(trainer._bank.use((which,), head=which), trainer)
+        np.testing.assert_allclose(logits_of(loaded, trainer), measured, atol=1e-5)
+        assert np.abs(measured - before).max() > 1e-2
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.parametrize("name", KINDS)
+def test_all_linear_names_the_modules_that_peft_would_adapt(model_of, name):
+    from peft import LoraConfig, get_peft_model
+
+    path = model_of(name)
+    fitted = fit_model(ModelSection(path=path, max_length=16), target_modules=("all-linear",), labels=3)
+    assert "all-linear" not in fitted.target_modules
+    base = load_base_model(path, labels=3)
+    wrapped = get_peft_model(
+        base.backbone,
+        LoraConfig(target_modules="all-linear", fan_in_fan_out=name == "gpt2"),
+    )
+    theirs = {
+        key.removeprefix("base_model.model.").removesuffix(".lora_A.default.weight")
+        for key, _ in wrapped.named_parameters()
+        if key.endswith("lora_A.default.weight")
+    }
+    assert {tensor.name for tensor in fitted.layout.adapted} == theirs
+
+
+def test_a_federations_terms_name_modules_where_the_file_says_all_linear(model_of, rows_file, tmp_path):
+    toml = tmp_path / "fed.toml"
+    toml.write_text(
+        f"""[federation]\nname = "all"\n[model]\npath = "{model_of("bert")}"\nmax_length = 16\n"""
+        f"""[data]\ntrain = "{rows_file}"\n[lora]\nr = 2\ntarget_modules = "all-linear"\n"""
+    )
+    drafted = preview(load_federation(toml))
+    assert drafted.terms.lora.target_modules == ("query", "key", "value", "dense")
+    assert len(drafted.layout.adapted) == 2 * 6
+
+
+@pytest.mark.parametrize("payload", ["dense", "basis", "core"])
+def test_conv1d_trains_under_every_kind_of_payload(model_of, payload, rows):
+    trainer = trainer_of(model_of("gpt2"), rows, targets=("all-linear",), payload=payload)
+    trained(trainer, payload)
+    shapes = {tensor.name: (tensor.rows, tensor.columns) for tensor in trainer.layout.adapted}
+    assert shapes["h.0.attn.c_attn"] == (96, 32)
+    assert shapes["h.1.mlp.c_proj"] == (32, 128)
+
+
+def test_conv1d_folders_say_fan_in_fan_out(model_of, rows, tmp_path):
+    trainer = trained(trainer_of(model_of("gpt2"), rows, targets=("c_attn",)))
+    trainer.save_adapter("global", tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["fan_in_fan_out"] is True
+
+
+def test_scores_of_conv1d_are_those_of_its_outputs_and_inputs(model_of, rows):
+    trainer = trained(trainer_of(model_of("gpt2"), rows, targets=("c_fc",)))
+    model = trainer._bank.use(("global",), head="global")
+    batch = trainer._train_rows.batch(np.arange(8), device=torch.device("cpu"))
+    scores = feature_scores(model, trainer.layout, [batch], compute=trainer._compute)
+    tensor = trainer.layout.adapted[0]
+    weight = model.get_submodule(f"{BACKBONE}.{tensor.name}").get_base_layer().weight
+    assert tuple(weight.shape) == (tensor.columns, tensor.rows)
+    weight.requires_grad_(True)
+    loss = model(batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.labels).loss
+    size = (torch.autograd.grad(loss, weight)[0] * weight).abs().double().detach().numpy()
+    place = feature_places(trainer.layout)[tensor.name]
+    np.testing.assert_allclose(scores[place.rows], size.sum(axis=0), rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(scores[place.columns], size.sum(axis=1), rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("bert", 40), ("roberta", 38), ("mpnet", 38), ("gpt2", 40), ("xlnet", None)]
+)
+def test_positions_are_those_that_a_text_can_use(model_of, name, limit):
+    skeleton = skeleton_of(model_of(name))
+    assert most_positions(skeleton.backbone, skeleton.config) == limit
+
+
+@pytest.mark.parametrize("name", ["roberta", "mpnet"])
+def test_the_longest_text_that_is_allowed_can_be_read_and_no_longer_one(model_of, name):
+    path = model_of(name)
+    model = load_base_model(path, labels=3)
+    longest = torch.full((1, 38), 5)
+    assert model(longest, torch.ones_like(longest)).logits.shape == (1, 3)
+    longer = torch.full((1, 39), 5)
+    with pytest.raises((RuntimeError, IndexError)):
+        model(longer, torch.ones_like(longer))
+
+
+def test_a_length_beyond_the_positions_is_refused_when_a_federation_is_drafted(model_of):
+    section = ModelSection(path=model_of("roberta"), max_length=40)
+    with pytest.raises(
+        ConfigError, match=r"more than the model's 38 tokens .model.max_length.: set it to 38 or"
+    ):
+        fit_model(section, target_modules=("query",), labels=3)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, None, int(1e30), float("inf")])
+def test_a_limit_that_is_no_positive_number_is_no_limit(limit):
+    class Tokenizer:
+        model_max_length = limit
+
+    check_length(Tokenizer(), max_length=8192, positions=None)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "qwen3", "xlnet"])
+def test_the_first_token_of_a_decoder_is_no_feature(model_of, name):
+    path = model_of(name)
+    section = ModelSection(path=path, pooling="cls", max_length=16)
+    with pytest.raises(ConfigError, match=r'model.pooling.: set it to "last" or "mean"'):
+        fit_model(section, target_modules=("all-linear",), labels=3)
+    with pytest.raises(ConfigError, match="does not stand for the text"):
+        load_base_model(path, labels=3, pooling="cls")
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "mpnet", "debertav2"])
+def test_the_first_token_of_an_encoder_is_one(model_of, name):
+    assert load_base_model(model_of(name), labels=3, pooling="cls").pooling == "cls"
+
+
+def test_the_last_token_is_found_behind_padding_on_either_side():
+    hidden = torch.arange(12.0).reshape(2, 6, 1)
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1]])
+    assert pooled(hidden, mask, "last").flatten().tolist() == [3.0, 11.0]
+    assert pooled(hidden, mask, "cls").flatten().tolist() == [0.0, 8.0]
+    assert pooled(hidden, mask, "mean").flatten().tolist() == [1.5, 9.5]
+
+
+def test_a_decoder_pooled_by_its_last_token_trains_and_is_padded_without_a_pad_token(
+    model_of, rows, tmp_path
+):
+    path = model_of("gpt2")
+    trainer = trained(trainer_of(path, rows, targets=("c_attn",), pooling="last"))
+    trainer.save_adapter("global", tmp_path)
+    loaded = PeftModel.from_pretrained(load_base_model(path, labels=3, pooling="last"), str(tmp_path)).eval()
+    together = logits_of(loaded, trainer)
+    with torch.no_grad():
+        alone = [
+            loaded(torch.from_numpy(ids)[None], torch.ones(1, len(ids), dtype=torch.int64)).logits[0].numpy()
+            for ids in trainer._test_rows.ids[:12]
+        ]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mpnet", "debertav2", "xlnet"])
+def test_a_model_without_fused_attention_gets_the_plain_one(model_of, name):
+    model = load_base_model(model_of(name), labels=3, attention="sdpa")
+    assert model.config._attn_implementation == "eager"
+
+
+def test_a_model_with_fused_attention_keeps_it(tiny_bert):
+    assert load_base_model(tiny_bert, labels=3).config._attn_implementation == "sdpa"
+    assert load_base_model(tiny_bert, labels=3, attention="eager").config._attn_implementation == "eager"
+
+
+def test_a_checkpoint_of_bf16_is_loaded_as_float32(tiny_bert, tmp_path):
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "copy"))
+    weights = {name: value.bfloat16() for name, value in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    model = load_base_model(str(folder), labels=3)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_name_that_also_matches_other_modules_is_pinned_as_paths():
+    backbone = nn.ModuleDict(
+        {"a": nn.ModuleDict({"mix": nn.Linear(4, 4)}), "b": nn.ModuleDict({"mix": nn.GELU()})}
+    )
+    assert resolved_targets(backbone, ["mix"]) == ("a.mix",)
+    assert resolved_targets(backbone, ["all-linear"]) == ("a.mix",)
+
+
+def test_a_pooling_layer_that_the_output_does_not_need_is_no_target(tmp_path):
+    from transformers import LayoutLMConfig, LayoutLMModel
+
+    torch.manual_seed(0)
+    LayoutLMModel(
+        LayoutLMConfig(
+            vocab_size=36, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
+        )
+    ).save_pretrained(tmp_path)
+    names = {
+        tensor.name for tensor in layout_of(str(tmp_path), target_modules=("all-linear",), labels=3).adapted
+    }
+    assert "pooler.dense" not in names
+    assert "encoder.layer.0.output.dense" in names
+    with pytest.raises(ModelError, match=r"output does not depend on the target module 'pooler\.dense'"):
+        layout_of(str(tmp_path), target_modules=("pooler.dense",), labels=3)
+
+
+def test_a_head_reads_hidden_states_as_long_as_the_model_makes_them(tmp_path):
+    from transformers import OPTConfig, OPTModel
+
+    torch.manual_seed(0)
+    OPTModel(
+        OPTConfig(
+            vocab_size=36,
+            hidden_size=16,
+            word_embed_proj_dim=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            ffn_dim=24,
+        )
+    ).save_pretrained(tmp_path)
+    (weight, _) = layout_of(str(tmp_path), target_modules=("q_proj",), labels=3).heads
+    assert weight.columns == 8
+    ids = torch.tensor([[1, 2, 3]])
+    assert load_base_model(str(tmp_path), labels=3)(ids, torch.ones_like(ids)).logits.shape == (1, 3)
+
+
+def test_a_model_that_reads_no_text_is_a_sentence(tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    ViTModel(
+        ViTConfig(
+            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, image_size=32
+        )
+    ).save_pretrained(tmp_path)
+    with pytest.raises(
+        ModelError, match="is a vit model, which has no single sequence of hidden states of a"
+    ):
+        layout_of(str(tmp_path), target_modules=("all-linear",), labels=3)
