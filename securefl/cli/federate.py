@@ -22,9 +22,10 @@ from securefl.cli.main import LOG_FOLDER
 from securefl.cli.output import progress_console
 from securefl.cli.run_folder import RunFolder
 from securefl.cli.signals import Interrupted, Interrupts
-from securefl.cli.supervisor import Limits, Supervisor, cores, environment_for
+from securefl.cli.supervisor import Limits, Supervisor, environment_for
 from securefl.config import FederationConfig
 from securefl.planning.forecast import Forecast
+from securefl.processors import cores
 from securefl.progress import SERVER, Listening
 
 PROGRAM = (sys.executable, "-P", "-m", "securefl.cli")

@@ -66,8 +66,8 @@ def client(
         _must_exist(folder)
         check_json_path(json_path)
         results = out if out is not None else folder / "results"
-        # Read when numpy is imported. Its many small products are slower on more threads; training,
-        # which is torch's, keeps the threads that it has.
+        # Read when numpy is imported. Its many small products are slower on more threads; training, which is
+        # torch's, has threads of its own: see training.devices.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from securefl_client.process import run_client
 

@@ -7,7 +7,6 @@ one thread a child only carries its lines into a queue.
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import time
@@ -237,8 +236,3 @@ def _casualty(child: Child) -> Casualty:
         last_line=last_line(child.log),
         log=child.log,
     )
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,6 +13,7 @@ tokens).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,7 @@ import torch
 from securefl.adapters.seeding import seeded_generator
 from securefl.config.federation import TrainingSection
 from securefl.errors import ConfigError
+from securefl.processors import cores
 
 Attention = Literal["sdpa", "eager"]
 EAGER_UP_TO_TOKENS = 256
@@ -86,16 +88,27 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def prepare_torch(device: torch.device) -> None:
-    """Sets torch up for one member's process: threads, and deterministic kernels on CUDA.
-
-    One thread, unless OMP_NUM_THREADS says otherwise: several members share a machine in ``securefl run``,
-    and sums in another order would be other bits.
-    """
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    """Sets torch up for one member's process: threads, and deterministic kernels on CUDA."""
+    torch.set_num_threads(training_threads(os.environ))
     if device.type == "cuda":
         # cuBLAS reads it when its first handle is made; without it deterministic products are refused.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+
+
+def training_threads(environment: Mapping[str, str]) -> int:
+    """How many threads a member trains with: what OMP_NUM_THREADS says, else every core that the process may use.
+
+    A member that is started by hand has its machine to itself. ``securefl run``, whose members share one, gives each
+    its share of the cores in that variable. Results are the same bits again only with the same number: sums in
+    another order are other bits.
+
+    Args:
+        environment: The process's. A list, one number for each level of nesting, counts by its first; what is no
+            positive number is passed over, as OpenMP itself does.
+    """
+    said = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) > 0 else cores()
 
 
 def seed_torch(seed: int, *purpose: str | int) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from securefl.config.federation import TrainingSection
 from securefl.errors import ConfigError
-from securefl.training.devices import EAGER_UP_TO_TOKENS, choose_compute, multiplies_bf16, seed_torch
+from securefl.training.devices import (
+    EAGER_UP_TO_TOKENS,
+    choose_compute,
+    multiplies_bf16,
+    seed_torch,
+    training_threads,
+)
 
 
 def with_capabilities(monkeypatch, **capabilities: bool) -> None:
@@ -67,3 +77,30 @@ def test_torch_is_seeded_by_purpose():
         seed_torch(7, *purpose)
         drawn.append(torch.rand(3).tolist())
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(("said", "threads"), [("3", 3), ("4,2", 4), (" 2 ", 2)])
+def test_training_uses_the_threads_that_the_variable_says(said, threads):
+    assert training_threads({"OMP_NUM_THREADS": said}) == threads
+
+
+@pytest.mark.parametrize("environment", [{}, {"OMP_NUM_THREADS": ""}, {"OMP_NUM_THREADS": "many"}])
+def test_training_uses_every_core_where_nothing_is_said(monkeypatch, environment):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5}, raising=False)
+    assert training_threads(environment) == 3
+
+
+def test_a_client_started_by_hand_trains_on_all_its_cores_and_keeps_numpy_to_one():
+    # As securefl client does it: the variable for numpy is set before numpy is imported, and torch comes after.
+    program = """
+import os
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import numpy, torch
+from securefl.training.devices import prepare_torch
+prepare_torch(torch.device("cpu"))
+print(torch.get_num_threads(), len(os.sched_getaffinity(0)))
+"""
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("NUM_THREADS")}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    torchs, cores = ran.stdout.split()
+    assert torchs == cores
