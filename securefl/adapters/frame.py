@@ -5,10 +5,10 @@ global adapter of a weight stays one R x R core. Every member draws them itself.
 
 This is what Fed-SB (arXiv 2502.15436) sends, without its start: Fed-SB takes both factors from the singular vectors
 of a first full gradient. Those are data, and their bits differ between machines; seeded ones are neither. Results
-under ``core`` are therefore none of Fed-SB's, and trail LoRA. What the seeds cost is reach: all that is ever learned lies in the R
-columns of U and the R rows of V. Larger ranks make up for it, and are cheap: a core of rank 64 has the size
-of a LoRA adapter of rank 5 on MiniLM. Measured there (BANKING77, 3 clients, 3 rounds): 0.58 with cores of
-rank 16, 0.64 with 64, 0.67 with LoRA of rank 16.
+under ``core`` are therefore none of Fed-SB's, and trail LoRA. What the seeds cost is reach: all that is ever learned
+lies in the R columns of U and the R rows of V. Larger ranks make up for it, and are cheap: a core of rank 64 has the
+size of a LoRA adapter of rank 5 on MiniLM. Measured there (BANKING77, 3 clients, 3 rounds): 0.58 with cores of rank
+16, 0.64 with 64, 0.67 with LoRA of rank 16.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From the exact global change of a weight to the best LoRA factors of a client's own rank.
 
 The rule kept here: what a client starts a round from is the closest matrix of its rank to the exact mean
-(Eckart and Young 1936; the redistribution of FlexLoRA, arXiv 2402.11505), split as A = V_r^T and B = U_r S_r / (alpha / r), so that
-A's rows are orthonormal and (alpha / r) B A is that matrix. A direction that is only rounding noise, or
+(Eckart and Young 1936; this step is FlexLoRA's, arXiv 2402.11505), split as A = V_r^T and B = U_r S_r / (alpha / r),
+so that A's rows are orthonormal and (alpha / r) B A is that matrix. A direction that is only rounding noise, or
 missing, becomes a random row in A with a zero column in B: it changes nothing, and it can be trained.
 """
 

@@ -1,8 +1,8 @@
 """``dense``: every adapted weight's change as a whole (m, n) matrix, and the heads.
 
 The rule kept here: products are formed before anything is added, because the mean of products is not the
-product of means (as FlexLoRA, arXiv 2402.11505, found; it sends products, here their changes travel); ranks may differ freely, and every client is in every
-coordinate.
+product of means (FlexLoRA, arXiv 2402.11505, which averages whole products; here their changes are added up); ranks
+may differ freely, and every client is in every coordinate.
 """
 
 from __future__ import annotations
