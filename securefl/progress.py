@@ -31,6 +31,10 @@ class Phase(StrEnum):
     """The steps of a member's work whose seconds are told apart."""
 
     PREPARE = "prepare"
+    IMPORT = "import"
+    CHECK = "check"
+    LOAD = "load"
+    TOKENISE = "tokenise"
     TRAIN = "train"
     ENCODE = "encode"
     ENCRYPT = "encrypt"

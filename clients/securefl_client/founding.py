@@ -11,7 +11,9 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,21 +56,37 @@ def found(config: FederationConfig, folder: Path, *, report: Report) -> DataOver
         raise ConfigError(
             f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
         )
-    report(PhaseStarted(member=_REPORTER, round=0, phase=Phase.PREPARE))
-    started = datetime.now(UTC)
+    with _told(Phase.IMPORT, report):
+        # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
+        from securefl.training.libraries import load_libraries
+
+        load_libraries()
+    with _told(Phase.PREPARE, report):
+        overview = _make(config, folder, report)
+    report(Finished(member=_REPORTER, path=str(folder)))
+    return overview
+
+
+@contextmanager
+def _told(phase: Phase, report: Report) -> Iterator[None]:
+    """Reports the beginning and, if it comes to a good one, the end of what happens inside."""
+    report(PhaseStarted(member=_REPORTER, round=0, phase=phase))
+    started = time.perf_counter()
+    yield
+    report(PhaseEnded(member=_REPORTER, round=0, phase=phase, seconds=time.perf_counter() - started))
+
+
+def _make(config: FederationConfig, folder: Path, report: Report) -> DataOverview:
     # The members' folders appear by one rename, so that a founding that fails leaves nothing half made.
     folder.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        overview = _write_all(config, workshop, report, now=started)
+        overview = _write_all(config, workshop, report, now=datetime.now(UTC))
         if folder.exists():
             folder.rmdir()
         workshop.replace(folder)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
-    seconds = (datetime.now(UTC) - started).total_seconds()
-    report(PhaseEnded(member=_REPORTER, round=0, phase=Phase.PREPARE, seconds=seconds))
-    report(Finished(member=_REPORTER, path=str(folder)))
     return overview
 
 
@@ -117,7 +135,6 @@ def _draft(
     credentials: Mapping[str, Credentials],
 ) -> Draft:
     """Everything that is pinned; what needs the model or the data is read here."""
-    # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
     from securefl.training.drafting import draft_federation
     from securefl.training.model_files import model_digest
 

@@ -114,16 +114,15 @@ class Client:
         ) as ledger:
             ledger.append(RunStarted(member=own.member, federation_digest=own.federation.digest))
             self._warn_of_plaintext()
-            with self._clock.phase(Phase.PREPARE, 0):
-                trainer = load_trainer(own, self._clock, between_steps=self._inbox.check)
-                participant = Participant(
-                    own.federation,
-                    member=own.member,
-                    rank=own.rank,
-                    cipher=_cipher(own),
-                    keys=own.keys,
-                    signing_key=own.signing_key,
-                )
+            trainer = load_trainer(own, self._clock, between_steps=self._inbox.check)
+            participant = Participant(
+                own.federation,
+                member=own.member,
+                rank=own.rank,
+                cipher=_cipher(own),
+                keys=own.keys,
+                signing_key=own.signing_key,
+            )
             work = ClientWork(
                 participant, trainer, ledger=ledger, clock=self._clock, report=self._report, folder=out
             )

@@ -38,6 +38,10 @@ from securefl.progress import (
 
 DOING = {
     Phase.PREPARE: "loading model and data",
+    Phase.IMPORT: "importing torch and transformers",
+    Phase.CHECK: "checking the model's files",
+    Phase.LOAD: "loading the model",
+    Phase.TOKENISE: "reading and tokenising the data",
     Phase.TRAIN: "training",
     Phase.ENCODE: "putting the update on the grid",
     Phase.ENCRYPT: "encrypting",
@@ -52,7 +56,7 @@ DOING = {
     Phase.FUSE: "searching the fusion",
     Phase.SAVE: "saving",
 }
-LONG = (Phase.PREPARE, Phase.TRAIN, Phase.PERSONAL, Phase.FUSE)
+LONG = (Phase.PREPARE, Phase.IMPORT, Phase.LOAD, Phase.TOKENISE, Phase.TRAIN, Phase.PERSONAL, Phase.FUSE)
 """Phases whose beginning is worth a line."""
 NO_RESULTS = (SERVER, FOUNDING)
 """Who leaves nothing behind that a person would look for."""

@@ -34,6 +34,9 @@ def preview_draft(config: FederationConfig) -> Draft:
         ConfigError, CapacityError, DataError, ModelError: what founding would raise.
     """
     # Looking at a model takes torch and transformers, which nobody who has a founded federation must wait for.
+    from securefl.training.libraries import load_libraries
+
+    load_libraries()
     from securefl.training.drafting import draft_federation
 
     roster = tuple(

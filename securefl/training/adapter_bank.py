@@ -54,12 +54,13 @@ class AdapterBank:
 
     Attributes:
         model: The base model.
+        layout: The federation's tensors.
         fan_in_fan_out: Whether the adapted modules keep their weights transposed, in PEFT's word.
     """
 
     def __init__(self, model: PooledClassifier, layout: Layout, *, dropout: float) -> None:
         self.model = model
-        self._layout = layout
+        self.layout = layout
         self._dropout = dropout
         self._peft: PeftModel | None = None
         modules = [model.get_submodule(f"{BACKBONE}.{tensor.name}") for tensor in layout.adapted]
@@ -73,7 +74,7 @@ class AdapterBank:
             r=rank,
             lora_alpha=alpha,  # type: ignore[arg-type] # PEFT divides it by r; that it be whole is only a habit
             lora_dropout=self._dropout,
-            target_modules=[f"{BACKBONE}.{tensor.name}" for tensor in self._layout.adapted],
+            target_modules=[f"{BACKBONE}.{tensor.name}" for tensor in self.layout.adapted],
             fan_in_fan_out=self.fan_in_fan_out,
         )
         # PEFT warns where a model keeps some weights one way and some the other; it wraps each rightly.
@@ -88,7 +89,7 @@ class AdapterBank:
     def _attached(self, name: str, config: LoraConfig) -> PeftModel:
         if self._peft is None:
             self._peft = get_peft_model(self.model, config, adapter_name=name)
-            self._layers = {tensor.name: _lora_layer(self.model, tensor) for tensor in self._layout.adapted}
+            self._layers = {tensor.name: _lora_layer(self.model, tensor) for tensor in self.layout.adapted}
         else:
             self._peft.add_adapter(name, config)
         return self._peft
@@ -172,7 +173,7 @@ class AdapterBank:
             ModelError: if a shape is not the layout's.
         """
         head = self._heads[name]
-        for tensor in self._layout.heads:
+        for tensor in self.layout.heads:
             values = adapter.heads[tensor.name]
             parameter = head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))
             _write(parameter, values.reshape(tuple(parameter.shape)), tensor.name)
@@ -218,7 +219,7 @@ class AdapterBank:
             tensor.name: _read(head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))).reshape(
                 tensor.rows, tensor.columns
             )
-            for tensor in self._layout.heads
+            for tensor in self.layout.heads
         }
 
 

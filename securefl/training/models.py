@@ -156,7 +156,7 @@ def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: i
         max_length=section.max_length,
         positions=most_positions(skeleton.backbone, skeleton.config),
     )
-    return FittedModel(_layout(skeleton, names, labels=labels), names)
+    return FittedModel(shared_layout(skeleton, names, labels=labels), names)
 
 
 def layout_of(path: str, *, target_modules: Sequence[str], labels: int) -> Layout:
@@ -170,9 +170,17 @@ def layout_of(path: str, *, target_modules: Sequence[str], labels: int) -> Layou
     Raises:
         ModelError: if the model is not there, or a name matches no linear module.
     """
-    skeleton = skeleton_of(path)
+    return shared_layout(skeleton_of(path), target_modules, labels=labels)
+
+
+def shared_layout(skeleton: Skeleton, target_modules: Sequence[str], *, labels: int) -> Layout:
+    """``layout_of`` a model whose skeleton is there already."""
     names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
-    return _layout(skeleton, names, labels=labels)
+    heads = (
+        TensorSpec(f"{HEAD}.weight", labels, skeleton.hidden, TensorKind.HEAD),
+        TensorSpec(f"{HEAD}.bias", labels, 1, TensorKind.HEAD),
+    )
+    return Layout((*adapted_tensors(skeleton.backbone, names), *heads))
 
 
 def load_base_model(
@@ -190,7 +198,13 @@ def load_base_model(
         ModelError: if the model is not there, not an encoder or decoder, or its weights are incomplete.
         ConfigError: if the pooling does not fit the model.
     """
-    skeleton = skeleton_of(path)
+    return filled(skeleton_of(path), path, labels=labels, pooling=pooling, attention=attention)
+
+
+def filled(
+    skeleton: Skeleton, path: str, *, labels: int, pooling: Pooling, attention: Attention
+) -> PooledClassifier:
+    """``load_base_model`` of a model whose skeleton is there already."""
     check_pooling(skeleton.backbone, skeleton.config, pooling)
     backbone = _pretrained(path, skeleton, attention=attention)
     return PooledClassifier(backbone, hidden=skeleton.hidden, labels=labels, pooling=pooling)
@@ -227,14 +241,6 @@ def _pretrained(path: str, skeleton: Skeleton, *, attention: Attention) -> PreTr
     backbone.eval()
     loaded: PreTrainedModel = backbone
     return loaded
-
-
-def _layout(skeleton: Skeleton, target_modules: Sequence[str], *, labels: int) -> Layout:
-    heads = (
-        TensorSpec(f"{HEAD}.weight", labels, skeleton.hidden, TensorKind.HEAD),
-        TensorSpec(f"{HEAD}.bias", labels, 1, TensorKind.HEAD),
-    )
-    return Layout((*adapted_tensors(skeleton.backbone, target_modules), *heads))
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

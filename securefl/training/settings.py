@@ -14,6 +14,7 @@ class TrainerSettings:
 
     Attributes:
         model_path: Folder, hub id or ``package:NAME`` of the base model.
+        model_digest: ``model_files.model_digest`` of it, 32 bytes.
         pooling: How hidden states become one feature.
         max_length: Most tokens of a text.
         lora: ``[lora]``; its ``r`` is not used.
@@ -27,6 +28,7 @@ class TrainerSettings:
     """
 
     model_path: str
+    model_digest: bytes
     pooling: Pooling
     max_length: int
     lora: LoraSection

@@ -15,7 +15,8 @@ Adapters of one client:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,14 +32,13 @@ from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank
-from securefl.training.backbones import most_positions
+from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.changes import against, change, personal_start, within
 from securefl.training.data import ClientData
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.fusion import FusionResult, Weights, search
 from securefl.training.loops import Metric, Progress, Report, evaluate, train
-from securefl.training.model_files import model_digest
-from securefl.training.models import layout_of, load_base_model, load_tokenizer
+from securefl.training.models import filled, load_tokenizer, shared_layout
 from securefl.training.probe import probe
 from securefl.training.saving import SavedTask, save_adapter
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
@@ -47,6 +47,14 @@ from securefl.training.tokens import Batch, Tokenised, check_length, shuffled_ba
 
 Which = Literal["global", "personal", "fused"]
 Part = Literal["test", "validation"]
+Stage = Literal["load", "tokenise"]
+StageClock = Callable[[Stage], AbstractContextManager[None]]
+"""Times a part of getting ready, or says that it has begun."""
+
+
+def untimed(_: Stage) -> AbstractContextManager[None]:
+    """A ``StageClock`` that does nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class LocalTrainer:
         settings: What and how to train.
         data: The client's rows.
         progress: Called once a step.
+        stage: Gives the context in which the model is loaded, or the rows are tokenised.
 
     Raises:
         ModelError: if the model cannot be loaded or has no such target module.
@@ -78,7 +87,12 @@ class LocalTrainer:
     """
 
     def __init__(
-        self, settings: TrainerSettings, data: ClientData, *, progress: Report | None = None
+        self,
+        settings: TrainerSettings,
+        data: ClientData,
+        *,
+        progress: Report | None = None,
+        stage: StageClock = untimed,
     ) -> None:
         self._settings = settings
         self._section = settings.training
@@ -86,27 +100,33 @@ class LocalTrainer:
         self._report: Report = progress or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
-        self.layout = layout_of(
-            settings.model_path, target_modules=settings.lora.target_modules, labels=len(data.labels)
-        )
-        tokenizer = load_tokenizer(settings.model_path)
-        model = load_base_model(
+        with stage("load"):
+            self._bank = self._loaded()
+            self.layout = self._bank.layout
+            self._add_adapters()
+        with stage("tokenise"):
+            tokenizer = load_tokenizer(settings.model_path)
+            positions = most_positions(self._bank.model.backbone, self._bank.model.config)
+            check_length(tokenizer, max_length=settings.max_length, positions=positions)
+            self._train_rows, self._validation_rows, self._test_rows = (
+                tokenise(part, tokenizer, max_length=settings.max_length)
+                for part in (data.train, data.validation, data.test)
+            )
+
+    def _loaded(self) -> AdapterBank:
+        """The base model on its device, still without adapters."""
+        settings, labels = self._settings, len(self._labels)
+        skeleton = skeleton_of(settings.model_path)
+        layout = shared_layout(skeleton, settings.lora.target_modules, labels=labels)
+        model = filled(
+            skeleton,
             settings.model_path,
-            labels=len(data.labels),
+            labels=labels,
             pooling=settings.pooling,
             attention=self._compute.attention,
         )
-        positions = most_positions(model.backbone, model.config)
-        check_length(tokenizer, max_length=settings.max_length, positions=positions)
-        self._train_rows, self._validation_rows, self._test_rows = (
-            tokenise(part, tokenizer, max_length=settings.max_length)
-            for part in (data.train, data.validation, data.test)
-        )
         seed_torch(settings.seed, "start")
-        self._bank = AdapterBank(
-            model.to(self._compute.device), self.layout, dropout=settings.lora.lora_dropout
-        )
-        self._add_adapters()
+        return AdapterBank(model.to(self._compute.device), layout, dropout=settings.lora.lora_dropout)
 
     @property
     def samples(self) -> int:
@@ -277,7 +297,7 @@ class LocalTrainer:
         self._require(which)
         task = SavedTask(
             base_model=self._settings.model_path,
-            base_model_sha256=model_digest(self._settings.model_path).hex(),
+            base_model_sha256=self._settings.model_digest.hex(),
             pooling=self._settings.pooling,
             max_length=self._settings.max_length,
             labels=self._labels,

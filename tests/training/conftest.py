@@ -14,6 +14,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.state import GlobalState
 from securefl.config.federation import CohortSection, DataSection, LoraSection, RecipeSection, TrainingSection
 from securefl.training.data import ClientData, load_client_data
+from securefl.training.model_files import model_digest
 from securefl.training.models import layout_of
 from securefl.training.recipes import recipe_of
 from securefl.training.trainer import LocalTrainer, TrainerSettings
@@ -80,6 +81,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
         plan = plan_of(payload)
         made = TrainerSettings(
             model_path=tiny_bert,
+            model_digest=model_digest(tiny_bert),
             pooling="mean",
             max_length=32,
             lora=LoraSection(lora_alpha=8),

@@ -86,6 +86,7 @@ def trainer_of(
     return LocalTrainer(
         TrainerSettings(
             model_path=path,
+            model_digest=bytes(32),
             pooling=pooling,
             max_length=16,
             lora=LoraSection(lora_alpha=6, target_modules=names),
