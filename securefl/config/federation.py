@@ -12,7 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+from securefl.config.names import Address, Name
+from securefl.config.values import MAY_BE_EMPTY, converted, shown
+
 Rank = Annotated[int, Field(ge=1, le=1024)]
 Pooling = Literal["mean", "cls", "last"]
 """Hidden states to one feature: the mean over the tokens, the first token's (encoders), or the last one's."""
@@ -27,7 +29,13 @@ MAX_COHORT = 1000
 class Section(BaseModel):
     """A section of the file: frozen, and closed against keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_intent(cls, table: object) -> object:
+        """A single text for a list of texts, a word for a table that it chooses: see ``values``."""
+        return converted(cls.model_fields, table)
 
 
 class FederationSection(Section):
@@ -43,7 +51,9 @@ class FederationSection(Section):
     @classmethod
     def _labels_are_distinct(cls, labels: Path | tuple[str, ...] | None) -> Path | tuple[str, ...] | None:
         if isinstance(labels, tuple) and (len(labels) < 2 or len(set(labels)) != len(labels)):
-            raise ValueError("labels must be at least two different names")
+            raise ValueError(
+                'labels must be at least two different names, such as labels = ["no", "yes"], or one file'
+            )
         return labels
 
 
@@ -225,7 +235,9 @@ class SelectSection(Section):
             case dict() | SelectSection():
                 return select
             case _:
-                raise ValueError('select is "all", or a table such as { fraction = 0.1 }')
+                raise ValueError(
+                    f'it is {shown(select)}; select is "all", or a table such as {{ fraction = 0.1 }}'
+                )
 
     @property
     def share(self) -> Fraction:
@@ -265,7 +277,7 @@ class MemberSection(Section):
     r: Rank | None = None
     train: str | None = None
     test: str | None = None
-    column_values: tuple[str, ...] | None = None
+    column_values: Annotated[tuple[str, ...] | None, MAY_BE_EMPTY] = None
     """For ``split.by = "column"``: the values whose rows are this client's."""
 
 
@@ -282,7 +294,7 @@ class CohortSection(Section):
         if not MIN_COHORT <= len(clients) <= MAX_COHORT:
             raise ValueError(
                 f"{len(clients)} clients: a federation has {MIN_COHORT} to {MAX_COHORT}, because in a sum of two "
-                "each member reads the other's update"
+                "each member reads the other's update; write clients = [{ r = 2 }, { r = 4 }, { r = 8 }]"
             )
         named = tuple(
             member.model_copy(update={"id": member.id or f"client-{number}"})
@@ -290,16 +302,20 @@ class CohortSection(Section):
         )
         ids = [member.id for member in named]
         if len(set(ids)) != len(ids):
-            raise ValueError("two clients carry the same id")
+            twice = next(name for name in ids if ids.count(name) > 1)
+            raise ValueError(
+                f"two clients carry the same id, '{twice}'; give each its own, such as id = \"bank\" (a client without "
+                "id is called client-1, client-2, ... by its place)"
+            )
         if "server" in ids:
-            raise ValueError("no client may be called 'server'")
+            raise ValueError("no client may be called 'server'; write another id, such as id = \"client-1\"")
         return named
 
 
 class ServerSection(Section):
     """``[server]``: where the aggregator listens, and its limits."""
 
-    address: str = Field(default="127.0.0.1:7443", pattern=r"^\[?[A-Za-z0-9.:_-]+\]?:\d{1,5}$")
+    address: Address = "127.0.0.1:7443"
     join_timeout_s: float = Field(default=600, gt=0)
     """How long the server waits for the whole roster before it gives up."""
     round_timeout_s: float = Field(default=7200, gt=0)
@@ -316,13 +332,6 @@ class ServerSection(Section):
     def port(self) -> int:
         """The port alone."""
         return int(self.address.rpartition(":")[2])
-
-    @field_validator("address")
-    @classmethod
-    def _port_exists(cls, address: str) -> str:
-        if int(address.rpartition(":")[2]) > 65535:
-            raise ValueError("the port must be between 0 and 65535 (0 takes a free one)")
-        return address
 
 
 class FederationConfig(Section):

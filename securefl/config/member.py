@@ -12,8 +12,9 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field
 
-from securefl.config.federation import CohortSection, DataSection, FederationConfig, Name, Rank, Section
-from securefl.config.load import read_toml, validated
+from securefl.config.federation import CohortSection, DataSection, FederationConfig, Rank, Section
+from securefl.config.load import load_file
+from securefl.config.names import Address, Name
 from securefl.errors import ConfigError
 
 FILE_NAME = "client.toml"
@@ -23,7 +24,7 @@ class ClientSection(Section):
     """``[client]``: who this is, and where the server is."""
 
     id: Name
-    server: str = Field(pattern=r"^\[?[A-Za-z0-9.:_-]+\]?:\d{1,5}$")
+    server: Address
     r: Rank | None = None
     """A rank of this client's own choice; only a payload that mixes any ranks allows another than the roster's."""
 
@@ -81,7 +82,7 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
 
 
 def load_client_settings(folder: Path) -> ClientSettings:
-    """Reads a member folder's ``client.toml``; relative paths in it count from the folder.
+    """Reads a member folder's ``client.toml``; relative paths in it count from the folder, ``~`` is a home.
 
     Raises:
         ConfigError: if the file is missing or something in it is wrong.
@@ -91,7 +92,7 @@ def load_client_settings(folder: Path) -> ClientSettings:
         raise ConfigError(
             f"{folder} is no client's folder", hint=f"it has no {FILE_NAME}; 'securefl init' writes one"
         )
-    return validated(ClientSettings, read_toml(path), where=str(path))
+    return load_file(ClientSettings, path)
 
 
 def _without_nulls(value: Any) -> Any:

@@ -36,7 +36,7 @@ def _federation(path: Path, **more: str) -> Path:
             {"training": "learning_rat = 1.0"},
             r"unknown key 'training.learning_rat' .*did you mean 'learning_rate'",
         ),
-        ({"lora": "r = 0"}, r"'lora.r' is wrong .*greater than or equal to 1"),
+        ({"lora": "r = 0"}, r"'lora.r' is wrong .*from 1 to 1024"),
         ({"cohort": "clients = [{r = 2}, {r = 4}]"}, r"'cohort.clients' is wrong .*2 clients"),
         ({"server": 'address = "127.0.0.1:70000"'}, r"'server.address' is wrong .*65535"),
         ({"encryption": 'scheme = "ckks"'}, r"'encryption.scheme' is wrong"),

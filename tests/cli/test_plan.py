@@ -237,7 +237,7 @@ def test_a_founded_federations_file_can_be_planned_without_torch(
         ({"ranks": (2,) * 200, "bits": 24}, None),
         ({"ranks": (2, 4, 99)}, r"rank 99 does not fit a weight of 32 x 32 .*give no client a rank above 32"),
         ({"more": "[sketch]\nrank = 4"}, r"'sketch.rank' is set, but the recipe's payload is 'dense'"),
-        ({"bits": 30}, r"'encryption.precision_bits' is wrong .*less than or equal to 24"),
+        ({"bits": 30}, r"'encryption.precision_bits' is wrong .*from 8 to 24"),
         ({"modules": '"qurey"'}, r"'qurey' matches no module .*query"),
     ],
 )

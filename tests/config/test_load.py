@@ -114,7 +114,7 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
         (MINIMAL + 'delimiter = "\\n"\n', "no quote or end of line"),
         (MINIMAL.replace('name = "banks"', ""), "'federation.name' is missing"),
         (MINIMAL.replace('"banks"', '"../banks"'), "'federation.name' is wrong"),
-        ("[federation", "is no valid TOML"),
+        ("[federation", "is no TOML"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_sentence(write, text: str, words: str) -> None:

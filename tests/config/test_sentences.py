@@ -1,0 +1,294 @@
+"""Whatever is wrong with a key, the sentence names the key as it was written, and says what to write.
+
+Every key of both files is found by reflection and gets every wrong kind of value, so that a new key is tested
+from the day it is added.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from securefl.config.examples import EXAMPLES
+from securefl.config.federation import FederationConfig
+from securefl.config.load import validated
+from securefl.config.member import ClientSettings
+from securefl.config.values import MayBeEmpty, alternatives, is_list
+from securefl.errors import ConfigError
+
+Parts = tuple[str | int, ...]
+
+BASES: dict[type[BaseModel], dict[str, Any]] = {
+    FederationConfig: {"federation": {"name": "banks"}, "model": {"path": "m"}, "data": {"train": "t.csv"}},
+    ClientSettings: {
+        "client": {"id": "client-1", "server": "127.0.0.1:7443"},
+        "model": {"path": "m"},
+        "data": {"train": "t.csv"},
+        "cohort": {"clients": [{}, {}, {}]},
+    },
+}
+KINDS: dict[str, Any] = {
+    "text": "zz zz",
+    "empty-text": "",
+    "blanks": "  ",
+    "long-text": "z" * 5000,
+    "text-of-two-lines": "z\nz\u2028z\x1b[31m",
+    "number": 7,
+    "below-zero": -(10**6),
+    "huge": 10**30,
+    "endless": 10**5000,
+    "fraction": 1.5,
+    "nan": math.nan,
+    "infinity": math.inf,
+    "minus-infinity": -math.inf,
+    "truth": True,
+    "date": datetime.datetime(2024, 1, 31),
+    "empty-list": [],
+    "list-of-truths": [True],
+    "list-of-lists": [["z"]],
+    "list-of-tables": [{"zz": 1}],
+    "table": {"zz": 1},
+    "empty-table": {},
+}
+TEXTS = {"text", "empty-text", "blanks", "long-text", "text-of-two-lines"}
+NUMBERS = {"number", "below-zero", "huge", "endless", "fraction"}
+LISTS = {"empty-list", "list-of-truths", "list-of-lists", "list-of-tables"}
+NOT_FINITE = {"nan", "infinity", "minus-infinity"}
+EMPTY = {"empty-text", "blanks"}
+# "Input should be a valid ...", "lax-or-strict[...]", names of alternatives, of Python's types and of patterns.
+PYDANTIC = re.compile(
+    r"Input|\bvalid\b|lax-or|union|pattern|instance|regular expression|dictionary|tuple\b|\bdict\b|\bstr\b|\bint\b|"
+    r"discriminator|extract|Extra inputs|permitted|Field required|greater than|less than|parse|None\b|Section|json-or",
+)
+HINTS = re.compile(r"such as|write|set |did you mean|known here|for example|add it|add a section")
+
+
+def fields_of(model: type[BaseModel], path: Parts = ()) -> Iterator[tuple[Parts, Any]]:
+    """Every key below a section, with what Python says it may hold; a list's entry has the number 2."""
+    for name, field in model.model_fields.items():
+        yield (*path, name), field
+        for option, _ in alternatives(field.annotation):
+            entry = get_args(option)[0] if is_list(option) else option
+            if isinstance(entry, type) and issubclass(entry, BaseModel):
+                inner = (*path, name, 2) if is_list(option) else (*path, name)
+                tag = next(
+                    (get_args(f.annotation)[0] for k, f in entry.model_fields.items() if k == "by"), None
+                )
+                yield from ((at, (found, tag) if tag else found) for at, found in fields_of(entry, inner))
+
+
+def refused_kinds(field: Any) -> set[str]:
+    """Kinds of values that no reading of the field's type can accept."""
+    sets = []
+    for option, _ in alternatives(field.annotation):
+        if get_origin(option) is Literal:
+            sets.append(set(KINDS))
+        elif is_list(option) and get_args(option)[0] is str:
+            accepted = {"text", "long-text", "text-of-two-lines", "number", "below-zero", "fraction"}
+            may_be_empty = any(isinstance(mark, MayBeEmpty) for mark in field.metadata)
+            sets.append(set(KINDS) - accepted - (EMPTY if may_be_empty else set()))
+        elif is_list(option):
+            sets.append(set(KINDS))
+        elif option is bool:
+            sets.append(set(KINDS) - {"truth"})
+        elif option in (int, float):
+            odd = {"fraction"} if option is int else set()
+            sets.append(
+                TEXTS
+                | LISTS
+                | NOT_FINITE
+                | odd
+                | {"huge", "endless", "truth", "date", "table", "empty-table"}
+            )
+        elif option in (str, Path):
+            sets.append(set(KINDS) - TEXTS | EMPTY)
+        else:
+            sets.append(set(KINDS) - {"table", "empty-table"} | {"table"})
+    return set.intersection(*sets)
+
+
+def every_case() -> Iterator[Any]:
+    for model in BASES:
+        for path, found in fields_of(model):
+            field, tag = found if isinstance(found, tuple) else (found, None)
+            key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:]
+            for kind in sorted(refused_kinds(field)):
+                yield pytest.param(model, path, tag, kind, id=f"{model.__name__}-{tag or ''}-{key}-{kind}")
+
+
+def document(
+    model: type[BaseModel], path: Parts, tag: str | None, value: Any, rest: Any = None
+) -> dict[str, Any]:
+    """A file that is right but for one key."""
+    document: dict[str, Any] = {
+        **{section: dict(table) for section, table in BASES[model].items()},
+        **(rest or {}),
+    }
+    place: Any = document
+    for part, following in itertools.pairwise(path):
+        if isinstance(part, int):
+            place = place[part]
+        else:
+            place[part] = [{}, {}, {}] if isinstance(following, int) else dict(place.get(part) or {})
+            place = place[part]
+    if tag is not None:
+        place["by"] = tag
+    place[path[-1]] = value
+    return document
+
+
+def sentence_of(model: type[BaseModel], table: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as error:
+        validated(model, table, where="FED.toml")
+    assert HINTS.search(error.value.hint)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(("model", "path", "tag", "kind"), every_case())
+def test_a_wrong_value_is_told_by_its_key_and_what_to_write(
+    model: type[BaseModel], path: Parts, tag: str | None, kind: str
+) -> None:
+    sentence = sentence_of(model, document(model, path, tag, KINDS[kind]))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:]
+    section = key.rpartition(".")[0] or key
+    assert f"'{section if path[-1] == 'by' else key}" in sentence
+    assert len(sentence.splitlines()) == 1
+    assert sentence.isprintable()
+    assert not PYDANTIC.search(sentence), sentence
+    assert len(sentence) < 600
+
+
+def test_the_walk_reaches_every_section_and_the_entries_of_lists() -> None:
+    reached = {path for model in BASES for path, _ in fields_of(model)}
+    assert {("lora", "r"), ("recipe", "fusion", "l1"), ("cohort", "clients", 2, "column_values")} <= reached
+    assert {("data", "split", "alpha"), ("encryption", "select", "fraction"), ("client", "server")} <= reached
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [(model, path) for model in BASES for path, _ in fields_of(model) if path[-1] not in ("by", "select")],
+)
+def test_a_misspelt_key_is_told_where_it_stands(model: type[BaseModel], path: Parts) -> None:
+    *before, name = path
+    tag = {"alpha": "dirichlet", "column": "column"}.get(str(name)) if "split" in before else None
+    sentence = sentence_of(model, document(model, (*before, f"{name}x"), tag, 1))
+    assert f"'{name}'" in sentence
+    assert not PYDANTIC.search(sentence), sentence
+
+
+@pytest.mark.parametrize("path", ["federation", "model", "federation.name", "model.path"])
+def test_what_is_missing_is_told_with_an_example(path: str) -> None:
+    document: dict[str, Any] = {section: dict(table) for section, table in BASES[FederationConfig].items()}
+    section, _, name = path.partition(".")
+    if name:
+        del document[section][name]
+    else:
+        del document[section]
+    sentence = sentence_of(FederationConfig, document)
+    assert sentence.startswith(f"'{path}' is missing")
+    assert EXAMPLES["federation.name" if section == "federation" else "model.path"] in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("split", "idd", 'did you mean "iid"'),
+        ("split", {"by": "idd"}, 'did you mean "iid"'),
+        ("split", {}, "'data.split.by' is missing"),
+        ("split", {"alpha": 1.0}, '"none", "iid", "dirichlet", "column"'),
+        ("split", "column", 'split = { by = "column", column = "site" }'),
+        ("learning_rate", 0.1, "[training] has a key 'learning_rate'"),
+        ("column_values", ["a"], "an entry of cohort.clients has a key 'column_values'"),
+        ("lora", {}, "'lora' is a section of its own, [lora]"),
+    ],
+)
+def test_a_choice_and_a_key_of_another_section_are_told_apart(key: str, value: Any, words: str) -> None:
+    document = {**BASES[FederationConfig], "data": {"train": "t.csv", key: value}}
+    assert words in sentence_of(FederationConfig, document)
+
+
+def test_a_key_of_the_federations_file_in_a_clients_is_told() -> None:
+    sentence = sentence_of(ClientSettings, {**BASES[ClientSettings], "lora": {"r": 3}})
+    assert "'lora' stands in the federation's own file" in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "suggested"),
+    [
+        ("Client_A", "client_a"),
+        ("Bank Nord", "bank-nord"),
+        ("Zürich", "zurich"),
+        ("../banks", "banks"),
+        ("客户", "client-1"),
+    ],
+)
+def test_a_name_of_another_form_comes_back_with_one_that_is_right(text: str, suggested: str) -> None:
+    document = {**BASES[FederationConfig], "cohort": {"clients": [{}, {"id": text}, {}]}}
+    sentence = sentence_of(FederationConfig, document)
+    assert sentence.startswith("'cohort.clients[1].id' is wrong (FED.toml, entry 2 of clients)")
+    assert f'write "{suggested}"' in sentence
+    validated(
+        FederationConfig,
+        {**document, "cohort": {"clients": [{}, {"id": suggested if suggested != "client-1" else "a"}, {}]}},
+        where="",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("fl.example.org", 'which has no port: write host:port, such as "fl.example.org:7443"'),
+        (
+            "https://fl.example.org:443",
+            'https:// does not belong there: write host:port, such as "fl.example.org:443"',
+        ),
+        ("http://fl.example.org/", 'such as "fl.example.org:7443"'),
+        ("grpc://10.0.0.1:99", 'such as "10.0.0.1:99"'),
+        ("fl.example.org:7443/path", "a path does not belong there"),
+        ("fl.example.org:", 'such as "fl.example.org:7443"'),
+        (":7443", "which is no address"),
+        ("fl example:7443", "which is no address"),
+        ("fl.example.org:70000", "the port must be between 0 and 65535"),
+        ("[::1]", 'such as "[::1]:7443"'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("model", "path"), [(FederationConfig, "server.address"), (ClientSettings, "client.server")]
+)
+def test_an_address_of_another_form_comes_back_as_it_should_be(
+    model: type[BaseModel], path: str, address: str, words: str
+) -> None:
+    section, _, key = path.partition(".")
+    table = {**BASES[model].get(section, {}), key: address}
+    assert words in sentence_of(model, {**BASES[model], section: table})
+
+
+def test_two_clients_of_one_id_are_named() -> None:
+    document = {**BASES[FederationConfig], "cohort": {"clients": [{"id": "a"}, {}, {"id": "a"}]}}
+    assert "two clients carry the same id, 'a'" in sentence_of(FederationConfig, document)
+
+
+@pytest.mark.parametrize("key", sorted(EXAMPLES))
+def test_every_example_is_accepted_where_it_belongs(key: str) -> None:
+    for model in BASES:
+        parts: Parts = tuple(part for name in key.split(".") for part in _with_place(name))
+        # An example of a table's key may write the whole table.
+        for text in EXAMPLES[key].split(", or "):
+            [(name, value)] = tomllib.loads(text).items()
+            rest = {"encryption": {"allow_plaintext": True}} if parts[0] == "encryption" else {}
+            path = parts[: max(place for place, part in enumerate(parts) if part == name) + 1]
+            if parts[0] in model.model_fields:
+                validated(model, document(model, path, None, value, rest), where="")
+
+
+def _with_place(name: str) -> Parts:
+    return (name[:-2], 2) if name.endswith("[]") else (name,)
