@@ -35,6 +35,38 @@ class EncryptionReport(_Part):
     exact: bool
 
 
+class ComparisonReport(_Part):
+    """An adapter against the base on the same test rows: counts, never the rows.
+
+    Attributes:
+        wins: Rows that only the adapter has right.
+        losses: Rows that only the base has right.
+        p: Two-sided p-value of McNemar's exact test.
+    """
+
+    wins: int
+    losses: int
+    p: float
+
+
+class WorthReport(_Part):
+    """Which adapter the validation rows choose, and what the test rows say of each against the base.
+
+    Attributes:
+        chosen: ``local``, ``global`` or ``fused``.
+        validation: The metric of each on the validation rows, which no adapter was trained on.
+        validation_samples: How many those are.
+        against_base: By the same keys.
+        samples: Test rows.
+    """
+
+    chosen: str
+    validation: Mapping[str, float]
+    validation_samples: int
+    against_base: Mapping[str, ComparisonReport]
+    samples: int
+
+
 class MetricReport(_Part):
     """The same metric on the same test rows, for each model; None where a model does not exist.
 
@@ -45,6 +77,7 @@ class MetricReport(_Part):
         fused: Both, by the weights that the fusion found.
         f1: F1 of the second label by the same keys, where there are two labels.
         samples: Test rows.
+        worth: Which adapter to use, by comparison with the base row by row.
     """
 
     name: str
@@ -54,6 +87,7 @@ class MetricReport(_Part):
     fused: float | None
     f1: Mapping[str, float] | None
     samples: int
+    worth: WorthReport
 
 
 class FusionReport(_Part):

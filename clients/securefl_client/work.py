@@ -27,18 +27,22 @@ from securefl_client.outbox import Outbox
 from securefl_client.result import (
     BytesReport,
     ClientResult,
+    ComparisonReport,
     FusionReport,
     MetricReport,
     RoundReport,
+    WorthReport,
     encryption_report,
 )
 
 if TYPE_CHECKING:
     from securefl.training.fusion import FusionResult
     from securefl.training.loops import Metric
-    from securefl.training.trainer import LocalTrainer
+    from securefl.training.trainer import LocalTrainer, Which
 
 
+_ADAPTERS: dict[str, Which] = {"local": "personal", "global": "global", "fused": "fused"}
+"""By their names in a result, those of the trainer."""
 MUCH_MISSED = 0.25
 """Share of the mean update, by norm, from which on a sketch that missed it is warned of."""
 
@@ -185,6 +189,28 @@ class ClientWork:
             fused=fused.accuracy if fused else None,
             f1=f1 or None,
             samples=shared.samples,
+            worth=self._worth({kind: metric for kind, metric in measured.items() if metric}),
+        )
+
+    def _worth(self, measured: dict[str, Metric]) -> WorthReport:
+        """Chooses an adapter by the validation rows, and compares each with the base on the test rows."""
+        from securefl.training.worth import chosen, compare
+
+        validation = {
+            kind: self._trainer.evaluate(which, part="validation")
+            for kind, which in _ADAPTERS.items()
+            if kind in measured
+        }
+        against = {kind: compare(measured[kind].hits, measured["base"].hits) for kind in validation}
+        return WorthReport(
+            chosen=chosen(validation),
+            validation={kind: metric.accuracy for kind, metric in validation.items()},
+            validation_samples=validation["global"].samples,
+            against_base={
+                kind: ComparisonReport(wins=found.wins, losses=found.losses, p=found.p)
+                for kind, found in against.items()
+            },
+            samples=measured["base"].samples,
         )
 
     def _result(self, metric: MetricReport, fusion: FusionResult | None) -> ClientResult:

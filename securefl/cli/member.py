@@ -72,9 +72,22 @@ def client(
         from securefl_client.process import run_client
 
         code = run_client(folder, server=server, out=results, report=report)
+        if not json_events:
+            _say_what_it_is_worth(results / "result.json", json_path)
         if json_path is not None:
             write_json(json.loads((results / "result.json").read_text(encoding="utf-8")), json_path)
         return code
+
+
+def _say_what_it_is_worth(path: Path, json_path: str | None) -> None:
+    """Tells a person which of the adapters to use."""
+    from securefl.cli.advice import advice_for
+    from securefl.cli.output import result_console
+    from securefl.cli.results import read_client_result
+
+    sentence = advice_for(read_client_result(path))
+    if sentence is not None:
+        result_console(json_path).print(sentence, markup=False, soft_wrap=True)
 
 
 def _must_exist(folder: Path) -> None:

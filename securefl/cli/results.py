@@ -12,8 +12,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from securefl.errors import StateError
 from securefl.planning.comparison import Line, MeasuredRound, compare_memory, compare_rounds
@@ -36,6 +37,33 @@ class Encryption(BaseModel):
     exact: bool
 
 
+class Comparison(BaseModel):
+    """An adapter against the base, by the test rows on which only one of them is right."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    wins: int
+    losses: int
+    p: float
+
+
+class Worth(BaseModel):
+    """Which adapter a client's validation rows choose, and what its test rows say of each."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    chosen: Literal["local", "global", "fused"]
+    validation_samples: int
+    against_base: dict[str, Comparison]
+    samples: int
+
+    @model_validator(mode="after")
+    def _chosen_is_compared(self) -> Self:
+        if self.chosen not in self.against_base:
+            raise ValueError("the chosen adapter is not compared with the base")
+        return self
+
+
 class Metric(BaseModel):
     """One metric of a client's four models; None where a model does not exist."""
 
@@ -46,6 +74,12 @@ class Metric(BaseModel):
     local: float | None = None
     global_: float | None = Field(default=None, alias="global")
     fused: float | None = None
+    worth: Worth | None = None
+    """None in a result of an earlier version."""
+
+    def of(self, adapter: Literal["local", "global", "fused"]) -> float | None:
+        """The figure of one adapter."""
+        return {"local": self.local, "global": self.global_, "fused": self.fused}[adapter]
 
 
 class ClientRound(BaseModel):

@@ -45,6 +45,7 @@ def run(
     **Example:** securefl run examples/banking77.toml --name banking
     """
     from securefl.cli import summary
+    from securefl.cli.advice import advice
     from securefl.cli.federate import federate
     from securefl.cli.output import check_json_path, result_console, write_json
     from securefl.cli.results import merged, read_client_result, read_server_memory
@@ -77,9 +78,10 @@ def run(
         forecast=federated.forecast,
         server_memory_bytes=read_server_memory(folder.server_result),
     )
-    write_json(result.to_json(), str(folder.result))
+    told = {**result.to_json(), "advice": [*advice(result.clients)]}
+    write_json(told, str(folder.result))
     summary.show(result, folder, console=result_console(json_path))
-    write_json(result.to_json(), json_path)
+    write_json(told, json_path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from securefl.cli.advice import advice
 from securefl.cli.results import ClientResult, Metric, RunResult
 from securefl.cli.run_folder import RunFolder
 from securefl.planning.comparison import over_the_run
@@ -34,7 +35,7 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
         console.print()
         console.print(table)
     console.print()
-    for line in _closing(result, folder):
+    for line in (*_said(advice(result.clients)), *_closing(result, folder)):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -109,6 +110,11 @@ def _foreseen(result: RunResult) -> list[str]:
         if line.what in FORESEEN and line.ratio is not None
     ]
     return [f"Measured by planned: {', '.join(ratios)} (seconds for an idle core)."] if ratios else []
+
+
+def _said(sentences: Sequence[str]) -> list[str]:
+    """The advice, with a line between it and what follows."""
+    return [*sentences, ""] if sentences else []
 
 
 def _closing(result: RunResult, folder: RunFolder) -> list[str]:

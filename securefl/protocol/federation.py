@@ -27,7 +27,6 @@ from securefl.config.federation import (
     FederationSection,
     FusionSection,
     LoraSection,
-    Name,
     Pooling,
     PrivacySection,
     Rank,
@@ -35,6 +34,7 @@ from securefl.config.federation import (
     SketchSection,
 )
 from securefl.config.federation import Section as ConfigSection
+from securefl.config.names import Name
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, SecureFLError

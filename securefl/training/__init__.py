@@ -21,10 +21,11 @@
 ``adapter_bank``   several PEFT adapters on one base model, in and out of numpy
 ``loops``          training of one adapter, evaluation
 ``probe``          the frozen encoder with a head of its own: what adapters must beat
+``worth``          an adapter against the base model, row by row
 ``fusion``         how much of each adapter a client uses
 ``saving``         adapters as PEFT folders
 ``trainer``        all of it behind one object
 
-``recipes``, ``model_files`` and all from ``tables`` to ``overview`` know no torch, so that a founder can check
+``recipes``, ``model_files``, ``worth`` and all from ``tables`` to ``overview`` know no torch, so that a founder can check
 files in a second; a federation's other packages import the rest only where they train.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -58,12 +58,14 @@ class Metric:
         loss: Mean cross-entropy, nats.
         f1: F1 of the second label, where there are two.
         samples: Number of rows.
+        hits: (samples,) bool, which rows are right, in their order; for comparing two models row by row.
     """
 
     accuracy: float
     loss: float
     f1: float | None
     samples: int
+    hits: NDArray[np.bool_] = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -160,11 +162,13 @@ def measured(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Metric:
     guesses = logits.argmax(axis=1)
     shifted = logits - logits.max(axis=1, keepdims=True)
     likelihoods = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))
+    hits = guesses == labels
     return Metric(
-        accuracy=int((guesses == labels).sum()) / len(labels),
+        accuracy=int(hits.sum()) / len(labels),
         loss=-float(likelihoods.mean()),
         f1=_f1(guesses, labels) if logits.shape[1] == 2 else None,
         samples=len(labels),
+        hits=hits,
     )
 
 

@@ -72,7 +72,14 @@ def test_what_this_version_does_not_know_is_kept() -> None:
 
 def test_a_metric_that_was_not_measured_is_null() -> None:
     metric = _merged(_client(1), _client(2))["clients"][0]["metric"]
-    assert metric == {"name": "accuracy", "base": 0.5, "local": None, "global": 0.75, "fused": None}
+    assert metric == {
+        "name": "accuracy",
+        "base": 0.5,
+        "local": None,
+        "global": 0.75,
+        "fused": None,
+        "worth": None,
+    }
 
 
 @pytest.mark.parametrize(

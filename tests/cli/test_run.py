@@ -107,6 +107,14 @@ def test_the_table_shows_every_client_and_where_things_are(folder: Path, cli: Ca
     assert "have been deleted" in said.out
 
 
+def test_a_run_ends_with_what_each_client_should_use(folder: Path, cli: Callable[..., Said]) -> None:
+    said = cli("run", "FED.toml")
+    sentence = "client-2: use fused (0.500), 40.0 points above base (0.100) on 100 test rows, beyond chance"
+    assert sentence in said.out
+    advice = json.loads((folder / "runs" / "fake" / "result.json").read_text())["advice"]
+    assert advice[1].startswith(sentence)
+
+
 def test_a_second_run_of_the_same_name_goes_beside_the_first(folder: Path, cli: Callable[..., Said]) -> None:
     cli("run", "FED.toml", "--name", "mine")
     said = cli("run", "FED.toml", "--name", "mine")

@@ -68,6 +68,11 @@ def test_the_result_has_every_key_that_readers_rely_on(run_of: Run) -> None:
     for client in result["clients"]:
         assert {"id", "rank", "samples", "metric"} < set(client)
         assert {"name", "base", "local", "global", "fused"} <= set(client["metric"])
+        worth, rows = client["metric"]["worth"], client["metric"]["samples"]
+        for adapter, against in worth["against_base"].items():
+            gained = client["metric"][adapter] - client["metric"]["base"]
+            assert against["wins"] - against["losses"] == round(gained * rows)
+        assert worth["validation"][worth["chosen"]] == max(worth["validation"].values())
     for entry in result["rounds_log"]:
         assert set(entry["seconds"]) >= PHASES
         assert {"up", "down", "float32_up"} <= set(entry["bytes"])

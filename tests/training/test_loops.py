@@ -17,6 +17,13 @@ def test_accuracy_is_an_exact_share():
     assert (metric.accuracy, metric.samples, metric.f1) == (2 / 3, 3, None)
 
 
+def test_the_rows_that_are_right_are_known_in_their_order():
+    logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]])
+    metric = measured(logits, np.array([1, 1, 0]))
+    assert metric.hits.tolist() == [False, True, True]
+    assert "hits" not in repr(metric)
+
+
 def test_f1_is_of_the_second_of_two_labels():
     logits = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     # One hit, one false alarm, one miss: precision and recall are one half.

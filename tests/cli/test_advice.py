@@ -1,0 +1,139 @@
+"""The summary says which adapter is worth using, and recommends none that chance explains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from securefl.cli.advice import advice, advice_for
+from securefl.cli.results import ClientResult
+from securefl.training.worth import exact_p
+
+from .conftest import Said
+
+
+def client(
+    name: str, *, base: float, wins: int, losses: int, chosen: str = "fused", rows: int = 100
+) -> ClientResult:
+    """A client whose chosen adapter wins and loses so many rows against the base; the others equal it."""
+    level = {"wins": 0, "losses": 0, "p": 1.0}
+    counts = {"wins": wins, "losses": losses, "p": exact_p(wins, losses)}
+    values = dict.fromkeys(("local", "global", "fused"), base)
+    metric: dict[str, Any] = {
+        "name": "accuracy",
+        "base": base,
+        **values,
+        chosen: base + (wins - losses) / rows,
+        "worth": {
+            "chosen": chosen,
+            "validation": values,
+            "validation_samples": 20,
+            "against_base": {**dict.fromkeys(values, level), chosen: counts},
+            "samples": rows,
+        },
+    }
+    return ClientResult.model_validate(
+        {
+            "federation": "banks",
+            "recipe": "default",
+            "rounds": 1,
+            "encryption": {"scheme": "bfv", "profile": "p", "fraction": 1.0, "exact": True},
+            "id": name,
+            "rank": 2,
+            "samples": 10,
+            "metric": metric,
+            "rounds_log": [],
+            "seconds_total": 1.0,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "sentence"),
+    [
+        (
+            8,
+            1,
+            "bank: use fused (0.870), 7.0 points above base (0.800) on 100 test rows, beyond chance (p = 0.039)",
+        ),
+        (
+            30,
+            0,
+            "bank: use fused (1.100), 30.0 points above base (0.800) on 100 test rows, beyond chance (p < 0.001)",
+        ),
+        (
+            8,
+            2,
+            "bank: keep base (0.800); fused (0.860) is 6.0 points above it, which 100 test rows cannot tell from "
+            "chance (p = 0.11): nothing here is worth deploying yet",
+        ),
+        (
+            2,
+            2,
+            "bank: base (0.800) is as good as the best adapter, fused (0.800), on 100 test rows (p = 1): nothing here "
+            "is worth deploying yet",
+        ),
+        (
+            1,
+            10,
+            "bank: use base (0.800); fused (0.710) is 9.0 points below it on 100 test rows, beyond chance (p = 0.012)",
+        ),
+    ],
+)
+def test_a_client_is_told_what_to_use(wins: int, losses: int, sentence: str) -> None:
+    assert advice_for(client("bank", base=0.8, wins=wins, losses=losses)) == sentence
+
+
+def test_the_adapter_that_validation_rows_chose_is_judged_and_no_other() -> None:
+    sentence = advice_for(client("bank", base=0.5, wins=20, losses=0, chosen="global"))
+    assert sentence is not None
+    assert sentence.startswith("bank: use global (0.700)")
+
+
+def test_the_rows_that_chose_and_the_rows_that_judged_are_named() -> None:
+    _, rows = advice([client("bank", base=0.5, wins=20, losses=0)])
+    assert rows.startswith("A client's 20 validation rows chose its adapter; its test rows compared that one")
+
+
+def test_where_base_holds_at_most_clients_the_federation_is_told() -> None:
+    clients = [client(f"client-{number}", base=0.8, wins=2, losses=2) for number in (1, 2, 3)]
+    last = advice([*clients, client("client-4", base=0.5, wins=9, losses=0)])[-1]
+    assert last.startswith(
+        "At 3 of 4 clients no adapter beats base beyond chance; over all clients together they win 15 test rows and "
+        "lose 6"
+    )
+    assert "base serves this federation as well" in last
+
+
+def test_a_gain_that_only_all_rows_together_show_is_told_as_one() -> None:
+    clients = [client(f"client-{number}", base=0.8, wins=8, losses=2) for number in (1, 2, 3)]
+    assert "together they gain" in advice(clients)[-1]
+
+
+def test_where_adapters_win_at_half_the_clients_there_is_no_such_line() -> None:
+    clients = [client("a", base=0.5, wins=20, losses=0), client("b", base=0.8, wins=1, losses=1)]
+    assert not any(line.startswith("At ") for line in advice(clients))
+
+
+def test_results_of_an_earlier_version_get_no_advice() -> None:
+    table = client("bank", base=0.5, wins=20, losses=0).model_dump(by_alias=True)
+    table["metric"].pop("worth")
+    assert advice([ClientResult.model_validate(table)]) == []
+
+
+def test_a_client_started_by_hand_ends_with_its_sentence(
+    tmp_path: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = client("bank", base=0.8, wins=8, losses=1).model_dump(mode="json", by_alias=True)
+
+    def run_client(folder: Path, *, server: str | None, out: Path, report: object) -> int:
+        (out / "result.json").write_text(json.dumps(told))
+        return 0
+
+    monkeypatch.setattr("securefl_client.process.run_client", run_client)
+    said = cli("client", tmp_path, "--out", tmp_path)
+    assert said.out.startswith("bank: use fused (0.870), 7.0 points above base")
