@@ -6,7 +6,7 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
                 client.toml       what is this member's own: data, device, the server's address
                 signing.key       Ed25519: what this member says, it signs
                 epoch.key         the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
-                epoch.refused     only if an aggregate under those keys was refused: they are not used again
+                epoch.refused     only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
 

@@ -10,7 +10,7 @@
 ``wireform``      what travels of a ciphertext: exact sizes, checked decoding
 ``addition``      the server's part: residues and MACs added modulo q, without any key
 ``authentication``  the MAC on every ciphertext, verified before anything is decrypted
-``tags``          two tags in every plaintext, checked after it
+``tags``          two tags in the plaintext of every section, checked after it
 ``linearform``    secret linear forms modulo a prime: what both of them are made of
 ``prf``           pseudorandom words from keys
 ``framing``       lists of byte strings as one

@@ -43,14 +43,15 @@ class CiphertextMac:
 
     Guarantee: whoever lacks the key and has seen every contribution of the round finds an aggregate other
     than the sum of exactly the claimed contributions, one from each claimed member for this context, that
-    passes ``verify`` with probability at most 1/m (2^-54 for BFV), beside the advantage against HKDF,
-    ChaCha20 and HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide rho completely, and a
-    difference D between an altered total and the true one passes only if sum_j rho_j D_j hits one value, m
-    being prime. After v refusals the bound is 1/(m - v); a participant allows one aggregate a round, so that
-    v is below the cohort's size. Assumes that no
-    (context, member, c, seed) is used for two ciphertexts: seeds of BFV are 64 fresh random bytes. The
-    integer twin has no seeds, so there a member must contribute to a context once only. Holders of the key,
-    the members, can forge.
+    passes ``verify`` with probability at most 1/m (2^-54 for BFV, 1/t for plain sections), beside the
+    advantage against HKDF, ChaCha20 and HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide
+    rho completely, and a difference D between an altered total and the true one passes only if sum_j rho_j
+    D_j hits one value, m being prime. After v refusals the bound is 1/(m - v); a participant allows one
+    aggregate a round, so that v is below the cohort's size. Assumes that no (context, member, c, seed) is
+    used for two ciphertexts: seeds of BFV are 64 fresh random bytes. The integer twin and plain sections
+    have no seeds, so there a member must contribute to a context once only; a federation started again from
+    the same folders breaks that (SECURITY.md says what follows). Holders of the key, the members, can
+    forge.
 
     Args:
         key: The epoch's MAC key, 32 bytes.
@@ -198,5 +199,5 @@ def forgery() -> ForgeryError:
     """The error of the verdict, in its only words."""
     return ForgeryError(
         "an aggregate is not the sum of what its contributors sent",
-        hint="nothing more is opened under these keys; renew them with 'securefl init'",
+        hint="this member opens nothing more under these keys; renew them with 'securefl init', for all",
     )

@@ -27,7 +27,7 @@ MAX_ERROR = 21
 """Largest error of one coefficient of a fresh symmetric encryption: SEAL 4 draws a centred binomial of 2 x 21
 bits (``sample_poly_cbd``); its other sampler, a normal clipped at 6 x 3.2, stays below."""
 TAG_SLOTS = 2
-"""The last slots of a contribution's last ciphertext, which hold its tags (``tags``) and no values."""
+"""The last slots of a section's last ciphertext, which hold its tags (``tags``) and no values."""
 MAX_CONTRIBUTIONS = 1000
 """Largest cohort: that many residues below 2^54 add up within 64 bits before anything is reduced."""
 

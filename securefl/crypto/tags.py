@@ -1,9 +1,9 @@
-"""Two tags in every plaintext: the opened slots are the sum of what members packed, or they are refused.
+"""Two tags in the plaintext of every section: the opened slots are the sum of what members packed, or they are refused.
 
-The rule kept here: the last two slots of a contribution's last ciphertext belong to its tags, and what is
+The rule kept here: the last two slots of a section's last ciphertext belong to its tags, and what is
 opened counts only if both tags of the sum fit all its other slots.
 
-Write m_cj for the slots of a contribution other than the two, t for the plain modulus. Tag k = 0, 1 is
+Write m_cj for the slots of a member's section other than the two, t for the plain modulus. Tag k = 0, 1 is
 
     T_k = sum_c sigma_kc (sum_j rho_kj m_cj) + PRF(round, member; k) mod t,
 

@@ -91,10 +91,11 @@ def open_aggregate(
 
     Guarantee: the seeds that reach the cipher are, one for one, those that each member of the manifest's cohort
     signed for this round (EUF-CMA of Ed25519, collision resistance of SHA-256), and the residues are the sum of
-    those that each of them sealed, or a forgery succeeded (``CiphertextMac``: at most 2^-54 an attempt, against who
-    lacks the keys). So no verdict on anything the server altered depends on the secret key. Whatever fails of MACs
-    and tags, the error is the same one; a failure of the MACs comes before the decryption and one of the tags after
-    it, which tells the server no more than which of the two it altered itself.
+    those that each of them sealed, or a forgery succeeded (``CiphertextMac``: at most 2^-54 an attempt, and 1/t in
+    a plain section, against who lacks the keys). So no verdict on anything the server altered depends on the
+    secret key. Whatever fails of MACs and tags, the error is the same one; a failure of the MACs comes before
+    the decryption and one of the tags after it, which tells the server no more than which of the two it altered
+    itself.
 
     Args:
         header: Who is in it, and their seeds.

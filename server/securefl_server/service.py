@@ -164,7 +164,7 @@ class FederationService:
         if hello.federation_digest != self._view.federation_digest:
             raise ProtocolError(
                 f"{member} holds another federation file than the server",
-                hint="compare the fingerprints that 'securefl init' printed",
+                hint="carry the folders that one and the same 'securefl init' made to all machines",
             )
         return member
 
