@@ -26,6 +26,6 @@
 ``saving``         adapters as PEFT folders
 ``trainer``        all of it behind one object
 
-``recipes``, ``model_files``, ``worth`` and all from ``tables`` to ``overview`` know no torch, so that a founder can check
-files in a second; a federation's other packages import the rest only where they train.
+``recipes``, ``model_files``, ``worth`` and all from ``tables`` to ``overview`` know no torch, so that a founder can
+check files in a second; a federation's other packages import the rest only where they train.
 """
