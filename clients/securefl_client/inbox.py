@@ -1,12 +1,15 @@
 """What the server announces, collected by a background thread while the main thread works.
 
-The rule kept here: the main thread never waits without a limit (so that signals reach it), and a failure of the
-federation interrupts it at the next step of training instead of after it.
+The rule kept here: announcements are a state, so only the newest is kept, however many a server sends; a failure is
+kept whatever comes before or after it. The main thread never waits without a limit (so that signals reach it), and a
+failure of the federation interrupts it at the next step of training instead of after it.
+
+Nothing that a session needs is lost by that: a server that keeps the protocol cannot announce an aggregate before this
+member's contribution, nor the next round before its confirmation, so what is passed over was said before or is over.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Iterable
 
@@ -18,35 +21,36 @@ _POLL_S = 0.2
 
 
 class Inbox:
-    """Announcements in the order in which they came.
+    """The newest announcement, and the failure, if there is one.
 
     Args:
         announcements: An iterable that blocks until the next one; it may raise SecureFLError.
     """
 
     def __init__(self, announcements: Iterable[Announcement]) -> None:
-        self._queue: queue.SimpleQueue[Announcement | SecureFLError] = queue.SimpleQueue()
+        self._news = threading.Condition()
+        self._newest: Announcement | None = None
+        self._ended: SecureFLError | None = None
         self._failure: SecureFLError | None = None
-        self._failed = threading.Event()
         self._thread = threading.Thread(
             target=self._collect, args=(announcements,), name="follow", daemon=True
         )
         self._thread.start()
 
     def next(self) -> Announcement:
-        """Waits for the next announcement.
+        """Waits for an announcement that has not been given yet; the newest, where there are several.
 
         Raises:
-            SecureFLError: whatever ended the stream.
+            SecureFLError: whatever ended the stream, once everything before it has been given.
         """
-        while True:
-            try:
-                item = self._queue.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-            if isinstance(item, SecureFLError):
-                raise item
-            return item
+        with self._news:
+            while self._newest is None and self._ended is None:
+                self._news.wait(_POLL_S)
+            newest, self._newest = self._newest, None
+            if newest is not None:
+                return newest
+            assert self._ended is not None
+            raise self._ended
 
     def check(self) -> None:
         """Raises if the federation has failed meanwhile.
@@ -63,22 +67,32 @@ class Inbox:
         Raises:
             SecureFLError: the failure.
         """
-        self._failed.wait(seconds)
+        with self._news:
+            self._news.wait_for(lambda: self._failure is not None, seconds)
         self.check()
 
     def _collect(self, announcements: Iterable[Announcement]) -> None:
         try:
             for announcement in announcements:
-                if isinstance(announcement, FederationFailed):
-                    self._fail(failure_of(announcement))
-                self._queue.put(announcement)
+                self._hear(announcement)
         except SecureFLError as error:
-            self._fail(error)
-            self._queue.put(error)
+            self._end(error, failed=True)
         else:
             ended = TransportError("the server ended the connection before the federation was over")
-            self._queue.put(ended)
+            self._end(ended, failed=False)
 
-    def _fail(self, failure: SecureFLError) -> None:
-        self._failure = failure
-        self._failed.set()
+    def _hear(self, announcement: Announcement) -> None:
+        with self._news:
+            if isinstance(announcement, FederationFailed):
+                self._failure = self._failure or failure_of(announcement)
+            elif self._failure is not None:
+                return
+            self._newest = announcement
+            self._news.notify_all()
+
+    def _end(self, error: SecureFLError, *, failed: bool) -> None:
+        with self._news:
+            self._ended = error
+            if failed:
+                self._failure = self._failure or error
+            self._news.notify_all()
