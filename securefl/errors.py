@@ -15,6 +15,7 @@
         ├── TransportError       a peer cannot be reached (a retry can help)
         ├── TrainingError        training went wrong: not finite, nothing trained
         ├── StateError           a ledger or file of a run that does not hold together
+        ├── DiskError            a disk is full, read-only, or closed to this user
         └── MemberLost           a member ended, and the federation with it
 
 Messages never carry a peer's bytes, plaintext values or keys.
@@ -139,6 +140,12 @@ class StateError(RunError):
     """A file of a run does not hold together: a ledger's chain, a result that is not complete."""
 
     code = "state"
+
+
+class DiskError(RunError):
+    """A disk is full, read-only, or closed to this user."""
+
+    code = "disk"
 
 
 class MemberLost(RunError):  # noqa: N818 - the field's word for it

@@ -67,6 +67,16 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAwaited:
+    """``member`` waits for the server at ``address`` for at most ``seconds`` more; ``reason`` is what it sees there."""
+
+    member: str
+    address: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberJoined:
     """The server holds a connection of this member."""
 
@@ -166,6 +176,7 @@ class Failed:
 
 Event = (
     Listening
+    | ServerAwaited
     | MemberJoined
     | MembersAwaited
     | RoundStarted

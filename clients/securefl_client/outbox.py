@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from securefl.errors import StateError
+from securefl.errors import SecureFLError, StateError
 from securefl.protocol.messages import CHUNK_BYTES, SignedHeader
 from securefl.protocol.sealing import Sealing
 from securefl.protocol.sections import StreamSizes
+from securefl.storage.disk import disk_error
 
 SUFFIX = ".outbox"
 
@@ -31,7 +32,7 @@ class Outbox:
         sealed: Called once, when the last window is on disk, before the seeds and the signed header leave.
 
     Raises:
-        StateError: if the file cannot be made.
+        DiskError, StateError: if the file cannot be made.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Outbox:
         """What is on disk, and then window by window what is not made yet, each synced before it is given.
 
         Raises:
-            StateError: if the disk fails.
+            DiskError, StateError: if the disk fails.
             SecureFLError: what sealing raises.
         """
         start = 0
@@ -119,7 +120,7 @@ def refuse_left_outbox(folder: Path) -> None:
         )
 
 
-def _unwritable(path: Path, error: OSError) -> StateError:
-    return StateError(
+def _unwritable(path: Path, error: OSError) -> SecureFLError:
+    return disk_error(error, path) or StateError(
         f"{path} cannot be written", hint=f"{error.strerror}: a contribution is kept there while it is sent"
     )

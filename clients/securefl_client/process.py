@@ -1,7 +1,7 @@
 """The client process: its folder, its model, its connection, and the loop that follows the session.
 
 The rule kept here: this file wires; what to do next is decided by ``protocol.client_session``, how it is done by
-``work``. A client that cannot go on tells the server why before it ends, in words that quote none of its data.
+``work``. A client that cannot go on tells the server so before it ends, by the kind of its error alone.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.identity import verify
 from securefl.crypto.twin import IntegerTwin
-from securefl.errors import ConfigError, ForgeryError, RunError, SecureFLError, TransportError
+from securefl.errors import ConfigError, ForgeryError, TransportError
 from securefl.privacy.ledger import Ledger, RunStarted
-from securefl.progress import Finished, MembersAwaited, Phase, Report, Warned
+from securefl.progress import Finished, MembersAwaited, Phase, Report, ServerAwaited, Warned
 from securefl.protocol.client_session import (
     Announced,
     Applied,
@@ -31,10 +31,14 @@ from securefl.protocol.client_session import (
     Fail,
     Finish,
 )
+from securefl.protocol.last_words import sentence_for
 from securefl.protocol.messages import Manifest, Waiting
 from securefl.protocol.participant import Participant
 from securefl.protocol.sections import StreamSizes
+from securefl.storage.disk import disk_errors, make_private_folder, owner_only
+from securefl.storage.lock import locked
 from securefl.transport.client import AggregatorClient
+from securefl.transport.settings import Patience
 from securefl.transport.telemetry import ByteCounter
 from securefl_client.body import FileBody
 from securefl_client.clock import PhaseClock
@@ -66,23 +70,36 @@ def run_client(folder: Path, *, server: str | None, out: Path, report: Report) -
         SecureFLError: whatever ends it otherwise.
     """
     own = ClientFolder.load(folder, now=datetime.now(UTC))
-    _make_results(out)
+    with locked(folder, owner=own.member):
+        _make_results(out)
+        _take_part(own, folder, address=server or own.settings.client.server, out=out, report=report)
+    report(Finished(member=own.member, path=str(out)))
+    return 0
+
+
+def _take_part(own: ClientFolder, folder: Path, *, address: str, out: Path, report: Report) -> None:
+    """Connects, waiting for the server as long as the server waits for its roster, and follows the session."""
     traffic = ByteCounter()
-    address = server or own.settings.client.server
+
+    def awaiting(reason: str, seconds: float) -> None:
+        report(ServerAwaited(member=own.member, address=address, reason=reason, seconds=seconds))
+
     with AggregatorClient(
-        address, own.credentials, federation_digest=own.federation.digest, observer=traffic
+        address,
+        own.credentials,
+        federation_digest=own.federation.digest,
+        observer=traffic,
+        patience=Patience(connect_s=own.settings.client.join_timeout_s),
     ) as aggregator:
         # Joining comes before the model is loaded: a wrong address or certificate shows at once.
-        aggregator.join()
-        with _LastWords(aggregator):
+        aggregator.join(awaiting=awaiting)
+        with _LastWords(aggregator), disk_errors(out):
             try:
                 Client(own, aggregator, traffic=traffic, report=report).run(out)
             except ForgeryError:
                 # Before anybody hears of it, so that a new start cannot ask for a second verdict.
                 refuse_keys(folder)
                 raise
-    report(Finished(member=own.member, path=str(out)))
-    return 0
 
 
 class Client:
@@ -165,7 +182,8 @@ class Client:
             case ApplyAggregate(manifest):
                 self._apply(manifest, work, out)
             case Finish():
-                work.finish(out)
+                with owner_only():
+                    work.finish(out)
                 self._aggregator.finish()
                 return True
             case Fail(error):
@@ -213,17 +231,7 @@ class _LastWords:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._aggregator.last_words(last_words_of(error))
-
-
-def last_words_of(error: BaseException) -> str:
-    """What the others are told: never more than the kind of an error that could quote the member's data or files."""
-    if isinstance(error, KeyboardInterrupt):
-        return "it was stopped by its operator"
-    if isinstance(error, RunError):
-        return error.what
-    code = error.code if isinstance(error, SecureFLError) else type(error).__name__
-    return f"it stopped on a problem of its own ({code}); its operator sees the details"
+            self._aggregator.last_words(sentence_for(error))
 
 
 def _cipher(own: ClientFolder) -> Cipher:
@@ -232,7 +240,7 @@ def _cipher(own: ClientFolder) -> Cipher:
 
 
 def _make_results(out: Path) -> None:
-    """The folder for results; one that holds a finished run is never written over.
+    """Makes the folder for results, its owner's only; one that holds a finished run is never written over.
 
     Raises:
         ConfigError: if it does, or cannot be made.
@@ -240,7 +248,7 @@ def _make_results(out: Path) -> None:
     if (out / RESULT_FILE).exists():
         raise ConfigError(f"{out} holds the result of an earlier run", hint="name another folder with --out")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_private_folder(out)
     except OSError as error:
-        raise ConfigError(f"{out} cannot be made", hint=str(error.strerror)) from None
+        raise ConfigError(f"{out} cannot be made", where="--out", hint=str(error.strerror)) from None
     refuse_left_outbox(out)

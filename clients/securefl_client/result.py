@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from securefl.protocol.federation import Federation
+from securefl.storage.disk import write_whole
 
 FILE_NAME = "result.json"
 
@@ -163,11 +164,13 @@ class ClientResult(_Part):
     ledger_head: str
 
     def write(self, folder: Path) -> Path:
-        """Writes the file into ``folder`` and gives its path."""
+        """Writes the file into ``folder``, readable by its owner only, and gives its path.
+
+        Raises:
+            DiskError: if the disk does not take it.
+        """
         path = folder / FILE_NAME
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
         return path
 
 

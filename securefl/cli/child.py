@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from securefl.errors import RunError, WireError
 from securefl.progress import Event, Failed, Finished, decode
+from securefl.storage.disk import disk_errors
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is cut: no event is that long, and memory stays bounded whatever a child prints."""
@@ -130,7 +132,9 @@ class Child:
         """Copies the child's stdout into its log, and its events to the supervisor."""
         with pipe, self.log.open("ab", buffering=0) as log:
             while line := pipe.readline(MAX_LINE_BYTES):
-                log.write(line)
+                # A disk that takes no log is no reason to stop listening: the child would block, and nobody hear why.
+                with suppress(OSError):
+                    log.write(line)
                 try:
                     event = decode(line)
                 except WireError:
@@ -139,7 +143,7 @@ class Child:
 
 
 def _start(plan: ChildPlan, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with plan.log.open("ab") as log:
+    with disk_errors(plan.log), plan.log.open("ab") as log:
         try:
             return subprocess.Popen(  # noqa: S603 - the command is our own interpreter and program
                 plan.command,

@@ -32,6 +32,7 @@ from securefl.progress import (
     PhaseStarted,
     RoundFinished,
     RoundStarted,
+    ServerAwaited,
     StepProgress,
     Warned,
 )
@@ -201,12 +202,19 @@ def _update(row: _Row, event: Event) -> None:
         row.doing = "joined"
     elif isinstance(event, Listening):
         row.doing = "waiting for the clients"
+    elif isinstance(event, ServerAwaited):
+        row.doing = "waiting for the server"
 
 
 def _sentence(event: Event) -> str:
     """The line of an event that needs no memory; empty where it deserves none."""
     if isinstance(event, Listening):
         return f"listening at {event.address}"
+    if isinstance(event, ServerAwaited):
+        return (
+            f"waiting for the server at {event.address}, for {event.seconds:.0f} s at most: {event.reason} "
+            "(join_timeout_s in client.toml; Ctrl-C ends it)"
+        )
     if isinstance(event, MemberJoined):
         return "joined"
     if isinstance(event, RoundStarted):

@@ -20,6 +20,7 @@ from securefl import __version__
 from securefl.cli import bench, export, founding, member, plan, run
 from securefl.cli.signals import Interrupted, ignore_further_signals, raise_on_termination
 from securefl.errors import SecureFLError
+from securefl.storage.disk import disk_error
 
 LOG_FOLDER = "SECUREFL_LOG_FOLDER"
 """Environment variable: where tracebacks of unexpected errors go, if not to the temporary folder."""
@@ -77,6 +78,8 @@ def command_line(arguments: Sequence[str]) -> int:
         command = typer.main.get_command(app)
         with command.make_context("securefl", list(arguments)) as context:
             code = command.invoke(context)
+        # What is still in the buffer may find the disk full, or nobody who reads.
+        sys.stdout.flush()
     except typer.Exit as asked:
         return asked.exit_code
     except SecureFLError as error:
@@ -90,6 +93,9 @@ def command_line(arguments: Sequence[str]) -> int:
         # Whoever read our output has gone; Python's own flush at exit must not complain about it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        told = disk_error(error, None)
+        return _say(str(told), told.exit_code) if told else _say(_unexpected_sentence(error), 1)
     except Exception as error:  # noqa: BLE001 - the process edge: nobody above could say it better
         return _say(_unexpected_sentence(error), 1)
     return code if isinstance(code, int) else 0

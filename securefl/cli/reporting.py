@@ -19,6 +19,7 @@ import typer
 
 from securefl.errors import SecureFLError, UsageError
 from securefl.progress import Event, Failed, Report, encode
+from securefl.storage.disk import disk_errors
 
 HIDDEN = typer.Option("--json-events", hidden=True, help="Report as JSON lines on stdout, for securefl run.")
 LAST_GRACE_S = 10.0
@@ -49,9 +50,10 @@ def told(report: Report, *, member: str, extra: str) -> Iterator[None]:
 
     Raises:
         UsageError: in place of an import that failed because the extra is not installed.
+        DiskError: in place of an error of the file system.
     """
     try:
-        with extra_installed(extra):
+        with extra_installed(extra), disk_errors(None):
             yield
     except SecureFLError as error:
         report(Failed(member=member, code=error.code, message=str(error), exit_code=error.exit_code))

@@ -25,6 +25,8 @@ class ClientSection(Section):
 
     id: Name
     server: Address
+    join_timeout_s: float = Field(default=600, gt=0)
+    """How long this client waits for a server that is not up; ``init`` takes it from the server's own limit."""
     r: Rank | None = None
     """A rank of this client's own choice; only a payload that mixes any ranks allows another than the roster's."""
 
@@ -69,7 +71,11 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
     )
     host, port = config.server.host, config.server.port
     return ClientSettings(
-        client=ClientSection(id=member, server=f"[{host}]:{port}" if ":" in host else f"{host}:{port}"),
+        client=ClientSection(
+            id=member,
+            server=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            join_timeout_s=config.server.join_timeout_s,
+        ),
         model=OwnModelSection(path=config.model.path),
         data=config.data,
         training=OwnTrainingSection(

@@ -47,16 +47,25 @@ MAX_WORDS: Final = 500
 MAX_STREAM_BYTES: Final = 1 << 40
 """No stream declares more than this; the exact size comes from the layout."""
 MAX_VERSION: Final = 0xFFFF
+PROCESS_BYTES: Final = 16
+"""Length of what tells two processes of one member apart; drawn at random, so never equal by chance."""
 _MEMBER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _Wire = TypeVar("_Wire", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """How a member introduces itself; who it is, its certificate says."""
+    """A member's introduction; who it is, its certificate says.
+
+    Attributes:
+        protocol_version: What it speaks.
+        federation_digest: Digest of its federation file (32 bytes).
+        process: Drawn at random when its process started (``PROCESS_BYTES``): two processes of one member differ.
+    """
 
     protocol_version: int
     federation_digest: bytes
+    process: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +75,12 @@ class Farewell:
     Attributes:
         finished: Whether it has all it needs.
         last_words: Why it cannot go on, one sentence; "" when finished.
+        process: As in ``Hello``.
     """
 
     finished: bool
     last_words: str
+    process: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,11 @@ def plain_words(text: str) -> str:
 def encode_hello(hello: Hello) -> bytes:
     """The bytes of a ``Hello``."""
     return _bytes(
-        pb.Hello(protocol_version=hello.protocol_version, federation_digest=hello.federation_digest)
+        pb.Hello(
+            protocol_version=hello.protocol_version,
+            federation_digest=hello.federation_digest,
+            process=hello.process,
+        )
     )
 
 
@@ -138,7 +153,7 @@ def decode_hello(data: bytes) -> Hello:
     """
     message = _parsed(pb.Hello, data)
     version = _within(message.protocol_version, 1, MAX_VERSION, "protocol version")
-    return Hello(version, _digest(message.federation_digest, "federation digest"))
+    return Hello(version, _digest(message.federation_digest, "federation digest"), _process(message.process))
 
 
 def encode_announcement(announcement: Announcement) -> bytes:
@@ -229,7 +244,13 @@ def decode_confirm(data: bytes) -> int:
 
 def encode_farewell(farewell: Farewell) -> bytes:
     """The bytes of a ``Farewell``; last words are made plain."""
-    return _bytes(pb.LeaveRequest(finished=farewell.finished, last_words=plain_words(farewell.last_words)))
+    return _bytes(
+        pb.LeaveRequest(
+            finished=farewell.finished,
+            last_words=plain_words(farewell.last_words),
+            process=farewell.process,
+        )
+    )
 
 
 def decode_farewell(data: bytes) -> Farewell:
@@ -239,7 +260,7 @@ def decode_farewell(data: bytes) -> Farewell:
         WireError: if the bytes are no such message or break a limit.
     """
     message = _parsed(pb.LeaveRequest, data)
-    return Farewell(message.finished, _words(message.last_words))
+    return Farewell(message.finished, _words(message.last_words), _process(message.process))
 
 
 def encode_contribution_part(part: ContributionPart) -> bytes:
@@ -398,6 +419,15 @@ def _exactly(value: bytes, length: int, what: str) -> bytes:
 
 def _digest(value: bytes, what: str) -> bytes:
     return _exactly(value, DIGEST_BYTES, what)
+
+
+def _process(value: bytes) -> bytes:
+    if len(value) != PROCESS_BYTES:
+        raise WireError(
+            "a member does not say which process it is",
+            hint="install the same version of securefl everywhere",
+        )
+    return value
 
 
 def _chunk(value: bytes) -> bytes:

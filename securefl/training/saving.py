@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import LoraConfig
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from securefl.adapters.update import Adapter, Matrix
 from securefl.config.federation import Pooling
@@ -87,7 +87,8 @@ def save_adapter(
         base_model_name_or_path=task.base_model,
         inference_mode=True,
     ).save_pretrained(str(folder))
-    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={"format": "pt"})
+    # Not its save_file: what that raises of a full disk is no OSError, and the files of umask 077 are ours to make.
+    (folder / WEIGHTS_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))
     (folder / TASK_FILE).write_text(json.dumps(asdict(task), indent=1) + "\n", encoding="utf-8")
 
 

@@ -7,6 +7,8 @@
 ``telemetry``    who wants to see message bytes, or count them
 ``failures``     errors to gRPC statuses and back
 ``diagnosis``    why a server cannot be reached, in one sentence
+``proxies``      the proxy that stands in the environment
+``waiting``      a wait for the server, told from time to time
 ``client``       a member's calls, with retries
 ``server``       the aggregator's end: TLS peers to certificates, messages to objects
 

@@ -8,6 +8,7 @@ beyond its form; signatures and digests are the business of ``protocol``.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, TypeVar
 
 from securefl.crypto.certificates import Credentials
-from securefl.errors import ConfigError, RunError, SecureFLError, TransportError
+from securefl.errors import RunError, SecureFLError, TransportError
 from securefl.protocol import wire
 from securefl.protocol.messages import (
     PROTOCOL_VERSION,
@@ -42,6 +43,7 @@ from securefl.transport.settings import (
     transfer_timeout_s,
 )
 from securefl.transport.telemetry import Direction, Observer, nobody
+from securefl.transport.waiting import Awaiting, ServerWait, tell_nobody
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
@@ -61,6 +63,7 @@ class AggregatorClient:
         observer: Sees every message as bytes.
         patience: How long to try again.
         keepalive: When a silent server counts as gone.
+        process: What tells this process from others of the same member (16 bytes); drawn where it is None.
 
     Raises:
         ConfigError: if the address is none.
@@ -75,11 +78,13 @@ class AggregatorClient:
         observer: Observer = nobody,
         patience: Patience = DEFAULT_PATIENCE,
         keepalive: Keepalive = DEFAULT_KEEPALIVE,
+        process: bytes | None = None,
     ) -> None:
         host, _ = split_address(address)
         self._address = address
         self._authority = credentials.authority
-        self._hello = wire.encode_hello(wire.Hello(PROTOCOL_VERSION, federation_digest))
+        self._process = secrets.token_bytes(wire.PROCESS_BYTES) if process is None else process
+        self._hello = wire.encode_hello(wire.Hello(PROTOCOL_VERSION, federation_digest, self._process))
         self._observer = observer
         self._patience = patience
         self._closed = threading.Event()
@@ -102,20 +107,26 @@ class AggregatorClient:
         self._closed.set()
         self._channel.close()
 
-    def join(self) -> Announcement:
+    def join(self, *, awaiting: Awaiting = tell_nobody) -> Announcement:
         """Shows version and federation to the server, waiting for it to come up.
+
+        Only what waiting can mend is waited for: where nothing listens, nothing answers, or names cannot be looked
+        up just now. A wrong certificate or an unknown host ends it at once.
+
+        Args:
+            awaiting: Told of the wait when it begins, and then every ``TELL_EVERY_S``.
 
         Returns:
             What the server would announce first.
 
         Raises:
-            ConfigError, IdentityError: if nothing listens there after ``patience.connect_s``, if what
-                listens is no
-                aggregator, or if the certificates of the two do not fit each other.
+            ConfigError, IdentityError: if nothing listens there after ``patience.connect_s``, if what listens is
+                no aggregator, or if the certificates of the two do not fit each other.
             AuthenticationError: if this member is not in the server's roster.
-            ProtocolError: if the server speaks another version, or works on another federation.
+            ProtocolError: if the server speaks another version, works on another federation, or holds a
+                connection of another process of this member.
         """
-        deadline = time.monotonic() + self._patience.connect_s
+        wait = ServerWait(self._patience.connect_s, awaiting)
         suspected = False
         pause_s = FIRST_PAUSE_S
         while True:
@@ -130,8 +141,7 @@ class AggregatorClient:
             if not error.retryable and (diagnosis.certain or suspected):
                 raise error
             suspected = not error.retryable
-            if time.monotonic() > deadline:
-                raise ConfigError(error.what, hint=error.hint)
+            wait.go_on(error)
             pause_s = self._pause(pause_s)
 
     def follow(self) -> Iterator[Announcement]:
@@ -233,14 +243,18 @@ class AggregatorClient:
             TransportError: if no attempt came through.
             RunError: if the server refuses, because rounds remain.
         """
-        farewell = wire.encode_farewell(wire.Farewell(finished=True, last_words=""))
+        farewell = self._farewell(finished=True, last_words="")
         self._repeated(lambda: self._unary(Method.LEAVE, farewell))
 
     def last_words(self, text: str) -> None:
         """Says farewell because this member cannot go on: tried once, and briefly."""
-        farewell = wire.encode_farewell(wire.Farewell(finished=False, last_words=text))
+        farewell = self._farewell(finished=False, last_words=text)
         with suppress(RunError):
             self._unary(Method.LEAVE, farewell, timeout_s=LAST_WORDS_TIMEOUT_S)
+
+    def _farewell(self, *, finished: bool, last_words: str) -> bytes:
+        farewell = wire.Farewell(finished=finished, last_words=last_words, process=self._process)
+        return wire.encode_farewell(farewell)
 
     def _announcements(self) -> Iterator[Announcement]:
         for message in self._stream(Method.FOLLOW, self._hello, timeout_s=None):

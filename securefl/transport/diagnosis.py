@@ -8,12 +8,15 @@ The rule kept here: nothing of the federation is sent, and the connection is clo
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from securefl.errors import ConfigError, IdentityError, SecureFLError, TransportError
+from securefl.transport.proxies import leave_out, proxy_for, tunnel, unasked_proxies
 
 KNOCK_TIMEOUT_S: Final = 3.0
 # X509_V_ERR_ codes of OpenSSL's x509_vfy.h.
@@ -64,12 +67,27 @@ def diagnose(address: str, authority: bytes) -> Diagnosis:
         authority: The federation's TLS authority, in PEM.
     """
     host, port = split_address(address)
+    proxy = None if is_loopback(host) else proxy_for(host, os.environ)
+    if proxy is None:
+        return _knock(address, authority, lambda: socket.create_connection((host, port), KNOCK_TIMEOUT_S))
+    try:
+        through = tunnel(proxy, host, port, timeout_s=KNOCK_TIMEOUT_S)
+    except SecureFLError as error:
+        return Diagnosis(error)
+    found = _knock(address, authority, lambda: through)
+    hint = f"{found.error.hint}; {proxy} stands between: {leave_out(host)}"
+    return Diagnosis(type(found.error)(found.error.what, hint=hint), certain=found.certain)
+
+
+def _knock(address: str, authority: bytes, connect: Callable[[], socket.socket]) -> Diagnosis:
+    """What happens when TLS begins on a connection to the server."""
+    host, _ = split_address(address)
     context = ssl.create_default_context(cadata=authority.decode("ascii"))
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     try:
         with (
-            socket.create_connection((host, port), KNOCK_TIMEOUT_S) as plain,
+            connect() as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,
         ):
             return _let_in(connection, address)
@@ -80,11 +98,28 @@ def diagnose(address: str, authority: bytes) -> Diagnosis:
     except ConnectionRefusedError:
         hint = "start the server there, or correct the address and port"
         return Diagnosis(TransportError(f"nothing listens at {address}", hint=hint))
-    except socket.gaierror:
-        return Diagnosis(ConfigError(f"the host '{host}' is not known", hint="correct the server's address"))
+    except socket.gaierror as error:
+        return _no_such_name(error, host)
     except OSError:
-        hint = "check address, network and firewalls"
-        return Diagnosis(TransportError(f"{address} does not answer", hint=hint))
+        return Diagnosis(TransportError(f"{address} does not answer", hint=_network_hint()))
+
+
+def _no_such_name(error: socket.gaierror, host: str) -> Diagnosis:
+    if error.errno != socket.EAI_AGAIN:
+        return Diagnosis(ConfigError(f"the host '{host}' is not known", hint="correct the server's address"))
+    # No name server answered: a slip of the network is tried once more, a machine without one ends soon.
+    hint = "correct the server's address, or mend this machine's name service"
+    return Diagnosis(ConfigError(f"the host '{host}' cannot be looked up", hint=hint), certain=False)
+
+
+def _network_hint() -> str:
+    unasked = unasked_proxies(os.environ)
+    if not unasked:
+        return "check address, network and firewalls"
+    return (
+        f"check address, network and firewalls; {', '.join(unasked)} in the environment is not read by gRPC, which "
+        "takes a proxy from https_proxy in small letters"
+    )
 
 
 def _let_in(connection: ssl.SSLSocket, address: str) -> Diagnosis:

@@ -37,6 +37,11 @@ class Keepalive:
     interval_s: float = 10
     timeout_s: float = 20
 
+    @property
+    def silence_s(self) -> float:
+        """After how long, at most, a peer that froze or lost its network counts as gone."""
+        return 2 * self.interval_s + self.timeout_s
+
     def options(self) -> Options:
         """What both ends set: pings also while no call is open; peers that ping as often are tolerated."""
         return (

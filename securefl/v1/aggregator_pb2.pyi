@@ -7,12 +7,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_version", "federation_digest")
+    __slots__ = ("protocol_version", "federation_digest", "process")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     FEDERATION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     federation_digest: bytes
-    def __init__(self, protocol_version: _Optional[int] = ..., federation_digest: _Optional[bytes] = ...) -> None: ...
+    process: bytes
+    def __init__(self, protocol_version: _Optional[int] = ..., federation_digest: _Optional[bytes] = ..., process: _Optional[bytes] = ...) -> None: ...
 
 class Announcement(_message.Message):
     __slots__ = ("waiting", "round_opened", "aggregate_ready", "closed", "failed")
@@ -157,12 +159,14 @@ class ConfirmReply(_message.Message):
     def __init__(self) -> None: ...
 
 class LeaveRequest(_message.Message):
-    __slots__ = ("finished", "last_words")
+    __slots__ = ("finished", "last_words", "process")
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     LAST_WORDS_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
     finished: bool
     last_words: str
-    def __init__(self, finished: _Optional[bool] = ..., last_words: _Optional[str] = ...) -> None: ...
+    process: bytes
+    def __init__(self, finished: _Optional[bool] = ..., last_words: _Optional[str] = ..., process: _Optional[bytes] = ...) -> None: ...
 
 class LeaveReply(_message.Message):
     __slots__ = ()

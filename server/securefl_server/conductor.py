@@ -12,10 +12,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Executor
 from functools import partial
-from itertools import count
 from typing import TypeVar, assert_never
 
-from securefl.errors import ProtocolError, RunError, StateError
+from securefl.errors import DiskError, ProtocolError, RunError, StateError
 from securefl.progress import (
     SERVER,
     MembersAwaited,
@@ -51,6 +50,8 @@ from securefl.protocol.server_round import (
     TimedOut,
     Timer,
 )
+from securefl.storage.disk import disk_error
+from securefl_server.attendance import Attendance
 from securefl_server.record import Recorder
 from securefl_server.store import Incoming, Spool
 from securefl_server.summation import RoundSum
@@ -67,6 +68,7 @@ class Conductor:
         worker: One thread; whatever blocks runs there, one after the other.
         recorder: Takes the figures.
         report: Where events for people go.
+        silence_s: After how long the transport takes a silent member for gone; told to whoever has to wait for it.
 
     Attributes:
         rounds: The state machine.
@@ -74,7 +76,14 @@ class Conductor:
     """
 
     def __init__(
-        self, view: ServerView, *, spool: Spool, worker: Executor, recorder: Recorder, report: Report
+        self,
+        view: ServerView,
+        *,
+        spool: Spool,
+        worker: Executor,
+        recorder: Recorder,
+        report: Report,
+        silence_s: float,
     ) -> None:
         self.rounds = ServerRound(view)
         self.ended: asyncio.Future[RunError | None] = asyncio.get_running_loop().create_future()
@@ -87,8 +96,8 @@ class Conductor:
         self._adding = asyncio.Lock()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tokens = count(1)
-        self._followers: dict[str, int] = {}
+        self._cause: RunError | None = None
+        self._attendance = Attendance(silence_s=silence_s)
         self._absences: dict[str, asyncio.TimerHandle] = {}
         self._departed: set[str] = set()
         self._version = 0
@@ -120,22 +129,38 @@ class Conductor:
         """Members that said farewell."""
         return frozenset(self._departed)
 
-    async def follow(self, member: str) -> AsyncGenerator[Announcement, None]:
-        """What to tell a member, until it leaves, the run ends, or a newer connection of it takes over.
+    def admit(self, member: str, process: bytes) -> None:
+        """Refuses a process of a member whose place another one holds; a run that has failed tells everybody so.
 
         Raises:
-            ProtocolError: if the federation is over, or a newer connection takes over.
+            ProtocolError: if it cannot take part.
         """
-        token = next(self._tokens)
-        self._followers[member] = token
+        if not self._failed:
+            self._attendance.check(member, process, contributed=self._contributed(member))
+
+    def speaks(self, member: str, process: bytes) -> bool:
+        """Whether what a process says of its member's end counts."""
+        return self._attendance.speaks(member, process)
+
+    async def follow(self, member: str, process: bytes) -> AsyncGenerator[Announcement, None]:
+        """What to tell a member, until it leaves, the run ends, or a newer stream of the same process takes over.
+
+        Only the newest announcement is kept: whoever reads slowly passes over those in between.
+
+        Raises:
+            ProtocolError: if another process of the member holds its place, or a newer stream takes over.
+        """
+        if self._failed:
+            yield self.rounds.current
+            return
+        stream = self._attendance.enter(member, process, contributed=self._contributed(member))
         self._present(member)
         self._stir()
         try:
-            if not isinstance(self.rounds.current, FederationFailed):
-                self._report(JoinedReport(member=member))
-                self.feed(MemberJoined(member))
+            self._report(JoinedReport(member=member))
+            self.feed(MemberJoined(member))
             told = -1
-            while self._followers.get(member) == token:
+            while self._attendance.holds(member, stream):
                 news = self._news
                 if told != self._version:
                     told = self._version
@@ -144,12 +169,9 @@ class Conductor:
                     return
                 else:
                     await news.wait()
-            raise ProtocolError(
-                f"another connection of {member} took this one's place", hint="start it only once"
-            )
+            raise ProtocolError(f"a newer connection of {member} took this one's place")
         finally:
-            if self._followers.get(member) == token:
-                del self._followers[member]
+            if self._attendance.leave(member, stream):
                 self._absent(member)
                 self._stir()
 
@@ -168,7 +190,8 @@ class Conductor:
         """Runs blocking work on another thread, to its end even if the caller is cancelled meanwhile.
 
         Raises:
-            StateError: if files cannot be read or written; the run ends then.
+            StateError: if files cannot be read or written; the run ends then. It is for the caller, who is
+                another member, and names no path.
         """
         future = asyncio.get_running_loop().run_in_executor(executor, work)
         try:
@@ -178,9 +201,21 @@ class Conductor:
             await asyncio.wait([future])
             raise
         except OSError as error:
-            failure = f"its disk failed ({error.strerror})"
-            self.stop(failure)
-            raise StateError("the server cannot go on", hint=failure) from None
+            raise self.disk_failed(error) from None
+
+    def disk_failed(self, error: OSError) -> StateError:
+        """Ends the run for an error of the server's own files.
+
+        Its operator is told the path, the members only that it was the disk.
+
+        Returns:
+            What to raise to the member that called.
+        """
+        known = disk_error(error, self._spool.folder)
+        reason = f"its disk failed ({known.what if known else error.strerror})"
+        self._cause = self._cause or known or DiskError(reason, where=str(self._spool.folder))
+        self.stop(reason)
+        return StateError("the server cannot go on", hint=reason)
 
     async def _accept(self, signed: SignedHeader, seeds: bytes, body: Incoming) -> None:
         with body:
@@ -193,6 +228,14 @@ class Conductor:
                 self.rounds.check_contribution(signed, seeds)
                 await self.offload(self._worker, partial(self._running_sum.add, body.path))
                 self.feed(ContributionAccepted(signed, seeds))
+
+    @property
+    def _failed(self) -> bool:
+        return isinstance(self.rounds.current, FederationFailed)
+
+    def _contributed(self, member: str) -> bool:
+        """Whether the server holds, or has added up, anything of a member's."""
+        return self.rounds.round > 1 or self.rounds.accepted(member) is not None
 
     @property
     def aggregate_seconds(self) -> float:
@@ -247,8 +290,8 @@ class Conductor:
         self._report(PhaseStarted(member=SERVER, round=number, phase=Phase.AGGREGATE))
         try:
             await self.offload(self._worker, partial(self._running_sum.save, self._spool.total(number)))
-        except RunError as error:
-            self.stop(str(error))
+        except RunError:
+            # ``offload`` has ended the run.
             return
         seconds = self._running_sum.seconds
         self._report(PhaseEnded(member=SERVER, round=number, phase=Phase.AGGREGATE, seconds=seconds))
@@ -264,7 +307,7 @@ class Conductor:
         for timer in tuple(self._timers):
             self._stop_timer(timer)
         if not self.ended.done():
-            self.ended.set_result(error)
+            self.ended.set_result(self._cause if error is not None and self._cause is not None else error)
         self._stir()
 
     def _stop_timer(self, timer: Timer) -> None:

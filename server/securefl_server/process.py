@@ -20,6 +20,7 @@ from securefl.crypto.certificates import Credentials, Role, load_credentials
 from securefl.errors import IdentityError
 from securefl.progress import SERVER, Finished, Listening, Report
 from securefl.protocol.federation import ServerView
+from securefl.storage.lock import locked
 from securefl.transport.server import AggregatorServer
 from securefl.transport.settings import DEFAULT_KEEPALIVE, Keepalive
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
@@ -62,7 +63,8 @@ def run_server(folder: Path, *, address: str | None, report: Report) -> int:
         0.
 
     Raises:
-        IdentityError, ConfigError: if the folder is not complete, or the address cannot be listened at.
+        IdentityError, ConfigError: if the folder is not complete or another server runs in it, or the address
+            cannot be listened at.
         MemberLost: if a member was lost.
         RunError: if a timer ran out, or something else ended the run.
     """
@@ -74,7 +76,11 @@ def serve(folder: Path, options: ServerOptions, *, report: Report) -> int:
     view = load_view(folder)
     credentials = load_credentials(folder, member=SERVER, role=Role.SERVER, now=datetime.now(UTC))
     run = _Run(folder, view, credentials, options=options, report=report)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="server") as thread:
+    with (
+        # Before the spool is touched: it may be another server's that runs.
+        locked(folder, owner="the server"),
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="server") as thread,
+    ):
         ended = thread.submit(lambda: asyncio.run(run.main()))
         try:
             while not wait([ended], timeout=_WAIT_S).done:
@@ -143,7 +149,12 @@ class _Run:
             with ThreadPoolExecutor(1, "add") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:
                 recorder = Recorder(self._view.name, self._counter)
                 self._conductor = Conductor(
-                    self._view, spool=spool, worker=worker, recorder=recorder, report=self._report
+                    self._view,
+                    spool=spool,
+                    worker=worker,
+                    recorder=recorder,
+                    report=self._report,
+                    silence_s=self._options.keepalive.silence_s,
                 )
                 service = FederationService(
                     self._view, self._conductor, spool=spool, files=files, report=self._report

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from securefl.errors import StateError
+from securefl.storage.disk import write_whole
 from securefl.transport.telemetry import ByteCounter
 
 RESULT_FILE: Final = "result.json"
@@ -86,7 +86,7 @@ class Recorder:
             Its path.
 
         Raises:
-            StateError: if the folder cannot be written to.
+            DiskError: if the disk does not take it.
         """
         result = {
             "federation": self._federation,
@@ -97,12 +97,7 @@ class Recorder:
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT_BYTES,
         }
         path = folder / RESULT_FILE
-        draft = path.with_suffix(".tmp")
-        try:
-            draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            draft.replace(path)
-        except OSError as error:
-            raise StateError(f"{path} cannot be written", hint=str(error.strerror)) from None
+        write_whole(path, json.dumps(result, indent=1) + "\n")
         return path
 
     def _seen(self) -> ByteFigures:

@@ -19,6 +19,7 @@ from securefl.errors import AuthenticationError, ProtocolError, RunError, Transp
 from securefl.progress import Report, Warned
 from securefl.protocol import wire
 from securefl.protocol.federation import ServerView
+from securefl.protocol.last_words import passed_on
 from securefl.protocol.messages import CHUNK_BYTES, PROTOCOL_VERSION, Announcement, Receipt, SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.server_round import AggregateFetched, MemberFinished, MemberGone
@@ -67,9 +68,9 @@ class FederationService:
 
         Raises:
             AuthenticationError: if the certificate is no member's.
-            ProtocolError: if version or federation are others.
+            ProtocolError: if version or federation are others, or another process of the member is connected.
         """
-        self._introduced(peer, hello)
+        self._conductor.admit(self._introduced(peer, hello), hello.process)
         return self._conductor.rounds.current
 
     def follow(self, peer: bytes, hello: wire.Hello) -> AsyncGenerator[Announcement, None]:
@@ -77,9 +78,9 @@ class FederationService:
 
         Raises:
             AuthenticationError: if the certificate is no member's.
-            ProtocolError: if version or federation are others, or the federation is over.
+            ProtocolError: if version or federation are others, or another process of the member is connected.
         """
-        return self._conductor.follow(self._introduced(peer, hello))
+        return self._conductor.follow(self._introduced(peer, hello), hello.process)
 
     async def contribute(self, peer: bytes, messages: AsyncIterator[bytes]) -> Receipt:
         """Takes one contribution.
@@ -114,7 +115,7 @@ class FederationService:
         if header.round != number:
             raise ProtocolError(f"the aggregate of round {number} cannot be fetched in round {header.round}")
         # Opened before the first message leaves: the file stays readable even if the round ends meanwhile.
-        with self._spool.total(number).open("rb", buffering=0) as body:
+        with self._opened(partial(self._spool.saved, number)) as body:
             for message in aggregate_preamble(header):
                 yield message
             while chunk := await self._offload(body.read, CHUNK_BYTES):
@@ -136,19 +137,19 @@ class FederationService:
         self._confirmed[member] = number
 
     async def leave(self, peer: bytes, farewell: wire.Farewell) -> None:
-        """Lets a member go; said again, it changes nothing.
+        """Lets a member go; said again, or by a process that has no place, it changes nothing.
 
         Raises:
             AuthenticationError: if the certificate is no member's.
             ProtocolError: if it claims to be finished while rounds remain.
         """
         member = self._member(peer)
-        if member in self._conductor.departed:
+        if member in self._conductor.departed or not self._conductor.speaks(member, farewell.process):
             return
         if farewell.finished:
             self._conductor.feed(MemberFinished(member))
         else:
-            self._conductor.feed(MemberGone(member, farewell.last_words or "it gave no reason"))
+            self._conductor.feed(MemberGone(member, passed_on(farewell.last_words)))
         self._conductor.depart(member)
 
     def _member(self, peer: bytes) -> str:
@@ -176,7 +177,7 @@ class FederationService:
         # A stream that ends too early reads as an empty message, which no part is.
         reader.receive(await anext(timed, b""))
         with ExitStack() as stack:
-            body = stack.enter_context(await self._offload(self._spool.incoming, number, member))
+            body = stack.enter_context(self._opened(partial(self._spool.incoming, number, member)))
             async for message in timed:
                 await self._offload(body.write, reader.receive(message))
             signed = reader.finish()
@@ -216,6 +217,17 @@ class FederationService:
             except TimeoutError:
                 raise TransportError(f"an upload brought nothing for {self._stall_timeout_s:g} s") from None
             yield message
+
+    def _opened(self, opening: Callable[[], Result]) -> Result:
+        """Opens a file at once, so that nobody can be cancelled between opening and holding it.
+
+        Raises:
+            StateError: if it cannot be opened; the run ends then.
+        """
+        try:
+            return opening()
+        except OSError as error:
+            raise self._conductor.disk_failed(error) from None
 
     async def _offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs

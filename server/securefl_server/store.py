@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from securefl.errors import IdentityError
 
@@ -88,6 +89,10 @@ class Spool:
     def total(self, number: int) -> Path:
         """Where the sum of round ``number`` lies once it is saved."""
         return self.folder / f"round-{number}.sum"
+
+    def saved(self, number: int) -> BinaryIO:
+        """The saved sum of round ``number``, open for reading."""
+        return self.total(number).open("rb", buffering=0)
 
     def discard(self, number: int) -> None:
         """Removes the sum of round ``number``; whoever is still reading it can finish."""

@@ -8,52 +8,15 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
-from support.tiny_model import save_tiny_bert, write_rows
 
-from securefl.config.load import load_federation
 from securefl.crypto.authentication import forgery
 from securefl.crypto.keys import EpochKeys
 from securefl.errors import ForgeryError, IdentityError, ProtocolError, SecureFLError
+from securefl.protocol.last_words import sentence_for
 from securefl_client import process
 from securefl_client.folder import EPOCH_KEYS_FILE, REFUSED_FILE, ClientFolder
-from securefl_client.founding import found
 
 MEMBERS = ("client-1", "client-2", "client-3")
-FEDERATION = """
-[federation]
-name = "colours"
-rounds = 1
-
-[model]
-path = "{base}/model"
-max_length = 16
-
-[data]
-train = "{base}/rows.jsonl"
-
-[encryption]
-scheme = "{scheme}"
-
-[cohort]
-clients = [{{ r = 2 }}, {{ r = 4 }}, {{ r = 8 }}]
-"""
-
-
-@pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folders that ``securefl init`` makes under a scheme."""
-    base = tmp_path_factory.mktemp("founding")
-    save_tiny_bert(base / "model")
-    write_rows(base / "rows.jsonl", rows=120)
-
-    def founded(scheme: str) -> Path:
-        folder = base / scheme
-        if not folder.exists():
-            (base / "FED.toml").write_text(FEDERATION.format(base=base, scheme=scheme))
-            found(load_federation(base / "FED.toml"), folder, report=lambda event: None)
-        return folder
-
-    return founded
 
 
 @pytest.fixture
@@ -123,7 +86,7 @@ class Unreachable:
     ) -> None:
         pass
 
-    def join(self) -> None:
+    def join(self, **options: object) -> None:
         pass
 
     def last_words(self, text: str) -> None:
@@ -157,7 +120,7 @@ def test_a_refused_aggregate_spends_the_keys_before_anybody_hears_of_it(
 ) -> None:
     folder = refused_later
     heard = ends_with(forgery(), folder, tmp_path / "out", monkeypatch)
-    assert heard == [("an aggregate is not the sum of what its contributors sent", True)]
+    assert heard == [(sentence_for(forgery()), True)]
     with pytest.raises(IdentityError, match="renew the keys") as caught:
         process.run_client(folder, server=None, out=tmp_path / "again", report=lambda event: None)
     assert caught.value.exit_code == 2

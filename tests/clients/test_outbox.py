@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from securefl.errors import StateError, TrainingError
+from securefl.errors import DiskError, StateError, TrainingError
 from securefl.protocol.messages import CHUNK_BYTES, ContributionHeader, SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl_client.body import FileBody
@@ -116,8 +116,9 @@ def test_a_full_disk_is_named_before_the_window_leaves(
 
     with outbox(tmp_path) as box:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(StateError, match="cannot be written"):
+        with pytest.raises(DiskError, match="the disk is full") as caught:
             next(box.body())
+    assert "round-3.outbox" in str(caught.value)
 
 
 def test_a_body_on_disk_reads_like_the_bytes_it_holds(tmp_path: Path) -> None:

@@ -152,3 +152,12 @@ def test_every_byte_of_a_run_between_processes_was_planned(run_of: Run, payload:
     assert {"encode_seconds", "encrypt_seconds", "aggregate_seconds", "decrypt_seconds"} < {
         line["what"] for line in lines if line["ratio"]
     }
+
+
+def test_a_clients_results_are_its_owners_only(run_of: Run) -> None:
+    for client in CLIENTS:
+        folder = run_of("dense", "bfv") / "clients" / client
+        found = {path.relative_to(folder).as_posix(): path for path in (folder, *folder.rglob("*"))}
+        assert {"result.json", "ledger.jsonl", "fused/adapter_model.safetensors"} <= found.keys()
+        for path in found.values():
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path

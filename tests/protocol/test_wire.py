@@ -67,9 +67,10 @@ aggregate_parts = st.one_of(
     st.builds(wire.SeedsChunk, chunks),
     st.builds(wire.BodyChunk, chunks),
 )
-hellos = st.builds(wire.Hello, st.integers(1, wire.MAX_VERSION), digests)
+processes = st.binary(min_size=wire.PROCESS_BYTES, max_size=wire.PROCESS_BYTES)
+hellos = st.builds(wire.Hello, st.integers(1, wire.MAX_VERSION), digests, processes)
 receipts = st.builds(Receipt, rounds, digests)
-farewells = st.builds(wire.Farewell, st.booleans(), words)
+farewells = st.builds(wire.Farewell, st.booleans(), words, processes)
 
 Codec = tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]
 CODECS: dict[str, Codec] = {
@@ -136,7 +137,8 @@ def test_any_text_becomes_one_printable_line(text: str) -> None:
 
 
 def test_last_words_of_several_lines_travel_as_one() -> None:
-    farewell = wire.Farewell(finished=False, last_words="CUDA died:\n\tout of memory\x1b[31m")
+    words = "CUDA died:\n\tout of memory\x1b[31m"
+    farewell = wire.Farewell(finished=False, last_words=words, process=bytes(16))
     assert wire.decode_farewell(wire.encode_farewell(farewell)).last_words == "CUDA died: out of memory [31m"
 
 
@@ -253,9 +255,20 @@ def test_a_reason_that_is_no_plain_sentence_is_refused(reason: str) -> None:
 
 @pytest.mark.parametrize("version", [0, wire.MAX_VERSION + 1])
 def test_a_version_that_cannot_be_is_refused(version: int) -> None:
-    message = pb.Hello(protocol_version=version, federation_digest=DIGEST).SerializeToString()
+    message = pb.Hello(
+        protocol_version=version, federation_digest=DIGEST, process=bytes(16)
+    ).SerializeToString()
     with pytest.raises(WireError):
         wire.decode_hello(message)
+
+
+@pytest.mark.parametrize("process", [b"", bytes(15), bytes(17)])
+def test_a_member_that_does_not_say_which_process_it_is_is_refused(process: bytes) -> None:
+    hello = pb.Hello(protocol_version=1, federation_digest=DIGEST, process=process).SerializeToString()
+    with pytest.raises(WireError, match="which process"):
+        wire.decode_hello(hello)
+    with pytest.raises(WireError, match="which process"):
+        wire.decode_farewell(pb.LeaveRequest(finished=True, process=process).SerializeToString())
 
 
 @pytest.mark.parametrize(

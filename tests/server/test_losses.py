@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 from support.contributions import Whole
-from support.servers import DIGEST, NOW, Member, Roster, RunningServer, gather, make_roster
+from support.servers import DIGEST, NOW, PROCESS, Member, Roster, RunningServer, gather, make_roster
 
 from securefl.crypto.certificates import Role
 from securefl.errors import (
     AuthenticationError,
+    DiskError,
     MemberLost,
     ProtocolError,
     RunError,
@@ -29,7 +30,8 @@ from securefl.errors import (
 )
 from securefl.progress import MemberJoined
 from securefl.protocol import wire
-from securefl.protocol.messages import FederationFailed, RoundOpened
+from securefl.protocol.last_words import sentence_for
+from securefl.protocol.messages import AggregateReady, FederationFailed, RoundOpened
 from securefl.protocol.transitions import ServerPhase
 from securefl.transport.client import AggregatorClient
 from securefl.transport.settings import Keepalive
@@ -46,6 +48,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from securefl.crypto.certificates import Role, load_credentials
 from securefl.protocol import wire
+from securefl.protocol.last_words import sentence_for
 from securefl.protocol.transitions import ServerPhase
 from securefl.transport.client import AggregatorClient
 from securefl.transport.methods import Method
@@ -101,14 +104,14 @@ def test_last_words_reach_everybody_and_end_the_run(tmp_path: Path) -> None:
     with RunningServer(make_roster(tmp_path)) as server:
         members = gather(server)
         members["client-2"].hear(RoundOpened)
-        members["client-2"].client.last_words("its disk is full:\nno space left")
+        members["client-2"].client.last_words(sentence_for(DiskError("the disk is full", where="/home/ada")))
         for name in ("client-1", "client-3"):
             failure = members[name].hear(FederationFailed)
-            assert failure == FederationFailed("client-2", "its disk is full: no space left")
+            assert failure == FederationFailed("client-2", "its disk is full or cannot be written to")
             members[name].hears_nothing_more()
         with pytest.raises(MemberLost, match="client-2 left the federation") as caught:
             server.end()
-        assert "no space left" in str(caught.value)
+        assert "its disk is full" in str(caught.value)
 
 
 def test_a_killed_member_ends_the_run_with_its_name(tmp_path: Path, child) -> None:
@@ -164,7 +167,7 @@ def test_a_member_that_comes_back_within_the_grace_is_not_lost(tmp_path: Path) -
         assert again.contribute().round == 1
 
 
-def test_a_second_connection_of_a_member_replaces_the_first(tmp_path: Path) -> None:
+def test_a_second_connection_of_the_same_process_replaces_the_first(tmp_path: Path) -> None:
     with RunningServer(make_roster(tmp_path, grace_s=0.1)) as server:
         members = gather(server)
         members["client-2"].hear(RoundOpened)
@@ -193,7 +196,7 @@ def test_members_that_do_not_contribute_in_time_are_named(tmp_path: Path) -> Non
             server.end()
 
 
-def test_a_disk_that_fails_ends_the_run_with_a_reason(
+def test_a_full_disk_is_told_the_operator_with_its_path_and_the_members_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(total: RoundSum, path: Path) -> None:
@@ -205,9 +208,12 @@ def test_a_disk_that_fails_ends_the_run_with_a_reason(
         for member in members.values():
             member.hear(RoundOpened)
             member.contribute()
-        assert "No space left" in members["client-1"].hear(FederationFailed).reason
-        with pytest.raises(RunError, match="No space left"):
+        heard = members["client-1"].hear(FederationFailed).reason
+        assert "the disk is full" in heard
+        assert str(tmp_path) not in heard
+        with pytest.raises(DiskError, match="the disk is full") as caught:
             server.end()
+        assert str(tmp_path) in str(caught.value)
 
 
 def test_a_fault_of_the_servers_own_ends_the_run_instead_of_hanging_it(
@@ -255,7 +261,7 @@ def test_a_member_of_another_federation_or_version_is_refused(tmp_path: Path) ->
         ):
             client.join()
         client = roster.client("client-1", server.address)
-        client._hello = wire.encode_hello(wire.Hello(2, DIGEST))
+        client._hello = wire.encode_hello(wire.Hello(2, DIGEST, PROCESS))
         with pytest.raises(ProtocolError, match="version 2"):
             client.join()
 
@@ -267,13 +273,18 @@ async def service_of(roster: Roster, **options: float) -> AsyncIterator[tuple[Fe
     with ThreadPoolExecutor(1) as worker, ThreadPoolExecutor(1) as files:
         recorder = Recorder("unit", ByteCounter())
         conductor = Conductor(
-            roster.view, spool=spool, worker=worker, recorder=recorder, report=lambda event: None
+            roster.view,
+            spool=spool,
+            worker=worker,
+            recorder=recorder,
+            report=lambda event: None,
+            silence_s=1,
         )
         service = FederationService(
             roster.view, conductor, spool=spool, files=files, report=lambda event: None, **options
         )
         conductor.start()
-        hello = wire.Hello(1, DIGEST)
+        hello = wire.Hello(1, DIGEST, PROCESS)
         followers = [
             service.follow(credentials.fingerprint, hello) for credentials in roster.credentials.values()
         ]
@@ -319,26 +330,49 @@ def test_a_farewell_said_twice_changes_nothing(tmp_path: Path) -> None:
                 await service.confirm(peer, 1)
             for peer in peers:
                 for _ in range(2):
-                    await service.leave(peer, wire.Farewell(finished=True, last_words=""))
+                    await service.leave(peer, wire.Farewell(finished=True, last_words="", process=PROCESS))
             assert await conductor.ended is None
 
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("step", ["__init__", "write"])
 def test_a_disk_that_fails_during_an_upload_ends_the_run_with_a_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def full(incoming: Incoming, data: bytes) -> None:
-        raise OSError(28, "No space left on device")
+    def full(incoming: Incoming, data: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "somewhere"))
 
-    monkeypatch.setattr(Incoming, "write", full)
+    monkeypatch.setattr(Incoming, step, full)
     with RunningServer(make_roster(tmp_path)) as server:
         members = gather(server)
         members["client-1"].hear(RoundOpened)
-        with pytest.raises(RunError, match="No space left"):
+        with pytest.raises(RunError, match="the disk is full") as refused:
             members["client-1"].contribute()
-        assert "No space left" in members["client-2"].hear(FederationFailed).reason
-        with pytest.raises(RunError, match="No space left"):
+        heard = members["client-2"].hear(FederationFailed).reason
+        assert "the disk is full" in heard
+        assert str(tmp_path) not in f"{heard} {refused.value}"
+        with pytest.raises(DiskError, match=f"the disk is full .*{tmp_path / 'somewhere'}"):
+            server.end()
+
+
+def test_a_sum_that_cannot_be_read_ends_the_run_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunningServer(make_roster(tmp_path)) as server:
+        members = gather(server)
+        for member in members.values():
+            member.hear(RoundOpened)
+            member.contribute()
+        members["client-1"].hear(AggregateReady)
+
+        def closed(path: Path, *_: object, **__: object) -> None:
+            raise OSError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "open", closed)
+        with pytest.raises(RunError, match="its disk failed"):
+            members["client-1"].fetch()
+        with pytest.raises(DiskError, match=r"no right to it .*round-1\.sum"):
             server.end()
 
 

@@ -47,6 +47,8 @@ from support.contributions import Whole
 
 NOW = datetime.now(UTC)
 DIGEST = bytes(range(32))
+PROCESS = bytes(range(16))
+"""What tests' connections of one member have in common, as those of one process have."""
 HURRIED = Patience(connect_s=0.5, reconnect_s=1.0, attempts=3, unary_s=10)
 WAIT_S = 30.0
 """Far longer than anything takes; only a hang reaches it."""
@@ -142,6 +144,7 @@ class Roster:
 
     def client(self, member: str, address: str, **options: Any) -> AggregatorClient:
         options.setdefault("patience", HURRIED)
+        options.setdefault("process", PROCESS)
         return AggregatorClient(address, self.credentials[member], federation_digest=DIGEST, **options)
 
 

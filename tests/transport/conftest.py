@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from support.servers import DIGEST, HURRIED, NOW, WAIT_S, issue_server
+from support.servers import DIGEST, HURRIED, NOW, PROCESS, WAIT_S, issue_server
 
 from securefl.crypto.authority import Authority
 from securefl.crypto.certificates import Credentials, Role
@@ -128,6 +128,7 @@ def connect(certificates: Certificates) -> Iterator[Callable[..., AggregatorClie
     def make(address: str, **options: Any) -> AggregatorClient:
         credentials = options.pop("credentials", certificates.client)
         options.setdefault("patience", HURRIED)
+        options.setdefault("process", PROCESS)
         clients.append(AggregatorClient(address, credentials, federation_digest=DIGEST, **options))
         return clients[-1]
 

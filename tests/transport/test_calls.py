@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from support.contributions import Whole
-from support.servers import DIGEST, WAIT_S, raw_call
+from support.servers import DIGEST, PROCESS, WAIT_S, raw_call
 
 from securefl.errors import (
     AuthenticationError,
@@ -75,15 +75,15 @@ def test_every_call_reaches_the_service_with_its_objects(serve, service, certifi
         client.last_words("no\nmemory")
     assert (header, body.getvalue()) == (HEADER, BODY)
     assert service.uploads == [list(contribution_messages(OUTGOING))]
-    hello = wire.Hello(1, DIGEST)
+    hello = wire.Hello(1, DIGEST, PROCESS)
     assert service.asked == [
         hello,
         hello,
         "contribution",
         1,
         7,
-        wire.Farewell(finished=True, last_words=""),
-        wire.Farewell(finished=False, last_words="no memory"),
+        wire.Farewell(finished=True, last_words="", process=PROCESS),
+        wire.Farewell(finished=False, last_words="no memory", process=PROCESS),
     ]
 
 

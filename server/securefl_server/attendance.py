@@ -1,0 +1,100 @@
+"""Which process stands for a member, and whether it is there.
+
+The rule kept here: a member is one process at a time. While its stream is open nobody takes its place; after the stream
+has broken another process may, but only while the member has contributed nothing, because no other process could go on
+with its work. Whoever has no place says farewell for nobody but itself.
+
+Terms: a *process* is told by the 16 random bytes that it drew when it started; a *stream* is one ``Follow`` call,
+numbered by the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+
+from securefl.errors import ProtocolError
+
+
+@dataclass(slots=True)
+class _Place:
+    """One member's place: the process that holds it, since when, and its open stream (None: it is out of reach)."""
+
+    process: bytes
+    since: datetime
+    stream: int | None
+
+
+class Attendance:
+    """The members' places.
+
+    Args:
+        silence_s: After how long a silent process counts as gone.
+    """
+
+    def __init__(self, *, silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._places: dict[str, _Place] = {}
+        self._streams = count(1)
+
+    def check(self, member: str, process: bytes, *, contributed: bool) -> None:
+        """Refuses a process for which there is no place.
+
+        Args:
+            member: Its member.
+            process: What tells it from other processes of that member.
+            contributed: Whether the server holds anything of the member's work.
+
+        Raises:
+            ProtocolError: if another process of the member is connected, or has contributed.
+        """
+        place = self._places.get(member)
+        if place is None or place.process == process:
+            return
+        if place.stream is not None:
+            raise ProtocolError(
+                f"{member} is already connected, since {place.since:%Y-%m-%d %H:%M:%S} UTC",
+                hint="a member is one process: let that one go on; if it has ended without a word, the server "
+                f"notices within {self._silence_s:g} s, and another one can start then",
+            )
+        if contributed:
+            raise ProtocolError(
+                f"{member} has contributed from another process, and this one cannot go on with its work",
+                hint="the other one may still come back; a federation that lost it is started anew",
+            )
+
+    def enter(self, member: str, process: bytes, *, contributed: bool) -> int:
+        """Gives the place to a process that opens a stream; its older stream, if any, is over.
+
+        Returns:
+            The stream's number.
+
+        Raises:
+            ProtocolError: as ``check``.
+        """
+        self.check(member, process, contributed=contributed)
+        stream = next(self._streams)
+        place = self._places.get(member)
+        if place is None or place.process != process:
+            self._places[member] = _Place(process, datetime.now(UTC), stream)
+        else:
+            place.stream = stream
+        return stream
+
+    def holds(self, member: str, stream: int) -> bool:
+        """Whether this stream is its member's present one."""
+        place = self._places.get(member)
+        return place is not None and place.stream == stream
+
+    def leave(self, member: str, stream: int) -> bool:
+        """Notes that a stream has ended; True if the member is out of reach now."""
+        present = self.holds(member, stream)
+        if present:
+            self._places[member].stream = None
+        return present
+
+    def speaks(self, member: str, process: bytes) -> bool:
+        """Whether a process may speak for its member: it holds the place, or nobody does."""
+        place = self._places.get(member)
+        return place is None or place.process == process
