@@ -27,7 +27,10 @@ Options = tuple[tuple[str, int | str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keepalive:
-    """When a silent peer counts as gone: at most ``2 interval_s + timeout_s`` after it froze.
+    """When a silent peer counts as gone: at most ``silence_s`` after it froze.
+
+    A process that ends closes its connection, which is noticed at once. Silence alone is no proof of a loss: a machine
+    under load, or a line that is being repaired, may be silent for a while; so it counts only after about two minutes.
 
     Attributes:
         interval_s: Seconds of silence after which a ping is sent.
@@ -35,7 +38,7 @@ class Keepalive:
     """
 
     interval_s: float = 10
-    timeout_s: float = 20
+    timeout_s: float = 100
 
     @property
     def silence_s(self) -> float:
@@ -50,7 +53,9 @@ class Keepalive:
             ("grpc.http2.ping_timeout_ms", int((self.interval_s + self.timeout_s) * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+            # Without it a server takes more than two pings in five minutes for abuse, and closes the connection of
+            # every member that trains for longer than that. (Its constant in C has another name than its value.)
+            ("grpc.http2.min_ping_interval_without_data_ms", 50),
         )
 
 
@@ -66,7 +71,7 @@ class Patience:
     """
 
     connect_s: float = 15
-    reconnect_s: float = 10
+    reconnect_s: float = 30
     attempts: int = 5
     unary_s: float = 20
 

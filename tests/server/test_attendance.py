@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from support.servers import PROCESS, Member, RunningServer, gather, make_roster
 
 from securefl.errors import MemberLost, ProtocolError
-from securefl.progress import Warned
+from securefl.progress import MemberJoined, Warned
 from securefl.protocol.last_words import STOPPED
 from securefl.protocol.messages import AggregateReady, FederationClosed, FederationFailed, RoundOpened
 from securefl.transport.client import AggregatorClient
+from securefl.transport.settings import Keepalive
 from securefl_server.attendance import Attendance
 
 OTHER = bytes(16)
@@ -117,3 +119,16 @@ def _joined_when_free(server: RunningServer, member: str) -> Member:
     with second(server, member) as client:
         _join_when_free(client)
     return Member(server.roster, member, server.address, process=OTHER)
+
+
+def test_a_healthy_member_that_hears_nothing_for_long_is_not_reported_out_of_reach(tmp_path: Path) -> None:
+    # grpc sends at most one ping a second; at the fourth in five minutes its server, left to itself, closes the
+    # connection of a member whose only fault is to train for long.
+    with RunningServer(make_roster(tmp_path)) as server:
+        members = gather(server, keepalive=Keepalive(interval_s=0.5, timeout_s=20))
+        for member in members.values():
+            member.hear(RoundOpened)
+        joined = len(server.seen(MemberJoined))
+        time.sleep(5)
+        assert server.seen(Warned) == []
+        assert len(server.seen(MemberJoined)) == joined
