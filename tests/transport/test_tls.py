@@ -21,6 +21,7 @@ from securefl.errors import AuthenticationError, ConfigError, IdentityError, Tra
 from securefl.protocol.messages import AggregateReady
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.grpc_tls import SUITES_VARIABLE, UNUSABLE_SUITE
+from securefl.transport.settings import Patience
 
 
 def handshake(
@@ -222,6 +223,15 @@ def test_an_unknown_host_is_one_sentence(monkeypatch: pytest.MonkeyPatch, certif
     error = diagnose("no.such.host:7443", certificates.client.authority).error
     assert isinstance(error, ConfigError)
     assert "'no.such.host' is not known" in str(error)
+
+
+def test_a_name_that_no_name_server_knows_of_ends_soon(monkeypatch: pytest.MonkeyPatch, connect) -> None:
+    def nobody_answers(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "create_connection", nobody_answers)
+    with pytest.raises(ConfigError, match=r"'no\.such\.host' cannot be looked up"):
+        connect("no.such.host:7443", patience=Patience(connect_s=600)).join()
 
 
 def test_a_silent_host_may_still_come_up(monkeypatch: pytest.MonkeyPatch, certificates) -> None:
