@@ -124,8 +124,8 @@ def _write_server(
     view = federation.server_view(config.server)
     (folder / SERVER_FILE).write_text(view.to_json_text(), encoding="utf-8")
     # Members on the same machine reach the server by its loopback names, whatever its public one is.
-    names = dict.fromkeys((config.server.host, "localhost", "127.0.0.1", "::1"))
-    authority.issue(SERVER_FOLDER, role=Role.SERVER, now=now, names=tuple(names)).save(folder)
+    names = config.server.certificate_names
+    authority.issue(SERVER_FOLDER, role=Role.SERVER, now=now, names=names).save(folder)
 
 
 def _draft(

@@ -25,9 +25,13 @@ def init(
     from securefl.cli.data_overview import show_data
     from securefl.cli.output import result_console
     from securefl.config import load_federation
+    from securefl.config.member import require_reachable_server
 
     with reporter(json_events) as report, told(report, member="init", extra="client"):
         config = load_federation(federation)
+        if not json_events:
+            # securefl run starts its members on this machine, and tells them the address itself.
+            require_reachable_server(config)
         from securefl_client.founding import found
 
         overview = found(config, folder, report=report)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from securefl.config.names import Address, Name
+from securefl.config.names import Address, Name, is_everywhere, join_host_port, split_host_port
 from securefl.config.values import MAY_BE_EMPTY, converted, shown
 
 Rank = Annotated[int, Field(ge=1, le=1024)]
@@ -20,6 +20,8 @@ Pooling = Literal["mean", "cls", "last"]
 """Hidden states to one feature: the mean over the tokens, the first token's (encoders), or the last one's."""
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear module but the head."""
+RESERVED_IDS = ("lead", "server")
+"""Names of folders that ``securefl init`` makes beside the clients'."""
 MIN_COHORT = 3
 """With two members each would read the other's update out of the sum."""
 MAX_COHORT = 1000
@@ -307,15 +309,22 @@ class CohortSection(Section):
                 f"two clients carry the same id, '{twice}'; give each its own, such as id = \"bank\" (a client without "
                 "id is called client-1, client-2, ... by its place)"
             )
-        if "server" in ids:
-            raise ValueError("no client may be called 'server'; write another id, such as id = \"client-1\"")
+        reserved = [str(name) for name in ids if name in RESERVED_IDS]
+        if reserved:
+            raise ValueError(
+                f"a client is called '{reserved[0]}', but the folders 'lead' and 'server' are not clients'; "
+                'write another id, such as id = "client-1"'
+            )
         return named
 
 
 class ServerSection(Section):
-    """``[server]``: where the aggregator listens, and its limits."""
+    """``[server]``: where the aggregator listens, where clients find it, and its limits."""
 
     address: Address = "127.0.0.1:7443"
+    """Where the server listens; the host 0.0.0.0 or [::] is every address of its machine."""
+    client_address: Address | None = None
+    """Where clients find the server, if not at ``address``; its host is in the server's certificate."""
     join_timeout_s: float = Field(default=600, gt=0)
     """How long the server waits for the whole roster before it gives up."""
     round_timeout_s: float = Field(default=7200, gt=0)
@@ -324,14 +333,35 @@ class ServerSection(Section):
     """How long a member may be out of reach before it counts as lost."""
 
     @property
-    def host(self) -> str:
-        """The address without its port."""
-        return self.address.rpartition(":")[0].strip("[]")
+    def can_be_reached(self) -> bool:
+        """Whether clients on other machines could know from this section where to connect."""
+        host, port = split_host_port(self.client_address or self.address)
+        return port > 0 and not is_everywhere(host)
 
     @property
-    def port(self) -> int:
-        """The port alone."""
-        return int(self.address.rpartition(":")[2])
+    def reached_at(self) -> str:
+        """Where clients connect to; a server that listens everywhere is found over loopback unless it says more."""
+        host, port = split_host_port(self.client_address or self.address)
+        return join_host_port("127.0.0.1" if is_everywhere(host) else host, port)
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """Hosts that the server's certificate is for: where clients find it, where it listens, and loopback."""
+        hosts = (split_host_port(self.reached_at)[0], split_host_port(self.address)[0])
+        loopback = ("localhost", "127.0.0.1", "::1")
+        return tuple(dict.fromkeys(host for host in (*hosts, *loopback) if not is_everywhere(host)))
+
+    @field_validator("client_address")
+    @classmethod
+    def _clients_can_connect_there(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        host, port = split_host_port(address)
+        if not port or is_everywhere(host):
+            raise ValueError(
+                f"no client can connect to '{address}'; write the name or address of the server's machine, and a port"
+            )
+        return address
 
 
 class FederationConfig(Section):

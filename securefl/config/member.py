@@ -69,11 +69,10 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
         )
         for entry in config.cohort.clients
     )
-    host, port = config.server.host, config.server.port
     return ClientSettings(
         client=ClientSection(
             id=member,
-            server=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            server=config.server.reached_at,
             join_timeout_s=config.server.join_timeout_s,
         ),
         model=OwnModelSection(path=config.model.path),
@@ -85,6 +84,20 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
         ),
         cohort=CohortSection(clients=entries),
     )
+
+
+def require_reachable_server(config: FederationConfig) -> None:
+    """Refuses a ``[server]`` section that does not tell clients on other machines where to connect.
+
+    Raises:
+        ConfigError: if the server listens at every address, or at any free port, and nothing says where it is found.
+    """
+    if not config.server.can_be_reached:
+        raise ConfigError(
+            f"the server listens at '{config.server.address}', and nothing says where clients find it",
+            where="[server]",
+            hint='add client_address = "HOST:PORT", with the name or address that clients use for its machine',
+        )
 
 
 def load_client_settings(folder: Path) -> ClientSettings:

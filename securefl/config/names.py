@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from typing import Annotated
@@ -54,6 +55,8 @@ def _problem_of_address(text: str) -> str | None:
         return f"and {scheme}:// does not belong there"
     if "/" in rest or "/" in scheme:
         return "and a path does not belong there"
+    if text.startswith(":"):
+        return "which has no host (0.0.0.0 listens at every address, and client_address says where clients find it)"
     if not _ADDRESS.fullmatch(text):
         return "which has no port" if not re.search(r":[0-9]*$", text) else "which is no address"
     if int(text.rpartition(":")[2]) > _MAX_PORT:
@@ -69,6 +72,25 @@ def _host_in(text: str) -> str:
         return "fl.example.org:7443"
     port = int(found[2]) if re.fullmatch(r"[0-9]{1,5}", found[2]) else _USUAL_PORT
     return f"{found[1]}:{port if port <= _MAX_PORT else _USUAL_PORT}"
+
+
+def split_host_port(address: str) -> tuple[str, int]:
+    """Host, without brackets, and port of ``host:port`` or ``[v6]:port``."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def join_host_port(host: str, port: int) -> str:
+    """The inverse of ``split_host_port``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether a host stands for every address of a machine (0.0.0.0, ::): one to listen at, not to connect to."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return host == "0"
 
 
 Name = Annotated[str, AfterValidator(checked_name)]
