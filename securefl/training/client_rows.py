@@ -91,19 +91,26 @@ def file_paths(data: DataSection, own: MemberSection) -> tuple[Path | None, Path
     return None if train is None else Path(train), None if test is None else Path(test)
 
 
-def read_files(data: DataSection, own: MemberSection) -> Files:
+def read_files(data: DataSection, own: MemberSection, *, test: Table | None = None) -> Files:
     """Reads every column that will be used.
+
+    Args:
+        data: Files, columns and split.
+        own: The client.
+        test: Its test file where that has been read already.
 
     Raises:
         ConfigError: if there is no training file.
         DataError: if a file is missing or unreadable, or a cell has no text.
     """
-    train, test = file_paths(data, own)
-    if train is None:
+    train_path, test_path = file_paths(data, own)
+    if train_path is None:
         raise ConfigError(
             "there is no training file", where="data.train", hint="name a csv, tsv, jsonl or parquet file"
         )
-    return Files(read_used(train, data), None if test is None else read_used(test, data))
+    if test is None and test_path is not None:
+        test = read_used(test_path, data)
+    return Files(read_used(train_path, data), test)
 
 
 def read_used(path: Path, data: DataSection) -> Table:

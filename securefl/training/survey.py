@@ -122,12 +122,15 @@ def _check_own_files(config: FederationConfig) -> None:
 
 
 def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
-    """Every client's own files, one client after another."""
+    """Every client's own files, one client after another; a test file of all is read once."""
+    data, common = config.data, None
+    if data.test is not None and Path(data.test).is_file():
+        common = read_used(Path(data.test), data)
     for client in config.cohort.clients:
         missing = _missing(config, client)
         seen.unread += missing
         if not missing:
-            files = read_files(config.data, client)
+            files = read_files(data, client, test=None if client.test else common)
             seen.note(files.train, config.data.label)
             whole = deal(config.data, config.cohort, files, seed=config.federation.seed)[0]
             _count(config, [(client, whole)], files, seen)

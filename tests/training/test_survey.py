@@ -150,6 +150,15 @@ def test_every_clients_own_file_is_counted(tmp_path):
     assert survey.unread == ()
 
 
+def test_a_test_file_of_all_clients_is_counted_for_each_without_one_of_its_own(tmp_path):
+    paths = [write_csv(tmp_path / f"{n}.csv", ["a", "b"] * 10) for n in range(3)]
+    made = own_files(paths)
+    made["data"]["test"] = str(write_csv(tmp_path / "test.csv", ["a"] * 7))
+    made["cohort"]["clients"][1]["test"] = str(write_csv(tmp_path / "own.csv", ["b"] * 5))
+    survey = survey_data(config(**made))
+    assert [dict(counts.test) for counts in survey.clients.values()] == [{"a": 7}, {"b": 5}, {"a": 7}]
+
+
 def test_what_is_pinned_is_read_as_far_as_it_lies_here(tmp_path):
     here = write_csv(tmp_path / "here.csv", ["red", "blue"] * 10)
     away = str(tmp_path / "away.csv")
