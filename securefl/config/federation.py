@@ -108,7 +108,7 @@ class DataSection(Section):
     label: str = "label"
     encoding: str = "utf-8"
     """Of text files, in Python's names: ``latin-1``, ``cp1252``, ``utf-16``."""
-    delimiter: str | None = None
+    delimiter: Annotated[str | None, MAY_BE_EMPTY] = None
     """Of csv and tsv files; without it a tab for tsv, else a comma, or a semicolon if only that fits the header."""
     quotes: bool = True
     """False where a double quote at the start of a cell of a csv or tsv file is an ordinary character."""

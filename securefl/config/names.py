@@ -55,7 +55,7 @@ def _problem_of_address(text: str) -> str | None:
         return f"and {scheme}:// does not belong there"
     if "/" in rest or "/" in scheme:
         return "and a path does not belong there"
-    if text.startswith(":"):
+    if re.fullmatch(r":[0-9]*", text):
         return "which has no host (0.0.0.0 listens at every address, and client_address says where clients find it)"
     if not _ADDRESS.fullmatch(text):
         return "which has no port" if not re.search(r":[0-9]*$", text) else "which is no address"

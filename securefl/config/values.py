@@ -28,7 +28,7 @@ MISFIT = "misfit"
 
 
 class MayBeEmpty:
-    """Marks a key whose texts may be empty, such as the values of a column."""
+    """Marks a key whose texts may be empty or blank, such as the values of a column, or a tab."""
 
 
 MAY_BE_EMPTY: Final = MayBeEmpty()
@@ -171,13 +171,17 @@ def _converted(field: FieldInfo, value: object) -> object:
     return value
 
 
+def _may_be_empty(field: FieldInfo) -> bool:
+    return any(isinstance(mark, MayBeEmpty) for mark in field.metadata)
+
+
 def _is_list_of_texts(option: object) -> bool:
     return is_list(option) and get_args(option)[0] is str
 
 
 def _converted_text(field: FieldInfo, value: str, options: list[Any]) -> object:
     if any(map(_is_text, options)):
-        _check_text(value, may_be_empty=False)
+        _check_text(value, may_be_empty=_may_be_empty(field))
         return value
     if isinstance(field.discriminator, str):
         return {field.discriminator: value}
@@ -195,7 +199,7 @@ def _converted_texts(field: FieldInfo, value: object, *, alone: bool) -> object:
     texts = [str(entry) if _is_number(entry) or type(entry) is date else entry for entry in value]
     for entry in texts:
         if isinstance(entry, str):
-            _check_text(entry, may_be_empty=any(isinstance(mark, MayBeEmpty) for mark in field.metadata))
+            _check_text(entry, may_be_empty=_may_be_empty(field))
     return texts
 
 

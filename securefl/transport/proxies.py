@@ -13,6 +13,7 @@ import base64
 import ipaddress
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -93,11 +94,10 @@ def tunnel(proxy: Proxy, host: str, port: int, *, timeout_s: float) -> socket.so
         raise ConfigError(
             f"{proxy} stands between this client and the server, and cannot be reached", hint=leave_out(host)
         ) from None
-    try:
+    with ExitStack() as undone:
+        undone.callback(connection.close)
         _connect(connection, proxy, host, port)
-    except BaseException:
-        connection.close()
-        raise
+        undone.pop_all()
     return connection
 
 

@@ -20,7 +20,7 @@ from securefl.protocol.messages import FederationFailed, Waiting
 from securefl.storage.disk import disk_errors
 from securefl_client.process import _LastWords
 
-CANARIES = ("/home/ada/ward-7", "patient Lovelace", "0.7310585", "swordfish")
+CANARIES = ("~ada/ward-7", "patient Lovelace", "0.7310585", "swordfish")
 SENTENCE = f"line 3 of {CANARIES[0]}/rows.csv says '{CANARIES[1]}', worth {CANARIES[2]}"
 KINDS = [
     kind

@@ -68,16 +68,16 @@ def test_a_run_on_one_machine_needs_no_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("server", "words"),
     [
-        ('address = ":7443"', "write 0.0.0.0:7443 to listen at every address"),
-        ('address = "7443"', "form host:port"),
-        ('address = "fl.example.org"', "form host:port"),
-        ('address = "fl.example.org:٧٤٤٣"', "form host:port"),
+        ('address = ":7443"', "0.0.0.0 listens at every address"),
+        ('address = "7443"', "write host:port, such as"),
+        ('address = "fl.example.org"', "write host:port, such as"),
+        ('address = "fl.example.org:٧٤٤٣"', "write host:port, such as"),
         ('address = "fl.example.org:65536"', "the port must be between"),
-        ('address = "fl example:1"', "no name or address of a host"),
+        ('address = "fl example:1"', "which is no address: write host:port"),
         ('client_address = "0.0.0.0:7443"', "no client can connect to"),
         ('client_address = "[::]:7443"', "no client can connect to"),
         ('client_address = "fl.example.org:0"', "no client can connect to"),
-        ('client_address = "fl.example.org"', "form host:port"),
+        ('client_address = "fl.example.org"', "write host:port, such as"),
     ],
 )
 def test_what_is_no_address_is_one_sentence(tmp_path: Path, server: str, words: str) -> None:
@@ -99,5 +99,5 @@ def test_the_names_of_other_folders_are_no_clients(tmp_path: Path, name: str) ->
     path = tmp_path / "FED.toml"
     clients = f'[cohort]\nclients = [{{ id = "{name}" }}, {{}}, {{}}]\n'
     path.write_text(FEDERATION.format(server="") + clients)
-    with pytest.raises(ConfigError, match=f"a client is called '{name}'.*choose another id"):
+    with pytest.raises(ConfigError, match=f"a client is called '{name}'.*write another id"):
         load_federation(path)

@@ -107,7 +107,7 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
         (MINIMAL.replace('train = "data/train.jsonl"', ""), "'data.train' is missing"),
         (MINIMAL + 'encoding = "utf-9"\n', "'data.encoding' is wrong"),
         (MINIMAL + 'encoding = "hex"\n', "name one such as utf-8, latin-1 or utf-16"),
-        (MINIMAL + 'encoding = ""\n', "is no encoding"),
+        (MINIMAL + 'encoding = ""\n', "it is an empty text"),
         (MINIMAL + 'delimiter = ""\n', "'data.delimiter' is wrong"),
         (MINIMAL + 'delimiter = ";;"\n', "delimiter is one character"),
         (MINIMAL + "delimiter = '\"'\n", "no quote or end of line"),
@@ -176,8 +176,8 @@ def test_a_target_module_may_stand_alone(write, written, names) -> None:
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        ("[]", "name at least one module"),
-        ('""', "name at least one module"),
+        ("[]", "it is an empty list"),
+        ('""', "it is an empty text"),
         ('["all-linear", "query"]', "leave the other names out"),
     ],
 )

@@ -255,7 +255,7 @@ def test_a_name_of_another_form_comes_back_with_one_that_is_right(text: str, sug
         ("grpc://10.0.0.1:99", 'such as "10.0.0.1:99"'),
         ("fl.example.org:7443/path", "a path does not belong there"),
         ("fl.example.org:", 'such as "fl.example.org:7443"'),
-        (":7443", "which is no address"),
+        (":7443", "which has no host"),
         ("fl example:7443", "which is no address"),
         ("fl.example.org:70000", "the port must be between 0 and 65535"),
         ("[::1]", 'such as "[::1]:7443"'),

@@ -12,6 +12,7 @@ import pytest
 
 from securefl.config.federation import ColumnSplit, DirichletSplit, FederationConfig, IidSplit, NoSplit
 from securefl.config.load import load_federation, validated
+from securefl.config.names import split_host_port
 from securefl.config.values import quoted, shown
 from securefl.errors import ConfigError
 
@@ -75,8 +76,8 @@ def test_a_split_may_be_named_by_its_word_alone(split: str, meant: Any) -> None:
         ("[lora]\nlora_alpha = 4", lambda config: config.lora.lora_alpha, 4.0),
         ('[training]\nlearning_rate = "1e-3"', lambda config: config.training.learning_rate, 1e-3),
         ("[recipe]\npersonal = 1", lambda config: config.recipe.personal, True),
-        ('[server]\naddress = "[::1]:0"', lambda config: config.server.host, "::1"),
-        ('[server]\naddress = "::1:7443"', lambda config: config.server.port, 7443),
+        ('[server]\naddress = "[::1]:0"', lambda config: split_host_port(config.server.address)[0], "::1"),
+        ('[server]\naddress = "::1:7443"', lambda config: split_host_port(config.server.address)[1], 7443),
     ],
 )
 def test_what_is_plainly_meant_is_accepted(
