@@ -18,6 +18,7 @@ import typer
 
 from securefl import __version__
 from securefl.cli import bench, export, founding, member, plan, run
+from securefl.cli.output import speak_what_the_terminal_can_show
 from securefl.cli.signals import Interrupted, ignore_further_signals, raise_on_termination
 from securefl.errors import SecureFLError
 from securefl.storage.disk import disk_error
@@ -73,6 +74,7 @@ def main() -> int:
 
 def command_line(arguments: Sequence[str]) -> int:
     """Runs one command line; what it raises becomes one sentence on stderr and an exit code."""
+    speak_what_the_terminal_can_show()
     try:
         # Not app(...): that would answer Ctrl-C, broken pipes and mistakes in its own ways.
         command = typer.main.get_command(app)

@@ -1,10 +1,13 @@
 """Where a command's words go: results to stdout, everything on the way to stderr.
 
-The rule kept here: with ``--json -`` nothing but the JSON reaches stdout, so that it can be piped.
+The rules kept here: with ``--json -`` nothing but the JSON reaches stdout, so that it can be piped; and no terminal,
+however little it can show, is a reason for a command to fail.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -19,6 +22,32 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 STDOUT = "-"
+SUBSTITUTES = "securefl.substitutes"
+"""The name of our way with characters that an output cannot show, as Python's codecs know it."""
+_IN_ASCII = {
+    "\N{HORIZONTAL ELLIPSIS}": "~",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+}
+"""One letter for one, so that tables keep their columns; the ellipsis is what a column that is too narrow ends with."""
+
+
+def speak_what_the_terminal_can_show() -> None:
+    """Lets stdout and stderr replace characters that their encoding does not have, instead of raising."""
+    codecs.register_error(SUBSTITUTES, _substitute)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SUBSTITUTES)
+
+
+def _substitute(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unshown = error.object[error.start : error.end]
+    if all(letter in _IN_ASCII for letter in unshown):
+        return "".join(_IN_ASCII[letter] for letter in unshown), error.end
+    return codecs.backslashreplace_errors(error)
 
 
 def progress_console() -> Console:
@@ -43,12 +72,21 @@ def write_json(result: Mapping[str, object], json_path: str | None) -> None:
     """
     if json_path is None:
         return
-    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     if json_path == STDOUT:
-        sys.stdout.write(text)
+        sys.stdout.write(_json(result, sys.stdout.encoding or "ascii"))
         sys.stdout.flush()
         return
-    write_atomically(Path(json_path), text)
+    write_atomically(Path(json_path), _json(result, "utf-8"))
+
+
+def _json(result: Mapping[str, object], encoding: str) -> str:
+    """The result as JSON that survives an encoding: where it has not all the letters, they are written as escapes."""
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(result, indent=2) + "\n"
+    return text
 
 
 def check_json_path(json_path: str | None) -> None:
