@@ -20,17 +20,18 @@ from securefl.crypto.twin import IntegerTwin
 from securefl.errors import ConfigError, ForgeryError, TransportError
 from securefl.privacy.ledger import Ledger, RunStarted
 from securefl.progress import Finished, MembersAwaited, Phase, Report, ServerAwaited, Warned
-from securefl.protocol.client_session import (
+from securefl.protocol.client_events import (
     Announced,
     Applied,
     ApplyAggregate,
-    ClientSession,
     Contribute,
     Contributed,
     Effect,
+    Event,
     Fail,
     Finish,
 )
+from securefl.protocol.client_session import failure_of, start, transition
 from securefl.protocol.last_words import sentence_for
 from securefl.protocol.messages import Manifest, Waiting
 from securefl.protocol.participant import Participant
@@ -120,7 +121,7 @@ class Client:
         self._traffic = traffic
         self._report = report
         self._clock = PhaseClock(own.member, report)
-        self._session = ClientSession(own.federation, own.member)
+        self._state = start()
         self._inbox = Inbox(aggregator.follow())
 
     def run(self, out: Path) -> None:
@@ -159,16 +160,20 @@ class Client:
 
     def _follow(self, work: ClientWork, out: Path) -> bool:
         """Waits for one announcement and does what follows; True after the last."""
-        with self._clock.phase(Phase.WAIT, self._session.applied):
+        with self._clock.phase(Phase.WAIT, self._state.applied):
             announcement = self._inbox.next()
         if isinstance(announcement, Waiting):
             self._report(MembersAwaited(missing=announcement.missing))
-        effects = self._session.receive(Announced(announcement))
+        effects = self._step(Announced(announcement))
         try:
             return self._carry_out_all(effects, work, out)
         except TransportError:
             self._inbox.check_soon(_GRACE_FOR_A_REASON_S)
             raise
+
+    def _step(self, event: Event) -> tuple[Effect, ...]:
+        self._state, effects = transition(self._state, event, federation=self._own.federation)
+        return effects
 
     def _carry_out_all(self, effects: tuple[Effect, ...], work: ClientWork, out: Path) -> bool:
         # Not a generator: every effect is carried out, whatever the first one says.
@@ -186,8 +191,8 @@ class Client:
                     work.finish(out)
                 self._aggregator.finish()
                 return True
-            case Fail(error):
-                raise error
+            case Fail(announcement):
+                raise failure_of(announcement)
             case _:
                 assert_never(effect)
         return False
@@ -198,7 +203,7 @@ class Client:
             with self._clock.phase(Phase.UPLOAD, manifest.round):
                 receipt = self._aggregator.contribute(outbox)
             _, signed = outbox.ending()
-            self._session.receive(Contributed(receipt, signed.header.body_digest))
+            self._step(Contributed(receipt, signed.header.body_digest))
         work.sent(manifest, up_bytes=self._traffic.sent - before)
 
     def _apply(self, manifest: Manifest, work: ClientWork, out: Path) -> None:
@@ -214,7 +219,7 @@ class Client:
                 file.flush()
             down_bytes = self._traffic.received - before
             work.apply(header, FileBody(file), manifest=manifest, down_bytes=down_bytes)
-        self._session.receive(Applied(manifest.round))
+        self._step(Applied(manifest.round))
         self._aggregator.confirm(manifest.round)
 
 

@@ -33,7 +33,7 @@ from securefl.protocol.opening import Body
 from securefl.protocol.participant import Participant
 from securefl.protocol.sealing import Sealing
 from securefl.protocol.sections import StreamSizes
-from securefl.protocol.server_round import Event
+from securefl.protocol.server_events import Event
 from securefl.protocol.streams import AggregateReader, aggregate_preamble, chunks
 from securefl.simulation.federation import SimulatedFederation, SimulatedServer
 from securefl_client.folder import ClientFolder

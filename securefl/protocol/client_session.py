@@ -1,16 +1,51 @@
-"""A client's state machine: the server's announcements in, what to do next out.
+"""A client's state machine: a state and an event in, the next state and effects out.
 
 The rule kept here: a client acts only on a manifest that is for its own pinned federation, for the round that
 follows the last one it applied, and for the whole roster; anything else ends its run with the reason. It trusts
-nothing the server repeats: a repetition (after a reconnection) must be equal to what the client knows.
+nothing the server repeats: a repetition (after a reconnection) must be equal to what the client knows. A state is
+never changed: a refused event raises, and the same events lead to an equal state again.
+
+One round, where ``federation`` is the pinned file, of one round, and ``digest`` that of the body sent (a test runs
+this):
+
+    >>> manifest = Manifest(federation.digest, 1, federation.cohort)
+    >>> state, effects = transition(start(), Announced(RoundOpened(manifest)), federation=federation)
+    >>> effects == (Contribute(manifest),)
+    True
+    >>> receipt = Contributed(Receipt(1, digest), digest)
+    >>> state, effects = transition(state, receipt, federation=federation)
+    >>> state.phase, effects
+    (<ClientPhase.CONTRIBUTED: 'contributed'>, ())
+    >>> transition(state, Announced(FederationClosed()), federation=federation)
+    Traceback (most recent call last):
+    securefl.errors.ProtocolError: the server closed the federation after round 0, before its last.
+    >>> state, effects = transition(state, Announced(AggregateReady(1)), federation=federation)
+    >>> effects == (ApplyAggregate(manifest),)
+    True
+    >>> state, effects = transition(state, Applied(1), federation=federation)
+    >>> state.applied
+    1
+    >>> transition(state, Announced(FederationClosed()), federation=federation)[1]
+    (Finish(),)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from securefl.errors import MemberLost, ProtocolError, RunError
+from securefl.protocol.client_events import (
+    Announced,
+    Applied,
+    ApplyAggregate,
+    Contribute,
+    Contributed,
+    Effect,
+    Event,
+    Fail,
+    Finish,
+)
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import (
     AggregateReady,
@@ -26,163 +61,49 @@ from securefl.protocol.transitions import ClientPhase, ClientStep, client_step
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
-    """Event: the server announced something."""
-
-    announcement: Announcement
-
-
-@dataclass(frozen=True, slots=True)
-class Contributed:
-    """Event: the server's receipt for this client's contribution."""
-
-    receipt: Receipt
-    body_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """Event: the aggregate of a round is verified, decrypted and applied."""
-
-    round: int
-
-
-Event = Announced | Contributed | Applied
-
-
-@dataclass(frozen=True, slots=True)
-class Contribute:
-    """Effect: train, encode, encrypt, send."""
-
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyAggregate:
-    """Effect: fetch, verify, decrypt, redistribute."""
-
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Effect: fuse, evaluate, save, say farewell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Effect: end with this error."""
-
-    error: RunError
-
-
-Effect = Contribute | ApplyAggregate | Finish | Fail
-
-
-class ClientSession:
-    """One federation from one client's side.
+class ClientState:
+    """One federation from one client's side, at one moment.
 
     Attributes:
         phase: Where the client stands.
         applied: Number of rounds applied.
+        manifest: Of the round it is in, or was in last; None before the first.
     """
 
-    def __init__(self, federation: Federation, member: str) -> None:
-        self._federation = federation
-        self._member = member
-        self.phase = ClientPhase.WAIT
-        self.applied = 0
-        self._manifest: Manifest | None = None
+    phase: ClientPhase
+    applied: int = 0
+    manifest: Manifest | None = None
 
-    def receive(self, event: Event) -> tuple[Effect, ...]:
-        """Takes one event and says what follows from it.
 
-        Raises:
-            ProtocolError: if the table has no row for it, or the server proposes what the federation file
-                does not allow.
-        """
-        match event:
-            case Announced(announcement):
-                return self._hear(announcement)
-            case Contributed(receipt, body_digest):
-                return self._contributed(receipt, body_digest)
-            case Applied(number):
-                return self._advance(number)
-            case _:
-                assert_never(event)
+Outcome = tuple[ClientState, tuple[Effect, ...]]
+"""The next state, and what to carry out, in this order."""
 
-    def _hear(self, announcement: Announcement) -> tuple[Effect, ...]:
-        match announcement:
-            case Waiting():
-                self.phase = client_step(self.phase, ClientStep.MISSING)
-                return ()
-            case RoundOpened(manifest):
-                return self._open(manifest)
-            case AggregateReady(number):
-                return self._ready(number)
-            case FederationClosed():
-                return self._close()
-            case FederationFailed():
-                self.phase = client_step(self.phase, ClientStep.FAILURE)
-                return (Fail(failure_of(announcement)),)
-            case _:
-                assert_never(announcement)
 
-    def _open(self, manifest: Manifest) -> tuple[Effect, ...]:
-        if manifest == self._manifest:
-            self.phase = client_step(self.phase, ClientStep.REPEATED)
-            return ()
-        self._check(manifest)
-        self.phase = client_step(self.phase, ClientStep.OPENED)
-        self._manifest = manifest
-        return (Contribute(manifest),)
+def start() -> ClientState:
+    """The state before any event."""
+    return ClientState(ClientPhase.WAIT)
 
-    def _check(self, manifest: Manifest) -> None:
-        if manifest.federation_digest != self._federation.digest:
-            raise ProtocolError(
-                "the server works on another federation than this member's file",
-                hint="start the server from the folder that was made together with this member's",
-            )
-        if manifest.round != self.applied + 1 or manifest.round > self._federation.terms.federation.rounds:
-            raise ProtocolError(f"the server opened round {manifest.round}, expected was {self.applied + 1}")
-        if manifest.cohort != self._federation.cohort:
-            raise ProtocolError("the server proposes another cohort than the federation's roster")
 
-    def _ready(self, number: int) -> tuple[Effect, ...]:
-        if number == self.applied and self.phase is ClientPhase.WAIT:
-            self.phase = client_step(self.phase, ClientStep.REPEATED)
-            return ()
-        if self._manifest is None or number != self._manifest.round:
-            raise ProtocolError(
-                f"the server announces an aggregate of round {number}, which this client is not in"
-            )
-        repeated = self.phase is ClientPhase.AGGREGATE
-        self.phase = client_step(self.phase, ClientStep.REPEATED if repeated else ClientStep.READY)
-        return () if repeated else (ApplyAggregate(self._manifest),)
+def transition(state: ClientState, event: Event, *, federation: Federation) -> Outcome:
+    """The state after an event, and what follows from it.
 
-    def _contributed(self, receipt: Receipt, body_digest: bytes) -> tuple[Effect, ...]:
-        if self._manifest is None or receipt != Receipt(self._manifest.round, body_digest):
-            raise ProtocolError("the server's receipt is for another contribution")
-        self.phase = client_step(self.phase, ClientStep.RECEIPT)
-        return ()
-
-    def _advance(self, number: int) -> tuple[Effect, ...]:
-        if self._manifest is None or number != self._manifest.round:
-            raise ProtocolError(f"round {number} was applied, but it is not the open one")
-        self.phase = client_step(self.phase, ClientStep.APPLIED)
-        self.applied = number
-        return ()
-
-    def _close(self) -> tuple[Effect, ...]:
-        if self.phase is ClientPhase.FINISH:
-            self.phase = client_step(self.phase, ClientStep.REPEATED)
-            return ()
-        if self.applied != self._federation.terms.federation.rounds:
-            raise ProtocolError(
-                f"the server closed the federation after round {self.applied}, before its last"
-            )
-        self.phase = client_step(self.phase, ClientStep.CLOSED)
-        return (Finish(),)
+    Raises:
+        ProtocolError: if the table has no row for it, or the server proposes what the federation file
+            does not allow.
+    """
+    match event:
+        case Announced(announcement):
+            return _hear(state, announcement, federation=federation)
+        case Contributed(receipt, body_digest):
+            if state.manifest is None or receipt != Receipt(state.manifest.round, body_digest):
+                raise ProtocolError("the server's receipt is for another contribution")
+            return _stepped(state, ClientStep.RECEIPT), ()
+        case Applied(number):
+            if state.manifest is None or number != state.manifest.round:
+                raise ProtocolError(f"round {number} was applied, but it is not the open one")
+            return replace(_stepped(state, ClientStep.APPLIED), applied=number), ()
+        case _:
+            assert_never(event)
 
 
 def failure_of(announcement: FederationFailed) -> RunError:
@@ -190,3 +111,62 @@ def failure_of(announcement: FederationFailed) -> RunError:
     if announcement.member:
         return MemberLost(announcement.member, announcement.reason)
     return RunError("the server ended the run", hint=announcement.reason.rstrip("."))
+
+
+def _hear(state: ClientState, announcement: Announcement, *, federation: Federation) -> Outcome:
+    match announcement:
+        case Waiting():
+            return _stepped(state, ClientStep.MISSING), ()
+        case RoundOpened(manifest):
+            return _open(state, manifest, federation=federation)
+        case AggregateReady(number):
+            return _ready(state, number)
+        case FederationClosed():
+            return _close(state, federation=federation)
+        case FederationFailed():
+            return _stepped(state, ClientStep.FAILURE), (Fail(announcement),)
+        case _:
+            assert_never(announcement)
+
+
+def _open(state: ClientState, manifest: Manifest, *, federation: Federation) -> Outcome:
+    if manifest == state.manifest:
+        return _stepped(state, ClientStep.REPEATED), ()
+    _check(manifest, expected=state.applied + 1, federation=federation)
+    return replace(_stepped(state, ClientStep.OPENED), manifest=manifest), (Contribute(manifest),)
+
+
+def _check(manifest: Manifest, *, expected: int, federation: Federation) -> None:
+    if manifest.federation_digest != federation.digest:
+        raise ProtocolError(
+            "the server works on another federation than this member's file",
+            hint="start the server from the folder that was made together with this member's",
+        )
+    if manifest.round != expected or manifest.round > federation.terms.federation.rounds:
+        raise ProtocolError(f"the server opened round {manifest.round}, expected was {expected}")
+    if manifest.cohort != federation.cohort:
+        raise ProtocolError("the server proposes another cohort than the federation's roster")
+
+
+def _ready(state: ClientState, number: int) -> Outcome:
+    if number == state.applied and state.phase is ClientPhase.WAIT:
+        return _stepped(state, ClientStep.REPEATED), ()
+    if state.manifest is None or number != state.manifest.round:
+        raise ProtocolError(
+            f"the server announces an aggregate of round {number}, which this client is not in"
+        )
+    if state.phase is ClientPhase.AGGREGATE:
+        return _stepped(state, ClientStep.REPEATED), ()
+    return _stepped(state, ClientStep.READY), (ApplyAggregate(state.manifest),)
+
+
+def _close(state: ClientState, *, federation: Federation) -> Outcome:
+    if state.phase is ClientPhase.FINISH:
+        return _stepped(state, ClientStep.REPEATED), ()
+    if state.applied != federation.terms.federation.rounds:
+        raise ProtocolError(f"the server closed the federation after round {state.applied}, before its last")
+    return _stepped(state, ClientStep.CLOSED), (Finish(),)
+
+
+def _stepped(state: ClientState, step: ClientStep) -> ClientState:
+    return replace(state, phase=client_step(state.phase, step))

@@ -1,8 +1,41 @@
-"""The server's state machine: events in, effects out.
+"""The server's state machine: a state and an event in, the next state and effects out.
 
-The rule kept here: only this class decides what the server does next, and it decides from events alone. It does
-no I/O, reads no clock, and keeps no contribution's body: the caller checks and adds bodies, runs the timers, and
-feeds what happened. Events are handled one at a time; a refused event raises and leaves the state as it was.
+The rule kept here: only ``transition`` decides what the server does next, and it decides from the state and the event
+alone. It does no I/O, reads no clock, and keeps no contribution's body: the caller checks and adds bodies, runs the
+timers, and feeds what happened. A state is never changed: a refused event raises, and the state given is still good.
+So a state can be stored and compared, and the same events lead to an equal state again.
+
+One round of three members, where ``view`` is what the server knows of them and ``contribution`` signs for one (a test
+runs this):
+
+    >>> state, effects = start(view)
+    >>> effects
+    (StartTimer(timer=<Timer.JOIN: 'join'>, seconds=600),)
+    >>> for member in ("client-1", "client-2"):
+    ...     state, effects = transition(state, MemberJoined(member), view=view)
+    >>> state.current
+    Waiting(missing=('client-3',))
+    >>> state, effects = transition(state, MemberJoined("client-3"), view=view)
+    >>> [type(effect).__name__ for effect in effects]
+    ['StopTimer', 'OpenSum', 'StartTimer', 'Announce']
+    >>> transition(state, SumSaved(), view=view)
+    Traceback (most recent call last):
+    securefl.errors.ProtocolError: 'the sum is on disk' cannot happen in the phase 'contribute'.
+    >>> for member in view.cohort:
+    ...     state, effects = transition(state, contribution(member), view=view)
+    >>> effects
+    (SaveSum(round=1),)
+    >>> state, effects = transition(state, SumSaved(), view=view)
+    >>> effects
+    (Announce(announcement=AggregateReady(round=1)),)
+    >>> for member in view.cohort:
+    ...     state, effects = transition(state, AggregateFetched(member, 1), view=view)
+    >>> [type(effect).__name__ for effect in effects], state.current
+    (['Discard', 'StopTimer', 'Announce'], FederationClosed())
+    >>> for member in view.cohort:
+    ...     state, effects = transition(state, MemberFinished(member), view=view)
+    >>> effects, state.phase
+    ((End(failure=None),), <ServerPhase.CLOSED: 'closed'>)
 
 Reference: the phases are those of Bonawitz et al. 2017, section 4; ``transitions`` holds their rows.
 """
@@ -10,12 +43,11 @@ Reference: the phases are those of Bonawitz et al. 2017, section 4; ``transition
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from securefl.crypto.identity import verify
-from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunError
+from securefl.errors import AuthenticationError, ProtocolError
 from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import (
     AggregateHeader,
@@ -29,322 +61,242 @@ from securefl.protocol.messages import (
     Waiting,
 )
 from securefl.protocol.sections import StreamSizes
+from securefl.protocol.server_events import (
+    AggregateFetched,
+    Announce,
+    ContributionAccepted,
+    Discard,
+    Effect,
+    End,
+    Event,
+    Failure,
+    MemberFinished,
+    MemberGone,
+    MemberJoined,
+    OpenSum,
+    SaveSum,
+    StartTimer,
+    Stopped,
+    StopTimer,
+    SumSaved,
+    TimedOut,
+    Timer,
+)
 from securefl.protocol.transitions import ServerPhase, ServerStep, server_step
 
 
-class Timer(Enum):
-    """The clocks a caller runs for the server."""
-
-    JOIN = "join"
-    ROUND = "round"
-
-
 @dataclass(frozen=True, slots=True)
-class MemberJoined:
-    """Event: a member opened its stream, for the first time or again."""
-
-    member: str
-
-
-@dataclass(frozen=True, slots=True)
-class MemberGone:
-    """Event: a member said farewell before its time, or stayed out of reach for too long."""
-
-    member: str
-    last_words: str
-
-
-@dataclass(frozen=True, slots=True)
-class ContributionAccepted:
-    """Event: a contribution is whole, checked and added to the running sum."""
-
-    signed: SignedHeader
-    seeds: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SumSaved:
-    """Event: the round's sum is on disk and can be fetched."""
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateFetched:
-    """Event: a member confirms that it has the whole aggregate of a round."""
-
-    member: str
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class MemberFinished:
-    """Event: a member has all it needs and leaves."""
-
-    member: str
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """Event: a timer ran out."""
-
-    timer: Timer
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Event: the operator ends the server, or the server cannot go on."""
-
-    reason: str
-
-
-Event = (
-    MemberJoined
-    | MemberGone
-    | ContributionAccepted
-    | SumSaved
-    | AggregateFetched
-    | MemberFinished
-    | TimedOut
-    | Stopped
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Effect: tell every member that is connected."""
-
-    announcement: Announcement
-
-
-@dataclass(frozen=True, slots=True)
-class StartTimer:
-    """Effect: (re)start a timer."""
-
-    timer: Timer
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class StopTimer:
-    """Effect: a timer is no longer needed."""
-
-    timer: Timer
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSum:
-    """Effect: start the round's running sum at zero."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class SaveSum:
-    """Effect: write the running sum to disk, then feed ``SumSaved``."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Effect: nobody needs the files of this round any more."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Effect: the run is over; ``error`` is None where all went well."""
-
-    error: RunError | None
-
-
-Effect = Announce | StartTimer | StopTimer | OpenSum | SaveSum | Discard | End
-
-
-class ServerRound:
-    """One federation from the server's side.
+class ServerState:
+    """One federation from the server's side, at one moment.
 
     Attributes:
         phase: Where the server stands.
-        manifest: The open round's manifest; None before the first round.
         current: What a member that connects now is told first.
+        manifest: The open round's, or the last one's; None before the first round.
+        joined: Members that opened their stream at least once.
+        contributions: Accepted in this round, in the cohort's order, whatever order they came in.
+        fetched: Members that have this round's aggregate; the last one's confirmation moves the phase instead.
+        finished: Members that have all they need.
     """
 
-    def __init__(self, view: ServerView) -> None:
-        self._view = view
-        self.phase = ServerPhase.GATHER
-        self.manifest: Manifest | None = None
-        self.current: Announcement = Waiting(missing=view.cohort)
-        self._joined: set[str] = set()
-        self._contributions: dict[str, ContributionAccepted] = {}
-        self._fetched: set[str] = set()
-        self._finished: set[str] = set()
+    phase: ServerPhase
+    current: Announcement
+    manifest: Manifest | None = None
+    joined: frozenset[str] = frozenset()
+    contributions: tuple[ContributionAccepted, ...] = ()
+    fetched: frozenset[str] = frozenset()
+    finished: frozenset[str] = frozenset()
 
     @property
     def round(self) -> int:
         """Number of the open round; 0 before the first."""
         return self.manifest.round if self.manifest else 0
 
-    def start(self) -> tuple[Effect, ...]:
-        """The effects to carry out before any event."""
-        return (StartTimer(Timer.JOIN, self._view.server.join_timeout_s),)
+    @property
+    def contributors(self) -> frozenset[str]:
+        """Members whose contribution to this round was accepted."""
+        return frozenset(contribution.signed.header.member for contribution in self.contributions)
 
-    def receive(self, event: Event) -> tuple[Effect, ...]:
-        """Takes one event and says what follows from it.
-
-        Raises:
-            ProtocolError: if the table has no row for it.
-            AuthenticationError: if it is a contribution that does not hold.
-        """
-        match event:
-            case MemberJoined(member):
-                return self._join(member)
-            case ContributionAccepted():
-                return self._contribute(event)
-            case SumSaved():
-                return self._publish()
-            case AggregateFetched(member, number):
-                return self._fetch(member, number)
-            case MemberFinished(member):
-                return self._finish(member)
-            case MemberGone(member, last_words):
-                # A member that has all it needs may go; the federation does not end with it.
-                gone = member in self._finished or self.phase in (ServerPhase.CLOSED, ServerPhase.FAILED)
-                return () if gone else self._fail(MemberLost(member, last_words), member, last_words)
-            case TimedOut(timer):
-                return self._time_out(timer)
-            case Stopped(reason):
-                return self._fail(
-                    RunError("the server was stopped", hint=reason), "", f"the server was stopped: {reason}"
-                )
-            case _:
-                assert_never(event)
-
-    def check_contribution(self, signed: SignedHeader, seeds: bytes) -> None:
-        """Refuses a contribution by its header, before its body is looked at.
-
-        Guarantee: what passes was signed by a member of the open round's cohort for this manifest (so for this
-        federation and cohort) and these seeds; EUF-CMA of Ed25519 and collision resistance of SHA-256 assumed.
-
-        Raises:
-            ProtocolError: if no round is open, or the header is for another round or manifest.
-            AuthenticationError: if the contributor, the seeds or the signature do not hold.
-        """
-        header = signed.header
-        if self.phase is not ServerPhase.CONTRIBUTE or self.manifest is None:
-            raise ProtocolError(f"no round is open for contributions (phase '{self.phase.value}')")
-        if header.round != self.manifest.round or header.manifest_digest != self.manifest.digest:
-            raise ProtocolError(
-                f"{header.member}'s contribution is not for the open round {self.manifest.round}",
-                hint="check that every member and the server hold the same federation file",
-            )
-        entry = self._view.entry(header.member)
-        if len(seeds) != StreamSizes.of_contribution(self._view.sections(header.round)).seeds_bytes:
-            raise AuthenticationError(f"{header.member}'s seeds have the wrong length")
-        if hashlib.sha256(seeds).digest() != header.seeds_digest:
-            raise AuthenticationError(f"{header.member}'s seeds do not match its signed header")
-        verify(entry.signing_key, signed.signature, header.signed_bytes())
+    @property
+    def over(self) -> bool:
+        """True after the end, good or bad."""
+        return self.phase in (ServerPhase.CLOSED, ServerPhase.FAILED)
 
     def accepted(self, member: str) -> SignedHeader | None:
         """The header already accepted from a member in the open round."""
-        contribution = self._contributions.get(member)
-        return contribution.signed if contribution else None
+        for contribution in self.contributions:
+            if contribution.signed.header.member == member:
+                return contribution.signed
+        return None
 
-    def aggregate_header(self, *, body_bytes: int, aggregate_seconds: float) -> AggregateHeader:
-        """What goes before the aggregate's body, contributors in the cohort's order."""
-        if self.manifest is None or self.phase is not ServerPhase.AGGREGATE:
-            raise ProtocolError("there is no aggregate to fetch")
-        ordered = [self._contributions[member] for member in self.manifest.cohort]
-        return AggregateHeader(
-            round=self.manifest.round,
-            contributors=tuple(contribution.signed for contribution in ordered),
-            seeds=tuple(contribution.seeds for contribution in ordered),
-            body_bytes=body_bytes,
-            aggregate_seconds=aggregate_seconds,
+
+Outcome = tuple[ServerState, tuple[Effect, ...]]
+"""The next state, and what to carry out, in this order."""
+
+
+def start(view: ServerView) -> Outcome:
+    """The first state, and the effects to carry out before any event."""
+    state = ServerState(ServerPhase.GATHER, Waiting(missing=view.cohort))
+    return state, (StartTimer(Timer.JOIN, view.server.join_timeout_s),)
+
+
+def transition(state: ServerState, event: Event, *, view: ServerView) -> Outcome:
+    """The state after an event, and what follows from it.
+
+    Raises:
+        ProtocolError: if the table has no row for it.
+        AuthenticationError: if it is a contribution that does not hold, or of nobody in the roster.
+    """
+    match event:
+        case MemberJoined(member):
+            return _join(state, member, view=view)
+        case ContributionAccepted():
+            return _contribute(state, event, view=view)
+        case SumSaved():
+            return _announce(_stepped(state, ServerStep.SUM_SAVED), AggregateReady(state.round))
+        case AggregateFetched(member, number):
+            return _fetch(state, member, number=number, view=view)
+        case MemberFinished(member):
+            return _finish(state, member, view=view)
+        case MemberGone(member, last_words):
+            # A member that has all it needs may go; the federation does not end with it.
+            if member in state.finished:
+                return state, ()
+            return _fail(state, Failure(last_words, member=member), reason=last_words)
+        case TimedOut(timer):
+            reason = _lateness(state, timer, view=view)
+            hint = "start what is missing, or raise the limit in [server]"
+            return _fail(state, Failure(reason, hint=hint), reason=reason)
+        case Stopped(reason):
+            what = "the server was stopped"
+            return _fail(state, Failure(what, hint=reason), reason=f"{what}: {reason}")
+        case _:
+            assert_never(event)
+
+
+def check_contribution(state: ServerState, *, signed: SignedHeader, seeds: bytes, view: ServerView) -> None:
+    """Refuses a contribution by its header, before its body is looked at.
+
+    Guarantee: what passes was signed by a member of the open round's cohort for this manifest (so for this
+    federation and cohort) and these seeds; EUF-CMA of Ed25519 and collision resistance of SHA-256 assumed.
+
+    Raises:
+        ProtocolError: if no round is open, or the header is for another round or manifest.
+        AuthenticationError: if the contributor, the seeds or the signature do not hold.
+    """
+    header = signed.header
+    if state.phase is not ServerPhase.CONTRIBUTE or state.manifest is None:
+        raise ProtocolError(f"no round is open for contributions (phase '{state.phase.value}')")
+    if header.round != state.manifest.round or header.manifest_digest != state.manifest.digest:
+        raise ProtocolError(
+            f"{header.member}'s contribution is not for the open round {state.manifest.round}",
+            hint="check that every member and the server hold the same federation file",
         )
+    entry = view.entry(header.member)
+    if len(seeds) != StreamSizes.of_contribution(view.sections(header.round)).seeds_bytes:
+        raise AuthenticationError(f"{header.member}'s seeds have the wrong length")
+    if hashlib.sha256(seeds).digest() != header.seeds_digest:
+        raise AuthenticationError(f"{header.member}'s seeds do not match its signed header")
+    verify(entry.signing_key, signed.signature, header.signed_bytes())
 
-    def _join(self, member: str) -> tuple[Effect, ...]:
-        self._view.entry(member)
-        missing = tuple(name for name in self._view.cohort if name not in self._joined | {member})
-        gathered = self.phase is ServerPhase.GATHER and not missing
-        self.phase = server_step(self.phase, ServerStep.ROSTER_COMPLETE if gathered else ServerStep.JOIN)
-        self._joined.add(member)
-        if gathered:
-            return (StopTimer(Timer.JOIN), *self._open(1))
-        if self.phase is ServerPhase.GATHER:
-            return (self._announce(Waiting(missing)),)
-        return ()
 
-    def _open(self, number: int) -> tuple[Effect, ...]:
-        self.manifest = Manifest(self._view.federation_digest, number, self._view.cohort)
-        self._contributions.clear()
-        self._fetched.clear()
-        return (
-            OpenSum(number),
-            StartTimer(Timer.ROUND, self._view.server.round_timeout_s),
-            self._announce(RoundOpened(self.manifest)),
-        )
+def aggregate_header(state: ServerState, *, body_bytes: int, aggregate_seconds: float) -> AggregateHeader:
+    """What goes before the aggregate's body, contributors in the cohort's order.
 
-    def _contribute(self, event: ContributionAccepted) -> tuple[Effect, ...]:
-        self.check_contribution(event.signed, event.seeds)
-        member = event.signed.header.member
-        if member in self._contributions:
-            raise ProtocolError(f"{member} contributed to round {self.round} already")
-        complete = len(self._contributions) + 1 == len(self._view.cohort)
-        self.phase = server_step(
-            self.phase, ServerStep.COHORT_COMPLETE if complete else ServerStep.CONTRIBUTION
-        )
-        self._contributions[member] = event
-        return (SaveSum(self.round),) if complete else ()
+    Raises:
+        ProtocolError: if no sum is saved.
+    """
+    if state.phase is not ServerPhase.AGGREGATE:
+        raise ProtocolError("there is no aggregate to fetch")
+    return AggregateHeader(
+        round=state.round,
+        contributors=tuple(contribution.signed for contribution in state.contributions),
+        seeds=tuple(contribution.seeds for contribution in state.contributions),
+        body_bytes=body_bytes,
+        aggregate_seconds=aggregate_seconds,
+    )
 
-    def _publish(self) -> tuple[Effect, ...]:
-        self.phase = server_step(self.phase, ServerStep.SUM_SAVED)
-        return (self._announce(AggregateReady(self.round)),)
 
-    def _fetch(self, member: str, number: int) -> tuple[Effect, ...]:
-        self._view.entry(member)
-        if number != self.round:
-            # The confirmation of an earlier round, repeated after a reconnection, changes nothing.
-            return ()
-        everybody = self._fetched | {member} == set(self._view.cohort)
-        last = number == self._view.rounds
-        if not everybody:
-            self.phase = server_step(self.phase, ServerStep.FETCH)
-            self._fetched.add(member)
-            return ()
-        self.phase = server_step(self.phase, ServerStep.LAST_FETCHED if last else ServerStep.ALL_FETCHED)
-        if last:
-            return (Discard(number), StopTimer(Timer.ROUND), self._announce(FederationClosed()))
-        return (Discard(number), *self._open(number + 1))
+def _join(state: ServerState, member: str, *, view: ServerView) -> Outcome:
+    view.entry(member)
+    joined = state.joined | {member}
+    missing = tuple(name for name in view.cohort if name not in joined)
+    gathered = state.phase is ServerPhase.GATHER and not missing
+    step = ServerStep.ROSTER_COMPLETE if gathered else ServerStep.JOIN
+    state = replace(_stepped(state, step), joined=joined)
+    if gathered:
+        state, effects = _open(state, 1, view=view)
+        return state, (StopTimer(Timer.JOIN), *effects)
+    if state.phase is ServerPhase.GATHER:
+        return _announce(state, Waiting(missing))
+    return state, ()
 
-    def _finish(self, member: str) -> tuple[Effect, ...]:
-        self._view.entry(member)
-        everybody = self._finished | {member} == set(self._view.cohort)
-        self.phase = server_step(self.phase, ServerStep.ALL_FINISHED if everybody else ServerStep.FINISH)
-        self._finished.add(member)
-        return (End(None),) if everybody else ()
 
-    def _time_out(self, timer: Timer) -> tuple[Effect, ...]:
-        if timer is Timer.JOIN:
-            late = [member for member in self._view.cohort if member not in self._joined]
-            waited_s = self._view.server.join_timeout_s
-            missing = "did not join"
-        else:
-            done = self._contributions if self.phase is ServerPhase.CONTRIBUTE else self._fetched
-            late = [member for member in self._view.cohort if member not in done]
-            waited_s = self._view.server.round_timeout_s
-            missing = f"did not complete round {self.round}"
-        reason = f"{', '.join(late) or 'the server'} {missing} within {waited_s:g} s"
-        return self._fail(
-            RunError(reason, hint="start what is missing, or raise the limit in [server]"), "", reason
-        )
+def _open(state: ServerState, number: int, *, view: ServerView) -> Outcome:
+    manifest = Manifest(view.federation_digest, number, view.cohort)
+    state = replace(state, manifest=manifest, contributions=(), fetched=frozenset())
+    state, announce = _announce(state, RoundOpened(manifest))
+    return state, (OpenSum(number), StartTimer(Timer.ROUND, view.server.round_timeout_s), *announce)
 
-    def _fail(self, error: RunError, member: str, reason: str) -> tuple[Effect, ...]:
-        if self.phase in (ServerPhase.CLOSED, ServerPhase.FAILED):
-            return ()
-        self.phase = server_step(self.phase, ServerStep.LOSS)
-        return (self._announce(FederationFailed(member, reason[:500])), End(error))
 
-    def _announce(self, announcement: Announcement) -> Announce:
-        self.current = announcement
-        return Announce(announcement)
+def _contribute(state: ServerState, event: ContributionAccepted, *, view: ServerView) -> Outcome:
+    check_contribution(state, signed=event.signed, seeds=event.seeds, view=view)
+    member = event.signed.header.member
+    if state.accepted(member) is not None:
+        raise ProtocolError(f"{member} contributed to round {state.round} already")
+    place = {name: index for index, name in enumerate(view.cohort)}
+    contributions = sorted((*state.contributions, event), key=lambda each: place[each.signed.header.member])
+    complete = len(contributions) == len(view.cohort)
+    step = ServerStep.COHORT_COMPLETE if complete else ServerStep.CONTRIBUTION
+    state = replace(_stepped(state, step), contributions=tuple(contributions))
+    return state, (SaveSum(state.round),) if complete else ()
+
+
+def _fetch(state: ServerState, member: str, *, number: int, view: ServerView) -> Outcome:
+    view.entry(member)
+    if number != state.round:
+        # The confirmation of an earlier round, repeated after a reconnection, changes nothing.
+        return state, ()
+    fetched = state.fetched | {member}
+    if fetched != frozenset(view.cohort):
+        return replace(_stepped(state, ServerStep.FETCH), fetched=fetched), ()
+    if number == view.rounds:
+        state, announce = _announce(_stepped(state, ServerStep.LAST_FETCHED), FederationClosed())
+        return state, (Discard(number), StopTimer(Timer.ROUND), *announce)
+    state, effects = _open(_stepped(state, ServerStep.ALL_FETCHED), number + 1, view=view)
+    return state, (Discard(number), *effects)
+
+
+def _finish(state: ServerState, member: str, *, view: ServerView) -> Outcome:
+    view.entry(member)
+    finished = state.finished | {member}
+    everybody = finished == frozenset(view.cohort)
+    step = ServerStep.ALL_FINISHED if everybody else ServerStep.FINISH
+    return replace(_stepped(state, step), finished=finished), (End(None),) if everybody else ()
+
+
+def _lateness(state: ServerState, timer: Timer, *, view: ServerView) -> str:
+    """Who kept the others waiting for too long."""
+    if timer is Timer.JOIN:
+        done, waited_s, missing = state.joined, view.server.join_timeout_s, "did not join"
+    else:
+        done = state.contributors if state.phase is ServerPhase.CONTRIBUTE else state.fetched
+        waited_s, missing = view.server.round_timeout_s, f"did not complete round {state.round}"
+    late = ", ".join(member for member in view.cohort if member not in done)
+    return f"{late or 'the server'} {missing} within {waited_s:g} s"
+
+
+def _fail(state: ServerState, failure: Failure, *, reason: str) -> Outcome:
+    if state.over:
+        return state, ()
+    failed = _stepped(state, ServerStep.LOSS)
+    failed, announce = _announce(failed, FederationFailed(failure.member, reason[:500]))
+    return failed, (*announce, End(failure))
+
+
+def _announce(state: ServerState, announcement: Announcement) -> Outcome:
+    return replace(state, current=announcement), (Announce(announcement),)
+
+
+def _stepped(state: ServerState, step: ServerStep) -> ServerState:
+    return replace(state, phase=server_step(state.phase, step))

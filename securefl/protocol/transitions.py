@@ -1,9 +1,24 @@
 """Every legal step of a round, in one table: what is not a row here cannot happen.
 
-The rule kept here: ``server_round`` and ``client_session`` change their phase only through ``step``, and ``step``
-only follows a row. A later phase of the protocol (adverts, shares, survivors, unmasking) is rows between
-``CONTRIBUTE`` and ``AGGREGATE`` and the steps that lead to them; no row that stands here changes for it.
+The rule kept here: ``server_round`` and ``client_session`` change their phase only through ``server_step`` and
+``client_step``, and these only follow a row. A later phase of the protocol (adverts, shares, survivors, unmasking) is
+rows between ``CONTRIBUTE`` and ``AGGREGATE`` and the steps that lead to them; no row that stands here changes for it.
 ``protos/SPEC.md`` prints the same table, and a test compares the two.
+
+A round of two contributions, and what has no row (a test runs this):
+
+    >>> phase = server_step(ServerPhase.GATHER, ServerStep.ROSTER_COMPLETE)
+    >>> phase = server_step(phase, ServerStep.CONTRIBUTION)
+    >>> phase
+    <ServerPhase.CONTRIBUTE: 'contribute'>
+    >>> server_step(phase, ServerStep.SUM_SAVED)
+    Traceback (most recent call last):
+    securefl.errors.ProtocolError: 'the sum is on disk' cannot happen in the phase 'contribute'.
+    >>> phase = server_step(phase, ServerStep.COHORT_COMPLETE)
+    >>> server_step(phase, ServerStep.SUM_SAVED)
+    <ServerPhase.AGGREGATE: 'aggregate'>
+    >>> client_step(ClientPhase.CONTRIBUTED, ClientStep.READY)
+    <ClientPhase.AGGREGATE: 'aggregate'>
 """
 
 from __future__ import annotations

@@ -20,22 +20,25 @@ from securefl.adapters.update import Adapter, Update
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import ProtocolError, RunError, WireError
-from securefl.protocol.client_session import (
+from securefl.protocol import client_session, server_round
+from securefl.protocol.client_events import (
     Announced,
     Applied,
     ApplyAggregate,
-    ClientSession,
     Contribute,
     Contributed,
     Fail,
     Finish,
 )
+from securefl.protocol.client_events import Effect as ClientEffect
+from securefl.protocol.client_events import Event as ClientEvent
+from securefl.protocol.client_session import ClientState
 from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt
 from securefl.protocol.participant import Participant
 from securefl.protocol.sealing import seal_at_once
-from securefl.protocol.server_round import (
+from securefl.protocol.server_events import (
     AggregateFetched,
     Announce,
     ContributionAccepted,
@@ -47,7 +50,6 @@ from securefl.protocol.server_round import (
     MemberJoined,
     OpenSum,
     SaveSum,
-    ServerRound,
     SumSaved,
 )
 
@@ -88,7 +90,7 @@ class SimulatedServer:
 
     def __init__(self, view: ServerView, announce: Callable[[Announcement], None]) -> None:
         self._view = view
-        self._machine = ServerRound(view)
+        self._state, _ = server_round.start(view)
         self._announce = announce
         self._sums: tuple[ResidueSum, ...] = ()
         self._total = b""
@@ -97,14 +99,17 @@ class SimulatedServer:
 
     def feed(self, event: Event) -> None:
         """Handles an event and carries out what follows from it."""
-        for effect in self._machine.receive(event):
+        self._state, effects = server_round.transition(self._state, event, view=self._view)
+        for effect in effects:
             self._carry_out(effect)
 
     def take(self, contribution: Contribution) -> Receipt:
         """Checks a contribution as the real server does, adds it, and gives the receipt."""
         header = contribution.signed.header
-        self._machine.check_contribution(contribution.signed, contribution.seeds)
-        if self._machine.accepted(header.member) is not None:
+        server_round.check_contribution(
+            self._state, signed=contribution.signed, seeds=contribution.seeds, view=self._view
+        )
+        if self._state.accepted(header.member) is not None:
             raise ProtocolError(f"{header.member} contributed to round {header.round} already")
         if hashlib.sha256(contribution.body).digest() != header.body_digest:
             raise ProtocolError(f"{header.member}'s body does not match its signed header")
@@ -114,7 +119,10 @@ class SimulatedServer:
 
     def give(self) -> tuple[AggregateHeader, bytes]:
         """The open round's aggregate."""
-        return self._machine.aggregate_header(body_bytes=len(self._total), aggregate_seconds=0.0), self._total
+        header = server_round.aggregate_header(
+            self._state, body_bytes=len(self._total), aggregate_seconds=0.0
+        )
+        return header, self._total
 
     def _add(self, body: bytes, number: int) -> None:
         sections = self._view.sections(number)
@@ -143,8 +151,8 @@ class SimulatedServer:
                 self.feed(SumSaved())
             case Discard():
                 self._sums, self._total = (), b""
-            case End(error):
-                self.error, self.ended = error, True
+            case End():
+                self.error, self.ended = effect.error, True
             case _:
                 # Timers have no meaning without a clock.
                 return
@@ -154,7 +162,14 @@ class SimulatedServer:
 class _Seat:
     participant: Participant
     learner: Learner
-    session: ClientSession
+    state: ClientState = field(default_factory=client_session.start)
+
+    def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
+        """What follows from an event, for this member."""
+        self.state, effects = client_session.transition(
+            self.state, event, federation=self.participant.federation
+        )
+        return effects
 
 
 class SimulatedFederation:
@@ -170,10 +185,7 @@ class SimulatedFederation:
 
     def __init__(self, participants: Mapping[str, Participant], learners: Mapping[str, Learner]) -> None:
         federation = next(iter(participants.values())).federation
-        self._seats = {
-            member: _Seat(participants[member], learners[member], ClientSession(federation, member))
-            for member in federation.cohort
-        }
+        self._seats = {member: _Seat(participants[member], learners[member]) for member in federation.cohort}
         self._queue: list[Announcement] = []
         self._server = SimulatedServer(federation.server_view(ServerSection()), self._queue.append)
         self.traffic: dict[int, Traffic] = {}
@@ -193,7 +205,7 @@ class SimulatedFederation:
 
     def _tell(self, announcement: Announcement) -> None:
         for member, seat in self._seats.items():
-            for effect in seat.session.receive(Announced(announcement)):
+            for effect in seat.receive(Announced(announcement)):
                 match effect:
                     case Contribute(manifest):
                         self._contribute(member, seat, manifest)
@@ -201,8 +213,8 @@ class SimulatedFederation:
                         self._apply(member, seat, manifest)
                     case Finish():
                         self._server.feed(MemberFinished(member))
-                    case Fail(error):
-                        raise error
+                    case Fail(failed):
+                        raise client_session.failure_of(failed)
 
     def _contribute(self, member: str, seat: _Seat, manifest: Manifest) -> None:
         participant, learner = seat.participant, seat.learner
@@ -213,7 +225,7 @@ class SimulatedFederation:
         contribution = seal_at_once(participant.seal(encoded, manifest=manifest, scores=scores))
         self.traffic.setdefault(manifest.round, Traffic()).contributions[member] = contribution
         receipt = self._server.take(contribution)
-        seat.session.receive(Contributed(receipt, contribution.signed.header.body_digest))
+        seat.receive(Contributed(receipt, contribution.signed.header.body_digest))
 
     def _apply(self, member: str, seat: _Seat, manifest: Manifest) -> None:
         header, body = self._server.give()
@@ -222,5 +234,5 @@ class SimulatedFederation:
         sums = seat.participant.open(header, body, manifest=manifest)
         traffic.sums[member] = sums
         seat.participant.apply(sums, manifest=manifest)
-        seat.session.receive(Applied(manifest.round))
+        seat.receive(Applied(manifest.round))
         self._server.feed(AggregateFetched(member, manifest.round))

@@ -31,7 +31,7 @@ from securefl.progress import (
 )
 from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import Announcement, FederationFailed, SignedHeader, Waiting
-from securefl.protocol.server_round import (
+from securefl.protocol.server_events import (
     Announce,
     ContributionAccepted,
     Discard,
@@ -42,7 +42,6 @@ from securefl.protocol.server_round import (
     MemberJoined,
     OpenSum,
     SaveSum,
-    ServerRound,
     StartTimer,
     Stopped,
     StopTimer,
@@ -50,6 +49,7 @@ from securefl.protocol.server_round import (
     TimedOut,
     Timer,
 )
+from securefl.protocol.server_round import check_contribution, start, transition
 from securefl.storage.disk import disk_error
 from securefl_server.attendance import Attendance
 from securefl_server.record import Recorder
@@ -71,7 +71,7 @@ class Conductor:
         silence_s: After how long the transport takes a silent member for gone; told to whoever has to wait for it.
 
     Attributes:
-        rounds: The state machine.
+        state: Where the federation stands; only ``feed`` replaces it.
         ended: Done when the run is over; its result is the error that ended it, or None.
     """
 
@@ -85,7 +85,7 @@ class Conductor:
         report: Report,
         silence_s: float,
     ) -> None:
-        self.rounds = ServerRound(view)
+        self.state, self._first = start(view)
         self.ended: asyncio.Future[RunError | None] = asyncio.get_running_loop().create_future()
         self._view = view
         self._spool = spool
@@ -105,7 +105,7 @@ class Conductor:
 
     def start(self) -> None:
         """Carries out the first effects."""
-        self._carry_out(self.rounds.start())
+        self._carry_out(self._first)
 
     def feed(self, event: Event) -> None:
         """Gives one event to the state machine and carries out what follows.
@@ -113,7 +113,8 @@ class Conductor:
         Raises:
             RunError: if the state machine refuses it; nothing has changed then.
         """
-        self._carry_out(self.rounds.receive(event))
+        self.state, effects = transition(self.state, event, view=self._view)
+        self._carry_out(effects)
 
     def stop(self, reason: str) -> None:
         """Ends the run: members are told, ``ended`` is set."""
@@ -151,7 +152,7 @@ class Conductor:
             ProtocolError: if another process of the member holds its place, or a newer stream takes over.
         """
         if self._failed:
-            yield self.rounds.current
+            yield self.state.current
             return
         stream = self._attendance.enter(member, process, contributed=self._contributed(member))
         self._present(member)
@@ -164,7 +165,7 @@ class Conductor:
                 news = self._news
                 if told != self._version:
                     told = self._version
-                    yield self.rounds.current
+                    yield self.state.current
                 elif self.ended.done() or member in self._departed:
                     return
                 else:
@@ -220,22 +221,22 @@ class Conductor:
     async def _accept(self, signed: SignedHeader, seeds: bytes, body: Incoming) -> None:
         with body:
             async with self._adding:
-                accepted = self.rounds.accepted(signed.header.member)
+                accepted = self.state.accepted(signed.header.member)
                 if accepted == signed:
                     return
                 if accepted is not None:
                     raise ProtocolError(f"{signed.header.member} sent two contributions at a time")
-                self.rounds.check_contribution(signed, seeds)
+                check_contribution(self.state, signed=signed, seeds=seeds, view=self._view)
                 await self.offload(self._worker, partial(self._running_sum.add, body.path))
                 self.feed(ContributionAccepted(signed, seeds))
 
     @property
     def _failed(self) -> bool:
-        return isinstance(self.rounds.current, FederationFailed)
+        return isinstance(self.state.current, FederationFailed)
 
     def _contributed(self, member: str) -> bool:
         """Whether the server holds, or has added up, anything of a member's."""
-        return self.rounds.round > 1 or self.rounds.accepted(member) is not None
+        return self.state.round > 1 or self.state.accepted(member) is not None
 
     @property
     def aggregate_seconds(self) -> float:
@@ -270,8 +271,8 @@ class Conductor:
                     self._spawn(self._save(number))
                 case Discard(number):
                     self._close(number)
-                case End(error):
-                    self._end(error)
+                case End():
+                    self._end(effect.error)
                 case _:
                     assert_never(effect)
 

@@ -22,7 +22,8 @@ from securefl.protocol.federation import ServerView
 from securefl.protocol.last_words import passed_on
 from securefl.protocol.messages import CHUNK_BYTES, PROTOCOL_VERSION, Announcement, Receipt, SignedHeader
 from securefl.protocol.sections import StreamSizes
-from securefl.protocol.server_round import AggregateFetched, MemberFinished, MemberGone
+from securefl.protocol.server_events import AggregateFetched, MemberFinished, MemberGone
+from securefl.protocol.server_round import aggregate_header, check_contribution
 from securefl.protocol.streams import ContributionReader, aggregate_preamble
 from securefl_server.conductor import Conductor
 from securefl_server.store import Spool
@@ -71,7 +72,7 @@ class FederationService:
             ProtocolError: if version or federation are others, or another process of the member is connected.
         """
         self._conductor.admit(self._introduced(peer, hello), hello.process)
-        return self._conductor.rounds.current
+        return self._conductor.state.current
 
     def follow(self, peer: bytes, hello: wire.Hello) -> AsyncGenerator[Announcement, None]:
         """Announcements, until the member leaves or the run is over.
@@ -108,9 +109,10 @@ class FederationService:
             ProtocolError: if this aggregate cannot be fetched now.
         """
         self._member(peer)
-        rounds = self._conductor.rounds
-        header = rounds.aggregate_header(
-            body_bytes=self._conductor.aggregate_bytes, aggregate_seconds=self._conductor.aggregate_seconds
+        header = aggregate_header(
+            self._conductor.state,
+            body_bytes=self._conductor.aggregate_bytes,
+            aggregate_seconds=self._conductor.aggregate_seconds,
         )
         if header.round != number:
             raise ProtocolError(f"the aggregate of round {number} cannot be fetched in round {header.round}")
@@ -131,7 +133,7 @@ class FederationService:
         member = self._member(peer)
         if number <= self._confirmed.get(member, 0):
             return
-        if number != self._conductor.rounds.round:
+        if number != self._conductor.state.round:
             raise ProtocolError(f"round {number} is not the open one")
         self._conductor.feed(AggregateFetched(member, number))
         self._confirmed[member] = number
@@ -185,7 +187,7 @@ class FederationService:
                 raise AuthenticationError(f"{member} sent a contribution in another member's name")
             if self._received_before(signed):
                 return signed
-            self._conductor.rounds.check_contribution(signed, reader.seeds)
+            check_contribution(self._conductor.state, signed=signed, seeds=reader.seeds, view=self._view)
             if body.digest() != signed.header.body_digest:
                 raise AuthenticationError(f"{member}'s body does not match its signed header")
             # From here on the file is the conductor's: it finishes with it even if this caller goes away.
@@ -194,13 +196,13 @@ class FederationService:
         return signed
 
     def _open_round(self) -> int:
-        number = self._conductor.rounds.round
+        number = self._conductor.state.round
         if not number:
             raise ProtocolError("no round is open yet")
         return number
 
     def _received_before(self, signed: SignedHeader) -> bool:
-        accepted = self._conductor.rounds.accepted(signed.header.member)
+        accepted = self._conductor.state.accepted(signed.header.member)
         if accepted is not None and accepted != signed:
             raise ProtocolError(
                 f"{signed.header.member} sent another contribution to round {accepted.header.round} already"

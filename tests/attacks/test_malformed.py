@@ -19,7 +19,7 @@ from securefl.config.federation import ServerSection
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError, WireError
 from securefl.protocol.contribution import Contribution
-from securefl.protocol.server_round import MemberJoined
+from securefl.protocol.server_events import MemberJoined
 from securefl.simulation.federation import SimulatedServer
 
 from .conftest import Scene

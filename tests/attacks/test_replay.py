@@ -20,7 +20,7 @@ from securefl.errors import AuthenticationError, ForgeryError, RunError
 from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import Manifest, SignedHeader
 from securefl.protocol.sealing import seal_at_once
-from securefl.protocol.server_round import AggregateFetched, MemberJoined
+from securefl.protocol.server_events import AggregateFetched, MemberJoined
 from securefl.simulation.federation import SimulatedServer
 
 from .conftest import Scene, combined

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.contributions import seal_contribution
 from support.federations import TestFederation, make_federation
+from support.machines import Server
 
 from securefl.config.federation import ServerSection
 from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunError
@@ -21,7 +22,7 @@ from securefl.protocol.messages import (
     SignedHeader,
     Waiting,
 )
-from securefl.protocol.server_round import (
+from securefl.protocol.server_events import (
     AggregateFetched,
     Announce,
     ContributionAccepted,
@@ -33,7 +34,6 @@ from securefl.protocol.server_round import (
     MemberJoined,
     OpenSum,
     SaveSum,
-    ServerRound,
     StartTimer,
     Stopped,
     StopTimer,
@@ -52,8 +52,8 @@ def federation() -> TestFederation:
 
 
 @pytest.fixture
-def server(federation: TestFederation) -> ServerRound:
-    return ServerRound(federation.federation.server_view(ServerSection(join_timeout_s=5, round_timeout_s=9)))
+def server(federation: TestFederation) -> Server:
+    return Server(federation.federation.server_view(ServerSection(join_timeout_s=5, round_timeout_s=9)))
 
 
 def contribution(
@@ -70,29 +70,27 @@ def contribution(
     )
 
 
-def joined(server: ServerRound) -> tuple[Effect, ...]:
+def joined(server: Server) -> tuple[Effect, ...]:
     effects: tuple[Effect, ...] = ()
     for member in MEMBERS:
         effects = server.receive(MemberJoined(member))
     return effects
 
 
-def contribute_all(server: ServerRound, federation: TestFederation) -> tuple[Effect, ...]:
+def contribute_all(server: Server, federation: TestFederation) -> tuple[Effect, ...]:
     effects: tuple[Effect, ...] = ()
     for member in MEMBERS:
-        made = contribution(federation, member, server.manifest)
+        made = contribution(federation, member, server.state.manifest)
         effects = server.receive(ContributionAccepted(made.signed, made.seeds))
     return effects
 
 
-def to_aggregate(server: ServerRound, federation: TestFederation) -> None:
+def to_aggregate(server: Server, federation: TestFederation) -> None:
     contribute_all(server, federation)
     server.receive(SumSaved())
 
 
-def test_a_round_opens_when_the_whole_roster_has_joined(
-    server: ServerRound, federation: TestFederation
-) -> None:
+def test_a_round_opens_when_the_whole_roster_has_joined(server: Server, federation: TestFederation) -> None:
     assert server.receive(MemberJoined("client-1")) == (Announce(Waiting(("client-2", "client-3"))),)
     effects = joined(server)
     manifest = Manifest(federation.federation.digest, 1, MEMBERS)
@@ -105,7 +103,7 @@ def test_a_round_opens_when_the_whole_roster_has_joined(
 
 
 def test_the_sum_is_saved_when_the_last_contribution_is_in(
-    server: ServerRound, federation: TestFederation
+    server: Server, federation: TestFederation
 ) -> None:
     joined(server)
     assert contribute_all(server, federation) == (SaveSum(1),)
@@ -113,7 +111,7 @@ def test_the_sum_is_saved_when_the_last_contribution_is_in(
 
 
 def test_the_next_round_opens_when_the_last_member_has_the_aggregate(
-    server: ServerRound, federation: TestFederation
+    server: Server, federation: TestFederation
 ) -> None:
     joined(server)
     to_aggregate(server, federation)
@@ -121,11 +119,11 @@ def test_the_next_round_opens_when_the_last_member_has_the_aggregate(
     server.receive(AggregateFetched("client-2", 1))
     effects = server.receive(AggregateFetched("client-3", 1))
     assert effects[:2] == (Discard(1), OpenSum(2))
-    assert server.round == 2
+    assert server.state.round == 2
 
 
 def test_after_the_last_round_the_server_ends_when_every_member_has_finished(
-    server: ServerRound, federation: TestFederation
+    server: Server, federation: TestFederation
 ) -> None:
     joined(server)
     for number in (1, 2):
@@ -137,17 +135,17 @@ def test_after_the_last_round_the_server_ends_when_every_member_has_finished(
 
 
 def test_a_confirmation_repeated_in_the_next_round_changes_nothing(
-    server: ServerRound, federation: TestFederation
+    server: Server, federation: TestFederation
 ) -> None:
     joined(server)
     to_aggregate(server, federation)
     for member in MEMBERS:
         server.receive(AggregateFetched(member, 1))
     assert server.receive(AggregateFetched("client-1", 1)) == ()
-    assert server.phase is ServerPhase.CONTRIBUTE
+    assert server.state.phase is ServerPhase.CONTRIBUTE
 
 
-def test_a_lost_member_ends_the_run_with_its_name_and_last_words(server: ServerRound) -> None:
+def test_a_lost_member_ends_the_run_with_its_name_and_last_words(server: Server) -> None:
     joined(server)
     announce, end = server.receive(MemberGone("client-2", "out of memory"))
     assert announce == Announce(FederationFailed("client-2", "out of memory"))
@@ -156,7 +154,7 @@ def test_a_lost_member_ends_the_run_with_its_name_and_last_words(server: ServerR
     assert str(end.error) == "client-2 left the federation: out of memory."
 
 
-def test_a_member_that_finished_may_go(server: ServerRound, federation: TestFederation) -> None:
+def test_a_member_that_finished_may_go(server: Server, federation: TestFederation) -> None:
     joined(server)
     for number in (1, 2):
         to_aggregate(server, federation)
@@ -169,7 +167,7 @@ def test_a_member_that_finished_may_go(server: ServerRound, federation: TestFede
 @pytest.mark.parametrize(
     ("timer", "words"), [(Timer.JOIN, "client-3 did not join within 5 s"), (Timer.ROUND, "")]
 )
-def test_a_timer_that_runs_out_names_who_is_missing(server: ServerRound, timer: Timer, words: str) -> None:
+def test_a_timer_that_runs_out_names_who_is_missing(server: Server, timer: Timer, words: str) -> None:
     server.receive(MemberJoined("client-1"))
     server.receive(MemberJoined("client-2"))
     if timer is Timer.ROUND:
@@ -180,7 +178,7 @@ def test_a_timer_that_runs_out_names_who_is_missing(server: ServerRound, timer: 
     assert words in str(end.error)
 
 
-def test_a_stopped_server_tells_the_members_why(server: ServerRound) -> None:
+def test_a_stopped_server_tells_the_members_why(server: Server) -> None:
     joined(server)
     announce, end = server.receive(Stopped("maintenance"))
     assert announce == Announce(FederationFailed("", "the server was stopped: maintenance"))
@@ -188,58 +186,52 @@ def test_a_stopped_server_tells_the_members_why(server: ServerRound) -> None:
     assert isinstance(end.error, RunError)
 
 
-def test_no_contribution_is_taken_before_a_round_is_open(
-    server: ServerRound, federation: TestFederation
-) -> None:
+def test_no_contribution_is_taken_before_a_round_is_open(server: Server, federation: TestFederation) -> None:
     made = contribution(federation, "client-1", Manifest(federation.federation.digest, 1, MEMBERS))
     with pytest.raises(ProtocolError, match="no round is open"):
         server.check_contribution(made.signed, made.seeds)
 
 
-def test_a_second_contribution_of_a_member_is_refused(
-    server: ServerRound, federation: TestFederation
-) -> None:
+def test_a_second_contribution_of_a_member_is_refused(server: Server, federation: TestFederation) -> None:
     joined(server)
-    made = contribution(federation, "client-1", server.manifest)
+    made = contribution(federation, "client-1", server.state.manifest)
     server.receive(ContributionAccepted(made.signed, made.seeds))
     with pytest.raises(ProtocolError, match="already"):
         server.receive(ContributionAccepted(made.signed, made.seeds))
 
 
-def test_a_contribution_for_another_round_is_refused(server: ServerRound, federation: TestFederation) -> None:
+def test_a_contribution_for_another_round_is_refused(server: Server, federation: TestFederation) -> None:
     joined(server)
-    made = contribution(federation, "client-1", dataclasses.replace(server.manifest, round=2))
+    made = contribution(federation, "client-1", dataclasses.replace(server.state.manifest, round=2))
     with pytest.raises(ProtocolError, match="not for the open round 1"):
         server.check_contribution(made.signed, made.seeds)
 
 
-def test_a_contribution_to_another_federation_is_refused(
-    server: ServerRound, federation: TestFederation
-) -> None:
+def test_a_contribution_to_another_federation_is_refused(server: Server, federation: TestFederation) -> None:
     joined(server)
     made = contribution(
-        federation, "client-1", dataclasses.replace(server.manifest, federation_digest=bytes(32))
+        federation, "client-1", dataclasses.replace(server.state.manifest, federation_digest=bytes(32))
     )
     with pytest.raises(ProtocolError, match="same federation file"):
         server.check_contribution(made.signed, made.seeds)
 
 
 def test_a_contribution_signed_by_another_member_is_refused(
-    server: ServerRound, federation: TestFederation
+    server: Server, federation: TestFederation
 ) -> None:
     joined(server)
-    made = contribution(federation, "client-1", server.manifest)
+    made = contribution(federation, "client-1", server.state.manifest)
     header = dataclasses.replace(made.signed.header, member="client-2")
     with pytest.raises(AuthenticationError):
         server.check_contribution(SignedHeader(header, made.signed.signature), made.seeds)
 
 
-def test_a_stranger_cannot_join(server: ServerRound) -> None:
+def test_a_stranger_cannot_join(server: Server) -> None:
     with pytest.raises(AuthenticationError, match="not in the roster"):
         server.receive(MemberJoined("client-9"))
 
 
-def test_a_refused_event_leaves_the_state_as_it_was(server: ServerRound) -> None:
+def test_a_refused_event_leaves_the_state_as_it_was(server: Server) -> None:
     with pytest.raises(ProtocolError):
         server.receive(SumSaved())
-    assert server.phase is ServerPhase.GATHER
+    assert server.state.phase is ServerPhase.GATHER

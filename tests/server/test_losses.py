@@ -324,7 +324,7 @@ def test_a_farewell_said_twice_changes_nothing(tmp_path: Path) -> None:
         async with service_of(roster) as (service, conductor):
             for member, peer in zip(roster.members, peers, strict=True):
                 await service.contribute(peer, sent(member))
-            while conductor.rounds.phase is not ServerPhase.AGGREGATE:
+            while conductor.state.phase is not ServerPhase.AGGREGATE:
                 await asyncio.sleep(0.01)
             for peer in peers:
                 await service.confirm(peer, 1)

@@ -1,0 +1,37 @@
+"""The call sequences that docstrings of the protocol show do what they say."""
+
+from __future__ import annotations
+
+import doctest
+from functools import partial
+from types import ModuleType
+
+import pytest
+from support.federations import make_federation
+from support.machines import accepted_of
+
+from securefl.config.federation import ServerSection
+from securefl.protocol import (
+    client_events,
+    client_session,
+    messages,
+    server_events,
+    server_round,
+    transitions,
+)
+
+
+@pytest.mark.parametrize("module", [transitions, server_round, client_session])
+def test_the_worked_sequence_of_a_module_is_true(module: ModuleType) -> None:
+    held = make_federation(ranks=(2, 4, 8), rounds=1, scheme="none")
+    given = {
+        "federation": held.federation,
+        "view": held.federation.server_view(ServerSection()),
+        "contribution": partial(accepted_of, held),
+        "digest": bytes(32),
+    }
+    for source in (messages, server_events, client_events, module):
+        given.update({name: value for name, value in vars(source).items() if not name.startswith("_")})
+    ran = doctest.testmod(module, globs=given)
+    assert ran.attempted > 3
+    assert ran.failed == 0
