@@ -148,12 +148,12 @@ class Client:
                 pass
 
     def _warn_of_plaintext(self) -> None:
-        values = self._own.federation.section_values(2)
-        if len(values) > 1:
+        kind = self._own.federation.kind_of(2)
+        if kind.selective:
             self._report(
                 Warned(
                     member=self._own.member,
-                    message=f"from round 2 on the server reads {values[1]:,} of {sum(values):,} values of every "
+                    message=f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every "
                     "update, as encryption.select and allow_plaintext say",
                 )
             )

@@ -188,7 +188,5 @@ def encryption_report(federation: Federation) -> EncryptionReport:
 
 def _encrypted_share(federation: Federation) -> float:
     """Share of all rounds' values that are in an encrypted section."""
-    rounds = [
-        federation.section_values(number) for number in range(1, federation.terms.federation.rounds + 1)
-    ]
-    return sum(values[0] for values in rounds) / sum(map(sum, rounds))
+    kinds = [federation.kind_of(number) for number in range(1, federation.terms.federation.rounds + 1)]
+    return sum(kind.total - kind.plain for kind in kinds) / sum(kind.total for kind in kinds)

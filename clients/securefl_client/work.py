@@ -97,8 +97,11 @@ class ClientWork:
     def contribution(self, manifest: Manifest) -> Iterator[Outbox]:
         """Trains the global adapter for one round; the update is encoded and sealed as it is sent."""
         number = manifest.round
-        rounds = self._participant.federation.terms.federation.rounds
-        self._report(RoundStarted(member=self._member, round=number, rounds=rounds))
+        federation = self._participant.federation
+        kind = federation.kind_of(number)
+        self._report(
+            RoundStarted(member=self._member, round=number, rounds=federation.terms.federation.rounds)
+        )
         started = time.perf_counter()
         with self._clock.phase(Phase.TRAIN, number):
             local = self._trainer.train_round(
@@ -109,7 +112,7 @@ class ClientWork:
             lambda: self._clock.stretches(Phase.ENCODE, number, encoded.runs()), encoded.saturated
         )
         scores = None
-        if self._participant.asks_scores(number):
+        if kind.asks_scores:
             with self._clock.phase(Phase.TRAIN, number):
                 scores = self._trainer.sensitivity(number)
         sealing = self._participant.seal(timed, manifest=manifest, scores=scores)
@@ -119,9 +122,7 @@ class ClientWork:
             yield outbox
         saturated = sum(encoded.saturated.values())
         self._open[number] = _OpenRound(started, local.loss, saturated)
-        self._warn_of_clipping(
-            number, clipped=saturated, of=sum(self._participant.federation.section_values(number))
-        )
+        self._warn_of_clipping(number, clipped=saturated, of=kind.total)
 
     def _note_sealed(self, signed: SignedHeader) -> None:
         self._ledger.append(

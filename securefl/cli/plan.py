@@ -280,7 +280,7 @@ def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 def _notes(forecast: Forecast) -> Iterator[str]:
     terms = forecast.federation.terms
-    plain = sum(forecast.federation.section_values(2)[1:])
+    plain = forecast.federation.kind_of(2).plain
     if terms.encryption.scheme == "none":
         yield "The server sees every update: this scheme is for comparison only."
     else:

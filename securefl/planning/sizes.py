@@ -71,8 +71,8 @@ def sizes_of(federation: Federation, number: int) -> RoundSizes:
     headers = {member: _blank_header(member, number) for member in federation.cohort}
     return RoundSizes(
         round=number,
-        values=sum(federation.section_values(number)),
-        weights=int(federation.plan.weighs(number)),
+        values=federation.kind_of(number).total,
+        weights=federation.kind_of(number).weights,
         sections=sections,
         up={member: _contribution_bytes(header, sections) for member, header in headers.items()},
         down=_aggregate_bytes(number, tuple(headers.values()), sections),

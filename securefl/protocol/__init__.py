@@ -1,6 +1,7 @@
 """The round: its state table, its messages, and the two state machines that follow it.
 
 ``federation``      the pinned federation file and the server's view of it
+``round_kind``      what the contributions to a round carry
 ``messages``        everything members and server say to each other, as frozen objects
 ``wire``            those objects to and from protobuf: the one border where peers' bytes become objects
 ``transitions``     one table: every legal step of a round, for the server and for a client

@@ -38,6 +38,7 @@ from securefl.config.names import Name
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, SecureFLError
+from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 
 FILE_VERSION = 1
@@ -181,34 +182,30 @@ class Federation:
         """What travels of a ciphertext."""
         return wire_form(self.terms.encryption.scheme, self.profile)
 
-    def section_values(self, round_number: int) -> tuple[int, ...]:
-        """How many integers each section of a contribution to this round holds: encrypted ones, then plain ones."""
+    def kind_of(self, round_number: int) -> RoundKind:
+        """What the contributions to this round carry."""
         plan, share = self.plan, self.terms.encryption.select.share
-        length = plan.length(round_number)
-        if share == 1:
-            return (length,)
-        if self.asks_scores(round_number):
-            return (length + feature_count(self.layout),)
         segments = plan.segments(round_number)
-        plain = sum(segment.size for segment in segments) - encrypted_count(segments, share)
-        return (length - plain, plain) if plain else (length,)
-
-    def asks_scores(self, round_number: int) -> bool:
-        """Whether members send sensitivity scores with their contributions to this round."""
-        return round_number == 1 and self.terms.encryption.select.share < 1
+        values = sum(segment.size for segment in segments)
+        weights = plan.length(round_number) - values
+        if share == 1:
+            return RoundKind(values=values, weights=weights)
+        if round_number == 1:
+            # The scores that the later rounds select by are summed first, and nothing is selected before that.
+            return RoundKind(values=values, weights=weights, scores=feature_count(self.layout))
+        return RoundKind(values=values, weights=weights, plain=values - encrypted_count(segments, share))
 
     def section_schemes(self, round_number: int) -> tuple[Scheme, ...]:
         """The cipher of each section of a contribution to this round."""
         scheme = self.terms.encryption.scheme
-        return (scheme,) if len(self.section_values(round_number)) == 1 else (scheme, "none")
+        return (scheme, "none") if self.kind_of(round_number).selective else (scheme,)
 
     def sections(self, round_number: int) -> tuple[Section, ...]:
         """What a contribution to this round consists of."""
+        schemes, counts = self.section_schemes(round_number), self.kind_of(round_number).section_values
         return tuple(
             Section(wire_form(scheme, self.profile), self.profile.ciphertexts_for(values))
-            for scheme, values in zip(
-                self.section_schemes(round_number), self.section_values(round_number), strict=True
-            )
+            for scheme, values in zip(schemes, counts, strict=True)
         )
 
     def ciphertexts(self, round_number: int) -> int:
@@ -238,8 +235,8 @@ class Federation:
             name=self.terms.federation.name,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
-            # The first round has one integer more, the weight; under selective encryption it is encrypted whole.
-            # Under `basis` odd and even rounds train different factors, so their sizes may differ.
+            # One round stands for each kind that there can be: the first may carry what later ones do not, and
+            # `basis` trains one factor in odd rounds and the other in even ones.
             first_round=self._section_entries(1),
             odd_rounds=self._section_entries(3),
             even_rounds=self._section_entries(2),

@@ -161,7 +161,7 @@ def _reads(
     header: AggregateHeader, *, federation: Federation, manifest: Manifest, ciphers: Sequence[Cipher]
 ) -> Iterator[_Read]:
     start = first_seed = 0
-    counts = federation.section_values(manifest.round)
+    counts = federation.kind_of(manifest.round).section_values
     for number, (values, cipher) in enumerate(zip(counts, ciphers, strict=True)):
         section = Section(cipher.form, cipher.profile.ciphertexts_for(values))
         place = slice(first_seed, first_seed + section.seeds_bytes)

@@ -95,10 +95,6 @@ class Participant:
         """The frozen factors that the round trains against; None where the payload has none."""
         return self._round(round_number).basis
 
-    def asks_scores(self, round_number: int) -> bool:
-        """Whether ``seal`` wants sensitivity scores in this round."""
-        return self.federation.asks_scores(round_number)
-
     def encode(self, update: Update, *, manifest: Manifest, samples: int) -> EncodedContribution:
         """Puts an update on the integer grid, times the own weight.
 
@@ -130,7 +126,7 @@ class Participant:
         Args:
             encoded: What goes into it.
             manifest: The open round.
-            scores: This member's sensitivity scores (F,), where the round asks for them.
+            scores: This member's sensitivity scores (F,), where the round's kind asks for them.
 
         Raises:
             ProtocolError: if this round was sealed already (a retry sends the same bytes again), or scores and
@@ -142,7 +138,7 @@ class Participant:
             raise ProtocolError(
                 f"round {manifest.round} was encrypted already", hint="send the same bytes again"
             )
-        counts = self.federation.section_values(manifest.round)
+        counts = self.federation.kind_of(manifest.round).section_values
         divided = self._selecting.divided(encoded.runs, round_number=manifest.round, scores=scores)
         parts = [
             Part(cipher, values, runs)

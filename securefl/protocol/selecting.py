@@ -47,11 +47,12 @@ class Selecting:
         Raises:
             ProtocolError: if scores are missing, or come where none are asked for.
         """
-        if self._federation.asks_scores(round_number) != (scores is not None):
+        kind = self._federation.kind_of(round_number)
+        if kind.asks_scores != (scores is not None):
             raise ProtocolError(f"round {round_number} and its sensitivity scores do not fit")
         if scores is not None:
             return (_followed(runs, self._on_grid(scores)),)
-        if len(self._federation.section_values(round_number)) == 1:
+        if not kind.selective:
             return (runs,)
         mask = self._mask(round_number)
         return (_chosen(runs, mask), _chosen(runs, ~mask))
@@ -62,16 +63,15 @@ class Selecting:
         Raises:
             ProtocolError: if a score's sum is none.
         """
-        federation = self._federation
-        if federation.asks_scores(round_number):
-            length = federation.plan.length(round_number)
-            self._score_sums = sums[length:].copy()
+        kind = self._federation.kind_of(round_number)
+        if kind.asks_scores:
+            self._score_sums = sums[kind.encoded :].copy()
             self._mask(round_number + 1)
-            return sums[:length]
-        counts = federation.section_values(round_number)
-        if len(counts) == 1:
+            return sums[: kind.encoded]
+        if not kind.selective:
             return sums
-        return join(sums[: counts[0]], sums[counts[0] :], self._mask(round_number))
+        encrypted, _ = kind.section_values
+        return join(sums[:encrypted], sums[encrypted:], self._mask(round_number))
 
     def _on_grid(self, scores: Scores) -> Integers:
         expected = feature_count(self._federation.layout)
@@ -84,10 +84,9 @@ class Selecting:
         """The encrypted ones of a later round's integers (V,), which have no weight among them."""
         if self._score_sums is None:
             raise ProtocolError("the first round's sensitivity scores have not been summed")
-        plan = self._federation.plan
-        segments = plan.segments(round_number)
+        segments = self._federation.plan.segments(round_number)
         share = self._federation.terms.encryption.select.share
-        return select(segments, plan.layout, self._score_sums, share)
+        return select(segments, self._federation.layout, self._score_sums, share)
 
 
 def _followed(runs: Runs, last: Integers) -> Runs:

@@ -220,7 +220,7 @@ class SimulatedFederation:
         participant, learner = seat.participant, seat.learner
         update = learner.learn(manifest.round, participant.start(), participant.basis(manifest.round))
         encoded = participant.encode(update, manifest=manifest, samples=learner.samples)
-        asked = participant.asks_scores(manifest.round)
+        asked = participant.federation.kind_of(manifest.round).asks_scores
         scores = learner.sensitivity(manifest.round) if asked else None
         contribution = seal_at_once(participant.seal(encoded, manifest=manifest, scores=scores))
         self.traffic.setdefault(manifest.round, Traffic()).contributions[member] = contribution

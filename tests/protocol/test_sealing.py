@@ -17,6 +17,7 @@ from securefl.protocol import opening
 from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import AggregateHeader, Manifest
 from securefl.protocol.opening import open_aggregate
+from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sealing import Part, Sealing, seal_at_once
 from securefl.protocol.sections import Section, StreamSizes
 
@@ -38,8 +39,9 @@ class Sectioned:
         )
         self.ciphers = (inner.cipher(), IntegerTwin(inner.federation.profile))
 
-    def section_values(self, round_number: int) -> tuple[int, ...]:
-        return self.values
+    def kind_of(self, round_number: int) -> RoundKind:
+        encrypted, plain = self.values
+        return RoundKind(values=encrypted + plain, weights=0, plain=plain)
 
     def sections(self, round_number: int) -> tuple[Section, ...]:
         profile = self.inner.federation.profile

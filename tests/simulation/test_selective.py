@@ -55,9 +55,9 @@ def test_the_first_round_is_encrypted_whole_and_the_server_knows_every_length_be
     federation, simulated, _ = run(payload=payload, fraction=0.4)
     inner = federation.federation
     view = inner.server_view(ServerSection())
-    assert inner.section_values(1) == (inner.plan.length(1) + feature_count(inner.layout),)
+    assert inner.kind_of(1).section_values == (inner.plan.length(1) + feature_count(inner.layout),)
     for number in (2, 3):
-        encrypted, plain = inner.section_values(number)
+        encrypted, plain = inner.kind_of(number).section_values
         assert encrypted + plain == inner.plan.length(number)
         assert plain > 0.3 * inner.plan.length(number)
     for number in range(1, ROUNDS + 1):
