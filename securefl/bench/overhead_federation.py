@@ -25,7 +25,7 @@ from securefl.bench.overhead_messages import received, sent
 from securefl.config.federation import ServerSection
 from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.twin import IntegerTwin
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.contribution import Contribution, integers_digest
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt, SignedHeader
@@ -124,7 +124,7 @@ class _Messages:
         with self.meter.phase(SERVER, "publish"):
             messages = [
                 *aggregate_preamble(header),
-                *(wire.encode_aggregate_part(wire.BodyChunk(chunk)) for chunk in chunks(body)),
+                *(wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(body)),
             ]
         self._down[header.round, member] = sum(map(len, messages))
         sizes = StreamSizes.of_aggregate(self._federation.sections(header.round))

@@ -21,7 +21,7 @@ from securefl.adapters.update import Adapter, LoraFactors
 from securefl.bench.overhead_messages import received
 from securefl.crypto.identity import SigningKey, verify
 from securefl.errors import AuthenticationError, ProtocolError, WireError
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import ContributionHeader, Manifest, SignedHeader
 from securefl.protocol.sections import StreamSizes
@@ -101,10 +101,10 @@ def read_mean(messages: Iterable[bytes]) -> bytes:
     Raises:
         WireError: if a message is none of a body.
     """
-    parts = [wire.decode_aggregate_part(message) for message in messages]
-    if not all(isinstance(part, wire.BodyChunk) for part in parts):
+    parts = [wire_parts.decode_aggregate_part(message) for message in messages]
+    if not all(isinstance(part, wire_parts.BodyChunk) for part in parts):
         raise WireError("a mean consists of its numbers alone")
-    return b"".join(part.data for part in parts if isinstance(part, wire.BodyChunk))
+    return b"".join(part.data for part in parts if isinstance(part, wire_parts.BodyChunk))
 
 
 class AveragingServer:
@@ -170,7 +170,7 @@ class AveragingServer:
             for part, (rows, columns) in zip(mean, shapes(self._layout, self._ranks[member]), strict=True)
         ]
         body = b"".join(part.astype("<f4").tobytes() for part in cut)
-        return [wire.encode_aggregate_part(wire.BodyChunk(chunk)) for chunk in chunks(body)]
+        return [wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(body)]
 
     def _verify(self, signed: SignedHeader, body: bytes, *, member: str) -> None:
         header = signed.header

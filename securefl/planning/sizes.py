@@ -1,7 +1,7 @@
 """How much travels in a round, to the byte: values, ciphertexts, and messages with their framing.
 
 The rule kept here: a size is the length of what ``protocol.streams`` would send, computed from messages that
-``protocol.wire`` encoded; no length of a message is written down here.
+``protocol.wire_parts`` encoded; no length of a message is written down here.
 
 Terms: *up* is what a client sends of a round, *down* what it fetches: the bytes of the messages, inside TLS.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from securefl.adapters.contribution import PayloadName
 from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import (
     CHUNK_BYTES,
@@ -97,23 +97,23 @@ def _contribution_bytes(signed: SignedHeader, sections: tuple[Section, ...]) -> 
     sizes = StreamSizes.of_contribution(sections)
 
     def body(data: bytes) -> bytes:
-        return wire.encode_contribution_part(wire.BodyChunk(data))
+        return wire_parts.encode_contribution_part(wire_parts.BodyChunk(data))
 
     def seeds(data: bytes) -> bytes:
-        return wire.encode_contribution_part(wire.SeedsChunk(data))
+        return wire_parts.encode_contribution_part(wire_parts.SeedsChunk(data))
 
     return (
-        len(wire.encode_contribution_part(wire.ContributionHead(signed.header.round, sizes)))
+        len(wire_parts.encode_contribution_part(wire_parts.ContributionHead(signed.header.round, sizes)))
         # A client sends window by window, as they are sealed.
         + sum(_chunked(size, body) for section in sections for size in _windows(section))
         + _chunked(sizes.seeds_bytes, seeds)
-        + len(wire.encode_contribution_part(signed))
+        + len(wire_parts.encode_contribution_part(signed))
     )
 
 
 def _aggregate_bytes(number: int, headers: tuple[SignedHeader, ...], sections: tuple[Section, ...]) -> int:
     sizes = StreamSizes.of_aggregate(sections)
-    head = wire.AggregateHead(
+    head = wire_parts.AggregateHead(
         round=number,
         contributors=len(headers),
         seeds_bytes=sizes.seeds_bytes,
@@ -122,12 +122,14 @@ def _aggregate_bytes(number: int, headers: tuple[SignedHeader, ...], sections: t
     )
 
     def body(data: bytes) -> bytes:
-        return wire.encode_aggregate_part(wire.BodyChunk(data))
+        return wire_parts.encode_aggregate_part(wire_parts.BodyChunk(data))
 
-    seeds = _chunked(sizes.seeds_bytes, lambda data: wire.encode_aggregate_part(wire.SeedsChunk(data)))
+    seeds = _chunked(
+        sizes.seeds_bytes, lambda data: wire_parts.encode_aggregate_part(wire_parts.SeedsChunk(data))
+    )
     return (
-        len(wire.encode_aggregate_part(head))
-        + sum(len(wire.encode_aggregate_part(header)) + seeds for header in headers)
+        len(wire_parts.encode_aggregate_part(head))
+        + sum(len(wire_parts.encode_aggregate_part(header)) + seeds for header in headers)
         + _chunked(sizes.body_bytes, body)
     )
 
@@ -155,7 +157,7 @@ def _blank_header(member: str, number: int) -> SignedHeader:
 
 def _check_stream(sections: tuple[Section, ...], federation: Federation) -> None:
     size = StreamSizes.of_aggregate(sections).body_bytes
-    if size > wire.MAX_STREAM_BYTES:
+    if size > wire_parts.MAX_STREAM_BYTES:
         raise CapacityError(
             f"the payload '{federation.terms.recipe.payload}' moves {size} bytes a round, more than one stream carries",
             where="recipe.payload",

@@ -1,15 +1,36 @@
 """The round: its state table, its messages, and the two state machines that follow it.
 
-``federation``      the pinned federation file and the server's view of it
+What all agree on:
+
+``terms``           what holds for every member
+``federation``      the pinned federation file
+``server_view``     what the server knows of it
 ``round_kind``      what the contributions to a round carry
+``sections``        runs of ciphertexts that a contribution consists of, and their lengths
+
+What is said:
+
 ``messages``        everything members and server say to each other, as frozen objects
-``wire``            those objects to and from protobuf: the one border where peers' bytes become objects
+``last_words``      what is said of a member that cannot go on: a fixed sentence for each kind of error
+``wire``            calls and announcements to and from protobuf: a border where peers' bytes become objects
+``wire_parts``      the same for the parts of contributions and aggregates
+``wire_fields``     the fields that both check
+``streams``         contributions and aggregates cut into parts, and put together
+
+What happens next:
+
 ``transitions``     one table: every legal step of a round, for the server and for a client
 ``server_events``   what the server's state machine is told, and what it asks for
 ``server_round``    the server's state machine: a state and an event in, the next state and effects out
 ``client_events``   what a client's state machine is told, and what it asks for
 ``client_session``  a client's state machine: a state and an event in, the next state and effects out
-``contribution``    integers to a signed, encrypted contribution; a verified aggregate back to integers
+
+A member's work:
+
+``contribution``    one contribution, and what binds it to its round
+``sealing``         integers to ciphertexts, window by window, and the signature over them
+``opening``         an aggregate, verified, back to integers
+``selecting``       selective encryption: scores out, their sum in, the mask cut from it
 ``participant``     a member's side of the sum: an update in, the next start out
 
 Nothing here does I/O, reads a clock or draws randomness.

@@ -1,11 +1,9 @@
-"""The pinned federation file, and the server's view of it.
+"""The pinned federation file.
 
 The rule kept here: everything that members must agree on before a round stands in one file with one digest, which
-every contribution is bound to; the server gets only what it needs to route and to add: no rank, no label, no bound
-and no secret.
+every contribution is bound to. The server gets ``server_view`` of it.
 
-Terms: the *roster* is the list of members in a fixed order; the *terms* are the sections of the TOML file that hold
-for everybody (paths, devices and data are each member's own business).
+Terms: the *roster* is the list of members in a fixed order; ``terms`` holds what the TOML file says for everybody.
 """
 
 from __future__ import annotations
@@ -13,107 +11,25 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, Field
 
-from securefl.adapters.contribution import PayloadName, PayloadPlan
+from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.selection import encrypted_count, feature_count
-from securefl.config.federation import (
-    EncryptionSection,
-    FederationConfig,
-    FederationSection,
-    FusionSection,
-    LoraSection,
-    Pooling,
-    PrivacySection,
-    Rank,
-    ServerSection,
-    SketchSection,
-)
+from securefl.config.federation import FederationConfig, Rank, ServerSection
 from securefl.config.federation import Section as ConfigSection
-from securefl.config.names import Name
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
-from securefl.errors import AuthenticationError, ConfigError, IdentityError, SecureFLError
+from securefl.errors import ConfigError, IdentityError, SecureFLError
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
+from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView, parsed
+from securefl.protocol.terms import ModelTerms, RecipeTerms, Terms, TrainingTerms
 
 FILE_VERSION = 1
 _DOMAIN = b"securefl/v1/federation\x00"
-Parsed = TypeVar("Parsed", bound=BaseModel)
-
-
-def _from_hex(value: object) -> object:
-    return bytes.fromhex(value) if isinstance(value, str) else value
-
-
-Digest = Annotated[
-    bytes,
-    BeforeValidator(_from_hex),
-    Field(min_length=32, max_length=32),
-    PlainSerializer(lambda value: value.hex(), return_type=str),
-]
-"""32 bytes, written as hexadecimal digits."""
-
-
-class ModelTerms(ConfigSection):
-    """The base model as every member must have it; where it lies is each member's business."""
-
-    digest: Digest
-    task: Literal["sequence-classification"]
-    pooling: Pooling
-    max_length: int
-
-
-class TrainingTerms(ConfigSection):
-    """How long and how fast every member trains in a round."""
-
-    learning_rate: float
-    head_learning_rate: float
-    weight_decay: float
-    per_device_train_batch_size: int
-    num_train_epochs: float
-
-
-class RecipeTerms(ConfigSection):
-    """The recipe with every choice resolved."""
-
-    name: Name
-    payload: PayloadName
-    personal: bool
-    outer_learning_rate: float
-    fusion: FusionSection
-
-
-class Terms(ConfigSection):
-    """What holds for every member."""
-
-    federation: FederationSection
-    model: ModelTerms
-    lora: LoraSection
-    training: TrainingTerms
-    recipe: RecipeTerms
-    sketch: SketchSection
-    privacy: PrivacySection
-    encryption: EncryptionSection
-    samples_cap: int = Field(ge=1)
-
-
-class RosterEntry(ConfigSection):
-    """What the server knows of a member.
-
-    Attributes:
-        id: Name within the federation.
-        signing_key: Ed25519 public key (32 bytes).
-        certificate: SHA-256 of its TLS certificate in DER (32 bytes); it routes, it does not authenticate content.
-    """
-
-    id: Name
-    signing_key: Digest
-    certificate: Digest
 
 
 class Member(RosterEntry):
@@ -262,7 +178,7 @@ class Federation:
         Raises:
             IdentityError: if it is malformed, of another version, or does not fit itself.
         """
-        file = _parsed(_FederationFile, text, where=where)
+        file = parsed(_FederationFile, text, where=where)
         try:
             federation = cls(
                 federation_id=file.federation_id,
@@ -296,96 +212,6 @@ class Federation:
             profile=self.profile.name,
             roster=self.roster,
         )
-
-
-class SectionEntry(ConfigSection):
-    """A section of every contribution to some rounds: ``bfv`` or, not encrypted, ``none``; and its ciphertexts."""
-
-    scheme: Scheme
-    ciphertexts: int = Field(ge=1)
-
-
-class ServerView(ConfigSection):
-    """What the server knows of a federation.
-
-    Attributes:
-        federation_digest: Digest of the members' federation file (32 bytes).
-        name: The federation's name.
-        rounds: Number of rounds.
-        profile: Name of the encryption's profile.
-        first_round: Sections of a contribution in the first round.
-        odd_rounds: The same in later odd rounds.
-        even_rounds: The same in even ones.
-        roster: All members, in order.
-        server: Address and limits.
-    """
-
-    federation_digest: Digest
-    name: Name
-    rounds: int = Field(ge=1)
-    profile: str
-    first_round: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
-    odd_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
-    even_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
-    roster: tuple[RosterEntry, ...]
-    server: ServerSection
-
-    @property
-    def cohort(self) -> tuple[str, ...]:
-        """Every member's id, in the roster's order."""
-        return tuple(entry.id for entry in self.roster)
-
-    def sections(self, round_number: int) -> tuple[Section, ...]:
-        """What a contribution to this round consists of."""
-        profile = profile_named(self.profile)
-        later = self.odd_rounds if round_number % 2 else self.even_rounds
-        entries = self.first_round if round_number == 1 else later
-        return tuple(Section(wire_form(entry.scheme, profile), entry.ciphertexts) for entry in entries)
-
-    def entry(self, name: str) -> RosterEntry:
-        """One entry of the roster.
-
-        Raises:
-            AuthenticationError: if there is no such member.
-        """
-        for entry in self.roster:
-            if entry.id == name:
-                return entry
-        raise AuthenticationError(f"{name} is not in the roster")
-
-    def by_certificate(self, fingerprint: bytes) -> RosterEntry:
-        """The member that a TLS certificate (SHA-256 of its DER, 32 bytes) belongs to.
-
-        Raises:
-            AuthenticationError: if no member has this certificate.
-        """
-        for entry in self.roster:
-            if entry.certificate == fingerprint:
-                return entry
-        raise AuthenticationError(
-            "the certificate belongs to no member of this federation",
-            hint="use the member folder that 'securefl init' wrote for this federation",
-        )
-
-    def to_json_text(self) -> str:
-        """The text of the server's file."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-
-    @classmethod
-    def from_json_text(cls, text: str, *, where: str) -> ServerView:
-        """Reads the server's file.
-
-        Raises:
-            IdentityError: if it is malformed or names what this version does not know.
-        """
-        view = _parsed(cls, text, where=where)
-        try:
-            profile_named(view.profile)
-        except SecureFLError as error:
-            raise IdentityError(
-                "the server's file does not hold together", where=where, hint=str(error)
-            ) from None
-        return view
 
 
 def terms_of(
@@ -424,17 +250,3 @@ def terms_of(
 def _canonical(model: BaseModel) -> bytes:
     """One byte string for one object: sorted keys, no spaces, ASCII; floats in Python's shortest round-trip form."""
     return json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode("ascii")
-
-
-def _parsed(model: type[Parsed], text: str, *, where: str) -> Parsed:
-    try:
-        value: Any = json.loads(text)
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise IdentityError(
-            f"'{key}' is wrong in a federation's file", where=where, hint=first["msg"]
-        ) from None
-    except ValueError as error:
-        raise IdentityError("a federation's file is no JSON", where=where, hint=str(error)) from None

@@ -1,7 +1,7 @@
 """Everything that members and server say to each other, as frozen objects.
 
-The rule kept here: an object of this module is complete and within its limits; ``protocol.wire`` builds them
-from peers' bytes and refuses what does not fit. What a member signs is ``ContributionHeader.signed_bytes``,
+The rule kept here: an object of this module is complete and within its limits; ``wire`` and ``wire_parts`` build
+them from peers' bytes and refuse what does not fit. What a member signs is ``ContributionHeader.signed_bytes``,
 a fixed binary form with a domain and a version, never the protobuf encoding (which is not canonical).
 """
 

@@ -48,7 +48,6 @@ from typing import assert_never
 
 from securefl.crypto.identity import verify
 from securefl.errors import AuthenticationError, ProtocolError
-from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import (
     AggregateHeader,
     AggregateReady,
@@ -82,6 +81,7 @@ from securefl.protocol.server_events import (
     TimedOut,
     Timer,
 )
+from securefl.protocol.server_view import ServerView
 from securefl.protocol.transitions import ServerPhase, ServerStep, server_step
 
 

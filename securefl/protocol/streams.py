@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from securefl.errors import ProtocolError, WireError
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.messages import CHUNK_BYTES, AggregateHeader, SignedHeader
 from securefl.protocol.sections import StreamSizes
 
@@ -60,20 +60,20 @@ class Outgoing(Protocol):
 def contribution_messages(outgoing: Outgoing) -> Iterator[bytes]:
     """The messages of one contribution, each made when it is asked for."""
     sizes = outgoing.sizes
-    yield wire.encode_contribution_part(wire.ContributionHead(outgoing.round, sizes))
+    yield wire_parts.encode_contribution_part(wire_parts.ContributionHead(outgoing.round, sizes))
     for piece in outgoing.body():
         for chunk in chunks(piece):
-            yield wire.encode_contribution_part(wire.BodyChunk(chunk))
+            yield wire_parts.encode_contribution_part(wire_parts.BodyChunk(chunk))
     seeds, signed = outgoing.ending()
     for chunk in chunks(seeds):
-        yield wire.encode_contribution_part(wire.SeedsChunk(chunk))
-    yield wire.encode_contribution_part(signed)
+        yield wire_parts.encode_contribution_part(wire_parts.SeedsChunk(chunk))
+    yield wire_parts.encode_contribution_part(signed)
 
 
 def aggregate_preamble(header: AggregateHeader) -> Iterator[bytes]:
     """The messages of an aggregate up to its body."""
-    yield wire.encode_aggregate_part(
-        wire.AggregateHead(
+    yield wire_parts.encode_aggregate_part(
+        wire_parts.AggregateHead(
             round=header.round,
             contributors=len(header.contributors),
             seeds_bytes=len(header.seeds[0]),
@@ -82,9 +82,9 @@ def aggregate_preamble(header: AggregateHeader) -> Iterator[bytes]:
         )
     )
     for signed, seeds in zip(header.contributors, header.seeds, strict=True):
-        yield wire.encode_aggregate_part(signed)
+        yield wire_parts.encode_aggregate_part(signed)
         for chunk in chunks(seeds):
-            yield wire.encode_aggregate_part(wire.SeedsChunk(chunk))
+            yield wire_parts.encode_aggregate_part(wire_parts.SeedsChunk(chunk))
 
 
 class ContributionReader:
@@ -115,21 +115,21 @@ class ContributionReader:
             WireError: if the message is malformed, out of place, or longer than what was declared.
             ProtocolError: if the contribution is for another round.
         """
-        part = wire.decode_contribution_part(message)
+        part = wire_parts.decode_contribution_part(message)
         if not self._begun:
             self._begin(part)
             return b""
         if self._signed is not None:
             raise WireError("a contribution goes on after its signed header")
         match part:
-            case wire.BodyChunk(data):
+            case wire_parts.BodyChunk(data):
                 return self._take_body(data)
-            case wire.SeedsChunk(data):
+            case wire_parts.SeedsChunk(data):
                 self._take_seeds(data)
             case SignedHeader():
                 self._check_complete()
                 self._signed = part
-            case wire.ContributionHead():
+            case wire_parts.ContributionHead():
                 raise WireError("a contribution has two heads")
         return b""
 
@@ -144,8 +144,8 @@ class ContributionReader:
             raise WireError("a contribution ended before its signed header")
         return self._signed
 
-    def _begin(self, part: wire.ContributionPart) -> None:
-        if not isinstance(part, wire.ContributionHead):
+    def _begin(self, part: wire_parts.ContributionPart) -> None:
+        if not isinstance(part, wire_parts.ContributionHead):
             raise WireError("a contribution does not begin with its head")
         if part.round != self._number:
             raise ProtocolError(f"a contribution to round {part.round} came in round {self._number}")
@@ -193,7 +193,7 @@ class AggregateReader:
         self._number = number
         self._count = contributors
         self._sizes = sizes
-        self._head: wire.AggregateHead | None = None
+        self._head: wire_parts.AggregateHead | None = None
         self._contributors: list[SignedHeader] = []
         self._seeds: list[bytearray] = []
         self._body_bytes = 0
@@ -204,15 +204,15 @@ class AggregateReader:
         Raises:
             WireError: if the message is malformed, out of place, or longer than what was declared.
         """
-        part = wire.decode_aggregate_part(message)
+        part = wire_parts.decode_aggregate_part(message)
         match part:
-            case wire.AggregateHead():
+            case wire_parts.AggregateHead():
                 self._take_head(part)
             case SignedHeader():
                 self._take_contributor(part)
-            case wire.SeedsChunk(data):
+            case wire_parts.SeedsChunk(data):
                 self._take_seeds(data)
-            case wire.BodyChunk(data):
+            case wire_parts.BodyChunk(data):
                 return self._take_body(data)
         return b""
 
@@ -234,7 +234,7 @@ class AggregateReader:
             aggregate_seconds=self._head.aggregate_seconds,
         )
 
-    def _take_head(self, head: wire.AggregateHead) -> None:
+    def _take_head(self, head: wire_parts.AggregateHead) -> None:
         if self._head is not None:
             raise WireError("an aggregate has two heads")
         if head.round != self._number or head.contributors != self._count:

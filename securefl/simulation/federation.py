@@ -34,7 +34,6 @@ from securefl.protocol.client_events import Effect as ClientEffect
 from securefl.protocol.client_events import Event as ClientEvent
 from securefl.protocol.client_session import ClientState
 from securefl.protocol.contribution import Contribution
-from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt
 from securefl.protocol.participant import Participant
 from securefl.protocol.sealing import seal_at_once
@@ -52,6 +51,7 @@ from securefl.protocol.server_events import (
     SaveSum,
     SumSaved,
 )
+from securefl.protocol.server_view import ServerView
 
 
 class Learner(Protocol):

@@ -1,9 +1,8 @@
 """The calls of the service, by name: how they stream, and the path they have on the wire.
 
 The rule kept here: this table and the proto's service say the same (a test compares them). Messages pass
-through
-grpc as bytes: ``protocol.wire`` alone reads them, so that a malformed one is refused with our own error,
-and an observer sees them exactly as they travel. That is why no stub classes are generated.
+through grpc as bytes: ``protocol.wire`` and ``wire_parts`` alone read them, so that a malformed one is refused with
+our own error, and an observer sees them exactly as they travel. That is why no stub classes are generated.
 """
 
 from __future__ import annotations

@@ -29,7 +29,6 @@ from securefl.progress import (
 from securefl.progress import (
     MemberJoined as JoinedReport,
 )
-from securefl.protocol.federation import ServerView
 from securefl.protocol.messages import Announcement, FederationFailed, SignedHeader, Waiting
 from securefl.protocol.server_events import (
     Announce,
@@ -50,6 +49,7 @@ from securefl.protocol.server_events import (
     Timer,
 )
 from securefl.protocol.server_round import check_contribution, start, transition
+from securefl.protocol.server_view import ServerView
 from securefl.storage.disk import disk_error
 from securefl_server.attendance import Attendance
 from securefl_server.record import Recorder

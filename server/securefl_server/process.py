@@ -19,7 +19,7 @@ from typing import Final
 from securefl.crypto.certificates import Credentials, Role, load_credentials
 from securefl.errors import IdentityError
 from securefl.progress import SERVER, Finished, Listening, Report
-from securefl.protocol.federation import ServerView
+from securefl.protocol.server_view import ServerView
 from securefl.storage.lock import locked
 from securefl.transport.server import AggregatorServer
 from securefl.transport.settings import DEFAULT_KEEPALIVE, Keepalive

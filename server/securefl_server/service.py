@@ -17,13 +17,13 @@ from typing import Final, ParamSpec, TypeVar
 
 from securefl.errors import AuthenticationError, ProtocolError, RunError, TransportError
 from securefl.progress import Report, Warned
-from securefl.protocol import wire
-from securefl.protocol.federation import ServerView
+from securefl.protocol import wire, wire_parts
 from securefl.protocol.last_words import passed_on
 from securefl.protocol.messages import CHUNK_BYTES, PROTOCOL_VERSION, Announcement, Receipt, SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.server_events import AggregateFetched, MemberFinished, MemberGone
 from securefl.protocol.server_round import aggregate_header, check_contribution
+from securefl.protocol.server_view import ServerView
 from securefl.protocol.streams import ContributionReader, aggregate_preamble
 from securefl_server.conductor import Conductor
 from securefl_server.store import Spool
@@ -121,7 +121,7 @@ class FederationService:
             for message in aggregate_preamble(header):
                 yield message
             while chunk := await self._offload(body.read, CHUNK_BYTES):
-                yield wire.encode_aggregate_part(wire.BodyChunk(chunk))
+                yield wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk))
 
     async def confirm(self, peer: bytes, number: int) -> None:
         """Notes that a member has the aggregate of a round; said again, it changes nothing.

@@ -14,7 +14,7 @@ from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.messages import Manifest
 from securefl.protocol.sealing import seal_at_once
 from securefl.protocol.streams import contribution_messages
@@ -98,7 +98,7 @@ def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
     encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=50)
     contribution = seal_at_once(participant.seal(encoded, manifest=manifest))
     first, *_, last = contribution_messages(Whole.of(contribution))
-    assert wire.decode_contribution_part(first).round == 1
-    assert wire.decode_contribution_part(last) == contribution.signed
+    assert wire_parts.decode_contribution_part(first).round == 1
+    assert wire_parts.decode_contribution_part(last) == contribution.signed
     assert len(first) < 20
     assert len(last) < 300

@@ -12,7 +12,7 @@ from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
 from securefl.planning.sizes import sizes_of, with_payload
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import SignedHeader
@@ -60,7 +60,9 @@ def _down(traffic: Traffic) -> int:
     assert traffic.header is not None
     # The simulated server has no clock; a real one spends some time.
     preamble = aggregate_preamble(replace(traffic.header, aggregate_seconds=0.25))
-    body = (wire.encode_aggregate_part(wire.BodyChunk(chunk)) for chunk in chunks(traffic.aggregate))
+    body = (
+        wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(traffic.aggregate)
+    )
     return sum(map(len, preamble)) + sum(map(len, body))
 
 
@@ -122,6 +124,6 @@ def test_another_payload_leaves_everything_else_as_it_is() -> None:
 def test_a_contribution_longer_than_a_stream_is_refused_with_the_knob(
     wide: TestFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sizes_module.wire, "MAX_STREAM_BYTES", 100_000)
+    monkeypatch.setattr(sizes_module.wire_parts, "MAX_STREAM_BYTES", 100_000)
     with pytest.raises(CapacityError, match=r"'dense' moves \d+ bytes .*recipe.payload.*'sketch', 'basis'"):
         sizes_of(wide.federation, 1)

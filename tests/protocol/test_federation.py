@@ -9,7 +9,8 @@ from support.federations import make_federation, terms
 
 from securefl.config.federation import FederationConfig, ServerSection
 from securefl.errors import AuthenticationError, ConfigError, IdentityError
-from securefl.protocol.federation import Federation, ServerView, terms_of
+from securefl.protocol.federation import Federation, terms_of
+from securefl.protocol.server_view import ServerView
 
 FEDERATION = make_federation(ranks=(2, 4, 8, 16)).federation
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.contributions import Whole
 
 from securefl.errors import WireError
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.messages import CHUNK_BYTES, AggregateHeader, ContributionHeader, SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.streams import (
@@ -27,18 +27,18 @@ def signed(member: str, number: int = 1) -> SignedHeader:
     return SignedHeader(ContributionHeader(member, number, DIGEST, DIGEST, DIGEST), b"s" * 64)
 
 
-def part(message: wire.ContributionPart) -> bytes:
-    return wire.encode_contribution_part(message)
+def part(message: wire_parts.ContributionPart) -> bytes:
+    return wire_parts.encode_contribution_part(message)
 
 
-def piece(message: wire.AggregatePart) -> bytes:
-    return wire.encode_aggregate_part(message)
+def piece(message: wire_parts.AggregatePart) -> bytes:
+    return wire_parts.encode_aggregate_part(message)
 
 
-HEAD = part(wire.ContributionHead(1, SIZES))
+HEAD = part(wire_parts.ContributionHead(1, SIZES))
 HEADER = part(signed("client-1"))
-SEEDS = part(wire.SeedsChunk(b"s" * 8))
-BODY = part(wire.BodyChunk(b"b" * 20))
+SEEDS = part(wire_parts.SeedsChunk(b"s" * 8))
+BODY = part(wire_parts.BodyChunk(b"b" * 20))
 
 
 def read_contribution(messages: list[bytes], sizes: StreamSizes = SIZES) -> tuple[bytes, bytes]:
@@ -64,21 +64,21 @@ def test_a_contribution_comes_out_as_it_went_in(seeds: bytes, body: bytes, cut: 
         [HEAD, HEAD, BODY, SEEDS, HEADER],
         [HEAD, BODY, HEAD, SEEDS, HEADER],
         [HEAD, BODY, SEEDS, SEEDS, HEADER],
-        [HEAD, BODY, part(wire.BodyChunk(b"b")), SEEDS, HEADER],
-        [HEAD, BODY, SEEDS, part(wire.BodyChunk(b"b")), HEADER],
-        [HEAD, BODY, part(wire.SeedsChunk(b"s" * 9)), HEADER],
-        [HEAD, BODY, part(wire.SeedsChunk(b"s" * 7)), HEADER],
-        [HEAD, part(wire.BodyChunk(b"b" * 21)), SEEDS, HEADER],
-        [HEAD, part(wire.BodyChunk(b"b" * 19)), SEEDS, HEADER],
+        [HEAD, BODY, part(wire_parts.BodyChunk(b"b")), SEEDS, HEADER],
+        [HEAD, BODY, SEEDS, part(wire_parts.BodyChunk(b"b")), HEADER],
+        [HEAD, BODY, part(wire_parts.SeedsChunk(b"s" * 9)), HEADER],
+        [HEAD, BODY, part(wire_parts.SeedsChunk(b"s" * 7)), HEADER],
+        [HEAD, part(wire_parts.BodyChunk(b"b" * 21)), SEEDS, HEADER],
+        [HEAD, part(wire_parts.BodyChunk(b"b" * 19)), SEEDS, HEADER],
         [HEAD, SEEDS, HEADER],
         [HEAD, BODY, HEADER],
         [HEAD, BODY, SEEDS],
         [HEAD, BODY, SEEDS, HEADER, HEADER],
-        [HEAD, BODY, SEEDS, HEADER, part(wire.BodyChunk(b"b"))],
+        [HEAD, BODY, SEEDS, HEADER, part(wire_parts.BodyChunk(b"b"))],
         [HEADER, HEAD, BODY, SEEDS],
         [HEAD],
-        [part(wire.ContributionHead(1, StreamSizes(8, 21))), BODY, SEEDS, HEADER],
-        [part(wire.ContributionHead(1, StreamSizes(7, 20))), BODY, SEEDS, HEADER],
+        [part(wire_parts.ContributionHead(1, StreamSizes(8, 21))), BODY, SEEDS, HEADER],
+        [part(wire_parts.ContributionHead(1, StreamSizes(7, 20))), BODY, SEEDS, HEADER],
     ],
     ids=[
         "body first",
@@ -113,7 +113,7 @@ def test_a_reader_refuses_the_first_byte_too_many_not_the_last() -> None:
     assert reader.receive(HEAD) == b""
     assert reader.receive(BODY) == b"b" * 20
     with pytest.raises(WireError, match="longer"):
-        reader.receive(part(wire.BodyChunk(b"b")))
+        reader.receive(part(wire_parts.BodyChunk(b"b")))
 
 
 def test_a_cut_covers_the_bytes_in_chunks_of_the_limit() -> None:
@@ -142,7 +142,7 @@ def read_aggregate(messages: list[bytes], sizes: StreamSizes = SIZES) -> tuple[A
 
 CONTRIBUTORS = ["client-1", "client-2", "client-3"]
 PREAMBLE = list(aggregate_preamble(aggregate(CONTRIBUTORS)))
-RESIDUES = piece(wire.BodyChunk(b"b" * 20))
+RESIDUES = piece(wire_parts.BodyChunk(b"b" * 20))
 
 
 @pytest.mark.parametrize("seeds_bytes", [0, 8, CHUNK_BYTES + 1])

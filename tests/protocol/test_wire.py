@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securefl.errors import WireError
-from securefl.protocol import wire
+from securefl.protocol import wire, wire_fields, wire_parts
 from securefl.protocol.messages import (
     CHUNK_BYTES,
     AggregateReady,
@@ -33,11 +33,11 @@ SIGNED = SignedHeader(ContributionHeader("client-1", 3, DIGEST, DIGEST, DIGEST),
 first = st.sampled_from(string.ascii_lowercase + string.digits)
 rest = st.text(string.ascii_lowercase + string.digits + "-_", max_size=62)
 members = st.builds(str.__add__, first, rest)
-rounds = st.integers(1, wire.MAX_ROUND)
+rounds = st.integers(1, wire_fields.MAX_ROUND)
 digests = st.binary(min_size=32, max_size=32)
 words = st.text(max_size=600).map(wire.plain_words)
 chunks = st.binary(min_size=1, max_size=200)
-lengths = st.integers(1, wire.MAX_STREAM_BYTES)
+lengths = st.integers(1, wire_parts.MAX_STREAM_BYTES)
 signed_headers = st.builds(
     SignedHeader,
     st.builds(ContributionHeader, members, rounds, digests, digests, digests),
@@ -54,18 +54,23 @@ announcements = st.one_of(
     st.builds(FederationFailed, members | st.just(""), words),
 )
 contribution_parts = st.one_of(
-    st.builds(wire.ContributionHead, rounds, st.builds(StreamSizes, lengths | st.just(0), lengths)),
+    st.builds(wire_parts.ContributionHead, rounds, st.builds(StreamSizes, lengths | st.just(0), lengths)),
     signed_headers,
-    st.builds(wire.SeedsChunk, chunks),
-    st.builds(wire.BodyChunk, chunks),
+    st.builds(wire_parts.SeedsChunk, chunks),
+    st.builds(wire_parts.BodyChunk, chunks),
 )
 aggregate_parts = st.one_of(
     st.builds(
-        wire.AggregateHead, rounds, st.integers(1, 1000), lengths | st.just(0), lengths, st.floats(0, 1e9)
+        wire_parts.AggregateHead,
+        rounds,
+        st.integers(1, 1000),
+        lengths | st.just(0),
+        lengths,
+        st.floats(0, 1e9),
     ),
     signed_headers,
-    st.builds(wire.SeedsChunk, chunks),
-    st.builds(wire.BodyChunk, chunks),
+    st.builds(wire_parts.SeedsChunk, chunks),
+    st.builds(wire_parts.BodyChunk, chunks),
 )
 processes = st.binary(min_size=wire.PROCESS_BYTES, max_size=wire.PROCESS_BYTES)
 hellos = st.builds(wire.Hello, st.integers(1, wire.MAX_VERSION), digests, processes)
@@ -80,8 +85,12 @@ CODECS: dict[str, Codec] = {
     "fetch": (rounds, wire.encode_fetch, wire.decode_fetch),
     "confirm": (rounds, wire.encode_confirm, wire.decode_confirm),
     "farewell": (farewells, wire.encode_farewell, wire.decode_farewell),
-    "contribution": (contribution_parts, wire.encode_contribution_part, wire.decode_contribution_part),
-    "aggregate": (aggregate_parts, wire.encode_aggregate_part, wire.decode_aggregate_part),
+    "contribution": (
+        contribution_parts,
+        wire_parts.encode_contribution_part,
+        wire_parts.decode_contribution_part,
+    ),
+    "aggregate": (aggregate_parts, wire_parts.encode_aggregate_part, wire_parts.decode_aggregate_part),
 }
 codecs = pytest.mark.parametrize("name", CODECS)
 
@@ -165,7 +174,7 @@ def header(**changed: object) -> pb.SignedHeader:
         {"member": "client-1\n"},
         {"member": "../client-1"},
         {"round": 0},
-        {"round": wire.MAX_ROUND + 1},
+        {"round": wire_fields.MAX_ROUND + 1},
         {"round": 2**64 - 1},
         {"manifest_digest": b""},
         {"manifest_digest": b"d" * 31},
@@ -179,57 +188,62 @@ def header(**changed: object) -> pb.SignedHeader:
 def test_a_header_outside_its_limits_is_refused(wrong: dict[str, object]) -> None:
     part = pb.AggregatePart(contributor=header(**wrong)).SerializeToString()
     with pytest.raises(WireError):
-        wire.decode_aggregate_part(part)
+        wire_parts.decode_aggregate_part(part)
     with pytest.raises(WireError):
-        wire.decode_contribution_part(pb.ContributionPart(header=header(**wrong)).SerializeToString())
+        wire_parts.decode_contribution_part(pb.ContributionPart(header=header(**wrong)).SerializeToString())
 
 
 @pytest.mark.parametrize("number", [0, 10_001])
 def test_a_head_of_no_round_is_refused(number: int) -> None:
     head = pb.ContributionHead(round=number, seeds_bytes=1, body_bytes=1)
     with pytest.raises(WireError, match="round"):
-        wire.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
+        wire_parts.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
 
 
 @pytest.mark.parametrize(
     ("seeds_bytes", "body_bytes"),
-    [(wire.MAX_STREAM_BYTES + 1, 1), (0, 0), (0, wire.MAX_STREAM_BYTES + 1), (2**64 - 1, 2**64 - 1)],
+    [
+        (wire_parts.MAX_STREAM_BYTES + 1, 1),
+        (0, 0),
+        (0, wire_parts.MAX_STREAM_BYTES + 1),
+        (2**64 - 1, 2**64 - 1),
+    ],
 )
 def test_absurd_stream_lengths_are_refused(seeds_bytes: int, body_bytes: int) -> None:
     head = pb.ContributionHead(round=1, seeds_bytes=seeds_bytes, body_bytes=body_bytes)
     with pytest.raises(WireError):
-        wire.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
+        wire_parts.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
     aggregate = pb.AggregateHead(round=1, contributors=3, seeds_bytes=seeds_bytes, body_bytes=body_bytes)
     with pytest.raises(WireError):
-        wire.decode_aggregate_part(pb.AggregatePart(head=aggregate).SerializeToString())
+        wire_parts.decode_aggregate_part(pb.AggregatePart(head=aggregate).SerializeToString())
 
 
 @pytest.mark.parametrize("contributors", [0, 1001, 2**32 - 1])
 def test_an_aggregate_of_too_few_or_too_many_is_refused(contributors: int) -> None:
     head = pb.AggregateHead(round=1, contributors=contributors, body_bytes=1)
     with pytest.raises(WireError):
-        wire.decode_aggregate_part(pb.AggregatePart(head=head).SerializeToString())
+        wire_parts.decode_aggregate_part(pb.AggregatePart(head=head).SerializeToString())
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
 def test_an_aggregate_whose_seconds_are_no_duration_is_refused(seconds: float) -> None:
     head = pb.AggregateHead(round=1, contributors=3, body_bytes=1, aggregate_seconds=seconds)
     with pytest.raises(WireError, match="duration"):
-        wire.decode_aggregate_part(pb.AggregatePart(head=head).SerializeToString())
+        wire_parts.decode_aggregate_part(pb.AggregatePart(head=head).SerializeToString())
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * (CHUNK_BYTES + 1)], ids=["empty", "one byte too many"])
 @pytest.mark.parametrize("field", ["seeds", "body"])
 def test_an_empty_or_oversized_chunk_is_refused(field: str, data: bytes) -> None:
     with pytest.raises(WireError):
-        wire.decode_contribution_part(pb.ContributionPart(**{field: data}).SerializeToString())
+        wire_parts.decode_contribution_part(pb.ContributionPart(**{field: data}).SerializeToString())
     with pytest.raises(WireError):
-        wire.decode_aggregate_part(pb.AggregatePart(**{field: data}).SerializeToString())
+        wire_parts.decode_aggregate_part(pb.AggregatePart(**{field: data}).SerializeToString())
 
 
 def test_a_full_chunk_travels() -> None:
-    part = wire.BodyChunk(b"x" * CHUNK_BYTES)
-    assert wire.decode_contribution_part(wire.encode_contribution_part(part)) == part
+    part = wire_parts.BodyChunk(b"x" * CHUNK_BYTES)
+    assert wire_parts.decode_contribution_part(wire_parts.encode_contribution_part(part)) == part
 
 
 @pytest.mark.parametrize(
@@ -272,7 +286,8 @@ def test_a_member_that_does_not_say_which_process_it_is_is_refused(process: byte
 
 
 @pytest.mark.parametrize(
-    "decode", [wire.decode_announcement, wire.decode_contribution_part, wire.decode_aggregate_part]
+    "decode",
+    [wire.decode_announcement, wire_parts.decode_contribution_part, wire_parts.decode_aggregate_part],
 )
 def test_a_message_of_no_known_kind_is_refused(decode: Callable[[bytes], object]) -> None:
     with pytest.raises(WireError, match="kind"):

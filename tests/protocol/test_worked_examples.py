@@ -1,8 +1,10 @@
-"""The call sequences that docstrings of the protocol show do what they say."""
+"""What docstrings of the protocol show is true: call sequences, and the list of modules."""
 
 from __future__ import annotations
 
 import doctest
+import pkgutil
+import re
 from functools import partial
 from types import ModuleType
 
@@ -10,6 +12,7 @@ import pytest
 from support.federations import make_federation
 from support.machines import accepted_of
 
+from securefl import protocol
 from securefl.config.federation import ServerSection
 from securefl.protocol import (
     client_events,
@@ -36,3 +39,8 @@ def test_the_worked_sequence_of_a_module_is_true(module: ModuleType) -> None:
     ran = doctest.testmod(module, globs=given)
     assert ran.attempted > 2
     assert ran.failed == 0
+
+
+def test_the_package_lists_each_of_its_modules() -> None:
+    listed = re.findall(r"^``(\w+)`` ", str(protocol.__doc__), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(module.name for module in pkgutil.iter_modules(protocol.__path__))

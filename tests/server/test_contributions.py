@@ -25,7 +25,7 @@ from support.servers import (
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import AuthenticationError, ProtocolError, RunError, TransportError, WireError
 from securefl.progress import Warned
-from securefl.protocol import wire
+from securefl.protocol import wire_parts
 from securefl.protocol.messages import CHUNK_BYTES, AggregateReady, RoundOpened, SignedHeader
 from securefl_server.summation import RoundSum
 
@@ -95,19 +95,22 @@ ATTACKS: dict[str, tuple[Attack, type[RunError]]] = {
     "a body cut off": (
         lambda roster, good: [
             good.messages()[0],
-            wire.encode_contribution_part(wire.BodyChunk(good.body[:-1])),
+            wire_parts.encode_contribution_part(wire_parts.BodyChunk(good.body[:-1])),
             *good.messages()[-2:],
         ],
         WireError,
     ),
     "a byte after the body": (
-        lambda roster, good: [*good.messages(), wire.encode_contribution_part(wire.BodyChunk(b"\0"))],
+        lambda roster, good: [
+            *good.messages(),
+            wire_parts.encode_contribution_part(wire_parts.BodyChunk(b"\0")),
+        ],
         WireError,
     ),
     "an endless body": (
         lambda roster, good: [
             good.messages()[0],
-            *[wire.encode_contribution_part(wire.BodyChunk(bytes(CHUNK_BYTES)))] * 5,
+            *[wire_parts.encode_contribution_part(wire_parts.BodyChunk(bytes(CHUNK_BYTES)))] * 5,
         ],
         WireError,
     ),

@@ -27,8 +27,9 @@ from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.twin import IntegerTwin
-from securefl.protocol.federation import Federation, Member, ModelTerms, RecipeTerms, Terms, TrainingTerms
+from securefl.protocol.federation import Federation, Member
 from securefl.protocol.participant import Participant
+from securefl.protocol.terms import ModelTerms, RecipeTerms, Terms, TrainingTerms
 
 LAYOUT = Layout(
     (

@@ -7,10 +7,11 @@ import hashlib
 from securefl.protocol import client_session, server_round
 from securefl.protocol.client_events import Effect as ClientEffect
 from securefl.protocol.client_events import Event as ClientEvent
-from securefl.protocol.federation import Federation, ServerView
+from securefl.protocol.federation import Federation
 from securefl.protocol.messages import ContributionHeader, Manifest, SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.server_events import ContributionAccepted, Effect, Event
+from securefl.protocol.server_view import ServerView
 from support.federations import TestFederation
 
 

@@ -24,7 +24,6 @@ from securefl.crypto.profiles import profile_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
 from securefl.progress import Event, Listening
-from securefl.protocol.federation import RosterEntry, SectionEntry, ServerView
 from securefl.protocol.messages import (
     AggregateHeader,
     Announcement,
@@ -34,6 +33,7 @@ from securefl.protocol.messages import (
     SignedHeader,
 )
 from securefl.protocol.sections import StreamSizes
+from securefl.protocol.server_view import RosterEntry, SectionEntry, ServerView
 from securefl.protocol.streams import contribution_messages
 from securefl.protocol.wire import decode_receipt
 from securefl.transport.client import AggregatorClient

@@ -18,7 +18,7 @@ from securefl.errors import (
     TransportError,
     WireError,
 )
-from securefl.protocol import wire
+from securefl.protocol import wire, wire_parts
 from securefl.protocol.messages import (
     CHUNK_BYTES,
     AggregateHeader,
@@ -56,7 +56,7 @@ def aggregate() -> list[bytes]:
     parts = [BODY[at : at + CHUNK_BYTES] for at in range(0, len(BODY), CHUNK_BYTES)]
     return [
         *aggregate_preamble(HEADER),
-        *(wire.encode_aggregate_part(wire.BodyChunk(part)) for part in parts),
+        *(wire_parts.encode_aggregate_part(wire_parts.BodyChunk(part)) for part in parts),
     ]
 
 

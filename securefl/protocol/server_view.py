@@ -1,0 +1,159 @@
+"""What the server knows of a federation: its own file, and no more.
+
+The rule kept here: the server gets only what it needs to route and to add: no rank, no label, no bound and no secret.
+
+Terms: the *roster* is the list of members in a fixed order.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
+
+from securefl.config.federation import Section as ConfigSection
+from securefl.config.federation import ServerSection
+from securefl.config.names import Name
+from securefl.crypto.profiles import profile_named
+from securefl.crypto.wireform import Scheme, wire_form
+from securefl.errors import AuthenticationError, IdentityError, SecureFLError
+from securefl.protocol.sections import Section
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def _from_hex(value: object) -> object:
+    return bytes.fromhex(value) if isinstance(value, str) else value
+
+
+Digest = Annotated[
+    bytes,
+    BeforeValidator(_from_hex),
+    Field(min_length=32, max_length=32),
+    PlainSerializer(lambda value: value.hex(), return_type=str),
+]
+"""32 bytes, written as hexadecimal digits."""
+
+
+class RosterEntry(ConfigSection):
+    """What the server knows of a member.
+
+    Attributes:
+        id: Name within the federation.
+        signing_key: Ed25519 public key (32 bytes).
+        certificate: SHA-256 of its TLS certificate in DER (32 bytes); it routes, it does not authenticate content.
+    """
+
+    id: Name
+    signing_key: Digest
+    certificate: Digest
+
+
+class SectionEntry(ConfigSection):
+    """A section of every contribution to some rounds: ``bfv`` or, not encrypted, ``none``; and its ciphertexts."""
+
+    scheme: Scheme
+    ciphertexts: int = Field(ge=1)
+
+
+class ServerView(ConfigSection):
+    """What the server knows of a federation.
+
+    Attributes:
+        federation_digest: Digest of the members' federation file (32 bytes).
+        name: The federation's name.
+        rounds: Number of rounds.
+        profile: Name of the encryption's profile.
+        first_round: Sections of a contribution in the first round.
+        odd_rounds: The same in later odd rounds.
+        even_rounds: The same in even ones.
+        roster: All members, in order.
+        server: Address and limits.
+    """
+
+    federation_digest: Digest
+    name: Name
+    rounds: int = Field(ge=1)
+    profile: str
+    first_round: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
+    odd_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
+    even_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
+    roster: tuple[RosterEntry, ...]
+    server: ServerSection
+
+    @property
+    def cohort(self) -> tuple[str, ...]:
+        """Every member's id, in the roster's order."""
+        return tuple(entry.id for entry in self.roster)
+
+    def sections(self, round_number: int) -> tuple[Section, ...]:
+        """What a contribution to this round consists of."""
+        profile = profile_named(self.profile)
+        later = self.odd_rounds if round_number % 2 else self.even_rounds
+        entries = self.first_round if round_number == 1 else later
+        return tuple(Section(wire_form(entry.scheme, profile), entry.ciphertexts) for entry in entries)
+
+    def entry(self, name: str) -> RosterEntry:
+        """One entry of the roster.
+
+        Raises:
+            AuthenticationError: if there is no such member.
+        """
+        for entry in self.roster:
+            if entry.id == name:
+                return entry
+        raise AuthenticationError(f"{name} is not in the roster")
+
+    def by_certificate(self, fingerprint: bytes) -> RosterEntry:
+        """The member that a TLS certificate (SHA-256 of its DER, 32 bytes) belongs to.
+
+        Raises:
+            AuthenticationError: if no member has this certificate.
+        """
+        for entry in self.roster:
+            if entry.certificate == fingerprint:
+                return entry
+        raise AuthenticationError(
+            "the certificate belongs to no member of this federation",
+            hint="use the member folder that 'securefl init' wrote for this federation",
+        )
+
+    def to_json_text(self) -> str:
+        """The text of the server's file."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json_text(cls, text: str, *, where: str) -> ServerView:
+        """Reads the server's file.
+
+        Raises:
+            IdentityError: if it is malformed or names what this version does not know.
+        """
+        view = parsed(cls, text, where=where)
+        try:
+            profile_named(view.profile)
+        except SecureFLError as error:
+            raise IdentityError(
+                "the server's file does not hold together", where=where, hint=str(error)
+            ) from None
+        return view
+
+
+def parsed(model: type[Parsed], text: str, *, where: str) -> Parsed:
+    """An object of ``model`` from a file's JSON text.
+
+    Raises:
+        IdentityError: if it is no JSON, or not what the model says.
+    """
+    try:
+        value: Any = json.loads(text)
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise IdentityError(
+            f"'{key}' is wrong in a federation's file", where=where, hint=first["msg"]
+        ) from None
+    except ValueError as error:
+        raise IdentityError("a federation's file is no JSON", where=where, hint=str(error)) from None
