@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _TRIAL_TOKENS = 8
+_SMALL_MODEL = 400_000_000
+"""Parameters; as float32 they take 1.6 GB."""
 _LIMITS = ("max_position_embeddings", "max_seq_len")
 """Where configs say how many tokens a model reads; other names (n_positions) are mapped onto the first."""
 
@@ -92,6 +94,8 @@ def skeleton_of(path: str) -> Skeleton:
             )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise unusable(path, error) from None
+    # XLNet makes some of its parameters with a constructor that knows no device.
+    backbone.to("meta")
     hidden, unused = _tried(backbone, config)
     return Skeleton(config, backbone, hidden, unused)
 
@@ -165,19 +169,39 @@ def _first_token_reads_all(backbone: nn.Module, config: PreTrainedConfig) -> boo
 
 
 def _tried(backbone: PreTrainedModel, config: PreTrainedConfig) -> tuple[int, frozenset[str]]:
-    """Runs the skeleton, and gives the length of its hidden states and the linear modules they do not need.
+    """Runs the model on a few tokens, and gives the length of its hidden states and the linear modules it left out.
 
-    Models that look at the numbers of their mask cannot run with one here, others not without; a few look at numbers
-    in any case: for those the config's length counts, and no module is known to be unused before training finds it.
+    Models that look at the numbers of their mask cannot run with one as a skeleton, others not without. A few look at
+    numbers in any case: they run with random weights where that takes little memory. Of the rest the config's length
+    counts, and no module is known to be left out before training finds it.
     """
-    tokens = torch.zeros(1, _TRIAL_TOKENS, dtype=torch.int64, device="meta")
-    for inputs in ({"attention_mask": torch.ones_like(tokens)}, {}):
+    for device, masked in (("meta", True), ("meta", False), ("cpu", True)):
+        tokens = torch.zeros(1, _TRIAL_TOKENS, dtype=torch.int64, device=device)
+        inputs = {"attention_mask": torch.ones_like(tokens)} if masked else {}
         try:
             with quiet_transformers():
-                return _trial(backbone, input_ids=tokens, **inputs)
+                model = backbone if device == "meta" else _random(config, like=backbone)
+                return _trial(model, input_ids=tokens, **inputs)
         except (RuntimeError, TypeError, AttributeError, ValueError):
             continue
     return int(config.hidden_size), frozenset()
+
+
+def _random(config: PreTrainedConfig, *, like: PreTrainedModel) -> PreTrainedModel:
+    """The model with random weights.
+
+    Raises:
+        ValueError: if that would take much memory.
+    """
+    from transformers import AutoModel
+
+    if sum(parameter.numel() for parameter in like.parameters()) > _SMALL_MODEL:
+        raise ValueError("too large for a trial")
+    model: PreTrainedModel = AutoModel.from_config(  # type: ignore[no-untyped-call]
+        config, trust_remote_code=False, attn_implementation="eager", **without_pooler(config)
+    )
+    model.train(False)
+    return model
 
 
 def _trial(backbone: PreTrainedModel, **inputs: Tensor) -> tuple[int, frozenset[str]]:

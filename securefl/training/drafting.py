@@ -12,7 +12,7 @@ from securefl.config.federation import FederationConfig
 from securefl.crypto.profiles import profile_for
 from securefl.protocol.federation import Federation, Member, terms_of
 from securefl.protocol.terms import RecipeTerms
-from securefl.training.models import fit_model
+from securefl.training.fitting import fit_model
 from securefl.training.recipes import recipe_of
 from securefl.training.survey import DataSurvey, survey_data
 

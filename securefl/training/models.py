@@ -9,19 +9,17 @@ missing and none made up, the head starts at zero, and no code of a model's own 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
-from securefl.config.federation import ModelSection, Pooling
+from securefl.config.federation import Pooling
 from securefl.errors import ModelError
 from securefl.training.backbones import (
     Skeleton,
     check_pooling,
-    most_positions,
     read_config,
     skeleton_of,
     supported_attention,
@@ -32,7 +30,6 @@ from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
 from securefl.training.quiet import quiet_transformers
 from securefl.training.target_modules import adapted_tensors, resolved_targets
-from securefl.training.tokens import check_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -52,6 +49,9 @@ class PooledClassifier(nn.Module):
         backbone: The encoder.
         classifier: The head, (labels, hidden) and a bias, both zero at the start.
     """
+
+    base_model_prefix = BACKBONE
+    """Where transformers' and PEFT's own conversions look for the encoder."""
 
     def __init__(self, backbone: PreTrainedModel, *, hidden: int, labels: int, pooling: Pooling) -> None:
         super().__init__()
@@ -119,44 +119,6 @@ def zero_head(hidden: int, labels: int) -> nn.Linear:
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return head
-
-
-@dataclass(frozen=True, slots=True)
-class FittedModel:
-    """What a federation pins of its base model.
-
-    Attributes:
-        layout: The tensors that it shares.
-        target_modules: The adapted modules by names that say exactly which they are.
-    """
-
-    layout: Layout
-    target_modules: tuple[str, ...]
-
-
-def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: int) -> FittedModel:
-    """The base model of a federation, from its config and tokenizer; no weight is read.
-
-    Whatever a client would refuse the model for later is refused here.
-
-    Args:
-        section: ``[model]``.
-        target_modules: As in ``[lora]``.
-        labels: Number of classes.
-
-    Raises:
-        ModelError: if the model is not there, of a kind that cannot be pooled, or has no such modules.
-        ConfigError: if it has fewer positions than ``max_length``, or ``pooling`` does not fit it.
-    """
-    skeleton = skeleton_of(section.path)
-    check_pooling(skeleton.backbone, skeleton.config, section.pooling)
-    names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
-    check_length(
-        load_tokenizer(section.path),
-        max_length=section.max_length,
-        positions=most_positions(skeleton.backbone, skeleton.config),
-    )
-    return FittedModel(shared_layout(skeleton, names, labels=labels), names)
 
 
 def layout_of(path: str, *, target_modules: Sequence[str], labels: int) -> Layout:

@@ -32,7 +32,8 @@ from securefl.errors import ConfigError, ModelError
 from securefl.planning.preview import preview
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.data import ClientData, Examples
-from securefl.training.models import BACKBONE, fit_model, layout_of, load_base_model, pooled
+from securefl.training.fitting import fit_model
+from securefl.training.models import BACKBONE, layout_of, load_base_model, pooled
 from securefl.training.recipes import recipe_of
 from securefl.training.sensitivity import feature_scores
 from securefl.training.settings import TrainerSettings
@@ -362,3 +363,56 @@ def test_a_model_that_reads_no_text_is_a_sentence(tmp_path):
         ModelError, match="is a vit model, which has no single sequence of hidden states of a"
     ):
         layout_of(str(tmp_path), target_modules=("all-linear",), labels=3)
+
+
+def test_a_module_that_only_global_attention_reads_is_no_target(tmp_path):
+    from transformers import LongformerConfig, LongformerModel
+
+    torch.manual_seed(0)
+    LongformerModel(
+        LongformerConfig(
+            vocab_size=36,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=24,
+            attention_window=4,
+            max_position_embeddings=40,
+        )
+    ).save_pretrained(tmp_path)
+    names = {
+        tensor.name for tensor in layout_of(str(tmp_path), target_modules=("all-linear",), labels=3).adapted
+    }
+    assert "encoder.layer.0.attention.self.query" in names
+    assert not any("global" in name for name in names)
+
+
+def test_what_peft_cannot_adapt_is_refused_when_a_federation_is_drafted(tiny_bert, tmp_path):
+    from transformers import MambaConfig, MambaModel
+
+    torch.manual_seed(0)
+    MambaModel(MambaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1)).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(tiny_bert) / name, tmp_path)
+    with pytest.raises(ModelError, match="PEFT cannot adapt these modules of a mamba model"):
+        fit_model(ModelSection(path=str(tmp_path), max_length=16), target_modules=("out_proj",), labels=3)
+
+
+def test_a_model_with_experts_trains(rows, tiny_bert, tmp_path):
+    from transformers import MixtralConfig, MixtralModel
+
+    torch.manual_seed(0)
+    MixtralModel(
+        MixtralConfig(
+            vocab_size=40,
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            num_local_experts=2,
+        )
+    ).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(tiny_bert) / name, tmp_path)
+    trained(trainer_of(str(tmp_path), rows, targets=("q_proj", "v_proj")))
