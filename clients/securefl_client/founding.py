@@ -29,6 +29,7 @@ from securefl.crypto.keys import EpochKeys
 from securefl.errors import ConfigError
 from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report, Warned
 from securefl.protocol.federation import Federation, Member
+from securefl.storage.disk import disk_errors
 from securefl_client.folder import EPOCH_KEYS_FILE, FEDERATION_FILE, SIGNING_KEY_FILE
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def found(config: FederationConfig, folder: Path, *, report: Report) -> DataOver
     Raises:
         ConfigError: if the folder is not empty, or the configuration does not hold together.
         CapacityError: if no profile adds this cohort's integers exactly.
+        DiskError: if the folders cannot be written.
         ModelError, DataError: if the base model or the data that the configuration names do not fit.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -78,15 +80,16 @@ def _told(phase: Phase, report: Report) -> Iterator[None]:
 
 def _make(config: FederationConfig, folder: Path, report: Report) -> DataOverview:
     # The members' folders appear by one rename, so that a founding that fails leaves nothing half made.
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        overview = _write_all(config, workshop, report, now=datetime.now(UTC))
-        if folder.exists():
-            folder.rmdir()
-        workshop.replace(folder)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            overview = _write_all(config, workshop, report, now=datetime.now(UTC))
+            if folder.exists():
+                folder.rmdir()
+            workshop.replace(folder)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
     return overview
 
 

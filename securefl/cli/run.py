@@ -50,6 +50,7 @@ def run(
     from securefl.cli.output import check_json_path, result_console, write_json
     from securefl.cli.results import merged, read_client_result, read_server_memory
     from securefl.cli.signals import Interrupts
+    from securefl.storage.disk import disk_errors
 
     check_json_path(json_path)
     if name is not None and not NAME.fullmatch(name):
@@ -57,7 +58,7 @@ def run(
             f"'{name}' is no name for a run", where="--name", hint="use a-z, 0-9, - and _, at most 63"
         )
     started = time.monotonic()
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, disk_errors(out):
         job = _prepared(federation, out, name)
         folder, clients = job.folder, tuple(job.config.ranks)
         try:

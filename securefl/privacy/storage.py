@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from securefl.errors import StateError
+from securefl.storage.disk import disk_error
 
 if sys.platform != "win32":
     import fcntl
@@ -45,7 +46,7 @@ class DurableFile:
         path: The file; it is created, readable by its owner only, if there is none.
 
     Raises:
-        StateError: if it cannot be opened, or another process has it open.
+        DiskError, StateError: if it cannot be opened, or another process has it open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +54,8 @@ class DurableFile:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
         except OSError as error:
-            raise StateError(f"{path} cannot be opened", hint=str(error.strerror)) from None
+            told = StateError(f"{path} cannot be opened", hint=str(error.strerror))
+            raise disk_error(error, path) or told from None
         try:
             _lock(self._descriptor)
             _sync_folder(path.parent)
@@ -79,7 +81,7 @@ class DurableFile:
         """Writes, flushes and syncs.
 
         Raises:
-            StateError: if the disk did not take all of it.
+            DiskError, StateError: if the disk did not take all of it.
         """
         try:
             remaining = memoryview(data)
@@ -87,7 +89,8 @@ class DurableFile:
                 remaining = remaining[os.write(self._descriptor, remaining) :]
             os.fsync(self._descriptor)
         except OSError as error:
-            raise StateError(f"{self._path} cannot be written", hint=str(error.strerror)) from None
+            told = StateError(f"{self._path} cannot be written", hint=str(error.strerror))
+            raise disk_error(error, self._path) or told from None
 
     def close(self) -> None:
         """Unlocks and closes the file."""

@@ -45,8 +45,10 @@ def disk_error(error: OSError, path: Path | None) -> DiskError | None:
     if reason is None:
         return None
     what, hint = reason
-    named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path or "")
-    return DiskError(what, where=named, hint=hint)
+    # A copy that fails names its source first; what is full is where it goes to.
+    named = error.filename2 or error.filename
+    where = os.fsdecode(named) if isinstance(named, str | bytes) else str(path or "")
+    return DiskError(what, where=where, hint=hint)
 
 
 @contextmanager

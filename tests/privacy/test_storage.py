@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from securefl.errors import StateError
+from securefl.errors import DiskError, StateError
 from securefl.privacy.storage import DurableFile
 
 
@@ -35,7 +35,7 @@ def test_a_write_that_fails_is_an_error(path: Path, monkeypatch: pytest.MonkeyPa
 
     file = DurableFile(path)
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(StateError, match="No space left"):
+    with pytest.raises(DiskError, match="the disk is full"):
         file.append(b"x")
     file.close()
 

@@ -37,6 +37,11 @@ def test_the_path_that_the_system_names_beats_the_one_that_the_caller_knows() ->
         raise OSError(errno.ENOSPC, "No space left on device", "/var/cache/x")
 
 
+def test_a_copy_that_fails_is_named_by_where_it_goes() -> None:
+    with pytest.raises(DiskError, match="/data/copy"), disk_errors(None):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/original", None, "/data/copy")
+
+
 @pytest.mark.parametrize(
     "error", [FileNotFoundError(2, "No such file", "x"), ValueError("no disk"), OSError("?")]
 )
