@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,11 @@ from securefl.protocol.last_words import STOPPED
 from securefl.protocol.messages import AggregateReady, FederationClosed, FederationFailed, RoundOpened
 from securefl.transport.client import AggregatorClient
 from securefl.transport.settings import Keepalive
+from securefl.transport.telemetry import ByteCounter
 from securefl_server.attendance import Attendance
+from securefl_server.conductor import Conductor
+from securefl_server.record import Recorder
+from securefl_server.store import Spool
 
 OTHER = bytes(16)
 
@@ -132,3 +138,33 @@ def test_a_healthy_member_that_hears_nothing_for_long_is_not_reported_out_of_rea
         time.sleep(5)
         assert server.seen(Warned) == []
         assert len(server.seen(MemberJoined)) == joined
+
+
+def test_a_member_that_reads_slowly_is_kept_the_newest_state_and_nothing_else(tmp_path: Path) -> None:
+    roster = make_roster(tmp_path, members=9)
+
+    async def scenario() -> None:
+        spool = Spool.open(roster.folder)
+        with ThreadPoolExecutor(1) as worker:
+            conductor = Conductor(
+                roster.view,
+                spool=spool,
+                worker=worker,
+                recorder=Recorder("unit", ByteCounter()),
+                report=lambda event: None,
+                silence_s=1,
+            )
+            conductor.start()
+            streams = [conductor.follow(member, PROCESS) for member in roster.members]
+            for stream in streams:
+                assert await anext(stream) == conductor.rounds.current
+            # The first one has been told of eight missing members; seven announcements later it reads on.
+            assert isinstance(await anext(streams[0]), RoundOpened)
+            conductor.stop("the test is over")
+            assert isinstance(await anext(streams[0]), FederationFailed)
+            with pytest.raises(StopAsyncIteration):
+                await anext(streams[0])
+            for stream in streams:
+                await stream.aclose()
+
+    asyncio.run(scenario())
