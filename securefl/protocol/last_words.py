@@ -5,7 +5,7 @@ member, so it stays with that member; what goes over the wire is a sentence of t
 nothing else, whoever sends it.
 
     >>> from securefl.errors import DataError
-    >>> sentence_for(DataError("line 7 of ~ada/rows.csv has no label"))
+    >>> sentence_for(DataError("line 7 of /ada/rows.csv has no label"))
     'a file of its data cannot be used; its operator sees the details'
     >>> passed_on("the password is swordfish")
     'it gave no reason that this version knows'

@@ -88,16 +88,18 @@ def tunnel(proxy: Proxy, host: str, port: int, *, timeout_s: float) -> socket.so
         ConfigError: if the proxy cannot be reached, or refuses.
         TransportError: if it says that the host does not answer it just now.
     """
-    try:
-        connection = socket.create_connection((proxy.host, proxy.port), timeout_s)
-    except OSError:
-        raise ConfigError(
-            f"{proxy} stands between this client and the server, and cannot be reached", hint=leave_out(host)
-        ) from None
-    with ExitStack() as undone:
-        undone.callback(connection.close)
+    with ExitStack() as stack:
+        try:
+            connection = socket.create_connection((proxy.host, proxy.port), timeout_s)
+        except OSError:
+            raise ConfigError(
+                f"{proxy} stands between this client and the server, and cannot be reached",
+                hint=leave_out(host),
+            ) from None
+        stack.enter_context(connection)
         _connect(connection, proxy, host, port)
-        undone.pop_all()
+        # From here on it is the caller's to close.
+        stack.pop_all()
     return connection
 
 

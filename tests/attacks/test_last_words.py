@@ -5,6 +5,7 @@ The server here is the curious one: everything that it receives is searched, and
 
 from __future__ import annotations
 
+import doctest
 import errno
 import inspect
 from collections.abc import Callable, Iterator
@@ -15,12 +16,13 @@ from support.servers import PROCESS, Member, RunningServer, make_roster
 
 from securefl import errors
 from securefl.errors import DataError, DiskError, MemberLost, SecureFLError
+from securefl.protocol import last_words, wire
 from securefl.protocol.last_words import SENTENCES, UNKNOWN, passed_on, sentence_for
 from securefl.protocol.messages import FederationFailed, Waiting
 from securefl.storage.disk import disk_errors
 from securefl_client.process import _LastWords
 
-CANARIES = ("~ada/ward-7", "patient Lovelace", "0.7310585", "swordfish")
+CANARIES = ("/ada/ward-7", "patient Lovelace", "0.7310585", "swordfish")
 SENTENCE = f"line 3 of {CANARIES[0]}/rows.csv says '{CANARIES[1]}', worth {CANARIES[2]}"
 KINDS = [
     kind
@@ -114,13 +116,16 @@ def test_the_sentence_depends_on_the_kind_alone(kind: type[SecureFLError]) -> No
     assert passed_on(*sentences) in SENTENCES
 
 
+def test_the_example_of_the_module_is_true() -> None:
+    assert doctest.testmod(last_words).attempted > 0
+    assert doctest.testmod(last_words).failed == 0
+
+
 def test_a_full_disk_is_named_as_one() -> None:
     assert sentence_for(DiskError("x")) == "its disk is full or cannot be written to"
 
 
 def test_every_sentence_is_fit_for_the_wire() -> None:
-    from securefl.protocol import wire
-
     for sentence in {*SENTENCES, UNKNOWN}:
         farewell = wire.Farewell(finished=False, last_words=sentence, process=PROCESS)
         assert wire.decode_farewell(wire.encode_farewell(farewell)) == farewell

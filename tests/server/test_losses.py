@@ -104,7 +104,7 @@ def test_last_words_reach_everybody_and_end_the_run(tmp_path: Path) -> None:
     with RunningServer(make_roster(tmp_path)) as server:
         members = gather(server)
         members["client-2"].hear(RoundOpened)
-        members["client-2"].client.last_words(sentence_for(DiskError("the disk is full", where="~ada/run")))
+        members["client-2"].client.last_words(sentence_for(DiskError("the disk is full", where="/ada")))
         for name in ("client-1", "client-3"):
             failure = members[name].hear(FederationFailed)
             assert failure == FederationFailed("client-2", "its disk is full or cannot be written to")

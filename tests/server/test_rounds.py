@@ -69,7 +69,7 @@ def test_a_finished_run_reports_its_rounds_and_leaves_no_contribution_behind(tmp
     with RunningServer(roster) as server:
         play(gather(server), 2)
         assert server.end() == 0
-    assert {path.name for path in tmp_path.iterdir()} - before == {"result.json", ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} - before == {".lock", "result.json"}
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["rounds"] == 2
     body = roster.form.upload_bytes(roster.ciphertexts)
