@@ -3,6 +3,7 @@
 ``process``    starts and ends it: the folder, the event loop's thread, the result
 ``service``    the calls: who may say what, and what a contribution passes before it counts
 ``conductor``  carries out what the state machine says: timers, announcements, members out of reach
+``attendance`` which process stands for a member, and whether it is there
 ``summation``  the running sum of one round, window by window
 ``store``      files of contributions and sums
 ``record``     what a run's result says
