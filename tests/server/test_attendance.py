@@ -157,7 +157,7 @@ def test_a_member_that_reads_slowly_is_kept_the_newest_state_and_nothing_else(tm
             conductor.start()
             streams = [conductor.follow(member, PROCESS) for member in roster.members]
             for stream in streams:
-                assert await anext(stream) == conductor.rounds.current
+                assert await anext(stream) == conductor.state.current
             # The first one has been told of eight missing members; seven announcements later it reads on.
             assert isinstance(await anext(streams[0]), RoundOpened)
             conductor.stop("the test is over")
