@@ -20,13 +20,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from securefl.adapters.contribution import PayloadName, PayloadPlan, RoundCodec
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import decompose, random_orthonormal_rows
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import PayloadPlan, RoundCodec
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, Update
-from securefl.config.federation import EncryptionSection
+from securefl.config.federation import EncryptionSection, PayloadName
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.packing import pack
 from securefl.crypto.profiles import profile_for

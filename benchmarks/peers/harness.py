@@ -1,7 +1,7 @@
 """What the peers' drivers share: the job on stdin, the laps of a round, the measurement on stdout.
 
 The rule kept here: nothing of securefl is imported, since a driver runs in its peer's own environment; the form of
-job and measurement is that of ``securefl/bench/measurement.py``, which checks what a driver prints.
+job and measurement is that of ``securefl/bench/aggregation/measurement.py``, which checks what a driver prints.
 """
 
 from __future__ import annotations

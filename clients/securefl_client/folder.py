@@ -17,17 +17,14 @@ from datetime import datetime
 from pathlib import Path
 
 from securefl.config.member import ClientSettings, load_client_settings
-from securefl.crypto.certificates import Credentials, Role, load_credentials
-from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
-from securefl.crypto.privatefile import write_private
 from securefl.errors import ConfigError, IdentityError
+from securefl.identity.certificates import Credentials, Role, load_credentials
+from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
+from securefl.provisioning.names import EPOCH_KEYS_FILE, FEDERATION_FILE, REFUSED_FILE, SIGNING_KEY_FILE
+from securefl.storage.private import write_private
 
-FEDERATION_FILE = "federation.json"
-SIGNING_KEY_FILE = "signing.key"
-EPOCH_KEYS_FILE = "epoch.key"
-REFUSED_FILE = "epoch.refused"
 _PAYLOADS_OF_ANY_RANK = ("dense", "sketch")
 """Those that mix every client in every coordinate; the others share coordinates by the ranks of the roster."""
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from securefl.aggregation.encryption import Sealing
 from securefl.errors import SecureFLError, StateError
 from securefl.protocol.messages import CHUNK_BYTES, SignedHeader
-from securefl.protocol.sealing import Sealing
 from securefl.protocol.sections import StreamSizes
 from securefl.storage.disk import disk_error
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import assert_never
 
+from securefl.aggregation.member import Participant
 from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.identity import verify
-from securefl.crypto.twin import IntegerTwin
+from securefl.crypto.integer_twin import IntegerTwin
 from securefl.errors import ConfigError, ForgeryError, TransportError
-from securefl.privacy.ledger import Ledger, RunStarted
+from securefl.identity.signing import verify
+from securefl.ledger.ledger import Ledger, RunStarted
 from securefl.progress import Finished, MembersAwaited, Phase, Report, ServerAwaited, Warned
 from securefl.protocol.client_events import (
     Announced,
@@ -34,21 +35,20 @@ from securefl.protocol.client_events import (
 from securefl.protocol.client_session import failure_of, start, transition
 from securefl.protocol.last_words import sentence_for
 from securefl.protocol.messages import Manifest, Waiting
-from securefl.protocol.participant import Participant
 from securefl.protocol.sections import StreamSizes
+from securefl.results.client import FILE_NAME as RESULT_FILE
 from securefl.storage.disk import disk_errors, make_private_folder, owner_only
 from securefl.storage.lock import locked
 from securefl.transport.client import AggregatorClient
 from securefl.transport.settings import Patience
 from securefl.transport.telemetry import ByteCounter
-from securefl_client.body import FileBody
-from securefl_client.clock import PhaseClock
+from securefl_client.aggregate_file import FileBody
 from securefl_client.folder import ClientFolder, refuse_keys
 from securefl_client.inbox import Inbox
-from securefl_client.learner import load_trainer
 from securefl_client.outbox import refuse_left_outbox
-from securefl_client.result import FILE_NAME as RESULT_FILE
-from securefl_client.work import ClientWork
+from securefl_client.phases import PhaseClock
+from securefl_client.rounds import ClientWork
+from securefl_client.trainer import load_trainer
 
 LEDGER_FILE = "ledger.jsonl"
 _GRACE_FOR_A_REASON_S = 2.0

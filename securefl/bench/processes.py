@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from securefl.bench.aggregation.measurement import Job, Measurement, read_measurement
 from securefl.bench.machine import cores
-from securefl.bench.measurement import Job, Measurement, read_measurement
 from securefl.errors import RunError, WireError
 
 THREAD_VARIABLES = (

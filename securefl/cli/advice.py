@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from securefl.cli.results import ClientResult, Worth
+from securefl.results.run import ClientResult, Worth
 from securefl.training.worth import LEVEL, exact_p
 
 SMALLEST_P = 0.001

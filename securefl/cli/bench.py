@@ -66,11 +66,11 @@ def aggregation(
 
     **Example:** securefl bench aggregation --cohort 16 --json out.json --peer nvflare=.venvs/nvflare/bin/python
     """
-    from securefl.bench.aggregation import Request, run_aggregation
+    from securefl.bench.aggregation.benchmark import Request, run_aggregation
+    from securefl.bench.aggregation.plot import draw
+    from securefl.bench.aggregation.report import Report
+    from securefl.bench.aggregation.tables import BAR_COLUMNS, COLUMNS, bar_rows, markdown, notes, path_tables
     from securefl.bench.machine import this_machine
-    from securefl.bench.plot import draw
-    from securefl.bench.report import Report
-    from securefl.bench.tables import BAR_COLUMNS, COLUMNS, bar_rows, markdown, notes, path_tables
     from securefl.cli.output import check_json_path, progress_console, write_json
 
     check_json_path(json_path)
@@ -117,10 +117,10 @@ def overhead(
     **Example:** securefl bench overhead benchmarks/overhead.toml --repeat 3 --json overhead.json
     """
     from securefl.bench.machine import this_machine
-    from securefl.bench.overhead import OverheadRequest, run_overhead
-    from securefl.bench.overhead_plot import draw
-    from securefl.bench.overhead_report import OverheadReport
-    from securefl.bench.overhead_tables import markdown, notes, tables
+    from securefl.bench.overhead.benchmark import OverheadRequest, run_overhead
+    from securefl.bench.overhead.plot import draw
+    from securefl.bench.overhead.report import OverheadReport
+    from securefl.bench.overhead.tables import markdown, notes, tables
     from securefl.cli.output import check_json_path, progress_console, write_json
     from securefl.config import load_federation
 
@@ -188,7 +188,7 @@ def _check_companions(json_path: str | None) -> None:
 
 def _write_companions(text: str, draw: Callable[[Path], None] | None, json_path: str | None) -> None:
     """Writes the table, and the plot if there is one, beside the result."""
-    from securefl.bench.plot import can_plot
+    from securefl.bench.aggregation.plot import can_plot
     from securefl.cli.output import progress_console, write_atomically
 
     companions = _companions(json_path)

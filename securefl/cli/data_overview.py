@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from securefl.training.overview import DataOverview
+    from securefl.provisioning.data_overview import DataOverview
 
 
 def show_data(overview: DataOverview, *, console: Console) -> None:

@@ -90,7 +90,7 @@ def client_results(run: Path, client: str | None) -> Path:
 
 def _roster(run: Path) -> list[str]:
     """The run's clients in the roster's order; without a result, in the order of their names."""
-    from securefl.cli.results import roster_of
+    from securefl.results.run import roster_of
 
     listed = roster_of(run / "result.json")
     return listed or sorted(folder.name for folder in (run / "clients").iterdir() if folder.is_dir())

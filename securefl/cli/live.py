@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from securefl.cli.casualties import FOUNDING
+from securefl.launch.causes import FOUNDING
 from securefl.progress import (
     SERVER,
     AdapterKind,

@@ -17,10 +17,11 @@ from typing import Annotated
 import typer
 
 from securefl import __version__
-from securefl.cli import bench, export, founding, member, plan, run
+from securefl.cli import bench, export, member, plan, run
+from securefl.cli import init as founding
 from securefl.cli.output import speak_what_the_terminal_can_show
-from securefl.cli.signals import Interrupted, ignore_further_signals, raise_on_termination
 from securefl.errors import SecureFLError
+from securefl.launch.signals import Interrupted, ignore_further_signals, raise_on_termination
 from securefl.storage.disk import disk_error
 
 LOG_FOLDER = "SECUREFL_LOG_FOLDER"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from securefl.cli.reporting import HIDDEN, reporter, told
+from securefl.cli.events import HIDDEN, reporter, told
 from securefl.errors import IdentityError
 
 
@@ -83,7 +83,7 @@ def _say_what_it_is_worth(path: Path, json_path: str | None) -> None:
     """Tells a person which of the adapters to use."""
     from securefl.cli.advice import advice_for
     from securefl.cli.output import result_console
-    from securefl.cli.results import read_client_result
+    from securefl.results.run import read_client_result
 
     sentence = advice_for(read_client_result(path))
     if sentence is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from securefl.planning.forecast import Forecast, RoundForecast, Traffic
     from securefl.protocol.federation import Federation
-    from securefl.training.overview import DataOverview
+    from securefl.provisioning.data_overview import DataOverview
 
 MB = 1e6
 MIB = 2**20
@@ -48,14 +48,14 @@ def plan(
     **Example:** securefl plan examples/banking77.toml
     """
     from securefl.cli.data_overview import show_data
+    from securefl.cli.events import extra_installed
     from securefl.cli.output import check_json_path, progress_console, result_console, write_json
-    from securefl.cli.reporting import extra_installed
 
     check_json_path(json_path)
     with extra_installed("client"):
-        from securefl.planning.apart import measure_speed_apart
+        from securefl.planning.as_json import plan_json
         from securefl.planning.forecast import forecast
-        from securefl.planning.report import plan_json
+        from securefl.planning.speed_process import measure_speed_apart
 
         planned, data = _federation(federation)
         progress_console().print("Measuring this machine with a few ciphertexts.")
@@ -75,8 +75,8 @@ def _federation(path: Path) -> tuple[Federation, DataOverview | None]:
     if path.suffix == ".json":
         return Federation.from_json_text(_text(path), where=str(path)), None
     from securefl.config import load_federation
-    from securefl.planning.preview import preview_draft
-    from securefl.training.overview import overview_of
+    from securefl.provisioning.data_overview import overview_of
+    from securefl.provisioning.preview import preview_draft
 
     draft = preview_draft(load_federation(path))
     return draft.federation, overview_of(draft.survey)

@@ -14,8 +14,8 @@ import typer
 from securefl.errors import ConfigError, SecureFLError, UsageError
 
 if TYPE_CHECKING:
-    from securefl.cli.run_folder import RunFolder
     from securefl.config import FederationConfig
+    from securefl.results.folder import RunFolder
 
 QUICKSTART = "quickstart"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -46,10 +46,10 @@ def run(
     """
     from securefl.cli import summary
     from securefl.cli.advice import advice
-    from securefl.cli.federate import federate
     from securefl.cli.output import check_json_path, result_console, write_json
-    from securefl.cli.results import merged, read_client_result, read_server_memory
-    from securefl.cli.signals import Interrupts
+    from securefl.launch.federate import federate
+    from securefl.launch.signals import Interrupts
+    from securefl.results.run import merged, read_client_result, read_server_memory
     from securefl.storage.disk import disk_errors
 
     check_json_path(json_path)
@@ -96,8 +96,8 @@ class _Job:
 
 def _prepared(federation: Path | None, out: Path, name: str | None) -> _Job:
     """Reads the federation file before anything is made, and claims the run's folder."""
-    from securefl.cli.run_folder import RunFolder
     from securefl.config import load_federation
+    from securefl.results.folder import RunFolder
 
     if federation is None:
         folder = _claimed(out, name or QUICKSTART)
@@ -110,7 +110,7 @@ def _prepared(federation: Path | None, out: Path, name: str | None) -> _Job:
 
 def _claimed(out: Path, wanted: str) -> RunFolder:
     from securefl.cli.output import progress_console
-    from securefl.cli.run_folder import RunFolder
+    from securefl.results.folder import RunFolder
 
     folder = RunFolder.claim(out, wanted)
     if folder.name != wanted:

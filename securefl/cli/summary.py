@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from securefl.cli.advice import advice
-from securefl.cli.results import ClientResult, Metric, RunResult
-from securefl.cli.run_folder import RunFolder
 from securefl.planning.comparison import over_the_run
+from securefl.results.folder import RunFolder
+from securefl.results.run import ClientResult, Metric, RunResult
 
 PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
 MB = 1e6

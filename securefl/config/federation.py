@@ -22,6 +22,8 @@ ALL_LINEAR = "all-linear"
 """PEFT's word for every linear module but the head."""
 RESERVED_IDS = ("lead", "server")
 """Names of folders that ``securefl init`` makes beside the clients'."""
+PayloadName = Literal["dense", "sketch", "basis", "core"]
+"""What a client sends of its update; see ``adapters.payloads``."""
 MIN_COHORT = 3
 """With two members each would read the other's update out of the sum."""
 MAX_COHORT = 1000
@@ -214,10 +216,10 @@ class SketchSection(Section):
 
 
 class RecipeSection(Section):
-    """``[recipe]``: a row of ``training.recipes``; the keys beside the name replace one choice of the row."""
+    """``[recipe]``: a row of ``config.recipes``; the keys beside the name replace one choice of the row."""
 
     name: Name = "default"
-    payload: Literal["dense", "sketch", "basis", "core"] | None = None
+    payload: PayloadName | None = None
     personal: bool | None = None
     outer_learning_rate: float | None = Field(default=None, gt=0, le=4)
     fusion: FusionSection = FusionSection()

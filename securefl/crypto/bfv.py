@@ -27,7 +27,7 @@ from securefl.crypto.cipher import Sealed, check_contributors, checked_slots, ch
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.packing import Slots
 from securefl.crypto.profiles import PROFILES, Profile
-from securefl.crypto.sealbytes import SealFormat, minor_version
+from securefl.crypto.seal_format import SealFormat, minor_version
 from securefl.crypto.wireform import SEED_BYTES, round_residues, wire_form
 from securefl.crypto.words import Words
 from securefl.errors import UsageError

@@ -31,10 +31,10 @@ from pathlib import Path
 
 import numpy as np
 
-from securefl.crypto.privatefile import read_private, write_private
 from securefl.crypto.profiles import DATA_PRIME, DEGREE, SPECIAL_PRIME
 from securefl.crypto.words import Words, decode_words, encode_words
 from securefl.errors import IdentityError
+from securefl.storage.private import read_private, write_private
 
 MAGIC = b"SFLBFVK\x01"
 RESIDUE_BYTES = 7

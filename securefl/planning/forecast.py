@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from securefl.adapters.contribution import PayloadName
+from securefl.config.federation import PayloadName
+from securefl.planning.exactness import Proof, prove
 from securefl.planning.memory import Memory, memory_of
-from securefl.planning.proof import Proof, prove
 from securefl.planning.sizes import RoundSizes, sizes_of, with_payload
 from securefl.planning.speed import Speed
 from securefl.protocol.federation import Federation

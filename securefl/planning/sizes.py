@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from securefl.adapters.contribution import PayloadName
+from securefl.config.federation import PayloadName
 from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
 from securefl.protocol import wire_parts

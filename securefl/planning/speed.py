@@ -22,26 +22,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.averaging import WEIGHED_ROUND
-from securefl.adapters.basis import FrozenBasis, Side
-from securefl.adapters.contribution import EncodedContribution, Frozen
-from securefl.adapters.frame import CoreFrame
+from securefl.adapters.frozen.basis import FrozenBasis, Side
+from securefl.adapters.frozen.core import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.payloads.plan import EncodedContribution, Frozen
 from securefl.adapters.update import Factors, Update
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.member import Participant
 from securefl.config.federation import SelectSection
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.identity import SigningKey
+from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import EpochKeys
 from securefl.crypto.profiles import TAG_SLOTS
-from securefl.crypto.twin import IntegerTwin
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
+from securefl.identity.signing import SigningKey
 from securefl.planning.sizes import with_payload
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
-from securefl.protocol.participant import Participant
-from securefl.protocol.sealing import seal_at_once
 
 SAMPLE_COHORT = 3
 """Every profile adds so many contributions exactly, and no federation has fewer."""

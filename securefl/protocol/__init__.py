@@ -24,14 +24,4 @@ What happens next:
 ``server_round``    the server's state machine: a state and an event in, the next state and effects out
 ``client_events``   what a client's state machine is told, and what it asks for
 ``client_session``  a client's state machine: a state and an event in, the next state and effects out
-
-A member's work:
-
-``contribution``    one contribution, and what binds it to its round
-``sealing``         integers to ciphertexts, window by window, and the signature over them
-``opening``         an aggregate, verified, back to integers
-``selecting``       selective encryption: scores out, their sum in, the mask cut from it
-``participant``     a member's side of the sum: an update in, the next start out
-
-Nothing here does I/O, reads a clock or draws randomness.
 """

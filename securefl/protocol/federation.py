@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.federation import FederationConfig, Rank, ServerSection
 from securefl.config.federation import Section as ConfigSection

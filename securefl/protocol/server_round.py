@@ -46,8 +46,8 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from securefl.crypto.identity import verify
 from securefl.errors import AuthenticationError, ProtocolError
+from securefl.identity.signing import verify
 from securefl.protocol.messages import (
     AggregateHeader,
     AggregateReady,

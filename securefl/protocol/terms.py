@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from securefl.adapters.contribution import PayloadName
 from securefl.config.federation import (
     EncryptionSection,
     FederationSection,
     FusionSection,
     LoraSection,
+    PayloadName,
     Pooling,
     PrivacySection,
     SketchSection,

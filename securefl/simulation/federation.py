@@ -14,9 +14,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.contribution import Frozen
+from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.member import Participant
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import ProtocolError, RunError, WireError
@@ -33,10 +36,7 @@ from securefl.protocol.client_events import (
 from securefl.protocol.client_events import Effect as ClientEffect
 from securefl.protocol.client_events import Event as ClientEvent
 from securefl.protocol.client_session import ClientState
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt
-from securefl.protocol.participant import Participant
-from securefl.protocol.sealing import seal_at_once
 from securefl.protocol.server_events import (
     AggregateFetched,
     Announce,

@@ -21,8 +21,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from securefl.adapters.basis import Side
-from securefl.adapters.frame import FramePair
+from securefl.adapters.frozen.basis import Side
+from securefl.adapters.frozen.core import FramePair
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError

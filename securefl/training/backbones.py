@@ -18,7 +18,7 @@ from securefl.config.federation import Pooling
 from securefl.errors import ConfigError, ModelError
 from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
-from securefl.training.quiet import quiet_transformers
+from securefl.training.silence import quiet_transformers
 from securefl.training.target_modules import linear_modules
 
 if TYPE_CHECKING:

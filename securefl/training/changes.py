@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.adapters.basis import Side
-from securefl.adapters.frame import FramePair
+from securefl.adapters.frozen.basis import Side
+from securefl.adapters.frozen.core import FramePair
 from securefl.adapters.layout import Layout
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator

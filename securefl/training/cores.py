@@ -1,6 +1,6 @@
 """A trained core between two frozen factors, in the place of PEFT's left factor.
 
-The form is Fed-SB's (arXiv 2502.15436); the frozen factors are not (``adapters.frame``).
+The form is Fed-SB's (arXiv 2502.15436); the frozen factors are not (``adapters.frozen.core``).
 
 The rule kept here: only the core has a gradient; what it changes is ``U (gain C) V``, times the adapter's
 scaling.

@@ -22,7 +22,7 @@ import torch
 from securefl.adapters.seeding import seeded_generator
 from securefl.config.federation import TrainingSection
 from securefl.errors import ConfigError
-from securefl.processors import cores
+from securefl.machine import cores
 
 Attention = Literal["sdpa", "eager"]
 EAGER_UP_TO_TOKENS = 256

@@ -20,7 +20,7 @@ from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
 from securefl.training.liveness import Start, check_loss, check_round
 from securefl.training.models import PooledClassifier
-from securefl.training.tokens import Batch, Tokenised, ordered_batches
+from securefl.training.rows.tokens import Batch, Tokenised, ordered_batches
 
 
 @dataclass(frozen=True, slots=True)

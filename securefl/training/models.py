@@ -28,7 +28,7 @@ from securefl.training.backbones import (
 )
 from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
-from securefl.training.quiet import quiet_transformers
+from securefl.training.silence import quiet_transformers
 from securefl.training.target_modules import adapted_tensors, resolved_targets
 
 if TYPE_CHECKING:

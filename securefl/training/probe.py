@@ -17,7 +17,7 @@ from securefl.config.federation import TrainingSection
 from securefl.training.devices import Compute
 from securefl.training.loops import Metric, measured
 from securefl.training.models import PooledClassifier, zero_head
-from securefl.training.tokens import Tokenised, ordered_batches
+from securefl.training.rows.tokens import Tokenised, ordered_batches
 
 EPOCHS = 30
 """Over cached features they cost seconds; accuracy stands still from about the twentieth on."""

@@ -27,8 +27,8 @@ from securefl.adapters.selection import Scores, feature_count, feature_places
 from securefl.errors import TrainingError
 from securefl.training.devices import Compute
 from securefl.training.models import BACKBONE, PooledClassifier
+from securefl.training.rows.tokens import Batch
 from securefl.training.target_modules import weight_of
-from securefl.training.tokens import Batch
 
 SCORED_BATCHES = 8
 """Batches that a client scores on: with 32 rows each, about what one epoch of a small client has."""

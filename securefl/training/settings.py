@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from securefl.config.federation import LoraSection, Pooling, TrainingSection
-from securefl.training.recipes import Recipe
+from securefl.config.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

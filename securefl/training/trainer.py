@@ -23,10 +23,10 @@ from typing import Literal
 
 import numpy as np
 
-from securefl.adapters.basis import FrozenBasis, Side
-from securefl.adapters.contribution import Frozen
-from securefl.adapters.frame import CoreFrame
+from securefl.adapters.frozen.basis import FrozenBasis, Side
+from securefl.adapters.frozen.core import CoreFrame
 from securefl.adapters.fusion import Fusible, fuse, fused_rank
+from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Factors, Update
@@ -34,16 +34,16 @@ from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.changes import against, change, personal_start, within
-from securefl.training.data import ClientData
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.fusion import FusionResult, Weights, search
 from securefl.training.loops import Metric, Progress, Report, evaluate, train
 from securefl.training.models import filled, load_tokenizer, shared_layout
 from securefl.training.probe import probe
+from securefl.training.rows.data import ClientData
+from securefl.training.rows.tokens import Batch, Tokenised, check_length, shuffled_batches, tokenise
 from securefl.training.saving import SavedTask, save_adapter
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
-from securefl.training.tokens import Batch, Tokenised, check_length, shuffled_batches, tokenise
 
 Which = Literal["global", "personal", "fused"]
 Part = Literal["test", "validation"]

@@ -16,8 +16,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Final, TypeVar
 
-from securefl.crypto.certificates import Credentials
 from securefl.errors import RunError, SecureFLError, TransportError
+from securefl.identity.certificates import Credentials
 from securefl.protocol import wire
 from securefl.protocol.messages import (
     PROTOCOL_VERSION,
@@ -32,8 +32,8 @@ from securefl.transport.credentials import channel_credentials
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
-from securefl.transport.handover import HandedOver
 from securefl.transport.methods import Method
+from securefl.transport.prefetch import HandedOver
 from securefl.transport.settings import (
     DEFAULT_KEEPALIVE,
     DEFAULT_PATIENCE,

@@ -6,7 +6,7 @@ is the federation's own, never the operating system's.
 
 from __future__ import annotations
 
-from securefl.crypto.certificates import Credentials
+from securefl.identity.certificates import Credentials
 from securefl.transport.grpc_tls import grpc
 
 

@@ -17,8 +17,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, contextmanager
 from typing import Any, Protocol
 
-from securefl.crypto.certificates import Credentials
 from securefl.errors import ConfigError, ProtocolError, RunError
+from securefl.identity.certificates import Credentials
 from securefl.protocol import wire
 from securefl.protocol.messages import Announcement, Receipt
 from securefl.transport.credentials import port_credentials

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from securefl.crypto.certificates import Credentials, Role, load_credentials
 from securefl.errors import IdentityError
+from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.progress import SERVER, Finished, Listening, Report
 from securefl.protocol.server_view import ServerView
 from securefl.storage.lock import locked

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from securefl.adapters.basis import Side
-from securefl.adapters.contribution import Frozen, PayloadPlan
-from securefl.adapters.frame import CoreFrame
+from securefl.adapters.frozen.basis import Side
+from securefl.adapters.frozen.core import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import Frozen, PayloadPlan
 from securefl.adapters.update import Factors, Update
 
 MakeUpdate = Callable[..., Update]

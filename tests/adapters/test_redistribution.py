@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.layout import Layout
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, LoraFactors, Matrix, Update

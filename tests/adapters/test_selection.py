@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads import Feature, Segment, SegmentKind
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import (
     encrypted_count,
     feature_count,

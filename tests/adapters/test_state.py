@@ -8,7 +8,7 @@ import pytest
 from securefl.adapters import redistribution as redistribution_module
 from securefl.adapters import state as state_module
 from securefl.adapters.averaging import WeightSum
-from securefl.adapters.basis import Side, draw_basis
+from securefl.adapters.frozen.basis import Side, draw_basis
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition, decompose
 from securefl.adapters.state import GlobalState

@@ -12,12 +12,12 @@ from support.contributions import seal_contribution
 from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.decryption import open_aggregate
 from securefl.crypto.cipher import Cipher, Opening, Sealed
 from securefl.crypto.wireform import Ciphertexts, WireForm
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
-from securefl.protocol.opening import open_aggregate
 
 LAYOUT = Layout((TensorSpec("encoder.0.query", 128, 96, TensorKind.ADAPTED),))
 """Large enough for two ciphertexts."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from securefl.aggregation import decryption as opening
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
-from securefl.protocol import opening
 from securefl.protocol.messages import AggregateHeader
 
 from .conftest import Scene, combined

@@ -15,10 +15,10 @@ import tenseal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securefl.aggregation.contribution import Contribution
 from securefl.config.federation import ServerSection
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError, WireError
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.server_events import MemberJoined
 from securefl.simulation.federation import SimulatedServer
 

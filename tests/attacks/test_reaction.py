@@ -18,11 +18,11 @@ from support.federations import make_federation
 from support.references import load_reference
 from tenseal import sealapi
 
+from securefl.aggregation.contribution import section_tags
 from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError
-from securefl.protocol.contribution import section_tags
 
 from .conftest import Scene, play
 

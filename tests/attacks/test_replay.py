@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from support.federations import make_federation
 
-from securefl.adapters.contribution import EncodedContribution
+from securefl.adapters.payloads.plan import EncodedContribution
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.encryption import seal_at_once
 from securefl.config.federation import ServerSection
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import Manifest, SignedHeader
-from securefl.protocol.sealing import seal_at_once
 from securefl.protocol.server_events import AggregateFetched, MemberJoined
 from securefl.simulation.federation import SimulatedServer
 

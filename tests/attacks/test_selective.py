@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from support.payloads import encoded
 
-from securefl.adapters.basis import Side
-from securefl.adapters.contribution import PayloadPlan
-from securefl.adapters.frame import CoreFrame
+from securefl.adapters.frozen.basis import Side
+from securefl.adapters.frozen.core import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads import SegmentKind
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import feature_count, feature_places, select, split
 from securefl.adapters.sketching import draw_projections, sketch
 from securefl.adapters.update import Factors, Matrix, Update

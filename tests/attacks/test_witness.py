@@ -12,11 +12,11 @@ import pytest
 from support.contributions import Whole
 from support.federations import TestFederation, learners_of, make_federation
 
+from securefl.aggregation.encryption import seal_at_once
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.protocol import wire_parts
 from securefl.protocol.messages import Manifest
-from securefl.protocol.sealing import seal_at_once
 from securefl.protocol.streams import contribution_messages
 from securefl.simulation.federation import SimulatedFederation
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from support.jobs import COHORT, VALUES
 
-from securefl.bench.aggregation import Request
-from securefl.bench.measurement import Job, Laps, Measurement
-from securefl.bench.vectors import BOUND, draw_vectors
-
-VALUES, COHORT = 20_000, 3
+from securefl.bench.aggregation.benchmark import Request
+from securefl.bench.aggregation.measurement import Job, Laps, Measurement
+from securefl.bench.aggregation.vectors import BOUND, draw_vectors
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from securefl.bench import aggregation
+from securefl.bench.aggregation import benchmark as aggregation
 from securefl.cli.main import command_line
 
 

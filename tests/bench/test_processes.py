@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from securefl.bench.measurement import Job, Measurement
+from securefl.bench.aggregation.measurement import Job, Measurement
 from securefl.bench.processes import THREAD_VARIABLES, Program, run_measured
 from securefl.errors import RunError
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from securefl.cli.advice import advice, advice_for
-from securefl.cli.results import ClientResult
+from securefl.results.run import ClientResult
 from securefl.training.worth import exact_p
 
 from .conftest import Said

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import fake_program
+from support.processes import is_gone
 
-from securefl.cli import federate
+from securefl.launch import federate
 
 from .conftest import Said
-from .test_supervisor import is_gone
 
-FAKE_PROGRAM = (sys.executable, str(Path(__file__).with_name("fake_program.py")))
+FAKE_PROGRAM = (sys.executable, str(Path(fake_program.__file__)))
 FEDERATION = """
 [federation]
 name = "fake"
@@ -151,7 +152,7 @@ def test_a_signal_ends_every_process_even_stubborn_ones(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
     launch = (
-        "import sys; from securefl.cli import federate; from securefl.cli.main import main\n"
+        "import sys; from securefl.launch import federate; from securefl.cli.main import main\n"
         f"federate.PROGRAM = {FAKE_PROGRAM!r}; sys.argv[1:] = ['run', 'FED.toml']; sys.exit(main())"
     )
     environment = {**os.environ, "FAKE": "client:hangs"}

@@ -17,7 +17,7 @@ from .test_run import FAKE_PROGRAM, FEDERATION
 
 PROGRAM = f"""
 import sys
-from securefl.cli import federate
+from securefl.launch import federate
 federate.PROGRAM = {FAKE_PROGRAM!r}
 from securefl.cli.main import main
 sys.exit(main())

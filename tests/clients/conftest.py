@@ -9,7 +9,7 @@ import pytest
 from support.tiny_model import save_tiny_bert, write_rows
 
 from securefl.config.load import load_federation
-from securefl_client.founding import found
+from securefl.provisioning.provision import found
 
 FEDERATION = """
 [federation]

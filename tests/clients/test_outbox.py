@@ -12,7 +12,7 @@ import pytest
 from securefl.errors import DiskError, StateError, TrainingError
 from securefl.protocol.messages import CHUNK_BYTES, ContributionHeader, SignedHeader
 from securefl.protocol.sections import StreamSizes
-from securefl_client.body import FileBody
+from securefl_client.aggregate_file import FileBody
 from securefl_client.outbox import Outbox, refuse_left_outbox
 
 SIGNED = SignedHeader(ContributionHeader("client-1", 3, b"m" * 32, b"s" * 32, b"b" * 32), b"x" * 64)

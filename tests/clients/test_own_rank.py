@@ -11,8 +11,8 @@ from support.tiny_model import save_tiny_bert, write_rows
 from securefl.config.load import load_federation
 from securefl.config.member import FILE_NAME, load_client_settings
 from securefl.errors import ConfigError
+from securefl.provisioning.provision import found
 from securefl_client.folder import ClientFolder
-from securefl_client.founding import found
 
 FEDERATION = """
 [federation]

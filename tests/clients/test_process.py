@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from securefl.cli.signals import Interrupted, raise_on_termination
 from securefl.config.load import read_toml
 from securefl.errors import ConfigError, IdentityError
+from securefl.launch.signals import Interrupted, raise_on_termination
 from securefl.progress import Event, ServerAwaited
 from securefl.storage.lock import locked
 from securefl_client.process import run_client

@@ -15,10 +15,10 @@ from support.tiny_model import save_tiny_bert, write_rows
 from securefl.config.load import load_federation
 from securefl.errors import ModelError
 from securefl.progress import Phase, PhaseStarted
-from securefl_client.clock import PhaseClock
+from securefl.provisioning.provision import found
 from securefl_client.folder import ClientFolder
-from securefl_client.founding import found
-from securefl_client.learner import load_trainer
+from securefl_client.phases import PhaseClock
+from securefl_client.trainer import load_trainer
 
 FEDERATION = """
 [federation]

@@ -12,10 +12,10 @@ import pytest
 from securefl.crypto import bfv
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher, Sealed
+from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.packing import pack, unpack
 from securefl.crypto.profiles import PROFILES, Profile, exact_cohort, profile_named
-from securefl.crypto.twin import IntegerTwin
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import CapacityError, UsageError, WireError
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.config import load_federation
+from securefl.config.recipes import recipe_of
 from securefl.demo import prepare, quickstart
 from securefl.demo.corpus import CORPUS_DIGEST, SiteRows, make_corpus, write_corpus
 from securefl.demo.phrasing import HOMONYMS
 from securefl.errors import ModelError
 from securefl.training.models import layout_of
-from securefl.training.recipes import recipe_of
 
 MOST_ROWS = 300
 needs_the_model = pytest.mark.skipif(

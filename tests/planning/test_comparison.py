@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from support.federations import make_federation
 
+from securefl.planning.as_json import comparison_json
 from securefl.planning.comparison import (
     Line,
     MeasuredRound,
@@ -12,7 +13,6 @@ from securefl.planning.comparison import (
     over_the_run,
 )
 from securefl.planning.forecast import Forecast, forecast
-from securefl.planning.report import comparison_json
 from securefl.planning.speed import Rate, Speed
 
 ONE = Rate(1.0, 0.0)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from support.federations import LAYOUT, TestFederation, make_federation
 
+from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Traffic, forecast, kinds_of
-from securefl.planning.report import plan_json
 from securefl.planning.sizes import sizes_of, with_payload
 from securefl.planning.speed import Rate, Speed, measure_speed
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import pytest
 from support.federations import TestFederation, make_federation
 
+from securefl.aggregation.contribution import Contribution
 from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
 from securefl.planning.sizes import sizes_of, with_payload
 from securefl.protocol import wire_parts
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import SignedHeader
 from securefl.protocol.sections import StreamSizes

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from securefl.config.federation import CohortSection, DataSection
 from securefl.config.load import read_toml
-from securefl.crypto.identity import verify
-from securefl.privacy.ledger import (
+from securefl.identity.signing import verify
+from securefl.ledger.ledger import (
     AggregateApplied,
     LedgerReader,
     RoundContributed,
@@ -116,8 +116,8 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
     import torch
     from peft import PeftModel
 
-    from securefl.training.data import load_client_data
     from securefl.training.models import load_base_model, load_tokenizer
+    from securefl.training.rows.data import load_client_data
 
     run = run_of(payload, "bfv")
     config = read_toml(run.parents[1] / "FED.toml")

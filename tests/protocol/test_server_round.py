@@ -10,9 +10,9 @@ from support.contributions import seal_contribution
 from support.federations import TestFederation, make_federation
 from support.machines import Server
 
+from securefl.aggregation.contribution import Contribution
 from securefl.config.federation import ServerSection
 from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunError
-from securefl.protocol.contribution import Contribution
 from securefl.protocol.messages import (
     AggregateReady,
     FederationClosed,

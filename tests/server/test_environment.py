@@ -24,7 +24,7 @@ FORBIDDEN = (
     "transformers",
     "zstandard",
 )
-KEYLESS = ("securefl.crypto.bfv", "securefl.crypto.keys", "securefl.crypto.sealbytes", "securefl.training")
+KEYLESS = ("securefl.crypto.bfv", "securefl.crypto.keys", "securefl.crypto.seal_format", "securefl.training")
 
 GUARD = f"""
 import sys

@@ -18,7 +18,6 @@ import pytest
 from support.contributions import Whole
 from support.servers import DIGEST, NOW, PROCESS, Member, Roster, RunningServer, gather, make_roster
 
-from securefl.crypto.certificates import Role
 from securefl.errors import (
     AuthenticationError,
     DiskError,
@@ -28,6 +27,7 @@ from securefl.errors import (
     StateError,
     TransportError,
 )
+from securefl.identity.certificates import Role
 from securefl.progress import MemberJoined
 from securefl.protocol import wire
 from securefl.protocol.last_words import sentence_for
@@ -46,7 +46,7 @@ CHILD = """
 import sys, threading, hashlib
 from datetime import UTC, datetime
 from pathlib import Path
-from securefl.crypto.certificates import Role, load_credentials
+from securefl.identity.certificates import Role, load_credentials
 from securefl.protocol import wire
 from securefl.protocol.last_words import sentence_for
 from securefl.protocol.transitions import ServerPhase

@@ -8,7 +8,7 @@ from support.federations import ALPHA, TestFederation, learners_of, make_federat
 
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.update import Adapter
-from securefl.protocol.participant import Participant
+from securefl.aggregation.member import Participant
 from securefl.simulation.federation import SimulatedFederation
 
 

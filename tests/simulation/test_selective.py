@@ -8,12 +8,12 @@ from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.selection import feature_count
+from securefl.aggregation.member import Participant
 from securefl.config.federation import ServerSection
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.errors import ForgeryError, ProtocolError
 from securefl.protocol.messages import Manifest
-from securefl.protocol.participant import Participant
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.encryption import Part, Sealing, seal_at_once
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.identity import SigningKey
 from securefl.crypto.keys import EpochKeys
-from securefl.protocol.contribution import Contribution
+from securefl.identity.signing import SigningKey
 from securefl.protocol.messages import Manifest, SignedHeader
-from securefl.protocol.sealing import Part, Sealing, seal_at_once
 from securefl.protocol.sections import StreamSizes
 
 

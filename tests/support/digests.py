@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from securefl.protocol.contribution import integers_digest
+from securefl.aggregation.contribution import integers_digest
 from securefl.simulation.federation import SimulatedFederation
 from support.federations import learners_of, make_federation
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from securefl.adapters.basis import Side
-from securefl.adapters.contribution import Frozen
-from securefl.adapters.frame import CoreFrame
+from securefl.adapters.frozen.basis import Side
+from securefl.adapters.frozen.core import CoreFrame
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
+from securefl.aggregation.member import Participant
 from securefl.config.federation import (
     EncryptionSection,
     FederationSection,
@@ -23,12 +24,11 @@ from securefl.config.federation import (
 )
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.identity import SigningKey
+from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import EpochKeys
 from securefl.crypto.profiles import profile_for
-from securefl.crypto.twin import IntegerTwin
+from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
-from securefl.protocol.participant import Participant
 from securefl.protocol.terms import ModelTerms, RecipeTerms, Terms, TrainingTerms
 
 LAYOUT = Layout(

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from securefl.config.federation import ServerSection
-from securefl.crypto.authority import Authority
-from securefl.crypto.certificates import Credentials, Role
-from securefl.crypto.identity import SigningKey
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
+from securefl.identity.authority import Authority
+from securefl.identity.certificates import Credentials, Role
+from securefl.identity.signing import SigningKey
 from securefl.progress import Event, Listening
 from securefl.protocol.messages import (
     AggregateHeader,

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from support.tiny_model import save_tiny_bert, write_rows
 
-from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.config.federation import CohortSection, DataSection, LoraSection, RecipeSection, TrainingSection
-from securefl.training.data import ClientData, load_client_data
+from securefl.config.recipes import recipe_of
 from securefl.training.model_files import model_digest
 from securefl.training.models import layout_of
-from securefl.training.recipes import recipe_of
+from securefl.training.rows.data import ClientData, load_client_data
 from securefl.training.trainer import LocalTrainer, TrainerSettings
 
 RANKS = (2, 4, 8, 8)

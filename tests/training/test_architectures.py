@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from support.tiny_models import KINDS, save_tiny_model
 from torch import nn
 
-from securefl.adapters.contribution import PayloadPlan
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import feature_places
 from securefl.adapters.state import GlobalState
 from securefl.config.federation import (
@@ -28,17 +28,17 @@ from securefl.config.federation import (
     TrainingSection,
 )
 from securefl.config.load import load_federation
+from securefl.config.recipes import recipe_of
 from securefl.errors import ConfigError, ModelError
-from securefl.planning.preview import preview
+from securefl.provisioning.model_fit import fit_model
+from securefl.provisioning.preview import preview
 from securefl.training.backbones import most_positions, skeleton_of
-from securefl.training.data import ClientData, Examples
-from securefl.training.fitting import fit_model
 from securefl.training.models import BACKBONE, layout_of, load_base_model, pooled
-from securefl.training.recipes import recipe_of
+from securefl.training.rows.data import ClientData, Examples
+from securefl.training.rows.tokens import check_length
 from securefl.training.sensitivity import feature_scores
 from securefl.training.settings import TrainerSettings
 from securefl.training.target_modules import resolved_targets
-from securefl.training.tokens import check_length
 from securefl.training.trainer import LocalTrainer
 
 COLOURS = ("blue", "green", "red")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from securefl.config.federation import FusionSection, RecipeSection
+from securefl.config.recipes import recipe_of
 from securefl.training import trainer as trainer_module
 from securefl.training.fusion import LIMIT, search
-from securefl.training.recipes import recipe_of
 
 
 def bowl(centre, *, floor=0.1):

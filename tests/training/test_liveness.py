@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from securefl.errors import TrainingError
-from securefl.training.data import ClientData, Examples
+from securefl.training.rows.data import ClientData, Examples
 from securefl.training.trainer import LocalTrainer
 
 

@@ -15,11 +15,11 @@ from transformers import AutoTokenizer
 from securefl.adapters.state import GlobalState
 from securefl.config import load_federation
 from securefl.config.federation import TrainingSection
-from securefl.training.data import ClientData, Examples
+from securefl.config.recipes import recipe_of
+from securefl.provisioning.data_terms import survey_data
 from securefl.training.model_files import resolve_model
 from securefl.training.models import layout_of, load_base_model
-from securefl.training.recipes import recipe_of
-from securefl.training.survey import survey_data
+from securefl.training.rows.data import ClientData, Examples
 from securefl.training.trainer import LocalTrainer
 
 ROOT = Path(__file__).parents[2]

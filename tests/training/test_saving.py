@@ -11,8 +11,8 @@ from peft import PeftModel
 from transformers import AutoTokenizer
 
 from securefl.config.federation import FusionSection, RecipeSection
+from securefl.config.recipes import recipe_of
 from securefl.training.models import load_base_model
-from securefl.training.recipes import recipe_of
 
 
 def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_length: int = 32) -> float:

@@ -11,8 +11,8 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import feature_count, feature_places, rooted
 from securefl.errors import TrainingError
 from securefl.training.models import BACKBONE
+from securefl.training.rows.tokens import shuffled_batches
 from securefl.training.sensitivity import feature_scores
-from securefl.training.tokens import shuffled_batches
 
 
 def batches_of(trainer, *, count: int):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from securefl.adapters.basis import Side
+from securefl.adapters.frozen.basis import Side
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, MeanUpdate
 from securefl.errors import ConfigError, ModelError, TrainingError

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from support.servers import DIGEST, HURRIED, NOW, PROCESS, WAIT_S, issue_server
 
-from securefl.crypto.authority import Authority
-from securefl.crypto.certificates import Credentials, Role
 from securefl.errors import RunError
+from securefl.identity.authority import Authority
+from securefl.identity.certificates import Credentials, Role
 from securefl.protocol import wire
 from securefl.protocol.messages import AggregateReady, Announcement, Receipt
 from securefl.transport.client import AggregatorClient

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from securefl.errors import TrainingError
-from securefl.transport.handover import AHEAD, HandedOver
+from securefl.transport.prefetch import AHEAD, HandedOver
 
 WAIT_S = 20.0
 

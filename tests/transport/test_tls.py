@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from support.servers import NOW
 
-from securefl.crypto.certificates import Credentials, Role
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, TransportError
+from securefl.identity.certificates import Credentials, Role
 from securefl.protocol.messages import AggregateReady
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.grpc_tls import SUITES_VARIABLE, UNUSABLE_SUITE

@@ -14,7 +14,7 @@ from itertools import chain
 
 import numpy as np
 
-from securefl.adapters.basis import FrozenBasis, Side, trained_side
+from securefl.adapters.frozen.basis import FrozenBasis, Side, trained_side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (

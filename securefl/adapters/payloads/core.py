@@ -17,7 +17,7 @@ from itertools import chain
 
 import numpy as np
 
-from securefl.adapters.frame import CoreFrame
+from securefl.adapters.frozen.core import CoreFrame
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (

@@ -1,0 +1,113 @@
+"""From a client's folder to its trainer: the model and data it has must be what the federation pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from securefl.config.federation import TrainingSection
+from securefl.errors import ModelError
+from securefl.progress import Phase
+from securefl_client.folder import ClientFolder
+from securefl_client.phases import PhaseClock
+
+if TYPE_CHECKING:
+    from securefl.training.loops import Progress
+    from securefl.training.settings import TrainerSettings
+    from securefl.training.trainer import LocalTrainer, Stage
+
+_PHASES = {
+    "global": Phase.TRAIN,
+    "personal": Phase.PERSONAL,
+    "probe": Phase.EVALUATE,
+    "evaluate": Phase.EVALUATE,
+    "fuse": Phase.FUSE,
+}
+_STAGES: Mapping[Stage, Phase] = {"load": Phase.LOAD, "tokenise": Phase.TOKENISE}
+
+
+def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callable[[], None]) -> LocalTrainer:
+    """Loads libraries, model and data, each as a phase of its own.
+
+    Args:
+        own: The client's folder.
+        clock: Told how far the work is.
+        between_steps: Called at every step of training; what it raises ends the training.
+
+    Raises:
+        ModelError: if the model is not, byte for byte, the federation's.
+        DataError: if the data does not fit the configuration or the labels.
+    """
+    # Torch and transformers take seconds to import; who only asks for help or has a wrong key never waits for them.
+    from securefl.training.libraries import load_libraries
+    from securefl.training.model_files import model_digest, resolve_model
+
+    folder = resolve_model(own.settings.model.path)
+    # Hashing leaves the interpreter to others, so that a large model's seconds pass while the libraries are imported.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="digest") as thread:
+        digest = thread.submit(model_digest, str(folder))
+        with clock.phase(Phase.IMPORT, 0):
+            load_libraries()
+        with clock.phase(Phase.CHECK, 0):
+            _check_digest(own, digest.result())
+    return _trainer(own, clock, between_steps)
+
+
+def _check_digest(own: ClientFolder, digest: bytes) -> None:
+    if digest != own.federation.terms.model.digest:
+        raise ModelError(
+            f"the model in {own.settings.model.path} is not the one this federation pinned",
+            hint="get the same files as the lead has; their digest is in federation.json",
+        )
+
+
+def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], None]) -> LocalTrainer:
+    from securefl.training.rows.data import load_client_data
+    from securefl.training.trainer import LocalTrainer
+
+    with clock.phase(Phase.TOKENISE, 0):
+        data = load_client_data(
+            own.settings.data,
+            own.settings.cohort,
+            member=own.member,
+            labels=own.federation.labels,
+            seed=own.federation.terms.federation.seed,
+        )
+
+    def progress(step: Progress) -> None:
+        between_steps()
+        clock.progress(_PHASES[step.what], step.fraction)
+
+    trainer = LocalTrainer(
+        _trainer_settings(own),
+        data,
+        progress=progress,
+        stage=lambda stage: clock.phase(_STAGES[stage], 0),
+    )
+    if trainer.layout != own.federation.layout:
+        raise ModelError(
+            "the model's tensors are not those of the federation file", where=own.settings.model.path
+        )
+    return trainer
+
+
+def _trainer_settings(own: ClientFolder) -> TrainerSettings:
+    from securefl.config.recipes import Recipe
+    from securefl.training.settings import TrainerSettings
+
+    federation, settings, terms = own.federation, own.settings, own.federation.terms
+    return TrainerSettings(
+        model_path=settings.model.path,
+        model_digest=terms.model.digest,
+        pooling=terms.model.pooling,
+        max_length=terms.model.max_length,
+        lora=terms.lora,
+        training=TrainingSection(**(terms.training.model_dump() | settings.training.model_dump())),
+        recipe=Recipe(**{name: getattr(terms.recipe, name) for name in type(terms.recipe).model_fields}),
+        rank=own.rank,
+        update_rank=federation.plan.update_rank(own.rank),
+        personal_rank=federation.plan.personal_rank(own.rank),
+        seed=terms.federation.seed,
+        member=own.member,
+    )

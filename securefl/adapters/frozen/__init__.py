@@ -1,0 +1,1 @@
+"""Factors that a round trains against and nobody changes."""

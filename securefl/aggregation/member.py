@@ -1,0 +1,220 @@
+"""One member's side of the sum, without torch and without a network: an update in, the next start out.
+
+The rule kept here: a member's state advances only by an aggregate that it verified, in the order of the rounds; what
+it sends is a function of its update, the federation file and the seed, apart from the cipher's own randomness.
+
+    start -> (training) -> encode -> seal -> (upload, sum, download) -> open -> apply -> start of the next round
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.payloads.plan import EncodedContribution, Frozen, RoundCodec
+from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.selection import Scores
+from securefl.adapters.state import GlobalState
+from securefl.adapters.update import Adapter, ErrorEstimate, Update
+from securefl.aggregation.decryption import Body, open_aggregate
+from securefl.aggregation.encryption import Part, Sealing
+from securefl.aggregation.selection import Selecting
+from securefl.crypto.authentication import forgery
+from securefl.crypto.cipher import Cipher
+from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keys import EpochKeys
+from securefl.errors import DataError, ForgeryError, ProtocolError
+from securefl.identity.signing import SigningKey
+from securefl.protocol.federation import Federation
+from securefl.protocol.messages import AggregateHeader, Manifest
+
+
+class Participant:
+    """One member of a federation.
+
+    Args:
+        federation: The pinned federation.
+        member: This member's id.
+        rank: Rank of its adapters; under ``basis`` and ``core`` the roster's.
+        cipher: With the federation's key.
+        keys: The epoch's; its MAC and tag keys are used here.
+        signing_key: This member's.
+
+    Attributes:
+        state: The global state after the rounds applied so far.
+        reconstruction_error: Of the last round applied, an estimate for every weight that ``sketch``
+            reconstructed; empty under the exact payloads.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        *,
+        member: str,
+        rank: int,
+        cipher: Cipher,
+        keys: EpochKeys,
+        signing_key: SigningKey,
+    ) -> None:
+        self.federation = federation
+        self.member = member
+        self.rank = rank
+        self._plan = federation.plan
+        self.state = GlobalState.start(
+            federation.layout, seed=federation.terms.federation.seed, kept_rank=self._plan.kept_rank
+        )
+        self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
+        self._start: Adapter | None = None
+        self._samples: int | None = None
+        self._codec: tuple[int, RoundCodec] | None = None
+        self._cipher = cipher
+        self._keys = keys
+        self._signing_key = signing_key
+        self._selecting = Selecting(federation)
+        self._sealings: dict[int, Sealing] = {}
+        self._opened: set[int] = set()
+        self._deceived = False
+
+    @property
+    def scaling(self) -> float:
+        """Alpha / r of this member's adapters."""
+        return self.federation.terms.lora.lora_alpha / self.rank
+
+    def start(self) -> Adapter:
+        """The best adapter of the own rank that the state holds: what the next round trains from.
+
+        It is made once a round; every call gives a copy.
+        """
+        if self._start is None:
+            self._start = self.state.redistributed(self.rank, scaling=self.scaling)
+        return self._start.copy()
+
+    def basis(self, round_number: int) -> Frozen | None:
+        """The frozen factors that the round trains against; None where the payload has none."""
+        return self._round(round_number).basis
+
+    def encode(self, update: Update, *, manifest: Manifest, samples: int) -> EncodedContribution:
+        """Puts an update on the integer grid, times the own weight.
+
+        Args:
+            update: The change since ``start``.
+            manifest: The open round.
+            samples: What it was trained on, the same in every round; it leaves as the encrypted weight of the first
+                one, and as the factor of the values.
+
+        Raises:
+            DataError: if it is not the count of the rounds before, on which everybody's mean is founded.
+            ProtocolError, TrainingError: see ``RoundCodec.encode``.
+        """
+        if self._samples not in (None, samples):
+            raise DataError(
+                f"{self.member}'s number of samples has changed since its first contribution",
+                hint="train every round on as many rows as the first one; a new federation can take other data",
+            )
+        self._samples = samples
+        # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
+        rng = seeded_generator(self._plan.seed, "rounding", manifest.round, self.member)
+        return self._round(manifest.round).encode(update, rank=self.rank, samples=samples, rng=rng)
+
+    def seal(
+        self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
+    ) -> Sealing:
+        """Encrypts and signs the round's contribution, once, as its windows are asked for.
+
+        Args:
+            encoded: What goes into it.
+            manifest: The open round.
+            scores: This member's sensitivity scores (F,), where the round's kind asks for them.
+
+        Raises:
+            ProtocolError: if this round was sealed already (a retry sends the same bytes again), or scores and
+                round do not fit.
+            ForgeryError: if an aggregate was refused: nothing is sealed under its keys any more.
+        """
+        self._check_keys()
+        if manifest.round in self._sealings:
+            raise ProtocolError(
+                f"round {manifest.round} was encrypted already", hint="send the same bytes again"
+            )
+        counts = self.federation.kind_of(manifest.round).section_values
+        divided = self._selecting.divided(encoded.runs, round_number=manifest.round, scores=scores)
+        parts = [
+            Part(cipher, values, runs)
+            for cipher, values, runs in zip(self._ciphers(manifest.round), counts, divided, strict=True)
+        ]
+        sealing = Sealing(
+            parts, manifest=manifest, member=self.member, keys=self._keys, signing_key=self._signing_key
+        )
+        self._sealings[manifest.round] = sealing
+        return sealing
+
+    def open(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+        """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
+
+        Raises:
+            ProtocolError: if this member has no contribution in the round, or was given an aggregate of it already.
+            AuthenticationError, WireError: see ``open_aggregate``.
+            ForgeryError: if it is not the sum of what its contributors sealed, or one before it was not: the keys
+                must be renewed.
+        """
+        self._check_keys()
+        if manifest.round not in self._sealings:
+            raise ProtocolError(f"{self.member} did not contribute to round {manifest.round}")
+        if manifest.round in self._opened:
+            raise ProtocolError(
+                f"round {manifest.round} was opened already", hint="the verdict on an aggregate is final"
+            )
+        self._opened.add(manifest.round)
+        try:
+            sums = open_aggregate(
+                header,
+                body,
+                federation=self.federation,
+                manifest=manifest,
+                own=self._sealings[manifest.round].signed(),
+                ciphers=self._ciphers(manifest.round),
+                keys=self._keys,
+            )
+        except ForgeryError:
+            self._deceived = True
+            raise
+        return self._selecting.together(sums, round_number=manifest.round)
+
+    def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
+        """Advances the state by the mean that the sums hold.
+
+        Raises:
+            ProtocolError: if it is not the next round's, or the first round's weights do not sum to a weight.
+        """
+        if manifest.round != self.state.round + 1:
+            raise ProtocolError(f"round {manifest.round} cannot follow round {self.state.round}")
+        codec = self._round(manifest.round)
+        weight_sum = self.state.weight_sum or codec.weight_sum(sums)
+        mean = codec.decode(sums, weight_sum=weight_sum)
+        self.state = self.state.advanced(
+            mean,
+            outer_learning_rate=self.federation.terms.recipe.outer_learning_rate,
+            weight_sum=weight_sum,
+        )
+        self._start = None
+        self.reconstruction_error = mean.error_estimate
+
+    def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:
+        """The cipher of each section of a round."""
+        return tuple(
+            IntegerTwin(self.federation.profile) if scheme == "none" else self._cipher
+            for scheme in self.federation.section_schemes(round_number)
+        )
+
+    def _check_keys(self) -> None:
+        """Refuses to go on with keys under which an aggregate was refused."""
+        if self._deceived:
+            raise forgery()
+
+    def _round(self, number: int) -> RoundCodec:
+        """The round's codec; the last one is kept, because drawing a basis costs an orthonormalisation a weight."""
+        if self._codec is None or self._codec[0] != number:
+            self._codec = (number, self._plan.for_round(number))
+        return self._codec[1]

@@ -1,0 +1,173 @@
+"""securefl's own way, from a client's vector to the opened mean, in the functions that a round uses.
+
+The rule kept here: what ``aggregation.contribution`` and the server do with a contribution is done here in the same
+order, digests and signatures included; only what needs a network, a disk or a training is left out.
+
+    client   encode -> pack -> tag -> seal -> authenticate -> wire form -> sign
+    server   signature, digests -> range, as a whole -> add, window by window
+    reader   signatures, digests -> expand the seeds | decode -> MACs -> open -> tags -> unpack -> mean
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from securefl.adapters.grid import Integers
+from securefl.aggregation.contribution import Contribution, section_mac, section_tags
+from securefl.aggregation.encryption import Part, Sealing, seal_at_once
+from securefl.bench.aggregation.encoding import GridEncoding
+from securefl.bench.aggregation.measurement import Job
+from securefl.bench.aggregation.paths import Float32, Opened, Sent
+from securefl.crypto.addition import ResidueSum
+from securefl.crypto.authentication import CiphertextMac
+from securefl.crypto.bfv import BfvCipher, BfvOpening, generate_key
+from securefl.crypto.keys import EpochKeys
+from securefl.crypto.packing import unpack
+from securefl.crypto.profiles import profile_for
+from securefl.crypto.tags import SlotTags
+from securefl.crypto.windows import windows
+from securefl.crypto.wireform import Ciphertexts
+from securefl.errors import AuthenticationError
+from securefl.identity.signing import SigningKey, verify
+from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
+
+FEDERATION_DIGEST = hashlib.sha256(b"securefl bench aggregation").digest()
+Aggregate = tuple[AggregateHeader, bytes]
+
+
+class SecureflPath:
+    """Exact BFV sums of our integers, authenticated as contributions are."""
+
+    versions = ("securefl", "tenseal", "numpy")
+
+    def __init__(self, job: Job) -> None:
+        self._encoding = GridEncoding(job)
+        self._profile = profile_for(job.cohort, job.precision_bits)
+        self._ciphertexts = self._profile.ciphertexts_for(self._encoding.length)
+        cipher_key = generate_key()
+        self._cipher = BfvCipher(self._profile, cipher_key)
+        self._keys = EpochKeys.generate(cipher_key)
+        self._form = self._cipher.form
+        members = tuple(f"client-{number}" for number in range(1, job.cohort + 1))
+        self._manifest = Manifest(FEDERATION_DIGEST, 1, members)
+        self._signing_keys = tuple(SigningKey.generate() for _ in range(job.cohort))
+        self._public_keys = tuple(key.public_key for key in self._signing_keys)
+        self._sums = tuple(ResidueSum(self._form, window.count) for window in windows(self._ciphertexts))
+        self._received: list[Contribution] = []
+        self.settings: dict[str, str | int | float] = {
+            "profile": self._profile.name,
+            "poly_modulus_degree": self._profile.poly_modulus_degree,
+            "authentication": "a MAC on every ciphertext, two tags in the plaintext, Ed25519 over SHA-256",
+        }
+
+    def contribute(self, client: int, vector: Float32) -> Sent[Contribution]:
+        """Encodes, packs, tags, seals, authenticates, and signs what is sent."""
+        part = Part(self._cipher, self._encoding.length, lambda: self._encoding.runs(client, vector))
+        sealing = Sealing(
+            [part],
+            manifest=self._manifest,
+            member=self._manifest.cohort[client],
+            keys=self._keys,
+            signing_key=self._signing_keys[client],
+        )
+        return _sent(seal_at_once(sealing))
+
+    def add(self, client: int, contribution: Sent[Contribution]) -> None:
+        """Checks the whole contribution, then adds it."""
+        received = contribution.content
+        self._check(client, received)
+        # As the server does: decoding refuses what is out of range, so the first pass is the check.
+        for _ in self._decoded(received.body):
+            pass
+        for total, window in zip(self._sums, self._decoded(received.body), strict=True):
+            total.add(0, window)
+        # The residues are in the sum; their bytes are no longer needed, nor does the server keep them in memory.
+        self._received.append(Contribution(received.signed, received.seeds, b""))
+
+    def publish(self) -> Sent[Aggregate]:
+        """Reduces the sums; everybody's signed header and seeds go with them."""
+        body = b"".join(self._form.encode_aggregate(total.total()) for total in self._sums)
+        header = AggregateHeader(
+            round=self._manifest.round,
+            contributors=tuple(received.signed for received in self._received),
+            seeds=tuple(received.seeds for received in self._received),
+            body_bytes=len(body),
+            aggregate_seconds=0.0,
+        )
+        headers = sum(_header_size(signed) for signed in header.contributors)
+        return Sent((header, body), headers + sum(map(len, header.seeds)) + len(body))
+
+    def reader(self, aggregate: Sent[Aggregate]) -> _SecureflReader:
+        """Verifies and decrypts it."""
+        return _SecureflReader(self, aggregate.content)
+
+    def integers(self, client: int, vector: Float32) -> Integers:
+        """What ``contribute`` encrypts."""
+        return self._encoding.encode(client, vector)
+
+    def expand(self, header: AggregateHeader, opening: BfvOpening) -> None:
+        """Verifies every contributor, and expands its seeds into the opening."""
+        for client, (signed, seeds) in enumerate(zip(header.contributors, header.seeds, strict=True)):
+            self._verify(client, signed, seeds)
+            opening.add(seeds)
+
+    def opening(self) -> BfvOpening:
+        """A fresh decryption."""
+        return self._cipher.opening(self._ciphertexts)
+
+    def opened(self, header: AggregateHeader, body: bytes, opening: BfvOpening) -> Opened:
+        """Verifies the published ciphertexts, and decrypts them with an opening that has all seeds."""
+        total = self._form.decode_aggregate(body, ciphertexts=self._ciphertexts)
+        self._mac().verify(total, zip(self._manifest.cohort, header.seeds, strict=True))
+        slots = opening.open(total.residues)
+        self._tags().check(slots, self._manifest.cohort)
+        sums = unpack(slots, self._encoding.length, self._profile)
+        return Opened(self._encoding.decode(sums), sums)
+
+    def _mac(self) -> CiphertextMac:
+        return section_mac(self._form, manifest=self._manifest, keys=self._keys)
+
+    def _tags(self) -> SlotTags:
+        return section_tags(
+            self._profile, ciphertexts=self._ciphertexts, manifest=self._manifest, keys=self._keys
+        )
+
+    def _check(self, client: int, received: Contribution) -> None:
+        self._verify(client, received.signed, received.seeds)
+        if hashlib.sha256(received.body).digest() != received.signed.header.body_digest:
+            raise AuthenticationError(f"{received.signed.header.member}'s residues are not those it signed")
+
+    def _verify(self, client: int, signed: SignedHeader, seeds: bytes) -> None:
+        verify(self._public_keys[client], signed.signature, signed.header.signed_bytes())
+        if hashlib.sha256(seeds).digest() != signed.header.seeds_digest:
+            raise AuthenticationError(f"{signed.header.member}'s seeds are not those it signed")
+
+    def _decoded(self, body: bytes) -> Iterator[Ciphertexts]:
+        """The ciphertexts of each window."""
+        for window in windows(self._ciphertexts):
+            start = self._form.upload_bytes(window.first)
+            data = memoryview(body)[start : start + self._form.upload_bytes(window.count)]
+            yield self._form.decode_upload(data, ciphertexts=window.count)
+
+
+class _SecureflReader:
+    def __init__(self, path: SecureflPath, published: Aggregate) -> None:
+        self._path = path
+        self._header, self._body = published
+        self._opening = path.opening()
+
+    def prepare(self) -> None:
+        self._path.expand(self._header, self._opening)
+
+    def open(self) -> Opened:
+        return self._path.opened(self._header, self._body, self._opening)
+
+
+def _sent(contribution: Contribution) -> Sent[Contribution]:
+    size = _header_size(contribution.signed) + len(contribution.seeds) + len(contribution.body)
+    return Sent(contribution, size)
+
+
+def _header_size(signed: SignedHeader) -> int:
+    return len(signed.header.signed_bytes()) + len(signed.signature)

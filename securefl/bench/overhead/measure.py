@@ -1,0 +1,252 @@
+"""One federation, run one of three ways and measured: what runs in a process of its own.
+
+The rule kept here: the three ways differ in what stands between a trained adapter and the mean, and in nothing else:
+the same files, the same founding, the same trainers, seeds and batches. Nobody has a personal adapter, which would
+be the same work in all of them.
+
+    python -m securefl.bench.overhead.measure < job.json        the measurement is the last line of stdout
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+
+from securefl.adapters.state import GlobalState
+from securefl.adapters.update import Adapter
+from securefl.bench.overhead import float32
+from securefl.bench.overhead.federation import Ran, Site, run_securefl
+from securefl.bench.overhead.measurement import (
+    PHASES,
+    SERVER,
+    MemberOutcome,
+    OverheadJob,
+    OverheadMeasurement,
+    PhaseLap,
+    Transfer,
+    Variant,
+)
+from securefl.bench.overhead.messages import sent
+from securefl.bench.overhead.meter import Meter
+from securefl.bench.stopwatch import peak_memory_bytes
+from securefl.config import load_federation
+from securefl.config.federation import FederationConfig
+from securefl.errors import SecureFLError
+from securefl.protocol.messages import Manifest
+from securefl.provisioning.provision import found
+from securefl_client.folder import ClientFolder
+from securefl_client.phases import PhaseClock
+from securefl_client.trainer import load_trainer
+
+FREE_PAYLOAD = "dense"
+"""The payload under which both factors are trained without a frozen one: what plain LoRA does."""
+
+
+def measure_federation(job: OverheadJob, folder: Path) -> OverheadMeasurement:
+    """Founds and runs a job's federation in this process.
+
+    Args:
+        job: What to run.
+        folder: Empty; the members' folders are made in it, keys included.
+
+    Raises:
+        SecureFLError: whatever the federation refuses.
+    """
+    meter = Meter()
+    with meter.phase(SERVER, "prepare"):
+        sites = _founded(variant_of(load_federation(Path(job.federation)), job), folder)
+    start_memory_bytes = peak_memory_bytes()
+    ran = run_float32(sites, meter) if job.variant == "float32" else run_securefl(sites, meter)
+    with meter.phase(SERVER, "test"):
+        members = {member: _outcome(site, test=job.test) for member, site in sites.items()}
+    one = next(iter(sites.values()))
+    return OverheadMeasurement(
+        variant=job.variant,
+        laps=_laps(meter),
+        transfers=ran.transfers,
+        members=members,
+        integers_sha256=ran.integers,
+        values=ran.values,
+        peak_memory_bytes=max(meter.peaks.values()),
+        start_memory_bytes=start_memory_bytes,
+        phase_memory_bytes={phase: meter.peaks[phase] for phase in PHASES if phase in meter.peaks},
+        device=one.trainer.device,
+        precision=one.trainer.precision,
+        settings=_settings(one, job.variant),
+    )
+
+
+def variant_of(config: FederationConfig, job: OverheadJob) -> FederationConfig:
+    """The federation as one of the three ways has it."""
+    federation = config.federation.model_copy(update={"rounds": job.rounds})
+    recipe = config.recipe.model_copy(update={"personal": False})
+    match job.variant:
+        case "encrypted":
+            scheme = "bfv"
+        case "integer_twin":
+            scheme = "none"
+        case "float32":
+            # What a sketch or a basis is for is the encrypted sum; without one, both factors are trained and sent.
+            recipe = recipe.model_copy(update={"payload": FREE_PAYLOAD})
+            scheme, config = "none", config.model_copy(update={"sketch": type(config.sketch)()})
+        case _:
+            assert_never(job.variant)
+    encryption = config.encryption.model_copy(update={"scheme": scheme})
+    return config.model_copy(update={"federation": federation, "recipe": recipe, "encryption": encryption})
+
+
+def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
+    """Runs all rounds of federated averaging in float32."""
+    federation = next(iter(sites.values())).own.federation
+    layout, seed = federation.layout, federation.terms.federation.seed
+    ranks = {member: site.own.rank for member, site in sites.items()}
+    # The start is the one that the encrypted federation has, so that both train the same first round.
+    state = GlobalState.start(layout, seed=seed)
+    scaling = {member: federation.terms.lora.lora_alpha / rank for member, rank in ranks.items()}
+    starts = {member: state.redistributed(rank, scaling=scaling[member]) for member, rank in ranks.items()}
+    transfers: list[Transfer] = []
+    with meter.phase(SERVER, "other"):
+        for number in range(1, federation.terms.federation.rounds + 1):
+            meter.round = number
+            server = float32.AveragingServer(
+                layout,
+                Manifest(federation.digest, number, federation.cohort),
+                ranks=ranks,
+                public_keys={member: site.own.signing_key.public_key for member, site in sites.items()},
+            )
+            up = {
+                member: _contribute_float32(site, starts.pop(member), server, meter, number)
+                for member, site in sites.items()
+            }
+            with meter.phase(SERVER, "publish"):
+                mean = server.mean()
+            for member, site in sites.items():
+                with meter.phase(SERVER, "publish"):
+                    messages = server.messages_for(mean, member=member)
+                starts[member] = _apply_float32(site, messages, meter)
+                down = sum(map(len, messages))
+                transfers.append(Transfer(round=number, member=member, up_bytes=up[member], down_bytes=down))
+    values = max(layout.float32_bytes(rank) for rank in ranks.values()) // np.dtype(np.float32).itemsize
+    return Ran(transfers=tuple(transfers), integers=(), values=values)
+
+
+def _contribute_float32(
+    site: Site, start: Adapter, server: float32.AveragingServer, meter: Meter, number: int
+) -> int:
+    """One member's half of a round up to the server's sum; the bytes it sent."""
+    member, trainer = site.own.member, site.trainer
+    manifest = Manifest(site.own.federation.digest, number, site.own.federation.cohort)
+    with meter.phase(member, "train"):
+        trainer.train_round(number, start)
+    with meter.phase(member, "encode"):
+        samples = trainer.samples.to_bytes(float32.COUNT_BYTES, "little")
+        body = samples + float32.encode_adapter(trainer.adapter("global"), trainer.layout)
+    with meter.phase(member, "encrypt"):
+        update = float32.sign(body, member=member, manifest=manifest, signing_key=site.own.signing_key)
+    with meter.phase(member, "upload"):
+        messages = sent(update)
+    with meter.phase(SERVER, "add"):
+        server.take(messages, member=member)
+    return sum(map(len, messages))
+
+
+def _apply_float32(site: Site, messages: list[bytes], meter: Meter) -> Adapter:
+    """One member's half of a round from the mean on: the adapter that the next round starts from."""
+    member, trainer = site.own.member, site.trainer
+    with meter.phase(member, "download"):
+        body = float32.read_mean(messages)
+    with meter.phase(member, "redistribute"):
+        parts = float32.decode_parts(body, trainer.layout, site.own.rank)
+        adapter = float32.adapter_of(parts, trainer.layout)
+        trainer.install_global(adapter)
+    with meter.phase(member, "evaluate"):
+        trainer.evaluate("global", part="validation")
+    return adapter
+
+
+def _founded(config: FederationConfig, folder: Path) -> dict[str, Site]:
+    """Every member's folder, as ``securefl init`` makes them, and its trainer."""
+    found(config, folder, report=lambda _: None)
+    now = datetime.now(UTC)
+    folders = {member: ClientFolder.load(folder / member, now=now) for member in config.ranks}
+    return {
+        member: Site(own, load_trainer(own, PhaseClock(member, lambda _: None), between_steps=lambda: None))
+        for member, own in folders.items()
+    }
+
+
+def _outcome(site: Site, *, test: bool) -> MemberOutcome:
+    return MemberOutcome(
+        accuracy=site.trainer.evaluate("global").accuracy if test else None,
+        adapter_sha256=_adapter_digest(site.trainer.adapter("global")),
+        samples=site.trainer.samples,
+    )
+
+
+def _adapter_digest(adapter: Adapter) -> str:
+    """Equal for adapters of the same bits."""
+    state = hashlib.sha256()
+    for name, factors in sorted(adapter.weights.items()):
+        state.update(name.encode() + factors.A.tobytes() + factors.B.tobytes())
+    for name, head in sorted(adapter.heads.items()):
+        state.update(name.encode() + head.tobytes())
+    return state.hexdigest()
+
+
+def _laps(meter: Meter) -> tuple[PhaseLap, ...]:
+    return tuple(
+        PhaseLap.model_validate(
+            {"round": number, "role": role, "phase": phase, "wall_s": wall, "cpu_s": max(cpu, 0.0)}
+        )
+        for (number, role, phase), (wall, cpu) in meter.laps.items()
+    )
+
+
+def _settings(site: Site, variant: Variant) -> dict[str, str | int | float]:
+    terms, federation = site.own.federation.terms, site.own.federation
+    common: dict[str, str | int | float] = {
+        "model_sha256": terms.model.digest.hex(),
+        "labels": len(federation.labels),
+        "batch_size": terms.training.per_device_train_batch_size,
+        "epochs": terms.training.num_train_epochs,
+    }
+    if variant == "float32":
+        return common | {"payload": "factors"}
+    encryption = terms.encryption
+    return common | {
+        "payload": terms.recipe.payload,
+        "precision_bits": encryption.precision_bits,
+        "profile": federation.profile.name,
+        "scheme": encryption.scheme,
+    }
+
+
+def main() -> int:
+    """Reads the job from stdin and prints the measurement; 1 after one sentence where the federation failed."""
+    result = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    # Libraries print progress and warnings, which must not mix with the measurement.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    job = OverheadJob.model_validate_json(sys.stdin.read())
+    # Below the working folder, which the starter removes whatever becomes of this process: there are keys in it.
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        try:
+            measurement = measure_federation(job, Path(folder))
+        except SecureFLError as error:
+            print(error, file=sys.stderr)
+            return 1
+    with suppress(BrokenPipeError):
+        print(measurement.model_dump_json(), file=result, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""``securefl init``: from a federation's TOML file to one folder for each member."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from securefl.cli.events import HIDDEN, reporter, told
+
+
+def init(
+    federation: Annotated[Path, typer.Argument(metavar="FED.toml", help="What the federation is.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the members' folders are made.")],
+    json_events: Annotated[bool, HIDDEN] = False,
+) -> None:
+    """Make the federation file and the keys: one folder for the server, one for each client.
+
+    Carry each client's folder to its machine by hand, over a way that you trust: it holds that client's
+    secret keys. The server's folder holds nothing that opens an update.
+
+    **Example:** securefl init examples/banking77.toml federation
+    """
+    from securefl.cli.data_overview import show_data
+    from securefl.cli.output import result_console
+    from securefl.config import load_federation
+    from securefl.config.member import require_reachable_server
+
+    with reporter(json_events) as report, told(report, member="init", extra="client"):
+        config = load_federation(federation)
+        if not json_events:
+            # securefl run starts its members on this machine, and tells them the address itself.
+            require_reachable_server(config)
+        from securefl.provisioning.provision import found
+
+        overview = found(config, folder, report=report)
+        if not json_events:
+            show_data(overview, console=result_console(None))
+            _say_what_is_next(folder, tuple(config.ranks))
+
+
+def _say_what_is_next(folder: Path, clients: tuple[str, ...]) -> None:
+    from securefl.cli.output import result_console
+
+    console = result_console(None)
+    console.print(
+        f"The federation is in {folder}: one folder for the server and {len(clients)} for clients.",
+        markup=False,
+    )
+    console.print("Carry each folder to its machine; then start, in any order:")
+    console.print(f"  securefl server {folder / 'server'}", markup=False)
+    for client in clients:
+        console.print(f"  securefl client {folder / client}", markup=False)

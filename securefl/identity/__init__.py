@@ -1,0 +1,1 @@
+"""Certificates and signing keys: who a message is from."""

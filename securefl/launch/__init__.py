@@ -1,0 +1,1 @@
+"""All members of a federation as processes of this machine."""

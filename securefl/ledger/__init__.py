@@ -1,0 +1,1 @@
+"""A member's ledger: signed events in a chain."""

@@ -1,0 +1,146 @@
+"""What a ledger records: events, never epsilons, so that anybody can compute the budget again from them.
+
+The rule kept here: a field of an event is public to the auditor, so none depends on a client's data, except
+digests of what was sent, or opened from what was received. Each event has one JSON form, which parses back to the same
+event.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+DIGEST_BYTES = 32
+JsonValue = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A member takes part in a federation from here on.
+
+    Attributes:
+        member: Its id.
+        federation_digest: SHA-256 of the federation file (32 bytes).
+        unit: What differential privacy protects: ``none`` while there is no noise.
+        epsilon: The budget of the run; ``infinity`` where the unit is ``none``.
+    """
+
+    name: ClassVar[str] = "run-started"
+    member: str
+    federation_digest: bytes
+    unit: str = "none"
+    epsilon: str = "infinity"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReserved:
+    """A round's contribution is about to be made, and its first bytes to leave the machine.
+
+    Attributes:
+        round: Number of the round.
+        manifest_digest: SHA-256 of the manifest that it answers (32 bytes).
+    """
+
+    name: ClassVar[str] = "round-reserved"
+    round: int
+    manifest_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoundContributed:
+    """A contribution is complete, and about to be signed for.
+
+    Attributes:
+        round: Number of the round.
+        body_digest: SHA-256 of the body as it is sent (32 bytes).
+    """
+
+    name: ClassVar[str] = "round-contributed"
+    round: int
+    body_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateApplied:
+    """A round's aggregate was verified, decrypted and applied.
+
+    Attributes:
+        round: Number of the round.
+        integers_sha256: SHA-256 of the sums that it opened to (32 bytes; ``aggregation.contribution.integers_digest``),
+            the same at every member and in its result; no digest of the aggregate's body.
+    """
+
+    name: ClassVar[str] = "aggregate-applied"
+    round: int
+    integers_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The federation came to its end.
+
+    Attributes:
+        rounds: How many rounds it had.
+    """
+
+    name: ClassVar[str] = "run-finished"
+    rounds: int
+
+
+Event = RunStarted | RoundReserved | RoundContributed | AggregateApplied | RunFinished
+
+
+def event_fields(event: Event) -> dict[str, JsonValue]:
+    """The event's fields as JSON values: digests in lower-case hexadecimal."""
+    values = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+def parse_event(name: object, fields: Mapping[str, object]) -> Event:
+    """The inverse of ``event_fields``.
+
+    Raises:
+        ValueError: if there is no such event, or a field is missing or of another type. Fields too many are
+            found by whoever encodes the event again and compares.
+    """
+    match name:
+        case RunStarted.name:
+            return RunStarted(
+                member=_text(fields, "member"),
+                federation_digest=_digest(fields, "federation_digest"),
+                unit=_text(fields, "unit"),
+                epsilon=_text(fields, "epsilon"),
+            )
+        case RoundReserved.name:
+            return RoundReserved(_count(fields, "round"), _digest(fields, "manifest_digest"))
+        case RoundContributed.name:
+            return RoundContributed(_count(fields, "round"), _digest(fields, "body_digest"))
+        case AggregateApplied.name:
+            return AggregateApplied(_count(fields, "round"), _digest(fields, "integers_sha256"))
+        case RunFinished.name:
+            return RunFinished(_count(fields, "rounds"))
+        case _:
+            raise ValueError("an event that this version does not know")
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")  # noqa: TRY004 - one kind of error for every malformed field
+    return value
+
+
+def _count(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} is no count")
+    return value
+
+
+def _digest(fields: Mapping[str, object], name: str) -> bytes:
+    value = bytes.fromhex(_text(fields, name))
+    if len(value) != DIGEST_BYTES:
+        raise ValueError(f"{name} is no digest of {DIGEST_BYTES} bytes")
+    return value

@@ -1,0 +1,1 @@
+"""From a federation's TOML file to the members' folders."""

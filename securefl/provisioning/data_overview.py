@@ -1,0 +1,136 @@
+"""What a person is shown of the data before anybody trains: rows and labels of every client, and what looks wrong.
+
+The rule kept here: this is the only place where counts of labels become words; commands print the table, the
+sentences and the JSON as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from securefl.provisioning.data_terms import ClientCounts, DataSurvey
+from securefl.training.rows.labels import alike
+
+JsonTree = Mapping[str, object]
+SHOWN_CLIENTS = 32
+SHOWN_WARNINGS = 5
+SHOWN_LABELS = 3
+LABELS_WIDTH = 34
+NAME_WIDTH = 20
+COLUMNS = ("client", "train", "valid.", "test", "labels", "most frequent")
+
+
+@dataclass(frozen=True, slots=True)
+class DataOverview:
+    """What was read of the data, in words.
+
+    Attributes:
+        columns: Heads of the table.
+        rows: Its cells, a client a row; empty where no file was read.
+        notes: Sentences that belong below it.
+        warnings: Sentences about what looks wrong and is not refused.
+        values: All counts, for a JSON file.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    values: JsonTree
+
+
+def overview_of(survey: DataSurvey) -> DataOverview:
+    """The words for a survey."""
+    shown = list(survey.clients.items())[:SHOWN_CLIENTS]
+    return DataOverview(
+        columns=COLUMNS,
+        rows=tuple(_row(member, counts, survey.labels) for member, counts in shown),
+        notes=tuple(_notes(survey)),
+        warnings=tuple(_warnings(survey)),
+        values={
+            "labels": list(survey.labels),
+            "clients": {
+                member: _client_values(counts, survey.labels) for member, counts in survey.clients.items()
+            },
+            "unread": list(survey.unread),
+            "warnings": list(_warnings(survey)),
+        },
+    )
+
+
+def _row(member: str, counts: ClientCounts, labels: Sequence[str]) -> tuple[str, ...]:
+    total = _total(counts)
+    sizes = (sum(part.values()) for part in (counts.train, counts.validation, counts.test))
+    return (member, *(f"{size:,}" for size in sizes), f"{len(total)} of {len(labels)}", _frequent(total))
+
+
+def _total(counts: ClientCounts) -> Counter[str]:
+    return Counter(counts.train) + Counter(counts.validation) + Counter(counts.test)
+
+
+def _frequent(total: Counter[str]) -> str:
+    """The most frequent labels that have room, at least one."""
+    shown = ""
+    for label, count in sorted(total.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_LABELS]:
+        longer = f"{shown}, {_short(label)}: {count:,}" if shown else f"{_short(label)}: {count:,}"
+        if shown and len(longer) > LABELS_WIDTH:
+            break
+        shown = longer
+    return shown
+
+
+def _short(label: str) -> str:
+    """A label in one line of few characters."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in label).split())
+    return line if len(line) <= NAME_WIDTH else f"{line[: NAME_WIDTH - 2]}.."
+
+
+def _quoted(label: str) -> str:
+    """A label with its spaces, and escapes for what does not show."""
+    quoted = repr(label)
+    return quoted if len(quoted) <= 3 * NAME_WIDTH else f"{quoted[: 3 * NAME_WIDTH]}..'"
+
+
+def _notes(survey: DataSurvey) -> Iterator[str]:
+    more = len(survey.clients) - SHOWN_CLIENTS
+    if more > 0:
+        yield f"And {more:,} clients more: 'securefl plan --json' lists all."
+    trained = {label for counts in survey.clients.values() for label in counts.train}
+    untrained = [_short(label) for label in survey.labels if label not in trained]
+    if survey.clients and untrained and not survey.unread:
+        yield f"No client trains on a row of {_some(untrained)}."
+    if survey.unread:
+        yield f"Not on this machine, so not read: {_some(survey.unread)}."
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - SHOWN_LABELS
+    return ", ".join(names[:SHOWN_LABELS]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _warnings(survey: DataSurvey) -> Iterator[str]:
+    total: Counter[str] = Counter()
+    for counts in survey.clients.values():
+        total += _total(counts)
+    groups = alike(survey.labels)
+    for group in groups[:SHOWN_WARNINGS]:
+        named = " and ".join(
+            _quoted(label) + (f" ({total[label]:,} rows)" if total else "") for label in group
+        )
+        yield (
+            f"the labels {named} are {len(group)} classes, and equal but for case, space or spelling: "
+            "write them alike if they are one"
+        )
+    if len(groups) > SHOWN_WARNINGS:
+        yield f"{len(groups) - SHOWN_WARNINGS} more groups of labels are equal but for case, space or spelling"
+
+
+def _client_values(counts: ClientCounts, labels: Sequence[str]) -> JsonTree:
+    parts = {"train": counts.train, "validation": counts.validation, "test": counts.test}
+    total = _total(counts)
+    return {
+        **{name: sum(part.values()) for name, part in parts.items()},
+        "labels": {label: total[label] for label in labels},
+    }

@@ -1,0 +1,212 @@
+"""What a founder learns from the data files that lie on this machine: labels, the cap of weights, rows of clients.
+
+The rule kept here: where the federation file gives labels and cap, a file that is not here is not missed, so that a
+founder needs nobody else's data; where it does not, both follow from the training files alone. Every file that is
+here is read as its clients will read it, so that a wrong cell shows before anybody trains.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from securefl.config.federation import FederationConfig, MemberSection, NoSplit
+from securefl.errors import DataError
+from securefl.training.rows.client_rows import (
+    ClientRows,
+    Files,
+    Share,
+    deal,
+    file_paths,
+    part_rows,
+    read_files,
+    read_used,
+)
+from securefl.training.rows.labels import read_labels, sorted_labels, unknown_label
+from securefl.training.rows.splits import Rows, held_out_rows
+from securefl.training.rows.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCounts:
+    """How many rows of each label a client has.
+
+    Attributes:
+        train: Of those that it trains on.
+        validation: Of those held out for the fusion.
+        test: Of those that its metrics are measured on.
+        places: File and row of the first row with each label.
+    """
+
+    train: Mapping[str, int] = field(repr=False)
+    validation: Mapping[str, int] = field(repr=False)
+    test: Mapping[str, int] = field(repr=False)
+    places: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSurvey:
+    """What a founder pins about the data, and what it has seen of it.
+
+    Attributes:
+        labels: The class names, in the order of the head's rows.
+        samples_cap: The sample count from which on every client weighs the same.
+        clients: By client, counts of its rows; of those whose files lie on this machine.
+        unread: Files that do not lie on this machine.
+    """
+
+    labels: tuple[str, ...]
+    samples_cap: int
+    clients: Mapping[str, ClientCounts] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+
+def survey_data(config: FederationConfig) -> DataSurvey:
+    """Labels and samples cap (as the file says, else from the training data), and the rows of every client.
+
+    Raises:
+        ConfigError: if some clients claim column values and others do not, or two claim the same.
+        DataError: if a file that is needed is missing, one that is here is unreadable, a label is unknown, there is
+            a single one, or a client would have too few rows.
+    """
+    listed, cap = config.federation.labels, config.cohort.samples_cap
+    known = read_labels(listed) if isinstance(listed, Path) else listed
+    needed = known is None or cap is None
+    if needed and isinstance(config.data.split, NoSplit):
+        _check_own_files(config)
+    seen = _Seen(known)
+    if isinstance(config.data.split, NoSplit):
+        _read_own_files(config, seen)
+    else:
+        _read_split_files(config, seen, needed=needed)
+    labels = seen.class_names()
+    _check_labels(seen.clients.values(), labels)
+    return DataSurvey(
+        labels=labels,
+        samples_cap=cap or _equal_share(seen.train_rows // len(config.cohort.clients), config),
+        clients=seen.clients,
+        unread=tuple(dict.fromkeys(seen.unread)),
+    )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has been read so far, beside the labels that the federation file lists."""
+
+    listed: tuple[str, ...] | None
+    labels: set[str] = field(default_factory=set)
+    train_rows: int = 0
+    clients: dict[str, ClientCounts] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+
+    def note(self, table: Table, label: str) -> None:
+        """Takes a training file's labels and number of rows."""
+        self.labels.update(table.columns[label])
+        self.train_rows += len(table)
+
+    def class_names(self) -> tuple[str, ...]:
+        """The labels as they are listed, else those of the training files."""
+        return self.listed or sorted_labels(self.labels)
+
+
+def _check_own_files(config: FederationConfig) -> None:
+    for client in config.cohort.clients:
+        path = Path(str(client.train))
+        if not path.is_file():
+            raise DataError(
+                f"there is no data file {path}",
+                hint="set federation.labels and cohort.samples_cap, so that the founder needs no other client's data",
+            )
+
+
+def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
+    """Every client's own files, one client after another; a test file of all is read once."""
+    data, common = config.data, None
+    if data.test is not None and Path(data.test).is_file():
+        common = read_used(Path(data.test), data)
+    for client in config.cohort.clients:
+        missing = _missing(config, client)
+        seen.unread += missing
+        if not missing:
+            files = read_files(data, client, test=None if client.test else common)
+            seen.note(files.train, config.data.label)
+            whole = deal(config.data, config.cohort, files, seed=config.federation.seed)[0]
+            _count(config, [(client, whole)], files, seen)
+        elif str(client.train) not in missing:
+            seen.note(read_used(Path(str(client.train)), config.data), config.data.label)
+
+
+def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) -> None:
+    """The files that all clients have in common; a deal takes both of them."""
+    first = config.cohort.clients[0]
+    missing = _missing(config, first)
+    seen.unread += missing
+    if not missing:
+        files = read_files(config.data, first)
+        seen.note(files.train, config.data.label)
+        # A wrong label column is the better reason than a deal by its values that fails.
+        seen.class_names()
+        shares = deal(config.data, config.cohort, files, seed=config.federation.seed)
+        _count(config, zip(config.cohort.clients, shares, strict=True), files, seen)
+    elif needed or str(config.data.train) not in missing:
+        seen.note(read_used(Path(str(config.data.train)), config.data), config.data.label)
+
+
+def _missing(config: FederationConfig, client: MemberSection) -> list[str]:
+    paths = file_paths(config.data, client)
+    return [str(path) for path in paths if path is not None and not path.is_file()]
+
+
+def _count(
+    config: FederationConfig, shares: Iterable[tuple[MemberSection, Share]], files: Files, seen: _Seen
+) -> None:
+    for client, share in shares:
+        member = str(client.id)
+        rows = part_rows(share, config.data, files, member=member, seed=config.federation.seed)
+        seen.clients[member] = _counts(rows, files, config.data.label)
+
+
+def _counts(rows: ClientRows, files: Files, label: str) -> ClientCounts:
+    test = files.test or files.train
+    places: dict[str, str] = {}
+    for table, part in ((files.train, rows.train), (files.train, rows.validation), (test, rows.test)):
+        for name, row in _first_rows(table.columns[label], part):
+            places.setdefault(name, table.place(row))
+    return ClientCounts(
+        train=_counted(files.train, rows.train, label),
+        validation=_counted(files.train, rows.validation, label),
+        test=_counted(test, rows.test, label),
+        places=places,
+    )
+
+
+def _first_rows(names: Sequence[str], rows: Rows) -> Iterator[tuple[str, int]]:
+    met: set[str] = set()
+    for row in rows.tolist():
+        if names[row] not in met:
+            met.add(names[row])
+            yield names[row], row
+
+
+def _counted(table: Table, rows: Rows, label: str) -> Counter[str]:
+    names = table.columns[label]
+    return Counter(names[row] for row in rows.tolist())
+
+
+def _check_labels(clients: Iterable[ClientCounts], labels: Sequence[str]) -> None:
+    known = set(labels)
+    for counts in clients:
+        for label, place in counts.places.items():
+            if label not in known:
+                raise unknown_label(label, labels, where=place)
+
+
+def _equal_share(rows: int, config: FederationConfig) -> int:
+    """How many rows a client with ``rows`` rows of its own would train on."""
+    data = config.data
+    has_test = data.test is not None or any(client.test for client in config.cohort.clients)
+    left = rows if has_test else rows - held_out_rows(rows, data.test_fraction)
+    left = min(left, data.max_samples or left)
+    return max(1, left - held_out_rows(left, data.validation_fraction))

@@ -1,0 +1,75 @@
+"""A federation's choices held against its base model before anything is pinned.
+
+The rule kept here: whatever a client would refuse the model for is refused here first, so that what ``securefl init``
+and ``securefl plan`` accept can be trained. No weight is read: the model is a skeleton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from securefl.adapters.layout import Layout
+from securefl.config.federation import ModelSection
+from securefl.errors import ModelError
+from securefl.training.adapter_bank import AdapterBank
+from securefl.training.backbones import Skeleton, check_pooling, most_positions, skeleton_of
+from securefl.training.models import PooledClassifier, load_tokenizer, shared_layout
+from securefl.training.rows.tokens import check_length
+from securefl.training.silence import quiet_transformers
+from securefl.training.target_modules import resolved_targets
+
+
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """What a federation pins of its base model.
+
+    Attributes:
+        layout: The tensors that it shares.
+        target_modules: The adapted modules by names that say exactly which they are.
+    """
+
+    layout: Layout
+    target_modules: tuple[str, ...]
+
+
+def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: int) -> FittedModel:
+    """The base model of a federation, from its config and tokenizer.
+
+    Args:
+        section: ``[model]``.
+        target_modules: As in ``[lora]``.
+        labels: Number of classes.
+
+    Raises:
+        ModelError: if the model is not there, of a kind that cannot be pooled, or has no such modules.
+        ConfigError: if it has fewer positions than ``max_length``, or ``pooling`` does not fit it.
+    """
+    skeleton = skeleton_of(section.path)
+    check_pooling(skeleton.backbone, skeleton.config, section.pooling)
+    names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
+    check_length(
+        load_tokenizer(section.path),
+        max_length=section.max_length,
+        positions=most_positions(skeleton.backbone, skeleton.config),
+    )
+    layout = shared_layout(skeleton, names, labels=labels)
+    _check_adaptable(skeleton, layout, section, labels=labels)
+    return FittedModel(layout, names)
+
+
+def _check_adaptable(skeleton: Skeleton, layout: Layout, section: ModelSection, *, labels: int) -> None:
+    """Attaches an adapter to the skeleton as a client does to the model: PEFT knows pairs that it cannot adapt."""
+    model = PooledClassifier(
+        skeleton.backbone, hidden=skeleton.hidden, labels=labels, pooling=section.pooling
+    )
+    try:
+        with quiet_transformers():
+            AdapterBank(model, layout, dropout=0.0).add("trial", rank=1, alpha=1)
+    except (ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"PEFT cannot adapt these modules of a {skeleton.config.model_type} model",
+            where="lora.target_modules",
+            hint=reason.rstrip("."),
+        ) from None

@@ -1,0 +1,18 @@
+"""Names of the files and folders that provisioning makes, and that members read.
+
+DIR/server/      server.json
+DIR/lead/        the certificate authority
+DIR/client-1/    federation.json, signing.key, epoch.key (epoch.refused once an aggregate was refused)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SERVER_FOLDER: Final = "server"
+LEAD_FOLDER: Final = "lead"
+SERVER_FILE: Final = "server.json"
+FEDERATION_FILE: Final = "federation.json"
+SIGNING_KEY_FILE: Final = "signing.key"
+EPOCH_KEYS_FILE: Final = "epoch.key"
+REFUSED_FILE: Final = "epoch.refused"

@@ -1,0 +1,46 @@
+"""The federation that a ``FED.toml`` would found, before there are keys: everything that decides a plan is in it.
+
+The rule kept here: it is drafted by what ``securefl init`` drafts with, so a plan cannot differ from what will run;
+what founding draws at random (ids, keys, digests) is zeros here, of the same lengths.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from securefl.config.federation import FederationConfig
+from securefl.protocol.federation import Federation, Member
+
+if TYPE_CHECKING:
+    from securefl.provisioning.draft import Draft
+
+ZEROS = bytes(32)
+"""In place of a digest or a key: sizes depend on its length only."""
+
+
+def preview(config: FederationConfig) -> Federation:
+    """The federation without its keys; it takes the model's config and the data that lies on this machine.
+
+    Raises:
+        ConfigError, CapacityError, DataError, ModelError: what founding would raise.
+    """
+    return preview_draft(config).federation
+
+
+def preview_draft(config: FederationConfig) -> Draft:
+    """The federation without its keys, and what was seen of the data.
+
+    Raises:
+        ConfigError, CapacityError, DataError, ModelError: what founding would raise.
+    """
+    # Looking at a model takes torch and transformers, which nobody who has a founded federation must wait for.
+    from securefl.training.libraries import load_libraries
+
+    load_libraries()
+    from securefl.provisioning.draft import draft_federation
+
+    roster = tuple(
+        Member(id=member, rank=rank, signing_key=ZEROS, certificate=ZEROS)
+        for member, rank in config.ranks.items()
+    )
+    return draft_federation(config, roster=roster, federation_id=ZEROS, model_digest=ZEROS)

@@ -1,0 +1,162 @@
+"""What ``securefl init`` does: from a federation's TOML file to one folder for each member.
+
+The rule kept here: either every folder stands complete or none does; and the server's folder gets nothing that opens
+an update: no key of the epoch, no signing key of a client, no rank.
+
+Every private key is made here, by the lead, and carried to its owner by hand.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securefl.config.federation import FederationConfig
+from securefl.config.member import FILE_NAME as CLIENT_FILE
+from securefl.config.member import client_settings_of
+from securefl.crypto.bfv import generate_key
+from securefl.crypto.keys import EpochKeys
+from securefl.errors import ConfigError
+from securefl.identity.authority import Authority
+from securefl.identity.certificates import Credentials, Role
+from securefl.identity.signing import SigningKey
+from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report, Warned
+from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.names import (
+    EPOCH_KEYS_FILE,
+    FEDERATION_FILE,
+    LEAD_FOLDER,
+    SERVER_FILE,
+    SERVER_FOLDER,
+    SIGNING_KEY_FILE,
+)
+from securefl.storage.disk import disk_errors
+
+if TYPE_CHECKING:
+    from securefl.provisioning.data_overview import DataOverview
+    from securefl.provisioning.draft import Draft
+
+_REPORTER = "init"
+
+
+def found(config: FederationConfig, folder: Path, *, report: Report) -> DataOverview:
+    """Makes the members' folders below ``folder``, which must not exist or be empty.
+
+    Returns:
+        What was seen of the data that lies on this machine.
+
+    Raises:
+        ConfigError: if the folder is not empty, or the configuration does not hold together.
+        CapacityError: if no profile adds this cohort's integers exactly.
+        DiskError: if the folders cannot be written.
+        ModelError, DataError: if the base model or the data that the configuration names do not fit.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
+        )
+    with _told(Phase.IMPORT, report):
+        # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
+        from securefl.training.libraries import load_libraries
+
+        load_libraries()
+    with _told(Phase.PREPARE, report):
+        overview = _make(config, folder, report)
+    report(Finished(member=_REPORTER, path=str(folder)))
+    return overview
+
+
+@contextmanager
+def _told(phase: Phase, report: Report) -> Iterator[None]:
+    """Reports the beginning and, if it comes to a good one, the end of what happens inside."""
+    report(PhaseStarted(member=_REPORTER, round=0, phase=phase))
+    started = time.perf_counter()
+    yield
+    report(PhaseEnded(member=_REPORTER, round=0, phase=phase, seconds=time.perf_counter() - started))
+
+
+def _make(config: FederationConfig, folder: Path, report: Report) -> DataOverview:
+    # The members' folders appear by one rename, so that a founding that fails leaves nothing half made.
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            overview = _write_all(config, workshop, report, now=datetime.now(UTC))
+            if folder.exists():
+                folder.rmdir()
+            workshop.replace(folder)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
+    return overview
+
+
+def _write_all(config: FederationConfig, folder: Path, report: Report, *, now: datetime) -> DataOverview:
+    from securefl.provisioning.data_overview import overview_of
+
+    signing_keys = {member: SigningKey.generate() for member in config.ranks}
+    authority = Authority.create(config.federation.name, now=now)
+    credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
+    draft = _draft(config, signing_keys=signing_keys, credentials=credentials)
+    federation, overview = draft.federation, overview_of(draft.survey)
+    for warning in overview.warnings:
+        report(Warned(member=_REPORTER, message=warning))
+    keys = EpochKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
+
+    lead = folder / LEAD_FOLDER
+    lead.mkdir(mode=0o700)
+    authority.save(lead)
+    for member, signing_key in signing_keys.items():
+        own = folder / member
+        own.mkdir(mode=0o700)
+        (own / FEDERATION_FILE).write_text(federation.to_json_text(), encoding="utf-8")
+        (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
+        signing_key.save(own / SIGNING_KEY_FILE)
+        credentials[member].save(own)
+        keys.save(own / EPOCH_KEYS_FILE)
+    _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
+    return overview
+
+
+def _write_server(
+    config: FederationConfig, federation: Federation, folder: Path, *, authority: Authority, now: datetime
+) -> None:
+    folder.mkdir(mode=0o700)
+    view = federation.server_view(config.server)
+    (folder / SERVER_FILE).write_text(view.to_json_text(), encoding="utf-8")
+    # Members on the same machine reach the server by its loopback names, whatever its public one is.
+    names = config.server.certificate_names
+    authority.issue(SERVER_FOLDER, role=Role.SERVER, now=now, names=names).save(folder)
+
+
+def _draft(
+    config: FederationConfig,
+    *,
+    signing_keys: Mapping[str, SigningKey],
+    credentials: Mapping[str, Credentials],
+) -> Draft:
+    """Everything that is pinned; what needs the model or the data is read here."""
+    from securefl.provisioning.draft import draft_federation
+    from securefl.training.model_files import model_digest
+
+    roster = tuple(
+        Member(
+            id=member,
+            rank=rank,
+            signing_key=signing_keys[member].public_key,
+            certificate=credentials[member].fingerprint,
+        )
+        for member, rank in config.ranks.items()
+    )
+    return draft_federation(
+        config,
+        roster=roster,
+        federation_id=secrets.token_bytes(32),
+        model_digest=model_digest(config.model.path),
+    )

@@ -1,0 +1,1 @@
+"""What runs leave: folders, and results of clients and of whole runs."""

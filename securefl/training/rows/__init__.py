@@ -1,0 +1,1 @@
+"""A client's rows: data files, splits, and tokens."""

@@ -1,0 +1,224 @@
+"""Which rows of the data files are a client's, and what each of them is for.
+
+The rule kept here: a client's rows follow from the federation's seed, its files and its place in the cohort, and a
+founder who has the files computes the same rows.
+
+The order of things: rows dealt to clients -> test rows held out (where there is no test file) -> at most
+``max_samples`` training rows -> validation rows held out, which training never sees. Both hold-outs are stratified
+by label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+
+from securefl.adapters.seeding import seeded_generator
+from securefl.config.federation import (
+    CohortSection,
+    ColumnSplit,
+    DataSection,
+    DirichletSplit,
+    IidSplit,
+    MemberSection,
+    NoSplit,
+)
+from securefl.errors import ConfigError, DataError
+from securefl.training.rows.splits import (
+    MIN_TEST_ROWS,
+    MIN_TRAIN_ROWS,
+    Rows,
+    claims_in_turn,
+    deal_by_column,
+    deal_by_label,
+    deal_evenly,
+    hold_out,
+)
+from securefl.training.rows.tables import Table, read_table
+from securefl.training.rows.text_file import TextFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files that rows are taken from.
+
+    Attributes:
+        train: The training file.
+        test: The test file, where there is one.
+    """
+
+    train: Table
+    test: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a client has of the files.
+
+    Attributes:
+        train: Rows of the training file.
+        test: Rows of the test file; None where there is no such file.
+    """
+
+    train: Rows = field(repr=False)
+    test: Rows | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRows:
+    """What a client's rows are for.
+
+    Attributes:
+        train: Rows of the training file that it trains on.
+        validation: Rows of the training file that are held out for the fusion.
+        test: Rows that its metrics are measured on: of the test file, or of the training file without one.
+    """
+
+    train: Rows = field(repr=False)
+    validation: Rows = field(repr=False)
+    test: Rows = field(repr=False)
+
+
+def file_paths(data: DataSection, own: MemberSection) -> tuple[Path | None, Path | None]:
+    """Where a client's training file and test file lie; the same for all where one file is split."""
+    train, test = (
+        (own.train, own.test or data.test) if isinstance(data.split, NoSplit) else (data.train, data.test)
+    )
+    return None if train is None else Path(train), None if test is None else Path(test)
+
+
+def read_files(data: DataSection, own: MemberSection, *, test: Table | None = None) -> Files:
+    """Reads every column that will be used.
+
+    Args:
+        data: Files, columns and split.
+        own: The client.
+        test: Its test file where that has been read already.
+
+    Raises:
+        ConfigError: if there is no training file.
+        DataError: if a file is missing or unreadable, or a cell has no text.
+    """
+    train_path, test_path = file_paths(data, own)
+    if train_path is None:
+        raise ConfigError(
+            "there is no training file", where="data.train", hint="name a csv, tsv, jsonl or parquet file"
+        )
+    if test is None and test_path is not None:
+        test = read_used(test_path, data)
+    return Files(read_used(train_path, data), test)
+
+
+def read_used(path: Path, data: DataSection) -> Table:
+    """The columns of a file that will be used.
+
+    Raises:
+        DataError: if the file is missing or unreadable, lacks a column, or a cell has no text.
+    """
+    filled = [data.label, *([data.split.column] if isinstance(data.split, ColumnSplit) else [])]
+    form = TextFormat(encoding=data.encoding, delimiter=data.delimiter, quotes=data.quotes)
+    return read_table(path, [*data.text, *filled], filled=filled, form=form)
+
+
+def deal(data: DataSection, cohort: CohortSection, files: Files, *, seed: int) -> tuple[Share, ...]:
+    """Every client's share of files that all have in common, in the cohort's order.
+
+    Without a split the files are one client's own, and each share is all of them.
+
+    Raises:
+        ConfigError: if some clients claim column values and others do not, or two claim the same.
+        DataError: if the files cannot be dealt out.
+    """
+    train, test, clients = files.train, files.test, len(cohort.clients)
+    test_parts: Sequence[Rows] | None
+    match data.split:
+        case NoSplit():
+            whole = Share(np.arange(len(train)), None if test is None else np.arange(len(test)))
+            return (whole,) * clients
+        case IidSplit():
+            train_parts = _even(train, clients, seeded_generator(seed, "split", "iid", "train"))
+            rng = seeded_generator(seed, "split", "iid", "test")
+            test_parts = None if test is None else _even(test, clients, rng)
+        case DirichletSplit(alpha=alpha):
+            labels = None if test is None else test.columns[data.label]
+            train_parts, test_parts = deal_by_label(
+                train.columns[data.label], labels, clients=clients, alpha=alpha, seed=seed
+            )
+        case ColumnSplit(column=column):
+            claims = _claims(cohort, train.columns[column])
+            train_parts = deal_by_column(train.columns[column], claims=claims)
+            test_parts = None if test is None else deal_by_column(test.columns[column], claims=claims)
+        case _:
+            assert_never(data.split)
+    return tuple(
+        Share(part, None if test_parts is None else test_parts[place])
+        for place, part in enumerate(train_parts)
+    )
+
+
+def part_rows(share: Share, data: DataSection, files: Files, *, member: str, seed: int) -> ClientRows:
+    """Parts a client's share into what it trains on, validates on and is tested on.
+
+    Raises:
+        DataError: if the client would have too few rows.
+    """
+    train, test, strata = share.train, share.test, files.train.columns[data.label]
+    if test is None:
+        rng = seeded_generator(seed, "split", "test", member)
+        whole = _checked(train, MIN_TRAIN_ROWS, files.train, member)
+        train, test = hold_out(
+            whole, fraction=data.test_fraction, rng=rng, strata=[strata[row] for row in whole.tolist()]
+        )
+    if data.max_samples is not None and len(train) > data.max_samples:
+        drawn = seeded_generator(seed, "split", "max-samples", member).permutation(train)
+        train = np.sort(drawn[: data.max_samples])
+    rng = seeded_generator(seed, "split", "validation", member)
+    whole = _checked(train, 2, files.train, member)
+    kept, held = hold_out(
+        whole, fraction=data.validation_fraction, rng=rng, strata=[strata[row] for row in whole.tolist()]
+    )
+    return ClientRows(kept, held, _checked(test, MIN_TEST_ROWS, files.test or files.train, member))
+
+
+def _even(table: Table, clients: int, rng: np.random.Generator) -> tuple[Rows, ...]:
+    return deal_evenly(len(table), clients=clients, rng=rng)
+
+
+def _claims(cohort: CohortSection, cells: Sequence[str]) -> Sequence[Sequence[str]]:
+    """The column values of every client: as they claim them, or dealt out in turn if nobody does."""
+    named = [client.column_values for client in cohort.clients]
+    if all(values is None for values in named):
+        return claims_in_turn(cells, clients=len(named))
+    there = set(cells)
+    owner: dict[str, str] = {}
+    for client in cohort.clients:
+        for value in client.column_values or ():
+            if value not in there:
+                raise DataError(
+                    f"no row has the column value '{value}'", where=f"column_values of {client.id}"
+                )
+            if value in owner:
+                raise ConfigError(f"{owner[value]} and {client.id} both claim the column value '{value}'")
+            owner[value] = str(client.id)
+    missing = [str(client.id) for client in cohort.clients if not client.column_values]
+    if missing:
+        raise ConfigError(
+            f"{missing[0]} claims no column values, and others do",
+            where="cohort.clients",
+            hint="give every client column_values, or none",
+        )
+    return [values or () for values in named]
+
+
+def _checked(rows: Rows, least: int, table: Table, member: str) -> Rows:
+    if len(rows) < least:
+        raise DataError(
+            f"{member} has {len(rows)} rows where at least {least} are needed",
+            where=str(table.path),
+            hint="give it more data or take fewer clients",
+        )
+    return rows

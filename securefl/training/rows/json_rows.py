@@ -1,0 +1,96 @@
+"""Rows of jsonl files: one JSON object a line.
+
+The rule kept here: a number or truth value is the text that stands in the file (``1.50``, ``1e5``, ``-0``, integers
+of any length, ``true``), a string is what it stands for, and no value is read as anything else. Blank lines are
+passed over; columns that are not wanted may hold anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from securefl.training.rows.cells import Cell, NotFinite, Structure
+from securefl.training.rows.row_errors import check_names, empty, place_of, unreadable
+from securefl.training.rows.text_file import open_text
+
+_ONE_A_LINE = "write one object a line, for example with: jq -c '.[]' (of an array) or jq -c . (of objects)"
+
+
+class _Record(dict[str, object]):
+    """A JSON object in which a name stands twice.
+
+    Attributes:
+        names: All of its names, as often as they stand there.
+    """
+
+    names: list[str]
+
+
+def _record(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    doubled = _Record(made)
+    doubled.names = [name for name, _ in pairs]
+    return doubled
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=NotFinite, object_pairs_hook=_record
+)
+
+
+def json_rows(path: Path, columns: Sequence[str], *, encoding: str) -> Iterator[tuple[int, list[Cell]]]:
+    """Reads the objects of a file.
+
+    Args:
+        path: The file.
+        columns: Names of the columns that are wanted.
+        encoding: The encoding of the file.
+
+    Yields:
+        The line (from 1), and the values of the wanted columns; None for one that is not there.
+
+    Raises:
+        DataError: if the file is unreadable or empty, a line is no object, or the first one lacks a column.
+    """
+    row = 0
+    with open_text(path, encoding=encoding, newline="\n") as file:
+        for line, text in enumerate(file, start=1):
+            if not text.isspace():
+                row += 1
+                record = _parsed(text, path, line=line, row=row)
+                if row == 1:
+                    check_names(path, columns, list(record))
+                yield line, [_cell(record.get(name)) for name in columns]
+    if row == 0:
+        raise empty(path)
+
+
+def _parsed(text: str, path: Path, *, line: int, row: int) -> dict[str, object]:
+    try:
+        record = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        if row == 1 and (text.lstrip().startswith("[") or text.strip() == "{"):
+            raise _not_by_lines(path, line) from None
+        reason = f"{error.msg[:1].lower()}{error.msg[1:]}, column {error.colno}"
+        raise unreadable(path, where=f"line {line}", hint=f"the line is no JSON ({reason})") from None
+    except RecursionError:
+        raise unreadable(path, where=f"line {line}", hint="the line is nested too deeply") from None
+    if not isinstance(record, dict):
+        raise _not_by_lines(path, line)
+    if isinstance(record, _Record):
+        check_names(Path(place_of(path, row=row, line=line)), (), record.names)
+    return record
+
+
+def _not_by_lines(path: Path, line: int) -> Exception:
+    return unreadable(path, where=f"line {line}", hint=f"the line is no whole JSON object: {_ONE_A_LINE}")
+
+
+def _cell(value: object) -> Cell:
+    if isinstance(value, str | bool | None | NotFinite):
+        return value
+    return Structure()

@@ -1,0 +1,149 @@
+"""Data files as columns of texts: csv, tsv and jsonl, plain or gzipped, and parquet.
+
+The rule kept here: a cell is the text that stands in the file, and nothing is guessed: no type, no encoding, no
+column. The last suffix decides the kind of a file, in any case of letters; before ``.gz`` it is the one before. What
+a cell may be is said in ``cells``, what a row may be in the reader of its kind.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from securefl.errors import DataError
+from securefl.training.rows.cells import Cell, NoText, text_of
+from securefl.training.rows.csv_rows import csv_rows
+from securefl.training.rows.json_rows import json_rows
+from securefl.training.rows.parquet_rows import parquet_rows
+from securefl.training.rows.row_errors import empty, place_of
+from securefl.training.rows.text_file import TextFormat
+
+TEXT_KINDS = (".jsonl", ".csv", ".tsv")
+SUFFIXES = (*(suffix for kind in TEXT_KINDS for suffix in (kind, f"{kind}.gz")), ".parquet")
+PLACES = "data.train, data.test or a client's own entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Some columns of a file.
+
+    Attributes:
+        path: The file.
+        columns: Cells by column name; all columns have one length.
+        lines: The line that each row begins on, from 1; 0 where the file has no lines.
+    """
+
+    path: Path
+    columns: Mapping[str, Sequence[str]] = field(repr=False)
+    lines: Sequence[int] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def place(self, row: int) -> str:
+        """File and row of a position (from 0), as an error names them."""
+        return place_of(self.path, row=row + 1, line=self.lines[row])
+
+
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    *,
+    filled: Collection[str] = (),
+    form: TextFormat = TextFormat(),  # noqa: B008 - it is frozen
+) -> Table:
+    """The named columns of a file.
+
+    Args:
+        path: A csv, tsv or jsonl file, possibly gzipped, or a parquet file.
+        columns: Names of columns; the others are not looked at.
+        filled: Those of them in which an empty cell is refused.
+        form: Spelling of text files.
+
+    Raises:
+        DataError: if the file is missing, of another kind, unreadable or empty, lacks a column, or a cell has no
+            text or must be filled and is not.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"there is no data file {path}",
+            hint=f"download the data set and put the file's path into {PLACES}",
+        )
+    names = list(dict.fromkeys(columns))
+    table = _collected(path, names, _rows(path, names, form), filled=filled)
+    if not len(table):
+        raise empty(path)
+    return table
+
+
+def _rows(path: Path, columns: Sequence[str], form: TextFormat) -> Iterator[tuple[int, Sequence[Cell]]]:
+    match _kind(path):
+        case ".jsonl":
+            return json_rows(path, columns, encoding=form.encoding)
+        case ".csv" | ".tsv" as kind:
+            return csv_rows(path, columns, tabs=kind == ".tsv", form=form)
+        case ".parquet":
+            return parquet_rows(path, columns)
+        case _:
+            raise DataError(f"{path} is no data file", hint=f"known kinds are {', '.join(SUFFIXES)}")
+
+
+def _kind(path: Path) -> str:
+    """The suffix that decides, in small letters; empty for one that is not known."""
+    suffix = path.suffix.lower()
+    inner = Path(path.stem).suffix.lower()
+    if suffix == ".gz":
+        return inner if inner in TEXT_KINDS else ""
+    return suffix
+
+
+def _collected(
+    path: Path, names: Sequence[str], rows: Iterator[tuple[int, Sequence[Cell]]], *, filled: Collection[str]
+) -> Table:
+    lines = array("q")
+    columns = [_Column(name, filled=name in filled) for name in names]
+    for line, cells in rows:
+        lines.append(line)
+        for column, cell in zip(columns, cells, strict=True):
+            try:
+                column.add(cell)
+            except NoText as what:
+                raise DataError(
+                    f"there is {what} in column '{column.name}'",
+                    where=place_of(path, row=len(lines), line=line),
+                    hint="mend or remove the row",
+                ) from None
+    return Table(path, {column.name: column.texts for column in columns}, lines)
+
+
+class _Column:
+    """A column while it is read.
+
+    Attributes:
+        name: Its name.
+        texts: Its cells so far.
+    """
+
+    __slots__ = ("_filled", "_known", "name", "texts")
+
+    def __init__(self, name: str, *, filled: bool) -> None:
+        self.name = name
+        self.texts: list[str] = []
+        self._filled = filled
+        # A column that must be filled repeats few values: each is checked and kept once.
+        self._known: dict[Cell, str] = {}
+
+    def add(self, cell: Cell) -> None:
+        """Appends the text of a cell.
+
+        Raises:
+            NoText: if it has none.
+        """
+        if not self._filled:
+            self.texts.append(text_of(cell, filled=False))
+            return
+        if cell not in self._known:
+            self._known[cell] = text_of(cell, filled=True)
+        self.texts.append(self._known[cell])

@@ -1,0 +1,162 @@
+"""Texts to token ids once, token ids to batches as they are needed.
+
+The rule kept here: which rows stand in a batch follows from lengths and a seeded generator alone. Batches are
+made of texts of like length ("length buckets"), so that little of the arithmetic is spent on padding, and are
+padded to their own longest text, on the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from securefl.errors import ConfigError
+from securefl.training.rows.data import Examples
+from securefl.training.silence import quiet_transformers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Ids = NDArray[np.int64]
+BATCHES_A_BUCKET = 16
+"""Rows are shuffled, then sorted by length within stretches of so many batches: order stays random, padding small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded rows on the training device; tensors of int64.
+
+    Attributes:
+        input_ids: (rows, tokens).
+        attention_mask: (rows, tokens).
+        token_type_ids: (rows, tokens), where the tokenizer makes them.
+        labels: (rows,).
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor | None
+    labels: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """Examples as token ids.
+
+    Attributes:
+        ids: Token ids of every row, unpadded, at least one.
+        types: Token types of every row, where the tokenizer makes them.
+        labels: (rows,) class numbers.
+        pad_id: What fills the end of a row; the mask hides it.
+    """
+
+    ids: tuple[Ids, ...] = field(repr=False)
+    types: tuple[Ids, ...] | None = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(rows,) number of tokens."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def taken(self, rows: NDArray[np.int64]) -> Tokenised:
+        """The rows of these numbers, in this order."""
+        return Tokenised(
+            ids=tuple(self.ids[row] for row in rows),
+            types=None if self.types is None else tuple(self.types[row] for row in rows),
+            labels=self.labels[rows],
+            pad_id=self.pad_id,
+        )
+
+    def batch(self, rows: NDArray[np.int64], *, device: torch.device) -> Batch:
+        """The rows of these numbers, padded to the longest of them."""
+        width = max(len(self.ids[row]) for row in rows)
+        input_ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        types = np.zeros((len(rows), width), dtype=np.int64)
+        for place, row in enumerate(rows):
+            tokens = len(self.ids[row])
+            input_ids[place, :tokens] = self.ids[row]
+            mask[place, :tokens] = 1
+            if self.types is not None:
+                types[place, :tokens] = self.types[row]
+        return Batch(
+            input_ids=torch.from_numpy(input_ids).to(device),
+            attention_mask=torch.from_numpy(mask).to(device),
+            token_type_ids=None if self.types is None else torch.from_numpy(types).to(device),
+            labels=torch.from_numpy(self.labels[rows]).to(device),
+        )
+
+
+def check_length(tokenizer: PreTrainedTokenizerBase, *, max_length: int, positions: int | None) -> None:
+    """Refuses texts that the model has no positions for.
+
+    Args:
+        tokenizer: The model's; a limit of its own that is no positive number is none.
+        max_length: Most tokens of a text.
+        positions: How many positions the model has; None where nothing limits them.
+
+    Raises:
+        ConfigError: if ``max_length`` exceeds what the model or its tokenizer can do.
+    """
+    own = tokenizer.model_max_length
+    limits = [limit for limit in (positions, own) if limit is not None and limit > 0]
+    if limits and max_length > min(limits):
+        limit = int(min(limits))
+        raise ConfigError(
+            f"max_length {max_length} is more than the model's {limit} tokens",
+            where="model.max_length",
+            hint=f"set it to {limit} or less",
+        )
+
+
+def tokenise(examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Tokenised:
+    """Token ids of all examples; texts longer than ``max_length`` tokens are cut, of a pair the longer one first."""
+    pad_id = 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+    columns = [list(column) for column in zip(*examples.texts, strict=True)]
+    with quiet_transformers():
+        encoded = (
+            tokenizer(*columns, truncation=True, max_length=max_length) if columns else {"input_ids": []}
+        )
+    # An empty text has no token at all under tokenizers without special tokens, and a mean needs one.
+    ids = tuple(np.array(row or [pad_id], dtype=np.int64) for row in encoded["input_ids"])
+    types = encoded.get("token_type_ids")
+    return Tokenised(
+        ids=ids,
+        types=None if types is None else tuple(np.array(row or [0], dtype=np.int64) for row in types),
+        labels=examples.labels,
+        pad_id=pad_id,
+    )
+
+
+def shuffled_batches(
+    lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Every row once, in batches of like length, in random order."""
+    order = rng.permutation(len(lengths))
+    stretch = batch_size * BATCHES_A_BUCKET
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), stretch):
+        rows = order[start : start + stretch]
+        batches.extend(_cut(rows[np.argsort(lengths[rows], kind="stable")], batch_size))
+    return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def ordered_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Every row once, from the shortest to the longest."""
+    return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
+
+
+def _cut(rows: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]

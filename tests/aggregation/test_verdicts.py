@@ -1,0 +1,239 @@
+"""One verdict on an aggregate: the same error whatever failed, nothing decrypted before it, and final."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from support.federations import TestFederation, make_federation
+
+from securefl.adapters.payloads.plan import EncodedContribution
+from securefl.aggregation import decryption as opening
+from securefl.aggregation.contribution import Contribution, authentication_context
+from securefl.aggregation.decryption import open_aggregate
+from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.member import Participant
+from securefl.crypto.addition import ResidueSum
+from securefl.crypto.authentication import Verification
+from securefl.crypto.cipher import Cipher
+from securefl.crypto.tags import RunningTags
+from securefl.crypto.wireform import Ciphertexts
+from securefl.errors import ForgeryError, ProtocolError, RunError
+from securefl.protocol.messages import AggregateHeader, Manifest
+
+
+@dataclasses.dataclass
+class Round:
+    """A round that everybody has contributed to."""
+
+    federation: TestFederation
+    manifest: Manifest
+    participants: dict[str, Participant]
+    header: AggregateHeader
+    total: Ciphertexts
+    values: np.ndarray
+
+    @property
+    def body(self) -> bytes:
+        return self.federation.federation.form.encode_aggregate(self.total)
+
+    def altered(self) -> bytes:
+        """The aggregate with one residue moved by one."""
+        residues = self.total.residues.copy()
+        residues[0, 0] ^= np.uint64(1)
+        return self.federation.federation.form.encode_aggregate(Ciphertexts(residues, self.total.macs))
+
+
+def encoded(federation: TestFederation, seed: int, number: int = 1) -> EncodedContribution:
+    length = federation.federation.plan.length(number)
+    integers = np.random.default_rng(seed).integers(-32_767, 32_768, length)
+    return EncodedContribution(lambda: [integers])
+
+
+def played(federation: TestFederation) -> Round:
+    inner = federation.federation
+    manifest = Manifest(inner.digest, 1, inner.cohort)
+    participants = {member: federation.participant(member) for member in inner.cohort}
+    count = inner.ciphertexts(1)
+    sums = ResidueSum(inner.form, count)
+    made: list[Contribution] = []
+    for seed, participant in enumerate(participants.values()):
+        made.append(seal_at_once(participant.seal(encoded(federation, seed), manifest=manifest)))
+        sums.add(0, inner.form.decode_upload(made[-1].body, ciphertexts=count))
+    header = AggregateHeader(
+        round=1,
+        contributors=tuple(contribution.signed for contribution in made),
+        seeds=tuple(contribution.seeds for contribution in made),
+        body_bytes=inner.form.aggregate_bytes(count),
+        aggregate_seconds=0.0,
+    )
+    values = sum(encoded(federation, seed).integers for seed in range(len(made)))
+    return Round(federation, manifest, participants, header, sums.total(), values)
+
+
+@pytest.fixture(scope="module", params=["bfv", "none"])
+def federation(request: pytest.FixtureRequest) -> TestFederation:
+    return make_federation(ranks=(2, 4, 8), rounds=2, scheme=request.param)
+
+
+@pytest.fixture
+def round_(federation: TestFederation) -> Round:
+    return played(federation)
+
+
+@pytest.fixture
+def untagged(federation: TestFederation, monkeypatch: pytest.MonkeyPatch) -> Round:
+    """A round in which members forgot their tags: the MACs hold, the plaintext does not."""
+    with monkeypatch.context() as patch:
+        patch.setattr(RunningTags, "attach", lambda self, last, *, member: last)
+        return played(federation)
+
+
+def verdict(round_: Round, body: bytes, member: str = "client-1") -> RunError:
+    with pytest.raises(ForgeryError) as caught:
+        round_.participants[member].open(round_.header, body, manifest=round_.manifest)
+    return caught.value
+
+
+def test_the_sum_opens_to_the_sum_of_integers(round_: Round) -> None:
+    for participant in round_.participants.values():
+        opened = participant.open(round_.header, round_.body, manifest=round_.manifest)
+        np.testing.assert_array_equal(opened, round_.values)
+
+
+def test_an_altered_residue_is_refused(round_: Round) -> None:
+    verdict(round_, round_.altered())
+
+
+def test_tags_that_do_not_fit_are_refused(untagged: Round) -> None:
+    verdict(untagged, untagged.body)
+
+
+def test_the_verdict_is_the_same_to_the_letter_whatever_failed(round_: Round, untagged: Round) -> None:
+    of_macs, of_tags = verdict(round_, round_.altered()), verdict(untagged, untagged.body)
+    again = verdict(round_, round_.body)
+    for other in (of_tags, again):
+        assert (str(of_macs), of_macs.code, type(of_macs)) == (str(other), other.code, type(other))
+    assert not of_macs.retryable
+
+
+def test_after_a_refusal_not_even_the_true_aggregate_is_opened(round_: Round) -> None:
+    verdict(round_, round_.altered())
+    assert "renew" in str(verdict(round_, round_.body))
+
+
+def test_after_a_refusal_nothing_more_is_sealed_under_the_keys(round_: Round) -> None:
+    verdict(round_, round_.altered())
+    participant = round_.participants["client-1"]
+    manifest = dataclasses.replace(round_.manifest, round=2)
+    with pytest.raises(ForgeryError):
+        participant.seal(encoded(round_.federation, 9, number=2), manifest=manifest)
+
+
+def test_a_refusal_at_one_member_says_nothing_to_another(round_: Round) -> None:
+    verdict(round_, round_.altered(), "client-1")
+    opened = round_.participants["client-2"].open(round_.header, round_.body, manifest=round_.manifest)
+    np.testing.assert_array_equal(opened, round_.values)
+
+
+def test_an_aggregate_is_opened_only_once(round_: Round) -> None:
+    participant = round_.participants["client-1"]
+    participant.open(round_.header, round_.body, manifest=round_.manifest)
+    with pytest.raises(ProtocolError, match="verdict on an aggregate is final"):
+        participant.open(round_.header, round_.body, manifest=round_.manifest)
+
+
+def test_an_aggregate_whose_form_is_wrong_counts_as_the_one_that_is_looked_at(round_: Round) -> None:
+    participant = round_.participants["client-1"]
+    with pytest.raises(RunError):
+        participant.open(round_.header, round_.body[:-1], manifest=round_.manifest)
+    with pytest.raises(ProtocolError, match="final"):
+        participant.open(round_.header, round_.body, manifest=round_.manifest)
+
+
+class Recording:
+    """Delegates to a cipher, and notes in which order things happened."""
+
+    def __init__(self, cipher: Cipher, order: list[str]) -> None:
+        self._cipher, self._order = cipher, order
+        self.profile, self.form = cipher.profile, cipher.form
+        self.seal, self.opening = cipher.seal, cipher.opening
+
+    def open(self, total: np.ndarray, seeds: object) -> np.ndarray:
+        self._order.append("decrypt")
+        return self._cipher.open(total, seeds)  # type: ignore[arg-type]
+
+
+def order_of(round_: Round, body: bytes, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done with an aggregate, step by step."""
+    order: list[str] = []
+
+    def noting(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def noted(*args: object, **named: object) -> object:
+            order.append(name)
+            return work(*args, **named)
+
+        return noted
+
+    monkeypatch.setattr(opening, "verify", noting("signature", opening.verify))
+    monkeypatch.setattr(Verification, "verdict", noting("MAC", Verification.verdict))
+    monkeypatch.setattr(RunningTags, "check", noting("tags", RunningTags.check))
+    monkeypatch.setattr(opening, "unpack", noting("unpack", opening.unpack))
+    try:
+        open_aggregate(
+            round_.header,
+            body,
+            federation=round_.federation.federation,
+            manifest=round_.manifest,
+            own=round_.header.contributors[0],
+            ciphers=[Recording(round_.federation.cipher(), order)],
+            keys=round_.federation.keys,
+        )
+    except ForgeryError:
+        order.append("refused")
+    return order
+
+
+def test_signatures_come_before_macs_macs_before_the_key_and_tags_before_integers(
+    round_: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = ["signature"] * 3 + ["MAC", "decrypt", "tags", "unpack"]
+    assert order_of(round_, round_.body, monkeypatch) == steps
+
+
+def test_what_fails_its_mac_is_not_decrypted(round_: Round, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = ["signature"] * 3 + ["MAC", "refused"]
+    assert order_of(round_, round_.altered(), monkeypatch) == steps
+
+
+def test_what_fails_its_tags_is_not_unpacked(untagged: Round, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = ["signature"] * 3 + ["MAC", "decrypt", "tags", "refused"]
+    assert order_of(untagged, untagged.body, monkeypatch) == steps
+
+
+@pytest.mark.parametrize("change", [{"epoch": 2}, {"mac": bytes(32)}, {"tag": bytes(32)}])
+def test_a_reader_with_other_keys_or_of_another_epoch_refuses(round_: Round, change: dict) -> None:
+    with pytest.raises(ForgeryError):
+        open_aggregate(
+            round_.header,
+            round_.body,
+            federation=round_.federation.federation,
+            manifest=round_.manifest,
+            own=round_.header.contributors[0],
+            ciphers=[round_.federation.cipher()],
+            keys=dataclasses.replace(round_.federation.keys, **change),
+        )
+
+
+def test_macs_and_tags_are_bound_to_epoch_federation_round_and_cohort() -> None:
+    manifest = Manifest(bytes(32), 1, ("a", "b", "c"))
+    contexts = {
+        authentication_context(manifest, epoch=1),
+        authentication_context(manifest, epoch=2),
+        authentication_context(dataclasses.replace(manifest, federation_digest=b"\1" * 32), epoch=1),
+        authentication_context(dataclasses.replace(manifest, round=2), epoch=1),
+        authentication_context(dataclasses.replace(manifest, cohort=("a", "b", "d")), epoch=1),
+    }
+    assert len(contexts) == 5

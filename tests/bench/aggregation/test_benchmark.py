@@ -1,0 +1,123 @@
+"""Paths take turns, and one that cannot be measured stays in the result with its reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from securefl.bench.aggregation import benchmark as aggregation
+from securefl.bench.aggregation.benchmark import Outcome, Request, all_paths, run_aggregation
+from securefl.bench.aggregation.measurement import Measurement
+from securefl.errors import CapacityError, ConfigError
+
+NAMES = (
+    "plaintext_float32", "plaintext_same_precision", "securefl", "tenseal_ckks",
+    "nvflare_he_1", "nvflare_he_64", "flower_secaggplus",
+)  # fmt: skip
+
+
+def measured(request: Request) -> dict[str, Outcome]:
+    return {outcome.name: outcome for outcome in run_aggregation(request, report=lambda _: None)}
+
+
+@pytest.fixture
+def one_own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plainest path stands for all of ours, which are measured elsewhere."""
+    monkeypatch.setattr(aggregation, "OWN_PATHS", ("plaintext_float32",))
+
+
+def test_every_path_has_an_outcome_and_peers_that_were_not_asked_for_are_listed(
+    request_for: Callable[..., Request],
+) -> None:
+    outcomes = measured(request_for(values=500))
+    assert tuple(outcomes) == all_paths() == NAMES
+    assert [name for name, outcome in outcomes.items() if outcome.measured] == list(NAMES[:4])
+    assert outcomes["nvflare_he_64"].not_run == "no --peer nvflare=PYTHON was given"
+    assert outcomes["securefl"].measurements[0].max_integer_error == 0
+
+
+@pytest.mark.usefixtures("one_own_path")
+def test_a_peer_that_crashes_and_one_that_prints_garbage_are_reported(
+    request_for: Callable[..., Request], interpreter: Callable[[str, str], Path]
+) -> None:
+    peers = {
+        "nvflare": interpreter("crashing", "raise SystemExit('no tenseal here')"),
+        "flower": interpreter("babbling", "print('I am fine.')"),
+    }
+    outcomes = measured(request_for(peers=peers))
+    assert outcomes["nvflare_he_1"].failure == "it ended with exit code 1: no tenseal here"
+    assert outcomes["nvflare_he_64"].failure == "it ended with exit code 1: no tenseal here"
+    assert outcomes["flower_secaggplus"].failure == "it printed no measurement"
+    assert outcomes["plaintext_float32"].measured
+
+
+@pytest.mark.usefixtures("one_own_path")
+def test_a_peer_that_hangs_is_reported_and_not_waited_for_again(
+    request_for: Callable[..., Request], interpreter: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    note = tmp_path / "starts"
+    source = f"open({str(note)!r}, 'a').write('x')\nimport time\ntime.sleep(600)"
+    outcomes = measured(
+        request_for(repeats=3, timeout_s=5.0, peers={"flower": interpreter("sleeping", source)})
+    )
+    assert outcomes["flower_secaggplus"].failure == "it did not end within 5 seconds"
+    assert note.read_text() == "x"
+    assert len(outcomes["plaintext_float32"].measurements) == 3
+
+
+@pytest.mark.usefixtures("one_own_path")
+def test_a_peer_that_fails_in_a_later_round_keeps_its_first_measurement(
+    request_for: Callable[..., Request],
+    interpreter: Callable[[str, str], Path],
+    measurement: Callable[..., Measurement],
+    tmp_path: Path,
+) -> None:
+    once = tmp_path / "once"
+    source = f"""
+import pathlib
+once = pathlib.Path({str(once)!r})
+if once.exists():
+    raise SystemExit('tired')
+once.touch()
+print({measurement().model_dump_json()!r})
+"""
+    outcome = measured(request_for(repeats=2, peers={"flower": interpreter("weak", source)}))[
+        "flower_secaggplus"
+    ]
+    assert (outcome.measured, outcome.measurements) == (False, (measurement(),))
+    assert outcome.failure.endswith("tired")
+
+
+@pytest.mark.usefixtures("one_own_path")
+def test_paths_take_turns_and_another_one_begins_each_round(
+    request_for: Callable[..., Request],
+    interpreter: Callable[[str, str], Path],
+    measurement: Callable[..., Measurement],
+) -> None:
+    peer = interpreter("good", f"print({measurement().model_dump_json()!r})")
+    said: list[str] = []
+    run_aggregation(request_for(repeats=2, peers={"flower": peer}), report=said.append)
+    turns = [line.partition(": ")[2] for line in said if line.startswith("Round")]
+    assert turns == ["plaintext_float32.", "flower_secaggplus.", "flower_secaggplus.", "plaintext_float32."]
+
+
+def test_numbers_that_no_profile_adds_exactly_are_refused_before_anything_runs(
+    request_for: Callable[..., Request],
+) -> None:
+    said: list[str] = []
+    with pytest.raises(CapacityError):
+        run_aggregation(request_for(cohort=1000, precision_bits=32), report=said.append)
+    assert said == []
+
+
+def test_without_the_drivers_peers_are_refused(
+    request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(aggregation, "DRIVERS", tmp_path)
+    with pytest.raises(ConfigError, match="source checkout"):
+        run_aggregation(request_for(peers={"flower": tmp_path / "python"}), report=lambda _: None)
+
+
+def test_every_driver_is_in_the_checkout() -> None:
+    drivers = {driver for paths in aggregation.PEER_PATHS.values() for _, driver, _ in paths}
+    assert all((aggregation.DRIVERS / driver).is_file() for driver in drivers)

@@ -1,0 +1,229 @@
+"""Each of our own paths ends with the right mean, and is charged for the bytes that it really sends."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.jobs import COHORT, VALUES
+
+from securefl.bench.aggregation.encrypted import SecureflPath
+from securefl.bench.aggregation.measure import OWN_PATHS, measure
+from securefl.bench.aggregation.measurement import Job, read_measurement
+from securefl.bench.aggregation.paths import Opened, Sent
+from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
+from securefl.crypto.profiles import profile_for
+from securefl.crypto.wireform import wire_form
+from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
+from securefl.protocol.messages import SignedHeader
+
+STEP = 0.25 / (2**15 - 1)
+SIGNATURE_BYTES = 64
+
+
+@pytest.mark.parametrize("path", ["securefl", "plaintext_same_precision"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_sums_of_integers_are_exact_and_means_within_a_step_of_the_grid(
+    path: str, bits: int, job: Callable[..., Job]
+) -> None:
+    measured = measure(job(path, precision_bits=bits))
+    assert measured.max_integer_error == 0
+    assert 0 < measured.max_error < 0.25 / (2 ** (bits - 1) - 1)
+
+
+@pytest.mark.parametrize(("path", "largest"), [("plaintext_float32", 2e-8), ("tenseal_ckks", 1e-6)])
+def test_floating_point_paths_come_near_the_exact_mean(
+    path: str, largest: float, job: Callable[..., Job]
+) -> None:
+    measured = measure(job(path))
+    assert measured.max_integer_error is None
+    assert measured.max_error < largest
+
+
+def test_securefl_is_charged_for_residues_seeds_and_signed_headers(job: Callable[..., Job]) -> None:
+    measured = measure(job("securefl"))
+    profile = profile_for(COHORT, 16)
+    form = wire_form("bfv", profile)
+    ciphertexts = profile.ciphertexts_for(VALUES + 1)
+    header = measured.up_bytes[0] - form.upload_bytes(ciphertexts) - form.seeds_bytes(ciphertexts)
+    assert SIGNATURE_BYTES < header < 300
+    assert set(measured.up_bytes) == {measured.up_bytes[0]}
+    contributors = COHORT * (header + form.seeds_bytes(ciphertexts))
+    assert measured.down_bytes == form.aggregate_bytes(ciphertexts) + contributors
+
+
+def test_plaintext_integers_take_their_own_bits_up_and_those_of_a_sum_down(job: Callable[..., Job]) -> None:
+    measured = measure(job("plaintext_same_precision", precision_bits=12, cohort=4))
+    words = (VALUES + 2) // 2
+    assert set(measured.up_bytes) == {words * 24 // 8}
+    assert measured.down_bytes == words * 32 // 8  # 14 bits a sum, two sums in whole bytes
+
+
+def test_float32_takes_four_bytes_a_value(job: Callable[..., Job]) -> None:
+    measured = measure(job("plaintext_float32"))
+    assert {*measured.up_bytes, measured.down_bytes} == {4 * VALUES}
+
+
+def test_a_wrong_sum_is_noticed(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = SecureflPath.opened
+
+    def off_by_two(self: SecureflPath, *arguments: object) -> Opened:
+        opened = right(self, *arguments)  # type: ignore[arg-type]
+        assert opened.sums is not None
+        opened.sums[7] -= 2
+        return opened
+
+    monkeypatch.setattr(SecureflPath, "opened", off_by_two)
+    assert measure(job("securefl")).max_integer_error == 2
+
+
+def test_a_wrong_mean_is_noticed(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Float32Path.publish
+
+    def moved(self: Float32Path) -> Sent[bytes]:
+        mean = np.frombuffer(right(self).content, dtype="<f4") + np.float32(0.5)
+        return Sent(mean.tobytes(), mean.nbytes)
+
+    monkeypatch.setattr(Float32Path, "publish", moved)
+    assert measure(job("plaintext_float32")).max_error == pytest.approx(0.5, abs=1e-6)
+
+
+@given(bits=st.integers(8, 24), cohort=st.integers(2, 20), data=st.data())
+def test_plaintext_words_hold_any_sum(bits: int, cohort: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 9))
+    small = Job(
+        path="", values=size, cohort=cohort, precision_bits=bits, bound=1.0, seed=0, vectors=(), exact_mean=""
+    )
+    path = SamePrecisionPath(small)
+    vectors = [
+        np.array(data.draw(st.lists(st.sampled_from([-1.0, 0.0, 0.3, 1.0]), min_size=size, max_size=size)))
+        for _ in range(cohort)
+    ]
+    total = np.zeros(size + 1, dtype=np.int64)
+    for client, vector in enumerate(vectors):
+        path.add(client, path.contribute(client, vector.astype(np.float32)))
+        total += path.integers(client, vector.astype(np.float32))
+    sums = path.reader(path.publish()).open().sums
+    assert sums is not None
+    assert sums.tolist() == total.tolist()
+
+
+def test_sums_too_wide_to_share_a_word_have_words_of_their_own() -> None:
+    wide = Job(path="", values=5, cohort=600, precision_bits=24, bound=1.0, seed=0, vectors=(), exact_mean="")
+    path = SamePrecisionPath(wide)
+    vector = np.array([1.0, -1.0, 1.0, 0.0, -1.0], dtype=np.float32)
+    contribution = path.contribute(0, vector)
+    for client in range(600):
+        path.add(client, contribution)
+    sums = path.reader(path.publish()).open().sums
+    assert sums is not None
+    assert sums.tolist() == (600 * path.integers(0, vector)).tolist()
+
+
+@pytest.fixture
+def round_of_two(job: Callable[..., Job]) -> tuple[SecureflPath, list[Sent]]:
+    path = SecureflPath(job(values=2000, cohort=2))
+    vector = np.linspace(-0.25, 0.25, 2000, dtype=np.float32)
+    return path, [path.contribute(client, vector) for client in range(2)]
+
+
+def test_a_prepared_reader_reads_what_an_unprepared_one_reads(
+    round_of_two: tuple[SecureflPath, list[Sent]],
+) -> None:
+    path, contributions = round_of_two
+    for client, contribution in enumerate(contributions):
+        path.add(client, contribution)
+    aggregate = path.publish()
+    means = []
+    for _ in range(2):
+        reader = path.reader(aggregate)
+        reader.prepare()
+        means.append(reader.open().mean)
+    assert np.array_equal(*means)
+    assert np.abs(means[0] - np.linspace(-0.25, 0.25, 2000)).max() < STEP
+
+
+def test_the_measured_server_refuses_what_the_member_did_not_sign(
+    round_of_two: tuple[SecureflPath, list[Sent]],
+) -> None:
+    path, (sent, other) = round_of_two
+    with pytest.raises(AuthenticationError, match="residues"):
+        path.add(0, replace(sent, content=replace(sent.content, body=other.content.body)))
+    with pytest.raises(AuthenticationError, match="seeds"):
+        path.add(0, replace(sent, content=replace(sent.content, seeds=other.content.seeds)))
+    with pytest.raises(AuthenticationError, match="signature"):
+        path.add(1, sent)
+
+
+def test_the_measured_server_refuses_a_residue_out_of_range(
+    round_of_two: tuple[SecureflPath, list[Sent]],
+) -> None:
+    path, (sent, _) = round_of_two
+    body = b"\xff" * len(sent.content.body)
+    digest = hashlib.sha256(body).digest()
+    header = replace(sent.content.signed.header, body_digest=digest)
+    signed = SignedHeader(header, path._signing_keys[0].sign(header.signed_bytes()))
+    forged = replace(sent, content=replace(sent.content, signed=signed, body=body))
+    with pytest.raises(WireError):
+        path.add(0, forged)
+
+
+def test_the_measured_reader_refuses_seeds_that_their_member_did_not_sign(
+    round_of_two: tuple[SecureflPath, list[Sent]],
+) -> None:
+    path, contributions = round_of_two
+    for client, contribution in enumerate(contributions):
+        path.add(client, contribution)
+    header, body = path.publish().content
+    swapped = replace(header, seeds=header.seeds[::-1])
+    with pytest.raises(AuthenticationError, match="seeds"):
+        path.reader(Sent((swapped, body), 0)).prepare()
+
+
+def test_the_measured_reader_refuses_a_residue_that_nobody_sent(
+    round_of_two: tuple[SecureflPath, list[Sent]],
+) -> None:
+    path, contributions = round_of_two
+    for client, contribution in enumerate(contributions):
+        path.add(client, contribution)
+    header, body = path.publish().content
+    reader = path.reader(Sent((header, bytes([body[0] ^ 1]) + body[1:]), 0))
+    reader.prepare()
+    with pytest.raises(ForgeryError):
+        reader.open()
+
+
+def test_the_baselines_server_has_no_secret_key(job: Callable[..., Job]) -> None:
+    from securefl.bench.aggregation.ckks import TensealCkksPath
+
+    path = TensealCkksPath(job(values=100))
+    assert path._members.is_private()
+    assert not path._server.is_private()
+
+
+def test_every_path_has_laps_of_all_roles(job: Callable[..., Job]) -> None:
+    for name in OWN_PATHS:
+        laps = measure(job(name, values=500)).laps
+        assert (len(laps.client), len(laps.server_add)) == (COHORT, COHORT), name
+        assert len(laps.server_finish) == len(laps.decrypt) == len(laps.decrypt_warm) == 1, name
+
+
+def test_an_unknown_path_is_refused(job: Callable[..., Job]) -> None:
+    with pytest.raises(UsageError, match="choose one of plaintext_float32"):
+        measure(job("plaintext"))
+
+
+def test_a_measured_process_answers_on_stdout_whatever_its_libraries_print(job: Callable[..., Job]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "securefl.bench.aggregation.measure"],
+        input=job("tenseal_ckks").model_dump_json().encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert read_measurement(done.stdout, cohort=COHORT).max_error < 1e-6
+    assert b"WARNING" in done.stderr  # TenSEAL's, about a vector that fills several ciphertexts
