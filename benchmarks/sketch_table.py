@@ -170,7 +170,7 @@ def measure(payload: PayloadName, side: int, sketch_rank: int | None = None) -> 
         saturated += sum(encoded.saturated.values())
     profile = profile_for(len(RANKS), BITS)
     cipher = BfvCipher(profile, generate_key())
-    _, seal_s = timed(lambda: cipher.seal(pack(encoded.integers, profile)))
+    _, seal_s = timed(lambda: cipher.encrypt(pack(encoded.integers, profile)))
     mean, decode_s = timed(lambda: codec.decode(total))
     state = GlobalState.start(layout, seed=SEED).advanced(mean)
     true = mean_of(updates, plan)

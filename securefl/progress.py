@@ -95,7 +95,7 @@ class RoundStarted:
     """``member`` begins round ``round`` of ``rounds``."""
 
     member: str
-    round: int
+    round_number: int
     rounds: int
 
 
@@ -104,7 +104,7 @@ class PhaseStarted:
     """``member`` begins a phase."""
 
     member: str
-    round: int
+    round_number: int
     phase: Phase
 
 
@@ -113,7 +113,7 @@ class PhaseEnded:
     """``member`` is through with a phase, after ``seconds`` of wall time."""
 
     member: str
-    round: int
+    round_number: int
     phase: Phase
     seconds: float
 
@@ -123,7 +123,7 @@ class StepProgress:
     """``member`` is through with ``fraction`` (0 to 1) of a phase."""
 
     member: str
-    round: int
+    round_number: int
     phase: Phase
     fraction: float
 
@@ -133,7 +133,7 @@ class MetricMeasured:
     """``member`` measured ``value`` of ``metric`` (such as accuracy) on its own test data."""
 
     member: str
-    round: int
+    round_number: int
     adapter: AdapterKind
     metric: str
     value: float
@@ -144,7 +144,7 @@ class RoundFinished:
     """``member`` is through with a round, after ``seconds`` of wall time."""
 
     member: str
-    round: int
+    round_number: int
     seconds: float
 
 
@@ -189,7 +189,7 @@ Event = (
     | Finished
     | Failed
 )
-Report = Callable[[Event], None]
+EventSink = Callable[[Event], None]
 """Where a process sends its events: safe to call from any thread, and cheap."""
 
 

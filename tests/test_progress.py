@@ -41,8 +41,8 @@ def test_what_is_no_event_is_refused_as_such(line: str | bytes) -> None:
         '{"event": "Nothing"}',
         '{"event": ["Failed"]}',
         '{"event": "Listening"}',
-        '{"event": "PhaseEnded", "member": "a", "round": 1, "phase": "dance", "seconds": 1.0}',
-        '{"event": "PhaseEnded", "member": "a", "round": "one", "phase": "train", "seconds": 1.0}',
+        '{"event": "PhaseEnded", "member": "a", "round_number": 1, "phase": "dance", "seconds": 1.0}',
+        '{"event": "PhaseEnded", "member": "a", "round_number": "one", "phase": "train", "seconds": 1.0}',
         '["event"]',
         "[" * 100_000,
     ],
@@ -53,7 +53,7 @@ def test_a_line_that_is_almost_an_event_is_refused(line: str) -> None:
 
 
 def test_a_key_of_a_later_version_is_passed_over() -> None:
-    event = PhaseEnded(member="client-1", round=2, phase=Phase.TRAIN, seconds=1.5)
+    event = PhaseEnded(member="client-1", round_number=2, phase=Phase.TRAIN, seconds=1.5)
     assert decode(encode(event).replace("{", '{"colour": "red", ', 1)) == event
 
 

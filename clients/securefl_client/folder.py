@@ -1,12 +1,12 @@
-"""A client's folder on disk: written once by the founder, read when the client starts.
+"""A client's folder on disk: written once by the lead, read when the client starts.
 
 The rule kept here: a folder is complete and consistent, or it is refused with one sentence before anything is sent.
 
     client-1/   federation.json   what all members share; its digest is what they compare
                 client.toml       what is this member's own: data, device, the server's address
                 signing.key       Ed25519: what this member says, it signs
-                epoch.key         the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
-                epoch.refused     only if an aggregate was refused here: this folder does not use its keys again
+                shared.key         the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
+                keys.refused     only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
 
@@ -17,12 +17,12 @@ from datetime import datetime
 from pathlib import Path
 
 from securefl.config.member import ClientSettings, load_client_settings
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.errors import ConfigError, IdentityError
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
-from securefl.provisioning.names import EPOCH_KEYS_FILE, FEDERATION_FILE, REFUSED_FILE, SIGNING_KEY_FILE
+from securefl.provisioning.names import FEDERATION_FILE, REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
 from securefl.storage.private import write_private
 
 _PAYLOADS_OF_ANY_RANK = ("dense", "sketch")
@@ -46,7 +46,7 @@ class ClientFolder:
     federation: Federation
     rank: int
     signing_key: SigningKey = field(repr=False)
-    keys: EpochKeys = field(repr=False)
+    keys: SharedKeys = field(repr=False)
     credentials: Credentials = field(repr=False)
 
     @property
@@ -59,7 +59,7 @@ class ClientFolder:
         """Reads and checks a client's folder.
 
         Args:
-            folder: As ``founding`` wrote it.
+            folder: As ``provisioning`` wrote it.
             now: The time, with a time zone, against which certificates are checked.
 
         Raises:
@@ -120,18 +120,18 @@ def refuse_keys(folder: Path) -> None:
     write_private(folder / REFUSED_FILE, b"An aggregate under these keys was refused; renew them.\n")
 
 
-def _load_keys(folder: Path, *, encrypted: bool) -> EpochKeys:
+def _load_keys(folder: Path, *, encrypted: bool) -> SharedKeys:
     if (folder / REFUSED_FILE).exists():
         raise IdentityError(
             "an aggregate under the federation's keys was not the sum of what its contributors sent",
             where=str(folder / REFUSED_FILE),
             hint="renew the keys: 'securefl init' makes new folders for all members",
         )
-    keys = EpochKeys.load(folder / EPOCH_KEYS_FILE)
+    keys = SharedKeys.load(folder / SHARED_KEYS_FILE)
     if (keys.cipher is not None) is not encrypted:
         raise IdentityError(
-            "the epoch's keys are of another encryption scheme than the federation's",
-            where=str(folder / EPOCH_KEYS_FILE),
+            "the shared keys are of another encryption scheme than the federation's",
+            where=str(folder / SHARED_KEYS_FILE),
             hint="use the folder that was made for this member",
         )
     return keys

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from securefl.aggregation.encryption import Sealing
+from securefl.aggregation.encryption import Encryption
 from securefl.errors import SecureFLError, StateError
 from securefl.protocol.messages import CHUNK_BYTES, SignedHeader
 from securefl.protocol.sections import StreamSizes
@@ -38,15 +38,15 @@ class Outbox:
     def __init__(
         self,
         folder: Path,
-        sealing: Sealing,
+        encryption: Encryption,
         windows: Iterator[bytes],
         *,
         number: int,
         sealed: Callable[[SignedHeader], None],
     ) -> None:
-        self.round = number
+        self.round_number = number
         self._path = folder / f"round-{number}{SUFFIX}"
-        self._sealing = sealing
+        self._sealing = encryption
         self._windows = windows
         self._sealed = sealed
         self._signed: SignedHeader | None = None
@@ -116,7 +116,7 @@ def refuse_left_outbox(folder: Path) -> None:
         raise StateError(
             "an earlier run was cut off while it sent a contribution, and that round cannot be made again",
             where=str(left),
-            hint="found the federation anew with 'securefl init'; if the server has not seen it, remove the file",
+            hint="provision the federation anew with 'securefl init'; if the server has not seen it, remove the file",
         )
 
 

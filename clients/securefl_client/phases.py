@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from securefl.progress import Phase, PhaseEnded, PhaseStarted, Report, StepProgress
+from securefl.progress import EventSink, Phase, PhaseEnded, PhaseStarted, StepProgress
 
 Item = TypeVar("Item")
 _SMALLEST_STEP = 0.02
@@ -20,12 +20,12 @@ class PhaseClock:
 
     Args:
         member: Who reports.
-        report: Where events go.
+        emit: Where events go.
     """
 
-    def __init__(self, member: str, report: Report) -> None:
+    def __init__(self, member: str, emit: EventSink) -> None:
         self._member = member
-        self._report = report
+        self._emit = emit
         self._seconds: dict[int, dict[Phase, float]] = defaultdict(lambda: defaultdict(float))
         self._inside: list[float] = []
         self._round = 0
@@ -34,13 +34,13 @@ class PhaseClock:
     @contextmanager
     def phase(self, phase: Phase, round_number: int) -> Iterator[None]:
         """Times what happens inside as ``phase`` of a round; several stretches of one phase add up."""
-        self._report(PhaseStarted(member=self._member, round=round_number, phase=phase))
+        self._emit(PhaseStarted(member=self._member, round_number=round_number, phase=phase))
         self._round, self._reported = round_number, 0.0
         before = self._seconds[round_number][phase]
         with self._stretch(phase, round_number):
             yield
         seconds = self._seconds[round_number][phase] - before
-        self._report(PhaseEnded(member=self._member, round=round_number, phase=phase, seconds=seconds))
+        self._emit(PhaseEnded(member=self._member, round_number=round_number, phase=phase, seconds=seconds))
 
     def stretches(self, phase: Phase, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
         """The items of ``source``, the making of each counted as ``phase`` and not as the phase around it."""
@@ -72,7 +72,9 @@ class PhaseClock:
         self._reported = min(self._reported, fraction)
         if fraction - self._reported >= _SMALLEST_STEP:
             self._reported = fraction
-            self._report(StepProgress(member=self._member, round=self._round, phase=phase, fraction=fraction))
+            self._emit(
+                StepProgress(member=self._member, round_number=self._round, phase=phase, fraction=fraction)
+            )
 
     def seconds(self, round_number: int) -> dict[str, float]:
         """Wall seconds of a round by phase."""

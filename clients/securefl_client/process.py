@@ -20,7 +20,7 @@ from securefl.crypto.integer_twin import IntegerTwin
 from securefl.errors import ConfigError, ForgeryError, TransportError
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger, RunStarted
-from securefl.progress import Finished, MembersAwaited, Phase, Report, ServerAwaited, Warned
+from securefl.progress import EventSink, Finished, MembersAwaited, Phase, ServerAwaited, Warned
 from securefl.protocol.client_events import (
     Announced,
     Applied,
@@ -55,14 +55,14 @@ _GRACE_FOR_A_REASON_S = 2.0
 """When a call fails because the federation did, the reason arrives on the other stream a moment later."""
 
 
-def run_client(folder: Path, *, server: str | None, out: Path, report: Report) -> int:
+def run_client(folder: Path, *, server: str | None, out: Path, emit: EventSink) -> int:
     """Takes part in a federation from its first round to its last.
 
     Args:
         folder: The member's folder, from ``securefl init``.
         server: ``host:port``; None takes the one in ``client.toml``.
         out: Where adapters, ledger and result go; made if missing.
-        report: Where events go.
+        emit: Where events go.
 
     Returns:
         0, the exit code of a run that went well.
@@ -73,17 +73,17 @@ def run_client(folder: Path, *, server: str | None, out: Path, report: Report) -
     own = ClientFolder.load(folder, now=datetime.now(UTC))
     with locked(folder, owner=own.member):
         _make_results(out)
-        _take_part(own, folder, address=server or own.settings.client.server, out=out, report=report)
-    report(Finished(member=own.member, path=str(out)))
+        _take_part(own, folder, address=server or own.settings.client.server, out=out, emit=emit)
+    emit(Finished(member=own.member, path=str(out)))
     return 0
 
 
-def _take_part(own: ClientFolder, folder: Path, *, address: str, out: Path, report: Report) -> None:
+def _take_part(own: ClientFolder, folder: Path, *, address: str, out: Path, emit: EventSink) -> None:
     """Connects, waiting for the server as long as the server waits for its roster, and follows the session."""
     traffic = ByteCounter()
 
     def awaiting(reason: str, seconds: float) -> None:
-        report(ServerAwaited(member=own.member, address=address, reason=reason, seconds=seconds))
+        emit(ServerAwaited(member=own.member, address=address, reason=reason, seconds=seconds))
 
     with AggregatorClient(
         address,
@@ -96,7 +96,7 @@ def _take_part(own: ClientFolder, folder: Path, *, address: str, out: Path, repo
         aggregator.join(awaiting=awaiting)
         with _LastWords(aggregator), disk_errors(out):
             try:
-                Client(own, aggregator, traffic=traffic, report=report).run(out)
+                Client(own, aggregator, traffic=traffic, emit=emit).run(out)
             except ForgeryError:
                 # Before anybody hears of it, so that a new start cannot ask for a second verdict.
                 refuse_keys(folder)
@@ -110,17 +110,17 @@ class Client:
         own: Its folder.
         aggregator: Its connection.
         traffic: The observer that counts the connection's bytes.
-        report: Where events go.
+        emit: Where events go.
     """
 
     def __init__(
-        self, own: ClientFolder, aggregator: AggregatorClient, *, traffic: ByteCounter, report: Report
+        self, own: ClientFolder, aggregator: AggregatorClient, *, traffic: ByteCounter, emit: EventSink
     ) -> None:
         self._own = own
         self._aggregator = aggregator
         self._traffic = traffic
-        self._report = report
-        self._clock = PhaseClock(own.member, report)
+        self._emit = emit
+        self._clock = PhaseClock(own.member, emit)
         self._state = start()
         self._inbox = Inbox(aggregator.follow())
 
@@ -142,7 +142,7 @@ class Client:
                 signing_key=own.signing_key,
             )
             work = ClientWork(
-                participant, trainer, ledger=ledger, clock=self._clock, report=self._report, folder=out
+                participant, trainer, ledger=ledger, clock=self._clock, emit=self._emit, folder=out
             )
             while not self._follow(work, out):
                 pass
@@ -150,7 +150,7 @@ class Client:
     def _warn_of_plaintext(self) -> None:
         kind = self._own.federation.kind_of(2)
         if kind.selective:
-            self._report(
+            self._emit(
                 Warned(
                     member=self._own.member,
                     message=f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every "
@@ -163,7 +163,7 @@ class Client:
         with self._clock.phase(Phase.WAIT, self._state.applied):
             announcement = self._inbox.next()
         if isinstance(announcement, Waiting):
-            self._report(MembersAwaited(missing=announcement.missing))
+            self._emit(MembersAwaited(missing=announcement.missing))
         effects = self._step(Announced(announcement))
         try:
             return self._carry_out_all(effects, work, out)
@@ -200,7 +200,7 @@ class Client:
     def _contribute(self, manifest: Manifest, work: ClientWork) -> None:
         before = self._traffic.sent
         with work.contribution(manifest) as outbox:
-            with self._clock.phase(Phase.UPLOAD, manifest.round):
+            with self._clock.phase(Phase.UPLOAD, manifest.round_number):
                 receipt = self._aggregator.contribute(outbox)
             _, signed = outbox.ending()
             self._step(Contributed(receipt, signed.header.body_digest))
@@ -208,19 +208,19 @@ class Client:
 
     def _apply(self, manifest: Manifest, work: ClientWork, out: Path) -> None:
         federation = self._own.federation
-        sizes = StreamSizes.of_aggregate(federation.sections(manifest.round))
+        sizes = StreamSizes.of_aggregate(federation.sections(manifest.round_number))
         before = self._traffic.received
         # Without a name in the folder: nobody else can change what was verified before it is decrypted.
         with tempfile.TemporaryFile(dir=out) as file:
-            with self._clock.phase(Phase.DOWNLOAD, manifest.round):
+            with self._clock.phase(Phase.DOWNLOAD, manifest.round_number):
                 header = self._aggregator.fetch_aggregate(
-                    manifest.round, contributors=len(federation.cohort), sizes=sizes, body=file
+                    manifest.round_number, contributors=len(federation.cohort), sizes=sizes, body=file
                 )
                 file.flush()
             down_bytes = self._traffic.received - before
             work.apply(header, FileBody(file), manifest=manifest, down_bytes=down_bytes)
-        self._step(Applied(manifest.round))
-        self._aggregator.confirm(manifest.round)
+        self._step(Applied(manifest.round_number))
+        self._aggregator.confirm(manifest.round_number)
 
 
 class _LastWords:

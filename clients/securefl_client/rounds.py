@@ -20,7 +20,15 @@ from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.decryption import Body
 from securefl.aggregation.member import Participant
 from securefl.ledger.ledger import AggregateApplied, Ledger, RoundContributed, RoundReserved, RunFinished
-from securefl.progress import AdapterKind, MetricMeasured, Phase, Report, RoundFinished, RoundStarted, Warned
+from securefl.progress import (
+    AdapterKind,
+    EventSink,
+    MetricMeasured,
+    Phase,
+    RoundFinished,
+    RoundStarted,
+    Warned,
+)
 from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
 from securefl.results.client import (
     BytesReport,
@@ -65,7 +73,7 @@ class ClientWork:
         trainer: Its model and data.
         ledger: Opened, with the run's start in it.
         clock: Times the phases.
-        report: Where events go.
+        emit: Where events go.
         folder: Where contributions lie while they are sent.
     """
 
@@ -76,7 +84,7 @@ class ClientWork:
         *,
         ledger: Ledger,
         clock: PhaseClock,
-        report: Report,
+        emit: EventSink,
         folder: Path,
     ) -> None:
         self._folder = folder
@@ -84,7 +92,7 @@ class ClientWork:
         self._trainer = trainer
         self._ledger = ledger
         self._clock = clock
-        self._report = report
+        self._emit = emit
         self._started = time.perf_counter()
         self._open: dict[int, _OpenRound] = {}
         self._rounds: list[RoundReport] = []
@@ -96,11 +104,11 @@ class ClientWork:
     @contextmanager
     def contribution(self, manifest: Manifest) -> Iterator[Outbox]:
         """Trains the global adapter for one round; the update is encoded and sealed as it is sent."""
-        number = manifest.round
+        number = manifest.round_number
         federation = self._participant.federation
         kind = federation.kind_of(number)
-        self._report(
-            RoundStarted(member=self._member, round=number, rounds=federation.terms.federation.rounds)
+        self._emit(
+            RoundStarted(member=self._member, round_number=number, rounds=federation.terms.federation.rounds)
         )
         started = time.perf_counter()
         with self._clock.phase(Phase.TRAIN, number):
@@ -115,10 +123,10 @@ class ClientWork:
         if kind.asks_scores:
             with self._clock.phase(Phase.TRAIN, number):
                 scores = self._trainer.sensitivity(number)
-        sealing = self._participant.seal(timed, manifest=manifest, scores=scores)
-        windows = self._clock.stretches(Phase.ENCRYPT, number, sealing.windows())
-        self._ledger.append(RoundReserved(round=number, manifest_digest=manifest.digest))
-        with Outbox(self._folder, sealing, windows, number=number, sealed=self._note_sealed) as outbox:
+        encryption = self._participant.encrypt(timed, manifest=manifest, scores=scores)
+        windows = self._clock.stretches(Phase.ENCRYPT, number, encryption.windows())
+        self._ledger.append(RoundReserved(round_number=number, manifest_digest=manifest.digest))
+        with Outbox(self._folder, encryption, windows, number=number, sealed=self._note_sealed) as outbox:
             yield outbox
         saturated = sum(encoded.saturated.values())
         self._open[number] = _OpenRound(started, local.loss, saturated)
@@ -126,26 +134,26 @@ class ClientWork:
 
     def _note_sealed(self, signed: SignedHeader) -> None:
         self._ledger.append(
-            RoundContributed(round=signed.header.round, body_digest=signed.header.body_digest)
+            RoundContributed(round_number=signed.header.round_number, body_digest=signed.header.body_digest)
         )
 
     def sent(self, manifest: Manifest, *, up_bytes: int) -> None:
         """Notes the upload, and trains the personal adapter while the others are still at work."""
-        self._open[manifest.round].up = up_bytes
+        self._open[manifest.round_number].up = up_bytes
         if self._participant.federation.terms.recipe.personal:
-            with self._clock.phase(Phase.PERSONAL, manifest.round):
-                self._trainer.train_personal(manifest.round)
+            with self._clock.phase(Phase.PERSONAL, manifest.round_number):
+                self._trainer.train_personal(manifest.round_number)
 
     def apply(self, header: AggregateHeader, body: Body, *, manifest: Manifest, down_bytes: int) -> None:
         """Verifies, decrypts and applies a round's aggregate."""
-        number = manifest.round
+        number = manifest.round_number
         with self._clock.phase(Phase.DECRYPT, number):
             sums = self._participant.open(header, body, manifest=manifest)
         with self._clock.phase(Phase.REDISTRIBUTE, number):
             self._participant.apply(sums, manifest=manifest)
             self._trainer.install_global(self._participant.start())
         digest = integers_digest(sums)
-        self._ledger.append(AggregateApplied(round=number, integers_sha256=digest))
+        self._ledger.append(AggregateApplied(round_number=number, integers_sha256=digest))
         with self._clock.phase(Phase.EVALUATE, number):
             metric = self._trainer.evaluate("global", part="validation")
         self._tell(AdapterKind.GLOBAL, metric, number)
@@ -157,7 +165,7 @@ class ClientWork:
         Returns:
             The path of ``result.json``.
         """
-        last = self._participant.state.round
+        last = self._participant.state.round_number
         personal = self._participant.federation.terms.recipe.personal
         fusion = None
         if personal:
@@ -226,7 +234,7 @@ class ClientWork:
             federation_digest=federation.digest.hex(),
             recipe=federation.terms.recipe.name,
             payload=federation.terms.recipe.payload,
-            rounds=self._participant.state.round,
+            rounds=self._participant.state.round_number,
             encryption=encryption_report(federation),
             id=self._member,
             rank=self._participant.rank,
@@ -246,16 +254,20 @@ class ClientWork:
         )
 
     def _tell(self, kind: AdapterKind, metric: Metric, number: int) -> Metric:
-        self._report(
+        self._emit(
             MetricMeasured(
-                member=self._member, round=number, adapter=kind, metric=metric.name, value=metric.accuracy
+                member=self._member,
+                round_number=number,
+                adapter=kind,
+                metric=metric.name,
+                value=metric.accuracy,
             )
         )
         return metric
 
     def _warn_of_clipping(self, number: int, *, clipped: int, of: int) -> None:
         if clipped:
-            self._report(
+            self._emit(
                 Warned(
                     member=self._member,
                     message=f"round {number}: {clipped} of {of} values exceeded their bound and were clipped; raise "
@@ -271,7 +283,7 @@ class ClientWork:
         missed = ErrorEstimate.of_all(estimates).share
         before = max((entry.reconstruction_error or 0.0 for entry in self._rounds), default=0.0)
         if missed > MUCH_MISSED >= before:
-            self._report(
+            self._emit(
                 Warned(
                     member=self._member,
                     message=f"round {number}: the sketch missed about {missed:.0%} of the mean update; raise "
@@ -281,22 +293,22 @@ class ClientWork:
         return missed
 
     def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes) -> None:
-        opened = self._open.pop(header.round)
-        seconds = self._clock.seconds(header.round) | {Phase.AGGREGATE.value: header.aggregate_seconds}
+        opened = self._open.pop(header.round_number)
+        seconds = self._clock.seconds(header.round_number) | {Phase.AGGREGATE.value: header.aggregate_seconds}
         float32 = self._participant.federation.layout.float32_bytes(self._participant.rank)
         self._rounds.append(
             RoundReport(
-                round=header.round,
+                round_number=header.round_number,
                 seconds=seconds,
                 bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
                 loss=opened.loss,
                 saturated=opened.saturated,
-                reconstruction_error=self._reconstruction_error(header.round),
+                reconstruction_error=self._reconstruction_error(header.round_number),
                 integers_sha256=digest.hex(),
             )
         )
         elapsed = time.perf_counter() - opened.started
-        self._report(RoundFinished(member=self._member, round=header.round, seconds=elapsed))
+        self._emit(RoundFinished(member=self._member, round_number=header.round_number, seconds=elapsed))
 
 
 def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:

@@ -34,7 +34,7 @@ class GlobalState:
     Attributes:
         layout: The federation's tensors.
         seed: The federation's seed; it draws the directions that stand in for missing ones.
-        round: Number of mean updates applied.
+        round_number: Number of mean updates applied.
         weights: The change of each adapted weight: (m, n) under ``dense`` and for what ``sketch`` sends whole, else
             decomposed.
         heads: The change of each head, (rows, columns).
@@ -45,7 +45,7 @@ class GlobalState:
 
     layout: Layout
     seed: int
-    round: int
+    round_number: int
     weights: Mapping[str, Matrix | Decomposition]
     heads: Mapping[str, Matrix]
     noise_std: float
@@ -58,7 +58,7 @@ class GlobalState:
         return cls(
             layout=layout,
             seed=seed,
-            round=0,
+            round_number=0,
             weights={
                 tensor.name: Decomposition.zero(tensor.rows, tensor.columns) for tensor in layout.adapted
             },
@@ -84,7 +84,7 @@ class GlobalState:
         return GlobalState(
             layout=self.layout,
             seed=self.seed,
-            round=self.round + 1,
+            round_number=self.round_number + 1,
             weights={
                 name: _added(old, mean.weights[name], rate, kept_rank=self.kept_rank)
                 for name, old in self.weights.items()
@@ -116,7 +116,7 @@ class GlobalState:
             rank=rank,
             scaling=scaling,
             noise_std=self.noise_std,
-            rng=seeded_generator(self.seed, "redistribution", self.round, tensor.name),
+            rng=seeded_generator(self.seed, "redistribution", self.round_number, tensor.name),
         )
 
 

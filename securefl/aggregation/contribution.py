@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.framing import framed
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.profiles import Profile
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import WireForm
 from securefl.protocol.messages import Manifest, SignedHeader
 
-CONTEXT_DOMAIN = b"securefl/v1/authentication\x00"
+CONTEXT_DOMAIN = b"securefl/v2/authentication\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +37,28 @@ class Contribution:
     body: bytes
 
 
-def authentication_context(manifest: Manifest, *, epoch: int, section: int = 0) -> bytes:
+def authentication_context(manifest: Manifest, *, key_epoch: int, section: int = 0) -> bytes:
     """What MACs and tags are bound to, beside the member: epoch, federation, round, cohort, and section."""
     return CONTEXT_DOMAIN + framed(
-        epoch.to_bytes(4, "big"),
+        key_epoch.to_bytes(4, "big"),
         manifest.federation_digest,
-        manifest.round.to_bytes(8, "big"),
+        manifest.round_number.to_bytes(8, "big"),
         manifest.digest,
         section.to_bytes(2, "big"),
     )
 
 
-def section_mac(form: WireForm, *, manifest: Manifest, keys: EpochKeys, section: int = 0) -> CiphertextMac:
+def section_mac(form: WireForm, *, manifest: Manifest, keys: SharedKeys, section: int = 0) -> CiphertextMac:
     """The MAC of one section's ciphertexts in a round."""
-    context = authentication_context(manifest, epoch=keys.epoch, section=section)
+    context = authentication_context(manifest, key_epoch=keys.key_epoch, section=section)
     return CiphertextMac(keys.mac, form, context=context)
 
 
 def section_tags(
-    profile: Profile, *, ciphertexts: int, manifest: Manifest, keys: EpochKeys, section: int = 0
+    profile: Profile, *, ciphertexts: int, manifest: Manifest, keys: SharedKeys, section: int = 0
 ) -> SlotTags:
     """The tags of one section's plaintexts in a round."""
-    context = authentication_context(manifest, epoch=keys.epoch, section=section)
+    context = authentication_context(manifest, key_epoch=keys.key_epoch, section=section)
     return SlotTags(keys.tag, profile, context=context, ciphertexts=ciphertexts)
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from securefl.aggregation.contribution import section_mac, section_tags
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.packing import unpack
 from securefl.crypto.windows import Window, values_in, windows
 from securefl.crypto.wireform import Ciphertexts
@@ -77,7 +77,7 @@ class _Read:
             yield window, form.decode_aggregate(data, ciphertexts=window.count)
 
 
-def open_aggregate(
+def decrypt_aggregate(
     header: AggregateHeader,
     body: Body,
     *,
@@ -85,7 +85,7 @@ def open_aggregate(
     manifest: Manifest,
     own: SignedHeader,
     ciphers: Sequence[Cipher],
-    keys: EpochKeys,
+    keys: SharedKeys,
 ) -> Integers:
     """Verifies an aggregate and decrypts it to the exact sums (D,), int64, of the cohort's integers.
 
@@ -104,7 +104,7 @@ def open_aggregate(
         manifest: The round's.
         own: What this client signed in this round.
         ciphers: One for each section of the round.
-        keys: The epoch's.
+        keys: The shared keys.
 
     Returns:
         The sections' integers, one section behind the other.
@@ -115,7 +115,7 @@ def open_aggregate(
         ForgeryError: if it is not the sum of what its contributors sealed.
     """
     verify_contributors(header, federation=federation, manifest=manifest, own=own)
-    expected = StreamSizes.of_aggregate(federation.sections(manifest.round)).body_bytes
+    expected = StreamSizes.of_aggregate(federation.sections(manifest.round_number)).body_bytes
     if len(body) != expected:
         raise WireError(f"{len(body)} bytes arrived where {expected} belong")
     reads = tuple(_reads(header, federation=federation, manifest=manifest, ciphers=ciphers))
@@ -133,15 +133,19 @@ def verify_contributors(
         AuthenticationError: at the first thing that does not hold.
     """
     claimed = tuple(signed.header.member for signed in header.contributors)
-    if header.round != manifest.round or claimed != manifest.cohort or len(header.seeds) != len(claimed):
+    if (
+        header.round_number != manifest.round_number
+        or claimed != manifest.cohort
+        or len(header.seeds) != len(claimed)
+    ):
         raise AuthenticationError(
-            f"the aggregate of round {manifest.round} is not the sum of the whole cohort"
+            f"the aggregate of round {manifest.round_number} is not the sum of the whole cohort"
         )
     if own not in header.contributors:
         raise AuthenticationError(
-            f"the aggregate of round {manifest.round} leaves this client's contribution out"
+            f"the aggregate of round {manifest.round_number} leaves this client's contribution out"
         )
-    seed_bytes = StreamSizes.of_aggregate(federation.sections(manifest.round)).seeds_bytes
+    seed_bytes = StreamSizes.of_aggregate(federation.sections(manifest.round_number)).seeds_bytes
     for signed, seeds in zip(header.contributors, header.seeds, strict=True):
         _verify_contributor(signed, seeds, seed_bytes=seed_bytes, federation=federation, manifest=manifest)
 
@@ -150,7 +154,7 @@ def _verify_contributor(
     signed: SignedHeader, seeds: bytes, *, seed_bytes: int, federation: Federation, manifest: Manifest
 ) -> None:
     header = signed.header
-    if header.round != manifest.round or header.manifest_digest != manifest.digest:
+    if header.round_number != manifest.round_number or header.manifest_digest != manifest.digest:
         raise AuthenticationError(f"{header.member}'s contribution is for another round or manifest")
     if len(seeds) != seed_bytes or hashlib.sha256(seeds).digest() != header.seeds_digest:
         raise AuthenticationError(f"{header.member}'s seeds are not those it signed")
@@ -161,7 +165,7 @@ def _reads(
     header: AggregateHeader, *, federation: Federation, manifest: Manifest, ciphers: Sequence[Cipher]
 ) -> Iterator[_Read]:
     start = first_seed = 0
-    counts = federation.kind_of(manifest.round).section_values
+    counts = federation.kind_of(manifest.round_number).section_values
     for number, (values, cipher) in enumerate(zip(counts, ciphers, strict=True)):
         section = Section(cipher.form, cipher.profile.ciphertexts_for(values))
         place = slice(first_seed, first_seed + section.seeds_bytes)
@@ -170,7 +174,7 @@ def _reads(
         start, first_seed = start + section.aggregate_bytes, place.stop
 
 
-def _verify(read: _Read, body: Body, *, manifest: Manifest, keys: EpochKeys) -> None:
+def _verify(read: _Read, body: Body, *, manifest: Manifest, keys: SharedKeys) -> None:
     mac = section_mac(read.cipher.form, manifest=manifest, keys=keys, section=read.number)
     verification = mac.verification(read.seeds)
     for _, ciphertexts in read.ciphertexts(body):
@@ -178,7 +182,7 @@ def _verify(read: _Read, body: Body, *, manifest: Manifest, keys: EpochKeys) -> 
     verification.verdict()
 
 
-def _decrypt(read: _Read, body: Body, *, manifest: Manifest, keys: EpochKeys) -> Integers:
+def _decrypt(read: _Read, body: Body, *, manifest: Manifest, keys: SharedKeys) -> Integers:
     cipher, size = read.cipher, read.cipher.form.seed_bytes
     tags = section_tags(
         cipher.profile,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from securefl.aggregation.contribution import Contribution, section_mac, section_tags
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.packing import pack
 from securefl.crypto.windows import by_window
 from securefl.crypto.wireform import Ciphertexts
@@ -53,7 +53,7 @@ class Part:
         return Section(self.cipher.form, self.cipher.profile.ciphertexts_for(self.values))
 
 
-class Sealing:
+class Encryption:
     """One contribution in the making: its windows, once; then its seeds and its signed header.
 
     Guarantee: every ciphertext is encrypted under fresh randomness of the operating system, so two
@@ -64,7 +64,7 @@ class Sealing:
         parts: What is sent, section by section.
         manifest: The open round.
         member: Who sends it.
-        keys: The epoch's; its MAC and tag keys are used here.
+        keys: The shared keys; its MAC and tag keys are used here.
         signing_key: The member's.
 
     Attributes:
@@ -77,7 +77,7 @@ class Sealing:
         *,
         manifest: Manifest,
         member: str,
-        keys: EpochKeys,
+        keys: SharedKeys,
         signing_key: SigningKey,
     ) -> None:
         self.sizes = StreamSizes.of_contribution(part.section for part in parts)
@@ -123,7 +123,7 @@ class Sealing:
             raise ProtocolError("a contribution is signed when its last window is sealed")
         header = ContributionHeader(
             member=self._member,
-            round=self._manifest.round,
+            round_number=self._manifest.round_number,
             manifest_digest=self._manifest.digest,
             seeds_digest=hashlib.sha256(self._seeds).digest(),
             body_digest=self._body_digest.digest(),
@@ -146,13 +146,13 @@ class Sealing:
                 slots = tags.attach(slots, member=self._member)
             else:
                 tags.add(slots)
-            sealed = cipher.seal(slots)
+            sealed = cipher.encrypt(slots)
             macs = mac.macs(sealed, member=self._member, first_ciphertext=window.first)
             self._seeds += sealed.seeds
             yield cipher.form.encode_upload(Ciphertexts(sealed.residues, macs))
 
 
-def seal_at_once(sealing: Sealing) -> Contribution:
+def encrypt_at_once(encryption: Encryption) -> Contribution:
     """The whole contribution in memory."""
-    body = b"".join(sealing.windows())
-    return Contribution(sealing.signed(), sealing.seeds, body)
+    body = b"".join(encryption.windows())
+    return Contribution(encryption.signed(), encryption.seeds, body)

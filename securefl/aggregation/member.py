@@ -18,13 +18,13 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
-from securefl.aggregation.decryption import Body, open_aggregate
-from securefl.aggregation.encryption import Part, Sealing
-from securefl.aggregation.selection import Selecting
+from securefl.aggregation.decryption import Body, decrypt_aggregate
+from securefl.aggregation.encryption import Encryption, Part
+from securefl.aggregation.selection import Selection
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.errors import DataError, ForgeryError, ProtocolError
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
@@ -39,7 +39,7 @@ class Participant:
         member: This member's id.
         rank: Rank of its adapters; under ``basis`` and ``core`` the roster's.
         cipher: With the federation's key.
-        keys: The epoch's; its MAC and tag keys are used here.
+        keys: The shared keys; its MAC and tag keys are used here.
         signing_key: This member's.
 
     Attributes:
@@ -55,7 +55,7 @@ class Participant:
         member: str,
         rank: int,
         cipher: Cipher,
-        keys: EpochKeys,
+        keys: SharedKeys,
         signing_key: SigningKey,
     ) -> None:
         self.federation = federation
@@ -72,10 +72,10 @@ class Participant:
         self._cipher = cipher
         self._keys = keys
         self._signing_key = signing_key
-        self._selecting = Selecting(federation)
-        self._sealings: dict[int, Sealing] = {}
+        self._selection = Selection(federation)
+        self._sealings: dict[int, Encryption] = {}
         self._opened: set[int] = set()
-        self._deceived = False
+        self._refused = False
 
     @property
     def scaling(self) -> float:
@@ -105,7 +105,7 @@ class Participant:
                 one, and as the factor of the values.
 
         Raises:
-            DataError: if it is not the count of the rounds before, on which everybody's mean is founded.
+            DataError: if it is not the count of the rounds before, on which everybody's mean is provisioned.
             ProtocolError, TrainingError: see ``RoundCodec.encode``.
         """
         if self._samples not in (None, samples):
@@ -115,12 +115,12 @@ class Participant:
             )
         self._samples = samples
         # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
-        rng = seeded_generator(self._plan.seed, "rounding", manifest.round, self.member)
-        return self._round(manifest.round).encode(update, rank=self.rank, samples=samples, rng=rng)
+        rng = seeded_generator(self._plan.seed, "rounding", manifest.round_number, self.member)
+        return self._round(manifest.round_number).encode(update, rank=self.rank, samples=samples, rng=rng)
 
-    def seal(
+    def encrypt(
         self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
-    ) -> Sealing:
+    ) -> Encryption:
         """Encrypts and signs the round's contribution, once, as its windows are asked for.
 
         Args:
@@ -134,21 +134,23 @@ class Participant:
             ForgeryError: if an aggregate was refused: nothing is sealed under its keys any more.
         """
         self._check_keys()
-        if manifest.round in self._sealings:
+        if manifest.round_number in self._sealings:
             raise ProtocolError(
-                f"round {manifest.round} was encrypted already", hint="send the same bytes again"
+                f"round {manifest.round_number} was encrypted already", hint="send the same bytes again"
             )
-        counts = self.federation.kind_of(manifest.round).section_values
-        divided = self._selecting.divided(encoded.runs, round_number=manifest.round, scores=scores)
+        counts = self.federation.kind_of(manifest.round_number).section_values
+        divided = self._selection.divided(encoded.runs, round_number=manifest.round_number, scores=scores)
         parts = [
             Part(cipher, values, runs)
-            for cipher, values, runs in zip(self._ciphers(manifest.round), counts, divided, strict=True)
+            for cipher, values, runs in zip(
+                self._ciphers(manifest.round_number), counts, divided, strict=True
+            )
         ]
-        sealing = Sealing(
+        encryption = Encryption(
             parts, manifest=manifest, member=self.member, keys=self._keys, signing_key=self._signing_key
         )
-        self._sealings[manifest.round] = sealing
-        return sealing
+        self._sealings[manifest.round_number] = encryption
+        return encryption
 
     def open(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
         """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
@@ -160,27 +162,28 @@ class Participant:
                 must be renewed.
         """
         self._check_keys()
-        if manifest.round not in self._sealings:
-            raise ProtocolError(f"{self.member} did not contribute to round {manifest.round}")
-        if manifest.round in self._opened:
+        if manifest.round_number not in self._sealings:
+            raise ProtocolError(f"{self.member} did not contribute to round {manifest.round_number}")
+        if manifest.round_number in self._opened:
             raise ProtocolError(
-                f"round {manifest.round} was opened already", hint="the verdict on an aggregate is final"
+                f"round {manifest.round_number} was opened already",
+                hint="the verdict on an aggregate is final",
             )
-        self._opened.add(manifest.round)
+        self._opened.add(manifest.round_number)
         try:
-            sums = open_aggregate(
+            sums = decrypt_aggregate(
                 header,
                 body,
                 federation=self.federation,
                 manifest=manifest,
-                own=self._sealings[manifest.round].signed(),
-                ciphers=self._ciphers(manifest.round),
+                own=self._sealings[manifest.round_number].signed(),
+                ciphers=self._ciphers(manifest.round_number),
                 keys=self._keys,
             )
         except ForgeryError:
-            self._deceived = True
+            self._refused = True
             raise
-        return self._selecting.together(sums, round_number=manifest.round)
+        return self._selection.together(sums, round_number=manifest.round_number)
 
     def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
         """Advances the state by the mean that the sums hold.
@@ -188,9 +191,11 @@ class Participant:
         Raises:
             ProtocolError: if it is not the next round's, or the first round's weights do not sum to a weight.
         """
-        if manifest.round != self.state.round + 1:
-            raise ProtocolError(f"round {manifest.round} cannot follow round {self.state.round}")
-        codec = self._round(manifest.round)
+        if manifest.round_number != self.state.round_number + 1:
+            raise ProtocolError(
+                f"round {manifest.round_number} cannot follow round {self.state.round_number}"
+            )
+        codec = self._round(manifest.round_number)
         weight_sum = self.state.weight_sum or codec.weight_sum(sums)
         mean = codec.decode(sums, weight_sum=weight_sum)
         self.state = self.state.advanced(
@@ -210,7 +215,7 @@ class Participant:
 
     def _check_keys(self) -> None:
         """Refuses to go on with keys under which an aggregate was refused."""
-        if self._deceived:
+        if self._refused:
             raise forgery()
 
     def _round(self, number: int) -> RoundCodec:

@@ -25,7 +25,7 @@ Integers = NDArray[np.int64]
 Runs = Callable[[], Iterable[Integers]]
 
 
-class Selecting:
+class Selection:
     """What of a member's integers goes into which section of a round.
 
     Args:

@@ -4,7 +4,7 @@
 ``signals``     Ctrl-C and termination, as an exception or as a note that a loop reads
 ``output``      the consoles, and the result as JSON
 ``reporting``   how one process reports, to a person or to ``securefl run``
-``founding``    ``securefl init``
+``provisioning``    ``securefl init``
 ``member``      ``securefl server`` and ``securefl client``: one process of a federation
 ``run``         ``securefl run``: all of them on this machine
 ``export``      ``securefl export``

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import typer
 
 from securefl.errors import SecureFLError, UsageError
-from securefl.progress import Event, Failed, Report, encode
+from securefl.progress import Event, EventSink, Failed, encode
 from securefl.storage.disk import disk_errors
 
 HIDDEN = typer.Option("--json-events", hidden=True, help="Report as JSON lines on stdout, for securefl run.")
@@ -27,11 +27,11 @@ LAST_GRACE_S = 10.0
 
 
 @contextmanager
-def reporter(json_events: bool) -> Iterator[Report]:
+def reporter(json_events: bool) -> Iterator[EventSink]:
     """The place to report to while a command runs."""
     if json_events:
-        with _event_pipe() as report:
-            yield report
+        with _event_pipe() as emit:
+            yield emit
         return
     from securefl.cli.live import PlainView
     from securefl.cli.output import progress_console
@@ -40,11 +40,11 @@ def reporter(json_events: bool) -> Iterator[Report]:
 
 
 @contextmanager
-def told(report: Report, *, member: str, extra: str) -> Iterator[None]:
+def told(emit: EventSink, *, member: str, extra: str) -> Iterator[None]:
     """Reports the error that ends the block, and lets it pass on to the program's edge.
 
     Args:
-        report: Where to.
+        emit: Where to.
         member: Who reports.
         extra: The extra of this distribution whose packages the block needs.
 
@@ -56,7 +56,7 @@ def told(report: Report, *, member: str, extra: str) -> Iterator[None]:
         with extra_installed(extra), disk_errors(None):
             yield
     except SecureFLError as error:
-        report(Failed(member=member, code=error.code, message=str(error), exit_code=error.exit_code))
+        emit(Failed(member=member, code=error.code, message=str(error), exit_code=error.exit_code))
         raise
 
 
@@ -77,21 +77,21 @@ def extra_installed(extra: str) -> Iterator[None]:
 
 
 @contextmanager
-def _event_pipe() -> Iterator[Report]:
+def _event_pipe() -> Iterator[EventSink]:
     """Takes stdout for the events; what anybody prints from here on goes to stderr."""
     sys.stdout.flush()
     events = os.dup(1)
     os.dup2(2, 1)
     lock = threading.Lock()
 
-    def report(event: Event) -> None:
+    def emit(event: Event) -> None:
         with lock:
             _write_all(events, encode(event).encode() + b"\n")
 
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_end_with_supervisor, name="supervisor-watch", daemon=True).start()
     try:
-        yield report
+        yield emit
     finally:
         os.dup2(events, 1)
         os.close(events)

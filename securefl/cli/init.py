@@ -27,14 +27,14 @@ def init(
     from securefl.config import load_federation
     from securefl.config.member import require_reachable_server
 
-    with reporter(json_events) as report, told(report, member="init", extra="client"):
+    with reporter(json_events) as emit, told(emit, member="init", extra="client"):
         config = load_federation(federation)
         if not json_events:
             # securefl run starts its members on this machine, and tells them the address itself.
             require_reachable_server(config)
-        from securefl.provisioning.provision import found
+        from securefl.provisioning.provision import provision
 
-        overview = found(config, folder, report=report)
+        overview = provision(config, folder, emit=emit)
         if not json_events:
             show_data(overview, console=result_console(None))
             _say_what_is_next(folder, tuple(config.ranks))

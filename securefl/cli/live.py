@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from securefl.launch.causes import FOUNDING
+from securefl.launch.causes import PROVISIONING
 from securefl.progress import (
     SERVER,
     AdapterKind,
@@ -59,7 +59,7 @@ DOING = {
 }
 LONG = (Phase.PREPARE, Phase.IMPORT, Phase.LOAD, Phase.TOKENISE, Phase.TRAIN, Phase.PERSONAL, Phase.FUSE)
 """Phases whose beginning is worth a line."""
-NO_RESULTS = (SERVER, FOUNDING)
+NO_RESULTS = (SERVER, PROVISIONING)
 """Who leaves nothing behind that a person would look for."""
 LINE_EVERY_S = 15.0
 """How often a member's progress within a phase gets a line."""
@@ -100,7 +100,9 @@ class PlainView:
             spent[event.phase] = spent.get(event.phase, 0.0) + event.seconds
         elif isinstance(event, StepProgress):
             if self._clock() - self._last.get(event.member, self._start) >= LINE_EVERY_S:
-                self._line(event.member, f"{_round(event.round)}{DOING[event.phase]}, {event.fraction:.0%}")
+                self._line(
+                    event.member, f"{_round(event.round_number)}{DOING[event.phase]}, {event.fraction:.0%}"
+                )
         elif isinstance(event, RoundFinished):
             spent = self._seconds.pop(event.member, {})
             parts = ", ".join(
@@ -108,7 +110,7 @@ class PlainView:
             )
             self._line(
                 event.member,
-                f"round {event.round} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}",
+                f"round {event.round_number} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}",
             )
         elif sentence := _sentence(event):
             self._line(getattr(event, "member", SERVER), sentence)
@@ -131,7 +133,7 @@ class PlainView:
 class _Row:
     """What the table shows of one member."""
 
-    round: str = ""
+    round_number: str = ""
     doing: str = "starting"
     fraction: float | None = None
     metrics: dict[AdapterKind, float] = field(default_factory=dict)
@@ -179,7 +181,7 @@ class LiveView:
             table.add_column(kind.value, min_width=5)
         for member, row in self._rows.items():
             values = [f"{row.metrics[kind]:.3f}" if kind in row.metrics else "" for kind in AdapterKind]
-            table.add_row(Text(member), row.round, row.doing, _bar(row.fraction), *values)
+            table.add_row(Text(member), row.round_number, row.doing, _bar(row.fraction), *values)
         return table
 
 
@@ -189,7 +191,11 @@ def _bar(fraction: float | None) -> ProgressBar | str:
 
 def _update(row: _Row, event: Event) -> None:
     if isinstance(event, RoundStarted):
-        row.round, row.doing, row.fraction = f"{event.round}/{event.rounds}", "round started", None
+        row.round_number, row.doing, row.fraction = (
+            f"{event.round_number}/{event.rounds}",
+            "round started",
+            None,
+        )
     elif isinstance(event, PhaseStarted):
         row.doing, row.fraction = DOING[event.phase], None
     elif isinstance(event, StepProgress):
@@ -218,11 +224,11 @@ def _sentence(event: Event) -> str:
     if isinstance(event, MemberJoined):
         return "joined"
     if isinstance(event, RoundStarted):
-        return f"round {event.round} of {event.rounds}"
+        return f"round {event.round_number} of {event.rounds}"
     if isinstance(event, PhaseStarted) and event.phase in LONG:
-        return f"{_round(event.round)}{DOING[event.phase]}"
+        return f"{_round(event.round_number)}{DOING[event.phase]}"
     if isinstance(event, MetricMeasured):
-        return f"{_round(event.round)}{event.metric} of the {event.adapter.value} model: {event.value:.4f}"
+        return f"{_round(event.round_number)}{event.metric} of the {event.adapter.value} model: {event.value:.4f}"
     if isinstance(event, Warned):
         return f"warning: {event.message}"
     if isinstance(event, Finished):

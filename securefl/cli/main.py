@@ -18,7 +18,7 @@ import typer
 
 from securefl import __version__
 from securefl.cli import bench, export, member, plan, run
-from securefl.cli import init as founding
+from securefl.cli import init as provisioning
 from securefl.cli.output import speak_what_the_terminal_can_show
 from securefl.errors import SecureFLError
 from securefl.launch.signals import Interrupted, ignore_further_signals, raise_on_termination
@@ -39,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init")(founding.init)
+app.command("init")(provisioning.init)
 app.command("server")(member.server)
 app.command("client")(member.client)
 app.command("run")(run.run)

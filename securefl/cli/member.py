@@ -29,11 +29,11 @@ def server(
 
     **Example:** securefl server federation/server
     """
-    with reporter(json_events) as report, told(report, member="server", extra="server"):
+    with reporter(json_events) as emit, told(emit, member="server", extra="server"):
         _must_exist(folder)
         from securefl_server.process import run_server
 
-        return run_server(folder, address=address, report=report)
+        return run_server(folder, address=address, emit=emit)
 
 
 def client(
@@ -62,7 +62,7 @@ def client(
     """
     from securefl.cli.output import check_json_path, write_json
 
-    with reporter(json_events) as report, told(report, member=folder.name, extra="client"):
+    with reporter(json_events) as emit, told(emit, member=folder.name, extra="client"):
         _must_exist(folder)
         check_json_path(json_path)
         results = out if out is not None else folder / "results"
@@ -71,7 +71,7 @@ def client(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from securefl_client.process import run_client
 
-        code = run_client(folder, server=server, out=results, report=report)
+        code = run_client(folder, server=server, out=results, emit=emit)
         if not json_events:
             _say_what_it_is_worth(results / "result.json", json_path)
         if json_path is not None:

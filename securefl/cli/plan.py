@@ -32,7 +32,7 @@ def plan(
     federation: Annotated[
         Path,
         typer.Argument(
-            metavar="FED.toml", help="What the federation is; or a founded one's federation.json."
+            metavar="FED.toml", help="What the federation is; or a provisioned one's federation.json."
         ),
     ],
     json_path: Annotated[
@@ -69,7 +69,7 @@ def plan(
 
 
 def _federation(path: Path) -> tuple[Federation, DataOverview | None]:
-    """A founded federation from its file, or a preview of the one that a TOML file describes, with its data."""
+    """A provisioned federation from its file, or a preview of the one that a TOML file describes, with its data."""
     from securefl.protocol.federation import Federation
 
     if path.suffix == ".json":

@@ -64,7 +64,7 @@ def run(
         try:
             federated = federate(folder, job.config, toml=job.toml, interrupts=interrupts)
         except UsageError:
-            if not folder.is_founded:
+            if not folder.is_provisioned:
                 # The error says all there is to know; a next try should not find a left-over.
                 folder.discard()
             raise

@@ -14,7 +14,7 @@
 ``linearform``    secret linear forms modulo a prime: what both of them are made of
 ``prf``           pseudorandom words from keys
 ``framing``       lists of byte strings as one
-``keys``          an epoch's keys as fixed-length bytes, and their file
+``keys``          the shared keys as fixed-length bytes, and their file
 ``identity``      Ed25519 signing keys
 ``certificates``  a member's TLS files, checked before they are used
 ``authority``     the federation's TLS authority

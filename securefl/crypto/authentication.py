@@ -54,7 +54,7 @@ class CiphertextMac:
     forge.
 
     Args:
-        key: The epoch's MAC key, 32 bytes.
+        key: The shared keys MAC key, 32 bytes.
         form: What ciphertexts look like.
         context: Epoch, federation, round and manifest, as one byte string.
     """
@@ -63,7 +63,7 @@ class CiphertextMac:
         self._form = form
         self._key = key
         self._context = context
-        vector = derived_key(key, purpose=b"securefl/v1/mac/vector", context=context)
+        vector = derived_key(key, purpose=b"securefl/v2/mac/vector", context=context)
         rho = uniform_words(vector, count=form.degree, modulus=form.modulus)
         self._hash = LinearForms([rho], form.modulus)
 
@@ -130,7 +130,7 @@ class CiphertextMac:
         form = self._form
         form.check_seeds(seeds, ciphertexts=ciphertexts)
         context = framed(self._context, member.encode())
-        key = derived_key(self._key, purpose=b"securefl/v1/mac/pads", context=context)
+        key = derived_key(self._key, purpose=b"securefl/v2/mac/pads", context=context)
         starts = range(0, ciphertexts * form.seed_bytes, form.seed_bytes) if form.seed_bytes else ()
         nonces = [seeds[start : start + form.seed_bytes] for start in starts] or [b""] * ciphertexts
         return [

@@ -68,7 +68,7 @@ class BfvCipher:
     def __repr__(self) -> str:
         return f"BfvCipher({self.profile.name}, <redacted>)"
 
-    def seal(self, slots: Slots) -> Sealed:
+    def encrypt(self, slots: Slots) -> Sealed:
         """Encrypts symmetrically; SEAL draws the randomness (Blake2xb, seeded by the operating system).
 
         Guarantee: who has no key learns nothing of the slots (IND-CPA), assuming ring learning with errors
@@ -94,9 +94,9 @@ class BfvCipher:
             seeds.append(seed)
         return Sealed(round_residues(residues, self.form), b"".join(seeds))
 
-    def opening(self, ciphertexts: int) -> BfvOpening:
+    def opening(self, ciphertexts: int) -> BfvDecryption:
         """Starts the decryption of an aggregate; see ``BfvOpening``."""
-        return BfvOpening(self, ciphertexts)
+        return BfvDecryption(self, ciphertexts)
 
     def open(self, total: Words, seeds: Iterable[bytes]) -> Slots:
         """Decrypts an aggregate at one go.
@@ -154,7 +154,7 @@ class BfvCipher:
             raise UsageError("this TenSEAL does not decrypt what it encrypted", hint="install tenseal 0.3.18")
 
 
-class BfvOpening:
+class BfvDecryption:
     """One aggregate's decryption: seeds first, each expanded and added by SEAL, then the total.
 
     It keeps 64 KiB a ciphertext, however many contributors there are, and belongs to one thread at a time.

@@ -30,7 +30,7 @@ class Sealed:
     seeds: bytes
 
 
-class Opening(Protocol):
+class Decryption(Protocol):
     """One aggregate's decryption: it takes in the contributors' seeds as they come, then opens the total.
 
     Expanding seeds is the larger part of a decryption and needs no total, so it can run while the server is
@@ -70,21 +70,21 @@ class Cipher(Protocol):
     def form(self) -> WireForm:
         """What its ciphertexts look like on the wire."""
 
-    def seal(self, slots: Slots) -> Sealed:
+    def encrypt(self, slots: Slots) -> Sealed:
         """Encrypts (C, N) slots below t, each ciphertext with fresh randomness.
 
         Raises:
             CapacityError: if a slot is not below t.
         """
 
-    def opening(self, ciphertexts: int) -> Opening:
+    def opening(self, ciphertexts: int) -> Decryption:
         """Starts the decryption of an aggregate of so many ciphertexts."""
 
     def open(self, total: Words, seeds: Iterable[bytes]) -> Slots:
         """Decrypts at one go: ``opening``, every contributor's seeds, the total."""
 
 
-def open_at_once(opening: Opening, total: Words, seeds: Iterable[bytes]) -> Slots:
+def open_at_once(opening: Decryption, total: Words, seeds: Iterable[bytes]) -> Slots:
     """Adds every contributor's seeds to a fresh opening, and opens the total with it."""
     for contributor in seeds:
         opening.add(contributor)

@@ -26,7 +26,7 @@ class IntegerTwin:
         self.profile = profile
         self.form = wire_form("none", profile)
 
-    def seal(self, slots: Slots) -> Sealed:
+    def encrypt(self, slots: Slots) -> Sealed:
         """The slots themselves.
 
         Raises:
@@ -34,16 +34,16 @@ class IntegerTwin:
         """
         return Sealed(checked_slots(slots, self.profile), b"")
 
-    def opening(self, ciphertexts: int) -> TwinOpening:
+    def opening(self, ciphertexts: int) -> TwinDecryption:
         """An opening that counts contributors, since the twin has no seeds."""
-        return TwinOpening(self, ciphertexts)
+        return TwinDecryption(self, ciphertexts)
 
     def open(self, total: Words, seeds: Iterable[bytes]) -> Slots:
         """The aggregate itself, for contributors that each bring empty seeds."""
         return open_at_once(self.opening(total.shape[0]), total, seeds)
 
 
-class TwinOpening:
+class TwinDecryption:
     """Gives the total back, after the checks that an encrypted one would pass through."""
 
     def __init__(self, cipher: IntegerTwin, ciphertexts: int) -> None:

@@ -1,4 +1,4 @@
-"""An epoch's keys, those of the cipher and those of authentication: one fixed-length form of our own.
+"""the shared keys, those of the cipher and those of authentication: one fixed-length form of our own.
 
 The rule kept here: keys are complete and in range, or they are no keys; the keys of an epoch are made, stored
 and replaced together. Every string of bytes has at most one reading, and only ``bfv`` turns a cipher key into
@@ -40,11 +40,11 @@ MAGIC = b"SFLBFVK\x01"
 RESIDUE_BYTES = 7
 DIGEST_BYTES = 32
 KEY_BYTES = len(MAGIC) + 2 * DEGREE * RESIDUE_BYTES + DIGEST_BYTES
-EPOCH_MAGIC = b"SFLEPCH\x01"
-EPOCH_BYTES = 4
+SHARED_KEYS_MAGIC = b"SFLEPCH\x01"
+KEY_EPOCH_BYTES = 4
 SYMMETRIC_KEY_BYTES = 32
-TWIN_KEYS_BYTES = len(EPOCH_MAGIC) + EPOCH_BYTES + 2 * SYMMETRIC_KEY_BYTES + DIGEST_BYTES
-EPOCH_KEYS_BYTES = TWIN_KEYS_BYTES + KEY_BYTES
+TWIN_KEYS_BYTES = len(SHARED_KEYS_MAGIC) + KEY_EPOCH_BYTES + 2 * SYMMETRIC_KEY_BYTES + DIGEST_BYTES
+SHARED_KEYS_BYTES = TWIN_KEYS_BYTES + KEY_BYTES
 _HINT = "copy the lead's file again"
 
 
@@ -107,7 +107,7 @@ class SecretKey:
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
-class EpochKeys:
+class SharedKeys:
     """What all members of a federation hold and its server never does; ``repr`` shows nothing of it.
 
     Attributes:
@@ -120,27 +120,27 @@ class EpochKeys:
         IdentityError: if a key has another length, or the epoch is out of range.
     """
 
-    epoch: int
+    key_epoch: int
     mac: bytes
     tag: bytes
     cipher: SecretKey | None
 
     def __post_init__(self) -> None:
         lengths = (len(self.mac), len(self.tag))
-        if lengths != (SYMMETRIC_KEY_BYTES,) * 2 or not 1 <= self.epoch < 1 << (8 * EPOCH_BYTES):
-            raise IdentityError("the epoch's keys are not those of this version", hint=_HINT)
+        if lengths != (SYMMETRIC_KEY_BYTES,) * 2 or not 1 <= self.key_epoch < 1 << (8 * KEY_EPOCH_BYTES):
+            raise IdentityError("the shared keys are not those of this version", hint=_HINT)
 
     def __repr__(self) -> str:
-        return f"EpochKeys(epoch={self.epoch}, <redacted>)"
+        return f"EpochKeys(epoch={self.key_epoch}, <redacted>)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, EpochKeys) and hmac.compare_digest(self.encode(), other.encode())
+        return isinstance(other, SharedKeys) and hmac.compare_digest(self.encode(), other.encode())
 
     def __hash__(self) -> int:
         return hash(self.encode())
 
     @classmethod
-    def generate(cls, cipher: SecretKey | None) -> EpochKeys:
+    def generate(cls, cipher: SecretKey | None) -> SharedKeys:
         """Keys of the first epoch: fresh ones from the operating system's generator, beside the cipher's."""
         mac, tag = (secrets.token_bytes(SYMMETRIC_KEY_BYTES) for _ in range(2))
         return cls(1, mac, tag, cipher)
@@ -148,11 +148,13 @@ class EpochKeys:
     def encode(self) -> bytes:
         """``EPOCH_KEYS_BYTES`` bytes; ``TWIN_KEYS_BYTES`` without a cipher key."""
         cipher = b"" if self.cipher is None else self.cipher.encode()
-        body = EPOCH_MAGIC + self.epoch.to_bytes(EPOCH_BYTES, "big") + self.mac + self.tag + cipher
+        body = (
+            SHARED_KEYS_MAGIC + self.key_epoch.to_bytes(KEY_EPOCH_BYTES, "big") + self.mac + self.tag + cipher
+        )
         return body + hashlib.sha256(body).digest()
 
     @classmethod
-    def decode(cls, data: bytes, *, where: str = "") -> EpochKeys:
+    def decode(cls, data: bytes, *, where: str = "") -> SharedKeys:
         """The inverse of ``encode``.
 
         Args:
@@ -162,18 +164,18 @@ class EpochKeys:
         Raises:
             IdentityError: if they are no keys of this version, cut short, or damaged.
         """
-        if not data.startswith(EPOCH_MAGIC):
-            raise IdentityError("the epoch's keys are of another kind or version", where=where, hint=_HINT)
+        if not data.startswith(SHARED_KEYS_MAGIC):
+            raise IdentityError("the shared keys are of another kind or version", where=where, hint=_HINT)
         body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
-        whole = len(data) in (TWIN_KEYS_BYTES, EPOCH_KEYS_BYTES)
+        whole = len(data) in (TWIN_KEYS_BYTES, SHARED_KEYS_BYTES)
         if not whole or not hmac.compare_digest(hashlib.sha256(body).digest(), digest):
-            raise IdentityError("the epoch's keys are cut short or damaged", where=where, hint=_HINT)
-        mac_at = len(EPOCH_MAGIC) + EPOCH_BYTES
+            raise IdentityError("the shared keys are cut short or damaged", where=where, hint=_HINT)
+        mac_at = len(SHARED_KEYS_MAGIC) + KEY_EPOCH_BYTES
         tag_at = mac_at + SYMMETRIC_KEY_BYTES
         cipher_at = tag_at + SYMMETRIC_KEY_BYTES
         cipher = body[cipher_at:]
         return cls(
-            epoch=int.from_bytes(body[len(EPOCH_MAGIC) : mac_at], "big"),
+            key_epoch=int.from_bytes(body[len(SHARED_KEYS_MAGIC) : mac_at], "big"),
             mac=body[mac_at:tag_at],
             tag=body[tag_at:cipher_at],
             cipher=SecretKey.decode(cipher, where=where) if cipher else None,
@@ -188,11 +190,11 @@ class EpochKeys:
         write_private(path, self.encode())
 
     @classmethod
-    def load(cls, path: Path) -> EpochKeys:
+    def load(cls, path: Path) -> SharedKeys:
         """Reads a keys' file.
 
         Raises:
             IdentityError: if it is missing, readable by others, cut short, damaged, or holds no keys of this
             version.
         """
-        return cls.decode(read_private(path, what="the file of the epoch's keys"), where=str(path))
+        return cls.decode(read_private(path, what="the file of the shared keys"), where=str(path))

@@ -40,7 +40,7 @@ class SlotTags:
     must hit one value; both tags are independent. A difference in the tags alone never passes.
 
     Args:
-        key: The epoch's tag key, 32 bytes.
+        key: The shared keys tag key, 32 bytes.
         profile: Says N and t.
         context: Epoch, federation, round and manifest, as one byte string.
         ciphertexts: C, ciphertexts of one contribution.
@@ -51,11 +51,11 @@ class SlotTags:
         self._context = context
         self._modulus = profile.plain_modulus
         degree, modulus = profile.poly_modulus_degree, profile.plain_modulus
-        slots = derived_key(key, purpose=b"securefl/v1/tag/slots", context=context)
+        slots = derived_key(key, purpose=b"securefl/v2/tag/slots", context=context)
         rho = uniform_words(slots, count=TAG_SLOTS * degree, modulus=modulus)
         # The word of tag k for slot j is the one with number TAG_SLOTS j + k; rows are numbered the same way.
         self._hash = LinearForms([rho[k::TAG_SLOTS] for k in range(TAG_SLOTS)], modulus)
-        rows = derived_key(key, purpose=b"securefl/v1/tag/rows", context=context)
+        rows = derived_key(key, purpose=b"securefl/v2/tag/rows", context=context)
         sigma = uniform_words(rows, count=TAG_SLOTS * ciphertexts, modulus=modulus)
         self._rows = [sigma[k::TAG_SLOTS] for k in range(TAG_SLOTS)]
 
@@ -109,7 +109,7 @@ class SlotTags:
 
     def _pads(self, member: str) -> list[int]:
         context = framed(self._context, member.encode())
-        key = derived_key(self._key, purpose=b"securefl/v1/tag/pads", context=context)
+        key = derived_key(self._key, purpose=b"securefl/v2/tag/pads", context=context)
         return uniform_words(key, count=TAG_SLOTS, modulus=self._modulus)
 
 

@@ -24,7 +24,7 @@ from securefl.progress import (
     StepProgress,
 )
 
-FOUNDING = "init"
+PROVISIONING = "init"
 """The name that ``securefl init`` goes by as a process of a run; it is no member."""
 
 
@@ -75,8 +75,10 @@ def _error(casualty: Casualty) -> SecureFLError:
         )
     said = failed.message.rstrip(".")
     if failed.exit_code == UsageError.exit_code:
-        return UsageError(said if casualty.member == FOUNDING else f"{casualty.member} cannot go on: {said}")
-    if failed.code == MemberLost.code or casualty.member == FOUNDING:
+        return UsageError(
+            said if casualty.member == PROVISIONING else f"{casualty.member} cannot go on: {said}"
+        )
+    if failed.code == MemberLost.code or casualty.member == PROVISIONING:
         return RunError(said)
     return MemberLost(casualty.member, f"{said}; its log is {casualty.log}")
 
@@ -93,7 +95,7 @@ def _last_words(casualty: Casualty) -> str:
         return f"its last line was '{casualty.last_line.rstrip('.')}'"
     event = casualty.last_event
     if isinstance(event, PhaseStarted | PhaseEnded | StepProgress):
-        return f"it was last heard in round {event.round}, phase {event.phase.value}"
+        return f"it was last heard in round {event.round_number}, phase {event.phase.value}"
     if isinstance(event, RoundStarted | RoundFinished | MetricMeasured):
-        return f"it was last heard in round {event.round}"
+        return f"it was last heard in round {event.round_number}"
     return "it had said nothing yet" if event is None else "it was last heard before the first round"

@@ -18,9 +18,9 @@ from securefl.cli.live import LiveView, PlainView
 from securefl.cli.main import LOG_FOLDER
 from securefl.cli.output import progress_console
 from securefl.config import FederationConfig
-from securefl.launch.causes import FOUNDING
+from securefl.launch.causes import PROVISIONING
 from securefl.launch.child import RSS_UNIT_BYTES, Child, ChildPlan
-from securefl.launch.forecast import foresee
+from securefl.launch.forecast import forecast_run
 from securefl.launch.signals import Interrupted, Interrupts
 from securefl.launch.supervisor import Limits, Supervisor, environment_for
 from securefl.machine import cores
@@ -67,7 +67,7 @@ def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interru
     clients = tuple(config.ranks)
     with _view((SERVER, *clients)) as view:
         supervisor = Supervisor(
-            report=view.show,
+            emit=view.show,
             interrupts=interrupts,
             environment=_environment(folder, processes=len(clients)),
             limits=_limits(config),
@@ -75,15 +75,17 @@ def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interru
         with supervisor:
             try:
                 view.say("making the federation file and the keys")
-                founding = supervisor.start(_plan(folder, FOUNDING, ["init", str(toml), str(folder.members)]))
-                supervisor.wait_until_ended([founding])
+                provisioning = supervisor.start(
+                    _plan(folder, PROVISIONING, ["init", str(toml), str(folder.members)])
+                )
+                supervisor.wait_until_ended([provisioning])
                 view.say("planning the rounds, and measuring this machine for it")
-                forecast = foresee(folder, clients[0])
+                forecast = forecast_run(folder, clients[0])
                 members = _meet(supervisor, folder, config)
             except Interrupted:
                 view.say("ending all processes; once more ends them the hard way")
                 raise
-    return Federated(forecast, _peak_memory(founding, members))
+    return Federated(forecast, _peak_memory(provisioning, members))
 
 
 def _meet(supervisor: Supervisor, folder: RunFolder, config: FederationConfig) -> list[Child]:
@@ -133,8 +135,8 @@ def _plan(folder: RunFolder, member: str, arguments: Sequence[str]) -> ChildPlan
     return ChildPlan(member, (*PROGRAM, *arguments, "--json-events"), folder.log(member))
 
 
-def _peak_memory(founding: Child, members: Sequence[Child]) -> int:
-    """Founding is over before the members start, so the larger of the two counts."""
+def _peak_memory(provisioning: Child, members: Sequence[Child]) -> int:
+    """Provisioning is over before the members start, so the larger of the two counts."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES
-    peaks = [child.ending.peak_memory_bytes for child in [founding, *members] if child.ending is not None]
+    peaks = [child.ending.peak_memory_bytes for child in [provisioning, *members] if child.ending is not None]
     return int(own + max(peaks[0], sum(peaks[1:])))

@@ -1,6 +1,6 @@
 """What a run is expected to cost, written down before any member starts.
 
-The rule kept here: the plan is made of the founded federation's own file, the one that the members hold, and is in
+The rule kept here: the plan is made of the provisioned federation's own file, the one that the members hold, and is in
 the run's folder before there is anything that it could be fitted to.
 """
 
@@ -14,8 +14,8 @@ from securefl.protocol.federation import Federation
 from securefl.results.folder import RunFolder
 
 
-def foresee(folder: RunFolder, member: str) -> Forecast:
-    """Plans the founded federation, measuring this machine, and writes ``plan.json``.
+def forecast_run(folder: RunFolder, member: str) -> Forecast:
+    """Plans the provisioned federation, measuring this machine, and writes ``plan.json``.
 
     Args:
         folder: The run's.

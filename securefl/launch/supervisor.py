@@ -19,7 +19,7 @@ from securefl.errors import RunError
 from securefl.launch.causes import Casualty, error_for, has_own_reason
 from securefl.launch.child import Child, ChildPlan, last_line
 from securefl.launch.signals import Interrupts
-from securefl.progress import Event, Failed, Finished, Report, Warned
+from securefl.progress import Event, EventSink, Failed, Finished, Warned
 
 E = TypeVar("E")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -61,7 +61,7 @@ class Supervisor:
     """Starts children, passes on what they report, and sees to their end.
 
     Args:
-        report: Where the children's events go, in the order in which they came.
+        emit: Where the children's events go, in the order in which they came.
         interrupts: Signals that the person has sent.
         environment: The children's environment.
         limits: What bounds every wait.
@@ -70,12 +70,12 @@ class Supervisor:
     def __init__(
         self,
         *,
-        report: Report,
+        emit: EventSink,
         interrupts: Interrupts,
         environment: Mapping[str, str],
         limits: Limits | None = None,
     ) -> None:
-        self._report = report
+        self._emit = emit
         self._interrupts = interrupts
         self._environment = environment
         self._limits = limits or Limits()
@@ -176,7 +176,7 @@ class Supervisor:
         child.note(event)
         if isinstance(event, Finished | Failed):
             child.due = self._heard + self._limits.exit_s
-        self._report(event)
+        self._emit(event)
 
     def _casualties(self) -> list[Casualty]:
         return [_casualty(child) for child in self._children if _is_casualty(child)]
@@ -205,7 +205,7 @@ class Supervisor:
             if child.due is not None and time.monotonic() > child.due and not child.overdue:
                 child.overdue = True
                 child.send(signal.SIGKILL)
-                self._report(
+                self._emit(
                     Warned(member=child.member, message="was done but did not end by itself: it was ended")
                 )
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from securefl.errors import AuthenticationError, StateError
 from securefl.ledger.events import Event, event_fields, parse_event
 
-DOMAIN = b"securefl/v1/ledger\x00"
+DOMAIN = b"securefl/v2/ledger\x00"
 GENESIS = bytes(32)
 """What the first entry names as its predecessor's digest."""
 MAX_LINE_BYTES = 1 << 16

@@ -39,12 +39,12 @@ class RoundReserved:
     """A round's contribution is about to be made, and its first bytes to leave the machine.
 
     Attributes:
-        round: Number of the round.
+        round_number: Number of the round.
         manifest_digest: SHA-256 of the manifest that it answers (32 bytes).
     """
 
     name: ClassVar[str] = "round-reserved"
-    round: int
+    round_number: int
     manifest_digest: bytes
 
 
@@ -53,12 +53,12 @@ class RoundContributed:
     """A contribution is complete, and about to be signed for.
 
     Attributes:
-        round: Number of the round.
+        round_number: Number of the round.
         body_digest: SHA-256 of the body as it is sent (32 bytes).
     """
 
     name: ClassVar[str] = "round-contributed"
-    round: int
+    round_number: int
     body_digest: bytes
 
 
@@ -67,13 +67,13 @@ class AggregateApplied:
     """A round's aggregate was verified, decrypted and applied.
 
     Attributes:
-        round: Number of the round.
+        round_number: Number of the round.
         integers_sha256: SHA-256 of the sums that it opened to (32 bytes; ``aggregation.contribution.integers_digest``),
             the same at every member and in its result; no digest of the aggregate's body.
     """
 
     name: ClassVar[str] = "aggregate-applied"
-    round: int
+    round_number: int
     integers_sha256: bytes
 
 
@@ -114,11 +114,11 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
                 epsilon=_text(fields, "epsilon"),
             )
         case RoundReserved.name:
-            return RoundReserved(_count(fields, "round"), _digest(fields, "manifest_digest"))
+            return RoundReserved(_count(fields, "round_number"), _digest(fields, "manifest_digest"))
         case RoundContributed.name:
-            return RoundContributed(_count(fields, "round"), _digest(fields, "body_digest"))
+            return RoundContributed(_count(fields, "round_number"), _digest(fields, "body_digest"))
         case AggregateApplied.name:
-            return AggregateApplied(_count(fields, "round"), _digest(fields, "integers_sha256"))
+            return AggregateApplied(_count(fields, "round_number"), _digest(fields, "integers_sha256"))
         case RunFinished.name:
             return RunFinished(_count(fields, "rounds"))
         case _:

@@ -4,7 +4,7 @@ The rule kept here: a plan is made from the very ``Federation`` that runs, by th
 inequalities are exact; seconds are measured on the machine that asks and scaled; nothing is a figure of some other
 machine.
 
-``preview``     the federation that a file would found, without keys
+``preview``     the federation that a file would provision, without keys
 ``proof``       the inequalities of an exact sum with their numbers, and what margin is left
 ``sizes``       values, ciphertexts and bytes of a round, framing included
 ``speed``       seconds of each step on this machine, by doing it with a few ciphertexts

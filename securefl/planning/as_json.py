@@ -58,7 +58,7 @@ def comparison_json(lines: Sequence[Line]) -> list[JsonValue]:
     return [
         {
             "what": line.what,
-            "round": line.round or None,
+            "round_number": line.round_number or None,
             "of": line.of,
             "predicted": line.predicted,
             "measured": line.measured,
@@ -138,7 +138,7 @@ def _speed(speed: Speed) -> Json:
         "ciphertexts": speed.ciphertexts,
         "took_s": speed.took_s,
         "encode_s_per_value": speed.encode_s,
-        "seal": _rate(speed.seal),
+        "encrypt": _rate(speed.encrypt),
         "server_add_one": _rate(speed.add),
         "server_publish": _rate(speed.publish),
         "expand_one_contributor": _rate(speed.expand),

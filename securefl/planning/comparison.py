@@ -24,14 +24,14 @@ class MeasuredRound:
 
     Attributes:
         client: Its name.
-        round: The round's number.
+        round_number: The round's number.
         up: Bytes that it sent.
         down: Bytes that it fetched.
         seconds: Seconds by phase; the server's ``aggregate`` is among them.
     """
 
     client: str
-    round: int
+    round_number: int
     up: int
     down: int
     seconds: Mapping[str, float]
@@ -43,7 +43,7 @@ class Line:
 
     Attributes:
         what: Its name and unit.
-        round: The round, or 0 for the whole run.
+        round_number: The round, or 0 for the whole run.
         of: What it is a figure of.
         predicted: Before the run.
         measured: In the run.
@@ -51,7 +51,7 @@ class Line:
     """
 
     what: str
-    round: int
+    round_number: int
     of: str
     predicted: float
     measured: float
@@ -80,7 +80,9 @@ def compare_memory(forecast: Forecast, *, clients: Sequence[int], server: int | 
         if measured is not None:
             of = "predicted: the sum's buffers; measured: the largest process, with all its libraries"
             lines.append(
-                Line(what=what, round=0, of=of, predicted=predicted, measured=measured, same_thing=False)
+                Line(
+                    what=what, round_number=0, of=of, predicted=predicted, measured=measured, same_thing=False
+                )
             )
     return tuple(lines)
 
@@ -88,9 +90,9 @@ def compare_memory(forecast: Forecast, *, clients: Sequence[int], server: int | 
 def compare_rounds(forecast: Forecast, rounds: Sequence[MeasuredRound]) -> tuple[Line, ...]:
     """The bytes of every round added up over the clients, and its seconds as the clients' mean."""
     lines: list[Line] = []
-    for number in sorted({measured.round for measured in rounds}):
-        here = [measured for measured in rounds if measured.round == number]
-        expected = forecast.round(number)
+    for number in sorted({measured.round_number for measured in rounds}):
+        here = [measured for measured in rounds if measured.round_number == number]
+        expected = forecast.of_round(number)
         lines += (*_bytes(number, expected, here), *_seconds(number, expected, here))
     return tuple(lines)
 
@@ -103,7 +105,7 @@ def over_the_run(lines: Sequence[Line]) -> tuple[Line, ...]:
         totals.append(
             Line(
                 what=what,
-                round=0,
+                round_number=0,
                 of=same[0].of,
                 predicted=sum(line.predicted for line in same),
                 measured=sum(line.measured for line in same),
@@ -117,14 +119,14 @@ def _bytes(number: int, expected: RoundForecast, measured: Sequence[MeasuredRoun
     return (
         Line(
             what="upload_bytes",
-            round=number,
+            round_number=number,
             of="all clients",
             predicted=sum(ups),
             measured=sum(entry.up for entry in measured),
         ),
         Line(
             what="download_bytes",
-            round=number,
+            round_number=number,
             of="all clients",
             predicted=len(measured) * expected.sizes.down,
             measured=sum(entry.down for entry in measured),
@@ -144,7 +146,7 @@ def _seconds(number: int, expected: RoundForecast, measured: Sequence[MeasuredRo
     return [
         Line(
             what=f"{phase}_seconds",
-            round=number,
+            round_number=number,
             of="the server" if phase == "aggregate" else "a client, on average",
             predicted=predicted[phase],
             measured=fmean(entry.seconds[phase] for entry in measured),

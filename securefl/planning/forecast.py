@@ -131,7 +131,7 @@ class Forecast:
     alternatives: tuple[Alternative, ...]
     speed: Speed | None
 
-    def round(self, number: int) -> RoundForecast:
+    def of_round(self, number: int) -> RoundForecast:
         """What is expected of a round, its sizes those of this very number."""
         return _round(self.federation, Kind(f"round {number}", sizes_of(self.federation, number)), self.speed)
 
@@ -203,7 +203,7 @@ def _seconds(sizes: RoundSizes, speed: Speed, *, cohort: int) -> Seconds:
     add = speed.add.of(count)
     return Seconds(
         encode=sizes.values * speed.encode_s,
-        encrypt=speed.seal.of(sealed),
+        encrypt=speed.encrypt.of(sealed),
         add=add,
         aggregate=cohort * add + speed.publish.of(count),
         decrypt=speed.read.of(sealed) + cohort * speed.expand.of(sealed),

@@ -60,7 +60,7 @@ def memory_of(federation: Federation, sizes: RoundSizes) -> Memory:
     slots = WORD * degree * count
     seeds = sum(section.seeds_bytes for section in sizes.sections)
     secrets = 3 * degree * SECRET_WORD
-    run = _longest_run(federation, sizes.round)
+    run = _longest_run(federation, sizes.round_number)
     encoding = WORD * (2 * run + 4 * min(run, CHUNK_VALUES))
     return Memory(
         contribute=secrets + (profile.lanes + 4) * slots + encoding + seeds,

@@ -34,7 +34,7 @@ class RoundSizes:
     """What one round moves.
 
     Attributes:
-        round: Its number.
+        round_number: Its number.
         values: D, the integers of one contribution, the client's weight and its scores included.
         weights: How many of them are weights: 1 in the first round, 0 later.
         sections: What a contribution consists of.
@@ -42,7 +42,7 @@ class RoundSizes:
         down: Bytes that every client fetches.
     """
 
-    round: int
+    round_number: int
     values: int
     weights: int
     sections: tuple[Section, ...]
@@ -70,7 +70,7 @@ def sizes_of(federation: Federation, number: int) -> RoundSizes:
     _check_stream(sections, federation)
     headers = {member: _blank_header(member, number) for member in federation.cohort}
     return RoundSizes(
-        round=number,
+        round_number=number,
         values=federation.kind_of(number).total,
         weights=federation.kind_of(number).weights,
         sections=sections,
@@ -103,7 +103,11 @@ def _contribution_bytes(signed: SignedHeader, sections: tuple[Section, ...]) -> 
         return wire_parts.encode_contribution_part(wire_parts.SeedsChunk(data))
 
     return (
-        len(wire_parts.encode_contribution_part(wire_parts.ContributionHead(signed.header.round, sizes)))
+        len(
+            wire_parts.encode_contribution_part(
+                wire_parts.ContributionHead(signed.header.round_number, sizes)
+            )
+        )
         # A client sends window by window, as they are sealed.
         + sum(_chunked(size, body) for section in sections for size in _windows(section))
         + _chunked(sizes.seeds_bytes, seeds)
@@ -114,7 +118,7 @@ def _contribution_bytes(signed: SignedHeader, sections: tuple[Section, ...]) -> 
 def _aggregate_bytes(number: int, headers: tuple[SignedHeader, ...], sections: tuple[Section, ...]) -> int:
     sizes = StreamSizes.of_aggregate(sections)
     head = wire_parts.AggregateHead(
-        round=number,
+        round_number=number,
         contributors=len(headers),
         seeds_bytes=sizes.seeds_bytes,
         body_bytes=sizes.body_bytes,
@@ -150,7 +154,7 @@ def _blank_header(member: str, number: int) -> SignedHeader:
     """A header with zeros for everything whose length alone matters."""
     digest = bytes(DIGEST_BYTES)
     header = ContributionHeader(
-        member=member, round=number, manifest_digest=digest, seeds_digest=digest, body_digest=digest
+        member=member, round_number=number, manifest_digest=digest, seeds_digest=digest, body_digest=digest
     )
     return SignedHeader(header, bytes(SIGNATURE_BYTES))
 

@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 
 from securefl.adapters.averaging import WEIGHED_ROUND
 from securefl.adapters.frozen.basis import FrozenBasis, Side
-from securefl.adapters.frozen.core import CoreFrame
+from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.payloads.plan import EncodedContribution, Frozen
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import Participant
 from securefl.config.federation import SelectSection
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.profiles import TAG_SLOTS
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
 from securefl.identity.signing import SigningKey
@@ -86,7 +86,7 @@ class Speed:
     """
 
     encode_s: float
-    seal: Rate
+    encrypt: Rate
     add: Rate
     publish: Rate
     expand: Rate
@@ -99,7 +99,7 @@ class Speed:
 class _Laps:
     """Seconds of one sample's steps."""
 
-    seal: float
+    encrypt: float
     add: float
     publish: float
     expand: float
@@ -121,7 +121,7 @@ def measure_speed(federation: Federation) -> Speed:
 
     return Speed(
         encode_s=_encoding_s(federation),
-        seal=rate("seal"),
+        encrypt=rate("encrypt"),
         add=rate("add"),
         publish=rate("publish"),
         expand=rate("expand"),
@@ -180,7 +180,7 @@ class _Bench:
         added = [_timed(partial(self._add, total, sent.body)) for _, sent in sealed]
         publish_s, body = _timed(lambda: self._cipher.form.encode_aggregate(total.total()))
         header = AggregateHeader(
-            round=self._round,
+            round_number=self._round,
             contributors=tuple(sent.signed for _, sent in sealed),
             seeds=tuple(sent.seeds for _, sent in sealed),
             body_bytes=len(body),
@@ -190,7 +190,7 @@ class _Bench:
         reader = self._participants[0]
         read_s, _ = _timed(lambda: reader.open(header, body, manifest=manifest))
         return _Laps(
-            seal=median(lap for lap, _ in sealed),
+            encrypt=median(lap for lap, _ in sealed),
             add=median(lap for lap, _ in added),
             publish=publish_s,
             expand=expand_s,
@@ -199,7 +199,7 @@ class _Bench:
 
     def _seal(self, participant: Participant, manifest: Manifest) -> Contribution:
         encoded = EncodedContribution(lambda: [self._integers])
-        return seal_at_once(participant.seal(encoded, manifest=manifest))
+        return encrypt_at_once(participant.encrypt(encoded, manifest=manifest))
 
     def _add(self, total: ResidueSum, body: bytes) -> None:
         # The server decodes twice: nothing is added before all of a contribution has been found in range.
@@ -229,14 +229,14 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     return replace(dense, terms=terms, layout=layout, roster=roster)
 
 
-def _cipher_of(federation: Federation) -> tuple[Cipher, EpochKeys]:
+def _cipher_of(federation: Federation) -> tuple[Cipher, SharedKeys]:
     """A cipher like the federation's, under keys of its own."""
     if federation.terms.encryption.scheme == "none":
-        return IntegerTwin(federation.profile), EpochKeys.generate(None)
+        return IntegerTwin(federation.profile), SharedKeys.generate(None)
     from securefl.crypto.bfv import BfvCipher, generate_key
 
     key = generate_key()
-    return BfvCipher(federation.profile, key), EpochKeys.generate(key)
+    return BfvCipher(federation.profile, key), SharedKeys.generate(key)
 
 
 def _encoding_s(federation: Federation) -> float:
@@ -276,7 +276,7 @@ def _random_change(tensor: TensorSpec, frozen: Frozen | None, rank: int, rng: np
             if frozen.side is Side.LEFT:
                 return Factors(drawn(tensor.rows, factor.shape[0]), factor)
             return Factors(factor, drawn(factor.shape[1], tensor.columns))
-        case CoreFrame():
+        case CoreBases():
             pair = frozen.cut(tensor.name, rank)
             side = pair.right.shape[0]
             return Factors(pair.left @ drawn(side, side), pair.right)

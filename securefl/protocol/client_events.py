@@ -30,7 +30,7 @@ class Contributed:
 class Applied:
     """Event: the aggregate of a round is verified, decrypted and applied."""
 
-    round: int
+    round_number: int
 
 
 Event = Announced | Contributed | Applied

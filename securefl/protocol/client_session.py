@@ -95,11 +95,11 @@ def transition(state: ClientState, event: Event, *, federation: Federation) -> O
         case Announced(announcement):
             return _hear(state, announcement, federation=federation)
         case Contributed(receipt, body_digest):
-            if state.manifest is None or receipt != Receipt(state.manifest.round, body_digest):
+            if state.manifest is None or receipt != Receipt(state.manifest.round_number, body_digest):
                 raise ProtocolError("the server's receipt is for another contribution")
             return _stepped(state, ClientStep.RECEIPT), ()
         case Applied(number):
-            if state.manifest is None or number != state.manifest.round:
+            if state.manifest is None or number != state.manifest.round_number:
                 raise ProtocolError(f"round {number} was applied, but it is not the open one")
             return replace(_stepped(state, ClientStep.APPLIED), applied=number), ()
         case _:
@@ -142,8 +142,8 @@ def _check(manifest: Manifest, *, expected: int, federation: Federation) -> None
             "the server works on another federation than this member's file",
             hint="start the server from the folder that was made together with this member's",
         )
-    if manifest.round != expected or manifest.round > federation.terms.federation.rounds:
-        raise ProtocolError(f"the server opened round {manifest.round}, expected was {expected}")
+    if manifest.round_number != expected or manifest.round_number > federation.terms.federation.rounds:
+        raise ProtocolError(f"the server opened round {manifest.round_number}, expected was {expected}")
     if manifest.cohort != federation.cohort:
         raise ProtocolError("the server proposes another cohort than the federation's roster")
 
@@ -151,7 +151,7 @@ def _check(manifest: Manifest, *, expected: int, federation: Federation) -> None
 def _ready(state: ClientState, number: int) -> Outcome:
     if number == state.applied and state.phase is ClientPhase.WAIT:
         return _stepped(state, ClientStep.REPEATED), ()
-    if state.manifest is None or number != state.manifest.round:
+    if state.manifest is None or number != state.manifest.round_number:
         raise ProtocolError(
             f"the server announces an aggregate of round {number}, which this client is not in"
         )

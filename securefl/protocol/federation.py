@@ -29,7 +29,7 @@ from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, Ser
 from securefl.protocol.terms import ModelTerms, RecipeTerms, Terms, TrainingTerms
 
 FILE_VERSION = 1
-_DOMAIN = b"securefl/v1/federation\x00"
+_DOMAIN = b"securefl/v2/federation\x00"
 
 
 class Member(RosterEntry):
@@ -194,7 +194,7 @@ class Federation:
                 "the federation file does not hold together", where=where, hint=str(error)
             ) from None
         if needed != federation.profile:
-            # A narrower profile than the founder's rule gives would overflow: never take the file's word.
+            # A narrower profile than the lead's rule gives would overflow: never take the file's word.
             raise IdentityError(
                 f"the federation file names profile {federation.profile.name}, its terms need {needed.name}",
                 where=where,

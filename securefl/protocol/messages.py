@@ -15,8 +15,8 @@ from securefl.crypto.framing import framed
 PROTOCOL_VERSION = 1
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
-HEADER_DOMAIN = b"securefl/v1/contribution\x00"
-MANIFEST_DOMAIN = b"securefl/v1/manifest\x00"
+HEADER_DOMAIN = b"securefl/v2/contribution\x00"
+MANIFEST_DOMAIN = b"securefl/v2/manifest\x00"
 CHUNK_BYTES = 1 << 20
 """Largest payload of one streamed message, up and down."""
 
@@ -27,12 +27,12 @@ class Manifest:
 
     Attributes:
         federation_digest: SHA-256 of the federation file (32 bytes).
-        round: Number of the round, from 1.
+        round_number: Number of the round, from 1.
         cohort: Ids of the members asked to contribute, in the roster's order.
     """
 
     federation_digest: bytes
-    round: int
+    round_number: int
     cohort: tuple[str, ...]
 
     @property
@@ -40,7 +40,7 @@ class Manifest:
         """SHA-256 over the manifest's canonical bytes: what contributions are bound to."""
         fields = [
             self.federation_digest,
-            self.round.to_bytes(8, "big"),
+            self.round_number.to_bytes(8, "big"),
             *(member.encode() for member in self.cohort),
         ]
         return hashlib.sha256(MANIFEST_DOMAIN + framed(*fields)).digest()
@@ -52,14 +52,14 @@ class ContributionHeader:
 
     Attributes:
         member: Id of the contributor.
-        round: Number of the round.
+        round_number: Number of the round.
         manifest_digest: Digest of the manifest it answers (32 bytes); it binds the federation and the cohort.
         seeds_digest: SHA-256 of the concatenated ciphertext seeds (32 bytes).
         body_digest: SHA-256 of the body, residues and MACs (32 bytes).
     """
 
     member: str
-    round: int
+    round_number: int
     manifest_digest: bytes
     seeds_digest: bytes
     body_digest: bytes
@@ -69,7 +69,7 @@ class ContributionHeader:
         return HEADER_DOMAIN + framed(
             PROTOCOL_VERSION.to_bytes(2, "big"),
             self.member.encode(),
-            self.round.to_bytes(8, "big"),
+            self.round_number.to_bytes(8, "big"),
             self.manifest_digest,
             self.seeds_digest,
             self.body_digest,
@@ -88,7 +88,7 @@ class SignedHeader:
 class Receipt:
     """The server's word that it holds a whole contribution."""
 
-    round: int
+    round_number: int
     body_digest: bytes
 
 
@@ -97,14 +97,14 @@ class AggregateHeader:
     """What comes before an aggregate's body: whose contributions are in it, and their seeds.
 
     Attributes:
-        round: Number of the round.
+        round_number: Number of the round.
         contributors: Signed headers, in the cohort's order.
         seeds: The seeds of each contributor's ciphertexts, in the same order; empty bytes without a cipher.
         body_bytes: Length of the residues and MACs that follow.
         aggregate_seconds: What the server spent on addition, for the report (not authenticated).
     """
 
-    round: int
+    round_number: int
     contributors: tuple[SignedHeader, ...]
     seeds: tuple[bytes, ...]
     body_bytes: int
@@ -122,7 +122,7 @@ class RoundOpened:
 class AggregateReady:
     """Server to members: the sum of this round can be fetched."""
 
-    round: int
+    round_number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class AggregateFetched:
     """Event: a member confirms that it has the whole aggregate of a round."""
 
     member: str
-    round: int
+    round_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +115,21 @@ class StopTimer:
 class OpenSum:
     """Effect: start the round's running sum at zero."""
 
-    round: int
+    round_number: int
 
 
 @dataclass(frozen=True, slots=True)
 class SaveSum:
     """Effect: write the running sum to disk, then feed ``SumSaved``."""
 
-    round: int
+    round_number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
     """Effect: nobody needs the files of this round any more."""
 
-    round: int
+    round_number: int
 
 
 @dataclass(frozen=True, slots=True)

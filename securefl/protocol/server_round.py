@@ -108,9 +108,9 @@ class ServerState:
     finished: frozenset[str] = frozenset()
 
     @property
-    def round(self) -> int:
+    def round_number(self) -> int:
         """Number of the open round; 0 before the first."""
-        return self.manifest.round if self.manifest else 0
+        return self.manifest.round_number if self.manifest else 0
 
     @property
     def contributors(self) -> frozenset[str]:
@@ -153,7 +153,7 @@ def transition(state: ServerState, event: Event, *, view: ServerView) -> Outcome
         case ContributionAccepted():
             return _contribute(state, event, view=view)
         case SumSaved():
-            return _announce(_stepped(state, ServerStep.SUM_SAVED), AggregateReady(state.round))
+            return _announce(_stepped(state, ServerStep.SUM_SAVED), AggregateReady(state.round_number))
         case AggregateFetched(member, number):
             return _fetch(state, member, number=number, view=view)
         case MemberFinished(member):
@@ -187,13 +187,13 @@ def check_contribution(state: ServerState, *, signed: SignedHeader, seeds: bytes
     header = signed.header
     if state.phase is not ServerPhase.CONTRIBUTE or state.manifest is None:
         raise ProtocolError(f"no round is open for contributions (phase '{state.phase.value}')")
-    if header.round != state.manifest.round or header.manifest_digest != state.manifest.digest:
+    if header.round_number != state.manifest.round_number or header.manifest_digest != state.manifest.digest:
         raise ProtocolError(
-            f"{header.member}'s contribution is not for the open round {state.manifest.round}",
+            f"{header.member}'s contribution is not for the open round {state.manifest.round_number}",
             hint="check that every member and the server hold the same federation file",
         )
     entry = view.entry(header.member)
-    if len(seeds) != StreamSizes.of_contribution(view.sections(header.round)).seeds_bytes:
+    if len(seeds) != StreamSizes.of_contribution(view.sections(header.round_number)).seeds_bytes:
         raise AuthenticationError(f"{header.member}'s seeds have the wrong length")
     if hashlib.sha256(seeds).digest() != header.seeds_digest:
         raise AuthenticationError(f"{header.member}'s seeds do not match its signed header")
@@ -209,7 +209,7 @@ def aggregate_header(state: ServerState, *, body_bytes: int, aggregate_seconds: 
     if state.phase is not ServerPhase.AGGREGATE:
         raise ProtocolError("there is no aggregate to fetch")
     return AggregateHeader(
-        round=state.round,
+        round_number=state.round_number,
         contributors=tuple(contribution.signed for contribution in state.contributions),
         seeds=tuple(contribution.seeds for contribution in state.contributions),
         body_bytes=body_bytes,
@@ -243,18 +243,18 @@ def _contribute(state: ServerState, event: ContributionAccepted, *, view: Server
     check_contribution(state, signed=event.signed, seeds=event.seeds, view=view)
     member = event.signed.header.member
     if state.accepted(member) is not None:
-        raise ProtocolError(f"{member} contributed to round {state.round} already")
+        raise ProtocolError(f"{member} contributed to round {state.round_number} already")
     place = {name: index for index, name in enumerate(view.cohort)}
     contributions = sorted((*state.contributions, event), key=lambda each: place[each.signed.header.member])
     complete = len(contributions) == len(view.cohort)
     step = ServerStep.COHORT_COMPLETE if complete else ServerStep.CONTRIBUTION
     state = replace(_stepped(state, step), contributions=tuple(contributions))
-    return state, (SaveSum(state.round),) if complete else ()
+    return state, (SaveSum(state.round_number),) if complete else ()
 
 
 def _fetch(state: ServerState, member: str, *, number: int, view: ServerView) -> Outcome:
     view.entry(member)
-    if number != state.round:
+    if number != state.round_number:
         # The confirmation of an earlier round, repeated after a reconnection, changes nothing.
         return state, ()
     fetched = state.fetched | {member}
@@ -281,7 +281,7 @@ def _lateness(state: ServerState, timer: Timer, *, view: ServerView) -> str:
         done, waited_s, missing = state.joined, view.server.join_timeout_s, "did not join"
     else:
         done = state.contributors if state.phase is ServerPhase.CONTRIBUTE else state.fetched
-        waited_s, missing = view.server.round_timeout_s, f"did not complete round {state.round}"
+        waited_s, missing = view.server.round_timeout_s, f"did not complete round {state.round_number}"
     late = ", ".join(member for member in view.cohort if member not in done)
     return f"{late or 'the server'} {missing} within {waited_s:g} s"
 

@@ -39,7 +39,7 @@ class Outgoing(Protocol):
     """A contribution to be sent, made while it is sent."""
 
     @property
-    def round(self) -> int:
+    def round_number(self) -> int:
         """Number of the round that it is for."""
         ...
 
@@ -60,7 +60,7 @@ class Outgoing(Protocol):
 def contribution_messages(outgoing: Outgoing) -> Iterator[bytes]:
     """The messages of one contribution, each made when it is asked for."""
     sizes = outgoing.sizes
-    yield wire_parts.encode_contribution_part(wire_parts.ContributionHead(outgoing.round, sizes))
+    yield wire_parts.encode_contribution_part(wire_parts.ContributionHead(outgoing.round_number, sizes))
     for piece in outgoing.body():
         for chunk in chunks(piece):
             yield wire_parts.encode_contribution_part(wire_parts.BodyChunk(chunk))
@@ -74,7 +74,7 @@ def aggregate_preamble(header: AggregateHeader) -> Iterator[bytes]:
     """The messages of an aggregate up to its body."""
     yield wire_parts.encode_aggregate_part(
         wire_parts.AggregateHead(
-            round=header.round,
+            round_number=header.round_number,
             contributors=len(header.contributors),
             seeds_bytes=len(header.seeds[0]),
             body_bytes=header.body_bytes,
@@ -147,8 +147,8 @@ class ContributionReader:
     def _begin(self, part: wire_parts.ContributionPart) -> None:
         if not isinstance(part, wire_parts.ContributionHead):
             raise WireError("a contribution does not begin with its head")
-        if part.round != self._number:
-            raise ProtocolError(f"a contribution to round {part.round} came in round {self._number}")
+        if part.round_number != self._number:
+            raise ProtocolError(f"a contribution to round {part.round_number} came in round {self._number}")
         check_sizes(part.sizes, self._sizes, what="a contribution")
         self._begun = True
 
@@ -227,7 +227,7 @@ class AggregateReader:
                 f"an aggregate ended after {self._body_bytes} of {self._sizes.body_bytes} bytes of its body"
             )
         return AggregateHeader(
-            round=self._head.round,
+            round_number=self._head.round_number,
             contributors=tuple(self._contributors),
             seeds=tuple(bytes(seeds) for seeds in self._seeds),
             body_bytes=self._body_bytes,
@@ -237,9 +237,9 @@ class AggregateReader:
     def _take_head(self, head: wire_parts.AggregateHead) -> None:
         if self._head is not None:
             raise WireError("an aggregate has two heads")
-        if head.round != self._number or head.contributors != self._count:
+        if head.round_number != self._number or head.contributors != self._count:
             raise WireError(
-                f"the aggregate is of round {head.round} and {head.contributors} contributors",
+                f"the aggregate is of round {head.round_number} and {head.contributors} contributors",
                 hint=f"asked for was round {self._number} of {self._count}",
             )
         check_sizes(StreamSizes(head.seeds_bytes, head.body_bytes), self._sizes, what="an aggregate")

@@ -6,7 +6,7 @@ digest and range has been looked at, and anything else raised ``WireError``. Onl
 open round) are checked by the state machines.
 
 Reference: ``protos/SPEC.md`` lists every field with its limits; the wire is
-``protos/securefl/v1/aggregator.proto``.
+``protos/securefl/v2/aggregator.proto``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from securefl.protocol.messages import (
     RoundOpened,
     Waiting,
 )
-from securefl.v1 import aggregator_pb2 as pb
+from securefl.v2 import aggregator_pb2 as pb
 
 MAX_WORDS: Final = 500
 """Longest sentence, in characters, that one peer may have another one read."""
@@ -103,11 +103,13 @@ def encode_announcement(announcement: Announcement) -> bytes:
             return fields.to_bytes(pb.Announcement(waiting=pb.Waiting(missing=missing)))
         case RoundOpened(manifest):
             wire = pb.Manifest(
-                federation_digest=manifest.federation_digest, round=manifest.round, cohort=manifest.cohort
+                federation_digest=manifest.federation_digest,
+                round_number=manifest.round_number,
+                cohort=manifest.cohort,
             )
             return fields.to_bytes(pb.Announcement(round_opened=pb.RoundOpened(manifest=wire)))
         case AggregateReady(number):
-            return fields.to_bytes(pb.Announcement(aggregate_ready=pb.AggregateReady(round=number)))
+            return fields.to_bytes(pb.Announcement(aggregate_ready=pb.AggregateReady(round_number=number)))
         case FederationClosed():
             return fields.to_bytes(pb.Announcement(closed=pb.FederationClosed()))
         case FederationFailed(member, reason):
@@ -130,7 +132,7 @@ def decode_announcement(data: bytes) -> Announcement:
     if kind == "round_opened":
         return RoundOpened(_manifest(message.round_opened.manifest))
     if kind == "aggregate_ready":
-        return AggregateReady(fields.round_number(message.aggregate_ready.round))
+        return AggregateReady(fields.round_number(message.aggregate_ready.round_number))
     if kind == "closed":
         return FederationClosed()
     if kind == "failed":
@@ -141,7 +143,7 @@ def decode_announcement(data: bytes) -> Announcement:
 
 def encode_receipt(receipt: Receipt) -> bytes:
     """The bytes of a ``Receipt``."""
-    return fields.to_bytes(pb.Receipt(round=receipt.round, body_digest=receipt.body_digest))
+    return fields.to_bytes(pb.Receipt(round_number=receipt.round_number, body_digest=receipt.body_digest))
 
 
 def decode_receipt(data: bytes) -> Receipt:
@@ -151,12 +153,14 @@ def decode_receipt(data: bytes) -> Receipt:
         WireError: if the bytes are no such message or break a limit.
     """
     message = fields.parsed(pb.Receipt, data)
-    return Receipt(fields.round_number(message.round), fields.digest(message.body_digest, "body digest"))
+    return Receipt(
+        fields.round_number(message.round_number), fields.digest(message.body_digest, "body digest")
+    )
 
 
 def encode_fetch(number: int) -> bytes:
     """The bytes of a request for the aggregate of round ``number``."""
-    return fields.to_bytes(pb.FetchRequest(round=number))
+    return fields.to_bytes(pb.FetchRequest(round_number=number))
 
 
 def decode_fetch(data: bytes) -> int:
@@ -165,12 +169,12 @@ def decode_fetch(data: bytes) -> int:
     Raises:
         WireError: if the bytes are no such message or break a limit.
     """
-    return fields.round_number(fields.parsed(pb.FetchRequest, data).round)
+    return fields.round_number(fields.parsed(pb.FetchRequest, data).round_number)
 
 
 def encode_confirm(number: int) -> bytes:
     """The bytes of a member's word that it has the aggregate of round ``number``."""
-    return fields.to_bytes(pb.ConfirmRequest(round=number))
+    return fields.to_bytes(pb.ConfirmRequest(round_number=number))
 
 
 def decode_confirm(data: bytes) -> int:
@@ -179,7 +183,7 @@ def decode_confirm(data: bytes) -> int:
     Raises:
         WireError: if the bytes are no such message or break a limit.
     """
-    return fields.round_number(fields.parsed(pb.ConfirmRequest, data).round)
+    return fields.round_number(fields.parsed(pb.ConfirmRequest, data).round_number)
 
 
 def encode_farewell(farewell: Farewell) -> bytes:
@@ -206,7 +210,7 @@ def decode_farewell(data: bytes) -> Farewell:
 def _manifest(message: pb.Manifest) -> Manifest:
     return Manifest(
         federation_digest=fields.digest(message.federation_digest, "federation digest"),
-        round=fields.round_number(message.round),
+        round_number=fields.round_number(message.round_number),
         cohort=_members(message.cohort, at_least=MIN_COHORT, what="cohort"),
     )
 

@@ -18,7 +18,7 @@ from securefl.errors import WireError
 from securefl.protocol import wire_fields as fields
 from securefl.protocol.messages import CHUNK_BYTES, SIGNATURE_BYTES, ContributionHeader, SignedHeader
 from securefl.protocol.sections import StreamSizes
-from securefl.v1 import aggregator_pb2 as pb
+from securefl.v2 import aggregator_pb2 as pb
 
 MAX_STREAM_BYTES: Final = 1 << 40
 """No stream declares more than this; the exact size comes from the layout."""
@@ -28,7 +28,7 @@ MAX_STREAM_BYTES: Final = 1 << 40
 class ContributionHead:
     """The first part of a contribution: the round that it is for, and the lengths of what follows."""
 
-    round: int
+    round_number: int
     sizes: StreamSizes
 
 
@@ -37,14 +37,14 @@ class AggregateHead:
     """The first part of an aggregate: how many contributors and bytes follow.
 
     Attributes:
-        round: Number of the round.
+        round_number: Number of the round.
         contributors: How many signed headers follow.
         seeds_bytes: Length of the seeds behind each of them.
         body_bytes: Length of the body, residues and MACs, behind the last.
         aggregate_seconds: What the server spent on addition.
     """
 
-    round: int
+    round_number: int
     contributors: int
     seeds_bytes: int
     body_bytes: int
@@ -74,7 +74,7 @@ def encode_contribution_part(part: ContributionPart) -> bytes:
     match part:
         case ContributionHead(number, sizes):
             head = pb.ContributionHead(
-                round=number, seeds_bytes=sizes.seeds_bytes, body_bytes=sizes.body_bytes
+                round_number=number, seeds_bytes=sizes.seeds_bytes, body_bytes=sizes.body_bytes
             )
             return fields.to_bytes(pb.ContributionPart(head=head))
         case SignedHeader():
@@ -101,7 +101,7 @@ def decode_contribution_part(data: bytes) -> ContributionPart:
             seeds_bytes=fields.within(head.seeds_bytes, 0, MAX_STREAM_BYTES, "length of the seeds"),
             body_bytes=fields.within(head.body_bytes, 1, MAX_STREAM_BYTES, "length of the body"),
         )
-        return ContributionHead(fields.round_number(head.round), sizes)
+        return ContributionHead(fields.round_number(head.round_number), sizes)
     if kind == "header":
         return _signed_header(message.header)
     if kind == "seeds":
@@ -116,7 +116,7 @@ def encode_aggregate_part(part: AggregatePart) -> bytes:
     match part:
         case AggregateHead(number, contributors, seeds_bytes, body_bytes, aggregate_seconds):
             head = pb.AggregateHead(
-                round=number,
+                round_number=number,
                 contributors=contributors,
                 seeds_bytes=seeds_bytes,
                 body_bytes=body_bytes,
@@ -156,7 +156,7 @@ def _wire_header(signed: SignedHeader) -> pb.SignedHeader:
     header = signed.header
     return pb.SignedHeader(
         member=header.member,
-        round=header.round,
+        round_number=header.round_number,
         manifest_digest=header.manifest_digest,
         seeds_digest=header.seeds_digest,
         body_digest=header.body_digest,
@@ -167,7 +167,7 @@ def _wire_header(signed: SignedHeader) -> pb.SignedHeader:
 def _signed_header(message: pb.SignedHeader) -> SignedHeader:
     header = ContributionHeader(
         member=fields.member_id(message.member),
-        round=fields.round_number(message.round),
+        round_number=fields.round_number(message.round_number),
         manifest_digest=fields.digest(message.manifest_digest, "manifest digest"),
         seeds_digest=fields.digest(message.seeds_digest, "seeds digest"),
         body_digest=fields.digest(message.body_digest, "body digest"),
@@ -180,7 +180,7 @@ def _aggregate_head(message: pb.AggregateHead) -> AggregateHead:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise WireError("an aggregate's seconds are no duration")
     return AggregateHead(
-        round=fields.round_number(message.round),
+        round_number=fields.round_number(message.round_number),
         contributors=fields.within(message.contributors, 1, MAX_COHORT, "number of contributors"),
         seeds_bytes=fields.within(message.seeds_bytes, 0, MAX_STREAM_BYTES, "length of the seeds"),
         body_bytes=fields.within(message.body_bytes, 1, MAX_STREAM_BYTES, "length of the body"),

@@ -1,4 +1,4 @@
-"""What a founder learns from the data files that lie on this machine: labels, the cap of weights, rows of clients.
+"""What the lead learns from the data files that lie on this machine: labels, the cap of weights, rows of clients.
 
 The rule kept here: where the federation file gives labels and cap, a file that is not here is not missed, so that a
 founder needs nobody else's data; where it does not, both follow from the training files alone. Every file that is
@@ -48,7 +48,7 @@ class ClientCounts:
 
 @dataclass(frozen=True, slots=True)
 class DataSurvey:
-    """What a founder pins about the data, and what it has seen of it.
+    """What the lead pins about the data, and what it has seen of it.
 
     Attributes:
         labels: The class names, in the order of the head's rows.
@@ -117,7 +117,7 @@ def _check_own_files(config: FederationConfig) -> None:
         if not path.is_file():
             raise DataError(
                 f"there is no data file {path}",
-                hint="set federation.labels and cohort.samples_cap, so that the founder needs no other client's data",
+                hint="set federation.labels and cohort.samples_cap, so that the lead needs no other client's data",
             )
 
 

@@ -1,7 +1,7 @@
-"""From a ``FED.toml`` to the federation that it describes: what is pinned, apart from what founding draws.
+"""From a ``FED.toml`` to the federation that it describes: what is pinned, apart from what provisioning draws.
 
 The rule kept here: this is the only way from a configuration to a ``Federation``, so what was planned is what is
-founded; a federation that does not hold together is refused here, before a key is made.
+provisioned; a federation that does not hold together is refused here, before a key is made.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 DIR/server/      server.json
 DIR/lead/        the certificate authority
-DIR/client-1/    federation.json, signing.key, epoch.key (epoch.refused once an aggregate was refused)
+DIR/client-1/    federation.json, signing.key, shared.key (keys.refused once an aggregate was refused)
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ LEAD_FOLDER: Final = "lead"
 SERVER_FILE: Final = "server.json"
 FEDERATION_FILE: Final = "federation.json"
 SIGNING_KEY_FILE: Final = "signing.key"
-EPOCH_KEYS_FILE: Final = "epoch.key"
-REFUSED_FILE: Final = "epoch.refused"
+SHARED_KEYS_FILE: Final = "shared.key"
+REFUSED_FILE: Final = "keys.refused"

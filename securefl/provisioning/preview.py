@@ -1,7 +1,7 @@
-"""The federation that a ``FED.toml`` would found, before there are keys: everything that decides a plan is in it.
+"""The federation that a ``FED.toml`` would provision, before there are keys: everything that decides a plan is in it.
 
 The rule kept here: it is drafted by what ``securefl init`` drafts with, so a plan cannot differ from what will run;
-what founding draws at random (ids, keys, digests) is zeros here, of the same lengths.
+what provisioning draws at random (ids, keys, digests) is zeros here, of the same lengths.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def preview(config: FederationConfig) -> Federation:
     """The federation without its keys; it takes the model's config and the data that lies on this machine.
 
     Raises:
-        ConfigError, CapacityError, DataError, ModelError: what founding would raise.
+        ConfigError, CapacityError, DataError, ModelError: what provisioning would raise.
     """
     return preview_draft(config).federation
 
@@ -31,9 +31,9 @@ def preview_draft(config: FederationConfig) -> Draft:
     """The federation without its keys, and what was seen of the data.
 
     Raises:
-        ConfigError, CapacityError, DataError, ModelError: what founding would raise.
+        ConfigError, CapacityError, DataError, ModelError: what provisioning would raise.
     """
-    # Looking at a model takes torch and transformers, which nobody who has a founded federation must wait for.
+    # Looking at a model takes torch and transformers, which nobody who has a provisioned federation must wait for.
     from securefl.training.libraries import load_libraries
 
     load_libraries()

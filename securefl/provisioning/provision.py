@@ -22,19 +22,19 @@ from securefl.config.federation import FederationConfig
 from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import client_settings_of
 from securefl.crypto.bfv import generate_key
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.errors import ConfigError
 from securefl.identity.authority import Authority
 from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
-from securefl.progress import Finished, Phase, PhaseEnded, PhaseStarted, Report, Warned
+from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.federation import Federation, Member
 from securefl.provisioning.names import (
-    EPOCH_KEYS_FILE,
     FEDERATION_FILE,
     LEAD_FOLDER,
     SERVER_FILE,
     SERVER_FOLDER,
+    SHARED_KEYS_FILE,
     SIGNING_KEY_FILE,
 )
 from securefl.storage.disk import disk_errors
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _REPORTER = "init"
 
 
-def found(config: FederationConfig, folder: Path, *, report: Report) -> DataOverview:
+def provision(config: FederationConfig, folder: Path, *, emit: EventSink) -> DataOverview:
     """Makes the members' folders below ``folder``, which must not exist or be empty.
 
     Returns:
@@ -62,33 +62,33 @@ def found(config: FederationConfig, folder: Path, *, report: Report) -> DataOver
         raise ConfigError(
             f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
         )
-    with _told(Phase.IMPORT, report):
+    with _told(Phase.IMPORT, emit):
         # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
         from securefl.training.libraries import load_libraries
 
         load_libraries()
-    with _told(Phase.PREPARE, report):
-        overview = _make(config, folder, report)
-    report(Finished(member=_REPORTER, path=str(folder)))
+    with _told(Phase.PREPARE, emit):
+        overview = _make(config, folder, emit)
+    emit(Finished(member=_REPORTER, path=str(folder)))
     return overview
 
 
 @contextmanager
-def _told(phase: Phase, report: Report) -> Iterator[None]:
+def _told(phase: Phase, emit: EventSink) -> Iterator[None]:
     """Reports the beginning and, if it comes to a good one, the end of what happens inside."""
-    report(PhaseStarted(member=_REPORTER, round=0, phase=phase))
+    emit(PhaseStarted(member=_REPORTER, round_number=0, phase=phase))
     started = time.perf_counter()
     yield
-    report(PhaseEnded(member=_REPORTER, round=0, phase=phase, seconds=time.perf_counter() - started))
+    emit(PhaseEnded(member=_REPORTER, round_number=0, phase=phase, seconds=time.perf_counter() - started))
 
 
-def _make(config: FederationConfig, folder: Path, report: Report) -> DataOverview:
-    # The members' folders appear by one rename, so that a founding that fails leaves nothing half made.
+def _make(config: FederationConfig, folder: Path, emit: EventSink) -> DataOverview:
+    # The members' folders appear by one rename, so that a provisioning that fails leaves nothing half made.
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            overview = _write_all(config, workshop, report, now=datetime.now(UTC))
+            overview = _write_all(config, workshop, emit, now=datetime.now(UTC))
             if folder.exists():
                 folder.rmdir()
             workshop.replace(folder)
@@ -97,7 +97,7 @@ def _make(config: FederationConfig, folder: Path, report: Report) -> DataOvervie
     return overview
 
 
-def _write_all(config: FederationConfig, folder: Path, report: Report, *, now: datetime) -> DataOverview:
+def _write_all(config: FederationConfig, folder: Path, emit: EventSink, *, now: datetime) -> DataOverview:
     from securefl.provisioning.data_overview import overview_of
 
     signing_keys = {member: SigningKey.generate() for member in config.ranks}
@@ -106,8 +106,8 @@ def _write_all(config: FederationConfig, folder: Path, report: Report, *, now: d
     draft = _draft(config, signing_keys=signing_keys, credentials=credentials)
     federation, overview = draft.federation, overview_of(draft.survey)
     for warning in overview.warnings:
-        report(Warned(member=_REPORTER, message=warning))
-    keys = EpochKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
+        emit(Warned(member=_REPORTER, message=warning))
+    keys = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
 
     lead = folder / LEAD_FOLDER
     lead.mkdir(mode=0o700)
@@ -119,7 +119,7 @@ def _write_all(config: FederationConfig, folder: Path, report: Report, *, now: d
         (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
         signing_key.save(own / SIGNING_KEY_FILE)
         credentials[member].save(own)
-        keys.save(own / EPOCH_KEYS_FILE)
+        keys.save(own / SHARED_KEYS_FILE)
     _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
     return overview
 

@@ -129,7 +129,7 @@ class RoundReport(_Part):
         integers_sha256: Of the decrypted sums; equal at every client.
     """
 
-    round: int
+    round_number: int
     seconds: Mapping[str, float]
     bytes: BytesReport
     loss: float

@@ -68,7 +68,7 @@ class RunFolder:
         return self.root / "members"
 
     @property
-    def is_founded(self) -> bool:
+    def is_provisioned(self) -> bool:
         """Whether the members' folders have been made."""
         return (self.members / SERVER).is_dir()
 
@@ -103,7 +103,7 @@ class RunFolder:
         """Deletes the members' folders; what is public in them is kept."""
         self._keep(self.member_file(clients[0]), self.root / "federation.json")
         self._keep(self.members / SERVER / "result.json", self.server_result)
-        # A founding that was killed leaves its unfinished folders beside the finished ones.
+        # A provisioning that was killed leaves its unfinished folders beside the finished ones.
         for folder in (self.members, *self.root.glob(".members.*")):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -87,7 +87,7 @@ class ClientRound(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    round: int
+    round_number: int
     seconds: Seconds
     bytes: Bytes
 
@@ -176,11 +176,12 @@ class RunResult:
     def _round(self, position: int) -> dict[str, JsonValue]:
         entries = {client.id: client.rounds_log[position] for client in self.clients}
         return {
-            "round": self.clients[0].rounds_log[position].round,
+            "round_number": self.clients[0].rounds_log[position].round_number,
             "seconds": {**_combined([entry.seconds for entry in entries.values()], max)},
             "bytes": {**_added_bytes([entry.bytes for entry in entries.values()])},
             "clients": {
-                name: entry.model_dump(mode="json", exclude={"round"}) for name, entry in entries.items()
+                name: entry.model_dump(mode="json", exclude={"round_number"})
+                for name, entry in entries.items()
             },
         }
 
@@ -252,7 +253,9 @@ def merged(
         for key in ("federation", "recipe", "rounds", "encryption"):
             if getattr(client, key) != getattr(first, key):
                 raise StateError(f"{first.id} and {client.id} do not report the same {key}")
-        if [entry.round for entry in client.rounds_log] != [entry.round for entry in first.rounds_log]:
+        if [entry.round_number for entry in client.rounds_log] != [
+            entry.round_number for entry in first.rounds_log
+        ]:
             raise StateError(f"{first.id} and {client.id} do not report the same rounds")
     peaks = [client.peak_memory_bytes for client in clients if client.peak_memory_bytes is not None]
     return RunResult(
@@ -272,7 +275,7 @@ def _measured(clients: Sequence[ClientResult]) -> list[MeasuredRound]:
     return [
         MeasuredRound(
             client=client.id,
-            round=entry.round,
+            round_number=entry.round_number,
             up=entry.bytes.get("up", 0),
             down=entry.bytes.get("down", 0),
             seconds=entry.seconds,

@@ -18,7 +18,7 @@ from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import Participant
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
@@ -110,12 +110,12 @@ class SimulatedServer:
             self._state, signed=contribution.signed, seeds=contribution.seeds, view=self._view
         )
         if self._state.accepted(header.member) is not None:
-            raise ProtocolError(f"{header.member} contributed to round {header.round} already")
+            raise ProtocolError(f"{header.member} contributed to round {header.round_number} already")
         if hashlib.sha256(contribution.body).digest() != header.body_digest:
             raise ProtocolError(f"{header.member}'s body does not match its signed header")
-        self._add(contribution.body, header.round)
+        self._add(contribution.body, header.round_number)
         self.feed(ContributionAccepted(contribution.signed, contribution.seeds))
-        return Receipt(header.round, header.body_digest)
+        return Receipt(header.round_number, header.body_digest)
 
     def give(self) -> tuple[AggregateHeader, bytes]:
         """The open round's aggregate."""
@@ -218,21 +218,23 @@ class SimulatedFederation:
 
     def _contribute(self, member: str, seat: _Seat, manifest: Manifest) -> None:
         participant, learner = seat.participant, seat.learner
-        update = learner.learn(manifest.round, participant.start(), participant.basis(manifest.round))
+        update = learner.learn(
+            manifest.round_number, participant.start(), participant.basis(manifest.round_number)
+        )
         encoded = participant.encode(update, manifest=manifest, samples=learner.samples)
-        asked = participant.federation.kind_of(manifest.round).asks_scores
-        scores = learner.sensitivity(manifest.round) if asked else None
-        contribution = seal_at_once(participant.seal(encoded, manifest=manifest, scores=scores))
-        self.traffic.setdefault(manifest.round, Traffic()).contributions[member] = contribution
+        asked = participant.federation.kind_of(manifest.round_number).asks_scores
+        scores = learner.sensitivity(manifest.round_number) if asked else None
+        contribution = encrypt_at_once(participant.encrypt(encoded, manifest=manifest, scores=scores))
+        self.traffic.setdefault(manifest.round_number, Traffic()).contributions[member] = contribution
         receipt = self._server.take(contribution)
         seat.receive(Contributed(receipt, contribution.signed.header.body_digest))
 
     def _apply(self, member: str, seat: _Seat, manifest: Manifest) -> None:
         header, body = self._server.give()
-        traffic = self.traffic[manifest.round]
+        traffic = self.traffic[manifest.round_number]
         traffic.header, traffic.aggregate = header, body
         sums = seat.participant.open(header, body, manifest=manifest)
         traffic.sums[member] = sums
         seat.participant.apply(sums, manifest=manifest)
-        seat.receive(Applied(manifest.round))
-        self._server.feed(AggregateFetched(member, manifest.round))
+        seat.receive(Applied(manifest.round_number))
+        self._server.feed(AggregateFetched(member, manifest.round_number))

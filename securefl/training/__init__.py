@@ -14,7 +14,7 @@
 ``client_rows``    which rows are a client's, and what each is for
 ``data``           a client's own rows as texts and labels
 ``labels``         names of the classes, and those that look alike
-``survey``         what a founder learns from the data files
+``survey``         what the lead learns from the data files
 ``overview``       what a person is shown of the data
 ``tokens``         texts to batches
 ``devices``        device, precision, threads, reproducibility
@@ -23,7 +23,7 @@
 ``target_modules`` which of its modules are adapted
 ``models``         the base model with its pooled classification head
 ``fitting``        a federation's choices held against its base model
-``survey``         what a founder pins about the data of all
+``survey``         what the lead pins about the data of all
 ``drafting``       from a configuration to the federation that it describes
 ``settings``       what one client trains, and how
 ``adapter_bank``   several PEFT adapters on one base model, in and out of numpy
@@ -38,6 +38,6 @@
 ``saving``         adapters as PEFT folders
 ``trainer``        all of it behind one object
 
-``recipes``, ``model_files``, ``worth`` and all from ``tables`` to ``overview`` know no torch, so that a founder can
+``recipes``, ``model_files``, ``worth`` and all from ``tables`` to ``overview`` know no torch, so that the lead can
 check files in a second; a federation's other packages import the rest only where they train.
 """

@@ -35,19 +35,19 @@ class FramedCore(nn.Module):
         device: Where the layer is.
     """
 
-    frame: Tensor
+    bases: Tensor
 
     def __init__(self, left: Matrix, *, device: torch.device) -> None:
         super().__init__()
         rows, rank = left.shape
         self.gain = step_gain(rows, rank)
-        frame = torch.from_numpy(np.ascontiguousarray(self.gain * left, dtype=np.float32))
-        self.register_buffer("frame", frame.to(device))
+        bases = torch.from_numpy(np.ascontiguousarray(self.gain * left, dtype=np.float32))
+        self.register_buffer("frame", bases.to(device))
         self.core = nn.Parameter(torch.zeros(rank, rank, device=device))
 
     def forward(self, inner: Tensor) -> Tensor:
         """(..., r) to (..., m)."""
-        return nn.functional.linear(nn.functional.linear(inner, self.core), self.frame)
+        return nn.functional.linear(nn.functional.linear(inner, self.core), self.bases)
 
     def change(self) -> Matrix:
         """The core as it counts, gain included: (r, r), float64."""

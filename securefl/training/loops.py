@@ -45,7 +45,7 @@ class Progress:
         return self.step / self.steps
 
 
-Report = Callable[[Progress], None]
+EventSink = Callable[[Progress], None]
 """Takes progress; called once a step."""
 
 
@@ -82,7 +82,7 @@ def train(
     section: TrainingSection,
     compute: Compute,
     what: str,
-    report: Report,
+    emit: EventSink,
 ) -> float:
     """Trains for so many steps with a fresh AdamW at constant learning rates.
 
@@ -97,7 +97,7 @@ def train(
         section: Learning rates and weight decay.
         compute: Device and precision.
         what: What the progress reports call it.
-        report: Takes the progress.
+        emit: Takes the progress.
 
     Returns:
         The mean loss over all steps, nats.
@@ -122,7 +122,7 @@ def train(
         torch.autograd.backward(loss)
         optimiser.step()
         losses.append(check_loss(loss.item(), start, section=section, what=what, step=step))
-        report(Progress(what, step, steps, losses[-1]))
+        emit(Progress(what, step, steps, losses[-1]))
     check_round(optimiser, trainable, start, section=section, what=what)
     return math.fsum(losses) / len(losses)
 

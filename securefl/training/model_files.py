@@ -15,7 +15,7 @@ from securefl.errors import ModelError
 
 PACKAGE = "package:"
 """What stands before the name of an installed package that carries a model in its folder ``model``."""
-_DIGEST_DOMAIN = b"securefl/v1/model\x00"
+_DIGEST_DOMAIN = b"securefl/v2/model\x00"
 _WEIGHTS = ("*.safetensors", "model.safetensors.index.json")
 _OTHERS = (
     "config.json",

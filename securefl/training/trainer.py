@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from securefl.adapters.frozen.basis import FrozenBasis, Side
-from securefl.adapters.frozen.core import CoreFrame
+from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.fusion import Fusible, fuse, fused_rank
 from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
@@ -36,7 +36,7 @@ from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.changes import against, change, personal_start, within
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.fusion import FusionResult, Weights, search
-from securefl.training.loops import Metric, Progress, Report, evaluate, train
+from securefl.training.loops import EventSink, Metric, Progress, evaluate, train
 from securefl.training.models import filled, load_tokenizer, shared_layout
 from securefl.training.probe import probe
 from securefl.training.rows.data import ClientData
@@ -91,13 +91,13 @@ class LocalTrainer:
         settings: TrainerSettings,
         data: ClientData,
         *,
-        progress: Report | None = None,
+        progress: EventSink | None = None,
         stage: StageClock = untimed,
     ) -> None:
         self._settings = settings
         self._section = settings.training
         self._labels = data.labels
-        self._report: Report = progress or (lambda _: None)
+        self._emit: EventSink = progress or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
         with stage("load"):
@@ -149,18 +149,18 @@ class LocalTrainer:
         """Of training: ``float32`` or ``bf16``; metrics are measured in float32 always."""
         return self._compute.precision
 
-    def train_round(self, round: int, start: Adapter, basis: Frozen | None = None) -> TrainedRound:
+    def train_round(self, round_number: int, start: Adapter, basis: Frozen | None = None) -> TrainedRound:
         """Trains the global adapter from a round's start.
 
         Args:
-            round: Its number, from 1.
+            round_number: Its number, from 1.
             start: The redistributed global adapter at this client's rank.
             basis: What ``PayloadPlan.for_round`` drew to train against; None where the payload has none.
 
         Raises:
             TrainingError: if a value is not finite, a factor cannot move, or the basis does not fit the recipe.
         """
-        drawn = {"basis": FrozenBasis, "core": CoreFrame}.get(self._settings.recipe.payload, type(None))
+        drawn = {"basis": FrozenBasis, "core": CoreBases}.get(self._settings.recipe.payload, type(None))
         if not isinstance(basis, drawn):
             raise TrainingError(
                 f"the payload {self._settings.recipe.payload} and the round's basis do not fit"
@@ -168,36 +168,38 @@ class LocalTrainer:
         self._bank.install("global", start)
         before = self._bank.adapter("global")
         if basis is None:
-            loss, weights = self._train_free(round, before)
-        elif isinstance(basis, CoreFrame):
-            loss, weights = self._train_cores(round, start, basis)
+            loss, weights = self._train_free(round_number, before)
+        elif isinstance(basis, CoreBases):
+            loss, weights = self._train_cores(round_number, start, basis)
         else:
-            loss, weights = self._train_against(round, start, basis)
+            loss, weights = self._train_against(round_number, start, basis)
         after = self._bank.heads("global" if basis is None else "local-update")
         heads = {name: values - before.heads[name] for name, values in after.items()}
         return TrainedRound(Update(weights=weights, heads=heads), loss, self.steps)
 
-    def train_personal(self, round: int) -> float:
+    def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
 
         Raises:
             TrainingError: if a value is not finite, a factor cannot move, or there is no personal adapter.
         """
         self._require("personal")
-        return self._train("personal", round, used=("personal",), side=None)
+        return self._train("personal", round_number, used=("personal",), side=None)
 
-    def sensitivity(self, round: int) -> Scores:
+    def sensitivity(self, round_number: int) -> Scores:
         """How much this client's loss depends on every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
 
         Args:
-            round: Number of the round whose training has just ended; it draws the batches.
+            round_number: Number of the round whose training has just ended; it draws the batches.
 
         Raises:
             TrainingError: if a score is not finite.
         """
         beside = self._settings.recipe.payload in ("basis", "core")
         used = ("global", "local-update") if beside else ("global",)
-        rng = seeded_generator(self._settings.seed, "batches", "sensitivity", round, self._settings.member)
+        rng = seeded_generator(
+            self._settings.seed, "batches", "sensitivity", round_number, self._settings.member
+        )
         rows = shuffled_batches(self._train_rows.lengths, self._section.per_device_train_batch_size, rng)
         batches = (
             self._train_rows.batch(places, device=self._compute.device) for places in rows[:SCORED_BATCHES]
@@ -233,7 +235,7 @@ class LocalTrainer:
             section=self._section,
             compute=self._compute,
             rng=rng,
-            step_done=lambda done, total: self._report(Progress("probe", done, total)),
+            step_done=lambda done, total: self._emit(Progress("probe", done, total)),
         )
 
     def evaluate(self, which: Which, *, part: Part = "test") -> Metric:
@@ -248,7 +250,7 @@ class LocalTrainer:
             self._test_rows if part == "test" else self._validation_rows,
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
-            step_done=lambda done, total: self._report(Progress("evaluate", done, total)),
+            step_done=lambda done, total: self._emit(Progress("evaluate", done, total)),
         )
 
     def fuse(self) -> FusionResult:
@@ -280,7 +282,7 @@ class LocalTrainer:
                 exact=False,
             ).loss
             tried += 1
-            self._report(Progress("fuse", tried, section.budget, loss))
+            self._emit(Progress("fuse", tried, section.budget, loss))
             return loss
 
         seed = int(seeded_generator(self._settings.seed, "fusion", self._settings.member).integers(2**32))
@@ -327,35 +329,37 @@ class LocalTrainer:
                 ),
             )
 
-    def _train_free(self, round: int, before: Adapter) -> tuple[float, dict[str, Factors]]:
+    def _train_free(self, round_number: int, before: Adapter) -> tuple[float, dict[str, Factors]]:
         """Both factors of the global adapter itself."""
-        loss = self._train("global", round, used=("global",), side=None)
+        loss = self._train("global", round_number, used=("global",), side=None)
         after, scaling = self._bank.adapter("global"), self._bank.scaling("global")
         return loss, {
             name: change(factors, before.weights[name], scaling) for name, factors in after.weights.items()
         }
 
     def _train_against(
-        self, round: int, start: Adapter, basis: FrozenBasis
+        self, round_number: int, start: Adapter, basis: FrozenBasis
     ) -> tuple[float, dict[str, Factors]]:
         """The update's one factor against the frozen other, beside the global adapter."""
         self._prepare_update(start, basis)
-        loss = self._train("local-update", round, used=("global", "local-update"), side=basis.side)
+        loss = self._train("local-update", round_number, used=("global", "local-update"), side=basis.side)
         after, scaling = self._bank.adapter("local-update"), self._bank.scaling("local-update")
         return loss, {
             name: against(basis.cut(name, self._settings.update_rank), factors, scaling, side=basis.side)
             for name, factors in after.weights.items()
         }
 
-    def _train_cores(self, round: int, start: Adapter, frame: CoreFrame) -> tuple[float, dict[str, Factors]]:
+    def _train_cores(
+        self, round_number: int, start: Adapter, bases: CoreBases
+    ) -> tuple[float, dict[str, Factors]]:
         """The update's core between the frozen factors, beside the global adapter."""
         pairs = {
-            tensor.name: frame.cut(tensor.name, self._settings.update_rank) for tensor in self.layout.adapted
+            tensor.name: bases.cut(tensor.name, self._settings.update_rank) for tensor in self.layout.adapted
         }
         for name, pair in pairs.items():
             self._bank.install_core("local-update", name, pair)
         self._bank.install_head("local-update", start)
-        loss = self._train("local-update", round, used=("global", "local-update"), side="core")
+        loss = self._train("local-update", round_number, used=("global", "local-update"), side="core")
         scaling = self._bank.scaling("local-update")
         return loss, {
             name: within(pair, self._bank.core("local-update", name), scaling) for name, pair in pairs.items()
@@ -372,28 +376,30 @@ class LocalTrainer:
         self._bank.install_head("local-update", start)
 
     def _train(
-        self, name: str, round: int, *, used: tuple[str, ...], side: Side | Literal["core"] | None
+        self, name: str, round_number: int, *, used: tuple[str, ...], side: Side | Literal["core"] | None
     ) -> float:
-        seed_torch(self._settings.seed, "training", name, round, self._settings.member)
+        seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
         what = "personal" if name == "personal" else "global"
         model = self._bank.use(used, head=name)
         trainable = self._bank.train_cores(name) if side == "core" else self._bank.train(name, side)
         return train(
             model,
             trainable,
-            self._batches(what, round),
+            self._batches(what, round_number),
             steps=self.steps,
             section=self._section,
             compute=self._compute,
             what=what,
-            report=self._report,
+            emit=self._emit,
         )
 
-    def _batches(self, what: str, round: int) -> Iterator[Batch]:
+    def _batches(self, what: str, round_number: int) -> Iterator[Batch]:
         """Batches without end, an epoch after the other."""
         lengths, epoch = self._train_rows.lengths, 0
         while True:
-            rng = seeded_generator(self._settings.seed, "batches", what, round, epoch, self._settings.member)
+            rng = seeded_generator(
+                self._settings.seed, "batches", what, round_number, epoch, self._settings.member
+            )
             for rows in shuffled_batches(lengths, self._section.per_device_train_batch_size, rng):
                 yield self._train_rows.batch(rows, device=self._compute.device)
             epoch += 1

@@ -147,7 +147,7 @@ def _untrusted(verify_code: int, address: str) -> SecureFLError:
     if verify_code in _WRONG_NAME:
         return IdentityError(
             f"the server's certificate is not for the host of {address}",
-            hint="use the address that the federation was founded with",
+            hint="use the address that the federation was provisioned with",
         )
     return IdentityError(
         f"the server at {address} shows a certificate of another authority",

@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Method(Enum):
-    """One call of ``securefl.v1.Aggregator``."""
+    """One call of ``securefl.v2.Aggregator``."""
 
     JOIN = "Join"
     FOLLOW = "Follow"
@@ -26,6 +26,6 @@ class Method(Enum):
         return f"/{SERVICE}/{self.value}"
 
 
-SERVICE = "securefl.v1.Aggregator"
+SERVICE = "securefl.v2.Aggregator"
 CLIENT_STREAMS = frozenset({Method.CONTRIBUTE})
 SERVER_STREAMS = frozenset({Method.FOLLOW, Method.FETCH_AGGREGATE})

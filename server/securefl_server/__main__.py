@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, _leave)
     address = arguments[1] if len(arguments) == 2 else None
     try:
-        return run_server(Path(arguments[0]), address=address, report=_print)
+        return run_server(Path(arguments[0]), address=address, emit=_print)
     except SecureFLError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -17,11 +17,11 @@ from typing import TypeVar, assert_never
 from securefl.errors import DiskError, ProtocolError, RunError, StateError
 from securefl.progress import (
     SERVER,
+    EventSink,
     MembersAwaited,
     Phase,
     PhaseEnded,
     PhaseStarted,
-    Report,
     RoundFinished,
     RoundStarted,
     Warned,
@@ -67,7 +67,7 @@ class Conductor:
         spool: Where sums lie.
         worker: One thread; whatever blocks runs there, one after the other.
         recorder: Takes the figures.
-        report: Where events for people go.
+        emit: Where events for people go.
         silence_s: After how long the transport takes a silent member for gone; told to whoever has to wait for it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Conductor:
         spool: Spool,
         worker: Executor,
         recorder: Recorder,
-        report: Report,
+        emit: EventSink,
         silence_s: float,
     ) -> None:
         self.state, self._first = start(view)
@@ -91,7 +91,7 @@ class Conductor:
         self._spool = spool
         self._worker = worker
         self._recorder = recorder
-        self._report = report
+        self._emit = emit
         self._sum: RoundSum | None = None
         self._adding = asyncio.Lock()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
@@ -158,7 +158,7 @@ class Conductor:
         self._present(member)
         self._stir()
         try:
-            self._report(JoinedReport(member=member))
+            self._emit(JoinedReport(member=member))
             self.feed(MemberJoined(member))
             told = -1
             while self._attendance.holds(member, stream):
@@ -236,7 +236,7 @@ class Conductor:
 
     def _contributed(self, member: str) -> bool:
         """Whether the server holds, or has added up, anything of a member's."""
-        return self.state.round > 1 or self.state.accepted(member) is not None
+        return self.state.round_number > 1 or self.state.accepted(member) is not None
 
     @property
     def aggregate_seconds(self) -> float:
@@ -278,31 +278,31 @@ class Conductor:
 
     def _announce(self, announcement: Announcement) -> None:
         if isinstance(announcement, Waiting):
-            self._report(MembersAwaited(missing=announcement.missing))
+            self._emit(MembersAwaited(missing=announcement.missing))
         self._version += 1
         self._stir()
 
     def _open(self, number: int) -> None:
         self._sum = RoundSum(self._view.sections(number))
         self._recorder.open_round()
-        self._report(RoundStarted(member=SERVER, round=number, rounds=self._view.rounds))
+        self._emit(RoundStarted(member=SERVER, round_number=number, rounds=self._view.rounds))
 
     async def _save(self, number: int) -> None:
-        self._report(PhaseStarted(member=SERVER, round=number, phase=Phase.AGGREGATE))
+        self._emit(PhaseStarted(member=SERVER, round_number=number, phase=Phase.AGGREGATE))
         try:
             await self.offload(self._worker, partial(self._running_sum.save, self._spool.total(number)))
         except RunError:
             # ``offload`` has ended the run.
             return
         seconds = self._running_sum.seconds
-        self._report(PhaseEnded(member=SERVER, round=number, phase=Phase.AGGREGATE, seconds=seconds))
+        self._emit(PhaseEnded(member=SERVER, round_number=number, phase=Phase.AGGREGATE, seconds=seconds))
         if not self.ended.done():
             self.feed(SumSaved())
 
     def _close(self, number: int) -> None:
         figures = self._recorder.close_round(number, aggregate_seconds=self.aggregate_seconds)
         self._spool.discard(number)
-        self._report(RoundFinished(member=SERVER, round=number, seconds=figures.seconds))
+        self._emit(RoundFinished(member=SERVER, round_number=number, seconds=figures.seconds))
 
     def _end(self, error: RunError | None) -> None:
         for timer in tuple(self._timers):
@@ -325,7 +325,7 @@ class Conductor:
         if member in self._departed or self.ended.done():
             return
         grace_s = self._view.server.reconnect_grace_s
-        self._report(
+        self._emit(
             Warned(member=member, message=f"{member} is out of reach; it has {grace_s:g} s to come back")
         )
         words = f"its connection broke and it did not come back within {grace_s:g} s"

@@ -18,7 +18,7 @@ from typing import Final
 
 from securefl.errors import IdentityError
 from securefl.identity.certificates import Credentials, Role, load_credentials
-from securefl.progress import SERVER, Finished, Listening, Report
+from securefl.progress import SERVER, EventSink, Finished, Listening
 from securefl.protocol.server_view import ServerView
 from securefl.storage.lock import locked
 from securefl.transport.server import AggregatorServer
@@ -51,13 +51,13 @@ class ServerOptions:
     keepalive: Keepalive = DEFAULT_KEEPALIVE
 
 
-def run_server(folder: Path, *, address: str | None, report: Report) -> int:
+def run_server(folder: Path, *, address: str | None, emit: EventSink) -> int:
     """Runs the server of one federation until all members have finished.
 
     Args:
         folder: The server's folder, as ``securefl init`` wrote it.
         address: Where to listen instead of where the folder says; port 0 takes a free one.
-        report: Where events go.
+        emit: Where events go.
 
     Returns:
         0.
@@ -68,14 +68,14 @@ def run_server(folder: Path, *, address: str | None, report: Report) -> int:
         MemberLost: if a member was lost.
         RunError: if a timer ran out, or something else ended the run.
     """
-    return serve(folder, ServerOptions(address=address), report=report)
+    return serve(folder, ServerOptions(address=address), emit=emit)
 
 
-def serve(folder: Path, options: ServerOptions, *, report: Report) -> int:
+def serve(folder: Path, options: ServerOptions, *, emit: EventSink) -> int:
     """``run_server`` with every option."""
     view = load_view(folder)
     credentials = load_credentials(folder, member=SERVER, role=Role.SERVER, now=datetime.now(UTC))
-    run = _Run(folder, view, credentials, options=options, report=report)
+    run = _Run(folder, view, credentials, options=options, emit=emit)
     with (
         # Before the spool is touched: it may be another server's that runs.
         locked(folder, owner="the server"),
@@ -121,13 +121,13 @@ class _Run:
         credentials: Credentials,
         *,
         options: ServerOptions,
-        report: Report,
+        emit: EventSink,
     ) -> None:
         self._folder = folder
         self._view = view
         self._credentials = credentials
         self._options = options
-        self._report = report
+        self._emit = emit
         self._counter = ByteCounter()
         self._interrupted = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -153,16 +153,16 @@ class _Run:
                     spool=spool,
                     worker=worker,
                     recorder=recorder,
-                    report=self._report,
+                    emit=self._emit,
                     silence_s=self._options.keepalive.silence_s,
                 )
                 service = FederationService(
-                    self._view, self._conductor, spool=spool, files=files, report=self._report
+                    self._view, self._conductor, spool=spool, files=files, emit=self._emit
                 )
                 await self._listen(service, self._conductor)
         finally:
             spool.close()
-        self._report(Finished(member=SERVER, path=str(recorder.write(self._folder))))
+        self._emit(Finished(member=SERVER, path=str(recorder.write(self._folder))))
 
     async def _listen(self, service: FederationService, conductor: Conductor) -> None:
         server = AggregatorServer(
@@ -173,7 +173,7 @@ class _Run:
         )
         try:
             address = await server.start(self._options.address or self._view.server.address)
-            self._report(Listening(address=address))
+            self._emit(Listening(address=address))
             conductor.start()
             if self._interrupted.is_set():
                 self._stop()

@@ -34,13 +34,13 @@ class RoundFigures:
     """One round.
 
     Attributes:
-        round: Its number.
+        round_number: Its number.
         seconds: Wall time from its opening until everybody had the aggregate.
         aggregate_seconds: What checking, adding and saving took of it.
         bytes: What went over the wire.
     """
 
-    round: int
+    round_number: int
     seconds: float
     aggregate_seconds: float
     bytes: ByteFigures
@@ -71,7 +71,7 @@ class Recorder:
         """A round is over: everybody has its aggregate."""
         seen = self._seen()
         figures = RoundFigures(
-            round=number,
+            round_number=number,
             seconds=time.perf_counter() - self._opened,
             aggregate_seconds=aggregate_seconds,
             bytes=ByteFigures(seen.received - self._before.received, seen.sent - self._before.sent),

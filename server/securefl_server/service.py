@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from securefl.errors import AuthenticationError, ProtocolError, RunError, TransportError
-from securefl.progress import Report, Warned
+from securefl.progress import EventSink, Warned
 from securefl.protocol import wire, wire_parts
 from securefl.protocol.last_words import passed_on
 from securefl.protocol.messages import CHUNK_BYTES, PROTOCOL_VERSION, Announcement, Receipt, SignedHeader
@@ -42,7 +42,7 @@ class FederationService:
         conductor: Runs its state machine.
         spool: Where contributions lie while they arrive.
         files: Threads for reading and writing files.
-        report: Where events for people go.
+        emit: Where events for people go.
         stall_timeout_s: How long an upload may bring nothing.
     """
 
@@ -53,14 +53,14 @@ class FederationService:
         *,
         spool: Spool,
         files: Executor,
-        report: Report,
+        emit: EventSink,
         stall_timeout_s: float = STALL_TIMEOUT_S,
     ) -> None:
         self._view = view
         self._conductor = conductor
         self._spool = spool
         self._files = files
-        self._report = report
+        self._emit = emit
         self._stall_timeout_s = stall_timeout_s
         self._confirmed: dict[str, int] = {}
 
@@ -97,9 +97,9 @@ class FederationService:
             signed = await self._take(member, messages)
         except RunError as error:
             if not error.retryable:
-                self._report(Warned(member=member, message=f"{member}'s contribution was refused: {error}"))
+                self._emit(Warned(member=member, message=f"{member}'s contribution was refused: {error}"))
             raise
-        return Receipt(signed.header.round, signed.header.body_digest)
+        return Receipt(signed.header.round_number, signed.header.body_digest)
 
     async def fetch(self, peer: bytes, number: int) -> AsyncGenerator[bytes, None]:
         """The messages of the aggregate of round ``number``.
@@ -114,8 +114,10 @@ class FederationService:
             body_bytes=self._conductor.aggregate_bytes,
             aggregate_seconds=self._conductor.aggregate_seconds,
         )
-        if header.round != number:
-            raise ProtocolError(f"the aggregate of round {number} cannot be fetched in round {header.round}")
+        if header.round_number != number:
+            raise ProtocolError(
+                f"the aggregate of round {number} cannot be fetched in round {header.round_number}"
+            )
         # Opened before the first message leaves: the file stays readable even if the round ends meanwhile.
         with self._opened(partial(self._spool.saved, number)) as body:
             for message in aggregate_preamble(header):
@@ -133,7 +135,7 @@ class FederationService:
         member = self._member(peer)
         if number <= self._confirmed.get(member, 0):
             return
-        if number != self._conductor.state.round:
+        if number != self._conductor.state.round_number:
             raise ProtocolError(f"round {number} is not the open one")
         self._conductor.feed(AggregateFetched(member, number))
         self._confirmed[member] = number
@@ -196,7 +198,7 @@ class FederationService:
         return signed
 
     def _open_round(self) -> int:
-        number = self._conductor.state.round
+        number = self._conductor.state.round_number
         if not number:
             raise ProtocolError("no round is open yet")
         return number
@@ -205,7 +207,7 @@ class FederationService:
         accepted = self._conductor.state.accepted(signed.header.member)
         if accepted is not None and accepted != signed:
             raise ProtocolError(
-                f"{signed.header.member} sent another contribution to round {accepted.header.round} already"
+                f"{signed.header.member} sent another contribution to round {accepted.header.round_number} already"
             )
         return accepted is not None
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from securefl.adapters.frozen.basis import Side
-from securefl.adapters.frozen.core import CoreFrame
+from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import Frozen, PayloadPlan
@@ -74,7 +74,7 @@ def make_update(layout: Layout) -> MakeUpdate:
                     rng.normal(0, scale, (tensor.rows, rank)),
                     rng.normal(0, 0.3, (rank, tensor.columns)),
                 )
-            elif isinstance(basis, CoreFrame):
+            elif isinstance(basis, CoreBases):
                 pair = basis.cut(tensor.name, rank)
                 side = pair.right.shape[0]
                 left, right = pair.left @ rng.normal(0, scale, (side, side)), pair.right

@@ -55,7 +55,9 @@ def score_sums(draw: st.DrawFn) -> np.ndarray:
 
 
 @cache
-def segments_of(payload: str, round: int = 1, ranks: tuple[int, ...] = (1, 2, 4, 4)) -> tuple[Segment, ...]:
+def segments_of(
+    payload: str, round_number: int = 1, ranks: tuple[int, ...] = (1, 2, 4, 4)
+) -> tuple[Segment, ...]:
     plan = PayloadPlan(
         payload=payload,  # type: ignore[arg-type]
         layout=LAYOUT,
@@ -67,7 +69,7 @@ def segments_of(payload: str, round: int = 1, ranks: tuple[int, ...] = (1, 2, 4,
         seed=1,
         sketch_rank=4,
     )
-    return plan.for_round(round).payload.segments
+    return plan.for_round(round_number).payload.segments
 
 
 def of(segment: Segment, mask: np.ndarray) -> np.ndarray:
@@ -75,8 +77,8 @@ def of(segment: Segment, mask: np.ndarray) -> np.ndarray:
 
 
 @given(kinds, rounds, score_sums(), fractions)
-def test_exactly_the_promised_number_is_encrypted_and_never_fewer(kind, round, sums, fraction) -> None:
-    segments = segments_of(kind, round)
+def test_exactly_the_promised_number_is_encrypted_and_never_fewer(kind, round_number, sums, fraction) -> None:
+    segments = segments_of(kind, round_number)
     size = sum(segment.size for segment in segments)
     mask = select(segments, LAYOUT, sums, fraction)
     assert mask.shape == (size,)
@@ -85,9 +87,9 @@ def test_exactly_the_promised_number_is_encrypted_and_never_fewer(kind, round, s
 
 @given(kinds, rounds, score_sums(), fractions)
 def test_what_not_everybody_owns_and_what_tells_of_labels_is_always_encrypted(
-    kind, round, sums, fraction
+    kind, round_number, sums, fraction
 ) -> None:
-    segments = segments_of(kind, round)
+    segments = segments_of(kind, round_number)
     mask = select(segments, LAYOUT, sums, fraction)
     for segment in segments:
         if segment.partition != 0 or segment.kind is SegmentKind.HEAD:
@@ -102,15 +104,15 @@ def test_a_fraction_that_is_smaller_than_what_is_always_encrypted_grows_to_it() 
 
 
 @given(kinds, rounds, score_sums())
-def test_a_fraction_of_one_encrypts_everything(kind, round, sums) -> None:
-    assert select(segments_of(kind, round), LAYOUT, sums, Fraction(1)).all()
+def test_a_fraction_of_one_encrypts_everything(kind, round_number, sums) -> None:
+    assert select(segments_of(kind, round_number), LAYOUT, sums, Fraction(1)).all()
 
 
 @given(kinds, rounds, score_sums(), fractions, st.integers(0, FEATURES - 1), st.integers(1, 2**40))
 def test_a_higher_score_never_takes_anything_of_its_feature_out(
-    kind, round, sums, fraction, feature, more
+    kind, round_number, sums, fraction, feature, more
 ) -> None:
-    segments = segments_of(kind, round)
+    segments = segments_of(kind, round_number)
     before = select(segments, LAYOUT, sums, fraction)
     raised = sums.copy()
     raised[feature] += more
@@ -121,9 +123,9 @@ def test_a_higher_score_never_takes_anything_of_its_feature_out(
 
 @given(kinds, rounds, score_sums(), fractions)
 def test_a_block_with_less_a_coordinate_is_encrypted_only_after_all_with_more(
-    kind, round, sums, fraction
+    kind, round_number, sums, fraction
 ) -> None:
-    segments = segments_of(kind, round)
+    segments = segments_of(kind, round_number)
     mask = select(segments, LAYOUT, sums, fraction)
     blocks = _blocks(segments, sums, mask)
     touched = [priority for priority, hidden, _ in blocks if hidden]
@@ -133,8 +135,8 @@ def test_a_block_with_less_a_coordinate_is_encrypted_only_after_all_with_more(
 
 
 @given(st.sampled_from(("dense", "basis")), rounds, score_sums(), fractions)
-def test_blocks_of_equal_score_are_taken_by_position(kind, round, sums, fraction) -> None:
-    segments = segments_of(kind, round)
+def test_blocks_of_equal_score_are_taken_by_position(kind, round_number, sums, fraction) -> None:
+    segments = segments_of(kind, round_number)
     mask = select(segments, LAYOUT, np.full(FEATURES, 7), fraction)
     blocks = _blocks(segments, np.full(FEATURES, 7), mask)
     # Equal scores are equal priorities only among blocks of one size: those come first, then the others.
@@ -222,10 +224,10 @@ def test_the_scores_of_columns_decide_where_the_right_factor_is_trained() -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("round", [1, 2])
-def test_segments_of_rows_and_columns_have_as_many_as_the_weight(kind: str, round: int) -> None:
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_segments_of_rows_and_columns_have_as_many_as_the_weight(kind: str, round_number: int) -> None:
     tensors = {tensor.name: tensor for tensor in LAYOUT.tensors}
-    for segment in segments_of(kind, round):
+    for segment in segments_of(kind, round_number):
         if segment.feature is Feature.ROW:
             assert segment.shape[0] == tensors[segment.tensor].rows
         if segment.feature is Feature.COLUMN:

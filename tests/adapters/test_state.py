@@ -30,8 +30,8 @@ def dense_mean(layout: Layout, *, rng: np.random.Generator) -> MeanUpdate:
     )
 
 
-def basis_mean(layout: Layout, round: int, *, rng: np.random.Generator) -> MeanUpdate:
-    basis = draw_basis(layout, shared_rank=4, seed=7, round=round)
+def basis_mean(layout: Layout, round_number: int, *, rng: np.random.Generator) -> MeanUpdate:
+    basis = draw_basis(layout, shared_rank=4, seed=7, round_number=round_number)
     weights = {}
     for tensor in layout.adapted:
         frozen = basis.factors[tensor.name]
@@ -48,7 +48,7 @@ def test_the_state_is_the_sum_of_the_means(layout: Layout, rng: np.random.Genera
     state = GlobalState.start(layout, seed=7)
     for mean in means:
         state = state.advanced(mean, outer_learning_rate=0.5)
-    assert state.round == 3
+    assert state.round_number == 3
     for tensor in layout.adapted:
         assert np.allclose(
             whole(state.weights[tensor.name]), 0.5 * sum(whole(m.weights[tensor.name]) for m in means)
@@ -74,14 +74,14 @@ def test_means_in_factors_are_never_multiplied_out(layout: Layout, rng: np.rando
     """Twelve rounds of rank 4 would need rank 48, more than the weights have: cut down, and still exact."""
     state = GlobalState.start(layout, seed=7)
     exact = {tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.adapted}
-    for round in range(1, 13):
-        mean = basis_mean(layout, round, rng=rng)
+    for round_number in range(1, 13):
+        mean = basis_mean(layout, round_number, rng=rng)
         state = state.advanced(mean)
         for name in exact:
             exact[name] += whole(mean.weights[name])
             kept = state.weights[name]
             assert isinstance(kept, Decomposition)
-            assert kept.rank == min(4 * round, *kept.shape)
+            assert kept.rank == min(4 * round_number, *kept.shape)
             assert np.allclose(kept.product(), exact[name], atol=1e-10)
 
 
@@ -169,11 +169,11 @@ def test_a_state_of_bounded_rank_gives_the_adapters_of_one_that_keeps_everything
 
 def test_what_a_state_keeps_does_not_grow_with_the_rounds(layout: Layout, rng: np.random.Generator) -> None:
     state = GlobalState.start(layout, seed=7, kept_rank=8)
-    for round in range(1, 13):
-        state = state.advanced(basis_mean(layout, round, rng=rng))
+    for round_number in range(1, 13):
+        state = state.advanced(basis_mean(layout, round_number, rng=rng))
         for weight in state.weights.values():
             assert isinstance(weight, Decomposition)
-            assert weight.rank == min(4 * round, 8)
+            assert weight.rank == min(4 * round_number, 8)
             # No view that holds the memory of what was cut.
             assert weight.left.base is None
             assert weight.right.base is None
@@ -206,7 +206,7 @@ def test_a_redistributed_head_is_not_the_states_own_memory(layout: Layout) -> No
 def test_a_wide_weight_in_factors_needs_no_whole_matrix() -> None:
     """Its product would take 32 GB; the test ends only if nobody forms it."""
     layout = Layout((TensorSpec("wide", 65536, 65536, TensorKind.ADAPTED),))
-    basis = draw_basis(layout, shared_rank=2, seed=7, round=1)
+    basis = draw_basis(layout, shared_rank=2, seed=7, round_number=1)
     mean = MeanUpdate(
         weights={"wide": Factors(np.ones((65536, 2)) * [1.0, 0.5], basis.factors["wide"])}, heads={}
     )

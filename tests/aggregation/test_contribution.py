@@ -11,8 +11,8 @@ from support.federations import TestFederation, make_federation
 
 from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import open_aggregate
-from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.decryption import decrypt_aggregate
+from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import Participant
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import AuthenticationError, ProtocolError, WireError
@@ -41,12 +41,12 @@ def summed() -> Summed:
     total = ResidueSum(inner.form, inner.ciphertexts(1))
     made: list[Contribution] = []
     for member, participant in participants.items():
-        contribution = seal_at_once(participant.seal(encoded(integers[member]), manifest=manifest))
+        contribution = encrypt_at_once(participant.encrypt(encoded(integers[member]), manifest=manifest))
         total.add(0, inner.form.decode_upload(contribution.body, ciphertexts=inner.ciphertexts(1)))
         made.append(contribution)
     body = inner.form.encode_aggregate(total.total())
     header = AggregateHeader(
-        round=1,
+        round_number=1,
         contributors=tuple(contribution.signed for contribution in made),
         seeds=tuple(contribution.seeds for contribution in made),
         body_bytes=len(body),
@@ -60,7 +60,7 @@ def encoded(integers: np.ndarray) -> EncodedContribution:
 
 
 def opened(summed: Summed, header: AggregateHeader, body: bytes | None = None) -> np.ndarray:
-    return open_aggregate(
+    return decrypt_aggregate(
         header,
         summed.body if body is None else body,
         federation=summed.federation.federation,
@@ -81,7 +81,7 @@ def _foreign_seed(header: AggregateHeader) -> AggregateHeader:
 
 
 def _another_round(header: AggregateHeader) -> AggregateHeader:
-    return dataclasses.replace(header, round=2)
+    return dataclasses.replace(header, round_number=2)
 
 
 def _subset(header: AggregateHeader) -> AggregateHeader:
@@ -143,15 +143,15 @@ def test_an_aggregate_one_byte_short_is_refused(summed: Summed) -> None:
 def test_a_round_is_encrypted_only_once(summed: Summed) -> None:
     zeros = encoded(np.zeros(summed.sums.size, dtype=np.int64))
     with pytest.raises(ProtocolError, match="encrypted already"):
-        summed.participant.seal(zeros, manifest=summed.manifest)
+        summed.participant.encrypt(zeros, manifest=summed.manifest)
 
 
 @pytest.mark.parametrize("length", [-1, 1])
 def test_a_contribution_of_the_wrong_length_is_not_signed(summed: Summed, length: int) -> None:
     participant = summed.federation.participant("client-2")
     wrong = encoded(np.zeros(summed.sums.size + length, dtype=np.int64))
-    sealing = participant.seal(wrong, manifest=summed.manifest)
+    encryption = participant.encrypt(wrong, manifest=summed.manifest)
     with pytest.raises(ProtocolError, match="layout"):
-        seal_at_once(sealing)
+        encrypt_at_once(encryption)
     with pytest.raises(ProtocolError, match="last window"):
-        sealing.signed()
+        encryption.signed()

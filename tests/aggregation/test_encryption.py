@@ -11,8 +11,8 @@ from support.federations import TestFederation, make_federation
 
 from securefl.aggregation import decryption as opening
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import open_aggregate
-from securefl.aggregation.encryption import Part, Sealing, seal_at_once
+from securefl.aggregation.decryption import decrypt_aggregate
+from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.wireform import Ciphertexts
@@ -71,8 +71,8 @@ def contributed(federation: Sectioned, member: str, manifest: Manifest, seed: in
         for cipher, vector in zip(federation.ciphers, values, strict=True)
     ]
     inner = federation.inner
-    return seal_at_once(
-        Sealing(
+    return encrypt_at_once(
+        Encryption(
             parts,
             manifest=manifest,
             member=member,
@@ -103,7 +103,7 @@ def round_(sectioned: Sectioned) -> tuple[Manifest, AggregateHeader, list[Cipher
     ]
     totals = summed(sectioned.sections(1), [contribution.body for contribution in made])
     header = AggregateHeader(
-        round=1,
+        round_number=1,
         contributors=tuple(contribution.signed for contribution in made),
         seeds=tuple(contribution.seeds for contribution in made),
         body_bytes=0,
@@ -123,7 +123,7 @@ def opened(sectioned: Sectioned, round_, totals: list[Ciphertexts], ciphers=None
         for section, total in zip(sectioned.sections(1), totals, strict=True)
     )
     assert len(body) == StreamSizes.of_aggregate(sectioned.sections(1)).body_bytes
-    return open_aggregate(
+    return decrypt_aggregate(
         header,
         body,
         federation=sectioned,  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned
     body = b"".join(s.form.encode_aggregate(t) for s, t in zip(sections, totals, strict=True))
     for wrong in (body + b"\0", body[:-1], b""):
         with pytest.raises(WireError, match="belong"):
-            open_aggregate(
+            decrypt_aggregate(
                 header,
                 wrong,
                 federation=sectioned,  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ def test_the_same_plaintext_is_authenticated_apart_in_each_section(sectioned: Se
         )
         for number in (0, 1)
     )
-    sealed = sectioned.ciphers[1].seal(np.zeros((1, 4096), dtype=np.uint64))
+    sealed = sectioned.ciphers[1].encrypt(np.zeros((1, 4096), dtype=np.uint64))
     assert first.macs(sealed, member="client-1") != second.macs(sealed, member="client-1")
 
 
@@ -188,16 +188,16 @@ def test_windows_are_made_once(sectioned: Sectioned) -> None:
     manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
     inner = sectioned.inner
     part = Part(inner.cipher(), 10, lambda: [np.zeros(10, dtype=np.int64)])
-    sealing = Sealing(
+    encryption = Encryption(
         [part],
         manifest=manifest,
         member="client-1",
         keys=inner.keys,
         signing_key=inner.signing_keys["client-1"],
     )
-    assert len(list(sealing.windows())) == 1
+    assert len(list(encryption.windows())) == 1
     with pytest.raises(ProtocolError, match="same bytes"):
-        next(sealing.windows())
+        next(encryption.windows())
 
 
 def peak_bytes(sectioned: Sectioned, values: int) -> int:
@@ -205,7 +205,7 @@ def peak_bytes(sectioned: Sectioned, values: int) -> int:
     inner = sectioned.inner
     chunk = drawn(100_000, 1)
     part = Part(inner.cipher(), values, lambda: (chunk for _ in range(values // chunk.size)))
-    sealing = Sealing(
+    encryption = Encryption(
         [part],
         manifest=Manifest(sectioned.digest, 1, sectioned.cohort),
         member="client-1",
@@ -214,7 +214,7 @@ def peak_bytes(sectioned: Sectioned, values: int) -> int:
     )
     tracemalloc.start()
     try:
-        for window in sealing.windows():
+        for window in encryption.windows():
             assert window
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -12,8 +12,8 @@ from support.federations import TestFederation, make_federation
 from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.aggregation import decryption as opening
 from securefl.aggregation.contribution import Contribution, authentication_context
-from securefl.aggregation.decryption import open_aggregate
-from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.decryption import decrypt_aggregate
+from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import Participant
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import Verification
@@ -60,10 +60,10 @@ def played(federation: TestFederation) -> Round:
     sums = ResidueSum(inner.form, count)
     made: list[Contribution] = []
     for seed, participant in enumerate(participants.values()):
-        made.append(seal_at_once(participant.seal(encoded(federation, seed), manifest=manifest)))
+        made.append(encrypt_at_once(participant.encrypt(encoded(federation, seed), manifest=manifest)))
         sums.add(0, inner.form.decode_upload(made[-1].body, ciphertexts=count))
     header = AggregateHeader(
-        round=1,
+        round_number=1,
         contributors=tuple(contribution.signed for contribution in made),
         seeds=tuple(contribution.seeds for contribution in made),
         body_bytes=inner.form.aggregate_bytes(count),
@@ -127,9 +127,9 @@ def test_after_a_refusal_not_even_the_true_aggregate_is_opened(round_: Round) ->
 def test_after_a_refusal_nothing_more_is_sealed_under_the_keys(round_: Round) -> None:
     verdict(round_, round_.altered())
     participant = round_.participants["client-1"]
-    manifest = dataclasses.replace(round_.manifest, round=2)
+    manifest = dataclasses.replace(round_.manifest, round_number=2)
     with pytest.raises(ForgeryError):
-        participant.seal(encoded(round_.federation, 9, number=2), manifest=manifest)
+        participant.encrypt(encoded(round_.federation, 9, number=2), manifest=manifest)
 
 
 def test_a_refusal_at_one_member_says_nothing_to_another(round_: Round) -> None:
@@ -159,7 +159,7 @@ class Recording:
     def __init__(self, cipher: Cipher, order: list[str]) -> None:
         self._cipher, self._order = cipher, order
         self.profile, self.form = cipher.profile, cipher.form
-        self.seal, self.opening = cipher.seal, cipher.opening
+        self.encrypt, self.opening = cipher.encrypt, cipher.opening
 
     def open(self, total: np.ndarray, seeds: object) -> np.ndarray:
         self._order.append("decrypt")
@@ -182,7 +182,7 @@ def order_of(round_: Round, body: bytes, monkeypatch: pytest.MonkeyPatch) -> lis
     monkeypatch.setattr(RunningTags, "check", noting("tags", RunningTags.check))
     monkeypatch.setattr(opening, "unpack", noting("unpack", opening.unpack))
     try:
-        open_aggregate(
+        decrypt_aggregate(
             round_.header,
             body,
             federation=round_.federation.federation,
@@ -213,10 +213,10 @@ def test_what_fails_its_tags_is_not_unpacked(untagged: Round, monkeypatch: pytes
     assert order_of(untagged, untagged.body, monkeypatch) == steps
 
 
-@pytest.mark.parametrize("change", [{"epoch": 2}, {"mac": bytes(32)}, {"tag": bytes(32)}])
+@pytest.mark.parametrize("change", [{"key_epoch": 2}, {"mac": bytes(32)}, {"tag": bytes(32)}])
 def test_a_reader_with_other_keys_or_of_another_epoch_refuses(round_: Round, change: dict) -> None:
     with pytest.raises(ForgeryError):
-        open_aggregate(
+        decrypt_aggregate(
             round_.header,
             round_.body,
             federation=round_.federation.federation,
@@ -230,10 +230,10 @@ def test_a_reader_with_other_keys_or_of_another_epoch_refuses(round_: Round, cha
 def test_macs_and_tags_are_bound_to_epoch_federation_round_and_cohort() -> None:
     manifest = Manifest(bytes(32), 1, ("a", "b", "c"))
     contexts = {
-        authentication_context(manifest, epoch=1),
-        authentication_context(manifest, epoch=2),
-        authentication_context(dataclasses.replace(manifest, federation_digest=b"\1" * 32), epoch=1),
-        authentication_context(dataclasses.replace(manifest, round=2), epoch=1),
-        authentication_context(dataclasses.replace(manifest, cohort=("a", "b", "d")), epoch=1),
+        authentication_context(manifest, key_epoch=1),
+        authentication_context(manifest, key_epoch=2),
+        authentication_context(dataclasses.replace(manifest, federation_digest=b"\1" * 32), key_epoch=1),
+        authentication_context(dataclasses.replace(manifest, round_number=2), key_epoch=1),
+        authentication_context(dataclasses.replace(manifest, cohort=("a", "b", "d")), key_epoch=1),
     }
     assert len(contexts) == 5

@@ -73,7 +73,7 @@ def test_a_first_sum_that_is_no_sum_of_weights_is_not_applied(share: Fraction) -
     sums[-1] = int(share * LIMIT)
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
         participant.apply(sums, manifest=manifest_of(made, 1))
-    assert participant.state.round == 0
+    assert participant.state.round_number == 0
     assert participant.state.weight_sum is None
 
 

@@ -13,8 +13,8 @@ from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import open_aggregate
-from securefl.crypto.cipher import Cipher, Opening, Sealed
+from securefl.aggregation.decryption import decrypt_aggregate
+from securefl.crypto.cipher import Cipher, Decryption, Sealed
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
@@ -31,10 +31,10 @@ class SpyCipher:
         self.profile, self.form = cipher.profile, cipher.form
         self.opened = 0
 
-    def seal(self, slots: np.ndarray) -> Sealed:
-        return self._cipher.seal(slots)
+    def encrypt(self, slots: np.ndarray) -> Sealed:
+        return self._cipher.encrypt(slots)
 
-    def opening(self, ciphertexts: int) -> Opening:
+    def opening(self, ciphertexts: int) -> Decryption:
         self.opened += 1
         return self._cipher.opening(ciphertexts)
 
@@ -78,17 +78,17 @@ class Scene:
         """An aggregate's header that names these members, by their own signed headers."""
         named = [self.contributions[member] for member in members or self.members]
         return AggregateHeader(
-            round=self.manifest.round,
+            round_number=self.manifest.round_number,
             contributors=tuple(contribution.signed for contribution in named),
             seeds=tuple(contribution.seeds for contribution in named),
-            body_bytes=self.form.aggregate_bytes(self.inner.ciphertexts(self.manifest.round)),
+            body_bytes=self.form.aggregate_bytes(self.inner.ciphertexts(self.manifest.round_number)),
             aggregate_seconds=0.0,
         )
 
     def open(self, total: Ciphertexts | bytes, header: AggregateHeader | None = None) -> np.ndarray:
         """What the first member answers to an aggregate, without its memory of earlier ones."""
         body = total if isinstance(total, bytes) else self.form.encode_aggregate(total)
-        return open_aggregate(
+        return decrypt_aggregate(
             header or self.header(),
             body,
             federation=self.inner,

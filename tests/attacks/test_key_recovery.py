@@ -44,8 +44,8 @@ def ckks_aggregates(path: Path) -> tuple[list[int], list[tuple[np.ndarray, np.nd
     """Primes, two aggregates (ciphertext, what every client decrypts it to, encoded again), and the secret."""
     context = tenseal.context(tenseal.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=PRIMES_BITS)
     context.global_scale = 2**SCALE_BITS
-    seal = context.seal_context().data
-    primes = [prime.value() for prime in seal.first_context_data().parms().coeff_modulus()]
+    encrypt = context.seal_context().data
+    primes = [prime.value() for prime in encrypt.first_context_data().parms().coeff_modulus()]
     rng = np.random.default_rng(30)
     aggregates = []
     for _ in range(2):
@@ -54,7 +54,7 @@ def ckks_aggregates(path: Path) -> tuple[list[int], list[tuple[np.ndarray, np.nd
         ciphertext = words_of(total.ciphertext()[0], 2 * len(primes) * DEGREE, path)
         plaintext = sealapi.Plaintext()
         # Twice the scale, because twice the real part has integer coefficients.
-        sealapi.CKKSEncoder(seal).encode(total.decrypt(), 2.0 ** (SCALE_BITS + 1), plaintext)
+        sealapi.CKKSEncoder(encrypt).encode(total.decrypt(), 2.0 ** (SCALE_BITS + 1), plaintext)
         aggregates.append(
             (
                 ciphertext.reshape(2, len(primes), DEGREE),

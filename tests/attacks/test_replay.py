@@ -14,7 +14,7 @@ from support.federations import make_federation
 
 from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.encryption import encrypt_at_once
 from securefl.config.federation import ServerSection
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
@@ -55,7 +55,7 @@ def test_under_duplicates_and_replays_every_sum_holds_each_update_once(scheme: s
                 with pytest.raises(RunError):
                     server.take(heard[rng.integers(len(heard))])
                 refused += 1
-            heard.append(seal_at_once(participant.seal(one_hot(length, int(place)), manifest=manifest)))
+            heard.append(encrypt_at_once(participant.encrypt(one_hot(length, int(place)), manifest=manifest)))
             server.take(heard[-1])
         header, body = server.give()
         sums = participants[number % 3].open(header, body, manifest=manifest)
@@ -93,12 +93,14 @@ def test_control_the_ciphertexts_of_another_round_alone_would_open(scene: Scene,
     np.testing.assert_array_equal(opened, expected)
 
 
-@pytest.mark.parametrize("field", ["member", "round", "manifest_digest", "seeds_digest", "body_digest"])
+@pytest.mark.parametrize(
+    "field", ["member", "round_number", "manifest_digest", "seeds_digest", "body_digest"]
+)
 def test_no_field_of_a_signed_header_can_be_exchanged(scene: Scene, field: str) -> None:
     first, second, *_ = scene.header().contributors
     other = {
         "member": second.header.member,
-        "round": 2,
+        "round_number": 2,
         "manifest_digest": bytes(32),
         "seeds_digest": second.header.seeds_digest,
         "body_digest": second.header.body_digest,

@@ -13,7 +13,7 @@ import pytest
 from support.payloads import encoded
 
 from securefl.adapters.frozen.basis import Side
-from securefl.adapters.frozen.core import CoreFrame
+from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads import SegmentKind
@@ -34,13 +34,13 @@ RANKS = (2, 4, 4, 8)
 GRID_STEP = 0.5 / 32767
 
 
-def update_of(plan: PayloadPlan, rank: int, *, round: int, seed: int = 0) -> Update:
+def update_of(plan: PayloadPlan, rank: int, *, round_number: int, seed: int = 0) -> Update:
     """What a client of this rank may contribute to a round."""
-    rng, basis = np.random.default_rng(seed), plan.for_round(round).basis
+    rng, basis = np.random.default_rng(seed), plan.for_round(round_number).basis
     weights = {}
     for tensor in LAYOUT.adapted:
         left, right = rng.normal(0, 0.02, (tensor.rows, rank)), rng.normal(0, 0.1, (rank, tensor.columns))
-        if isinstance(basis, CoreFrame):
+        if isinstance(basis, CoreBases):
             pair = basis.cut(tensor.name, rank)
             side = pair.right.shape[0]
             left, right = pair.left @ rng.normal(0, 0.02, (side, side)), pair.right
@@ -68,9 +68,11 @@ def plan_of(payload: str) -> PayloadPlan:
     )
 
 
-def plain_part(plan: PayloadPlan, update: Update, rank: int, *, round: int, share: Fraction) -> np.ndarray:
+def plain_part(
+    plan: PayloadPlan, update: Update, rank: int, *, round_number: int, share: Fraction
+) -> np.ndarray:
     """What stays plain where the first weight's features have the highest scores."""
-    payload = plan.for_round(round).payload
+    payload = plan.for_round(round_number).payload
     scores = np.ones(feature_count(LAYOUT), dtype=np.int64)
     place = feature_places(LAYOUT)["query"]
     scores[place.rows], scores[place.columns] = 1000, 1000
@@ -78,8 +80,8 @@ def plain_part(plan: PayloadPlan, update: Update, rank: int, *, round: int, shar
     return split(encoded(payload, update, rank=rank), mask)[1]
 
 
-def share_of_the_first_weight(plan: PayloadPlan, *, round: int) -> Fraction:
-    segments = plan.for_round(round).payload.segments
+def share_of_the_first_weight(plan: PayloadPlan, *, round_number: int) -> Fraction:
+    segments = plan.for_round(round_number).payload.segments
     always = sum(s.size for s in segments if s.kind is SegmentKind.HEAD or s.partition != 0)
     first = sum(s.size for s in segments if s.tensor == "query" and s.partition == 0)
     return Fraction(always + first, sum(s.size for s in segments))
@@ -99,13 +101,15 @@ def test_single_features_of_a_sketch_could_be_computed_from_the_plain_ones() -> 
 
 
 @pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
-@pytest.mark.parametrize("round", [1, 2])
-def test_a_hidden_weight_has_no_influence_on_what_stays_plain(payload: str, round: int) -> None:
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_a_hidden_weight_has_no_influence_on_what_stays_plain(payload: str, round_number: int) -> None:
     plan = plan_of(payload)
-    share = share_of_the_first_weight(plan, round=round)
-    one, other = (update_of(plan, 4, round=round, seed=seed) for seed in (0, 1))
+    share = share_of_the_first_weight(plan, round_number=round_number)
+    one, other = (update_of(plan, 4, round_number=round_number, seed=seed) for seed in (0, 1))
     mixed = Update(weights={"query": other.weights["query"], "value": one.weights["value"]}, heads=one.heads)
-    plain = [plain_part(plan, update, 4, round=round, share=share) for update in (one, mixed, other)]
+    plain = [
+        plain_part(plan, update, 4, round_number=round_number, share=share) for update in (one, mixed, other)
+    ]
     np.testing.assert_array_equal(plain[0], plain[1])
     assert not np.array_equal(plain[0], plain[2])
 
@@ -115,26 +119,28 @@ def test_heads_and_with_them_the_labels_of_a_client_have_no_influence_on_what_st
     payload: str,
 ) -> None:
     plan = plan_of(payload)
-    one = update_of(plan, 4, round=2)
+    one = update_of(plan, 4, round_number=2)
     other = Update(weights=one.weights, heads={name: 2 * head for name, head in one.heads.items()})
-    plain = [plain_part(plan, update, 4, round=2, share=Fraction(1, 100)) for update in (one, other)]
+    plain = [plain_part(plan, update, 4, round_number=2, share=Fraction(1, 100)) for update in (one, other)]
     np.testing.assert_array_equal(*plain)
 
 
 @pytest.mark.parametrize("payload", ["basis", "core"])
-@pytest.mark.parametrize("round", [1, 2])
-def test_no_zeros_show_which_rank_partitions_a_client_owns(payload: str, round: int) -> None:
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_no_zeros_show_which_rank_partitions_a_client_owns(payload: str, round_number: int) -> None:
     plan = plan_of(payload)
     for rank in (2, 8):
-        update = update_of(plan, plan.update_rank(rank), round=round)
-        assert plain_part(plan, update, rank, round=round, share=Fraction(1, 100)).all()
+        update = update_of(plan, plan.update_rank(rank), round_number=round_number)
+        assert plain_part(plan, update, rank, round_number=round_number, share=Fraction(1, 100)).all()
 
 
 @pytest.mark.parametrize("rank", [2, 4, 8])
 def test_plain_rows_of_a_product_show_the_clients_rank(rank: int) -> None:
     """A limit that SECURITY.md states: a tenth of the rows is encrypted, the others have the rank of all."""
     plan = plan_of("dense")
-    plain = plain_part(plan, update_of(plan, rank, round=1), rank, round=1, share=Fraction(1, 10))
+    plain = plain_part(
+        plan, update_of(plan, rank, round_number=1), rank, round_number=1, share=Fraction(1, 10)
+    )
     rows = rounded(plain[plain.size - 96 * 80 :].reshape(80, 96), np.random.default_rng(2))
     singular = np.linalg.svd(rows, compute_uv=False)
     assert int((singular[:-1] / singular[1:]).argmax()) + 1 == rank

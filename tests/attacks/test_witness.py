@@ -12,7 +12,7 @@ import pytest
 from support.contributions import Whole
 from support.federations import TestFederation, learners_of, make_federation
 
-from securefl.aggregation.encryption import seal_at_once
+from securefl.aggregation.encryption import encrypt_at_once
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.protocol import wire_parts
@@ -80,7 +80,7 @@ def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str)
     manifest = Manifest(inner.digest, 1, inner.cohort)
     update = learner.learn(1, participant.start(), None)
     encoded = participant.encode(update, manifest=manifest, samples=50)
-    body = seal_at_once(participant.seal(encoded, manifest=manifest)).body
+    body = encrypt_at_once(participant.encrypt(encoded, manifest=manifest)).body
     residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).residues.reshape(-1)
 
     counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
@@ -96,9 +96,9 @@ def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
     encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=50)
-    contribution = seal_at_once(participant.seal(encoded, manifest=manifest))
+    contribution = encrypt_at_once(participant.encrypt(encoded, manifest=manifest))
     first, *_, last = contribution_messages(Whole.of(contribution))
-    assert wire_parts.decode_contribution_part(first).round == 1
+    assert wire_parts.decode_contribution_part(first).round_number == 1
     assert wire_parts.decode_contribution_part(last) == contribution.signed
     assert len(first) < 20
     assert len(last) < 300

@@ -9,7 +9,7 @@ from support.processes import is_gone
 
 from securefl.progress import Failed, Warned, decode
 
-READY = "from securefl.progress import Warned; report(Warned(member='m', message='ready'))\n"
+READY = "from securefl.progress import Warned; emit(Warned(member='m', message='ready'))\n"
 
 
 def _process(source: str) -> subprocess.Popen[bytes]:
@@ -32,7 +32,7 @@ def _ended(source: str) -> tuple[int, bytes, bytes]:
 
 def _reporting(body: str) -> str:
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"from securefl.cli.events import reporter\nwith reporter(True) as report:\n{lines}"
+    return f"from securefl.cli.events import reporter\nwith reporter(True) as emit:\n{lines}"
 
 
 def test_what_a_library_prints_does_not_reach_the_events() -> None:
@@ -46,7 +46,7 @@ def test_what_a_library_prints_does_not_reach_the_events() -> None:
 def test_events_of_many_threads_stay_whole_lines() -> None:
     many = (
         "from securefl.progress import Warned; import threading\n"
-        "def tell(n): [report(Warned(member=str(n), message='x' * 5000)) for _ in range(40)]\n"
+        "def tell(n): [emit(Warned(member=str(n), message='x' * 5000)) for _ in range(40)]\n"
         "threads = [threading.Thread(target=tell, args=(n,)) for n in range(4)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
     )
@@ -73,7 +73,7 @@ def test_killing_the_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
         "from securefl.progress import Warned\n"
         "import os\n"
         f"plan = ChildPlan('m', (sys.executable, '-c', {child!r}), pathlib.Path({str(log)!r}))\n"
-        "family = Supervisor(report=lambda event: None, interrupts=Interrupts(), environment=os.environ)\n"
+        "family = Supervisor(emit=lambda event: None, interrupts=Interrupts(), environment=os.environ)\n"
         "child = family.start(plan)\n"
         "family.wait_for(child, Warned, within_s=30)\n"
         "print(child._process.pid, flush=True)\n"

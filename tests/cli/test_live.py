@@ -38,18 +38,18 @@ def _plain() -> tuple[PlainView, io.StringIO, Clock]:
 
 def test_a_round_is_one_line_with_its_phases() -> None:
     view, written, _ = _plain()
-    view.show(PhaseEnded(member="client-1", round=1, phase=Phase.TRAIN, seconds=1.25))
-    view.show(PhaseEnded(member="client-1", round=1, phase=Phase.ENCRYPT, seconds=0.5))
+    view.show(PhaseEnded(member="client-1", round_number=1, phase=Phase.TRAIN, seconds=1.25))
+    view.show(PhaseEnded(member="client-1", round_number=1, phase=Phase.ENCRYPT, seconds=0.5))
     assert written.getvalue() == ""
-    view.show(RoundFinished(member="client-1", round=1, seconds=2.0))
+    view.show(RoundFinished(member="client-1", round_number=1, seconds=2.0))
     assert written.getvalue() == "[    0.0 s] client-1  round 1 done in 2.0 s: train 1.2 s, encrypt 0.5 s\n"
 
 
 def test_a_rounds_seconds_do_not_enter_the_next_ones_line() -> None:
     view, written, _ = _plain()
     for number in (1, 2):
-        view.show(PhaseEnded(member="client-1", round=number, phase=Phase.TRAIN, seconds=1.0))
-        view.show(RoundFinished(member="client-1", round=number, seconds=1.0))
+        view.show(PhaseEnded(member="client-1", round_number=number, phase=Phase.TRAIN, seconds=1.0))
+        view.show(RoundFinished(member="client-1", round_number=number, seconds=1.0))
     assert written.getvalue().count("train 1.0 s") == 2
 
 
@@ -57,7 +57,7 @@ def test_many_steps_are_few_lines() -> None:
     view, written, clock = _plain()
     for step in range(1000):
         clock.now += LINE_EVERY_S / 100
-        view.show(StepProgress(member="client-1", round=1, phase=Phase.TRAIN, fraction=step / 1000))
+        view.show(StepProgress(member="client-1", round_number=1, phase=Phase.TRAIN, fraction=step / 1000))
     assert len(written.getvalue().splitlines()) <= 10
 
 
@@ -80,11 +80,13 @@ def test_the_table_has_each_members_latest_word() -> None:
     console = Console(file=written, width=120, force_terminal=True, color_system=None)
     with LiveView(console, ("server", "client-1", "client-2")) as view:
         view.show(Listening(address="127.0.0.1:4711"))
-        view.show(RoundStarted(member="client-1", round=2, rounds=3))
-        view.show(PhaseStarted(member="client-1", round=2, phase=Phase.TRAIN))
-        view.show(StepProgress(member="client-1", round=2, phase=Phase.TRAIN, fraction=0.5))
+        view.show(RoundStarted(member="client-1", round_number=2, rounds=3))
+        view.show(PhaseStarted(member="client-1", round_number=2, phase=Phase.TRAIN))
+        view.show(StepProgress(member="client-1", round_number=2, phase=Phase.TRAIN, fraction=0.5))
         view.show(
-            MetricMeasured(member="client-2", round=1, adapter=AdapterKind.GLOBAL, metric="f1", value=0.625)
+            MetricMeasured(
+                member="client-2", round_number=1, adapter=AdapterKind.GLOBAL, metric="f1", value=0.625
+            )
         )
         view.show(Finished(member="client-2", path="somewhere"))
         view.show(Warned(member="stranger", message="unknown members are no rows"))

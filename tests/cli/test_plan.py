@@ -135,7 +135,7 @@ def test_the_json_is_the_plan_of_the_federation_that_the_file_describes(
     (entry,) = plan["per_round"]
     assert (entry["values"], entry["ciphertexts"]) == (sizes.values, sizes.ciphertexts)
     assert entry["up_bytes"] == sizes.up
-    assert set(plan["speed"]["seal"]) == {"once_s", "each_ciphertext_s"}
+    assert set(plan["speed"]["encrypt"]) == {"once_s", "each_ciphertext_s"}
     assert "MB" in said.err
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.tiny_model import save_tiny_bert, write_rows
 
 from securefl.config.load import load_federation
-from securefl.provisioning.provision import found
+from securefl.provisioning.provision import provision
 
 FEDERATION = """
 [federation]
@@ -32,17 +32,17 @@ clients = [{{ r = 2 }}, {{ r = 4 }}, {{ r = 8 }}]
 
 
 @pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folders that ``securefl init`` makes under a scheme."""
-    base = tmp_path_factory.mktemp("founding")
+    base = tmp_path_factory.mktemp("provisioning")
     save_tiny_bert(base / "model")
     write_rows(base / "rows.jsonl", rows=120)
 
-    def founded(scheme: str) -> Path:
+    def provisioned(scheme: str) -> Path:
         folder = base / scheme
         if not folder.exists():
             (base / "FED.toml").write_text(FEDERATION.format(base=base, scheme=scheme))
-            found(load_federation(base / "FED.toml"), folder, report=lambda event: None)
+            provision(load_federation(base / "FED.toml"), folder, emit=lambda event: None)
         return folder
 
-    return founded
+    return provisioned

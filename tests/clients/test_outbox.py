@@ -38,8 +38,8 @@ class Prepared:
         return SIGNED
 
 
-def outbox(folder: Path, sealing: Prepared | None = None, notes: list | None = None) -> Outbox:
-    prepared = sealing or Prepared()
+def outbox(folder: Path, encryption: Prepared | None = None, notes: list | None = None) -> Outbox:
+    prepared = encryption or Prepared()
     noted = notes if notes is not None else []
     return Outbox(folder, prepared, prepared.windows(), number=3, sealed=noted.append)  # type: ignore[arg-type]
 
@@ -65,15 +65,15 @@ def test_a_window_is_on_disk_and_synced_before_it_is_given(
 
 @pytest.mark.parametrize("taken", [0, 1, 3, 5])
 def test_a_retry_gets_the_same_bytes_and_nothing_is_sealed_twice(tmp_path: Path, taken: int) -> None:
-    sealing = Prepared()
-    with outbox(tmp_path, sealing) as box:
+    encryption = Prepared()
+    with outbox(tmp_path, encryption) as box:
         first = box.body()
         for _ in range(taken):
             next(first)
-        assert sealing.made == taken
+        assert encryption.made == taken
         assert b"".join(box.body()) == b"".join(WINDOWS)
         assert b"".join(box.body()) == b"".join(WINDOWS)
-        assert sealing.made == len(WINDOWS)
+        assert encryption.made == len(WINDOWS)
 
 
 def test_the_ledger_hears_once_before_the_signed_header_leaves(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from support.tiny_model import save_tiny_bert, write_rows
 from securefl.config.load import load_federation
 from securefl.config.member import FILE_NAME, load_client_settings
 from securefl.errors import ConfigError
-from securefl.provisioning.provision import found
+from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder
 
 FEDERATION = """
@@ -47,7 +47,7 @@ def rank_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], in
         folder = base / payload
         if not folder.exists():
             (base / "FED.toml").write_text(FEDERATION.format(base=base, payload=payload))
-            found(load_federation(base / "FED.toml"), folder, report=lambda event: None)
+            provision(load_federation(base / "FED.toml"), folder, emit=lambda event: None)
         member = folder / "client-1"
         settings = load_client_settings(member)
         client = settings.client.model_copy(update={"r": own})

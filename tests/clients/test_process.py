@@ -20,8 +20,8 @@ from securefl_client.process import run_client
 
 
 @pytest.fixture
-def folder(founded: Callable[[str], Path]) -> Path:
-    return founded("bfv") / "client-2"
+def folder(provisioned: Callable[[str], Path]) -> Path:
+    return provisioned("bfv") / "client-2"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_client_that_comes_before_its_server_says_so_and_waits(
     hurried(folder, 1.5)
     events: list[Event] = []
     with pytest.raises(ConfigError, match=rf"nothing listens at {nowhere} \(after 1\.5 s\)"):
-        run_client(folder, server=nowhere, out=tmp_path / "out", report=events.append)
+        run_client(folder, server=nowhere, out=tmp_path / "out", emit=events.append)
     (awaited,) = events
     assert isinstance(awaited, ServerAwaited)
     assert (awaited.member, awaited.address) == ("client-2", nowhere)
@@ -67,7 +67,7 @@ def test_a_signal_ends_the_wait(folder: Path, nowhere: str, tmp_path: Path) -> N
 
     try:
         with pytest.raises(Interrupted):
-            run_client(folder, server=nowhere, out=tmp_path / "out", report=stop)
+            run_client(folder, server=nowhere, out=tmp_path / "out", emit=stop)
     finally:
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])
@@ -80,11 +80,11 @@ def test_a_second_client_in_one_folder_is_refused_wherever_its_results_and_its_s
         locked(folder, owner="client-2"),
         pytest.raises(IdentityError, match=f"client-2 is already running .* process {os.getpid()}"),
     ):
-        run_client(folder, server=nowhere, out=tmp_path / "other", report=lambda event: None)
+        run_client(folder, server=nowhere, out=tmp_path / "other", emit=lambda event: None)
     assert not (tmp_path / "other").exists()
 
 
 def test_a_folder_for_results_that_cannot_be_made_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be made"):
-        run_client(folder, server=None, out=tmp_path / "file" / "out", report=lambda event: None)
+        run_client(folder, server=None, out=tmp_path / "file" / "out", emit=lambda event: None)

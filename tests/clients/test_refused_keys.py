@@ -10,10 +10,10 @@ from types import TracebackType
 import pytest
 
 from securefl.crypto.authentication import forgery
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.errors import ForgeryError, IdentityError, ProtocolError, SecureFLError
 from securefl.protocol.last_words import sentence_for
-from securefl.provisioning.names import EPOCH_KEYS_FILE, REFUSED_FILE
+from securefl.provisioning.names import REFUSED_FILE, SHARED_KEYS_FILE
 from securefl_client import process
 from securefl_client.folder import ClientFolder
 
@@ -21,9 +21,9 @@ MEMBERS = ("client-1", "client-2", "client-3")
 
 
 @pytest.fixture
-def refused_later(founded: Callable[[str], Path]) -> Path:
+def refused_later(provisioned: Callable[[str], Path]) -> Path:
     """A member's folder whose mark of refusal, if any, is taken off afterwards."""
-    folder = founded("bfv") / "client-1"
+    folder = provisioned("bfv") / "client-1"
     (folder / REFUSED_FILE).unlink(missing_ok=True)
     return folder
 
@@ -34,40 +34,40 @@ def loaded(folder: Path) -> ClientFolder:
 
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_all_members_hold_the_same_keys_and_a_cipher_key_if_there_is_a_cipher(
-    founded: Callable[[str], Path], scheme: str
+    provisioned: Callable[[str], Path], scheme: str
 ) -> None:
-    keys = [EpochKeys.load(founded(scheme) / member / EPOCH_KEYS_FILE) for member in MEMBERS]
+    keys = [SharedKeys.load(provisioned(scheme) / member / SHARED_KEYS_FILE) for member in MEMBERS]
     assert keys[0] == keys[1] == keys[2]
     assert (keys[0].cipher is not None) is (scheme == "bfv")
-    assert loaded(founded(scheme) / "client-2").keys == keys[0]
+    assert loaded(provisioned(scheme) / "client-2").keys == keys[0]
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
-def test_the_servers_folder_holds_no_byte_of_them(founded: Callable[[str], Path], scheme: str) -> None:
-    keys = EpochKeys.load(founded(scheme) / "client-1" / EPOCH_KEYS_FILE)
+def test_the_servers_folder_holds_no_byte_of_them(provisioned: Callable[[str], Path], scheme: str) -> None:
+    keys = SharedKeys.load(provisioned(scheme) / "client-1" / SHARED_KEYS_FILE)
     needles = [keys.mac, keys.tag]
     if keys.cipher is not None:
         needles.append(keys.cipher.encode()[1000:1032])
     needles += [needle.hex().encode() for needle in needles]
 
     def holding(folder: str) -> list[str]:
-        files = [path for path in (founded(scheme) / folder).rglob("*") if path.is_file()]
+        files = [path for path in (provisioned(scheme) / folder).rglob("*") if path.is_file()]
         assert files
         return [path.name for path in files if any(needle in path.read_bytes() for needle in needles)]
 
     assert holding("server") == []
-    assert holding("client-1") == [EPOCH_KEYS_FILE]
+    assert holding("client-1") == [SHARED_KEYS_FILE]
 
 
-def test_keys_of_the_other_scheme_are_refused(founded: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = founded("none") / "client-3"
-    own = (folder / EPOCH_KEYS_FILE).read_bytes()
+def test_keys_of_the_other_scheme_are_refused(provisioned: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = provisioned("none") / "client-3"
+    own = (folder / SHARED_KEYS_FILE).read_bytes()
     try:
-        EpochKeys.load(founded("bfv") / "client-3" / EPOCH_KEYS_FILE).save(folder / EPOCH_KEYS_FILE)
+        SharedKeys.load(provisioned("bfv") / "client-3" / SHARED_KEYS_FILE).save(folder / SHARED_KEYS_FILE)
         with pytest.raises(IdentityError, match="another encryption scheme"):
             loaded(folder)
     finally:
-        (folder / EPOCH_KEYS_FILE).write_bytes(own)
+        (folder / SHARED_KEYS_FILE).write_bytes(own)
 
 
 class Unreachable:
@@ -112,7 +112,7 @@ def ends_with(
     )
     monkeypatch.setattr(process, "Client", Ending)
     with pytest.raises(type(error)):
-        process.run_client(folder, server=None, out=out, report=lambda event: None)
+        process.run_client(folder, server=None, out=out, emit=lambda event: None)
     return heard
 
 
@@ -123,7 +123,7 @@ def test_a_refused_aggregate_spends_the_keys_before_anybody_hears_of_it(
     heard = ends_with(forgery(), folder, tmp_path / "out", monkeypatch)
     assert heard == [(sentence_for(forgery()), True)]
     with pytest.raises(IdentityError, match="renew the keys") as caught:
-        process.run_client(folder, server=None, out=tmp_path / "again", report=lambda event: None)
+        process.run_client(folder, server=None, out=tmp_path / "again", emit=lambda event: None)
     assert caught.value.exit_code == 2
     (folder / REFUSED_FILE).unlink()
     assert loaded(folder).member == "client-1"

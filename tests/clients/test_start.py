@@ -15,7 +15,7 @@ from support.tiny_model import save_tiny_bert, write_rows
 from securefl.config.load import load_federation
 from securefl.errors import ModelError
 from securefl.progress import Phase, PhaseStarted
-from securefl.provisioning.provision import found
+from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 from securefl_client.trainer import load_trainer
@@ -36,14 +36,14 @@ clients = [{{ r = 2 }}, {{ r = 2 }}, {{ r = 2 }}]
 
 
 @pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]:
+def provisioned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]:
     """A federation's folder, and what was told while it was made."""
     base = tmp_path_factory.mktemp("start")
     save_tiny_bert(base / "model")
     write_rows(base / "rows.jsonl", rows=120)
     (base / "FED.toml").write_text(FEDERATION.format(base=base))
     told: list[object] = []
-    found(load_federation(base / "FED.toml"), base / "members", report=told.append)
+    provision(load_federation(base / "FED.toml"), base / "members", emit=told.append)
     return base, told
 
 
@@ -51,19 +51,19 @@ def phases(told: list[object]) -> list[Phase]:
     return [event.phase for event in told if isinstance(event, PhaseStarted)]
 
 
-def test_a_founder_hears_of_the_imports_before_model_and_data(founded):
-    assert phases(founded[1]) == [Phase.IMPORT, Phase.PREPARE]
+def test_a_founder_hears_of_the_imports_before_model_and_data(provisioned):
+    assert phases(provisioned[1]) == [Phase.IMPORT, Phase.PREPARE]
 
 
-def test_a_client_hears_what_it_waits_for(founded):
+def test_a_client_hears_what_it_waits_for(provisioned):
     told: list[object] = []
-    own = ClientFolder.load(founded[0] / "members" / "client-1", now=datetime.now(UTC))
+    own = ClientFolder.load(provisioned[0] / "members" / "client-1", now=datetime.now(UTC))
     load_trainer(own, PhaseClock("client-1", told.append), between_steps=lambda: None)
     assert list(dict.fromkeys(phases(told))) == [Phase.IMPORT, Phase.CHECK, Phase.TOKENISE, Phase.LOAD]
 
 
-def test_a_model_of_other_bytes_is_refused_before_it_is_loaded(founded, tmp_path):
-    own = ClientFolder.load(founded[0] / "members" / "client-1", now=datetime.now(UTC))
+def test_a_model_of_other_bytes_is_refused_before_it_is_loaded(provisioned, tmp_path):
+    own = ClientFolder.load(provisioned[0] / "members" / "client-1", now=datetime.now(UTC))
     save_tiny_bert(tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-6}))

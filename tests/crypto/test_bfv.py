@@ -29,7 +29,7 @@ def summed(total_of: TotalOf) -> Summed:
     """Values of each contributor through seal, upload, addition, download and open."""
 
     def summed(cipher: Cipher, values: Sequence[np.ndarray]) -> np.ndarray:
-        contributions = [cipher.seal(pack(x, cipher.profile)) for x in values]
+        contributions = [cipher.encrypt(pack(x, cipher.profile)) for x in values]
         total = total_of(cipher, contributions)
         data = cipher.form.encode_aggregate(Ciphertexts(total, np.zeros(len(total), dtype=np.uint64)))
         slots = cipher.open(
@@ -87,7 +87,7 @@ def test_the_cipher_and_its_twin_give_the_same_slots(cipher: BfvCipher, total_of
     slots = [rng.integers(0, cipher.profile.plain_modulus, (2, 4096), dtype=np.uint64) for _ in range(3)]
     opened = []
     for scheme in (cipher, twin):
-        contributions = [scheme.seal(x) for x in slots]
+        contributions = [scheme.encrypt(x) for x in slots]
         opened.append(
             scheme.open(total_of(scheme, contributions), [sealed.seeds for sealed in contributions])
         )
@@ -106,44 +106,44 @@ def test_slots_with_leading_zeros_come_back_whole(
         slots[0, -1] = largest
     else:
         slots[:] = largest if fill == "largest" else fill
-    sealed = cipher.seal(slots)
+    sealed = cipher.encrypt(slots)
     assert np.array_equal(cipher.open(total_of(cipher, [sealed]), [sealed.seeds]), slots)
 
 
 def test_every_ciphertext_is_fresh(cipher: BfvCipher) -> None:
     slots = np.zeros((3, 4096), dtype=np.uint64)
-    seals = [cipher.seal(slots), cipher.seal(slots)]
+    seals = [cipher.encrypt(slots), cipher.encrypt(slots)]
     seeds = {sealed.seeds[64 * index : 64 * index + 64] for sealed in seals for index in range(3)}
     rows = {row.tobytes() for sealed in seals for row in sealed.residues}
     assert (len(seeds), len(rows)) == (6, 6)
 
 
 def test_sealed_residues_fit_the_form(cipher: BfvCipher) -> None:
-    sealed = cipher.seal(np.zeros((4, 4096), dtype=np.uint64))
+    sealed = cipher.encrypt(np.zeros((4, 4096), dtype=np.uint64))
     assert int(sealed.residues.max()) < cipher.form.upload_limit
     assert len(sealed.seeds) == cipher.form.seeds_bytes(4)
 
 
 def test_no_ciphertexts_seal_to_nothing(cipher: BfvCipher) -> None:
-    sealed = cipher.seal(np.zeros((0, 4096), dtype=np.uint64))
+    sealed = cipher.encrypt(np.zeros((0, 4096), dtype=np.uint64))
     assert (sealed.residues.shape, sealed.seeds) == ((0, 4096), b"")
 
 
 def test_a_slot_at_the_plain_modulus_is_refused(cipher: BfvCipher) -> None:
     with pytest.raises(CapacityError, match="not below the plain modulus"):
-        cipher.seal(np.full((1, 4096), cipher.profile.plain_modulus, dtype=np.uint64))
+        cipher.encrypt(np.full((1, 4096), cipher.profile.plain_modulus, dtype=np.uint64))
 
 
 @pytest.mark.parametrize("shape", [(1, 4095), (1, 8192), (4096,)])
 def test_slots_of_another_shape_are_refused(shape: tuple[int, ...], cipher: BfvCipher) -> None:
     with pytest.raises(CapacityError, match="4096 slots"):
-        cipher.seal(np.zeros(shape, dtype=np.uint64))
+        cipher.encrypt(np.zeros(shape, dtype=np.uint64))
 
 
 def test_an_opening_that_was_fed_early_gives_the_same_slots(cipher: BfvCipher, total_of: TotalOf) -> None:
     rng = np.random.default_rng(9)
     slots = [rng.integers(0, cipher.profile.plain_modulus, (2, 4096), dtype=np.uint64) for _ in range(3)]
-    contributions = [cipher.seal(x) for x in slots]
+    contributions = [cipher.encrypt(x) for x in slots]
     opening = cipher.opening(2)
     for sealed in reversed(contributions):
         opening.add(sealed.seeds)
@@ -158,7 +158,7 @@ def is_noise(slots: np.ndarray, plain_modulus: int) -> bool:
 
 
 def test_a_foreign_key_opens_noise_and_no_error(cipher: BfvCipher, total_of: TotalOf) -> None:
-    sealed = cipher.seal(np.zeros((1, 4096), dtype=np.uint64))
+    sealed = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
     stranger = BfvCipher(cipher.profile, generate_key())
     assert is_noise(stranger.open(total_of(cipher, [sealed]), [sealed.seeds]), cipher.profile.plain_modulus)
 
@@ -167,20 +167,20 @@ def test_a_foreign_key_opens_noise_and_no_error(cipher: BfvCipher, total_of: Tot
 def test_one_wrong_bit_in_a_seed_opens_noise_and_no_error(
     bit: int, cipher: BfvCipher, total_of: TotalOf
 ) -> None:
-    sealed = cipher.seal(np.zeros((1, 4096), dtype=np.uint64))
+    sealed = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
     wrong = bytearray(sealed.seeds)
     wrong[bit // 8] ^= 1 << bit % 8
     assert is_noise(cipher.open(total_of(cipher, [sealed]), [bytes(wrong)]), cipher.profile.plain_modulus)
 
 
 def test_a_contributor_that_is_missing_opens_noise(cipher: BfvCipher, total_of: TotalOf) -> None:
-    contributions = [cipher.seal(np.zeros((1, 4096), dtype=np.uint64)) for _ in range(3)]
+    contributions = [cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64)) for _ in range(3)]
     opened = cipher.open(total_of(cipher, contributions), [sealed.seeds for sealed in contributions[:2]])
     assert is_noise(opened, cipher.profile.plain_modulus)
 
 
 def test_residues_without_a_key_look_uniform(cipher: BfvCipher) -> None:
-    assert is_noise(cipher.seal(np.zeros((1, 4096), dtype=np.uint64)).residues, cipher.form.upload_limit)
+    assert is_noise(cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64)).residues, cipher.form.upload_limit)
 
 
 def test_a_total_that_is_not_reduced_is_refused(cipher: BfvCipher) -> None:
@@ -216,7 +216,7 @@ def test_the_key_serves_another_process_of_the_same_federation(
     cipher: BfvCipher, key: SecretKey, total_of: TotalOf
 ) -> None:
     slots = np.arange(4096, dtype=np.uint64)[None]
-    sealed = cipher.seal(slots)
+    sealed = cipher.encrypt(slots)
     other = BfvCipher(cipher.profile, SecretKey.decode(key.encode()))
     assert np.array_equal(other.open(total_of(cipher, [sealed]), [sealed.seeds]), slots)
 
@@ -226,7 +226,7 @@ def test_threads_that_share_a_cipher_do_not_mix_their_ciphertexts(
 ) -> None:
     def there_and_back(number: int) -> bool:
         slots = np.full((20, 4096), number, dtype=np.uint64)
-        sealed = cipher.seal(slots)
+        sealed = cipher.encrypt(slots)
         return np.array_equal(cipher.open(total_of(cipher, [sealed]), [sealed.seeds]), slots)
 
     interval = sys.getswitchinterval()

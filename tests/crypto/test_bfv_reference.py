@@ -62,7 +62,7 @@ def test_opening_agrees_with_decryption_by_its_definition(
 ) -> None:
     q, t = cipher.profile.data_prime, cipher.profile.plain_modulus
     rng = np.random.default_rng(10)
-    contributions = [cipher.seal(rng.integers(0, t, (1, 4096), dtype=np.uint64)) for _ in range(2)]
+    contributions = [cipher.encrypt(rng.integers(0, t, (1, 4096), dtype=np.uint64)) for _ in range(2)]
     total = total_of(cipher, contributions)
     expand = reference("blake2xb").uniform_polynomial
     c1 = [
@@ -88,7 +88,7 @@ def test_the_noise_of_a_sum_stays_within_the_bound_of_the_proof(
     profile, members = cipher.profile, 5
     t = profile.plain_modulus
     slots = [np.random.default_rng(i).integers(0, t, (1, 4096), dtype=np.uint64) for i in range(members)]
-    contributions = [cipher.seal(x) for x in slots]
+    contributions = [cipher.encrypt(x) for x in slots]
     noise = noise_of(cipher, contributions, sum(slots)[0].tolist())
     truncation = 2**profile.dropped_bits if profile.dropped_bits else 0
     assert max(map(abs, noise)) * 2 <= members * t * (2 * MAX_ERROR + 1 + truncation)
@@ -101,7 +101,7 @@ def test_the_error_of_an_encryption_is_the_centred_binomial_that_the_proof_assum
     cipher = cipher_named("t42-2x21-d0")
     errors = []
     for _ in range(16):
-        sealed = cipher.seal(np.zeros((1, 4096), dtype=np.uint64))
+        sealed = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
         noise = noise_of(cipher, [sealed], [0] * 4096)
         errors += [value // cipher.profile.plain_modulus for value in noise]
     assert max(map(abs, errors)) <= MAX_ERROR
@@ -117,7 +117,7 @@ def test_decryption_is_exact_up_to_the_noise_of_the_largest_cohort_and_not_beyon
     cipher = cipher_named(name)
     q, t = cipher.profile.data_prime, cipher.profile.plain_modulus
     slots = np.random.default_rng(11).integers(0, t, (1, 4096), dtype=np.uint64)
-    sealed = cipher.seal(slots)
+    sealed = cipher.encrypt(slots)
     total = total_of(cipher, [sealed])[0].tolist()
     present = noise_of(cipher, [sealed], slots[0].tolist())
     admitted = q // t // 2 - 1

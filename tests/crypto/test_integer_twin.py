@@ -18,14 +18,14 @@ TWIN = IntegerTwin(profile_for(4, 16))
 def test_a_twin_sums_integers(total_of: TotalOf) -> None:
     rng = np.random.default_rng(12)
     values = [rng.integers(-32_767, 32_768, 10_000) for _ in range(4)]
-    contributions = [TWIN.seal(pack(x, TWIN.profile)) for x in values]
+    contributions = [TWIN.encrypt(pack(x, TWIN.profile)) for x in values]
     slots = TWIN.open(total_of(TWIN, contributions), [sealed.seeds for sealed in contributions])
     assert np.array_equal(unpack(slots, 10_000, TWIN.profile), sum(values))
 
 
 def test_a_slot_at_the_plain_modulus_is_refused() -> None:
     with pytest.raises(CapacityError):
-        TWIN.seal(np.full((1, 4096), TWIN.profile.plain_modulus, dtype=np.uint64))
+        TWIN.encrypt(np.full((1, 4096), TWIN.profile.plain_modulus, dtype=np.uint64))
 
 
 def test_a_twin_refuses_what_its_sister_refuses() -> None:

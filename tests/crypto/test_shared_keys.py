@@ -9,119 +9,123 @@ from pathlib import Path
 
 import pytest
 
-from securefl.crypto.keys import EPOCH_KEYS_BYTES, TWIN_KEYS_BYTES, EpochKeys, SecretKey
+from securefl.crypto.keys import SHARED_KEYS_BYTES, TWIN_KEYS_BYTES, SecretKey, SharedKeys
 from securefl.errors import IdentityError
 
 
 @pytest.fixture(scope="module")
-def keys(key: SecretKey) -> EpochKeys:
-    return EpochKeys.generate(key)
+def keys(key: SecretKey) -> SharedKeys:
+    return SharedKeys.generate(key)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "epoch.key"
+    return tmp_path / "shared.key"
 
 
-def test_keys_decode_to_themselves(keys: EpochKeys) -> None:
+def test_keys_decode_to_themselves(keys: SharedKeys) -> None:
     data = keys.encode()
-    assert len(data) == EPOCH_KEYS_BYTES
-    assert EpochKeys.decode(data) == keys
-    again = EpochKeys.decode(data)
-    assert (again.epoch, again.mac, again.tag, again.cipher) == (1, keys.mac, keys.tag, keys.cipher)
+    assert len(data) == SHARED_KEYS_BYTES
+    assert SharedKeys.decode(data) == keys
+    again = SharedKeys.decode(data)
+    assert (again.key_epoch, again.mac, again.tag, again.cipher) == (1, keys.mac, keys.tag, keys.cipher)
 
 
 def test_a_twins_keys_decode_to_themselves() -> None:
-    keys = EpochKeys.generate(None)
+    keys = SharedKeys.generate(None)
     assert len(keys.encode()) == TWIN_KEYS_BYTES
-    assert EpochKeys.decode(keys.encode()) == keys
+    assert SharedKeys.decode(keys.encode()) == keys
 
 
 def test_keys_are_drawn_anew_and_each_for_itself() -> None:
-    drawn = [EpochKeys.generate(None) for _ in range(4)]
+    drawn = [SharedKeys.generate(None) for _ in range(4)]
     assert len({key for keys in drawn for key in (keys.mac, keys.tag)}) == 8
 
 
-def test_the_epoch_is_part_of_the_keys(keys: EpochKeys) -> None:
-    later = dataclasses.replace(keys, epoch=2)
+def test_the_epoch_is_part_of_the_keys(keys: SharedKeys) -> None:
+    later = dataclasses.replace(keys, key_epoch=2)
     assert later != keys
-    assert EpochKeys.decode(later.encode()).epoch == 2
+    assert SharedKeys.decode(later.encode()).key_epoch == 2
 
 
-def test_keys_survive_their_file(keys: EpochKeys, path: Path) -> None:
+def test_keys_survive_their_file(keys: SharedKeys, path: Path) -> None:
     keys.save(path)
-    assert EpochKeys.load(path) == keys
+    assert SharedKeys.load(path) == keys
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_saving_leaves_no_other_file_behind(keys: EpochKeys, path: Path) -> None:
+def test_saving_leaves_no_other_file_behind(keys: SharedKeys, path: Path) -> None:
     keys.save(path)
     keys.save(path)
     assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_keys_that_others_can_read_are_refused(mode: int, keys: EpochKeys, path: Path) -> None:
+def test_keys_that_others_can_read_are_refused(mode: int, keys: SharedKeys, path: Path) -> None:
     keys.save(path)
     path.chmod(mode)
     with pytest.raises(IdentityError, match="chmod 600"):
-        EpochKeys.load(path)
+        SharedKeys.load(path)
 
 
 def test_missing_keys_are_said_to_be_missing(path: Path) -> None:
-    with pytest.raises(IdentityError, match="file of the epoch's keys is missing"):
-        EpochKeys.load(path)
+    with pytest.raises(IdentityError, match="file of the shared keys is missing"):
+        SharedKeys.load(path)
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IdentityError, match="cannot be read"):
-        EpochKeys.load(tmp_path)
+        SharedKeys.load(tmp_path)
 
 
-def test_keys_saved_to_a_missing_folder_are_an_error_in_one_sentence(keys: EpochKeys, tmp_path: Path) -> None:
+def test_keys_saved_to_a_missing_folder_are_an_error_in_one_sentence(
+    keys: SharedKeys, tmp_path: Path
+) -> None:
     with pytest.raises(IdentityError, match="cannot be written"):
-        keys.save(tmp_path / "nowhere" / "epoch.key")
+        keys.save(tmp_path / "nowhere" / "shared.key")
 
 
 def test_an_oversized_file_is_not_read_whole(path: Path) -> None:
     path.write_bytes(bytes(2**20 + 1))
     path.chmod(0o600)
     with pytest.raises(IdentityError, match="too large"):
-        EpochKeys.load(path)
+        SharedKeys.load(path)
 
 
 @pytest.mark.parametrize("at", [11, 12, 43, 44, 75, 76, 100, -33, -1])
-def test_keys_with_any_byte_changed_are_refused(at: int, keys: EpochKeys) -> None:
+def test_keys_with_any_byte_changed_are_refused(at: int, keys: SharedKeys) -> None:
     data = bytearray(keys.encode())
     data[at] ^= 1
     with pytest.raises(IdentityError, match="cut short or damaged"):
-        EpochKeys.decode(bytes(data))
+        SharedKeys.decode(bytes(data))
 
 
-@pytest.mark.parametrize("length", [9, TWIN_KEYS_BYTES - 1, TWIN_KEYS_BYTES, EPOCH_KEYS_BYTES - 1])
-def test_keys_that_are_cut_are_refused(length: int, keys: EpochKeys) -> None:
+@pytest.mark.parametrize("length", [9, TWIN_KEYS_BYTES - 1, TWIN_KEYS_BYTES, SHARED_KEYS_BYTES - 1])
+def test_keys_that_are_cut_are_refused(length: int, keys: SharedKeys) -> None:
     with pytest.raises(IdentityError, match="cut short or damaged"):
-        EpochKeys.decode(keys.encode()[:length])
+        SharedKeys.decode(keys.encode()[:length])
 
 
 @pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"\0"])
-def test_keys_of_another_length_are_refused_though_their_digest_holds(change, keys: EpochKeys) -> None:
+def test_keys_of_another_length_are_refused_though_their_digest_holds(change, keys: SharedKeys) -> None:
     body = change(keys.encode()[:-32])
     with pytest.raises(IdentityError, match="cut short or damaged"):
-        EpochKeys.decode(body + hashlib.sha256(body).digest())
+        SharedKeys.decode(body + hashlib.sha256(body).digest())
 
 
 @pytest.mark.parametrize("data", [b"", b"SFLEPCH\x02", b"SFLBFVK\x01", b"-----BEGIN PRIVATE KEY-----"])
 def test_keys_of_another_kind_are_refused(data: bytes) -> None:
     with pytest.raises(IdentityError, match="another kind or version"):
-        EpochKeys.decode(data.ljust(TWIN_KEYS_BYTES, b"x"))
+        SharedKeys.decode(data.ljust(TWIN_KEYS_BYTES, b"x"))
 
 
-@pytest.mark.parametrize("wrong", [{"epoch": 0}, {"epoch": 2**32}, {"mac": bytes(31)}, {"tag": bytes(33)}])
-def test_keys_out_of_their_ranges_are_refused(wrong: dict, keys: EpochKeys) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"key_epoch": 0}, {"key_epoch": 2**32}, {"mac": bytes(31)}, {"tag": bytes(33)}]
+)
+def test_keys_out_of_their_ranges_are_refused(wrong: dict, keys: SharedKeys) -> None:
     with pytest.raises(IdentityError, match="not those of this version"):
         dataclasses.replace(keys, **wrong)
 
 
-def test_keys_show_nothing_of_themselves(keys: EpochKeys) -> None:
+def test_keys_show_nothing_of_themselves(keys: SharedKeys) -> None:
     assert repr(keys) == str(keys) == "EpochKeys(epoch=1, <redacted>)"

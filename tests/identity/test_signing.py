@@ -12,7 +12,7 @@ from securefl.identity.signing import SigningKey, verify
 from securefl.storage.private import write_private
 
 KEY = SigningKey.generate()
-MESSAGE = b"securefl/v1/test\x00message"
+MESSAGE = b"securefl/v2/test\x00message"
 
 
 def flipped(data: bytes, bit: int) -> bytes:

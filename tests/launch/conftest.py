@@ -37,6 +37,6 @@ def family(tmp_path: Path) -> Iterator[Family]:
     heard: list[Event] = []
     interrupts = Interrupts()
     limits = Limits(silence_s=20.0, exit_s=0.3, settle_s=2.0, grace_s=0.5, turn_s=0.02)
-    supervisor = Supervisor(report=heard.append, interrupts=interrupts, environment={}, limits=limits)
+    supervisor = Supervisor(emit=heard.append, interrupts=interrupts, environment={}, limits=limits)
     yield Family(supervisor, interrupts, heard, plan)
     supervisor.end_all()

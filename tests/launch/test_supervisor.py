@@ -19,7 +19,7 @@ SLEEP = "import time; time.sleep(60)\n"
 
 
 def test_children_that_end_well_are_waited_for_and_heard_in_order(family: Family) -> None:
-    events = [PhaseStarted(member="client-1", round=number, phase=Phase.TRAIN) for number in range(50)]
+    events = [PhaseStarted(member="client-1", round_number=number, phase=Phase.TRAIN) for number in range(50)]
     child = family.supervisor.start(family.plan("client-1", saying(*events)))
     family.supervisor.wait_until_ended([child])
     assert family.heard == events
@@ -36,7 +36,7 @@ def test_the_event_that_is_waited_for_is_given(family: Family) -> None:
 
 def test_a_child_killed_by_sigkill_ends_the_run_with_its_name_and_signal(family: Family) -> None:
     healthy = family.supervisor.start(family.plan("client-1", SLEEP))
-    training = saying(PhaseStarted(member="client-2", round=2, phase=Phase.TRAIN))
+    training = saying(PhaseStarted(member="client-2", round_number=2, phase=Phase.TRAIN))
     lost = family.supervisor.start(family.plan("client-2", training + "import os; os.kill(os.getpid(), 9)"))
     with pytest.raises(MemberLost, match=r"client-2 left .* SIGKILL .* round 2, phase train") as caught:
         family.supervisor.wait_until_ended([healthy, lost])
@@ -165,7 +165,7 @@ def test_a_child_that_failed_and_does_not_end_is_a_casualty(family: Family) -> N
 def test_silence_is_bounded(family: Family) -> None:
     limits = Limits(silence_s=0.2, turn_s=0.02, grace_s=0.5)
     supervisor = Supervisor(
-        report=family.heard.append, interrupts=family.interrupts, environment={}, limits=limits
+        emit=family.heard.append, interrupts=family.interrupts, environment={}, limits=limits
     )
     with pytest.raises(RunError, match=r"nothing was heard .*: still running: client-1"), supervisor:
         supervisor.wait_until_ended([supervisor.start(family.plan("client-1", SLEEP))])
@@ -187,10 +187,10 @@ def test_threads_are_shared_out_but_the_user_has_the_last_word() -> None:
 def test_events_are_reported_in_the_callers_thread(family: Family) -> None:
     threads: list[threading.Thread] = []
 
-    def report(event: Event) -> None:
+    def emit(event: Event) -> None:
         threads.append(threading.current_thread())
 
-    with Supervisor(report=report, interrupts=family.interrupts, environment={}) as supervisor:
+    with Supervisor(emit=emit, interrupts=family.interrupts, environment={}) as supervisor:
         supervisor.wait_until_ended([supervisor.start(family.plan("client-1", saying(READY)))])
     assert threads == [threading.current_thread()]
 
@@ -199,7 +199,7 @@ def test_events_are_reported_in_the_callers_thread(family: Family) -> None:
 def test_a_second_signal_cuts_the_grace_short(family: Family) -> None:
     ignoring = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     patient = Supervisor(
-        report=family.heard.append,
+        emit=family.heard.append,
         interrupts=family.interrupts,
         environment={},
         limits=Limits(grace_s=600.0, turn_s=0.02),

@@ -14,8 +14,8 @@ from securefl.ledger.ledger import AggregateApplied, Event, Ledger, RoundContrib
 
 EVENTS: tuple[Event, ...] = (
     RunStarted(member="client-1", federation_digest=b"f" * 32),
-    RoundContributed(round=1, body_digest=b"b" * 32),
-    AggregateApplied(round=1, integers_sha256=b"a" * 32),
+    RoundContributed(round_number=1, body_digest=b"b" * 32),
+    AggregateApplied(round_number=1, integers_sha256=b"a" * 32),
     RunFinished(rounds=1),
 )
 

@@ -48,7 +48,7 @@ def test_a_count_of_another_kind_is_refused(value: Any) -> None:
 
 
 def test_the_digest_of_the_opened_integers_has_the_name_that_results_give_it() -> None:
-    assert event_fields(AggregateApplied(3, b"a" * 32)) == {"round": 3, "integers_sha256": "61" * 32}
+    assert event_fields(AggregateApplied(3, b"a" * 32)) == {"round_number": 3, "integers_sha256": "61" * 32}
 
 
 def test_an_unknown_event_is_refused() -> None:

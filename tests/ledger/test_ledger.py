@@ -40,7 +40,7 @@ def test_without_differential_privacy_a_ledger_says_so(written: bytes) -> None:
 
 def test_a_ledger_goes_on_where_it_ended(path: Path, written: bytes, keys: Any) -> None:
     with open_ledger(path, keys) as ledger:
-        entry = ledger.append(AggregateApplied(round=2, integers_sha256=bytes(32)))
+        entry = ledger.append(AggregateApplied(round_number=2, integers_sha256=bytes(32)))
         assert ledger.head == entry.digest
     assert path.read_bytes().startswith(written)
     read = LedgerReader.verify(path, keys.verifier, head=entry.digest)
@@ -154,7 +154,7 @@ def test_another_encoding_of_the_same_entry_is_refused(written: bytes, keys: Any
         b'{"event":"x","fields":{},"previous":"","sequence":0,"signature":""}',
         b'{"event":"run-finished","fields":{"rounds":-1},"previous":"","sequence":0,"signature":""}',
         b'{"event":"run-finished","fields":{"rounds":1},"previous":"zz","sequence":0,"signature":""}',
-        b'{"event":"round-contributed","fields":{"body_digest":"aa","round":1},"previous":"","sequence":0}',
+        b'{"event":"round-contributed","fields":{"body_digest":"aa","round_number":1},"previous":"","sequence":0}',
     ],
     ids=range(11),
 )
@@ -180,7 +180,7 @@ def test_a_signer_that_the_verifier_does_not_know_writes_nothing(path: Path, key
 
 
 def test_a_damaged_ledger_is_not_written_to(path: Path, written: bytes, keys: Any) -> None:
-    damaged = written.replace(b'"round":1', b'"round":2', 1)
+    damaged = written.replace(b'"round_number":1', b'"round_number":2', 1)
     path.write_bytes(damaged)
     with pytest.raises(StateError):
         open_ledger(path, keys)

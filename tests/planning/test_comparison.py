@@ -16,7 +16,9 @@ from securefl.planning.forecast import Forecast, forecast
 from securefl.planning.speed import Rate, Speed
 
 ONE = Rate(1.0, 0.0)
-SPEED = Speed(encode_s=1.0, seal=ONE, add=ONE, publish=ONE, expand=ONE, read=ONE, ciphertexts=32, took_s=1.0)
+SPEED = Speed(
+    encode_s=1.0, encrypt=ONE, add=ONE, publish=ONE, expand=ONE, read=ONE, ciphertexts=32, took_s=1.0
+)
 
 
 def _forecast(speed: Speed | None = SPEED) -> Forecast:
@@ -27,9 +29,9 @@ def _rounds(found: Forecast, *, up: int = 0, encrypt: float = 2.0) -> list[Measu
     return [
         MeasuredRound(
             client=client,
-            round=number,
-            up=found.round(number).sizes.up[client] + up,
-            down=found.round(number).sizes.down,
+            round_number=number,
+            up=found.of_round(number).sizes.up[client] + up,
+            down=found.of_round(number).sizes.down,
             seconds={"train": 9.0, "encrypt": encrypt * place, "aggregate": 5.0},
         )
         for number in (1, 2)
@@ -39,11 +41,11 @@ def _rounds(found: Forecast, *, up: int = 0, encrypt: float = 2.0) -> list[Measu
 
 def test_a_run_that_went_as_planned_has_ratio_one_in_every_round() -> None:
     found = _forecast()
-    lines = {(line.what, line.round): line for line in compare_rounds(found, _rounds(found))}
+    lines = {(line.what, line.round_number): line for line in compare_rounds(found, _rounds(found))}
     for number in (1, 2):
         up = lines["upload_bytes", number]
         assert up.ratio == 1.0
-        assert up.predicted == sum(found.round(number).sizes.up.values())
+        assert up.predicted == sum(found.of_round(number).sizes.up.values())
         assert lines["download_bytes", number].ratio == 1.0
         # Four contributions of one second, and one to publish.
         assert lines["aggregate_seconds", number].ratio == 1.0
@@ -51,7 +53,9 @@ def test_a_run_that_went_as_planned_has_ratio_one_in_every_round() -> None:
 
 def test_bytes_are_added_up_and_seconds_are_the_clients_mean() -> None:
     found = _forecast()
-    lines = {line.what: line for line in compare_rounds(found, _rounds(found, up=10)) if line.round == 2}
+    lines = {
+        line.what: line for line in compare_rounds(found, _rounds(found, up=10)) if line.round_number == 2
+    }
     assert lines["upload_bytes"].measured - lines["upload_bytes"].predicted == 40
     assert lines["encrypt_seconds"].measured == 3.0
     assert lines["encrypt_seconds"].ratio == 3.0
@@ -80,11 +84,18 @@ def test_memory_of_whole_processes_has_no_ratio_to_the_sums_buffers() -> None:
 
 def test_the_lines_of_a_run_are_its_rounds_added_up() -> None:
     lines = [
-        Line(what="upload_bytes", round=number, of="all", predicted=10, measured=10 + number)
+        Line(what="upload_bytes", round_number=number, of="all", predicted=10, measured=10 + number)
         for number in (1, 2)
     ]
     (total,) = over_the_run(lines)
     assert (total.predicted, total.measured, total.ratio) == (20, 23, 1.15)
     assert comparison_json([total]) == [
-        {"what": "upload_bytes", "round": None, "of": "all", "predicted": 20, "measured": 23, "ratio": 1.15}
+        {
+            "what": "upload_bytes",
+            "round_number": None,
+            "of": "all",
+            "predicted": 20,
+            "measured": 23,
+            "ratio": 1.15,
+        }
     ]

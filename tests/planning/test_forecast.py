@@ -15,7 +15,7 @@ from securefl.planning.speed import Rate, Speed, measure_speed
 
 SPEED = Speed(
     encode_s=1e-6,
-    seal=Rate(0.5, 2.0),
+    encrypt=Rate(0.5, 2.0),
     add=Rate(0.25, 3.0),
     publish=Rate(0.0, 5.0),
     expand=Rate(0.0, 7.0),
@@ -87,7 +87,7 @@ def test_rounds_that_differ_are_shown_apart_and_others_once(wide: TestFederation
 def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:
     found = forecast(make_federation(scheme="none").federation, speed=None)
     # A round's number takes a byte more from 128 on.
-    assert found.round(128).sizes.largest_up == found.round(1).sizes.largest_up + 2
+    assert found.of_round(128).sizes.largest_up == found.of_round(1).sizes.largest_up + 2
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
@@ -95,7 +95,9 @@ def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:
 def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, scheme: str) -> None:
     speed = measure_speed(make_federation(payload=payload, scheme=scheme).federation)
     assert speed.encode_s > 0
-    assert all(rate.of(32) > 0 for rate in (speed.seal, speed.add, speed.publish, speed.expand, speed.read))
+    assert all(
+        rate.of(32) > 0 for rate in (speed.encrypt, speed.add, speed.publish, speed.expand, speed.read)
+    )
 
 
 def test_a_plan_is_plain_json_with_the_keys_that_programs_rely_on() -> None:

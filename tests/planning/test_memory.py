@@ -25,10 +25,10 @@ def _peak_of_contributing(made: TestFederation) -> int:
     update = learner.learn(1, participant.start(), participant.basis(1))
     tracemalloc.start()
     try:
-        sealing = participant.seal(
+        encryption = participant.encrypt(
             participant.encode(update, manifest=manifest, samples=40), manifest=manifest
         )
-        for _ in sealing.windows():
+        for _ in encryption.windows():
             pass
         return tracemalloc.get_traced_memory()[1]
     finally:

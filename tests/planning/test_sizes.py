@@ -32,8 +32,8 @@ class _Sent:
     contribution: Contribution
 
     @property
-    def round(self) -> int:
-        return self.contribution.signed.header.round
+    def round_number(self) -> int:
+        return self.contribution.signed.header.round_number
 
     @property
     def sizes(self) -> StreamSizes:
@@ -41,7 +41,7 @@ class _Sent:
 
     def body(self) -> Iterator[bytes]:
         start = 0
-        for section in self.federation.sections(self.round):
+        for section in self.federation.sections(self.round_number):
             for window in windows(section.ciphertexts):
                 end = start + section.form.upload_bytes(window.count)
                 yield self.contribution.body[start:end]

@@ -27,7 +27,7 @@ def _behave(python: Path, script: str) -> None:
 
 def test_a_process_of_its_own_measures() -> None:
     speed = measure_speed_apart(make_federation(scheme="none").federation)
-    assert speed.seal.of(32) > 0
+    assert speed.encrypt.of(32) > 0
     assert speed.took_s > 0
 
 

@@ -59,14 +59,14 @@ class Running:
         return self.process.wait(timeout=LIMIT_S)
 
     def orphans(self) -> list[str]:
-        found = []
+        provision = []
         for entry in Path("/proc").iterdir():
             try:
                 if entry.name.isdigit() and str(self._out).encode() in (entry / "cmdline").read_bytes():
-                    found.append(entry.name)
+                    provision.append(entry.name)
             except OSError:
                 continue
-        return found
+        return provision
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_the_result_says_whether_values_were_encrypted(run_of: Run) -> None:
 def test_the_keys_of_a_run_are_gone_after_it(run_of: Run) -> None:
     run = run_of("dense", "bfv")
     names = {path.name for path in run.rglob("*")}
-    assert not names & {"epoch.key", "signing.key", "tls.key", "ca.key"}
+    assert not names & {"shared.key", "signing.key", "tls.key", "ca.key"}
 
 
 def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(run_of: Run) -> None:
@@ -157,7 +157,7 @@ def test_every_byte_of_a_run_between_processes_was_planned(run_of: Run, payload:
 def test_a_clients_results_are_its_owners_only(run_of: Run) -> None:
     for client in CLIENTS:
         folder = run_of("dense", "bfv") / "clients" / client
-        found = {path.relative_to(folder).as_posix(): path for path in (folder, *folder.rglob("*"))}
-        assert {"result.json", "ledger.jsonl", "fused/adapter_model.safetensors"} <= found.keys()
-        for path in found.values():
+        provision = {path.relative_to(folder).as_posix(): path for path in (folder, *folder.rglob("*"))}
+        assert {"result.json", "ledger.jsonl", "fused/adapter_model.safetensors"} <= provision.keys()
+        for path in provision.values():
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path

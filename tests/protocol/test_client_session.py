@@ -96,7 +96,7 @@ def test_a_federation_closed_early_is_refused(session: Client, federation: TestF
     ("change", "words"),
     [
         ({"federation_digest": bytes(32)}, "another federation"),
-        ({"round": 2}, "expected was 1"),
+        ({"round_number": 2}, "expected was 1"),
         ({"cohort": ("client-1", "client-2")}, "another cohort"),
         ({"cohort": ("client-2", "client-1", "client-3")}, "another cohort"),
     ],
@@ -111,7 +111,7 @@ def test_a_manifest_that_the_federation_file_does_not_allow_is_refused(
 
 def test_a_round_cannot_be_opened_a_second_time(session: Client, federation: TestFederation) -> None:
     play_round(session, federation, 1)
-    other = dataclasses.replace(manifest_of(federation), round=1, cohort=("client-1",))
+    other = dataclasses.replace(manifest_of(federation), round_number=1, cohort=("client-1",))
     with pytest.raises(ProtocolError):
         session.receive(Announced(RoundOpened(other)))
 

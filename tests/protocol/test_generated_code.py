@@ -8,10 +8,10 @@ from subprocess import run
 
 import pytest
 
-from securefl.v1 import aggregator_pb2 as pb
+from securefl.v2 import aggregator_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
-PROTO = "securefl/v1/aggregator.proto"
+PROTO = "securefl/v2/aggregator.proto"
 
 
 def test_the_committed_stubs_are_freshly_generated(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_the_committed_stubs_are_freshly_generated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "protos", f"--python_out={tmp_path}"]
     run([*command, f"--pyi_out={tmp_path}", f"protos/{PROTO}"], cwd=ROOT, check=True, timeout=60)
     for name in ("aggregator_pb2.py", "aggregator_pb2.pyi"):
-        committed, fresh = ROOT / "securefl/v1" / name, tmp_path / "securefl/v1" / name
+        committed, fresh = ROOT / "securefl/v2" / name, tmp_path / "securefl/v2" / name
         assert committed.read_text() == fresh.read_text(), "generate again: see protos/SPEC.md"
 
 

@@ -103,12 +103,12 @@ def server_next(state: ServerState) -> tuple[Event, ...]:
             return tuple(MemberJoined(member) for member in MEMBERS if member not in state.joined)
         case ServerPhase.CONTRIBUTE:
             waited = (member for member in MEMBERS if member not in state.contributors)
-            return tuple(ACCEPTED[member, state.round] for member in waited)
+            return tuple(ACCEPTED[member, state.round_number] for member in waited)
         case ServerPhase.SUM:
             return (SumSaved(),)
         case ServerPhase.AGGREGATE:
             waited = (member for member in MEMBERS if member not in state.fetched)
-            return tuple(AggregateFetched(member, state.round) for member in waited)
+            return tuple(AggregateFetched(member, state.round_number) for member in waited)
         case ServerPhase.FAREWELL:
             return tuple(MemberFinished(member) for member in MEMBERS if member not in state.finished)
         case _:
@@ -299,10 +299,10 @@ def test_a_round_follows_only_when_every_member_has_the_aggregate_before_it(
     fetched: set[tuple[str, int]] = set()
     for event, effects in zip(walk.events, walk.effects, strict=True):
         if isinstance(event, AggregateFetched):
-            fetched.add((event.member, event.round))
+            fetched.add((event.member, event.round_number))
         for effect in effects:
             if isinstance(effect, Discard):
-                assert {(member, effect.round) for member in MEMBERS} <= fetched
+                assert {(member, effect.round_number) for member in MEMBERS} <= fetched
 
 
 @given(**WALKS)
@@ -322,7 +322,7 @@ def test_no_effect_comes_twice_for_a_round(seed: int, disorder: float) -> None:
 def test_a_client_contributes_and_applies_each_round_once_and_in_order(seed: int, disorder: float) -> None:
     walk = walked(CLIENT, seed, disorder=disorder)
     work = [
-        (type(effect), effect.manifest.round)
+        (type(effect), effect.manifest.round_number)
         for effects in walk.effects
         for effect in effects
         if isinstance(effect, Contribute | ApplyAggregate)

@@ -61,7 +61,7 @@ def contribution(
 ) -> Contribution:
     inner = federation.federation
     return seal_contribution(
-        np.full(inner.plan.length(manifest.round), value, dtype=np.int64),
+        np.full(inner.plan.length(manifest.round_number), value, dtype=np.int64),
         manifest=manifest,
         member=member,
         cipher=federation.cipher(),
@@ -119,7 +119,7 @@ def test_the_next_round_opens_when_the_last_member_has_the_aggregate(
     server.receive(AggregateFetched("client-2", 1))
     effects = server.receive(AggregateFetched("client-3", 1))
     assert effects[:2] == (Discard(1), OpenSum(2))
-    assert server.state.round == 2
+    assert server.state.round_number == 2
 
 
 def test_after_the_last_round_the_server_ends_when_every_member_has_finished(
@@ -202,7 +202,7 @@ def test_a_second_contribution_of_a_member_is_refused(server: Server, federation
 
 def test_a_contribution_for_another_round_is_refused(server: Server, federation: TestFederation) -> None:
     joined(server)
-    made = contribution(federation, "client-1", dataclasses.replace(server.state.manifest, round=2))
+    made = contribution(federation, "client-1", dataclasses.replace(server.state.manifest, round_number=2))
     with pytest.raises(ProtocolError, match="not for the open round 1"):
         server.check_contribution(made.signed, made.seeds)
 

@@ -126,7 +126,7 @@ def test_a_cut_covers_the_bytes_in_chunks_of_the_limit() -> None:
 
 def aggregate(members: list[str], seeds_bytes: int = 8, number: int = 1) -> AggregateHeader:
     return AggregateHeader(
-        round=number,
+        round_number=number,
         contributors=tuple(signed(member, number) for member in members),
         seeds=tuple(bytes([at]) * seeds_bytes for at in range(len(members))),
         body_bytes=20,

@@ -25,7 +25,7 @@ from securefl.protocol.messages import (
     Waiting,
 )
 from securefl.protocol.sections import StreamSizes
-from securefl.v1 import aggregator_pb2 as pb
+from securefl.v2 import aggregator_pb2 as pb
 
 DIGEST = b"d" * 32
 SIGNED = SignedHeader(ContributionHeader("client-1", 3, DIGEST, DIGEST, DIGEST), b"s" * 64)
@@ -154,7 +154,7 @@ def test_last_words_of_several_lines_travel_as_one() -> None:
 def header(**changed: object) -> pb.SignedHeader:
     fields: dict[str, Any] = {
         "member": "client-1",
-        "round": 3,
+        "round_number": 3,
         "manifest_digest": DIGEST,
         "seeds_digest": DIGEST,
         "body_digest": DIGEST,
@@ -173,9 +173,9 @@ def header(**changed: object) -> pb.SignedHeader:
         {"member": "c" * 64},
         {"member": "client-1\n"},
         {"member": "../client-1"},
-        {"round": 0},
-        {"round": wire_fields.MAX_ROUND + 1},
-        {"round": 2**64 - 1},
+        {"round_number": 0},
+        {"round_number": wire_fields.MAX_ROUND + 1},
+        {"round_number": 2**64 - 1},
         {"manifest_digest": b""},
         {"manifest_digest": b"d" * 31},
         {"seeds_digest": b"d" * 33},
@@ -195,8 +195,8 @@ def test_a_header_outside_its_limits_is_refused(wrong: dict[str, object]) -> Non
 
 @pytest.mark.parametrize("number", [0, 10_001])
 def test_a_head_of_no_round_is_refused(number: int) -> None:
-    head = pb.ContributionHead(round=number, seeds_bytes=1, body_bytes=1)
-    with pytest.raises(WireError, match="round"):
+    head = pb.ContributionHead(round_number=number, seeds_bytes=1, body_bytes=1)
+    with pytest.raises(WireError, match="round_number"):
         wire_parts.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
 
 
@@ -210,24 +210,26 @@ def test_a_head_of_no_round_is_refused(number: int) -> None:
     ],
 )
 def test_absurd_stream_lengths_are_refused(seeds_bytes: int, body_bytes: int) -> None:
-    head = pb.ContributionHead(round=1, seeds_bytes=seeds_bytes, body_bytes=body_bytes)
+    head = pb.ContributionHead(round_number=1, seeds_bytes=seeds_bytes, body_bytes=body_bytes)
     with pytest.raises(WireError):
         wire_parts.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
-    aggregate = pb.AggregateHead(round=1, contributors=3, seeds_bytes=seeds_bytes, body_bytes=body_bytes)
+    aggregate = pb.AggregateHead(
+        round_number=1, contributors=3, seeds_bytes=seeds_bytes, body_bytes=body_bytes
+    )
     with pytest.raises(WireError):
         wire_parts.decode_aggregate_part(pb.AggregatePart(head=aggregate).SerializeToString())
 
 
 @pytest.mark.parametrize("contributors", [0, 1001, 2**32 - 1])
 def test_an_aggregate_of_too_few_or_too_many_is_refused(contributors: int) -> None:
-    head = pb.AggregateHead(round=1, contributors=contributors, body_bytes=1)
+    head = pb.AggregateHead(round_number=1, contributors=contributors, body_bytes=1)
     with pytest.raises(WireError):
         wire_parts.decode_aggregate_part(pb.AggregatePart(head=head).SerializeToString())
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
 def test_an_aggregate_whose_seconds_are_no_duration_is_refused(seconds: float) -> None:
-    head = pb.AggregateHead(round=1, contributors=3, body_bytes=1, aggregate_seconds=seconds)
+    head = pb.AggregateHead(round_number=1, contributors=3, body_bytes=1, aggregate_seconds=seconds)
     with pytest.raises(WireError, match="duration"):
         wire_parts.decode_aggregate_part(pb.AggregatePart(head=head).SerializeToString())
 
@@ -252,7 +254,7 @@ def test_a_full_chunk_travels() -> None:
     ids=["empty", "two", "twice", "malformed", "too many"],
 )
 def test_a_manifest_with_an_impossible_cohort_is_refused(cohort: list[str]) -> None:
-    manifest = pb.Manifest(federation_digest=DIGEST, round=1, cohort=cohort)
+    manifest = pb.Manifest(federation_digest=DIGEST, round_number=1, cohort=cohort)
     message = pb.Announcement(round_opened=pb.RoundOpened(manifest=manifest)).SerializeToString()
     with pytest.raises(WireError):
         wire.decode_announcement(message)
@@ -295,7 +297,7 @@ def test_a_message_of_no_known_kind_is_refused(decode: Callable[[bytes], object]
 
 
 def test_errors_carry_no_bytes_of_the_peer() -> None:
-    message = pb.Receipt(round=1, body_digest=b"PEERBYTES").SerializeToString()
+    message = pb.Receipt(round_number=1, body_digest=b"PEERBYTES").SerializeToString()
     with pytest.raises(WireError) as caught:
         wire.decode_receipt(message)
     assert "PEERBYTES" not in str(caught.value)

@@ -58,13 +58,13 @@ class Mac:
 
     def __init__(self, key: bytes, context: bytes, *, degree: int, modulus: int) -> None:
         self.key, self.context, self.modulus = key, context, modulus
-        self.rho = vector(derived_key(key, b"securefl/v1/mac/vector", context), degree, modulus)
+        self.rho = vector(derived_key(key, b"securefl/v2/mac/vector", context), degree, modulus)
 
     def linear(self, row: Sequence[int]) -> int:
         return sum(rho * value for rho, value in zip(self.rho, row, strict=True)) % self.modulus
 
     def pad(self, member: str, number: int, seed: bytes) -> int:
-        key = derived_key(self.key, b"securefl/v1/mac/pads", framed(self.context, member.encode()))
+        key = derived_key(self.key, b"securefl/v2/mac/pads", framed(self.context, member.encode()))
         word = hmac_sha256(key, struct.pack(">Q", number) + seed)
         return int.from_bytes(word, "little") % self.modulus
 
@@ -99,8 +99,8 @@ class Tags:
 
     def __init__(self, key: bytes, context: bytes, *, degree: int, ciphertexts: int, modulus: int) -> None:
         self.key, self.context, self.modulus = key, context, modulus
-        slots = vector(derived_key(key, b"securefl/v1/tag/slots", context), 2 * degree, modulus)
-        rows = vector(derived_key(key, b"securefl/v1/tag/rows", context), 2 * ciphertexts, modulus)
+        slots = vector(derived_key(key, b"securefl/v2/tag/slots", context), 2 * degree, modulus)
+        rows = vector(derived_key(key, b"securefl/v2/tag/rows", context), 2 * ciphertexts, modulus)
         # One coefficient for every slot of the contribution; those of the tags themselves are zero.
         self.coefficients = [
             [
@@ -125,7 +125,7 @@ class Tags:
 
     def pads(self, member: str) -> list[int]:
         context = framed(self.context, member.encode())
-        return vector(derived_key(self.key, b"securefl/v1/tag/pads", context), 2, self.modulus)
+        return vector(derived_key(self.key, b"securefl/v2/tag/pads", context), 2, self.modulus)
 
 
 def _quarter(state: list[int], a: int, b: int, c: int, d: int) -> None:

@@ -15,7 +15,7 @@ from securefl.results.run import ClientResult, merged, read_client_result, read_
 def _client(number: int, **other: Any) -> dict[str, Any]:
     rounds = [
         {
-            "round": position,
+            "round_number": position,
             "seconds": {"train": number + position, "upload": 0.5},
             "bytes": {"up": 10 * number, "down": 7},
             "saturated": number,

@@ -65,7 +65,7 @@ def test_a_process_takes_the_place_of_one_that_ended_before_it_contributed(tmp_p
         members["client-2"].hear(RoundOpened)
         members["client-2"].close()
         successor = _joined_when_free(server, "client-2")
-        assert successor.contribute().round == 1
+        assert successor.contribute().round_number == 1
         # The first one has lost its place: neither its stream nor its farewell counts.
         with server.roster.client("client-2", server.address) as late:
             with pytest.raises(ProtocolError, match="already connected"):
@@ -73,7 +73,7 @@ def test_a_process_takes_the_place_of_one_that_ended_before_it_contributed(tmp_p
             late.last_words(STOPPED)
         for name in ("client-1", "client-3"):
             members[name].contribute()
-        assert successor.hear(AggregateReady).round == 1
+        assert successor.hear(AggregateReady).round_number == 1
 
 
 def test_a_place_is_kept_for_a_process_that_has_contributed(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_place_is_kept_for_a_process_that_has_contributed(tmp_path: Path) -> N
         again = Member(server.roster, "client-2", server.address)
         for name in ("client-1", "client-3"):
             members[name].contribute()
-        assert again.hear(AggregateReady).round == 1
+        assert again.hear(AggregateReady).round_number == 1
 
 
 def test_a_process_that_ends_before_its_stream_is_open_still_says_farewell(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_member_that_reads_slowly_is_kept_the_newest_state_and_nothing_else(tm
                 spool=spool,
                 worker=worker,
                 recorder=Recorder("unit", ByteCounter()),
-                report=lambda event: None,
+                emit=lambda event: None,
                 silence_s=1,
             )
             conductor.start()

@@ -213,7 +213,7 @@ def test_the_same_bytes_again_give_the_same_receipt_and_count_once(tmp_path: Pat
         members["client-3"].contribute()
         members["client-3"].hear(AggregateReady)
         # Even when the round has moved on: the first receipt may have been lost on its way.
-        assert members["client-3"].contribute().round == 1
+        assert members["client-3"].contribute().round_number == 1
         assert (members["client-1"].residues() == roster.expected_sum()).all()
 
 

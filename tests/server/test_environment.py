@@ -54,7 +54,7 @@ from securefl.errors import RunError
 from securefl_server.process import run_server
 heard = []
 try:
-    run_server(Path(sys.argv[1]), address=None, report=heard.append)
+    run_server(Path(sys.argv[1]), address=None, emit=heard.append)
 except RunError as error:
     print(type(heard[0]).__name__, error)
 """

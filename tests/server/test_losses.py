@@ -160,11 +160,11 @@ def test_a_member_that_comes_back_within_the_grace_is_not_lost(tmp_path: Path) -
         members["client-2"].hear(RoundOpened)
         members["client-2"].close()
         again = Member(server.roster, "client-2", server.address)
-        assert again.hear(RoundOpened).manifest.round == 1
+        assert again.hear(RoundOpened).manifest.round_number == 1
         assert server.seen(MemberJoined).count(MemberJoined(member="client-2")) == 2
         # Longer than the grace: nothing of the first absence may come back to it.
         time.sleep(1.2)
-        assert again.contribute().round == 1
+        assert again.contribute().round_number == 1
 
 
 def test_a_second_connection_of_the_same_process_replaces_the_first(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_second_connection_of_the_same_process_replaces_the_first(tmp_path: Pa
         with pytest.raises(ProtocolError, match="took this one's place"):
             members["client-2"].hear(FederationFailed)
         members["client-2"].close()
-        assert again.contribute().round == 1
+        assert again.contribute().round_number == 1
 
 
 def test_members_that_never_join_are_named(tmp_path: Path) -> None:
@@ -277,11 +277,11 @@ async def service_of(roster: Roster, **options: float) -> AsyncIterator[tuple[Fe
             spool=spool,
             worker=worker,
             recorder=recorder,
-            report=lambda event: None,
+            emit=lambda event: None,
             silence_s=1,
         )
         service = FederationService(
-            roster.view, conductor, spool=spool, files=files, report=lambda event: None, **options
+            roster.view, conductor, spool=spool, files=files, emit=lambda event: None, **options
         )
         conductor.start()
         hello = wire.Hello(1, DIGEST, PROCESS)
@@ -391,7 +391,7 @@ def test_a_member_cannot_hold_more_calls_than_its_share(tmp_path: Path) -> None:
             Member(server.roster, name, server.address)
         member.hear(RoundOpened)
         calls = [
-            client._channel.stream_unary("/securefl.v1.Aggregator/Contribute").future(head())
+            client._channel.stream_unary("/securefl.v2.Aggregator/Contribute").future(head())
             for client in clients
         ]
         try:

@@ -80,7 +80,7 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen at {host}:{port}.*in use") as caught:
-            run_server(make_roster(tmp_path).folder, address=f"{host}:{port}", report=lambda event: None)
+            run_server(make_roster(tmp_path).folder, address=f"{host}:{port}", emit=lambda event: None)
     assert caught.value.exit_code == 2
     assert not (tmp_path / "spool").exists()
 
@@ -89,7 +89,7 @@ def test_two_servers_never_share_a_port(tmp_path: Path) -> None:
     with RunningServer(make_roster(tmp_path / "a")) as first:
         other = make_roster(tmp_path / "b")
         with pytest.raises(ConfigError, match="in use"):
-            run_server(other.folder, address=first.address, report=lambda event: None)
+            run_server(other.folder, address=first.address, emit=lambda event: None)
 
 
 def test_a_port_in_use_ends_the_process_with_code_2_and_without_a_traceback(tmp_path: Path) -> None:
@@ -104,24 +104,24 @@ def test_a_port_in_use_ends_the_process_with_code_2_and_without_a_traceback(tmp_
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:http", "127.0.0.1:70000", ":7443"])
 def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match="no address"):
-        run_server(make_roster(tmp_path).folder, address=address, report=lambda event: None)
+        run_server(make_roster(tmp_path).folder, address=address, emit=lambda event: None)
 
 
 def test_a_host_that_is_not_this_machine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot listen at 192\.0\.2\.1:7443"):
-        run_server(make_roster(tmp_path).folder, address="192.0.2.1:7443", report=lambda event: None)
+        run_server(make_roster(tmp_path).folder, address="192.0.2.1:7443", emit=lambda event: None)
 
 
 def test_a_folder_that_is_no_servers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IdentityError, match="no server's folder"):
-        run_server(tmp_path, address=None, report=lambda event: None)
+        run_server(tmp_path, address=None, emit=lambda event: None)
 
 
 def test_an_expired_certificate_of_the_server_is_refused_at_its_start(tmp_path: Path) -> None:
     roster = make_roster(tmp_path)
     issue_server(roster.authority, expired=True).save(roster.folder)
     with pytest.raises(IdentityError, match="expired") as caught:
-        run_server(roster.folder, address=None, report=lambda event: None)
+        run_server(roster.folder, address=None, emit=lambda event: None)
     assert caught.value.exit_code == 2
 
 
@@ -129,7 +129,7 @@ def test_a_members_folder_does_not_start_a_server(tmp_path: Path) -> None:
     roster = make_roster(tmp_path)
     roster.credentials["client-1"].save(roster.folder)
     with pytest.raises(IdentityError, match="not for server"):
-        run_server(roster.folder, address=None, report=lambda event: None)
+        run_server(roster.folder, address=None, emit=lambda event: None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"rounds": 0}', "\0"])

@@ -74,14 +74,14 @@ def test_a_finished_run_reports_its_rounds_and_leaves_no_contribution_behind(tmp
     assert result["rounds"] == 2
     body = roster.form.upload_bytes(roster.ciphertexts)
     for number, entry in enumerate(result["rounds_log"], start=1):
-        assert entry["round"] == number
+        assert entry["round_number"] == number
         assert entry["bytes"]["received"] > 3 * body
         assert 0 < entry["aggregate_seconds"] < entry["seconds"]
     assert result["peak_memory_bytes"] > 1e6
     assert server.seen(RoundStarted) == [
-        RoundStarted(member="server", round=number, rounds=2) for number in (1, 2)
+        RoundStarted(member="server", round_number=number, rounds=2) for number in (1, 2)
     ]
-    assert [event.round for event in server.seen(RoundFinished)] == [1, 2]
+    assert [event.round_number for event in server.seen(RoundFinished)] == [1, 2]
     assert server.seen(Finished) == [Finished(member="server", path=str(tmp_path / "result.json"))]
 
 
@@ -136,7 +136,7 @@ def test_a_confirmation_said_twice_counts_once(tmp_path: Path) -> None:
             member.hear(AggregateReady)
             member.client.confirm(1)
             member.client.confirm(1)
-        assert members["client-1"].hear(RoundOpened).manifest.round == 2
+        assert members["client-1"].hear(RoundOpened).manifest.round_number == 2
         with pytest.raises(ProtocolError):
             members["client-1"].client.confirm(2)
 

@@ -70,7 +70,7 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
     federation, simulated, participants = run(payload="dense", fraction=0.4)
     inner, member = federation.federation, "client-1"
     body = simulated.traffic[2].contributions[member].body
-    mask = participants[member]._selecting._mask(2)
+    mask = participants[member]._selection._mask(2)
     first = federation.participant(member)
     manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
     learner = learners_of(inner)[member]
@@ -88,7 +88,7 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
 
 def test_every_member_cuts_the_same_mask_and_it_hides_the_heads() -> None:
     federation, _, participants = run(payload="dense", fraction=0.4)
-    masks = [participant._selecting._mask(2) for participant in participants.values()]
+    masks = [participant._selection._mask(2) for participant in participants.values()]
     assert all(np.array_equal(mask, masks[0]) for mask in masks)
     plan = federation.federation.plan
     heads = [segment for segment in plan.segments(2) if segment.tensor == "classifier.weight"]
@@ -120,7 +120,7 @@ def test_scores_are_sent_in_the_first_round_and_in_no_other(number: int, given: 
     encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=9)
     scores = learner.sensitivity(1) if given else None
     with pytest.raises(ProtocolError, match="scores"):
-        participant.seal(encoded, manifest=manifest, scores=scores)
+        participant.encrypt(encoded, manifest=manifest, scores=scores)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.nan])
@@ -134,4 +134,4 @@ def test_a_score_outside_its_range_is_not_sent(wrong: float) -> None:
     scores = learner.sensitivity(1)
     scores[3] = wrong
     with pytest.raises(ProtocolError, match="between 0 and 1"):
-        participant.seal(encoded, manifest=manifest, scores=scores)
+        participant.encrypt(encoded, manifest=manifest, scores=scores)

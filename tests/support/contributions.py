@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.encryption import Part, Sealing, seal_at_once
+from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.identity.signing import SigningKey
 from securefl.protocol.messages import Manifest, SignedHeader
 from securefl.protocol.sections import StreamSizes
@@ -22,12 +22,14 @@ def seal_contribution(
     manifest: Manifest,
     member: str,
     cipher: Cipher,
-    keys: EpochKeys,
+    keys: SharedKeys,
     signing_key: SigningKey,
 ) -> Contribution:
     """One member's contribution of these integers, in one section."""
     part = Part(cipher, integers.size, lambda: [integers])
-    return seal_at_once(Sealing([part], manifest=manifest, member=member, keys=keys, signing_key=signing_key))
+    return encrypt_at_once(
+        Encryption([part], manifest=manifest, member=member, keys=keys, signing_key=signing_key)
+    )
 
 
 @dataclass
@@ -43,8 +45,8 @@ class Whole:
         return cls(contribution.signed, contribution.seeds, (contribution.body,))
 
     @property
-    def round(self) -> int:
-        return self.signed.header.round
+    def round_number(self) -> int:
+        return self.signed.header.round_number
 
     @property
     def sizes(self) -> StreamSizes:

@@ -87,12 +87,16 @@ def server(folder: Path) -> None:
 
 def client(folder: Path, out: Path) -> None:
     member = folder.name
-    report(RoundStarted(member=member, round=1, rounds=1))
+    report(RoundStarted(member=member, round_number=1, rounds=1))
     misbehave(member)
-    report(PhaseEnded(member=member, round=1, phase=Phase.TRAIN, seconds=0.5))
-    report(RoundFinished(member=member, round=1, seconds=0.7))
+    report(PhaseEnded(member=member, round_number=1, phase=Phase.TRAIN, seconds=0.5))
+    report(RoundFinished(member=member, round_number=1, seconds=0.7))
     value = 0.25 * int(member[-1])
-    report(MetricMeasured(member=member, round=1, adapter=AdapterKind.FUSED, metric="accuracy", value=value))
+    report(
+        MetricMeasured(
+            member=member, round_number=1, adapter=AdapterKind.FUSED, metric="accuracy", value=value
+        )
+    )
     for adapter in ("global", "personal", "fused"):
         (out / adapter).mkdir(parents=True)
         for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -104,7 +108,7 @@ def client(folder: Path, out: Path) -> None:
 def _result(member: str, value: float) -> dict[str, object]:
     number = int(member[-1])
     entry = {
-        "round": 1,
+        "round_number": 1,
         "seconds": dict.fromkeys(PHASES, float(number)),
         "bytes": {"up": 100 * number, "down": 10 * number, "float32_up": 200 * number},
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from securefl.adapters.frozen.basis import Side
-from securefl.adapters.frozen.core import CoreFrame
+from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
@@ -25,7 +25,7 @@ from securefl.config.federation import (
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.profiles import profile_for
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
@@ -95,7 +95,7 @@ class TestFederation:
 
     federation: Federation
     signing_keys: dict[str, SigningKey]
-    keys: EpochKeys
+    keys: SharedKeys
 
     def participant(self, member: str, *, signing_key: SigningKey | None = None) -> Participant:
         """A member with its own cipher object."""
@@ -131,7 +131,7 @@ def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -
         roster=roster,
     )
     cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None
-    return TestFederation(federation, keys, EpochKeys.generate(cipher_key))
+    return TestFederation(federation, keys, SharedKeys.generate(cipher_key))
 
 
 @dataclass
@@ -161,7 +161,7 @@ class DrawnLearner:
                 B, A = old.B + drawn(*old.B.shape), old.A + drawn(*old.A.shape)
                 weights[name] = Factors(np.hstack([s * B, -s * old.B]), np.vstack([A, old.A]))
                 continue
-            if isinstance(basis, CoreFrame):
+            if isinstance(basis, CoreBases):
                 pair = basis.cut(name, self.rank)
                 side = pair.right.shape[0]
                 weights[name] = Factors(pair.left @ (s * drawn(side, side)), pair.right)

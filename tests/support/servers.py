@@ -122,7 +122,7 @@ class Roster:
     def signed(self, member: str, seeds: bytes, body: bytes, number: int = 1) -> Contribution:
         header = ContributionHeader(
             member=member,
-            round=number,
+            round_number=number,
             manifest_digest=self.manifest(number).digest,
             seeds_digest=hashlib.sha256(seeds).digest(),
             body_digest=hashlib.sha256(body).digest(),
@@ -245,7 +245,7 @@ class RunningServer:
     def _run(self) -> None:
         options = ServerOptions(keepalive=self.keepalive, observer=self._observe)
         try:
-            self.code = serve(self.roster.folder, options, report=self._report)
+            self.code = serve(self.roster.folder, options, emit=self._report)
         except SecureFLError as error:
             self.error = error
         finally:

@@ -38,21 +38,21 @@ def test_what_is_sent_is_what_the_model_computed_with(trainer_of, start_of, plan
 
 def test_only_the_core_and_the_head_have_gradients_in_a_core_round(trainer_of, start_of, plan_of):
     trainer = trainer_of(payload="core")
-    frame = plan_of("core").for_round(1).basis
-    trainer.train_round(1, start_of(), frame)
+    bases = plan_of("core").for_round(1).basis
+    trainer.train_round(1, start_of(), bases)
     trainable = {name for name, value in trainer._bank.model.named_parameters() if value.requires_grad}
     assert any(name.endswith("core") for name in trainable)
     assert all(name.endswith("lora_B.local-update.core") or "classifier" in name for name in trainable)
-    for name, pair in frame.pairs.items():
+    for name, pair in bases.pairs.items():
         held = trainer._bank._layers[name].lora_A["local-update"].weight.detach().numpy()
         np.testing.assert_array_equal(held, pair.right[:4].astype(np.float32))
 
 
 def test_every_core_round_starts_from_a_core_of_zeros(trainer_of, start_of, plan_of):
-    frame = plan_of("core").for_round(1).basis
+    bases = plan_of("core").for_round(1).basis
     fresh, used = trainer_of(payload="core"), trainer_of(payload="core")
-    used.train_round(1, start_of(), frame)
-    one, other = fresh.train_round(2, start_of(), frame), used.train_round(2, start_of(), frame)
+    used.train_round(1, start_of(), bases)
+    one, other = fresh.train_round(2, start_of(), bases), used.train_round(2, start_of(), bases)
     assert one.loss == other.loss
     for name, factors in one.update.weights.items():
         np.testing.assert_array_equal(factors.left, other.update.weights[name].left)
@@ -61,11 +61,11 @@ def test_every_core_round_starts_from_a_core_of_zeros(trainer_of, start_of, plan
 def test_core_rounds_learn_the_little_task_and_fuse_with_the_personal_adapter(trainer_of, plan_of):
     """A federation of one by hand: each round's core is added to the state, whose adapter the next one starts from."""
     plan = plan_of("core")
-    frame = plan.for_round(1).basis
+    bases = plan.for_round(1).basis
     trainer = trainer_of(payload="core", rank=8)
     state = GlobalState.start(plan.layout, seed=plan.seed)
-    for round in range(1, 9):
-        update = trainer.train_round(round, state.redistributed(8, scaling=1.0), frame).update
+    for round_number in range(1, 9):
+        update = trainer.train_round(round_number, state.redistributed(8, scaling=1.0), bases).update
         state = state.advanced(MeanUpdate(update.weights, update.heads))
     trainer.install_global(state.redistributed(8, scaling=1.0))
     assert trainer.evaluate("global").accuracy > 0.5  # a third by chance

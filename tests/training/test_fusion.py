@@ -83,8 +83,8 @@ def test_the_optimisers_warnings_stay_inside():
 
 def test_a_client_whose_global_adapter_is_useless_keeps_its_personal_one(trainer_of, start_of):
     trainer = trainer_of(rank=8)
-    for round in range(1, 5):
-        trainer.train_personal(round)
+    for round_number in range(1, 5):
+        trainer.train_personal(round_number)
     trainer.install_global(start_of(8))
     result = trainer.fuse()
     assert result.w_personal > 0.5

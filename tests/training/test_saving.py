@@ -32,10 +32,10 @@ def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_len
 def trained(trainer_of, start_of):
     trainer = trainer_of(rank=8)
     start = start_of(8)
-    for round in range(1, 4):
-        trainer.train_round(round, start)
+    for round_number in range(1, 4):
+        trainer.train_round(round_number, start)
         start = trainer.adapter("global")
-        trainer.train_personal(round)
+        trainer.train_personal(round_number)
     trainer.fuse()
     return trainer
 

@@ -52,13 +52,13 @@ def test_a_start_is_installed_rounded_to_float32_and_comes_back_exactly(trainer_
         np.testing.assert_array_equal(back.weights[name].B, factors.B.astype(np.float32))
 
 
-@pytest.mark.parametrize(("round", "side"), [(1, Side.LEFT), (2, Side.RIGHT)])
+@pytest.mark.parametrize(("round_number", "side"), [(1, Side.LEFT), (2, Side.RIGHT)])
 def test_a_basis_update_is_the_trained_factor_against_the_untouched_frozen_one(
-    trainer_of, start_of, plan_of, round, side
+    trainer_of, start_of, plan_of, round_number, side
 ):
-    basis = plan_of("basis").for_round(round).basis
+    basis = plan_of("basis").for_round(round_number).basis
     trainer = trainer_of(payload="basis", rank=8)
-    update = trainer.train_round(round, start_of(8), basis).update
+    update = trainer.train_round(round_number, start_of(8), basis).update
     for name, factors in update.weights.items():
         frozen, trained = (
             (factors.right, factors.left) if side is Side.LEFT else (factors.left, factors.right)
@@ -98,10 +98,10 @@ def test_a_basis_round_computes_with_the_global_adapter_switched_on(trainer_of, 
 def test_a_core_update_is_a_trained_core_between_the_frames_untouched_factors(
     trainer_of, start_of, plan_of, rank
 ):
-    frame = plan_of("core").for_round(1).basis
-    update = trainer_of(payload="core", rank=rank).train_round(1, start_of(rank), frame).update
+    bases = plan_of("core").for_round(1).basis
+    update = trainer_of(payload="core", rank=rank).train_round(1, start_of(rank), bases).update
     for name, factors in update.weights.items():
-        pair = frame.cut(name, rank)
+        pair = bases.cut(name, rank)
         np.testing.assert_array_equal(factors.right, pair.right)
         core = pair.left.T @ factors.left
         np.testing.assert_allclose(pair.left @ core, factors.left, atol=1e-12)
@@ -110,9 +110,9 @@ def test_a_core_update_is_a_trained_core_between_the_frames_untouched_factors(
 
 def test_a_core_round_computes_with_what_its_update_says(trainer_of, start_of, plan_of):
     # One client alone: its update, applied as the mean, must be the model that it trained.
-    frame = plan_of("core").for_round(1).basis
+    bases = plan_of("core").for_round(1).basis
     trainer = trainer_of(payload="core")
-    update = trainer.train_round(1, start_of(), frame).update
+    update = trainer.train_round(1, start_of(), bases).update
     model = trainer._bank.use(("global", "local-update"), head="local-update")
     rows, compute = trainer._test_rows, trainer._compute
     trained = evaluate(model, rows, batch_size=8, compute=compute)
@@ -188,7 +188,7 @@ def test_lora_dropout_is_drawn_anew_from_the_seed_every_round(trainer_of, settin
 
 
 def test_every_round_goes_through_the_rows_in_another_order(trainer_of, start_of):
-    one, other = (trainer_of().train_round(round, start_of()) for round in (1, 2))
+    one, other = (trainer_of().train_round(round_number, start_of()) for round_number in (1, 2))
     assert one.loss != other.loss
 
 
@@ -221,8 +221,8 @@ def test_both_adapters_are_trained_for_the_same_number_of_steps(settings_of, cli
 def test_training_learns_the_little_task(trainer_of, start_of):
     trainer = trainer_of(rank=8)
     start = start_of(8)
-    for round in range(1, 9):
-        trainer.train_round(round, start)
+    for round_number in range(1, 9):
+        trainer.train_round(round_number, start)
         start = trainer.adapter("global")
     assert trainer.evaluate("global").accuracy > 0.6  # a third by chance
 

@@ -43,7 +43,7 @@ from securefl.transport.settings import (
     transfer_timeout_s,
 )
 from securefl.transport.telemetry import ByteCounter, Direction, observers
-from securefl.v1 import aggregator_pb2 as pb
+from securefl.v2 import aggregator_pb2 as pb
 
 SIGNED = SignedHeader(ContributionHeader("client-1", 1, DIGEST, DIGEST, DIGEST), b"s" * 64)
 BODY = bytes(range(256)) * 6000

@@ -33,9 +33,9 @@ class Side(Enum):
     """A (r, n) is trained; the frozen factor has orthonormal columns."""
 
 
-def trained_side(round: int) -> Side:
+def trained_side(round_number: int) -> Side:
     """Odd rounds (from 1) train B, even rounds A."""
-    return Side.LEFT if round % 2 else Side.RIGHT
+    return Side.LEFT if round_number % 2 else Side.RIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class FrozenBasis:
     """The frozen factors of one round, at the shared rank R.
 
     Attributes:
-        round: Number of the round, from 1.
+        round_number: Number of the round, from 1.
         side: The factor that is trained against them.
         factors: For every adapted weight: orthonormal rows (R, n) if B is trained, orthonormal columns (m, R)
             if A is. The arrays cannot be written to.
     """
 
-    round: int
+    round_number: int
     side: Side
     factors: Mapping[str, Matrix]
 
@@ -59,21 +59,23 @@ class FrozenBasis:
         return factor[:rank] if self.side is Side.LEFT else factor[:, :rank]
 
 
-def draw_basis(layout: Layout, *, shared_rank: int, seed: int, round: int) -> FrozenBasis:
+def draw_basis(layout: Layout, *, shared_rank: int, seed: int, round_number: int) -> FrozenBasis:
     """A round's basis: a seeded Gaussian for every weight, orthonormalised.
 
     Args:
         layout: The federation's tensors; R must not exceed a weight's smaller side.
         shared_rank: R.
         seed: The federation's seed.
-        round: Number of the round, from 1.
+        round_number: Number of the round, from 1.
     """
-    side = trained_side(round)
+    side = trained_side(round_number)
     return FrozenBasis(
-        round=round,
+        round_number=round_number,
         side=side,
         factors={
-            tensor.name: _draw(tensor, side, shared_rank, seeded_generator(seed, "basis", round, tensor.name))
+            tensor.name: _draw(
+                tensor, side, shared_rank, seeded_generator(seed, "basis", round_number, tensor.name)
+            )
             for tensor in layout.adapted
         },
     )

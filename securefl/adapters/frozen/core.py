@@ -36,7 +36,7 @@ class FramePair:
 
 
 @dataclass(frozen=True, slots=True)
-class CoreFrame:
+class CoreBases:
     """The frozen factors of a federation, at the shared rank R.
 
     Attributes:
@@ -51,7 +51,7 @@ class CoreFrame:
         return FramePair(pair.left[:, :rank], pair.right[:rank])
 
 
-def draw_frame(layout: Layout, *, shared_rank: int, seed: int) -> CoreFrame:
+def draw_core_bases(layout: Layout, *, shared_rank: int, seed: int) -> CoreBases:
     """The federation's frame: seeded Gaussians for every weight, orthonormalised.
 
     Args:
@@ -59,7 +59,7 @@ def draw_frame(layout: Layout, *, shared_rank: int, seed: int) -> CoreFrame:
         shared_rank: R.
         seed: The federation's seed.
     """
-    return CoreFrame({tensor.name: _draw(tensor, shared_rank, seed) for tensor in layout.adapted})
+    return CoreBases({tensor.name: _draw(tensor, shared_rank, seed) for tensor in layout.adapted})
 
 
 def _draw(tensor: TensorSpec, rank: int, seed: int) -> FramePair:

@@ -134,7 +134,7 @@ class BasisPayload:
         checked(given, frozen.shape, where=tensor.name)
         if not np.allclose(given, frozen, rtol=0.0, atol=SAME_BASIS):
             raise ProtocolError(
-                f"the update was not trained against the frozen factor of round {self.basis.round}",
+                f"the update was not trained against the frozen factor of round {self.basis.round_number}",
                 where=tensor.name,
                 hint="take the frozen factor from the basis of the round that the manifest names",
             )
@@ -151,6 +151,6 @@ class BasisPayload:
         return Factors(self.basis.factors[name], np.concatenate(parts, axis=0))
 
 
-def basis_size(layout: Layout, ranks: RankTable, *, round: int) -> int:
+def basis_size(layout: Layout, ranks: RankTable, *, round_number: int) -> int:
     """V of a round, without drawing its basis."""
-    return sum(segment.size for segment in lay_out(basis_pieces(layout, ranks, trained_side(round))))
+    return sum(segment.size for segment in lay_out(basis_pieces(layout, ranks, trained_side(round_number))))

@@ -17,7 +17,7 @@ from itertools import chain
 
 import numpy as np
 
-from securefl.adapters.frozen.core import CoreFrame
+from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
@@ -101,7 +101,7 @@ class CorePayload:
 
     layout: Layout
     ranks: RankTable
-    frame: CoreFrame
+    bases: CoreBases
     segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ class CorePayload:
             core = np.empty((self.ranks.shared_rank, self.ranks.shared_rank))
             for block in core_blocks(self.partitions):
                 core[block.rows, block.columns] = next(segments).block(mean)
-            pair = self.frame.pairs[tensor.name]
+            pair = self.bases.pairs[tensor.name]
             weights[tensor.name] = Factors(pair.left @ core, pair.right)
         narrowest = min(math.sqrt(tensor.rows) + math.sqrt(tensor.columns) for tensor in self.layout.adapted)
         shrunk = 2 * math.sqrt(self.ranks.shared_rank) / narrowest
@@ -172,7 +172,7 @@ class CorePayload:
     def _core(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
         """The update's core, once the update has been found to lie in the frame."""
         factors = checked_factors(update, tensor)
-        pair = self.frame.cut(tensor.name, rank)
+        pair = self.bases.cut(tensor.name, rank)
         core = pair.left.T @ factors.left
         room = SAME_BASIS * max(1.0, float(np.abs(core).max(initial=0.0)))
         if (

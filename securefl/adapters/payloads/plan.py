@@ -18,7 +18,7 @@ import numpy as np
 
 from securefl.adapters.averaging import WEIGHED_ROUND, WeightSum, divide_by_weights, weight_steps
 from securefl.adapters.frozen.basis import FrozenBasis, draw_basis, trained_side
-from securefl.adapters.frozen.core import CoreFrame, draw_frame
+from securefl.adapters.frozen.core import CoreBases, draw_core_bases
 from securefl.adapters.grid import Grid, Integers, Span
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
@@ -46,7 +46,7 @@ adapter of the largest rank differs by 1e-7 of its norm at most, and by 2e-3 wit
 ``basis``, whose random directions give flat spectra, it differs by 4e-4 to 0.14, and is as close to the goal or closer
 (0.8877 of its norm away where the whole state is 0.8881 away).
 """
-Frozen = FrozenBasis | CoreFrame
+Frozen = FrozenBasis | CoreBases
 """What a round trains against: one frozen factor under ``basis``, two under ``core``."""
 
 
@@ -252,26 +252,26 @@ class PayloadPlan:
                     hint=f"give no client a rank above {min(tensor.rows, tensor.columns)}",
                 )
 
-    def length(self, round: int) -> int:
+    def length(self, round_number: int) -> int:
         """D, the integers of one contribution: V values, and in the first round the weight.
 
         Under ``basis`` V may differ between odd and even rounds.
         """
-        return sum(segment.size for segment in self.segments(round)) + self.weighs(round)
+        return sum(segment.size for segment in self.segments(round_number)) + self.weighs(round_number)
 
-    def weighs(self, round: int) -> bool:
+    def weighs(self, round_number: int) -> bool:
         """Whether contributions to a round carry the members' weights."""
-        return round == WEIGHED_ROUND
+        return round_number == WEIGHED_ROUND
 
-    def segments(self, round: int) -> tuple[Segment, ...]:
+    def segments(self, round_number: int) -> tuple[Segment, ...]:
         """What stands where in a contribution to a round, without drawing what it trains against."""
         match self.payload:
             case "dense":
                 return DensePayload(self.layout, self.ranks).segments
             case "sketch":
-                return self._sketch(round).segments
+                return self._sketch(round_number).segments
             case "basis":
-                return lay_out(basis_pieces(self.layout, self.ranks, trained_side(round)))
+                return lay_out(basis_pieces(self.layout, self.ranks, trained_side(round_number)))
             case "core":
                 return lay_out(core_pieces(self.layout, self.ranks))
             case _:
@@ -295,33 +295,33 @@ class PayloadPlan:
         widest = min(min(tensor.rows, tensor.columns) for tensor in self.layout.adapted)
         return min(rank + self._surplus(rank), widest)
 
-    def for_round(self, round: int) -> RoundCodec:
+    def for_round(self, round_number: int) -> RoundCodec:
         """Encoder and decoder of a round; this draws what ``basis`` and ``core`` train against."""
         shared, seed = self.ranks.shared_rank, self.seed
         match self.payload:
             case "dense":
-                return self._codec(DensePayload(self.layout, self.ranks), round)
+                return self._codec(DensePayload(self.layout, self.ranks), round_number)
             case "sketch":
-                return self._codec(self._sketch(round), round)
+                return self._codec(self._sketch(round_number), round_number)
             case "basis":
-                basis = draw_basis(self.layout, shared_rank=shared, seed=seed, round=round)
-                return self._codec(BasisPayload(self.layout, self.ranks, basis), round, basis=basis)
+                basis = draw_basis(self.layout, shared_rank=shared, seed=seed, round_number=round_number)
+                return self._codec(BasisPayload(self.layout, self.ranks, basis), round_number, basis=basis)
             case "core":
-                frame = draw_frame(self.layout, shared_rank=shared, seed=seed)
-                return self._codec(CorePayload(self.layout, self.ranks, frame), round, basis=frame)
+                bases = draw_core_bases(self.layout, shared_rank=shared, seed=seed)
+                return self._codec(CorePayload(self.layout, self.ranks, bases), round_number, basis=bases)
             case _:
                 assert_never(self.payload)
 
-    def _codec(self, payload: Payload, round: int, *, basis: Frozen | None = None) -> RoundCodec:
+    def _codec(self, payload: Payload, round_number: int, *, basis: Frozen | None = None) -> RoundCodec:
         bounds = {SegmentKind.ADAPTER: self.adapter_bound, SegmentKind.HEAD: self.head_bound}
         spans = tuple(
             Span(segment.size, bounds[segment.kind] * segment.scale) for segment in payload.segments
         )
-        return RoundCodec(payload, Grid(self.bits, spans), self.samples_cap, self.weighs(round), basis)
+        return RoundCodec(payload, Grid(self.bits, spans), self.samples_cap, self.weighs(round_number), basis)
 
-    def _sketch(self, round: int) -> SketchPayload:
+    def _sketch(self, round_number: int) -> SketchPayload:
         return SketchPayload(
-            self.layout, self.ranks, sketch_rank=self._sketch_rank, seed=self.seed, round=round
+            self.layout, self.ranks, sketch_rank=self._sketch_rank, seed=self.seed, round_number=round_number
         )
 
     @property

@@ -67,7 +67,7 @@ class SketchPayload:
         ranks: The cohort's ranks, of which only the number matters here.
         sketch_rank: k, the columns of a range sketch.
         seed: The federation's seed; with the round it draws the test matrices.
-        round: Number of the round, from 1.
+        round_number: Number of the round, from 1.
         segments: For every weight its three sketches, or the weight itself; then the heads.
     """
 
@@ -75,7 +75,7 @@ class SketchPayload:
     ranks: RankTable
     sketch_rank: int
     seed: int
-    round: int
+    round_number: int
     segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +169,7 @@ class SketchPayload:
     def _projections(self, tensor: TensorSpec) -> Projections:
         """Drawn whenever they are needed: for all weights together they would fill memory."""
         long, short = _tall_shape(tensor)
-        rng = seeded_generator(self.seed, "sketch", self.round, tensor.name)
+        rng = seeded_generator(self.seed, "sketch", self.round_number, tensor.name)
         return draw_projections(long, short, rank=self.sketch_rank, rng=rng)
 
 

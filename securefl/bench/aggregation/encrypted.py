@@ -15,14 +15,14 @@ from collections.abc import Iterator
 
 from securefl.adapters.grid import Integers
 from securefl.aggregation.contribution import Contribution, section_mac, section_tags
-from securefl.aggregation.encryption import Part, Sealing, seal_at_once
+from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.bench.aggregation.encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.paths import Float32, Opened, Sent
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.bfv import BfvCipher, BfvOpening, generate_key
-from securefl.crypto.keys import EpochKeys
+from securefl.crypto.bfv import BfvCipher, BfvDecryption, generate_key
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.packing import unpack
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.tags import SlotTags
@@ -47,7 +47,7 @@ class SecureflPath:
         self._ciphertexts = self._profile.ciphertexts_for(self._encoding.length)
         cipher_key = generate_key()
         self._cipher = BfvCipher(self._profile, cipher_key)
-        self._keys = EpochKeys.generate(cipher_key)
+        self._keys = SharedKeys.generate(cipher_key)
         self._form = self._cipher.form
         members = tuple(f"client-{number}" for number in range(1, job.cohort + 1))
         self._manifest = Manifest(FEDERATION_DIGEST, 1, members)
@@ -64,14 +64,14 @@ class SecureflPath:
     def contribute(self, client: int, vector: Float32) -> Sent[Contribution]:
         """Encodes, packs, tags, seals, authenticates, and signs what is sent."""
         part = Part(self._cipher, self._encoding.length, lambda: self._encoding.runs(client, vector))
-        sealing = Sealing(
+        encryption = Encryption(
             [part],
             manifest=self._manifest,
             member=self._manifest.cohort[client],
             keys=self._keys,
             signing_key=self._signing_keys[client],
         )
-        return _sent(seal_at_once(sealing))
+        return _sent(encrypt_at_once(encryption))
 
     def add(self, client: int, contribution: Sent[Contribution]) -> None:
         """Checks the whole contribution, then adds it."""
@@ -89,7 +89,7 @@ class SecureflPath:
         """Reduces the sums; everybody's signed header and seeds go with them."""
         body = b"".join(self._form.encode_aggregate(total.total()) for total in self._sums)
         header = AggregateHeader(
-            round=self._manifest.round,
+            round_number=self._manifest.round_number,
             contributors=tuple(received.signed for received in self._received),
             seeds=tuple(received.seeds for received in self._received),
             body_bytes=len(body),
@@ -106,17 +106,17 @@ class SecureflPath:
         """What ``contribute`` encrypts."""
         return self._encoding.encode(client, vector)
 
-    def expand(self, header: AggregateHeader, opening: BfvOpening) -> None:
+    def expand(self, header: AggregateHeader, opening: BfvDecryption) -> None:
         """Verifies every contributor, and expands its seeds into the opening."""
         for client, (signed, seeds) in enumerate(zip(header.contributors, header.seeds, strict=True)):
             self._verify(client, signed, seeds)
             opening.add(seeds)
 
-    def opening(self) -> BfvOpening:
+    def opening(self) -> BfvDecryption:
         """A fresh decryption."""
         return self._cipher.opening(self._ciphertexts)
 
-    def opened(self, header: AggregateHeader, body: bytes, opening: BfvOpening) -> Opened:
+    def opened(self, header: AggregateHeader, body: bytes, opening: BfvDecryption) -> Opened:
         """Verifies the published ciphertexts, and decrypts them with an opening that has all seeds."""
         total = self._form.decode_aggregate(body, ciphertexts=self._ciphertexts)
         self._mac().verify(total, zip(self._manifest.cohort, header.seeds, strict=True))

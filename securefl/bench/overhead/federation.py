@@ -21,7 +21,7 @@ from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 from securefl.aggregation.contribution import Contribution, integers_digest
 from securefl.aggregation.decryption import Body
-from securefl.aggregation.encryption import Sealing
+from securefl.aggregation.encryption import Encryption
 from securefl.aggregation.member import Participant
 from securefl.bench.overhead.measurement import SERVER, Transfer
 from securefl.bench.overhead.messages import received, sent
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One client: its folder, as founded, and its trainer with model and data."""
+    """One client: its folder, as provisioned, and its trainer with model and data."""
 
     own: ClientFolder
     trainer: LocalTrainer
@@ -66,7 +66,7 @@ class Ran:
 
 
 def run_securefl(sites: Mapping[str, Site], meter: Meter) -> Ran:
-    """Runs all rounds of a founded federation, with its cipher or without one.
+    """Runs all rounds of a provisioned federation, with its cipher or without one.
 
     Raises:
         SecureFLError: whatever a member or the server refuses.
@@ -100,7 +100,7 @@ class _Messages:
     @property
     def transfers(self) -> tuple[Transfer, ...]:
         return tuple(
-            Transfer(round=number, member=member, up_bytes=up, down_bytes=self._down[number, member])
+            Transfer(round_number=number, member=member, up_bytes=up, down_bytes=self._down[number, member])
             for (number, member), up in self._up.items()
         )
 
@@ -109,7 +109,7 @@ class _Messages:
         header = contribution.signed.header
         with self.meter.phase(header.member, "upload"):
             messages = sent(contribution)
-        self._up[header.round, header.member] = sum(map(len, messages))
+        self._up[header.round_number, header.member] = sum(map(len, messages))
         return messages
 
     def received(self, messages: list[bytes], *, number: int) -> Contribution:
@@ -126,22 +126,24 @@ class _Messages:
                 *aggregate_preamble(header),
                 *(wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(body)),
             ]
-        self._down[header.round, member] = sum(map(len, messages))
-        sizes = StreamSizes.of_aggregate(self._federation.sections(header.round))
+        self._down[header.round_number, member] = sum(map(len, messages))
+        sizes = StreamSizes.of_aggregate(self._federation.sections(header.round_number))
         with self.meter.phase(member, "download"):
-            reader = AggregateReader(header.round, contributors=len(self._federation.cohort), sizes=sizes)
+            reader = AggregateReader(
+                header.round_number, contributors=len(self._federation.cohort), sizes=sizes
+            )
             read = b"".join(reader.receive(message) for message in messages)
             return reader.finish(), read
 
 
-class _Sealing(Sealing):
+class _Sealing(Encryption):
     """A member's sealing, of which every window's making is timed, and the signature."""
 
-    def __init__(self, sealing: Sealing, *, member: str, meter: Meter) -> None:
-        self._sealing = sealing
+    def __init__(self, encryption: Encryption, *, member: str, meter: Meter) -> None:
+        self._sealing = encryption
         self._sealer = member
         self._meter = meter
-        self.sizes = sealing.sizes
+        self.sizes = encryption.sizes
 
     @property
     def seeds(self) -> bytes:
@@ -197,7 +199,7 @@ class _Participant(Participant):
             return super().start()
 
     def basis(self, round_number: int) -> Frozen | None:
-        self._meter.round = round_number
+        self._meter.round_number = round_number
         with self._meter.phase(self.member, "encode"):
             return super().basis(round_number)
 
@@ -210,12 +212,12 @@ class _Participant(Participant):
             runs=lambda: self._meter.through(encoded.runs(), role=self.member, phase="encode"),
         )
 
-    def seal(
+    def encrypt(
         self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
-    ) -> Sealing:
+    ) -> Encryption:
         with self._meter.phase(self.member, "encrypt"):
-            sealing = super().seal(encoded, manifest=manifest, scores=scores)
-        return _Sealing(sealing, member=self.member, meter=self._meter)
+            encryption = super().encrypt(encoded, manifest=manifest, scores=scores)
+        return _Sealing(encryption, member=self.member, meter=self._meter)
 
     def open(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
         header, read = self._messages.downloaded(header, body[:], member=self.member)
@@ -240,7 +242,7 @@ class _Server(SimulatedServer):
     def take(self, contribution: Contribution) -> Receipt:
         messages = self._messages.uploaded(contribution)
         with self._messages.meter.phase(SERVER, "add"):
-            number = contribution.signed.header.round
+            number = contribution.signed.header.round_number
             return super().take(self._messages.received(messages, number=number))
 
     def feed(self, event: Event) -> None:

@@ -87,7 +87,7 @@ def sign(body: bytes, *, member: str, manifest: Manifest, signing_key: SigningKe
     """What a member sends, signed as a contribution is signed."""
     header = ContributionHeader(
         member=member,
-        round=manifest.round,
+        round_number=manifest.round_number,
         manifest_digest=manifest.digest,
         seeds_digest=hashlib.sha256(b"").digest(),
         body_digest=hashlib.sha256(body).digest(),
@@ -142,7 +142,7 @@ class AveragingServer:
         """
         rank = self._ranks[member]
         sizes = StreamSizes(seeds_bytes=0, body_bytes=COUNT_BYTES + self._layout.float32_bytes(rank))
-        update = received(messages, number=self._manifest.round, sizes=sizes)
+        update = received(messages, number=self._manifest.round_number, sizes=sizes)
         self._verify(update.signed, update.body, member=member)
         body = update.body
         samples = int.from_bytes(body[:COUNT_BYTES], "little")
@@ -175,9 +175,9 @@ class AveragingServer:
     def _verify(self, signed: SignedHeader, body: bytes, *, member: str) -> None:
         header = signed.header
         if (header.member, header.manifest_digest) != (member, self._manifest.digest):
-            raise AuthenticationError(f"an update is not {member}'s for round {self._manifest.round}")
+            raise AuthenticationError(f"an update is not {member}'s for round {self._manifest.round_number}")
         if member in self._samples:
-            raise ProtocolError(f"{member} contributed to round {self._manifest.round} already")
+            raise ProtocolError(f"{member} contributed to round {self._manifest.round_number} already")
         verify(self._public_keys[member], signed.signature, header.signed_bytes())
         if hashlib.sha256(body).digest() != header.body_digest:
             raise AuthenticationError(f"{member}'s numbers are not those it signed")

@@ -1,7 +1,7 @@
 """One federation, run one of three ways and measured: what runs in a process of its own.
 
 The rule kept here: the three ways differ in what stands between a trained adapter and the mean, and in nothing else:
-the same files, the same founding, the same trainers, seeds and batches. Nobody has a personal adapter, which would
+the same files, the same provisioning, the same trainers, seeds and batches. Nobody has a personal adapter, which would
 be the same work in all of them.
 
     python -m securefl.bench.overhead.measure < job.json        the measurement is the last line of stdout
@@ -42,7 +42,7 @@ from securefl.config import load_federation
 from securefl.config.federation import FederationConfig
 from securefl.errors import SecureFLError
 from securefl.protocol.messages import Manifest
-from securefl.provisioning.provision import found
+from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 from securefl_client.trainer import load_trainer
@@ -116,7 +116,7 @@ def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
     transfers: list[Transfer] = []
     with meter.phase(SERVER, "other"):
         for number in range(1, federation.terms.federation.rounds + 1):
-            meter.round = number
+            meter.round_number = number
             server = float32.AveragingServer(
                 layout,
                 Manifest(federation.digest, number, federation.cohort),
@@ -134,7 +134,9 @@ def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
                     messages = server.messages_for(mean, member=member)
                 starts[member] = _apply_float32(site, messages, meter)
                 down = sum(map(len, messages))
-                transfers.append(Transfer(round=number, member=member, up_bytes=up[member], down_bytes=down))
+                transfers.append(
+                    Transfer(round_number=number, member=member, up_bytes=up[member], down_bytes=down)
+                )
     values = max(layout.float32_bytes(rank) for rank in ranks.values()) // np.dtype(np.float32).itemsize
     return Ran(transfers=tuple(transfers), integers=(), values=values)
 
@@ -175,7 +177,7 @@ def _apply_float32(site: Site, messages: list[bytes], meter: Meter) -> Adapter:
 
 def _founded(config: FederationConfig, folder: Path) -> dict[str, Site]:
     """Every member's folder, as ``securefl init`` makes them, and its trainer."""
-    found(config, folder, report=lambda _: None)
+    provision(config, folder, emit=lambda _: None)
     now = datetime.now(UTC)
     folders = {member: ClientFolder.load(folder / member, now=now) for member in config.ranks}
     return {
@@ -205,7 +207,7 @@ def _adapter_digest(adapter: Adapter) -> str:
 def _laps(meter: Meter) -> tuple[PhaseLap, ...]:
     return tuple(
         PhaseLap.model_validate(
-            {"round": number, "role": role, "phase": phase, "wall_s": wall, "cpu_s": max(cpu, 0.0)}
+            {"round_number": number, "role": role, "phase": phase, "wall_s": wall, "cpu_s": max(cpu, 0.0)}
         )
         for (number, role, phase), (wall, cpu) in meter.laps.items()
     )

@@ -66,14 +66,14 @@ class PhaseLap(_Frozen):
     """What one role spent in one phase of one round.
 
     Attributes:
-        round: Its number; 0 before the first.
+        round_number: Its number; 0 before the first.
         role: A member's id, or ``server``.
         phase: Which.
         wall_s: Seconds of the clock.
         cpu_s: Seconds of the processor.
     """
 
-    round: int = Field(ge=0)
+    round_number: int = Field(ge=0)
     role: Word
     phase: Phase
     wall_s: Seconds
@@ -83,7 +83,7 @@ class PhaseLap(_Frozen):
 class Transfer(_Frozen):
     """What one member sent and received in one round, in bytes of messages."""
 
-    round: int = Field(ge=1)
+    round_number: int = Field(ge=1)
     member: Word
     up_bytes: Count
     down_bytes: Count

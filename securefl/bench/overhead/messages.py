@@ -22,9 +22,9 @@ class Carried:
     contribution: Contribution
 
     @property
-    def round(self) -> int:
+    def round_number(self) -> int:
         """Number of the round that it is for."""
-        return self.contribution.signed.header.round
+        return self.contribution.signed.header.round_number
 
     @property
     def sizes(self) -> StreamSizes:

@@ -24,11 +24,11 @@ class Meter:
     """Nested stretches of work, timed without overlap.
 
     Attributes:
-        round: What the phases that begin now belong to.
+        round_number: What the phases that begin now belong to.
     """
 
     def __init__(self) -> None:
-        self.round = 0
+        self.round_number = 0
         self._open: list[Place] = []
         self._laps: dict[Place, Lap] = {}
         self._peaks: dict[str, int] = defaultdict(int)
@@ -38,7 +38,7 @@ class Meter:
     def phase(self, role: str, phase: str) -> Iterator[None]:
         """Times its ``with`` block as this phase, less what other phases inside it take."""
         self._close()
-        self._open.append((self.round, role, phase))
+        self._open.append((self.round_number, role, phase))
         self._start()
         try:
             yield

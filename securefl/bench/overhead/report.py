@@ -202,7 +202,7 @@ def federation_seconds(run: OverheadMeasurement, clock: int) -> float:
             total += seconds
             continue
         half = before if lap.phase in BEFORE_THE_SUM else after
-        place = lap.round, lap.role
+        place = lap.round_number, lap.role
         half[place] = half.get(place, 0.0) + seconds
     return total + _slowest(before) + _slowest(after)
 

@@ -65,7 +65,7 @@ def unknown_label(label: str, labels: Iterable[str], *, where: str) -> DataError
     """The error for a row whose label the federation does not have."""
     known = tuple(labels)
     near = next((other for other in known if likeness(other) == likeness(label)), None)
-    hint = "mend the row, name another label column, or found the federation with this label"
+    hint = "mend the row, name another label column, or provision the federation with this label"
     if near is not None:
         hint = f"the list has '{near}', which is the same but for case, space or spelling; write both alike"
     return DataError(

@@ -18,7 +18,7 @@ import numpy as np
 from securefl.adapters.frozen.basis import draw_basis
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 layout = Layout((TensorSpec("wide", 384, 1536, TensorKind.ADAPTED),))
-np.save(sys.argv[1], draw_basis(layout, shared_rank=64, seed=7, round=1).factors["wide"])
+np.save(sys.argv[1], draw_basis(layout, shared_rank=64, seed=7, round_number=1).factors["wide"])
 """
 
 
@@ -30,17 +30,19 @@ def test_machines_with_other_linear_algebra_draw_the_same_basis(tmp_path: Path, 
         [sys.executable, "-c", ELSEWHERE, str(tmp_path / "drawn.npy")], check=True, env=environment
     )
     layout = Layout((TensorSpec("wide", 384, 1536, TensorKind.ADAPTED),))
-    here = draw_basis(layout, shared_rank=64, seed=7, round=1).factors["wide"]
+    here = draw_basis(layout, shared_rank=64, seed=7, round_number=1).factors["wide"]
     assert np.abs(np.load(tmp_path / "drawn.npy") - here).max() < SAME_BASIS / 100
 
 
 def test_the_frozen_side_alternates() -> None:
-    assert [trained_side(round) for round in (1, 2, 3)] == [Side.LEFT, Side.RIGHT, Side.LEFT]
+    assert [trained_side(round_number) for round_number in (1, 2, 3)] == [Side.LEFT, Side.RIGHT, Side.LEFT]
 
 
-@pytest.mark.parametrize("round", [1, 2])
-def test_a_frozen_factor_is_orthonormal_on_the_side_that_is_not_trained(layout: Layout, round: int) -> None:
-    basis = draw_basis(layout, shared_rank=4, seed=7, round=round)
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_a_frozen_factor_is_orthonormal_on_the_side_that_is_not_trained(
+    layout: Layout, round_number: int
+) -> None:
+    basis = draw_basis(layout, shared_rank=4, seed=7, round_number=round_number)
     for tensor in layout.adapted:
         factor = basis.factors[tensor.name]
         if basis.side is Side.LEFT:
@@ -51,9 +53,9 @@ def test_a_frozen_factor_is_orthonormal_on_the_side_that_is_not_trained(layout: 
             assert np.allclose(factor.T @ factor, np.eye(4))
 
 
-@pytest.mark.parametrize("round", [1, 2])
-def test_clients_of_lower_rank_share_the_first_directions(layout: Layout, round: int) -> None:
-    basis = draw_basis(layout, shared_rank=4, seed=7, round=round)
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_clients_of_lower_rank_share_the_first_directions(layout: Layout, round_number: int) -> None:
+    basis = draw_basis(layout, shared_rank=4, seed=7, round_number=round_number)
     low, high = basis.cut("layer.query", 2), basis.cut("layer.query", 16)
     assert min(low.shape) == 2
     assert min(high.shape) == 4
@@ -61,17 +63,17 @@ def test_clients_of_lower_rank_share_the_first_directions(layout: Layout, round:
 
 
 def test_rounds_weights_and_seeds_have_bases_of_their_own(layout: Layout) -> None:
-    first = draw_basis(layout, shared_rank=2, seed=7, round=1)
+    first = draw_basis(layout, shared_rank=2, seed=7, round_number=1)
     others = [
         first.factors["layer.value"],
-        draw_basis(layout, shared_rank=2, seed=8, round=1).factors["layer.query"],
-        draw_basis(layout, shared_rank=2, seed=7, round=3).factors["layer.query"],
+        draw_basis(layout, shared_rank=2, seed=8, round_number=1).factors["layer.query"],
+        draw_basis(layout, shared_rank=2, seed=7, round_number=3).factors["layer.query"],
     ]
     for other in others:
         assert np.abs(first.factors["layer.query"] @ other.T).max() < 0.9
 
 
 def test_a_basis_cannot_be_written_to(layout: Layout) -> None:
-    basis = draw_basis(layout, shared_rank=2, seed=7, round=2)
+    basis = draw_basis(layout, shared_rank=2, seed=7, round_number=2)
     with pytest.raises(ValueError, match="read-only"):
         basis.cut("layer.query", 1)[0, 0] = 1.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.adapters.frozen.core import CoreFrame, draw_frame
+from securefl.adapters.frozen.core import CoreBases, draw_core_bases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.ownership import RankTable
@@ -24,9 +24,9 @@ SAMPLES = (30, 60, 100, 250)
 WEIGHTS = (0.3, 0.6, 1.0, 1.0)
 
 
-def core_of(frame: CoreFrame, name: str, factors: Factors) -> np.ndarray:
+def core_of(bases: CoreBases, name: str, factors: Factors) -> np.ndarray:
     """The R x R core of a product within the frame."""
-    pair = frame.pairs[name]
+    pair = bases.pairs[name]
     return np.asarray(pair.left.T @ factors.product() @ pair.right.T)
 
 
@@ -60,9 +60,9 @@ def test_a_frame_is_orthonormal_read_only_and_the_same_in_every_round(
     layout: Layout, make_plan: MakePlan
 ) -> None:
     plan = make_plan("core")
-    frames = [plan.for_round(round).basis for round in (1, 2)]
+    frames = [plan.for_round(round_number).basis for round_number in (1, 2)]
     for tensor in layout.adapted:
-        first, second = (frame.pairs[tensor.name] for frame in frames if isinstance(frame, CoreFrame))
+        first, second = (bases.pairs[tensor.name] for bases in frames if isinstance(bases, CoreBases))
         assert np.allclose(first.left.T @ first.left, np.eye(4))
         assert np.allclose(first.right @ first.right.T, np.eye(4))
         assert np.array_equal(first.left, second.left)
@@ -73,15 +73,15 @@ def test_a_frame_is_orthonormal_read_only_and_the_same_in_every_round(
 
 def test_weights_sides_and_seeds_have_frames_of_their_own() -> None:
     layout = Layout(tuple(TensorSpec(name, 64, 64, TensorKind.ADAPTED) for name in ("a", "b")))
-    frame, other = (draw_frame(layout, shared_rank=4, seed=seed) for seed in (7, 8))
-    a = frame.pairs["a"]
-    for rows in (a.left.T, frame.pairs["b"].right, other.pairs["a"].right):
+    bases, other = (draw_core_bases(layout, shared_rank=4, seed=seed) for seed in (7, 8))
+    a = bases.pairs["a"]
+    for rows in (a.left.T, bases.pairs["b"].right, other.pairs["a"].right):
         assert np.abs(a.right @ rows.T).max() < 0.6
 
 
 def test_clients_of_lower_rank_share_the_first_directions(layout: Layout) -> None:
-    frame = draw_frame(layout, shared_rank=4, seed=7)
-    low, high = frame.cut("layer.query", 2), frame.cut("layer.query", 16)
+    bases = draw_core_bases(layout, shared_rank=4, seed=7)
+    low, high = bases.cut("layer.query", 2), bases.cut("layer.query", 16)
     assert np.array_equal(low.left, high.left[:, :2])
     assert np.array_equal(low.right, high.right[:2])
     assert high.right.shape[0] == 4
@@ -93,22 +93,22 @@ def test_cores_of_mixed_ranks_are_averaged_over_the_owners_of_each_border(
     """Ranks 2, 4, 8, 16: all own the leading 2 x 2, the last three the rest of the 4 x 4."""
     plan = make_plan("core")
     codec = plan.for_round(1)
-    frame = codec.basis
-    assert isinstance(frame, CoreFrame)
+    bases = codec.basis
+    assert isinstance(bases, CoreBases)
     rng = np.random.default_rng(0)
-    updates = [make_update(rank, rng=rng, basis=frame) for rank in plan.ranks.ranks]
+    updates = [make_update(rank, rng=rng, basis=bases) for rank in plan.ranks.ranks]
     total = np.zeros(codec.length, dtype=np.int64)
     for update, rank, samples in zip(updates, plan.ranks.ranks, SAMPLES, strict=True):
         total += codec.encode(update, rank=rank, samples=samples, rng=rng).integers
     mean = codec.decode(total)
     for name, value in mean.weights.items():
         assert isinstance(value, Factors)
-        cores = [core_of(frame, name, update.weights[name]) for update in updates]
+        cores = [core_of(bases, name, update.weights[name]) for update in updates]
         # Three of four own the rest, so it is divided by three quarters of all weights.
         true = sum(w * core for w, core in zip(WEIGHTS[1:], cores[1:], strict=True)) / (sum(WEIGHTS) * 3 / 4)
         true[:2, :2] = sum(w * core[:2, :2] for w, core in zip(WEIGHTS, cores, strict=True)) / sum(WEIGHTS)
         # Four clients, each a step of a bound of 11 off at most, by a weight of 2.1 or more.
-        assert np.abs(core_of(frame, name, value) - true).max() < 4 * 11 / 32767 / 2.1
+        assert np.abs(core_of(bases, name, value) - true).max() < 4 * 11 / 32767 / 2.1
 
 
 def test_the_state_of_many_rounds_is_one_core(make_plan: MakePlan, make_update: MakeUpdate) -> None:
@@ -116,8 +116,8 @@ def test_the_state_of_many_rounds_is_one_core(make_plan: MakePlan, make_update: 
     state = GlobalState.start(plan.layout, seed=7)
     rng = np.random.default_rng(0)
     exact = np.zeros((44, 40))
-    for round in range(1, 9):
-        codec = plan.for_round(round)
+    for round_number in range(1, 9):
+        codec = plan.for_round(round_number)
         updates = [make_update(4, rng=rng, basis=codec.basis) for _ in range(3)]
         total = sum(codec.encode(update, rank=4, samples=100, rng=rng).integers for update in updates)
         weight_sum = state.weight_sum or codec.weight_sum(total)
@@ -140,7 +140,7 @@ def test_the_surplus_of_rank_goes_to_the_personal_adapter(make_plan: MakePlan) -
 def test_a_core_of_an_ordinary_update_does_not_saturate(shared_rank: int) -> None:
     """The rule's premise: entries of a root mean square below a quarter of the bound, spread over the whole core."""
     tensor = TensorSpec("query", 384, 384, TensorKind.ADAPTED)
-    frame = draw_frame(Layout((tensor,)), shared_rank=shared_rank, seed=7).pairs["query"]
+    bases = draw_core_bases(Layout((tensor,)), shared_rank=shared_rank, seed=7).pairs["query"]
     core = np.random.default_rng(0).normal(size=(shared_rank, shared_rank))
-    core *= 0.2 / (frame.left @ core @ frame.right).std()
+    core *= 0.2 / (bases.left @ core @ bases.right).std()
     assert np.abs(core).max() < core_scale(tensor, shared_rank)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.payloads import encoded
 
 from securefl.adapters.frozen.basis import Side, draw_basis
-from securefl.adapters.frozen.core import draw_frame
+from securefl.adapters.frozen.core import draw_core_bases
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads import (
@@ -32,11 +32,11 @@ def payload_of(name: str, layout: Layout) -> Payload:
     if name == "dense":
         return DensePayload(layout, RANKS)
     if name == "sketch":
-        return SketchPayload(layout, RANKS, sketch_rank=6, seed=7, round=1)
+        return SketchPayload(layout, RANKS, sketch_rank=6, seed=7, round_number=1)
     if name == "core":
-        return CorePayload(layout, RANKS, draw_frame(layout, shared_rank=4, seed=7))
-    round = 1 if name == "basis-left" else 2
-    return BasisPayload(layout, RANKS, draw_basis(layout, shared_rank=4, seed=7, round=round))
+        return CorePayload(layout, RANKS, draw_core_bases(layout, shared_rank=4, seed=7))
+    round_number = 1 if name == "basis-left" else 2
+    return BasisPayload(layout, RANKS, draw_basis(layout, shared_rank=4, seed=7, round_number=round_number))
 
 
 def products(update: Update | MeanUpdate) -> dict[str, np.ndarray]:
@@ -63,7 +63,7 @@ def draw(payload: Payload, make_update: MakeUpdate, rank: int, seed: int) -> Upd
     if isinstance(payload, BasisPayload):
         basis = payload.basis
     elif isinstance(payload, CorePayload):
-        basis = payload.frame
+        basis = payload.bases
     return make_update(rank, rng=np.random.default_rng(seed), basis=basis)
 
 
@@ -160,13 +160,13 @@ def test_encoding_is_homogeneous(
     )
 
 
-@pytest.mark.parametrize("round", [1, 2])
+@pytest.mark.parametrize("round_number", [1, 2])
 def test_directions_that_too_few_clients_own_have_no_coordinate(
-    layout: Layout, make_update: MakeUpdate, round: int
+    layout: Layout, make_update: MakeUpdate, round_number: int
 ) -> None:
-    basis = draw_basis(layout, shared_rank=4, seed=7, round=round)
+    basis = draw_basis(layout, shared_rank=4, seed=7, round_number=round_number)
     payload = BasisPayload(layout, RANKS, basis)
-    width = {tensor.name: tensor.rows if round == 1 else tensor.columns for tensor in layout.adapted}
+    width = {tensor.name: tensor.rows if round_number == 1 else tensor.columns for tensor in layout.adapted}
     adapters = [segment for segment in payload.segments if segment.kind is SegmentKind.ADAPTER]
     assert sum(segment.size for segment in adapters) == sum(4 * size for size in width.values())
 
@@ -193,7 +193,7 @@ def test_an_update_against_another_basis_is_refused(
 ) -> None:
     payload = payload_of(name, layout)
     assert isinstance(payload, BasisPayload)
-    other = draw_basis(layout, shared_rank=4, seed=8, round=payload.basis.round)
+    other = draw_basis(layout, shared_rank=4, seed=8, round_number=payload.basis.round_number)
     update = make_update(4, rng=np.random.default_rng(0), basis=other)
     with pytest.raises(ProtocolError, match="frozen factor"):
         encoded(payload, update, rank=4)

@@ -31,11 +31,11 @@ def weight_sum(codec: RoundCodec) -> WeightSum:
 
 
 def federated(
-    plan: PayloadPlan, round: int, make_update: MakeUpdate
+    plan: PayloadPlan, round_number: int, make_update: MakeUpdate
 ) -> tuple[RoundCodec, list[Update], np.ndarray]:
     """A round's codec, one update a client, and the sum of their contributions."""
-    codec = plan.for_round(round)
-    rng = np.random.default_rng(round)
+    codec = plan.for_round(round_number)
+    rng = np.random.default_rng(round_number)
     ranks = plan.ranks.ranks
     updates = [make_update(rank, rng=rng, basis=codec.basis) for rank in ranks]
     total = np.zeros(codec.length, dtype=np.int64)
@@ -51,13 +51,13 @@ def grid_error(codec: RoundCodec, bound: float) -> float:
     return 4 * step * (bound + 0.5) / (0.75 * sum(WEIGHTS))
 
 
-@pytest.mark.parametrize(("payload", "round"), ROUNDS)
+@pytest.mark.parametrize(("payload", "round_number"), ROUNDS)
 def test_a_contribution_has_the_length_that_the_plan_says(
-    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round: int
+    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
 ) -> None:
     plan = make_plan(payload)
-    codec, _, total = federated(plan, round, make_update)
-    assert plan.length(round) == codec.length == total.size
+    codec, _, total = federated(plan, round_number, make_update)
+    assert plan.length(round_number) == codec.length == total.size
 
 
 def test_lengths_repeat_with_the_rounds_parity_and_the_first_has_the_weight_besides(
@@ -69,13 +69,13 @@ def test_lengths_repeat_with_the_rounds_parity_and_the_first_has_the_weight_besi
 
 
 @pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
-@pytest.mark.parametrize("round", [1, 2, 3])
+@pytest.mark.parametrize("round_number", [1, 2, 3])
 def test_a_contribution_is_its_values_and_in_the_first_round_one_weight(
-    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round: int
+    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
 ) -> None:
-    codec, _, total = federated(make_plan(payload), round, make_update)
-    assert total.size == codec.payload.size + (round == 1)
-    if round == 1:
+    codec, _, total = federated(make_plan(payload), round_number, make_update)
+    assert total.size == codec.payload.size + (round_number == 1)
+    if round_number == 1:
         assert codec.weight_sum(total) == weight_sum(codec)
         assert total[-1] == sum(weight_steps(samples, cap=100, limit=32_767) for samples in SAMPLES)
 
@@ -132,12 +132,12 @@ def basis_mean(updates: list[Update], name: str, *, directions: slice, owners: s
     return total / (len(inside) * sum(WEIGHTS) / 4)
 
 
-@pytest.mark.parametrize("round", [1, 2])
+@pytest.mark.parametrize("round_number", [1, 2])
 def test_basis_divides_each_partition_by_its_owners_number_times_the_mean_weight(
-    make_plan: MakePlan, make_update: MakeUpdate, round: int
+    make_plan: MakePlan, make_update: MakeUpdate, round_number: int
 ) -> None:
     """Ranks 2, 4, 8, 16: all own directions 0 and 1, the last three own 2 and 3, nobody sums the rest."""
-    codec, updates, total = federated(make_plan("basis"), round, make_update)
+    codec, updates, total = federated(make_plan("basis"), round_number, make_update)
     held = None if codec.weighs else weight_sum(codec)
     for name, value in codec.decode(total, weight_sum=held).weights.items():
         true = basis_mean(updates, name, directions=slice(0, 2), owners=slice(0, 4))
@@ -164,13 +164,13 @@ def test_directions_that_only_some_own_are_not_shrunk_by_those_who_do_not(
 
 
 @pytest.mark.parametrize(("ranks", "shared"), [((2, 4, 8, 16), 4), ((4, 4, 8, 16), 4), ((4, 8, 8, 8), 8)])
-@pytest.mark.parametrize("round", [1, 2])
+@pytest.mark.parametrize("round_number", [1, 2])
 def test_nothing_that_fewer_than_three_clients_own_is_ever_in_the_sum(
-    make_plan: MakePlan, make_update: MakeUpdate, ranks: tuple[int, ...], shared: int, round: int
+    make_plan: MakePlan, make_update: MakeUpdate, ranks: tuple[int, ...], shared: int, round_number: int
 ) -> None:
     """Each client's contribution, one at a time: the coordinates it fills are filled by at least three."""
     plan = make_plan("basis", ranks=ranks)
-    codec = plan.for_round(round)
+    codec = plan.for_round(round_number)
     rng = np.random.default_rng(0)
     filled = np.zeros(codec.length, dtype=np.int64)
     for rank in ranks:
@@ -179,15 +179,15 @@ def test_nothing_that_fewer_than_three_clients_own_is_ever_in_the_sum(
     assert plan.update_rank(16) == shared
     # Values of this size are rounded to 0 with a chance of one in ten thousand, so a few gaps are no finding.
     assert np.mean(filled >= 3) > 0.99
-    assert filled[codec.payload.size :].tolist() == [4] * (round == 1)
+    assert filled[codec.payload.size :].tolist() == [4] * (round_number == 1)
 
 
-@pytest.mark.parametrize(("payload", "round"), ROUNDS)
+@pytest.mark.parametrize(("payload", "round_number"), ROUNDS)
 def test_every_integer_fits_the_lane_even_where_values_saturate(
-    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round: int
+    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
 ) -> None:
     plan = make_plan(payload, bits=12)
-    codec = plan.for_round(round)
+    codec = plan.for_round(round_number)
     rng = np.random.default_rng(0)
     update = make_update(16, rng=rng, basis=codec.basis, scale=3.0)
     contribution = codec.encode(update, rank=16, samples=100, rng=rng)
@@ -199,11 +199,11 @@ def test_every_integer_fits_the_lane_even_where_values_saturate(
     assert set(contribution.saturated) == {segment.tensor for segment in codec.payload.segments}
 
 
-@pytest.mark.parametrize(("payload", "round"), ROUNDS)
+@pytest.mark.parametrize(("payload", "round_number"), ROUNDS)
 def test_contributions_depend_on_the_seed_alone(
-    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round: int
+    make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
 ) -> None:
-    first, second = (federated(make_plan(payload), round, make_update)[2] for _ in range(2))
+    first, second = (federated(make_plan(payload), round_number, make_update)[2] for _ in range(2))
     assert np.array_equal(first, second)
 
 

@@ -32,8 +32,8 @@ MINILM = Layout(tuple(TensorSpec(f"query.{place}", 384, 384, TensorKind.ADAPTED)
 BOUND = EncryptionSection().adapter_bound
 
 
-def payload_of(*, sketch_rank: int = 8, round: int = 1, seed: int = 7) -> SketchPayload:
-    return SketchPayload(LAYOUT, RANKS, sketch_rank=sketch_rank, seed=seed, round=round)
+def payload_of(*, sketch_rank: int = 8, round_number: int = 1, seed: int = 7) -> SketchPayload:
+    return SketchPayload(LAYOUT, RANKS, sketch_rank=sketch_rank, seed=seed, round_number=round_number)
 
 
 def plan_of(layout: Layout, ranks: tuple[int, ...], *, sketch_rank: int | None = None) -> PayloadPlan:
@@ -59,15 +59,15 @@ def random_update(rank: int, *, seed: int) -> Update:
     return Update(weights, {"classifier.weight": rng.normal(size=(5, 32))})
 
 
-def learnt(layout: Layout, rank: int, *, round: int, seed: int, largest: float = 0.05) -> Update:
+def learnt(layout: Layout, rank: int, *, round_number: int, seed: int, largest: float = 0.05) -> Update:
     """A change as a round of LoRA training makes it: from a start (B0, A0) that all clients share, cut to the rank,
     to (B0 + dB, A0 + dA), with falling strengths, and entries up to ``largest``."""
     weights = {}
     strength = 0.7 ** np.arange(rank)
     for tensor in layout.adapted:
-        shared, own = np.random.default_rng(99), np.random.default_rng([seed, round])
+        shared, own = np.random.default_rng(99), np.random.default_rng([seed, round_number])
         A0 = random_orthonormal_rows(16, tensor.columns, rng=shared)[:rank]
-        B0 = shared.normal(size=(tensor.rows, 16))[:, :rank] * strength * (round > 1)
+        B0 = shared.normal(size=(tensor.rows, 16))[:, :rank] * strength * (round_number > 1)
         dB = own.normal(size=(tensor.rows, rank)) * strength
         dA = own.normal(0, 0.01, A0.shape)
         change = Factors(np.hstack([B0 + dB, -B0]), np.vstack([A0 + dA, A0]))
@@ -96,7 +96,7 @@ def whole(value: Factors | Matrix) -> Matrix:
 )
 def test_a_weight_never_takes_more_coordinates_than_it_has(rows: int, columns: int, sketch_rank: int) -> None:
     layout = Layout((TensorSpec("weight", rows, columns, TensorKind.ADAPTED),))
-    payload = SketchPayload(layout, RANKS, sketch_rank=sketch_rank, seed=7, round=1)
+    payload = SketchPayload(layout, RANKS, sketch_rank=sketch_rank, seed=7, round_number=1)
     assert payload.size <= rows * columns
     assert payload.sketched(layout.adapted[0]) == (payload.size < rows * columns)
 
@@ -129,7 +129,9 @@ def test_updates_of_rank_up_to_k_come_back_exactly(name: str) -> None:
     assert mean.error_estimate[name].share < 1e-9
 
 
-@pytest.mark.parametrize("other", [payload_of(round=2), payload_of(seed=8)], ids=["round", "seed"])
+@pytest.mark.parametrize(
+    "other", [payload_of(round_number=2), payload_of(seed=8)], ids=["round_number", "seed"]
+)
 def test_other_rounds_and_seeds_have_test_matrices_of_their_own(other: SketchPayload) -> None:
     update = random_update(3, seed=1)
     true = update.weights["square"].product()
@@ -159,12 +161,12 @@ def test_without_a_choice_the_sketch_rank_is_twice_the_largest_rank() -> None:
     assert 3.6 * chosen < 2 * 384**2
 
 
-@pytest.mark.parametrize("round", [1, 2])
+@pytest.mark.parametrize("round_number", [1, 2])
 @pytest.mark.parametrize("rank", [2, 4, 8, 16])
-def test_updates_of_ordinary_size_do_not_saturate(rank: int, round: int) -> None:
+def test_updates_of_ordinary_size_do_not_saturate(rank: int, round_number: int) -> None:
     """Entries up to 0.05 are what MiniLM was seen to change in a round; the default bound is five times that."""
-    codec = plan_of(MINILM, (2, 4, 8, 16)).for_round(round)
-    update = learnt(MINILM, rank, round=round, seed=rank)
+    codec = plan_of(MINILM, (2, 4, 8, 16)).for_round(round_number)
+    update = learnt(MINILM, rank, round_number=round_number, seed=rank)
     encoded = codec.encode(update, rank=rank, samples=100, rng=np.random.default_rng(0))
     assert not any(encoded.saturated.values())
     # Nor is the grid wasted on them.
@@ -175,7 +177,7 @@ def test_rows_and_columns_up_to_a_quarter_of_the_bound_do_not_saturate() -> None
     """What the bound's rule promises, at its edge: the largest root mean square is a quarter of the bound."""
     codec = plan_of(MINILM, (2, 4, 8, 16)).for_round(1)
     for seed in range(4):
-        weights = learnt(MINILM, 4, round=1, seed=seed).weights
+        weights = learnt(MINILM, 4, round_number=1, seed=seed).weights
         squares = {name: change.product() ** 2 for name, change in weights.items()}
         largest = max(max(each.mean(axis=0).max(), each.mean(axis=1).max()) for each in squares.values())
         size = BOUND / 4 / np.sqrt(largest)
@@ -185,12 +187,12 @@ def test_rows_and_columns_up_to_a_quarter_of_the_bound_do_not_saturate() -> None
         assert np.abs(encoded.integers[:-1]).max() > codec.grid.limit / 4
 
 
-@pytest.mark.parametrize("round", [1, 2])
-def test_redistributed_adapters_are_near_the_best_of_their_rank_at_16_bits(round: int) -> None:
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_redistributed_adapters_are_near_the_best_of_their_rank_at_16_bits(round_number: int) -> None:
     """Exact SVD of the exact mean against what clients get: k = 32, ranks up to 16, all of it through the grid."""
     ranks = (2, 4, 8, 16)
-    codec = plan_of(MINILM, ranks).for_round(round)
-    updates = [learnt(MINILM, rank, round=round, seed=rank) for rank in ranks]
+    codec = plan_of(MINILM, ranks).for_round(round_number)
+    updates = [learnt(MINILM, rank, round_number=round_number, seed=rank) for rank in ranks]
     state = GlobalState.start(MINILM, seed=7).advanced(summed(codec, updates, ranks))
     true = sum(update.weights["query.0"].product() for update in updates) / 4
     singular = np.linalg.svd(true, compute_uv=False)
@@ -202,7 +204,7 @@ def test_redistributed_adapters_are_near_the_best_of_their_rank_at_16_bits(round
 
 def test_directions_that_least_squares_made_of_rounding_are_drawn_anew() -> None:
     """A mean of rank 2 in a sketch of rank 32: the other 30 directions are noise, amplified, and known as such."""
-    updates = [learnt(MINILM, 2, round=1, seed=0)] * 3
+    updates = [learnt(MINILM, 2, round_number=1, seed=0)] * 3
     mean = summed(plan_of(MINILM, (16, 16, 16)).for_round(1), updates, (16, 16, 16))
     state = GlobalState.start(MINILM, seed=7).advanced(mean)
     for factors in state.redistributed(16, scaling=1.0).weights.values():
@@ -212,7 +214,7 @@ def test_directions_that_least_squares_made_of_rounding_are_drawn_anew() -> None
 
 def test_the_estimate_tells_how_much_a_small_sketch_misses() -> None:
     ranks = (2, 4, 8, 16)
-    updates = [learnt(MINILM, rank, round=2, seed=rank) for rank in ranks]
+    updates = [learnt(MINILM, rank, round_number=2, seed=rank) for rank in ranks]
     true = sum(update.weights["query.0"].product() for update in updates) / 4
     shares = []
     for sketch_rank in (4, 8, 16, 32):
@@ -233,9 +235,9 @@ def test_exact_payloads_estimate_no_error() -> None:
 def test_the_state_stays_in_factors_no_larger_than_the_weight() -> None:
     state = GlobalState.start(LAYOUT, seed=7)
     exact = np.zeros((96, 96))
-    for round in range(1, 16):
-        codec = plan_of(LAYOUT, (1, 2, 2, 3), sketch_rank=8).for_round(round)
-        updates = [random_update(rank, seed=10 * round + rank) for rank in (1, 2, 2, 3)]
+    for round_number in range(1, 16):
+        codec = plan_of(LAYOUT, (1, 2, 2, 3), sketch_rank=8).for_round(round_number)
+        updates = [random_update(rank, seed=10 * round_number + rank) for rank in (1, 2, 2, 3)]
         updates = [
             Update({n: Factors(0.05 * f.left, f.right) for n, f in u.weights.items()}, u.heads)
             for u in updates

@@ -90,7 +90,7 @@ def changed(report: OverheadReport, variant: Variant, **changes: object) -> Over
 def test_all_three_variants_run_all_rounds_with_all_members(report: OverheadReport) -> None:
     assert tuple(report.measured) == VARIANTS
     for (run,) in report.measured.values():
-        assert {(each.round, each.member) for each in run.transfers} == {
+        assert {(each.round_number, each.member) for each in run.transfers} == {
             (r, m) for r in (1, 2) for m in MEMBERS
         }
         assert set(run.members) == MEMBERS
@@ -146,7 +146,9 @@ def test_another_adapter_of_one_member_is_not_identical(report: OverheadReport) 
 def test_float32_sends_factors_of_the_own_rank_and_the_head(report: OverheadReport) -> None:
     # Two layers of query and value, 32 x 32 each, and a head of 3 x 32 with its bias; then count and header.
     first_round = {
-        each.member: each.up_bytes for each in report.measured["float32"][0].transfers if each.round == 1
+        each.member: each.up_bytes
+        for each in report.measured["float32"][0].transfers
+        if each.round_number == 1
     }
     assert first_round["client-2"] - first_round["client-1"] == 4 * 4 * (4 - 2) * 64
     assert 0 < first_round["client-2"] - 4 * (4 * 4 * 64 + 3 * 32 + 3) < 400
@@ -156,7 +158,7 @@ def test_every_phase_of_a_round_is_timed_for_whoever_does_it(report: OverheadRep
     client = {"train", "encode", "encrypt", "upload", "download", "decrypt", "redistribute", "evaluate"}
     run = report.measured["encrypted"][0]
     for number in (1, 2):
-        laps = {(lap.role, lap.phase) for lap in run.laps if lap.round == number}
+        laps = {(lap.role, lap.phase) for lap in run.laps if lap.round_number == number}
         assert {(member, phase) for member in MEMBERS for phase in client} <= laps
         assert {("server", "add"), ("server", "publish")} <= laps
 
@@ -170,7 +172,7 @@ def test_the_phases_make_up_the_total(report: OverheadReport) -> None:
 
 def test_what_is_outside_is_in_no_total(report: OverheadReport) -> None:
     laps = report.measured["encrypted"][0].laps
-    later = PhaseLap(round=0, role="server", phase="prepare", wall_s=1000, cpu_s=1000)
+    later = PhaseLap(round_number=0, role="server", phase="prepare", wall_s=1000, cpu_s=1000)
     slow = changed(report, "encrypted", laps=(*laps, later))
     assert slow.ratios() == report.ratios()
 
@@ -178,7 +180,7 @@ def test_what_is_outside_is_in_no_total(report: OverheadReport) -> None:
 def laps_of(*seconds: tuple[int, str, str, float]) -> tuple[PhaseLap, ...]:
     """Laps from (round, role, phase, seconds)."""
     return tuple(
-        PhaseLap.model_validate({"round": r, "role": role, "phase": phase, "wall_s": s, "cpu_s": s})
+        PhaseLap.model_validate({"round_number": r, "role": role, "phase": phase, "wall_s": s, "cpu_s": s})
         for r, role, phase, s in seconds
     )
 

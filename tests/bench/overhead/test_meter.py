@@ -71,7 +71,7 @@ def test_what_is_made_on_demand_is_timed_apart_from_its_use(clock: list[float]) 
 def test_laps_are_kept_by_round(clock: list[float]) -> None:
     meter = Meter()
     for number in (1, 2):
-        meter.round = number
+        meter.round_number = number
         with meter.phase("client-1", "train"):
             clock[0] += number
     assert [meter.laps[number, "client-1", "train"][0] for number in (1, 2)] == [1.0, 2.0]

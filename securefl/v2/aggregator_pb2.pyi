@@ -43,20 +43,20 @@ class RoundOpened(_message.Message):
     def __init__(self, manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("federation_digest", "round", "cohort")
+    __slots__ = ("federation_digest", "round_number", "cohort")
     FEDERATION_DIGEST_FIELD_NUMBER: _ClassVar[int]
-    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
     COHORT_FIELD_NUMBER: _ClassVar[int]
     federation_digest: bytes
-    round: int
+    round_number: int
     cohort: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, federation_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., cohort: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, federation_digest: _Optional[bytes] = ..., round_number: _Optional[int] = ..., cohort: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AggregateReady(_message.Message):
-    __slots__ = ("round",)
-    ROUND_FIELD_NUMBER: _ClassVar[int]
-    round: int
-    def __init__(self, round: _Optional[int] = ...) -> None: ...
+    __slots__ = ("round_number",)
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    round_number: int
+    def __init__(self, round_number: _Optional[int] = ...) -> None: ...
 
 class FederationClosed(_message.Message):
     __slots__ = ()
@@ -71,20 +71,20 @@ class FederationFailed(_message.Message):
     def __init__(self, member: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SignedHeader(_message.Message):
-    __slots__ = ("member", "round", "manifest_digest", "seeds_digest", "body_digest", "signature")
+    __slots__ = ("member", "round_number", "manifest_digest", "seeds_digest", "body_digest", "signature")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
-    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SEEDS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BODY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     member: str
-    round: int
+    round_number: int
     manifest_digest: bytes
     seeds_digest: bytes
     body_digest: bytes
     signature: bytes
-    def __init__(self, member: _Optional[str] = ..., round: _Optional[int] = ..., manifest_digest: _Optional[bytes] = ..., seeds_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, member: _Optional[str] = ..., round_number: _Optional[int] = ..., manifest_digest: _Optional[bytes] = ..., seeds_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class ContributionPart(_message.Message):
     __slots__ = ("head", "body", "seeds", "header")
@@ -99,28 +99,28 @@ class ContributionPart(_message.Message):
     def __init__(self, head: _Optional[_Union[ContributionHead, _Mapping]] = ..., body: _Optional[bytes] = ..., seeds: _Optional[bytes] = ..., header: _Optional[_Union[SignedHeader, _Mapping]] = ...) -> None: ...
 
 class ContributionHead(_message.Message):
-    __slots__ = ("round", "seeds_bytes", "body_bytes")
-    ROUND_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("round_number", "seeds_bytes", "body_bytes")
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
     SEEDS_BYTES_FIELD_NUMBER: _ClassVar[int]
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
-    round: int
+    round_number: int
     seeds_bytes: int
     body_bytes: int
-    def __init__(self, round: _Optional[int] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, round_number: _Optional[int] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("round", "body_digest")
-    ROUND_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("round_number", "body_digest")
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
     BODY_DIGEST_FIELD_NUMBER: _ClassVar[int]
-    round: int
+    round_number: int
     body_digest: bytes
-    def __init__(self, round: _Optional[int] = ..., body_digest: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, round_number: _Optional[int] = ..., body_digest: _Optional[bytes] = ...) -> None: ...
 
 class FetchRequest(_message.Message):
-    __slots__ = ("round",)
-    ROUND_FIELD_NUMBER: _ClassVar[int]
-    round: int
-    def __init__(self, round: _Optional[int] = ...) -> None: ...
+    __slots__ = ("round_number",)
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    round_number: int
+    def __init__(self, round_number: _Optional[int] = ...) -> None: ...
 
 class AggregatePart(_message.Message):
     __slots__ = ("head", "contributor", "seeds", "body")
@@ -135,24 +135,24 @@ class AggregatePart(_message.Message):
     def __init__(self, head: _Optional[_Union[AggregateHead, _Mapping]] = ..., contributor: _Optional[_Union[SignedHeader, _Mapping]] = ..., seeds: _Optional[bytes] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class AggregateHead(_message.Message):
-    __slots__ = ("round", "contributors", "seeds_bytes", "body_bytes", "aggregate_seconds")
-    ROUND_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("round_number", "contributors", "seeds_bytes", "body_bytes", "aggregate_seconds")
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTORS_FIELD_NUMBER: _ClassVar[int]
     SEEDS_BYTES_FIELD_NUMBER: _ClassVar[int]
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
     AGGREGATE_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    round: int
+    round_number: int
     contributors: int
     seeds_bytes: int
     body_bytes: int
     aggregate_seconds: float
-    def __init__(self, round: _Optional[int] = ..., contributors: _Optional[int] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ..., aggregate_seconds: _Optional[float] = ...) -> None: ...
+    def __init__(self, round_number: _Optional[int] = ..., contributors: _Optional[int] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ..., aggregate_seconds: _Optional[float] = ...) -> None: ...
 
 class ConfirmRequest(_message.Message):
-    __slots__ = ("round",)
-    ROUND_FIELD_NUMBER: _ClassVar[int]
-    round: int
-    def __init__(self, round: _Optional[int] = ...) -> None: ...
+    __slots__ = ("round_number",)
+    ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    round_number: int
+    def __init__(self, round_number: _Optional[int] = ...) -> None: ...
 
 class ConfirmReply(_message.Message):
     __slots__ = ()
