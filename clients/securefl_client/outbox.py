@@ -1,6 +1,6 @@
 """A contribution on its way out: written and synced before the first byte of it leaves.
 
-The rule kept here: what was sent is on disk, so a retry sends the same bytes and nothing is sealed twice. An
+The rule kept here: what was sent is on disk, so a retry sends the same bytes and nothing is encrypted twice. An
 outbox that a crash left behind ends this member's part in its federation: nobody knows what the server has of
 it, and making that round again would be a second contribution under one promise of a single one.
 """
@@ -26,10 +26,9 @@ class Outbox:
 
     Args:
         folder: Where the file is made; it is removed at the end of the ``with`` block.
-        sealing: The contribution, of which nothing has been made yet.
-        windows: Its windows.
+        encryption: The contribution, of which nothing has been made yet.
         number: The round.
-        sealed: Called once, when the last window is on disk, before the seeds and the signed header leave.
+        complete: Called once, when the last window is on disk, before the seeds and the signed header leave.
 
     Raises:
         DiskError, StateError: if the file cannot be made.
@@ -39,16 +38,15 @@ class Outbox:
         self,
         folder: Path,
         encryption: Encryption,
-        windows: Iterator[bytes],
         *,
         number: int,
-        sealed: Callable[[SignedHeader], None],
+        complete: Callable[[SignedHeader], None],
     ) -> None:
         self.round_number = number
         self._path = folder / f"round-{number}{SUFFIX}"
-        self._sealing = encryption
-        self._windows = windows
-        self._sealed = sealed
+        self._encryption = encryption
+        self._windows = encryption.windows()
+        self._complete = complete
         self._signed: SignedHeader | None = None
         self._written = 0
         try:
@@ -69,14 +67,14 @@ class Outbox:
     @property
     def sizes(self) -> StreamSizes:
         """What the stream will measure."""
-        return self._sealing.sizes
+        return self._encryption.sizes
 
     def body(self) -> Iterator[bytes]:
         """What is on disk, and then window by window what is not made yet, each synced before it is given.
 
         Raises:
             DiskError, StateError: if the disk fails.
-            SecureFLError: what sealing raises.
+            SecureFLError: what encryption raises.
         """
         start = 0
         while start < self._written:
@@ -90,10 +88,10 @@ class Outbox:
     def ending(self) -> tuple[bytes, SignedHeader]:
         """The seeds and the signed header."""
         if self._signed is None:
-            signed = self._sealing.signed()
-            self._sealed(signed)
+            signed = self._encryption.signed()
+            self._complete(signed)
             self._signed = signed
-        return self._sealing.seeds, self._signed
+        return self._encryption.seeds, self._signed
 
     def _keep(self, window: bytes) -> None:
         try:

@@ -1,13 +1,17 @@
-"""A client's stopwatch: seconds by phase for its result, and the same phases as events for whoever watches."""
+"""A client's stopwatch: seconds by phase for its result, and the same phases as events for whoever watches.
+
+A stage of the aggregation (``StageClock``) is the phase of the same name.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
+from securefl.aggregation.clock import Stage
 from securefl.progress import EventSink, Phase, PhaseEnded, PhaseStarted, StepProgress
 
 Item = TypeVar("Item")
@@ -42,9 +46,13 @@ class PhaseClock:
         seconds = self._seconds[round_number][phase] - before
         self._emit(PhaseEnded(member=self._member, round_number=round_number, phase=phase, seconds=seconds))
 
-    def stretches(self, phase: Phase, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
-        """The items of ``source``, the making of each counted as ``phase`` and not as the phase around it."""
-        items = iter(source)
+    def stage(self, stage: Stage, round_number: int) -> AbstractContextManager[None]:
+        """Times a stage as the phase of its name."""
+        return self.phase(Phase(stage.value), round_number)
+
+    def through(self, stage: Stage, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
+        """The items of ``source``, the making of each counted as this stage and not as the phase around it."""
+        items, phase = iter(source), Phase(stage.value)
         while True:
             try:
                 with self._stretch(phase, round_number):

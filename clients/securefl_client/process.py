@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import assert_never
 
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
@@ -133,16 +133,17 @@ class Client:
             ledger.append(RunStarted(member=own.member, federation_digest=own.federation.digest))
             self._warn_of_plaintext()
             trainer = load_trainer(own, self._clock, between_steps=self._inbox.check)
-            participant = Participant(
+            aggregation = MemberAggregation(
                 own.federation,
                 member=own.member,
                 rank=own.rank,
                 cipher=_cipher(own),
                 keys=own.keys,
                 signing_key=own.signing_key,
+                clock=self._clock,
             )
             work = ClientWork(
-                participant, trainer, ledger=ledger, clock=self._clock, emit=self._emit, folder=out
+                aggregation, trainer, ledger=ledger, clock=self._clock, emit=self._emit, folder=out
             )
             while not self._follow(work, out):
                 pass

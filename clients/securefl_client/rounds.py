@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.adapters.update import ErrorEstimate
 from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.decryption import Body
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.ledger.ledger import AggregateApplied, Ledger, RoundContributed, RoundReserved, RunFinished
 from securefl.progress import (
     AdapterKind,
@@ -40,6 +39,7 @@ from securefl.results.client import (
     WorthReport,
     encryption_report,
 )
+from securefl_client.learner import TrainerLearner
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
 
@@ -69,7 +69,7 @@ class ClientWork:
     """Trains, contributes, applies and finishes for one member.
 
     Args:
-        participant: The member's side of the sum.
+        aggregation: The member's side of the sum, timed by ``clock``.
         trainer: Its model and data.
         ledger: Opened, with the run's start in it.
         clock: Times the phases.
@@ -79,7 +79,7 @@ class ClientWork:
 
     def __init__(
         self,
-        participant: Participant,
+        aggregation: MemberAggregation,
         trainer: LocalTrainer,
         *,
         ledger: Ledger,
@@ -88,8 +88,9 @@ class ClientWork:
         folder: Path,
     ) -> None:
         self._folder = folder
-        self._participant = participant
+        self._aggregation = aggregation
         self._trainer = trainer
+        self._learner = TrainerLearner(trainer)
         self._ledger = ledger
         self._clock = clock
         self._emit = emit
@@ -99,40 +100,26 @@ class ClientWork:
 
     @property
     def _member(self) -> str:
-        return self._participant.member
+        return self._aggregation.member
 
     @contextmanager
     def contribution(self, manifest: Manifest) -> Iterator[Outbox]:
-        """Trains the global adapter for one round; the update is encoded and sealed as it is sent."""
+        """Trains the global adapter for one round; the update is encoded and encrypted as it is sent."""
         number = manifest.round_number
-        federation = self._participant.federation
-        kind = federation.kind_of(number)
+        federation = self._aggregation.federation
         self._emit(
             RoundStarted(member=self._member, round_number=number, rounds=federation.terms.federation.rounds)
         )
         started = time.perf_counter()
-        with self._clock.phase(Phase.TRAIN, number):
-            local = self._trainer.train_round(
-                number, self._participant.start(), self._participant.basis(number)
-            )
-        encoded = self._participant.encode(local.update, manifest=manifest, samples=self._trainer.samples)
-        timed = EncodedContribution(
-            lambda: self._clock.stretches(Phase.ENCODE, number, encoded.runs()), encoded.saturated
-        )
-        scores = None
-        if kind.asks_scores:
-            with self._clock.phase(Phase.TRAIN, number):
-                scores = self._trainer.sensitivity(number)
-        encryption = self._participant.encrypt(timed, manifest=manifest, scores=scores)
-        windows = self._clock.stretches(Phase.ENCRYPT, number, encryption.windows())
+        prepared = self._aggregation.contribute(self._learner, manifest=manifest)
         self._ledger.append(RoundReserved(round_number=number, manifest_digest=manifest.digest))
-        with Outbox(self._folder, encryption, windows, number=number, sealed=self._note_sealed) as outbox:
+        with Outbox(self._folder, prepared.encryption, number=number, complete=self._note_complete) as outbox:
             yield outbox
-        saturated = sum(encoded.saturated.values())
-        self._open[number] = _OpenRound(started, local.loss, saturated)
-        self._warn_of_clipping(number, clipped=saturated, of=kind.total)
+        saturated = sum(prepared.encoded.saturated.values())
+        self._open[number] = _OpenRound(started, self._learner.loss, saturated)
+        self._warn_of_clipping(number, clipped=saturated, of=federation.kind_of(number).total)
 
-    def _note_sealed(self, signed: SignedHeader) -> None:
+    def _note_complete(self, signed: SignedHeader) -> None:
         self._ledger.append(
             RoundContributed(round_number=signed.header.round_number, body_digest=signed.header.body_digest)
         )
@@ -140,20 +127,18 @@ class ClientWork:
     def sent(self, manifest: Manifest, *, up_bytes: int) -> None:
         """Notes the upload, and trains the personal adapter while the others are still at work."""
         self._open[manifest.round_number].up = up_bytes
-        if self._participant.federation.terms.recipe.personal:
+        if self._aggregation.federation.terms.recipe.personal:
             with self._clock.phase(Phase.PERSONAL, manifest.round_number):
                 self._trainer.train_personal(manifest.round_number)
 
     def apply(self, header: AggregateHeader, body: Body, *, manifest: Manifest, down_bytes: int) -> None:
         """Verifies, decrypts and applies a round's aggregate."""
         number = manifest.round_number
-        with self._clock.phase(Phase.DECRYPT, number):
-            sums = self._participant.open(header, body, manifest=manifest)
-        with self._clock.phase(Phase.REDISTRIBUTE, number):
-            self._participant.apply(sums, manifest=manifest)
-            self._trainer.install_global(self._participant.start())
+        sums = self._aggregation.receive(header, body, manifest=manifest)
         digest = integers_digest(sums)
         self._ledger.append(AggregateApplied(round_number=number, integers_sha256=digest))
+        with self._clock.phase(Phase.REDISTRIBUTE, number):
+            self._trainer.install_global(self._aggregation.start())
         with self._clock.phase(Phase.EVALUATE, number):
             metric = self._trainer.evaluate("global", part="validation")
         self._tell(AdapterKind.GLOBAL, metric, number)
@@ -165,8 +150,8 @@ class ClientWork:
         Returns:
             The path of ``result.json``.
         """
-        last = self._participant.state.round_number
-        personal = self._participant.federation.terms.recipe.personal
+        last = self._aggregation.state.round_number
+        personal = self._aggregation.federation.terms.recipe.personal
         fusion = None
         if personal:
             with self._clock.phase(Phase.FUSE, last):
@@ -223,8 +208,8 @@ class ClientWork:
         )
 
     def _result(self, metric: MetricReport, fusion: FusionResult | None) -> ClientResult:
-        federation = self._participant.federation
-        personal_rank = federation.plan.personal_rank(self._participant.rank)
+        federation = self._aggregation.federation
+        personal_rank = federation.plan.personal_rank(self._aggregation.rank)
         totals: dict[str, float] = {}
         for entry in self._rounds:
             for phase, seconds in entry.seconds.items():
@@ -234,10 +219,10 @@ class ClientWork:
             federation_digest=federation.digest.hex(),
             recipe=federation.terms.recipe.name,
             payload=federation.terms.recipe.payload,
-            rounds=self._participant.state.round_number,
+            rounds=self._aggregation.state.round_number,
             encryption=encryption_report(federation),
             id=self._member,
-            rank=self._participant.rank,
+            rank=self._aggregation.rank,
             personal_rank=personal_rank if federation.terms.recipe.personal else None,
             samples=self._trainer.samples,
             values=federation.plan.length(1),
@@ -277,7 +262,7 @@ class ClientWork:
 
     def _reconstruction_error(self, number: int) -> float | None:
         """What the round's sketches missed of the mean update; a person hears of it when it first is much."""
-        estimates = self._participant.reconstruction_error.values()
+        estimates = self._aggregation.reconstruction_error.values()
         if not estimates:
             return None
         missed = ErrorEstimate.of_all(estimates).share
@@ -295,7 +280,7 @@ class ClientWork:
     def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes) -> None:
         opened = self._open.pop(header.round_number)
         seconds = self._clock.seconds(header.round_number) | {Phase.AGGREGATE.value: header.aggregate_seconds}
-        float32 = self._participant.federation.layout.float32_bytes(self._participant.rank)
+        float32 = self._aggregation.federation.layout.float32_bytes(self._aggregation.rank)
         self._rounds.append(
             RoundReport(
                 round_number=header.round_number,

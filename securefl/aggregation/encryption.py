@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.contribution import Contribution, section_mac, section_tags
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.keys import SharedKeys
@@ -66,6 +67,7 @@ class Encryption:
         member: Who sends it.
         keys: The shared keys; its MAC and tag keys are used here.
         signing_key: The member's.
+        clock: Times the windows and the signature.
 
     Attributes:
         sizes: What its stream will measure.
@@ -79,6 +81,7 @@ class Encryption:
         member: str,
         keys: SharedKeys,
         signing_key: SigningKey,
+        clock: StageClock = SILENT,
     ) -> None:
         self.sizes = StreamSizes.of_contribution(part.section for part in parts)
         self._parts = tuple(parts)
@@ -86,27 +89,21 @@ class Encryption:
         self._member = member
         self._keys = keys
         self._signing_key = signing_key
+        self._clock = clock
         self._body_digest = hashlib.sha256()
         self._seeds = bytearray()
         self._begun = False
-        self._complete = False
+        self._signed: SignedHeader | None = None
 
     def windows(self) -> Iterator[bytes]:
-        """The body, in order, each window's ciphertexts in their wire form.
+        """The body, in order, each window's ciphertexts in their wire form; after the last one the header is signed.
 
         Raises:
             ProtocolError: if it was asked for already, or a part has more or fewer integers than it says.
             CapacityError: if an integer does not fit its lane.
             TrainingError: what the integers' source raises.
         """
-        if self._begun:
-            raise ProtocolError("a contribution was sealed already", hint="send the same bytes again")
-        self._begun = True
-        for number, part in enumerate(self._parts):
-            for window in self._section(number, part):
-                self._body_digest.update(window)
-                yield window
-        self._complete = True
+        return self._clock.through(Stage.ENCRYPT, self._manifest.round_number, self._windows())
 
     @property
     def seeds(self) -> bytes:
@@ -114,13 +111,26 @@ class Encryption:
         return bytes(self._seeds)
 
     def signed(self) -> SignedHeader:
-        """The header of the complete contribution, signed.
+        """The signed header of the complete contribution.
 
         Raises:
             ProtocolError: if there are windows left.
         """
-        if not self._complete:
-            raise ProtocolError("a contribution is signed when its last window is sealed")
+        if self._signed is None:
+            raise ProtocolError("a contribution is signed when its last window is encrypted")
+        return self._signed
+
+    def _windows(self) -> Iterator[bytes]:
+        if self._begun:
+            raise ProtocolError("a contribution was encrypted already", hint="send the same bytes again")
+        self._begun = True
+        for number, part in enumerate(self._parts):
+            for window in self._section(number, part):
+                self._body_digest.update(window)
+                yield window
+        self._signed = self._sign()
+
+    def _sign(self) -> SignedHeader:
         header = ContributionHeader(
             member=self._member,
             round_number=self._manifest.round_number,
@@ -146,10 +156,10 @@ class Encryption:
                 slots = tags.attach(slots, member=self._member)
             else:
                 tags.add(slots)
-            sealed = cipher.encrypt(slots)
-            macs = mac.macs(sealed, member=self._member, first_ciphertext=window.first)
-            self._seeds += sealed.seeds
-            yield cipher.form.encode_upload(Ciphertexts(sealed.residues, macs))
+            encrypted = cipher.encrypt(slots)
+            macs = mac.macs(encrypted, member=self._member, first_ciphertext=window.first)
+            self._seeds += encrypted.seeds
+            yield cipher.form.encode_upload(Ciphertexts(encrypted.residues, macs))
 
 
 def encrypt_at_once(encryption: Encryption) -> Contribution:

@@ -1,14 +1,19 @@
-"""One member's side of the sum, without torch and without a network: an update in, the next start out.
+"""One member's side of the aggregation, without torch and without a network: an update in, the next start out.
 
 The rule kept here: a member's state advances only by an aggregate that it verified, in the order of the rounds; what
 it sends is a function of its update, the federation file and the seed, apart from the cipher's own randomness.
 
-    start -> (training) -> encode -> seal -> (upload, sum, download) -> open -> apply -> start of the next round
+    contribute   start -> learn -> encode (payload, weight, grid) -> encrypt (pack, tag, encrypt, MAC, sign)
+    receive      decrypt (verify, decrypt, tags, unpack) -> apply (mean, outer step) -> redistribute -> next start
+
+Each step is a method, so that tests and measurements can stop after any of them; ``contribute`` and ``receive`` are
+the sequence, and the only place where the stages are timed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +23,10 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
+from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
 from securefl.aggregation.encryption import Encryption, Part
+from securefl.aggregation.learner import Learner
 from securefl.aggregation.selection import Selection
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
@@ -31,21 +38,35 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
 
 
-class Participant:
-    """One member of a federation.
+@dataclass(frozen=True, slots=True)
+class PreparedContribution:
+    """A round's contribution before its first window is made.
+
+    Attributes:
+        encoded: Its integers, and what was clipped of them once all windows are made.
+        encryption: Its windows, seeds and signed header, each made once.
+    """
+
+    encoded: EncodedContribution
+    encryption: Encryption
+
+
+class MemberAggregation:
+    """One member's side of all rounds of a federation.
 
     Args:
         federation: The pinned federation.
         member: This member's id.
-        rank: Rank of its adapters; under ``basis`` and ``core`` the roster's.
+        rank: Rank of its adapters; where the payload does not mix ranks freely, the roster's.
         cipher: With the federation's key.
         keys: The shared keys; its MAC and tag keys are used here.
         signing_key: This member's.
+        clock: Times the stages.
 
     Attributes:
         state: The global state after the rounds applied so far.
-        reconstruction_error: Of the last round applied, an estimate for every weight that ``sketch``
-            reconstructed; empty under the exact payloads.
+        reconstruction_error: Of the last round applied, an estimate for every weight that the payload only
+            approximates; empty under the exact ones.
     """
 
     def __init__(
@@ -57,6 +78,7 @@ class Participant:
         cipher: Cipher,
         keys: SharedKeys,
         signing_key: SigningKey,
+        clock: StageClock = SILENT,
     ) -> None:
         self.federation = federation
         self.member = member
@@ -72,15 +94,55 @@ class Participant:
         self._cipher = cipher
         self._keys = keys
         self._signing_key = signing_key
+        self._clock = clock
         self._selection = Selection(federation)
-        self._sealings: dict[int, Encryption] = {}
-        self._opened: set[int] = set()
+        self._contributions: dict[int, Encryption] = {}
+        self._judged: set[int] = set()
         self._refused = False
 
     @property
     def scaling(self) -> float:
         """Alpha / r of this member's adapters."""
         return self.federation.terms.lora.lora_alpha / self.rank
+
+    def contribute(self, learner: Learner, *, manifest: Manifest) -> PreparedContribution:
+        """Trains, and prepares what is sent of it; the windows are made as they are asked for.
+
+        Args:
+            learner: This member's model and data.
+            manifest: The open round.
+
+        Raises:
+            SecureFLError: what the learner raises; see ``encode`` and ``encrypt``.
+        """
+        number, clock = manifest.round_number, self._clock
+        with clock.stage(Stage.ENCODE, number):
+            frozen = self.frozen(number)
+        with clock.stage(Stage.TRAIN, number):
+            update = learner.learn(number, self.start(), frozen)
+            asked = self.federation.kind_of(number).asks_scores
+            scores = learner.sensitivity(number) if asked else None
+        with clock.stage(Stage.ENCODE, number):
+            encoded = self.encode(update, manifest=manifest, samples=learner.samples)
+        # Integers are made when the cipher asks for them; that is still encoding.
+        timed = replace(encoded, runs=lambda: clock.through(Stage.ENCODE, number, encoded.runs()))
+        return PreparedContribution(timed, self.encrypt(timed, manifest=manifest, scores=scores))
+
+    def receive(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+        """Verifies, decrypts and applies a round's aggregate, and makes the next start.
+
+        Returns:
+            The exact sums (D,), int64, of the cohort's integers.
+
+        Raises:
+            SecureFLError: see ``decrypt`` and ``apply``.
+        """
+        with self._clock.stage(Stage.DECRYPT, manifest.round_number):
+            sums = self.decrypt(header, body, manifest=manifest)
+        with self._clock.stage(Stage.REDISTRIBUTE, manifest.round_number):
+            self.apply(sums, manifest=manifest)
+            self.start()
+        return sums
 
     def start(self) -> Adapter:
         """The best adapter of the own rank that the state holds: what the next round trains from.
@@ -91,7 +153,7 @@ class Participant:
             self._start = self.state.redistributed(self.rank, scaling=self.scaling)
         return self._start.copy()
 
-    def basis(self, round_number: int) -> Frozen | None:
+    def frozen(self, round_number: int) -> Frozen | None:
         """The frozen factors that the round trains against; None where the payload has none."""
         return self._round(round_number).basis
 
@@ -129,12 +191,12 @@ class Participant:
             scores: This member's sensitivity scores (F,), where the round's kind asks for them.
 
         Raises:
-            ProtocolError: if this round was sealed already (a retry sends the same bytes again), or scores and
+            ProtocolError: if this round was encrypted already (a retry sends the same bytes again), or scores and
                 round do not fit.
-            ForgeryError: if an aggregate was refused: nothing is sealed under its keys any more.
+            ForgeryError: if an aggregate was refused: nothing is encrypted under its keys any more.
         """
         self._check_keys()
-        if manifest.round_number in self._sealings:
+        if manifest.round_number in self._contributions:
             raise ProtocolError(
                 f"round {manifest.round_number} was encrypted already", hint="send the same bytes again"
             )
@@ -147,36 +209,41 @@ class Participant:
             )
         ]
         encryption = Encryption(
-            parts, manifest=manifest, member=self.member, keys=self._keys, signing_key=self._signing_key
+            parts,
+            manifest=manifest,
+            member=self.member,
+            keys=self._keys,
+            signing_key=self._signing_key,
+            clock=self._clock,
         )
-        self._sealings[manifest.round_number] = encryption
+        self._contributions[manifest.round_number] = encryption
         return encryption
 
-    def open(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+    def decrypt(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
         """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
 
         Raises:
             ProtocolError: if this member has no contribution in the round, or was given an aggregate of it already.
-            AuthenticationError, WireError: see ``open_aggregate``.
-            ForgeryError: if it is not the sum of what its contributors sealed, or one before it was not: the keys
+            AuthenticationError, WireError: see ``decrypt_aggregate``.
+            ForgeryError: if it is not the sum of what its contributors encrypted, or one before it was not: the keys
                 must be renewed.
         """
         self._check_keys()
-        if manifest.round_number not in self._sealings:
+        if manifest.round_number not in self._contributions:
             raise ProtocolError(f"{self.member} did not contribute to round {manifest.round_number}")
-        if manifest.round_number in self._opened:
+        if manifest.round_number in self._judged:
             raise ProtocolError(
-                f"round {manifest.round_number} was opened already",
+                f"round {manifest.round_number} was decrypted already",
                 hint="the verdict on an aggregate is final",
             )
-        self._opened.add(manifest.round_number)
+        self._judged.add(manifest.round_number)
         try:
             sums = decrypt_aggregate(
                 header,
                 body,
                 federation=self.federation,
                 manifest=manifest,
-                own=self._sealings[manifest.round_number].signed(),
+                own=self._contributions[manifest.round_number].signed(),
                 ciphers=self._ciphers(manifest.round_number),
                 keys=self._keys,
             )

@@ -1,4 +1,4 @@
-"""How fast this machine does each step of a round: a few ciphertexts are sealed, added and opened, and timed.
+"""Speed of this machine at each step of a round: a few ciphertexts are encrypted, added and decrypted, and timed.
 
 The rule kept here: the steps are done by the functions that a round uses, on a contribution like the federation's
 own, under keys that are made for the measurement and forgotten. A figure is a median of several turns on one
@@ -29,7 +29,7 @@ from securefl.adapters.payloads.plan import EncodedContribution, Frozen
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encryption import encrypt_at_once
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.config.federation import SelectSection
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
@@ -76,7 +76,7 @@ class Speed:
 
     Attributes:
         encode_s: A client's payload and grid, one value.
-        seal: A client's packing, tags, encryption, MAC, wire form, digests and signature.
+        encrypt: A client's packing, tags, encryption, MAC, wire form, digests and signature.
         add: The server's range check and addition, of one contribution.
         publish: The server's reduction and wire form of the sum.
         expand: A reader's expansion of one contributor's seeds and MAC pads.
@@ -157,8 +157,8 @@ class _Bench:
         self._federation = _sample_of(federation, values=count, signing_keys=signing_keys)
         cipher, self._keys = _cipher_of(federation)
         self._cipher = cipher
-        self._participants = [
-            Participant(
+        self._members = [
+            MemberAggregation(
                 self._federation,
                 member=member.id,
                 rank=member.rank,
@@ -175,31 +175,31 @@ class _Bench:
         """One round."""
         self._round += 1
         manifest = Manifest(self._federation.digest, self._round, self._federation.cohort)
-        sealed = [_timed(partial(self._seal, participant, manifest)) for participant in self._participants]
+        made = [_timed(partial(self._encrypt, member, manifest)) for member in self._members]
         total = ResidueSum(self._cipher.form, self._ciphertexts)
-        added = [_timed(partial(self._add, total, sent.body)) for _, sent in sealed]
+        added = [_timed(partial(self._add, total, sent.body)) for _, sent in made]
         publish_s, body = _timed(lambda: self._cipher.form.encode_aggregate(total.total()))
         header = AggregateHeader(
             round_number=self._round,
-            contributors=tuple(sent.signed for _, sent in sealed),
-            seeds=tuple(sent.seeds for _, sent in sealed),
+            contributors=tuple(sent.signed for _, sent in made),
+            seeds=tuple(sent.seeds for _, sent in made),
             body_bytes=len(body),
             aggregate_seconds=0.0,
         )
-        expand_s = self._expansion_s(body, sealed[0][1].seeds)
-        reader = self._participants[0]
-        read_s, _ = _timed(lambda: reader.open(header, body, manifest=manifest))
+        expand_s = self._expansion_s(body, made[0][1].seeds)
+        reader = self._members[0]
+        read_s, _ = _timed(lambda: reader.decrypt(header, body, manifest=manifest))
         return _Laps(
-            encrypt=median(lap for lap, _ in sealed),
+            encrypt=median(lap for lap, _ in made),
             add=median(lap for lap, _ in added),
             publish=publish_s,
             expand=expand_s,
             read=max(0.0, read_s - SAMPLE_COHORT * expand_s),
         )
 
-    def _seal(self, participant: Participant, manifest: Manifest) -> Contribution:
+    def _encrypt(self, member: MemberAggregation, manifest: Manifest) -> Contribution:
         encoded = EncodedContribution(lambda: [self._integers])
-        return encrypt_at_once(participant.encrypt(encoded, manifest=manifest))
+        return encrypt_at_once(member.encrypt(encoded, manifest=manifest))
 
     def _add(self, total: ResidueSum, body: bytes) -> None:
         # The server decodes twice: nothing is added before all of a contribution has been found in range.

@@ -1,4 +1,4 @@
 """A whole federation in one process: the real state machines, cipher and addition, without sockets and clocks.
 
-``federation``  runs every round of a federation between given participants, and records what travelled
+``federation``  runs every round of a federation between given members, and records what travelled
 """

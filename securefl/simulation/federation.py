@@ -14,12 +14,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.payloads.plan import Frozen
-from securefl.adapters.selection import Scores
-from securefl.adapters.update import Adapter, Update
+from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encryption import encrypt_at_once
-from securefl.aggregation.member import Participant
+from securefl.aggregation.learner import Learner
+from securefl.aggregation.member import MemberAggregation
 from securefl.config.federation import ServerSection
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import ProtocolError, RunError, WireError
@@ -54,18 +53,28 @@ from securefl.protocol.server_events import (
 from securefl.protocol.server_view import ServerView
 
 
-class Learner(Protocol):
-    """What a member does between two aggregates; a real trainer, or a stand-in of a test."""
+class Transport(Protocol):
+    """The way between a member and the server, both ways."""
 
-    @property
-    def samples(self) -> int:
-        """Rows it trains on."""
+    def upload(self, contribution: Contribution) -> Contribution:
+        """Carries a contribution to the server, and gives what arrives."""
+        ...
 
-    def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
-        """Trains from ``start`` and gives the change."""
+    def download(self, header: AggregateHeader, body: bytes, *, member: str) -> tuple[AggregateHeader, bytes]:
+        """Carries an aggregate to a member, and gives what arrives."""
+        ...
 
-    def sensitivity(self, round_number: int) -> Scores:
-        """Sensitivity scores (F,) from 0 to 1, after ``learn``; asked for under selective encryption only."""
+
+class DirectTransport:
+    """A function call: what is sent is what arrives."""
+
+    def upload(self, contribution: Contribution) -> Contribution:
+        """Gives the contribution."""
+        return contribution
+
+    def download(self, header: AggregateHeader, body: bytes, *, member: str) -> tuple[AggregateHeader, bytes]:
+        """Gives the aggregate."""
+        return header, body
 
 
 @dataclass(slots=True)
@@ -86,10 +95,23 @@ class Traffic:
 
 
 class SimulatedServer:
-    """The server's state machine with its sum in memory."""
+    """The server's state machine with its sum in memory.
 
-    def __init__(self, view: ServerView, announce: Callable[[Announcement], None]) -> None:
+    Args:
+        view: What the server's folder would hold.
+        announce: Where announcements go.
+        clock: Times adding and publishing.
+
+    Attributes:
+        error: What ended the run, if anything did.
+        ended: Whether the run is over.
+    """
+
+    def __init__(
+        self, view: ServerView, announce: Callable[[Announcement], None], *, clock: StageClock = SILENT
+    ) -> None:
         self._view = view
+        self._clock = clock
         self._state, _ = server_round.start(view)
         self._announce = announce
         self._sums: tuple[ResidueSum, ...] = ()
@@ -106,14 +128,8 @@ class SimulatedServer:
     def take(self, contribution: Contribution) -> Receipt:
         """Checks a contribution as the real server does, adds it, and gives the receipt."""
         header = contribution.signed.header
-        server_round.check_contribution(
-            self._state, signed=contribution.signed, seeds=contribution.seeds, view=self._view
-        )
-        if self._state.accepted(header.member) is not None:
-            raise ProtocolError(f"{header.member} contributed to round {header.round_number} already")
-        if hashlib.sha256(contribution.body).digest() != header.body_digest:
-            raise ProtocolError(f"{header.member}'s body does not match its signed header")
-        self._add(contribution.body, header.round_number)
+        with self._clock.stage(Stage.ADD, header.round_number):
+            self._check_and_add(contribution)
         self.feed(ContributionAccepted(contribution.signed, contribution.seeds))
         return Receipt(header.round_number, header.body_digest)
 
@@ -123,6 +139,17 @@ class SimulatedServer:
             self._state, body_bytes=len(self._total), aggregate_seconds=0.0
         )
         return header, self._total
+
+    def _check_and_add(self, contribution: Contribution) -> None:
+        header = contribution.signed.header
+        server_round.check_contribution(
+            self._state, signed=contribution.signed, seeds=contribution.seeds, view=self._view
+        )
+        if self._state.accepted(header.member) is not None:
+            raise ProtocolError(f"{header.member} contributed to round {header.round_number} already")
+        if hashlib.sha256(contribution.body).digest() != header.body_digest:
+            raise ProtocolError(f"{header.member}'s body does not match its signed header")
+        self._add(contribution.body, header.round_number)
 
     def _add(self, body: bytes, number: int) -> None:
         sections = self._view.sections(number)
@@ -136,6 +163,12 @@ class SimulatedServer:
         for total, ciphertexts in zip(self._sums, decoded, strict=True):
             total.add(0, ciphertexts)
 
+    def _published(self, number: int) -> bytes:
+        return b"".join(
+            section.form.encode_aggregate(total.total())
+            for section, total in zip(self._view.sections(number), self._sums, strict=True)
+        )
+
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Announce(announcement):
@@ -144,10 +177,8 @@ class SimulatedServer:
                 sections = self._view.sections(number)
                 self._sums = tuple(ResidueSum(section.form, section.ciphertexts) for section in sections)
             case SaveSum(number):
-                self._total = b"".join(
-                    section.form.encode_aggregate(total.total())
-                    for section, total in zip(self._view.sections(number), self._sums, strict=True)
-                )
+                with self._clock.stage(Stage.PUBLISH, number):
+                    self._total = self._published(number)
                 self.feed(SumSaved())
             case Discard():
                 self._sums, self._total = (), b""
@@ -160,14 +191,14 @@ class SimulatedServer:
 
 @dataclass(slots=True)
 class _Seat:
-    participant: Participant
+    aggregation: MemberAggregation
     learner: Learner
     state: ClientState = field(default_factory=client_session.start)
 
     def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
         """What follows from an event, for this member."""
         self.state, effects = client_session.transition(
-            self.state, event, federation=self.participant.federation
+            self.state, event, federation=self.aggregation.federation
         )
         return effects
 
@@ -176,18 +207,33 @@ class SimulatedFederation:
     """All members and the server in one process.
 
     Args:
-        participants: Every member of the roster, each with its own keys.
+        members: Everybody of the roster, each with its own keys.
         learners: What each of them trains.
+        transport: What carries contributions and aggregates.
+        clock: Times the server; members have their own.
+        applied: Called with a member's id and the round when it has applied an aggregate.
 
     Attributes:
         traffic: What travelled, by round.
     """
 
-    def __init__(self, participants: Mapping[str, Participant], learners: Mapping[str, Learner]) -> None:
-        federation = next(iter(participants.values())).federation
-        self._seats = {member: _Seat(participants[member], learners[member]) for member in federation.cohort}
+    def __init__(
+        self,
+        members: Mapping[str, MemberAggregation],
+        learners: Mapping[str, Learner],
+        *,
+        transport: Transport | None = None,
+        clock: StageClock = SILENT,
+        applied: Callable[[str, int], None] = lambda member, round_number: None,
+    ) -> None:
+        federation = next(iter(members.values())).federation
+        self._seats = {member: _Seat(members[member], learners[member]) for member in federation.cohort}
         self._queue: list[Announcement] = []
-        self._server = SimulatedServer(federation.server_view(ServerSection()), self._queue.append)
+        self._server = SimulatedServer(
+            federation.server_view(ServerSection()), self._queue.append, clock=clock
+        )
+        self._transport = transport or DirectTransport()
+        self._applied = applied
         self.traffic: dict[int, Traffic] = {}
 
     def run(self) -> None:
@@ -217,24 +263,18 @@ class SimulatedFederation:
                         raise client_session.failure_of(failed)
 
     def _contribute(self, member: str, seat: _Seat, manifest: Manifest) -> None:
-        participant, learner = seat.participant, seat.learner
-        update = learner.learn(
-            manifest.round_number, participant.start(), participant.basis(manifest.round_number)
-        )
-        encoded = participant.encode(update, manifest=manifest, samples=learner.samples)
-        asked = participant.federation.kind_of(manifest.round_number).asks_scores
-        scores = learner.sensitivity(manifest.round_number) if asked else None
-        contribution = encrypt_at_once(participant.encrypt(encoded, manifest=manifest, scores=scores))
+        prepared = seat.aggregation.contribute(seat.learner, manifest=manifest)
+        contribution = encrypt_at_once(prepared.encryption)
         self.traffic.setdefault(manifest.round_number, Traffic()).contributions[member] = contribution
-        receipt = self._server.take(contribution)
+        receipt = self._server.take(self._transport.upload(contribution))
         seat.receive(Contributed(receipt, contribution.signed.header.body_digest))
 
     def _apply(self, member: str, seat: _Seat, manifest: Manifest) -> None:
-        header, body = self._server.give()
-        traffic = self.traffic[manifest.round_number]
-        traffic.header, traffic.aggregate = header, body
-        sums = seat.participant.open(header, body, manifest=manifest)
-        traffic.sums[member] = sums
-        seat.participant.apply(sums, manifest=manifest)
-        seat.receive(Applied(manifest.round_number))
-        self._server.feed(AggregateFetched(member, manifest.round_number))
+        number, published = manifest.round_number, self._server.give()
+        traffic = self.traffic[number]
+        traffic.header, traffic.aggregate = published
+        header, body = self._transport.download(*published, member=member)
+        traffic.sums[member] = seat.aggregation.receive(header, body, manifest=manifest)
+        self._applied(member, number)
+        seat.receive(Applied(number))
+        self._server.feed(AggregateFetched(member, number))

@@ -13,7 +13,7 @@ from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.decryption import decrypt_aggregate
 from securefl.aggregation.encryption import encrypt_at_once
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import AuthenticationError, ProtocolError, WireError
 from securefl.protocol.messages import AggregateHeader, Manifest
@@ -22,7 +22,7 @@ from securefl.protocol.messages import AggregateHeader, Manifest
 @dataclasses.dataclass
 class Summed:
     federation: TestFederation
-    participant: Participant
+    aggregation: MemberAggregation
     manifest: Manifest
     header: AggregateHeader
     body: bytes
@@ -37,11 +37,11 @@ def summed() -> Summed:
     rng = np.random.default_rng(3)
     limit = 2**15 - 1
     integers = {m: rng.integers(-limit, limit + 1, inner.plan.length(1)) for m in inner.cohort}
-    participants = {member: federation.participant(member) for member in inner.cohort}
+    aggregations = {member: federation.aggregation(member) for member in inner.cohort}
     total = ResidueSum(inner.form, inner.ciphertexts(1))
     made: list[Contribution] = []
-    for member, participant in participants.items():
-        contribution = encrypt_at_once(participant.encrypt(encoded(integers[member]), manifest=manifest))
+    for member, aggregation in aggregations.items():
+        contribution = encrypt_at_once(aggregation.encrypt(encoded(integers[member]), manifest=manifest))
         total.add(0, inner.form.decode_upload(contribution.body, ciphertexts=inner.ciphertexts(1)))
         made.append(contribution)
     body = inner.form.encode_aggregate(total.total())
@@ -52,7 +52,7 @@ def summed() -> Summed:
         body_bytes=len(body),
         aggregate_seconds=0.0,
     )
-    return Summed(federation, participants["client-1"], manifest, header, body, sum(integers.values()))
+    return Summed(federation, aggregations["client-1"], manifest, header, body, sum(integers.values()))
 
 
 def encoded(integers: np.ndarray) -> EncodedContribution:
@@ -143,14 +143,14 @@ def test_an_aggregate_one_byte_short_is_refused(summed: Summed) -> None:
 def test_a_round_is_encrypted_only_once(summed: Summed) -> None:
     zeros = encoded(np.zeros(summed.sums.size, dtype=np.int64))
     with pytest.raises(ProtocolError, match="encrypted already"):
-        summed.participant.encrypt(zeros, manifest=summed.manifest)
+        summed.aggregation.encrypt(zeros, manifest=summed.manifest)
 
 
 @pytest.mark.parametrize("length", [-1, 1])
 def test_a_contribution_of_the_wrong_length_is_not_signed(summed: Summed, length: int) -> None:
-    participant = summed.federation.participant("client-2")
+    aggregation = summed.federation.aggregation("client-2")
     wrong = encoded(np.zeros(summed.sums.size + length, dtype=np.int64))
-    encryption = participant.encrypt(wrong, manifest=summed.manifest)
+    encryption = aggregation.encrypt(wrong, manifest=summed.manifest)
     with pytest.raises(ProtocolError, match="layout"):
         encrypt_at_once(encryption)
     with pytest.raises(ProtocolError, match="last window"):

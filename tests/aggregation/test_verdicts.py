@@ -14,7 +14,7 @@ from securefl.aggregation import decryption as opening
 from securefl.aggregation.contribution import Contribution, authentication_context
 from securefl.aggregation.decryption import decrypt_aggregate
 from securefl.aggregation.encryption import encrypt_at_once
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import Verification
 from securefl.crypto.cipher import Cipher
@@ -30,7 +30,7 @@ class Round:
 
     federation: TestFederation
     manifest: Manifest
-    participants: dict[str, Participant]
+    aggregations: dict[str, MemberAggregation]
     header: AggregateHeader
     total: Ciphertexts
     values: np.ndarray
@@ -55,12 +55,12 @@ def encoded(federation: TestFederation, seed: int, number: int = 1) -> EncodedCo
 def played(federation: TestFederation) -> Round:
     inner = federation.federation
     manifest = Manifest(inner.digest, 1, inner.cohort)
-    participants = {member: federation.participant(member) for member in inner.cohort}
+    aggregations = {member: federation.aggregation(member) for member in inner.cohort}
     count = inner.ciphertexts(1)
     sums = ResidueSum(inner.form, count)
     made: list[Contribution] = []
-    for seed, participant in enumerate(participants.values()):
-        made.append(encrypt_at_once(participant.encrypt(encoded(federation, seed), manifest=manifest)))
+    for seed, aggregation in enumerate(aggregations.values()):
+        made.append(encrypt_at_once(aggregation.encrypt(encoded(federation, seed), manifest=manifest)))
         sums.add(0, inner.form.decode_upload(made[-1].body, ciphertexts=count))
     header = AggregateHeader(
         round_number=1,
@@ -70,7 +70,7 @@ def played(federation: TestFederation) -> Round:
         aggregate_seconds=0.0,
     )
     values = sum(encoded(federation, seed).integers for seed in range(len(made)))
-    return Round(federation, manifest, participants, header, sums.total(), values)
+    return Round(federation, manifest, aggregations, header, sums.total(), values)
 
 
 @pytest.fixture(scope="module", params=["bfv", "none"])
@@ -93,13 +93,13 @@ def untagged(federation: TestFederation, monkeypatch: pytest.MonkeyPatch) -> Rou
 
 def verdict(round_: Round, body: bytes, member: str = "client-1") -> RunError:
     with pytest.raises(ForgeryError) as caught:
-        round_.participants[member].open(round_.header, body, manifest=round_.manifest)
+        round_.aggregations[member].decrypt(round_.header, body, manifest=round_.manifest)
     return caught.value
 
 
 def test_the_sum_opens_to_the_sum_of_integers(round_: Round) -> None:
-    for participant in round_.participants.values():
-        opened = participant.open(round_.header, round_.body, manifest=round_.manifest)
+    for aggregation in round_.aggregations.values():
+        opened = aggregation.decrypt(round_.header, round_.body, manifest=round_.manifest)
         np.testing.assert_array_equal(opened, round_.values)
 
 
@@ -126,31 +126,31 @@ def test_after_a_refusal_not_even_the_true_aggregate_is_opened(round_: Round) ->
 
 def test_after_a_refusal_nothing_more_is_sealed_under_the_keys(round_: Round) -> None:
     verdict(round_, round_.altered())
-    participant = round_.participants["client-1"]
+    aggregation = round_.aggregations["client-1"]
     manifest = dataclasses.replace(round_.manifest, round_number=2)
     with pytest.raises(ForgeryError):
-        participant.encrypt(encoded(round_.federation, 9, number=2), manifest=manifest)
+        aggregation.encrypt(encoded(round_.federation, 9, number=2), manifest=manifest)
 
 
 def test_a_refusal_at_one_member_says_nothing_to_another(round_: Round) -> None:
     verdict(round_, round_.altered(), "client-1")
-    opened = round_.participants["client-2"].open(round_.header, round_.body, manifest=round_.manifest)
+    opened = round_.aggregations["client-2"].decrypt(round_.header, round_.body, manifest=round_.manifest)
     np.testing.assert_array_equal(opened, round_.values)
 
 
 def test_an_aggregate_is_opened_only_once(round_: Round) -> None:
-    participant = round_.participants["client-1"]
-    participant.open(round_.header, round_.body, manifest=round_.manifest)
+    aggregation = round_.aggregations["client-1"]
+    aggregation.decrypt(round_.header, round_.body, manifest=round_.manifest)
     with pytest.raises(ProtocolError, match="verdict on an aggregate is final"):
-        participant.open(round_.header, round_.body, manifest=round_.manifest)
+        aggregation.decrypt(round_.header, round_.body, manifest=round_.manifest)
 
 
 def test_an_aggregate_whose_form_is_wrong_counts_as_the_one_that_is_looked_at(round_: Round) -> None:
-    participant = round_.participants["client-1"]
+    aggregation = round_.aggregations["client-1"]
     with pytest.raises(RunError):
-        participant.open(round_.header, round_.body[:-1], manifest=round_.manifest)
+        aggregation.decrypt(round_.header, round_.body[:-1], manifest=round_.manifest)
     with pytest.raises(ProtocolError, match="final"):
-        participant.open(round_.header, round_.body, manifest=round_.manifest)
+        aggregation.decrypt(round_.header, round_.body, manifest=round_.manifest)
 
 
 class Recording:

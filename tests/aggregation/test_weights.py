@@ -11,7 +11,7 @@ from support.federations import TestFederation, learners_of, make_federation
 from securefl.adapters import state as state_module
 from securefl.adapters.averaging import weight_steps
 from securefl.adapters.linalg import Decomposition
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.errors import DataError, ProtocolError
 from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
@@ -20,11 +20,11 @@ ROUNDS = 3
 LIMIT = 32_767
 
 
-def run(made: TestFederation) -> tuple[dict[str, Participant], dict]:
-    participants = {member: made.participant(member) for member in made.federation.cohort}
+def run(made: TestFederation) -> tuple[dict[str, MemberAggregation], dict]:
+    aggregations = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = learners_of(made.federation)
-    SimulatedFederation(participants, learners).run()
-    return participants, learners
+    SimulatedFederation(aggregations, learners).run()
+    return aggregations, learners
 
 
 def manifest_of(made: TestFederation, number: int) -> Manifest:
@@ -33,18 +33,18 @@ def manifest_of(made: TestFederation, number: int) -> Manifest:
 
 @pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
 def test_every_member_holds_the_exact_sum_of_the_first_rounds_weights(payload: str) -> None:
-    participants, learners = run(make_federation(payload=payload, scheme="none", rounds=ROUNDS))
+    aggregations, learners = run(make_federation(payload=payload, scheme="none", rounds=ROUNDS))
     steps = sum(weight_steps(learner.samples, cap=100, limit=LIMIT) for learner in learners.values())
-    for participant in participants.values():
-        held = participant.state.weight_sum
+    for aggregation in aggregations.values():
+        held = aggregation.state.weight_sum
         assert held is not None
         assert (held.steps, held.contributors) == (steps, 4)
 
 
 def test_the_state_of_several_rounds_is_the_sum_of_the_weighted_means() -> None:
-    participants, learners = run(make_federation(payload="dense", scheme="none", rounds=ROUNDS))
+    aggregations, learners = run(make_federation(payload="dense", scheme="none", rounds=ROUNDS))
     weights = {member: learner.samples / 100 for member, learner in learners.items()}
-    for name, state in participants["client-1"].state.weights.items():
+    for name, state in aggregations["client-1"].state.weights.items():
         true = sum(
             weights[member] * learner.updates[number].weights[name].product() / sum(weights.values())
             for member, learner in learners.items()
@@ -55,12 +55,12 @@ def test_the_state_of_several_rounds_is_the_sum_of_the_weighted_means() -> None:
 
 def test_a_member_whose_sample_count_changes_between_rounds_contributes_nothing_more() -> None:
     made = make_federation(payload="dense", scheme="none")
-    participant, learner = made.participant("client-1"), learners_of(made.federation)["client-1"]
-    update = learner.learn(1, participant.start(), None)
-    participant.encode(update, manifest=manifest_of(made, 1), samples=30)
-    participant.encode(update, manifest=manifest_of(made, 2), samples=30)
+    aggregation, learner = made.aggregation("client-1"), learners_of(made.federation)["client-1"]
+    update = learner.learn(1, aggregation.start(), None)
+    aggregation.encode(update, manifest=manifest_of(made, 1), samples=30)
+    aggregation.encode(update, manifest=manifest_of(made, 2), samples=30)
     with pytest.raises(DataError, match="number of samples has changed") as caught:
-        participant.encode(update, manifest=manifest_of(made, 2), samples=31)
+        aggregation.encode(update, manifest=manifest_of(made, 2), samples=31)
     assert "31" not in str(caught.value)
     assert "30" not in str(caught.value)
 
@@ -68,36 +68,36 @@ def test_a_member_whose_sample_count_changes_between_rounds_contributes_nothing_
 @pytest.mark.parametrize("share", [Fraction(0), Fraction(-1), Fraction(1, LIMIT), Fraction(5)])
 def test_a_first_sum_that_is_no_sum_of_weights_is_not_applied(share: Fraction) -> None:
     made = make_federation(payload="basis", scheme="none")
-    participant = made.participant("client-1")
+    aggregation = made.aggregation("client-1")
     sums = np.zeros(made.federation.plan.length(1), dtype=np.int64)
     sums[-1] = int(share * LIMIT)
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
-        participant.apply(sums, manifest=manifest_of(made, 1))
-    assert participant.state.round_number == 0
-    assert participant.state.weight_sum is None
+        aggregation.apply(sums, manifest=manifest_of(made, 1))
+    assert aggregation.state.round_number == 0
+    assert aggregation.state.weight_sum is None
 
 
 @pytest.mark.parametrize("payload", ["dense", "basis"])
 def test_a_start_is_made_once_a_round(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_federation(payload=payload, scheme="none")
-    participant = made.participant("client-1")
+    aggregation = made.aggregation("client-1")
     calls = []
     real = state_module.redistribute
     monkeypatch.setattr(state_module, "redistribute", lambda *a, **k: calls.append(a) or real(*a, **k))
     for number in (1, 2):
         for _ in range(3):
-            participant.start()
+            aggregation.start()
         assert len(calls) == number * len(made.federation.layout.adapted)
         sums = np.full(made.federation.plan.length(number), 100, dtype=np.int64)
-        participant.apply(sums, manifest=manifest_of(made, number))
+        aggregation.apply(sums, manifest=manifest_of(made, number))
 
 
 def test_what_a_learner_writes_into_its_start_is_in_no_later_one() -> None:
-    participant = make_federation(payload="dense", scheme="none").participant("client-1")
-    first, second = participant.start(), participant.start()
+    aggregation = make_federation(payload="dense", scheme="none").aggregation("client-1")
+    first, second = aggregation.start(), aggregation.start()
     first.weights["encoder.0.query"].A[...] = 0.0
     first.heads["classifier.weight"][...] = 1.0
-    third = participant.start()
+    third = aggregation.start()
     for name, pair in second.weights.items():
         np.testing.assert_array_equal(third.weights[name].A, pair.A)
     assert not third.heads["classifier.weight"].any()
@@ -106,7 +106,7 @@ def test_what_a_learner_writes_into_its_start_is_in_no_later_one() -> None:
 def test_a_members_state_keeps_no_more_directions_than_the_plan_says() -> None:
     made = make_federation(ranks=(1, 1, 1), payload="sketch", sketch_rank=2, scheme="none", rounds=6)
     assert made.federation.plan.kept_rank == 8
-    participants, _ = run(made)
-    for weight in participants["client-1"].state.weights.values():
+    aggregations, _ = run(made)
+    for weight in aggregations["client-1"].state.weights.values():
         assert isinstance(weight, Decomposition)
         assert weight.rank == 8

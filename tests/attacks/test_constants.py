@@ -38,11 +38,11 @@ def sent_by_the_code(made: TestFederation) -> Sent:
 
     def sent(place: int, number: int, samples: int) -> np.ndarray:
         member = federation.roster[place]
-        participant = made.participant(member.id)
+        aggregation = made.aggregation(member.id)
         learner = DrawnLearner(member.id, member.rank, scale=0.0)
-        update = learner.learn(number, participant.start(), participant.basis(number))
+        update = learner.learn(number, aggregation.start(), aggregation.frozen(number))
         manifest = Manifest(federation.digest, number, federation.cohort)
-        return participant.encode(update, manifest=manifest, samples=samples).integers
+        return aggregation.encode(update, manifest=manifest, samples=samples).integers
 
     return sent
 

@@ -39,7 +39,7 @@ def one_hot(length: int, place: int) -> EncodedContribution:
 def test_under_duplicates_and_replays_every_sum_holds_each_update_once(scheme: str) -> None:
     federation = make_federation(ranks=(2, 4, 8), rounds=ROUNDS, scheme=scheme)
     inner = federation.federation
-    participants = [federation.participant(member) for member in inner.cohort]
+    aggregations = [federation.aggregation(member) for member in inner.cohort]
     server = SimulatedServer(inner.server_view(ServerSection()), lambda announcement: None)
     for member in inner.cohort:
         server.feed(MemberJoined(member))
@@ -49,16 +49,16 @@ def test_under_duplicates_and_replays_every_sum_holds_each_update_once(scheme: s
     for number in range(1, ROUNDS + 1):
         manifest = Manifest(inner.digest, number, inner.cohort)
         length = inner.plan.length(number)
-        places = rng.choice(length, len(participants), replace=False)
-        for participant, place in zip(participants, places, strict=True):
+        places = rng.choice(length, len(aggregations), replace=False)
+        for aggregation, place in zip(aggregations, places, strict=True):
             while heard and rng.random() < REPLAYED:
                 with pytest.raises(RunError):
                     server.take(heard[rng.integers(len(heard))])
                 refused += 1
-            heard.append(encrypt_at_once(participant.encrypt(one_hot(length, int(place)), manifest=manifest)))
+            heard.append(encrypt_at_once(aggregation.encrypt(one_hot(length, int(place)), manifest=manifest)))
             server.take(heard[-1])
         header, body = server.give()
-        sums = participants[number % 3].open(header, body, manifest=manifest)
+        sums = aggregations[number % 3].decrypt(header, body, manifest=manifest)
         expected = np.zeros(length, dtype=np.int64)
         expected[places] = 1
         np.testing.assert_array_equal(sums, expected)

@@ -26,9 +26,9 @@ NEEDLE_VALUES = 16
 def run(scheme: str) -> tuple[TestFederation, dict, bytes]:
     """Runs a federation; gives it, its learners, and every byte that a client sent or received."""
     federation = make_federation(ranks=(2, 4, 8, 16), scheme=scheme, rounds=1)
-    participants = {member: federation.participant(member) for member in federation.federation.cohort}
+    aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
     learners = learners_of(federation.federation)
-    simulated = SimulatedFederation(participants, learners)
+    simulated = SimulatedFederation(aggregations, learners)
     simulated.run()
     traffic = simulated.traffic[1]
     sent = [
@@ -45,7 +45,7 @@ def needles(federation: TestFederation, learners: dict) -> Iterator[tuple[str, b
     manifest = Manifest(inner.digest, 1, inner.cohort)
     for member, learner in learners.items():
         update = learner.updates[1]
-        encoded = federation.participant(member).encode(update, manifest=manifest, samples=learner.samples)
+        encoded = federation.aggregation(member).encode(update, manifest=manifest, samples=learner.samples)
         head = update.heads["classifier.weight"].ravel()[:NEEDLE_VALUES]
         factor = update.weights["encoder.0.query"].left.ravel()[:NEEDLE_VALUES]
         for kind in ("<f4", ">f4", "<f8"):
@@ -75,12 +75,12 @@ def test_the_same_search_finds_every_members_values_in_the_integer_twin() -> Non
 def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str) -> None:
     federation, _, _ = run(scheme)
     inner = federation.federation
-    participant = federation.participant("client-1")
+    aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
-    update = learner.learn(1, participant.start(), None)
-    encoded = participant.encode(update, manifest=manifest, samples=50)
-    body = encrypt_at_once(participant.encrypt(encoded, manifest=manifest)).body
+    update = learner.learn(1, aggregation.start(), None)
+    encoded = aggregation.encode(update, manifest=manifest, samples=50)
+    body = encrypt_at_once(aggregation.encrypt(encoded, manifest=manifest)).body
     residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).residues.reshape(-1)
 
     counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
@@ -92,11 +92,11 @@ def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str)
 def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
     federation, _, _ = run("bfv")
     inner = federation.federation
-    participant = federation.participant("client-1")
+    aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
-    encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=50)
-    contribution = encrypt_at_once(participant.encrypt(encoded, manifest=manifest))
+    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), manifest=manifest, samples=50)
+    contribution = encrypt_at_once(aggregation.encrypt(encoded, manifest=manifest))
     first, *_, last = contribution_messages(Whole.of(contribution))
     assert wire_parts.decode_contribution_part(first).round_number == 1
     assert wire_parts.decode_contribution_part(last) == contribution.signed

@@ -20,7 +20,7 @@ WINDOWS = [bytes([number]) * (CHUNK_BYTES // 2 + number) for number in range(5)]
 
 
 class Prepared:
-    """A sealing whose windows are given."""
+    """An encryption whose windows are given."""
 
     seeds = b"seeds"
     sizes = StreamSizes(5, sum(map(len, WINDOWS)))
@@ -41,7 +41,7 @@ class Prepared:
 def outbox(folder: Path, encryption: Prepared | None = None, notes: list | None = None) -> Outbox:
     prepared = encryption or Prepared()
     noted = notes if notes is not None else []
-    return Outbox(folder, prepared, prepared.windows(), number=3, sealed=noted.append)  # type: ignore[arg-type]
+    return Outbox(folder, prepared, number=3, complete=noted.append)  # type: ignore[arg-type]
 
 
 def test_a_window_is_on_disk_and_synced_before_it_is_given(

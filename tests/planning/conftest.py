@@ -16,8 +16,8 @@ def played() -> Callable[[TestFederation], dict[int, Traffic]]:
 
     def play(made: TestFederation) -> dict[int, Traffic]:
         federation = made.federation
-        participants = {member: made.participant(member) for member in federation.cohort}
-        simulated = SimulatedFederation(participants, learners_of(federation))
+        aggregations = {member: made.aggregation(member) for member in federation.cohort}
+        simulated = SimulatedFederation(aggregations, learners_of(federation))
         simulated.run()
         return simulated.traffic
 

@@ -20,13 +20,13 @@ def _peak_of_contributing(made: TestFederation) -> int:
     """What a client allocates while it encodes and seals, without the windows that it has given away."""
     federation = made.federation
     manifest = Manifest(federation.digest, 1, federation.cohort)
-    participant = made.participant("client-1")
+    aggregation = made.aggregation("client-1")
     learner = learners_of(federation)["client-1"]
-    update = learner.learn(1, participant.start(), participant.basis(1))
+    update = learner.learn(1, aggregation.start(), aggregation.frozen(1))
     tracemalloc.start()
     try:
-        encryption = participant.encrypt(
-            participant.encode(update, manifest=manifest, samples=40), manifest=manifest
+        encryption = aggregation.encrypt(
+            aggregation.encode(update, manifest=manifest, samples=40), manifest=manifest
         )
         for _ in encryption.windows():
             pass

@@ -8,20 +8,20 @@ from support.federations import ALPHA, TestFederation, learners_of, make_federat
 
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.update import Adapter
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.simulation.federation import SimulatedFederation
 
 
-def run(federation: TestFederation) -> tuple[SimulatedFederation, dict[str, Participant], dict]:
-    participants = {member: federation.participant(member) for member in federation.federation.cohort}
+def run(federation: TestFederation) -> tuple[SimulatedFederation, dict[str, MemberAggregation], dict]:
+    aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
     learners = learners_of(federation.federation)
-    simulated = SimulatedFederation(participants, learners)
+    simulated = SimulatedFederation(aggregations, learners)
     simulated.run()
-    return simulated, participants, learners
+    return simulated, aggregations, learners
 
 
-def final_adapters(participants: dict[str, Participant]) -> dict[str, Adapter]:
-    return {member: participant.start() for member, participant in participants.items()}
+def final_adapters(aggregations: dict[str, MemberAggregation]) -> dict[str, Adapter]:
+    return {member: aggregation.start() for member, aggregation in aggregations.items()}
 
 
 def product(weight: Decomposition | np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same
 def test_all_clients_hold_the_same_state_whatever_their_rank() -> None:
     _, members, _ = run(make_federation(ranks=(2, 4, 8, 16), rounds=2))
 
-    states = [participant.state for participant in members.values()]
+    states = [aggregation.state for aggregation in members.values()]
     for name in states[0].weights:
         for state in states[1:]:
             np.testing.assert_array_equal(product(states[0].weights[name]), product(state.weights[name]))
@@ -70,10 +70,10 @@ def test_each_client_gets_the_best_adapter_of_its_rank_of_the_true_weighted_mean
             for member, learner in learners.items()
         ) / sum(weights.values())
         u, s, vt = np.linalg.svd(mean)
-        for participant in members.values():
-            rank = participant.rank
+        for aggregation in members.values():
+            rank = aggregation.rank
             best = (u[:, :rank] * s[:rank]) @ vt[:rank]
-            factors = participant.start().weights[name]
+            factors = aggregation.start().weights[name]
             got = ALPHA / rank * factors.B @ factors.A
             # The grid's step is 1/32767; rounding errors of 768 coordinates move a singular vector a little.
             assert np.abs(got - best).max() < 3e-4
@@ -82,7 +82,7 @@ def test_each_client_gets_the_best_adapter_of_its_rank_of_the_true_weighted_mean
 def test_every_client_knows_the_same_estimate_of_what_its_sketch_missed() -> None:
     _, members, learners = run(make_federation(payload="sketch", sketch_rank=4, rounds=1))
     name = "encoder.0.query"
-    known = [participant.reconstruction_error[name] for participant in members.values()]
+    known = [aggregation.reconstruction_error[name] for aggregation in members.values()]
     weights = {member: learner.samples / 100 for member, learner in learners.items()}
     products = {member: learner.updates[1].weights[name].product() for member, learner in learners.items()}
     mean = sum(weights[member] * products[member] for member in members) / sum(weights.values())

@@ -8,7 +8,7 @@ from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.selection import feature_count
-from securefl.aggregation.member import Participant
+from securefl.aggregation.member import MemberAggregation
 from securefl.config.federation import ServerSection
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
@@ -21,16 +21,16 @@ PAYLOADS = ["dense", "sketch", "basis"]
 RANKS = (4, 4, 4, 4)
 
 
-def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str, Participant]]:
+def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str, MemberAggregation]]:
     federation = make_federation(ranks=RANKS, rounds=ROUNDS, **terms)
-    participants = {member: federation.participant(member) for member in federation.federation.cohort}
-    simulated = SimulatedFederation(participants, learners_of(federation.federation))
+    aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
+    simulated = SimulatedFederation(aggregations, learners_of(federation.federation))
     simulated.run()
-    return federation, simulated, participants
+    return federation, simulated, aggregations
 
 
-def products(participant: Participant) -> list[np.ndarray]:
-    weights = participant.state.weights.values()
+def products(aggregation: MemberAggregation) -> list[np.ndarray]:
+    weights = aggregation.state.weights.values()
     return [weight.product() if isinstance(weight, Decomposition) else weight for weight in weights]
 
 
@@ -38,12 +38,12 @@ def products(participant: Participant) -> list[np.ndarray]:
 def test_a_federation_with_a_plain_part_ends_in_the_same_bits_as_one_without(payload: str) -> None:
     _, whole, everything = run(payload=payload)
     for scheme in ("bfv", "none"):
-        _, simulated, participants = run(payload=payload, fraction=0.4, scheme=scheme)
+        _, simulated, aggregations = run(payload=payload, fraction=0.4, scheme=scheme)
         for number in range(1, ROUNDS + 1):
             sums = list(simulated.traffic[number].sums.values())
             assert all(np.array_equal(own, whole.traffic[number].sums["client-1"]) for own in sums)
         for mine, theirs in zip(
-            products(participants["client-2"]), products(everything["client-2"]), strict=True
+            products(aggregations["client-2"]), products(everything["client-2"]), strict=True
         ):
             assert np.array_equal(mine, theirs)
 
@@ -67,11 +67,11 @@ def test_the_first_round_is_encrypted_whole_and_the_server_knows_every_length_be
 
 
 def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> None:
-    federation, simulated, participants = run(payload="dense", fraction=0.4)
+    federation, simulated, aggregations = run(payload="dense", fraction=0.4)
     inner, member = federation.federation, "client-1"
     body = simulated.traffic[2].contributions[member].body
-    mask = participants[member]._selection._mask(2)
-    first = federation.participant(member)
+    mask = aggregations[member]._selection._mask(2)
+    first = federation.aggregation(member)
     manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
     learner = learners_of(inner)[member]
     first.apply(simulated.traffic[1].sums[member], manifest=manifests[1])
@@ -87,8 +87,8 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
 
 
 def test_every_member_cuts_the_same_mask_and_it_hides_the_heads() -> None:
-    federation, _, participants = run(payload="dense", fraction=0.4)
-    masks = [participant._selection._mask(2) for participant in participants.values()]
+    federation, _, aggregations = run(payload="dense", fraction=0.4)
+    masks = [aggregation._selection._mask(2) for aggregation in aggregations.values()]
     assert all(np.array_equal(mask, masks[0]) for mask in masks)
     plan = federation.federation.plan
     heads = [segment for segment in plan.segments(2) if segment.tensor == "classifier.weight"]
@@ -97,15 +97,15 @@ def test_every_member_cuts_the_same_mask_and_it_hides_the_heads() -> None:
 
 
 def test_an_altered_plain_value_of_the_sum_is_refused() -> None:
-    federation, simulated, participants = run(payload="dense", fraction=0.4)
+    federation, simulated, aggregations = run(payload="dense", fraction=0.4)
     inner = federation.federation
     traffic = simulated.traffic[ROUNDS]
-    participant = participants["client-1"]
-    participant._opened.discard(ROUNDS)
+    aggregation = aggregations["client-1"]
+    aggregation._judged.discard(ROUNDS)
     altered = bytearray(traffic.aggregate)
     altered[inner.sections(ROUNDS)[0].aggregate_bytes + 3] ^= 1
     with pytest.raises(ForgeryError):
-        participant.open(
+        aggregation.decrypt(
             traffic.header, bytes(altered), manifest=Manifest(inner.digest, ROUNDS, inner.cohort)
         )
 
@@ -114,24 +114,24 @@ def test_an_altered_plain_value_of_the_sum_is_refused() -> None:
 def test_scores_are_sent_in_the_first_round_and_in_no_other(number: int, given: bool) -> None:
     federation = make_federation(ranks=RANKS, rounds=2, fraction=0.4)
     inner = federation.federation
-    participant = federation.participant("client-1")
+    aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, number, inner.cohort)
-    encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=9)
+    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), manifest=manifest, samples=9)
     scores = learner.sensitivity(1) if given else None
     with pytest.raises(ProtocolError, match="scores"):
-        participant.encrypt(encoded, manifest=manifest, scores=scores)
+        aggregation.encrypt(encoded, manifest=manifest, scores=scores)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.nan])
 def test_a_score_outside_its_range_is_not_sent(wrong: float) -> None:
     federation = make_federation(ranks=RANKS, rounds=2, fraction=0.4)
     inner = federation.federation
-    participant = federation.participant("client-1")
+    aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
-    encoded = participant.encode(learner.learn(1, participant.start(), None), manifest=manifest, samples=9)
+    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), manifest=manifest, samples=9)
     scores = learner.sensitivity(1)
     scores[3] = wrong
     with pytest.raises(ProtocolError, match="between 0 and 1"):
-        participant.encrypt(encoded, manifest=manifest, scores=scores)
+        aggregation.encrypt(encoded, manifest=manifest, scores=scores)

@@ -33,7 +33,7 @@ def digests() -> Iterator[str]:
     for choice in CHOICES:
         for scheme in ("none", "bfv"):
             made = make_federation(rounds=ROUNDS, scheme=scheme, **choice)
-            members = {member: made.participant(member) for member in made.federation.cohort}
+            members = {member: made.aggregation(member) for member in made.federation.cohort}
             simulated = SimulatedFederation(members, learners_of(made.federation))
             simulated.run()
             for number, traffic in sorted(simulated.traffic.items()):

@@ -13,7 +13,8 @@ from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
-from securefl.aggregation.member import Participant
+from securefl.aggregation.clock import SILENT, StageClock
+from securefl.aggregation.member import MemberAggregation
 from securefl.config.federation import (
     EncryptionSection,
     FederationSection,
@@ -97,15 +98,18 @@ class TestFederation:
     signing_keys: dict[str, SigningKey]
     keys: SharedKeys
 
-    def participant(self, member: str, *, signing_key: SigningKey | None = None) -> Participant:
+    def aggregation(
+        self, member: str, *, signing_key: SigningKey | None = None, clock: StageClock = SILENT
+    ) -> MemberAggregation:
         """A member with its own cipher object."""
-        return Participant(
+        return MemberAggregation(
             self.federation,
             member=member,
             rank=self.federation.member(member).rank,
             cipher=self.cipher(),
             keys=self.keys,
             signing_key=signing_key or self.signing_keys[member],
+            clock=clock,
         )
 
     def cipher(self) -> Cipher:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter
+from securefl.aggregation.clock import Stage
 from securefl.bench.overhead import float32
 from securefl.bench.overhead.federation import Ran, Site, run_securefl
 from securefl.bench.overhead.measurement import (
@@ -116,7 +118,6 @@ def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
     transfers: list[Transfer] = []
     with meter.phase(SERVER, "other"):
         for number in range(1, federation.terms.federation.rounds + 1):
-            meter.round_number = number
             server = float32.AveragingServer(
                 layout,
                 Manifest(federation.digest, number, federation.cohort),
@@ -127,12 +128,13 @@ def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
                 member: _contribute_float32(site, starts.pop(member), server, meter, number)
                 for member, site in sites.items()
             }
-            with meter.phase(SERVER, "publish"):
+            published = partial(meter.clock(SERVER).stage, Stage.PUBLISH, number)
+            with published():
                 mean = server.mean()
             for member, site in sites.items():
-                with meter.phase(SERVER, "publish"):
+                with published():
                     messages = server.messages_for(mean, member=member)
-                starts[member] = _apply_float32(site, messages, meter)
+                starts[member] = _apply_float32(site, messages, meter, number)
                 down = sum(map(len, messages))
                 transfers.append(
                     Transfer(round_number=number, member=member, up_bytes=up[member], down_bytes=down)
@@ -146,31 +148,33 @@ def _contribute_float32(
 ) -> int:
     """One member's half of a round up to the server's sum; the bytes it sent."""
     member, trainer = site.own.member, site.trainer
+    clock = meter.clock(member)
     manifest = Manifest(site.own.federation.digest, number, site.own.federation.cohort)
-    with meter.phase(member, "train"):
+    with clock.stage(Stage.TRAIN, number):
         trainer.train_round(number, start)
-    with meter.phase(member, "encode"):
+    with clock.stage(Stage.ENCODE, number):
         samples = trainer.samples.to_bytes(float32.COUNT_BYTES, "little")
         body = samples + float32.encode_adapter(trainer.adapter("global"), trainer.layout)
-    with meter.phase(member, "encrypt"):
+    with clock.stage(Stage.ENCRYPT, number):
         update = float32.sign(body, member=member, manifest=manifest, signing_key=site.own.signing_key)
-    with meter.phase(member, "upload"):
+    with clock.stage(Stage.UPLOAD, number):
         messages = sent(update)
-    with meter.phase(SERVER, "add"):
+    with meter.clock(SERVER).stage(Stage.ADD, number):
         server.take(messages, member=member)
     return sum(map(len, messages))
 
 
-def _apply_float32(site: Site, messages: list[bytes], meter: Meter) -> Adapter:
+def _apply_float32(site: Site, messages: list[bytes], meter: Meter, number: int) -> Adapter:
     """One member's half of a round from the mean on: the adapter that the next round starts from."""
     member, trainer = site.own.member, site.trainer
-    with meter.phase(member, "download"):
+    clock = meter.clock(member)
+    with clock.stage(Stage.DOWNLOAD, number):
         body = float32.read_mean(messages)
-    with meter.phase(member, "redistribute"):
+    with clock.stage(Stage.REDISTRIBUTE, number):
         parts = float32.decode_parts(body, trainer.layout, site.own.rank)
         adapter = float32.adapter_of(parts, trainer.layout)
         trainer.install_global(adapter)
-    with meter.phase(member, "evaluate"):
+    with clock.stage(Stage.EVALUATE, number):
         trainer.evaluate("global", part="validation")
     return adapter
 

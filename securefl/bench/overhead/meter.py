@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import TypeVar
 
+from securefl.aggregation.clock import Stage
 from securefl.bench.stopwatch import Lap, forget_peak_memory, peak_memory_bytes
 
 Item = TypeVar("Item")
@@ -21,24 +22,25 @@ Place = tuple[int, str, str]
 
 
 class Meter:
-    """Nested stretches of work, timed without overlap.
-
-    Attributes:
-        round_number: What the phases that begin now belong to.
-    """
+    """Nested stretches of work, timed without overlap."""
 
     def __init__(self) -> None:
-        self.round_number = 0
         self._open: list[Place] = []
         self._laps: dict[Place, Lap] = {}
         self._peaks: dict[str, int] = defaultdict(int)
         self._since = (0.0, 0.0)
 
     @contextmanager
-    def phase(self, role: str, phase: str) -> Iterator[None]:
-        """Times its ``with`` block as this phase, less what other phases inside it take."""
+    def phase(self, role: str, phase: str, *, round_number: int = 0) -> Iterator[None]:
+        """Times its ``with`` block as this phase, less what other phases inside it take.
+
+        Args:
+            role: Whose.
+            phase: Which.
+            round_number: The round that it belongs to; 0 for what belongs to none.
+        """
         self._close()
-        self._open.append((self.round_number, role, phase))
+        self._open.append((round_number, role, phase))
         self._start()
         try:
             yield
@@ -47,15 +49,9 @@ class Meter:
             self._open.pop()
             self._start()
 
-    def through(self, items: Iterable[Item], *, role: str, phase: str) -> Iterator[Item]:
-        """Hands on what it is given, and times the making of each item, not what is done with it."""
-        source = iter(items)
-        while True:
-            with self.phase(role, phase):
-                item = list(islice(source, 1))
-            if not item:
-                return
-            yield item[0]
+    def clock(self, role: str) -> RoleClock:
+        """The clock of one role."""
+        return RoleClock(self, role)
 
     @property
     def laps(self) -> dict[Place, Lap]:
@@ -80,3 +76,30 @@ class Meter:
         before = self._laps.get(place, (0.0, 0.0))
         self._laps[place] = (before[0] + wall, before[1] + cpu)
         self._peaks[place[2]] = max(self._peaks[place[2]], peak_memory_bytes())
+
+
+class RoleClock:
+    """A ``StageClock`` of one role; the laps are the meter's.
+
+    Args:
+        meter: Where the laps go.
+        role: A member's id, or ``server``.
+    """
+
+    def __init__(self, meter: Meter, role: str) -> None:
+        self._meter = meter
+        self._role = role
+
+    def stage(self, stage: Stage, round_number: int) -> AbstractContextManager[None]:
+        """Times its ``with`` block as the phase of the stage's name."""
+        return self._meter.phase(self._role, stage.value, round_number=round_number)
+
+    def through(self, stage: Stage, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
+        """Hands on what it is given, and times the making of each item, not what is done with it."""
+        items = iter(source)
+        while True:
+            with self.stage(stage, round_number):
+                item = list(islice(items, 1))
+            if not item:
+                return
+            yield item[0]

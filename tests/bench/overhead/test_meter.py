@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from securefl.aggregation.clock import Stage
 from securefl.bench.overhead import meter as module
 from securefl.bench.overhead.meter import Meter
 
@@ -60,7 +61,7 @@ def test_what_is_made_on_demand_is_timed_apart_from_its_use(clock: list[float]) 
     meter = Meter()
     with meter.phase("client-1", "encrypt"):
         taken = []
-        for number in meter.through(made(), role="client-1", phase="encode"):
+        for number in meter.clock("client-1").through(Stage.ENCODE, 0, made()):
             clock[0] += 10
             taken.append(number)
     assert taken == [0, 1, 2]
@@ -71,8 +72,7 @@ def test_what_is_made_on_demand_is_timed_apart_from_its_use(clock: list[float]) 
 def test_laps_are_kept_by_round(clock: list[float]) -> None:
     meter = Meter()
     for number in (1, 2):
-        meter.round_number = number
-        with meter.phase("client-1", "train"):
+        with meter.clock("client-1").stage(Stage.TRAIN, number):
             clock[0] += number
     assert [meter.laps[number, "client-1", "train"][0] for number in (1, 2)] == [1.0, 2.0]
 

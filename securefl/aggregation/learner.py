@@ -1,0 +1,26 @@
+"""What the way of an update needs of a model and its data: a change out of a start, and no more."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from securefl.adapters.payloads.plan import Frozen
+from securefl.adapters.selection import Scores
+from securefl.adapters.update import Adapter, Update
+
+
+class Learner(Protocol):
+    """A member's model and data between two aggregates: a real trainer, or a stand-in of a test."""
+
+    @property
+    def samples(self) -> int:
+        """Rows it trains on; the same in every round."""
+        ...
+
+    def learn(self, round_number: int, start: Adapter, frozen: Frozen | None, /) -> Update:
+        """Trains from ``start``, against the frozen factors where there are any, and gives the change."""
+        ...
+
+    def sensitivity(self, round_number: int, /) -> Scores:
+        """Sensitivity scores (F,) from 0 to 1, after ``learn``; asked for under selective encryption only."""
+        ...

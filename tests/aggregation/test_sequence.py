@@ -1,0 +1,123 @@
+"""The member's sequence: its stages in order, each told to the clock, whoever's clock it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from support.federations import learners_of, make_federation
+
+from securefl.aggregation.clock import Stage
+from securefl.aggregation.member import MemberAggregation
+from securefl.bench.overhead.measurement import PHASES
+from securefl.errors import TrainingError
+from securefl.progress import Phase
+from securefl.protocol.messages import Manifest
+from securefl.simulation.federation import SimulatedFederation
+
+MEMBER_STAGES = set(Stage) - {Stage.ADD, Stage.PUBLISH}
+
+
+class RecordingClock:
+    """Keeps what it is told: stages that begin, and how many items each stage made."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[Stage, int]] = []
+        self.made: dict[tuple[Stage, int], int] = {}
+        self.open: list[Stage] = []
+
+    @contextmanager
+    def stage(self, stage: Stage, round_number: int) -> Iterator[None]:
+        self.begun.append((stage, round_number))
+        self.open.append(stage)
+        try:
+            yield
+        finally:
+            self.open.pop()
+
+    def through(self, stage: Stage, round_number: int, source: Iterable) -> Iterator:
+        for item in source:
+            self.made[stage, round_number] = self.made.get((stage, round_number), 0) + 1
+            yield item
+
+
+def test_a_round_tells_the_clock_its_stages_in_their_order() -> None:
+    made = make_federation(payload="basis", scheme="none", rounds=2)
+    clocks = {member: RecordingClock() for member in made.federation.cohort}
+    members = {member: made.aggregation(member, clock=clocks[member]) for member in clocks}
+    SimulatedFederation(members, learners_of(made.federation)).run()
+    order = [Stage.ENCODE, Stage.TRAIN, Stage.ENCODE, Stage.DECRYPT, Stage.REDISTRIBUTE]
+    expected = [(stage, number) for number in (1, 2) for stage in order]
+    assert all(clock.begun == expected for clock in clocks.values())
+
+
+def test_integers_and_windows_count_as_their_stage_as_they_are_made() -> None:
+    made = make_federation(payload="dense", scheme="none", rounds=1)
+    clock, learner = RecordingClock(), learners_of(made.federation)["client-1"]
+    aggregation = made.aggregation("client-1", clock=clock)
+    prepared = aggregation.contribute(
+        learner, manifest=Manifest(made.federation.digest, 1, made.federation.cohort)
+    )
+    assert clock.made == {}
+    windows = list(prepared.encryption.windows())
+    assert clock.made[Stage.ENCRYPT, 1] == len(windows)
+    assert clock.made[Stage.ENCODE, 1] > 0
+
+
+def test_the_header_is_signed_while_encryption_is_timed() -> None:
+    made = make_federation(payload="dense", scheme="none", rounds=1)
+    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
+    prepared = made.aggregation("client-1").contribute(
+        learners_of(made.federation)["client-1"], manifest=manifest
+    )
+    for _ in prepared.encryption.windows():
+        pass
+    assert prepared.encryption.signed() is prepared.encryption.signed()
+
+
+def test_a_stage_that_fails_is_over() -> None:
+    class Failing:
+        samples = 3
+
+        def learn(self, round_number: int, start: object, frozen: object, /) -> None:
+            raise TrainingError("no")
+
+    made = make_federation(payload="dense", scheme="none")
+    clock = RecordingClock()
+    aggregation: MemberAggregation = made.aggregation("client-1", clock=clock)
+    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
+    with pytest.raises(TrainingError):
+        aggregation.contribute(Failing(), manifest=manifest)  # type: ignore[arg-type]
+    assert clock.begun[-1] == (Stage.TRAIN, 1)
+    assert clock.open == []
+
+
+def test_the_server_is_timed_by_a_clock_of_its_own() -> None:
+    made = make_federation(ranks=(2, 4, 8), payload="dense", scheme="none", rounds=1)
+    clock = RecordingClock()
+    members = {member: made.aggregation(member) for member in made.federation.cohort}
+    SimulatedFederation(members, learners_of(made.federation), clock=clock).run()
+    assert clock.begun == [(Stage.ADD, 1)] * 3 + [(Stage.PUBLISH, 1)]
+
+
+def test_receiving_gives_the_sums_and_the_next_start() -> None:
+    made = make_federation(payload="dense", scheme="none", rounds=1)
+    members = {member: made.aggregation(member) for member in made.federation.cohort}
+    simulated = SimulatedFederation(members, learners_of(made.federation))
+    before = members["client-1"].start()
+    simulated.run()
+    after = members["client-1"].start()
+    assert members["client-1"].state.round_number == 1
+    assert not np.array_equal(before.weights["encoder.0.query"].B, after.weights["encoder.0.query"].B)
+
+
+@pytest.mark.parametrize("stage", sorted(MEMBER_STAGES, key=lambda stage: stage.value))
+def test_every_stage_of_a_member_is_a_phase_that_its_result_can_name(stage: Stage) -> None:
+    assert Phase(stage.value).value == stage.value
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_every_stage_is_a_phase_of_the_overhead_benchmark(stage: Stage) -> None:
+    assert stage.value in PHASES
