@@ -1,11 +1,11 @@
-"""What a process tells about its work: small frozen events, and their form as one JSON line each.
+"""Events that tell about a process's work: small frozen events, and their form as one JSON line each.
 
 The rule kept here: an event names who reports, where in the run it happened and one fact, in plain values;
 nothing private (no update, key, text of a sample or peer's bytes) has a field to go into. A process reports
 through a
-``Report``, whoever listens: a terminal, a log, or ``securefl run`` at the other end of a pipe.
+``EventSink``, whoever listens: a terminal, a log, or ``securefl run`` at the other end of a pipe.
 
-``round`` counts from 1; 0 is what happens before the first round, and what follows the last round
+``round_number`` counts from 1; 0 is what happens before the first round, and what follows the last round
 carries its number.
 ``member`` is the client's id, or ``server``.
 """
@@ -59,6 +59,21 @@ class AdapterKind(StrEnum):
     FUSED = "fused"
 
 
+class Stage(StrEnum):
+    """The parts of a run that are no member's own work."""
+
+    PROVISION = "provision"
+    FORECAST = "forecast"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted:
+    """The run of a whole federation begins a stage."""
+
+    stage: Stage
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
     """The server accepts connections at ``address`` (host:port, the port it really has)."""
@@ -92,7 +107,7 @@ class MembersAwaited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundStarted:
-    """``member`` begins round ``round`` of ``rounds``."""
+    """``member`` begins round ``round_number`` of ``rounds``."""
 
     member: str
     round_number: int
@@ -175,7 +190,8 @@ class Failed:
 
 
 Event = (
-    Listening
+    StageStarted
+    | Listening
     | ServerAwaited
     | MemberJoined
     | MembersAwaited

@@ -6,7 +6,6 @@ arise, so that what is reported is what happened.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.decryption import Body
 from securefl.aggregation.member import MemberAggregation
 from securefl.ledger.ledger import AggregateApplied, Ledger, RoundContributed, RoundReserved, RunFinished
+from securefl.machine import peak_memory_bytes
 from securefl.progress import (
     AdapterKind,
     EventSink,
@@ -307,8 +307,3 @@ def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
         candidates=fusion.candidates,
         samples=fusion.samples,
     )
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

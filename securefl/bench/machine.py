@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from securefl.machine import cores, processors
+
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -37,18 +39,13 @@ def this_machine() -> Machine:
     """The machine that this process runs on."""
     return Machine(
         cpu=_cpu(),
-        cores=len(cores()) or os.cpu_count() or 1,
+        cores=cores(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=f"{platform.system()} {platform.release().partition('-')[0]}",
         python=platform.python_version(),
         load_before=round(os.getloadavg()[0], 2),
-        pinned=bool(cores()),
+        pinned=bool(processors()),
     )
-
-
-def cores() -> tuple[int, ...]:
-    """The processors that this process may use; none where the system does not tell."""
-    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 def _cpu() -> str:

@@ -17,16 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from securefl.bench.aggregation.measurement import Job, Measurement, read_measurement
-from securefl.bench.machine import cores
 from securefl.errors import RunError, WireError
+from securefl.machine import processors, thread_variables
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """Variables of this environment that would lead another interpreter to this one's packages."""
 TAIL_BYTES = 1 << 20
@@ -122,13 +115,13 @@ def _last_line(output: Path) -> bytes:
 
 def _environment(program: Program) -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if program.own or name not in FOREIGN}
-    return {**kept, **dict.fromkeys(THREAD_VARIABLES, "1")}
+    return {**kept, **thread_variables(1)}
 
 
 @contextmanager
 def _on_one_core() -> Iterator[None]:
     """What is started inside runs on one core: a process inherits the affinity of the thread that starts it."""
-    usable = cores()
+    usable = processors()
     if not usable:
         yield
         return

@@ -33,6 +33,8 @@ from securefl.progress import (
     RoundFinished,
     RoundStarted,
     ServerAwaited,
+    Stage,
+    StageStarted,
     StepProgress,
     Warned,
 )
@@ -56,6 +58,11 @@ DOING = {
     Phase.EVALUATE: "evaluating",
     Phase.FUSE: "searching the fusion",
     Phase.SAVE: "saving",
+}
+STAGES = {
+    Stage.PROVISION: "making the federation file and the keys",
+    Stage.FORECAST: "planning the rounds, and measuring this machine for it",
+    Stage.STOP: "ending all processes; once more ends them the hard way",
 }
 LONG = (Phase.PREPARE, Phase.IMPORT, Phase.LOAD, Phase.TOKENISE, Phase.TRAIN, Phase.PERSONAL, Phase.FUSE)
 """Phases whose beginning is worth a line."""
@@ -87,13 +94,11 @@ class PlainView:
     ) -> None:
         return
 
-    def say(self, sentence: str) -> None:
-        """Prints a sentence that is no member's."""
-        self._line("", sentence)
-
     def show(self, event: Event) -> None:
         """Prints the event's line, if it has one."""
-        if isinstance(event, MembersAwaited):
+        if isinstance(event, StageStarted):
+            self._line("", STAGES[event.stage])
+        elif isinstance(event, MembersAwaited):
             self._wait_for(event.missing)
         elif isinstance(event, PhaseEnded):
             spent = self._seconds.setdefault(event.member, {})
@@ -158,15 +163,11 @@ class LiveView:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def say(self, sentence: str) -> None:
-        """Prints a sentence above the table."""
-        self._lines.say(sentence)
-
     def show(self, event: Event) -> None:
         """Brings the table up to date."""
-        if isinstance(event, Warned | Listening):
+        if isinstance(event, Warned | Listening | StageStarted):
             self._lines.show(event)
-        row = self._rows.get(getattr(event, "member", SERVER))
+        row = None if isinstance(event, StageStarted) else self._rows.get(getattr(event, "member", SERVER))
         if row is not None:
             _update(row, event)
 

@@ -22,10 +22,9 @@ from securefl.cli import init as provisioning
 from securefl.cli.output import speak_what_the_terminal_can_show
 from securefl.errors import SecureFLError
 from securefl.launch.signals import Interrupted, ignore_further_signals, raise_on_termination
+from securefl.launch.supervisor import LOG_FOLDER
 from securefl.storage.disk import disk_error
 
-LOG_FOLDER = "SECUREFL_LOG_FOLDER"
-"""Environment variable: where tracebacks of unexpected errors go, if not to the temporary folder."""
 USAGE = 2
 # Typer brings its own copy of click in some versions; its public BadParameter leads to the base of either.
 _ParsingError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -119,7 +118,7 @@ def _parsing_sentence(error: Exception) -> str:
 
 
 def _unexpected_sentence(error: Exception) -> str:
-    """An error that nobody foresaw: its kind, and where its traceback is."""
+    """Sentence for an error that nobody expected: its kind, and where its traceback is."""
     folder = Path(os.environ.get(LOG_FOLDER) or tempfile.gettempdir())
     try:
         handle, name = tempfile.mkstemp(prefix="securefl-", suffix=".traceback.log", dir=folder)

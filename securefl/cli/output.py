@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.errors import ConfigError
+from securefl.storage.whole import json_text, write_json_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,20 +72,10 @@ def write_json(result: Mapping[str, object], json_path: str | None) -> None:
     if json_path is None:
         return
     if json_path == STDOUT:
-        sys.stdout.write(_json(result, sys.stdout.encoding or "ascii"))
+        sys.stdout.write(json_text(result, encoding=sys.stdout.encoding or "ascii"))
         sys.stdout.flush()
         return
-    write_atomically(Path(json_path), _json(result, "utf-8"))
-
-
-def _json(result: Mapping[str, object], encoding: str) -> str:
-    """The result as JSON that survives an encoding: where it has not all the letters, they are written as escapes."""
-    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(result, indent=2) + "\n"
-    return text
+    write_json_file(Path(json_path), result)
 
 
 def check_json_path(json_path: str | None) -> None:
@@ -101,17 +90,3 @@ def check_json_path(json_path: str | None) -> None:
     if path.is_dir() or not path.parent.is_dir():
         what = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise ConfigError(what, where="--json", hint="give the path of a file, or - for stdout")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader sees all of it or nothing.
-
-    Raises:
-        ConfigError: if it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written", hint=str(error.strerror)) from None

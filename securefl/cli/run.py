@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from securefl.errors import ConfigError, SecureFLError, UsageError
+from securefl.errors import ConfigError, SecureFLError
+from securefl.progress import SERVER
 
 if TYPE_CHECKING:
+    from securefl.cli.live import LiveView, PlainView
     from securefl.config import FederationConfig
     from securefl.results.folder import RunFolder
 
@@ -45,11 +45,9 @@ def run(
     **Example:** securefl run examples/banking77.toml --name banking
     """
     from securefl.cli import summary
-    from securefl.cli.advice import advice
     from securefl.cli.output import check_json_path, result_console, write_json
-    from securefl.launch.federate import federate
+    from securefl.launch.run import result_json, run_federation
     from securefl.launch.signals import Interrupts
-    from securefl.results.run import merged, read_client_result, read_server_memory
     from securefl.storage.disk import disk_errors
 
     check_json_path(json_path)
@@ -57,32 +55,23 @@ def run(
         raise ConfigError(
             f"'{name}' is no name for a run", where="--name", hint="use a-z, 0-9, - and _, at most 63"
         )
-    started = time.monotonic()
     with Interrupts() as interrupts, disk_errors(out):
         job = _prepared(federation, out, name)
-        folder, clients = job.folder, tuple(job.config.ranks)
-        try:
-            federated = federate(folder, job.config, toml=job.toml, interrupts=interrupts)
-        except UsageError:
-            if not folder.is_provisioned:
-                # The error says all there is to know; a next try should not find a left-over.
-                folder.discard()
-            raise
-        finally:
-            # However a run ends, it cannot be taken up again, so nobody needs its keys any more.
-            folder.erase_keys(clients)
-    result = merged(
-        [read_client_result(folder.client(client) / "result.json") for client in clients],
-        name=folder.name,
-        seconds_total=time.monotonic() - started,
-        peak_memory_bytes=federated.peak_memory_bytes,
-        forecast=federated.forecast,
-        server_memory_bytes=read_server_memory(folder.server_result),
-    )
-    told = {**result.to_json(), "advice": [*advice(result.clients)]}
-    write_json(told, str(folder.result))
-    summary.show(result, folder, console=result_console(json_path))
-    write_json(told, json_path)
+        with _view((SERVER, *job.config.ranks)) as view:
+            result = run_federation(
+                job.config, folder=job.folder, source=job.toml, on_event=view.show, interrupts=interrupts
+            )
+    summary.show(result, job.folder, console=result_console(json_path))
+    write_json(result_json(result), json_path)
+
+
+def _view(members: tuple[str, ...]) -> LiveView | PlainView:
+    """A table that moves on a terminal, lines everywhere else."""
+    from securefl.cli.live import LiveView, PlainView
+    from securefl.cli.output import progress_console
+
+    console = progress_console()
+    return LiveView(console, members) if console.is_terminal else PlainView(console)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +86,12 @@ class _Job:
 def _prepared(federation: Path | None, out: Path, name: str | None) -> _Job:
     """Reads the federation file before anything is made, and claims the run's folder."""
     from securefl.config import load_federation
-    from securefl.results.folder import RunFolder
 
     if federation is None:
         folder = _claimed(out, name or QUICKSTART)
         return _quickstart(folder)
     config = load_federation(federation)
-    folder = _claimed(out, name or config.federation.name)
-    shutil.copyfile(federation, folder.root / RunFolder.TOML)
-    return _Job(folder, config, federation)
+    return _Job(_claimed(out, name or config.federation.name), config, federation)
 
 
 def _claimed(out: Path, wanted: str) -> RunFolder:

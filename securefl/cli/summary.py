@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from securefl.cli.advice import advice
 from securefl.planning.comparison import over_the_run
+from securefl.results.advice import advice
 from securefl.results.folder import RunFolder
 from securefl.results.run import ClientResult, Metric, RunResult
 

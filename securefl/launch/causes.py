@@ -1,8 +1,7 @@
-"""Why a run ended: of all processes that were lost within moments, the one that had a reason of its own.
+"""Cause of a run's end: of all processes that were lost within moments, the one that had a reason of its own.
 
-Terms: a *casualty* is a process that ended with another code than 0. When one client dies, the server notices
-and tells the others, which end as well; whose end is noticed first is chance, so the order of endings does
-not decide.
+A process is *lost* if it ended with another code than 0. When one client dies, the server notices and tells the
+others, which end as well; which end is noticed first is chance, so the order of ends does not decide.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PROVISIONING = "init"
 
 
 @dataclass(frozen=True, slots=True)
-class Casualty:
+class Loss:
     """A process that ended badly.
 
     Attributes:
@@ -49,51 +48,47 @@ class Casualty:
     log: Path
 
 
-def error_for(casualties: Sequence[Casualty]) -> SecureFLError:
-    """The error that a run with these casualties (at least one, in the order of their ends) ends with."""
-    return _error(min(casualties, key=_consequence))
+def error_for(losses: Sequence[Loss]) -> SecureFLError:
+    """Error that a run with these losses (at least one, in the order of their ends) ends with."""
+    return _error(min(losses, key=_consequence))
 
 
-def has_own_reason(casualty: Casualty) -> bool:
-    """Whether this end surely does not follow from another one's."""
-    return _consequence(casualty) == 0
+def has_own_reason(loss: Loss) -> bool:
+    """True where this end surely does not follow from another one's."""
+    return _consequence(loss) == 0
 
 
-def _consequence(casualty: Casualty) -> int:
-    """How likely this end follows from another one: 0 for an end of its own, most for an echo."""
-    if casualty.failed is None:
-        return 0 if casualty.code < 0 else 1
-    echoes = {TransportError.code: 2, MemberLost.code: 3}
-    return echoes.get(casualty.failed.code, 0)
+def _consequence(loss: Loss) -> int:
+    """Likelihood that this end follows from another one: 0 for an end of its own, 3 for a member that heard of one."""
+    if loss.failed is None:
+        return 0 if loss.code < 0 else 1
+    follows = {TransportError.code: 2, MemberLost.code: 3}
+    return follows.get(loss.failed.code, 0)
 
 
-def _error(casualty: Casualty) -> SecureFLError:
-    failed = casualty.failed
+def _error(loss: Loss) -> SecureFLError:
+    failed = loss.failed
     if failed is None:
-        return MemberLost(
-            casualty.member, f"{_how(casualty)}; {_last_words(casualty)}; its log is {casualty.log}"
-        )
+        return MemberLost(loss.member, f"{_how(loss)}; {_last_words(loss)}; its log is {loss.log}")
     said = failed.message.rstrip(".")
     if failed.exit_code == UsageError.exit_code:
-        return UsageError(
-            said if casualty.member == PROVISIONING else f"{casualty.member} cannot go on: {said}"
-        )
-    if failed.code == MemberLost.code or casualty.member == PROVISIONING:
+        return UsageError(said if loss.member == PROVISIONING else f"{loss.member} cannot go on: {said}")
+    if failed.code == MemberLost.code or loss.member == PROVISIONING:
         return RunError(said)
-    return MemberLost(casualty.member, f"{said}; its log is {casualty.log}")
+    return MemberLost(loss.member, f"{said}; its log is {loss.log}")
 
 
-def _how(casualty: Casualty) -> str:
-    number = -casualty.code if casualty.code < 0 else casualty.code - 128
+def _how(loss: Loss) -> str:
+    number = -loss.code if loss.code < 0 else loss.code - 128
     if number in {known.value for known in signal.Signals}:
         return f"it was ended by {signal.Signals(number).name} (signal {number})"
-    return f"it ended with exit code {casualty.code}"
+    return f"it ended with exit code {loss.code}"
 
 
-def _last_words(casualty: Casualty) -> str:
-    if casualty.last_line:
-        return f"its last line was '{casualty.last_line.rstrip('.')}'"
-    event = casualty.last_event
+def _last_words(loss: Loss) -> str:
+    if loss.last_line:
+        return f"its last line was '{loss.last_line.rstrip('.')}'"
+    event = loss.last_event
     if isinstance(event, PhaseStarted | PhaseEnded | StepProgress):
         return f"it was last heard in round {event.round_number}, phase {event.phase.value}"
     if isinstance(event, RoundStarted | RoundFinished | MetricMeasured):

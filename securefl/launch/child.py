@@ -11,7 +11,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from securefl.errors import RunError, WireError
+from securefl.machine import peak_of
 from securefl.progress import Event, Failed, Finished, decode
 from securefl.storage.disk import disk_errors
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is cut: no event is that long, and memory stays bounded whatever a child prints."""
-RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
-"""Unit of ``ru_maxrss``: getrusage(2) of the respective system."""
 DRAIN_S = 2.0
 """How long the last words of an ended child may take through the pipe."""
 
@@ -108,7 +106,7 @@ class Child:
         if self.ending is None:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
-                self.ending = Ending(os.waitstatus_to_exitcode(status), usage.ru_maxrss * RSS_UNIT_BYTES)
+                self.ending = Ending(os.waitstatus_to_exitcode(status), peak_of(usage))
                 self._process.returncode = self.ending.code
                 self._close()
         return self.ending

@@ -1,32 +1,31 @@
 """The members of a federation as processes of this machine.
 
-The rule kept here: nothing is done that the members could not do apart. It types ``securefl init``,
-``server`` and
-``client`` for the person and reads what they report; it never holds a key or an update.
+The rules kept here: nothing is done that the members could not do on machines of their own. It types ``securefl
+init``, ``server`` and ``client`` for the person and reads what they report; it never holds a key or an update. The
+forecast is made of the federation file that the members hold, and is in the run's folder before any of them starts.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from securefl.cli.live import LiveView, PlainView
-from securefl.cli.main import LOG_FOLDER
-from securefl.cli.output import progress_console
 from securefl.config import FederationConfig
 from securefl.launch.causes import PROVISIONING
-from securefl.launch.child import RSS_UNIT_BYTES, Child, ChildPlan
-from securefl.launch.forecast import forecast_run
+from securefl.launch.child import Child, ChildPlan
 from securefl.launch.signals import Interrupted, Interrupts
-from securefl.launch.supervisor import Limits, Supervisor, environment_for
-from securefl.machine import cores
-from securefl.planning.forecast import Forecast
-from securefl.progress import SERVER, Listening
+from securefl.launch.supervisor import LOG_FOLDER, Limits, Supervisor, environment_for
+from securefl.machine import cores, peak_memory_bytes
+from securefl.planning.as_json import plan_json
+from securefl.planning.forecast import Forecast, forecast
+from securefl.planning.speed_process import measure_speed_apart
+from securefl.progress import SERVER, EventSink, Listening, Stage, StageStarted
+from securefl.protocol.federation import Federation
 from securefl.results.folder import RunFolder
+from securefl.storage.whole import write_json_file
 
 PROGRAM = (sys.executable, "-P", "-m", "securefl.cli")
 """Our own program under our own interpreter; -P keeps the current folder's modules out of it."""
@@ -40,7 +39,7 @@ MARGIN_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Federated:
-    """What is known of a run that has ended well, apart from its members' results.
+    """Facts of a run that has ended well, beside its members' results.
 
     Attributes:
         forecast: What was expected of it.
@@ -51,41 +50,63 @@ class Federated:
     peak_memory_bytes: int
 
 
-def federate(folder: RunFolder, config: FederationConfig, *, toml: Path, interrupts: Interrupts) -> Federated:
-    """Runs the whole federation to its end.
+def federate(
+    folder: RunFolder, config: FederationConfig, *, toml: Path, interrupts: Interrupts, emit: EventSink
+) -> Federated:
+    """Run the whole federation to its end.
 
     Args:
         folder: The run's folder; members' folders, results and logs go there.
         config: What ``toml`` says.
         toml: The federation file.
         interrupts: The person's signals.
+        emit: Where the events of all members go, and the run's own stages.
 
     Raises:
         SecureFLError: if a process ends badly; all others have been ended then.
         Interrupted: if the person has asked to end; all processes have been ended then.
     """
     clients = tuple(config.ranks)
-    with _view((SERVER, *clients)) as view:
-        supervisor = Supervisor(
-            emit=view.show,
-            interrupts=interrupts,
-            environment=_environment(folder, processes=len(clients)),
-            limits=_limits(config),
-        )
-        with supervisor:
-            try:
-                view.say("making the federation file and the keys")
-                provisioning = supervisor.start(
-                    _plan(folder, PROVISIONING, ["init", str(toml), str(folder.members)])
-                )
-                supervisor.wait_until_ended([provisioning])
-                view.say("planning the rounds, and measuring this machine for it")
-                forecast = forecast_run(folder, clients[0])
-                members = _meet(supervisor, folder, config)
-            except Interrupted:
-                view.say("ending all processes; once more ends them the hard way")
-                raise
-    return Federated(forecast, _peak_memory(provisioning, members))
+    supervisor = Supervisor(
+        emit=emit,
+        interrupts=interrupts,
+        environment=_environment(folder, processes=len(clients)),
+        limits=_limits(config),
+    )
+    with supervisor:
+        try:
+            # Every key is made by a process that has ended before anything else begins.
+            emit(StageStarted(stage=Stage.PROVISION))
+            provisioning = supervisor.start(
+                _plan(folder, PROVISIONING, ["init", str(toml), str(folder.members)])
+            )
+            supervisor.wait_until_ended([provisioning])
+            # The forecast is on disk before there is anything that it could be fitted to.
+            emit(StageStarted(stage=Stage.FORECAST))
+            expected = forecast_run(folder, clients[0])
+            members = _meet(supervisor, folder, config)
+        except Interrupted:
+            emit(StageStarted(stage=Stage.STOP))
+            raise
+    return Federated(expected, _peak_memory(provisioning, members))
+
+
+def forecast_run(folder: RunFolder, member: str) -> Forecast:
+    """Forecast the provisioned federation, measuring this machine, and write ``plan.json``.
+
+    Args:
+        folder: The run's.
+        member: Whose federation file is read; all are the same.
+
+    Raises:
+        IdentityError: if the file does not hold together.
+        RunError: if this machine cannot be measured.
+    """
+    path = folder.member_file(member)
+    federation = Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
+    expected = forecast(federation, speed=measure_speed_apart(federation))
+    write_json_file(folder.plan, plan_json(expected))
+    return expected
 
 
 def _meet(supervisor: Supervisor, folder: RunFolder, config: FederationConfig) -> list[Child]:
@@ -97,11 +118,6 @@ def _meet(supervisor: Supervisor, folder: RunFolder, config: FederationConfig) -
     supervisor.wait_until_ended(members)
     supervisor.wait_until_ended([server], within_s=SERVER_END_S)
     return [server, *members]
-
-
-def _view(members: tuple[str, ...]) -> LiveView | PlainView:
-    console = progress_console()
-    return LiveView(console, members) if console.is_terminal else PlainView(console)
 
 
 def _environment(folder: RunFolder, *, processes: int) -> dict[str, str]:
@@ -125,7 +141,7 @@ def _client_plan(folder: RunFolder, client: str, address: str) -> ChildPlan:
 
 
 def _reachable(address: str) -> str:
-    """Where a process of this machine finds a server that may listen at every address."""
+    """Address by which a process of this machine finds a server that may listen at every one."""
     host, _, port = address.rpartition(":")
     everywhere = host.strip("[]") in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
     return f"127.0.0.1:{port}" if everywhere else address
@@ -137,6 +153,5 @@ def _plan(folder: RunFolder, member: str, arguments: Sequence[str]) -> ChildPlan
 
 def _peak_memory(provisioning: Child, members: Sequence[Child]) -> int:
     """Provisioning is over before the members start, so the larger of the two counts."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES
     peaks = [child.ending.peak_memory_bytes for child in [provisioning, *members] if child.ending is not None]
-    return int(own + max(peaks[0], sum(peaks[1:])))
+    return peak_memory_bytes() + max(peaks[0], sum(peaks[1:]))

@@ -9,6 +9,7 @@ noting that it did.
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType, TracebackType
 
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -50,24 +51,30 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 class Interrupts:
     """Notes signals while its ``with`` block runs, for a loop that looks at it often.
 
+    Outside the main thread Python gives no signals, and none are noted.
+
+    Args:
+        restore: Put the handlers of before back also after a signal, for a process that goes on. Otherwise it is
+            on its way out then, and further signals are noted and change nothing.
+
     Attributes:
         received: The signals so far, in order; a second one means that the person is in a hurry.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, restore: bool = False) -> None:
         self.received: list[int] = []
+        self._restore = restore
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupts:
-        for number in WATCHED:
+        for number in WATCHED if threading.current_thread() is threading.main_thread() else ():
             self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.received:
-            # The process is on its way out; further signals are noted and change nothing.
+        if self.received and not self._restore:
             return
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]

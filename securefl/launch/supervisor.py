@@ -16,23 +16,25 @@ from types import TracebackType
 from typing import TypeVar
 
 from securefl.errors import RunError
-from securefl.launch.causes import Casualty, error_for, has_own_reason
+from securefl.launch.causes import Loss, error_for, has_own_reason
 from securefl.launch.child import Child, ChildPlan, last_line
 from securefl.launch.signals import Interrupts
+from securefl.machine import thread_variables
 from securefl.progress import Event, EventSink, Failed, Finished, Warned
 
 E = TypeVar("E")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOG_FOLDER = "SECUREFL_LOG_FOLDER"
+"""Environment variable: where tracebacks of unexpected errors go, if not to the temporary folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long, in seconds, the supervisor waits for what.
+    """Bounds of every wait of the supervisor, in seconds.
 
     Attributes:
         silence_s: For any event of any child, before it calls the run stuck.
         exit_s: For a child to end after its last event.
-        settle_s: For the cause, after a casualty that may be only its echo.
+        settle_s: For the cause, after a loss that may only follow from it.
         grace_s: For children to end in order after SIGTERM.
         kill_s: For the system to take away a killed child.
         turn_s: For one event, before it looks at children and signals again.
@@ -48,9 +50,9 @@ class Limits:
 
 def environment_for(processes: int, *, cores: int, base: Mapping[str, str]) -> dict[str, str]:
     """The children's environment: the user's own, and as many threads each as there are cores to go round."""
-    threads = str(max(1, cores // max(1, processes)))
+    threads = max(1, cores // max(1, processes))
     return {
-        **dict.fromkeys(THREAD_VARIABLES, threads),
+        **thread_variables(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
         **base,
@@ -153,9 +155,9 @@ class Supervisor:
         events = self._events(wait_s=self._limits.turn_s)
         ended = [child for child in self._running() if child.reap() is not None]
         events += self._events(wait_s=0.0)
-        if any(_is_casualty(child) for child in ended):
+        if any(_is_lost(child) for child in ended):
             self._reap_until(self._cause_is_known, within_s=self._limits.settle_s)
-            raise error_for(self._casualties())
+            raise error_for(self._losses())
         self._kill_overdue()
         self._check_silence()
         return events
@@ -178,11 +180,11 @@ class Supervisor:
             child.due = self._heard + self._limits.exit_s
         self._emit(event)
 
-    def _casualties(self) -> list[Casualty]:
-        return [_casualty(child) for child in self._children if _is_casualty(child)]
+    def _losses(self) -> list[Loss]:
+        return [_loss(child) for child in self._children if _is_lost(child)]
 
     def _cause_is_known(self) -> bool:
-        return bool(self._interrupts.received) or any(map(has_own_reason, self._casualties()))
+        return bool(self._interrupts.received) or any(map(has_own_reason, self._losses()))
 
     def _running(self) -> list[Child]:
         return [child for child in self._children if child.ending is None]
@@ -217,7 +219,7 @@ class Supervisor:
             )
 
 
-def _is_casualty(child: Child) -> bool:
+def _is_lost(child: Child) -> bool:
     """A bad end, or an error reported on the way to one; being killed for not ending after good work is none.
 
     Who reported an error may take longer to end than those whom it takes along.
@@ -226,9 +228,9 @@ def _is_casualty(child: Child) -> bool:
     return child.failed is not None or (bad and not child.overdue)
 
 
-def _casualty(child: Child) -> Casualty:
+def _loss(child: Child) -> Loss:
     code = child.ending.code if child.ending is not None else child.failed.exit_code if child.failed else 1
-    return Casualty(
+    return Loss(
         member=child.member,
         code=code,
         failed=child.failed,

@@ -15,10 +15,10 @@ import sys
 from pydantic import TypeAdapter, ValidationError
 
 from securefl.errors import RunError
+from securefl.machine import thread_variables
 from securefl.planning.speed import Speed, measure_speed
 from securefl.protocol.federation import Federation
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 TIMEOUT_S = 300.0
 """A hundred times what it takes."""
 _SPEED = TypeAdapter(Speed)
@@ -34,7 +34,7 @@ def measure_speed_apart(federation: Federation) -> Speed:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "securefl.planning.speed_process"],
             input=federation.to_json_text(),
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **thread_variables(1)},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

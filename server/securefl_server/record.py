@@ -6,19 +6,16 @@ The rule kept here: figures only; nothing in it could be of use for opening a ci
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from securefl.machine import peak_memory_bytes
 from securefl.storage.disk import write_whole
 from securefl.transport.telemetry import ByteCounter
 
 RESULT_FILE: Final = "result.json"
-_RSS_UNIT_BYTES: Final = 1 if sys.platform == "darwin" else 1024
-"""Unit of ``ru_maxrss``: getrusage(2) of the respective system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Recorder:
             "rounds_log": [asdict(figures) for figures in self._rounds],
             "bytes": asdict(self._seen()),
             "seconds_total": time.perf_counter() - self._started,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT_BYTES,
+            "peak_memory_bytes": peak_memory_bytes(),
         }
         path = folder / RESULT_FILE
         write_whole(path, json.dumps(result, indent=1) + "\n")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from securefl.bench.aggregation.measurement import Job, Measurement
-from securefl.bench.processes import THREAD_VARIABLES, Program, run_measured
+from securefl.bench.processes import Program, run_measured
 from securefl.errors import RunError
+from securefl.machine import THREAD_VARIABLES
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from securefl.cli.advice import advice, advice_for
+from securefl.results.advice import advice, advice_for
 from securefl.results.run import ClientResult
 from securefl.training.worth import exact_p
 

@@ -81,7 +81,7 @@ def test_a_wrong_command_line_is_answered_in_one_sentence(
     assert answer.out == ""
 
 
-def test_an_unforeseen_error_keeps_its_traceback_in_a_file(
+def test_an_unexpected_error_keeps_its_traceback_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Said]
 ) -> None:
     def broken(run: Path, client: str | None) -> Path:

@@ -16,6 +16,8 @@ from securefl.progress import (
     PhaseStarted,
     RoundFinished,
     RoundStarted,
+    Stage,
+    StageStarted,
     StepProgress,
     Warned,
 )
@@ -90,10 +92,10 @@ def test_the_table_has_each_members_latest_word() -> None:
         )
         view.show(Finished(member="client-2", path="somewhere"))
         view.show(Warned(member="stranger", message="unknown members are no rows"))
-        view.say("a sentence")
+        view.show(StageStarted(stage=Stage.STOP))
     shown = written.getvalue()
     assert "2/3" in shown
     assert "training" in shown
     assert "0.625" in shown
     assert "done" in shown
-    assert "a sentence" in shown
+    assert "ending all processes" in shown

@@ -46,14 +46,14 @@ def test_a_child_killed_by_sigkill_ends_the_run_with_its_name_and_signal(family:
     assert healthy.ending.code == -signal.SIGTERM
 
 
-def test_a_child_that_reported_its_error_is_named_though_its_echo_ends_first(family: Family) -> None:
+def test_a_child_that_reported_its_error_is_named_though_what_it_caused_ends_first(family: Family) -> None:
     refused = Failed(member="client-3", code="data", message="there is no column 'x'.", exit_code=2)
     slow = family.supervisor.start(family.plan("client-3", saying(refused) + SLEEP))
     family.supervisor.wait_for(slow, Failed, within_s=20)
     echoed = Failed(member="client-1", code="member-lost", message="client-3 left.", exit_code=1)
-    echo = family.supervisor.start(family.plan("client-1", saying(echoed) + "import sys; sys.exit(1)"))
+    consequence = family.supervisor.start(family.plan("client-1", saying(echoed) + "import sys; sys.exit(1)"))
     with pytest.raises(UsageError, match="client-3 cannot go on: there is no column 'x'"):
-        family.supervisor.wait_until_ended([slow, echo])
+        family.supervisor.wait_until_ended([slow, consequence])
 
 
 def test_a_child_that_ignores_sigterm_is_killed(family: Family) -> None:
@@ -126,10 +126,10 @@ def test_an_error_that_the_user_can_mend_is_passed_on_as_one(family: Family) -> 
         family.supervisor.wait_until_ended([child])
 
 
-def test_the_cause_is_named_although_its_echo_came_first(family: Family) -> None:
-    echo = Failed(member="server", code="member-lost", message="client-1 left.", exit_code=1)
+def test_the_cause_is_named_although_what_it_caused_came_first(family: Family) -> None:
+    consequence = Failed(member="server", code="member-lost", message="client-1 left.", exit_code=1)
     cause = Failed(member="client-1", code="training", message="the loss is not finite.", exit_code=1)
-    server = family.supervisor.start(family.plan("server", saying(echo) + "raise SystemExit(1)"))
+    server = family.supervisor.start(family.plan("server", saying(consequence) + "raise SystemExit(1)"))
     slow = "import time; time.sleep(0.4)\n" + saying(cause) + "raise SystemExit(1)"
     client = family.supervisor.start(family.plan("client-1", slow))
     with pytest.raises(MemberLost, match="client-1 left the federation: the loss is not finite"):
@@ -155,7 +155,7 @@ def test_a_child_that_is_done_but_does_not_end_is_ended_with_a_warning(family: F
     assert any(isinstance(event, Warned) for event in family.heard)
 
 
-def test_a_child_that_failed_and_does_not_end_is_a_casualty(family: Family) -> None:
+def test_a_child_that_failed_and_does_not_end_is_lost(family: Family) -> None:
     failed = Failed(member="client-1", code="training", message="nothing was trained.", exit_code=1)
     child = family.supervisor.start(family.plan("client-1", saying(failed) + SLEEP))
     with pytest.raises(MemberLost, match=r"nothing was trained"):

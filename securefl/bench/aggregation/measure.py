@@ -20,8 +20,9 @@ import numpy as np
 
 from securefl.bench.aggregation.measurement import Job, Laps, Measurement
 from securefl.bench.aggregation.paths import AggregationPath, Float32, Opened
-from securefl.bench.stopwatch import Stopwatch, forget_peak_memory, peak_memory_bytes
+from securefl.bench.stopwatch import Stopwatch
 from securefl.errors import UsageError
+from securefl.machine import forget_peak_memory, peak_memory_bytes
 
 OWN_PATHS = ("plaintext_float32", "plaintext_same_precision", "securefl", "tenseal_ckks")
 WARM_UP_VALUES, WARM_UP_COHORT = 8192, 2

@@ -39,10 +39,10 @@ from securefl.bench.overhead.measurement import (
 )
 from securefl.bench.overhead.messages import sent
 from securefl.bench.overhead.meter import Meter
-from securefl.bench.stopwatch import peak_memory_bytes
 from securefl.config import load_federation
 from securefl.config.federation import FederationConfig
 from securefl.errors import SecureFLError
+from securefl.machine import peak_memory_bytes
 from securefl.protocol.messages import Manifest
 from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder

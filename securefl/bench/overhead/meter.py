@@ -14,7 +14,8 @@ from itertools import islice
 from typing import TypeVar
 
 from securefl.aggregation.clock import Stage
-from securefl.bench.stopwatch import Lap, forget_peak_memory, peak_memory_bytes
+from securefl.bench.stopwatch import Lap
+from securefl.machine import forget_peak_memory, peak_memory_bytes
 
 Item = TypeVar("Item")
 Place = tuple[int, str, str]

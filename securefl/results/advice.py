@@ -1,4 +1,4 @@
-"""Which adapter is worth using, in a sentence for each client and one for the federation.
+"""Advice on which adapter to use, in a sentence for each client and one for the federation.
 
 The rule kept here: an adapter is recommended only where it beats the base model beyond chance on the client's own
 test rows. What is shown follows from counts in the clients' results alone; see ``training.worth`` for the test.
