@@ -32,7 +32,7 @@ def _files(*suffixes: str) -> list[Path]:
 
 
 def _sources() -> list[Path]:
-    generated = ROOT / "securefl" / "v1"
+    generated = ROOT / "securefl" / "v2"
     return [path for path in _files(".py") if generated not in path.parents]
 
 

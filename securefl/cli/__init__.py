@@ -1,17 +1,19 @@
-"""What a user types: one file a command, and what the commands share.
+"""Commands of the program ``securefl``: one file a command, and what the commands share.
 
-``main``        the program: its commands, and the one place where an error becomes a sentence
-``signals``     Ctrl-C and termination, as an exception or as a note that a loop reads
-``output``      the consoles, and the result as JSON
-``reporting``   how one process reports, to a person or to ``securefl run``
-``provisioning``    ``securefl init``
-``member``      ``securefl server`` and ``securefl client``: one process of a federation
-``run``         ``securefl run``: all of them on this machine
-``export``      ``securefl export``
-``federate``, ``supervisor``, ``child``, ``casualties``
-                a run's processes: started, heard, ended, and why one of them was lost
-``live``, ``summary``, ``results``, ``run_folder``
-                what a run shows while it works and at its end, and what it leaves behind
+``main``           the program: its commands, and the one place where an error becomes a sentence
+``init``           ``securefl init``: the members' folders
+``member``         ``securefl server`` and ``securefl client``: one process of a federation
+``run``            ``securefl run``: all of them on this machine
+``plan``           ``securefl plan``: what a federation will cost
+``audit``          ``securefl audit``: whether what a run left behind holds together
+``export``         ``securefl export``: an adapter as a folder of its own
+``bench``          ``securefl bench``: costs beside those of doing without, and of others
+``events``         one process's events, to a person or to ``securefl run``
+``live``           progress while a run works
+``summary``        what a run shows at its end
+``data_overview``  the table of every client's rows
+``tables``         the one style of all tables
+``output``         the consoles, and the one writer of results as JSON
 
 Commands import what they need when they run, so that ``--help`` needs neither torch nor gRPC.
 """

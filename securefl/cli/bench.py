@@ -1,4 +1,4 @@
-"""``securefl bench``: what things cost, beside doing without them and beside what others offer."""
+"""``securefl bench``: costs beside doing without them and beside what others offer."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ def overhead(
     _write_companions(markdown(report), partial(draw, report), json_path)
     if not report.identical:
         raise RunError(
-            "the encrypted federation and its twin differ", hint="their integers' digests stand in the result"
+            "the encrypted federation and its integer twin differ",
+            hint="their integers' digests stand in the result",
         )
 
 
@@ -189,7 +190,8 @@ def _check_companions(json_path: str | None) -> None:
 def _write_companions(text: str, draw: Callable[[Path], None] | None, json_path: str | None) -> None:
     """Writes the table, and the plot if there is one, beside the result."""
     from securefl.bench.aggregation.plot import can_plot
-    from securefl.cli.output import progress_console, write_atomically
+    from securefl.cli.output import progress_console
+    from securefl.storage.whole import write_atomically
 
     companions = _companions(json_path)
     if companions is None:
@@ -208,23 +210,17 @@ def _show(
     tables: Iterable[tuple[str, Sequence[str], list[list[str]]]], notes: Iterable[str], json_path: str | None
 ) -> None:
     """Prints tables (heading, columns, rows), those without rows left out, and the notes below them."""
-    from rich.table import Table
-
     from securefl.cli.output import result_console
+    from securefl.cli.tables import figures_table
 
     console = result_console(json_path)
     for heading, columns, rows in tables:
         if not rows:
             continue
-        table = Table(title=heading, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
-        table.add_column(columns[0], no_wrap=True)
-        for column in columns[1:]:
-            # A narrow terminal has room for the figures if the unit stands on a line of its own.
-            table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
+        # A narrow terminal has room for the figures if the unit stands on a line of its own.
+        headings = [columns[0], *(column.replace(" ", "\n") for column in columns[1:])]
         console.print()
-        console.print(table)
+        console.print(figures_table(heading, headings, rows))
     console.print()
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)

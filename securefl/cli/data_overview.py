@@ -1,4 +1,4 @@
-"""The table of every client's rows, as ``securefl init`` and ``securefl plan`` print it."""
+"""Table of every client's rows, as ``securefl init`` and ``securefl plan`` print it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,12 @@ if TYPE_CHECKING:
 
 def show_data(overview: DataOverview, *, console: Console) -> None:
     """Prints what was read of the data; nothing of it is cut off, also in a narrow pipe."""
-    from rich.table import Table
     from rich.text import Text
 
+    from securefl.cli.tables import empty_table
+
     if overview.rows:
-        table = Table(
-            title="rows of each client, and their labels",
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            padding=(0, 1, 0, 0),
-            header_style="dim",
-        )
+        table = empty_table("rows of each client, and their labels")
         for place, column in enumerate(overview.columns):
             words = place in (0, len(overview.columns) - 1)
             table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)

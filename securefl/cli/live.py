@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from securefl.cli.tables import empty_table
 from securefl.launch.causes import PROVISIONING
 from securefl.progress import (
     SERVER,
@@ -172,7 +173,7 @@ class LiveView:
             _update(row, event)
 
     def _table(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = empty_table()
         table.add_column("member")
         table.add_column("round", min_width=5)
         # Fixed widths, so that the table does not jump; a narrow terminal shortens the words.

@@ -106,40 +106,22 @@ def show(forecast: Forecast, *, console: Console) -> None:
     """Prints a plan, in tables of at most 80 columns: what goes to a pipe must not be cut."""
     from rich.text import Text
 
+    from securefl.cli.tables import print_table
+
     for line in (*_heading(forecast), *_profile(forecast)):
         console.print(Text(line), soft_wrap=True)
     console.print()
-    _table(console, "why the sum is exact", *_proof(forecast))
+    print_table(console, "why the sum is exact", *_proof(forecast))
     console.print(Text(_margin(forecast)))
     console.print()
-    _table(console, "a client and round, in MB, beside plaintext", *_traffic(forecast))
-    _table(console, "seconds to transfer both", *_transfers(forecast))
+    print_table(console, "a client and round, in MB, beside plaintext", *_traffic(forecast))
+    print_table(console, "seconds to transfer both", *_transfers(forecast))
     if forecast.speed is not None:
-        _table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
-    _table(console, "memory of the sum itself, in MiB", *_memory(forecast))
-    _table(console, "what other payloads would send, a client and round", *_payloads(forecast))
+        print_table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
+    print_table(console, "memory of the sum itself, in MiB", *_memory(forecast))
+    print_table(console, "what other payloads would send, a client and round", *_payloads(forecast))
     for line in _notes(forecast):
         console.print(Text(line))
-
-
-def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 1, 0, 0),
-        header_style="dim",
-    )
-    table.add_column(columns[0], no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    console.print()
 
 
 def _heading(forecast: Forecast) -> Iterator[str]:

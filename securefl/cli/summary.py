@@ -1,4 +1,4 @@
-"""What a run shows at its end: what each client gained, what it cost, and where things are."""
+"""Summary of a run at its end: what each client gained, what it cost, and where things are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
 from securefl.results.advice import advice
 from securefl.results.folder import RunFolder
@@ -47,20 +48,8 @@ def _table(
     title: str, columns: Sequence[str], result: RunResult, row: Callable[[ClientResult], list[Cell]]
 ) -> Table:
     """A table with a row a client."""
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 1, 0, 0),
-        header_style="dim",
-    )
-    table.add_column("client")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for client in result.clients:
-        table.add_row(Text(client.id), *row(client))
-    return table
+    rows = [[Text(client.id), *row(client)] for client in result.clients]
+    return figures_table(title, ("client", *columns), rows)
 
 
 def _gains(client: ClientResult) -> list[Cell]:
@@ -93,7 +82,7 @@ def _seconds(client: ClientResult) -> list[Cell]:
     return [f"{client.seconds.get(phase, 0.0):.1f}" for phase in PHASES]
 
 
-FORESEEN = {
+FORECAST = {
     "upload_bytes": "up",
     "download_bytes": "down",
     "encrypt_seconds": "encryption",
@@ -102,12 +91,12 @@ FORESEEN = {
 }
 
 
-def _foreseen(result: RunResult) -> list[str]:
-    """One line: how what was measured compares with the plan."""
+def _beside_forecast(result: RunResult) -> list[str]:
+    """One line that compares what was measured with the forecast."""
     ratios = [
-        f"{FORESEEN[line.what]} {line.ratio:.2f}"
+        f"{FORECAST[line.what]} {line.ratio:.2f}"
         for line in over_the_run(result.compared)
-        if line.what in FORESEEN and line.ratio is not None
+        if line.what in FORECAST and line.ratio is not None
     ]
     return [f"Measured by planned: {', '.join(ratios)} (seconds for an idle core)."] if ratios else []
 
@@ -129,7 +118,7 @@ def _closing(result: RunResult, folder: RunFolder) -> list[str]:
         f"Updates were {sealed}.",
         f"The run took {result.seconds_total:.1f} s and {result.peak_memory_bytes / MIB:,.0f} MiB of memory "
         "(the processes' peaks added up).",
-        *_foreseen(result),
+        *_beside_forecast(result),
         "The keys made for this run have been deleted.",
         "",
         f"Result    {folder.result}",

@@ -1,1 +1,9 @@
-"""All members of a federation as processes of this machine."""
+"""All roles of a federation as processes of this machine.
+
+``run``         a whole federation, from its configuration to its result
+``federate``    the members' processes, in the order in which they are started
+``supervisor``  all of them end well, or all of them end
+``child``       one process: started, heard through a pipe, ended for certain
+``causes``      of several lost processes, the one that had a reason of its own
+``signals``     Ctrl-C and termination, as an exception or as a note that a loop reads
+"""
