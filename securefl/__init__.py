@@ -13,4 +13,4 @@ The packages stand in the order in which an update travels through them:
 ``cli``         what a user types
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
