@@ -9,14 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import securefl
 from securefl.config.federation import MAX_COHORT, MIN_COHORT, EncryptionSection
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.profiles import PROFILES, Profile, profile_for
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import Ciphertexts, wire_form
 from securefl.errors import ForgeryError
+from securefl.transport.settings import DEFAULT_KEEPALIVE
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")
+NAMED_PATH = re.compile(
+    r"(?<![\w/])(?:tests|benchmarks|securefl|clients|server|examples|protos)(?:/[a-z0-9_]+)+(?:\.[a-z]+|/)"
+)
 SECURITY = " ".join((ROOT / "SECURITY.md").read_text().split())
 PRECISION = EncryptionSection().precision_bits
 TINY = Profile(
@@ -96,6 +102,33 @@ def test_a_difference_passes_the_mac_no_more_often_than_stated() -> None:
         )
     expected = TRIALS / form.modulus
     assert abs(passed - expected) < 5 * expected**0.5
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_that_a_document_names_is_there(name: str) -> None:
+    """But for what 0.1.0's part of the changelog names, which tells of that version."""
+    text = (ROOT / name).read_text(encoding="utf-8").partition("## [0.1.0]")[0]
+    named = set(NAMED_PATH.findall(text))
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_the_search_for_named_files_finds_them() -> None:
+    text = "`tests/attacks/test_gone.py`, `tests/storage/`; benchmarks/results has both"
+    assert NAMED_PATH.findall(text) == ["tests/attacks/test_gone.py", "tests/storage/"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "SECURITY.md"])
+def test_a_document_names_the_version_it_tells_of(name: str) -> None:
+    assert securefl.__version__ in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_readme_says_when_a_silent_peer_is_lost() -> None:
+    [(silence, interval, timeout)] = stated(
+        r"after (\d+) s: a ping after (\d+) s of silence, (\d+) s for its answer",
+        text=(ROOT / "README.md").read_text(encoding="utf-8"),
+    )
+    assert float(silence) == DEFAULT_KEEPALIVE.silence_s
+    assert (float(interval), float(timeout)) == (DEFAULT_KEEPALIVE.interval_s, DEFAULT_KEEPALIVE.timeout_s)
 
 
 def _passes(check) -> bool:
