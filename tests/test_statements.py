@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import securefl
+from securefl.cli.main import app
+from securefl.config import load_federation
 from securefl.config.federation import MAX_COHORT, MIN_COHORT, EncryptionSection
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.profiles import PROFILES, Profile, profile_for
@@ -129,6 +131,23 @@ def test_the_readme_says_when_a_silent_peer_is_lost() -> None:
     )
     assert float(silence) == DEFAULT_KEEPALIVE.silence_s
     assert (float(interval), float(timeout)) == (DEFAULT_KEEPALIVE.interval_s, DEFAULT_KEEPALIVE.timeout_s)
+
+
+def test_the_readmes_federation_file_is_accepted(tmp_path: Path) -> None:
+    [text] = re.findall(
+        r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    path = tmp_path / "FED.toml"
+    path.write_text(text, encoding="utf-8")
+    assert list(load_federation(path).ranks.values()) == [2, 4, 8, 16]
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| command |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `securefl (\w+)", table, flags=re.MULTILINE)
+    assert {*named, "server", "client"} == {command.name for command in app.registered_commands} | {
+        group.typer_instance.info.name for group in app.registered_groups
+    }
 
 
 def _passes(check) -> bool:
