@@ -1,4 +1,4 @@
-"""Events that tell about a process's work: small frozen events, and their form as one JSON line each.
+"""Events that a process tells about its work: small and frozen, and their form as one JSON line each.
 
 The rule kept here: an event names who reports, where in the run it happened and one fact, in plain values;
 nothing private (no update, key, text of a sample or peer's bytes) has a field to go into. A process reports
@@ -51,7 +51,7 @@ class Phase(StrEnum):
 
 
 class AdapterKind(StrEnum):
-    """Which model a metric was measured on."""
+    """Model that a metric was measured on."""
 
     BASE = "base"
     LOCAL = "local"

@@ -1,4 +1,4 @@
-"""What the server announces, collected by a background thread while the main thread works.
+"""Announcements of the server, collected by a background thread while the main thread works.
 
 The rule kept here: announcements are a state, so only the newest is kept, however many a server sends; a failure is
 kept whatever comes before or after it. The main thread never waits without a limit (so that signals reach it), and a

@@ -66,11 +66,11 @@ class Outbox:
 
     @property
     def sizes(self) -> StreamSizes:
-        """What the stream will measure."""
+        """Sizes of the stream to come."""
         return self._encryption.sizes
 
     def body(self) -> Iterator[bytes]:
-        """What is on disk, and then window by window what is not made yet, each synced before it is given.
+        """Give what is on disk, and then window by window what is not made yet, each synced before it is given.
 
         Raises:
             DiskError, StateError: if the disk fails.

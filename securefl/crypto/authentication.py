@@ -46,7 +46,7 @@ class CiphertextMac:
     passes ``verify`` with probability at most 1/m (2^-54 for BFV, 1/t for plain sections), beside the
     advantage against HKDF, ChaCha20 and HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide
     rho completely, and a difference D between an altered total and the true one passes only if sum_j rho_j
-    D_j hits one value, m being prime. After v refusals the bound is 1/(m - v); a participant allows one
+    D_j hits one value, m being prime. After v refusals the bound is 1/(m - v); a member allows one
     aggregate a round, so that v is below the cohort's size. Assumes that no (context, member, c, seed) is
     used for two ciphertexts: seeds of BFV are 64 fresh random bytes. The integer twin and plain sections
     have no seeds, so there a member must contribute to a context once only; a federation started again from
@@ -54,7 +54,7 @@ class CiphertextMac:
     forge.
 
     Args:
-        key: The shared keys MAC key, 32 bytes.
+        key: The MAC key of the shared keys, 32 bytes.
         form: What ciphertexts look like.
         context: Epoch, federation, round and manifest, as one byte string.
     """

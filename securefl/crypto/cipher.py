@@ -1,6 +1,6 @@
-"""What every cipher can do, so that the round need not ask which: seal slots, open a sum of them.
+"""Interface of every cipher, so that a round need not ask which one it has: encrypt slots, decrypt a sum.
 
-``bfv.BfvCipher`` encrypts; ``twin.IntegerTwin`` does not, and exists to show that both give the same
+``bfv.BfvCipher`` encrypts; ``integer_twin.IntegerTwin`` does not, and exists to show that both give the same
 integers.
 """
 
@@ -68,7 +68,7 @@ class Cipher(Protocol):
 
     @property
     def form(self) -> WireForm:
-        """What its ciphertexts look like on the wire."""
+        """Form of its ciphertexts on the wire."""
 
     def encrypt(self, slots: Slots) -> Sealed:
         """Encrypts (C, N) slots below t, each ciphertext with fresh randomness.

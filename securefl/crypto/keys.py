@@ -1,6 +1,6 @@
-"""the shared keys, those of the cipher and those of authentication: one fixed-length form of our own.
+"""Shared keys, those of the cipher and those of authentication, in one fixed-length form of our own.
 
-The rule kept here: keys are complete and in range, or they are no keys; the keys of an epoch are made, stored
+The rule kept here: keys are complete and in range, or they are no keys; the shared keys are made, stored
 and replaced together. Every string of bytes has at most one reading, and only ``bfv`` turns a cipher key into
 an object of SEAL.
 
@@ -108,7 +108,7 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SharedKeys:
-    """What all members of a federation hold and its server never does; ``repr`` shows nothing of it.
+    """Keys that all members of a federation hold and its server never does; ``repr`` shows none of them.
 
     Attributes:
         epoch: Number of the epoch, from 1; keys of different epochs are independent.

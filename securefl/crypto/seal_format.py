@@ -54,7 +54,7 @@ class SealFormat:
     key_parms_id: bytes
 
     def body(self, saved: bytes, *, largest: int) -> bytes:
-        """What SEAL saved, without header and compression.
+        """Return what SEAL saved, without header and compression.
 
         Args:
             saved: A whole object as SEAL wrote it.

@@ -45,7 +45,7 @@ def windows(ciphertexts: int) -> Iterator[Window]:
 
 
 def values_in(window: Window, *, values: int, profile: Profile) -> int:
-    """How many of a contribution's values a window holds; the last one may be there for the tags alone."""
+    """Count the values of a contribution in a window; the last window may hold tags alone."""
     whole = profile.values_per_ciphertext
     return min(max(0, values - window.first * whole), window.count * whole)
 

@@ -1,4 +1,4 @@
-"""What travels of one ciphertext, in our own fixed-length form: exact sizes, and checked decoding.
+"""Form in which ciphertexts travel: our own, of fixed length, with exact sizes and checked decoding.
 
 The rule kept here: the number of bytes follows from the layout alone, so a peer's bytes are compared with an
 exact length and every residue with its range before anything computes with them; no bytes of a peer reach a
@@ -150,7 +150,7 @@ class WireForm:
 
 
 def wire_form(scheme: Scheme, profile: Profile) -> WireForm:
-    """What travels under this cipher and profile."""
+    """Choose the wire form of this cipher and profile."""
     modulus = profile.data_prime if scheme == "bfv" else profile.plain_modulus
     dropped_bits = profile.dropped_bits if scheme == "bfv" else 0
     return WireForm(

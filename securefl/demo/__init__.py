@@ -1,7 +1,9 @@
-"""What ``make quickstart`` runs: a corpus made by this project, and a federation of four sites on a real encoder.
+"""Files of ``make quickstart``: a corpus made by this project, and a federation of four sites on a real encoder.
 
-``corpus``      the rows, from a seed; ``phrasing`` and ``sites`` hold the words
-``quickstart``  writes corpus and federation file into a folder, and checks the model's digest
+``phrasing``    the intents, and the sentences that every site shares
+``sites``       the words of each site
+``corpus``      the rows, from a seed
+``quickstart``  corpus and federation file in a folder, and the model's digest checked
 """
 
 from securefl.demo.quickstart import prepare

@@ -1,4 +1,4 @@
-"""How people ask: the intents, the sentences that every site shares, and the words that mean something else at each.
+"""Sentences of the corpus: the intents, what every site shares, and the words that mean something else at each.
 
 The rule kept here: prose only, no logic. A template's ``{x}`` is filled with what a site asks about
 (``demo.sites``); ``{when}`` and ``{who}`` come from this page and are the same at all sites. Templates are kept by

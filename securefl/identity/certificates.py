@@ -2,7 +2,7 @@
 
 The rule kept here: a certificate is checked against the authority, the clock, the member and its key when a
 process starts, so that a mistake ends in one sentence and not in a failed handshake. Certificates only route
-TLS; who a message is from is decided by the pinned signing keys (``identity``).
+TLS; who a message is from is decided by the pinned signing keys (``signing``).
 
 P-256, because gRPC's TLS refuses Ed25519. The clock comes in as a parameter. ``authority`` issues what is
 read here.
@@ -37,7 +37,7 @@ _RENEW = "have the lead issue a new one: 'securefl init'"
 
 
 class Role(Enum):
-    """What a certificate may be used for, as its extended key usage says."""
+    """Permitted use of a certificate, as its extended key usage says."""
 
     SERVER = ExtendedKeyUsageOID.SERVER_AUTH
     CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -45,7 +45,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a process shows to its TLS peers, all as PEM.
+    """Certificates and key that a process shows to its TLS peers, all as PEM.
 
     Attributes:
         member: Id in the certificate.

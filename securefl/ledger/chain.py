@@ -61,7 +61,7 @@ class Entry:
     signature: bytes
 
     def signed_bytes(self) -> bytes:
-        """What the signature covers: the domain, and everything else in the line."""
+        """Bytes that the signature covers: the domain, and everything else in the line."""
         return unsigned_bytes(sequence=self.sequence, previous=self.previous, event=self.event)
 
     def line(self) -> bytes:
@@ -76,7 +76,7 @@ class Entry:
 
 
 def unsigned_bytes(*, sequence: int, previous: bytes, event: Event) -> bytes:
-    """What the writer signs for an entry."""
+    """Encode what the writer signs for an entry."""
     return DOMAIN + _canonical(_unsigned(sequence=sequence, previous=previous, event=event))
 
 

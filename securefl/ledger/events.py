@@ -1,4 +1,4 @@
-"""What a ledger records: events, never epsilons, so that anybody can compute the budget again from them.
+"""Events that a ledger records: never epsilons, so that anybody can compute the budget again from them.
 
 The rule kept here: a field of an event is public to the auditor, so none depends on a client's data, except
 digests of what was sent, or opened from what was received. Each event has one JSON form, which parses back to the same

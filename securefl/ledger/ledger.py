@@ -134,7 +134,7 @@ class VerifiedLedger:
 
     @property
     def finished(self) -> bool:
-        """Whether its last event is the end of a run."""
+        """True if its last event is the end of a run."""
         return isinstance(self.entries[-1].event, RunFinished)
 
 

@@ -20,7 +20,7 @@ OWNER_ONLY = 0o600
 
 
 class DurableLog(Protocol):
-    """Where a ledger's lines go."""
+    """Destination of a ledger's lines."""
 
     def read(self) -> bytes:
         """Everything appended so far."""

@@ -4,13 +4,14 @@
 ``credentials``  TLS files as grpc wants them
 ``settings``     keepalive, limits, timeouts
 ``methods``      the calls of the service
-``telemetry``    who wants to see message bytes, or count them
-``failures``     errors to gRPC statuses and back
-``diagnosis``    why a server cannot be reached, in one sentence
-``proxies``      the proxy that stands in the environment
-``waiting``      a wait for the server, told from time to time
+``telemetry``    observers of message bytes, and their count
+``prefetch``     messages made in one thread and sent by another, a few ahead
 ``client``       a member's calls, with retries
 ``server``       the aggregator's end: TLS peers to certificates, messages to objects
+``failures``     errors to gRPC statuses and back
+``waiting``      a wait for the server, told from time to time
+``diagnosis``    reasons why a server cannot be reached, each in one sentence
+``proxies``      the proxy that the environment names
 
 Nothing is imported here.
 """

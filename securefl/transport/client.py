@@ -1,9 +1,8 @@
 """A member's calls to the aggregator: synchronous, with deadlines and a bounded number of tries.
 
-The rule kept here: a call is repeated only when the connection failed, never when the server refused, and
-every
-call may be repeated: the server answers the same bytes in the same way. Nothing here judges what arrives
-beyond its form; signatures and digests are the business of ``protocol``.
+The rule kept here: a call is repeated only when the connection failed, never when the server refused, and every call
+may be repeated: the server answers the same bytes in the same way. Nothing here judges what arrives beyond its form;
+signatures and digests are the business of ``protocol``.
 """
 
 from __future__ import annotations
@@ -136,7 +135,7 @@ class AggregatorClient:
             except TransportError:
                 diagnosis = diagnose(self._address, self._authority)
             error = diagnosis.error
-            # The server may have come up between the call and the knock: what is not certain is believed only
+            # The server may have come up between the call and the attempt: what is not certain is believed only
             # after a call that insisted on a connection has failed as well.
             if not error.retryable and (diagnosis.certain or suspected):
                 raise error

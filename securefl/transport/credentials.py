@@ -11,7 +11,7 @@ from securefl.transport.grpc_tls import grpc
 
 
 def channel_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
-    """What a client's channel shows and checks."""
+    """Make what a client's channel shows and checks."""
     return grpc.ssl_channel_credentials(
         root_certificates=credentials.authority,
         private_key=credentials.private_key,
@@ -20,7 +20,7 @@ def channel_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
 
 
 def port_credentials(credentials: Credentials) -> grpc.ServerCredentials:
-    """What a server's port shows and checks: peers without a certificate of the authority get no further."""
+    """Make what a server's port shows and checks: a peer without a certificate of the authority is refused."""
     return grpc.ssl_server_credentials(
         [(credentials.private_key, credentials.certificate)],
         root_certificates=credentials.authority,

@@ -1,7 +1,7 @@
-"""Why a server cannot be reached, in one sentence.
+"""Reasons why a server cannot be reached, each in one sentence.
 
 grpc reports every failed connection as UNAVAILABLE with a text that changes between versions. So after a
-failure this module knocks once itself, with Python's own sockets and TLS, and looks at what happens.
+failure this module connects once itself, with Python's own sockets and TLS, and looks at what happens.
 
 The rule kept here: nothing of the federation is sent, and the connection is closed before a first request.
 """
@@ -18,7 +18,7 @@ from typing import Final
 from securefl.errors import ConfigError, IdentityError, SecureFLError, TransportError
 from securefl.transport.proxies import leave_out, proxy_for, tunnel, unasked_proxies
 
-KNOCK_TIMEOUT_S: Final = 3.0
+ATTEMPT_TIMEOUT_S: Final = 3.0
 # X509_V_ERR_ codes of OpenSSL's x509_vfy.h.
 _NOT_YET_VALID: Final = 9
 _EXPIRED: Final = 10
@@ -27,12 +27,12 @@ _WRONG_NAME: Final = frozenset({62, 64})
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a knock has shown.
+    """Result of one attempt to reach a server.
 
     Attributes:
         error: What is wrong. ``TransportError`` where waiting may help (nothing listens yet, no answer),
             ``ConfigError`` or ``IdentityError`` where somebody must mend something.
-        certain: Whether the knock itself failed; if it was let in, or dropped without a word, the server may just
+        certain: Whether this attempt itself failed; if it was let in, or dropped without a word, the server may just
             have come up or gone.
     """
 
@@ -55,7 +55,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine itself."""
+    """Tell if the host is this machine itself."""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
@@ -69,17 +69,17 @@ def diagnose(address: str, authority: bytes) -> Diagnosis:
     host, port = split_address(address)
     proxy = None if is_loopback(host) else proxy_for(host, os.environ)
     if proxy is None:
-        return _knock(address, authority, lambda: socket.create_connection((host, port), KNOCK_TIMEOUT_S))
+        return _attempt(address, authority, lambda: socket.create_connection((host, port), ATTEMPT_TIMEOUT_S))
     try:
-        through = tunnel(proxy, host, port, timeout_s=KNOCK_TIMEOUT_S)
+        through = tunnel(proxy, host, port, timeout_s=ATTEMPT_TIMEOUT_S)
     except SecureFLError as error:
         return Diagnosis(error)
-    found = _knock(address, authority, lambda: through)
+    found = _attempt(address, authority, lambda: through)
     hint = f"{found.error.hint}; {proxy} stands between: {leave_out(host)}"
     return Diagnosis(type(found.error)(found.error.what, hint=hint), certain=found.certain)
 
 
-def _knock(address: str, authority: bytes, connect: Callable[[], socket.socket]) -> Diagnosis:
+def _attempt(address: str, authority: bytes, connect: Callable[[], socket.socket]) -> Diagnosis:
     """What happens when TLS begins on a connection to the server."""
     host, _ = split_address(address)
     context = ssl.create_default_context(cadata=authority.decode("ascii"))
@@ -126,7 +126,7 @@ def _let_in(connection: ssl.SSLSocket, address: str) -> Diagnosis:
     if connection.selected_alpn_protocol() != "h2":
         hint = "correct the address and port"
         return Diagnosis(ConfigError(f"{address} is no aggregator of securefl", hint=hint))
-    # This knock shows no certificate, so it cannot tell how the server liked the member's own.
+    # This attempt shows no certificate, so it cannot tell how the server liked the member's own.
     error = IdentityError(
         f"the server at {address} closed the connection on this member's certificate",
         hint="it is expired or of another federation; use the folder that 'securefl init' wrote for this one",

@@ -32,7 +32,7 @@ def status_of(error: RunError) -> tuple[grpc.StatusCode, str]:
 
 
 def error_of(code: grpc.StatusCode, details: str | None, *, call: str) -> RunError:
-    """What a status means to the one who made the call.
+    """Make the error that a status means to the caller.
 
     Args:
         code: The call's status, not ``OK``.

@@ -77,7 +77,7 @@ def unasked_proxies(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def leave_out(host: str) -> str:
-    """What to do about a proxy that is in the way: a clause for a hint."""
+    """Say what to do about a proxy that is in the way: a clause for a hint."""
     return f"if the server can be reached without it, start the client with no_proxy={host}"
 
 

@@ -2,8 +2,8 @@
 
 The rule kept here: no call reaches the service without a certificate of the federation's authority, and
 what it gets is that certificate's fingerprint and parsed objects; a refusal leaves as a status and one
-sentence. grpc's
-asyncio server is used: one thread, so that the service needs no locks, and a held stream costs no thread.
+sentence. grpc's asyncio server is used: one thread, so that the service needs no locks, and a held stream costs
+no thread.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Context = Any
 
 
 class AggregatorService(Protocol):
-    """What answers the calls. ``peer`` is the SHA-256 of the caller's certificate in DER (32 bytes).
+    """Service that answers the calls. ``peer`` is the SHA-256 of the caller's certificate in DER (32 bytes).
 
     Every method may raise ``RunError`` to refuse.
     """
 
     async def join(self, peer: bytes, hello: wire.Hello) -> Announcement:
-        """What ``follow`` would say first."""
+        """Return what ``follow`` would say first."""
 
     def follow(self, peer: bytes, hello: wire.Hello) -> AsyncGenerator[Announcement, None]:
         """Announcements; closed when the peer is gone."""

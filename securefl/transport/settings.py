@@ -1,4 +1,4 @@
-"""How long, how often and how much: the transport's limits as values, and as the options grpc takes.
+"""Limits of the transport: times, numbers of attempts and sizes, as values and as the options grpc takes.
 
 The rule kept here: nothing waits forever and nothing grows without a bound; every constant has its unit and
 reason.
@@ -27,7 +27,7 @@ Options = tuple[tuple[str, int | str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keepalive:
-    """When a silent peer counts as gone: at most ``silence_s`` after it froze.
+    """Time after which a silent peer counts as gone: at most ``silence_s`` after it froze.
 
     A process that ends closes its connection, which is noticed at once. Silence alone is no proof of a loss: a machine
     under load, or a line that is being repaired, may be silent for a while; so it counts only after about two minutes.
@@ -46,7 +46,7 @@ class Keepalive:
         return 2 * self.interval_s + self.timeout_s
 
     def options(self) -> Options:
-        """What both ends set: pings also while no call is open; peers that ping as often are tolerated."""
+        """Options that both ends set: pings also while no call is open; peers that ping as often are tolerated."""
         return (
             ("grpc.keepalive_time_ms", int(self.interval_s * 1000)),
             ("grpc.keepalive_timeout_ms", int(self.timeout_s * 1000)),
@@ -61,7 +61,7 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a client tries again before it gives up.
+    """Limits on the attempts of a client before it gives up.
 
     Attributes:
         connect_s: For the server to come up, at the first call.
@@ -109,7 +109,7 @@ def server_options(keepalive: Keepalive) -> Options:
 
 
 def transfer_timeout_s(body_bytes: int) -> float:
-    """How long a body may travel before the call is given up."""
+    """Compute how long a body may travel before the call is given up, in seconds."""
     return 60 + body_bytes / SLOWEST_LINE_BYTES_PER_S
 
 

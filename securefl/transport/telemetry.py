@@ -1,4 +1,4 @@
-"""Who wants to see what travels: every message as the bytes inside TLS, on either side.
+"""Observers of what travels: every message as the bytes inside TLS, on either side.
 
 The rule kept here: an observer sees exactly the bytes that grpc is given or gives, before they are parsed and
 whether or not they are accepted; it cannot change them.

@@ -1,4 +1,4 @@
-"""Which process stands for a member, and whether it is there.
+"""Processes that stand for the members, and whether each is there.
 
 The rule kept here: a member is one process at a time. While its stream is open nobody takes its place; after the stream
 has broken another process may, but only while the member has contributed nothing, because no other process could go on
@@ -83,7 +83,7 @@ class Attendance:
         return stream
 
     def holds(self, member: str, stream: int) -> bool:
-        """Whether this stream is its member's present one."""
+        """Tell if this stream is its member's present one."""
         place = self._places.get(member)
         return place is not None and place.stream == stream
 
@@ -95,6 +95,6 @@ class Attendance:
         return present
 
     def speaks(self, member: str, process: bytes) -> bool:
-        """Whether a process may speak for its member: it holds the place, or nobody does."""
+        """Tell if a process may speak for its member: it holds the place, or nobody does."""
         place = self._places.get(member)
         return place is None or place.process == process

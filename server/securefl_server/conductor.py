@@ -2,8 +2,8 @@
 
 The rule kept here: everything runs on one event loop, so an event is fed and its effects are carried out
 before the next one; whatever blocks (adding, saving) runs on a single worker thread and comes back as an
-event. Announcements
-are a state, not a queue: a member that connects late, or again, is told where the federation stands now.
+event. Announcements are a state, not a queue: a member that connects late, or again, is told where the federation
+stands now.
 """
 
 from __future__ import annotations
@@ -140,11 +140,11 @@ class Conductor:
             self._attendance.check(member, process, contributed=self._contributed(member))
 
     def speaks(self, member: str, process: bytes) -> bool:
-        """Whether what a process says of its member's end counts."""
+        """Tell if what a process says of its member's end counts."""
         return self._attendance.speaks(member, process)
 
     async def follow(self, member: str, process: bytes) -> AsyncGenerator[Announcement, None]:
-        """What to tell a member, until it leaves, the run ends, or a newer stream of the same process takes over.
+        """Give what to tell a member, until it leaves, the run ends, or a newer stream of the same process takes over.
 
         Only the newest announcement is kept: whoever reads slowly passes over those in between.
 
@@ -240,7 +240,7 @@ class Conductor:
 
     @property
     def aggregate_seconds(self) -> float:
-        """What the open round's addition has taken so far."""
+        """Seconds that the open round's addition has taken so far."""
         return self._running_sum.seconds
 
     @property

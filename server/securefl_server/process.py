@@ -38,7 +38,7 @@ _WAIT_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """What a server is started with beside its folder.
+    """Options that a server is started with, beside its folder.
 
     Attributes:
         address: ``host:port``; None for the federation file's.

@@ -1,4 +1,4 @@
-"""What a server's run was: rounds, seconds and bytes, as ``result.json`` in its folder.
+"""Record of a server's run: rounds, seconds and bytes, as ``result.json`` in its folder.
 
 The rule kept here: figures only; nothing in it could be of use for opening a ciphertext.
 """

@@ -65,7 +65,7 @@ class FederationService:
         self._confirmed: dict[str, int] = {}
 
     async def join(self, peer: bytes, hello: wire.Hello) -> Announcement:
-        """What ``follow`` would say first.
+        """Return what ``follow`` would say first.
 
         Raises:
             AuthenticationError: if the certificate is no member's.

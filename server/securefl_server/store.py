@@ -87,7 +87,7 @@ class Spool:
         return Incoming(self.folder / f"round-{number}-{member}-{self._attempts}.part")
 
     def total(self, number: int) -> Path:
-        """Where the sum of round ``number`` lies once it is saved."""
+        """Path of the sum of round ``number`` once it is saved."""
         return self.folder / f"round-{number}.sum"
 
     def saved(self, number: int) -> BinaryIO:

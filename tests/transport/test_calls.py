@@ -152,7 +152,7 @@ def test_a_client_that_comes_first_waits_for_the_server(serve, service, certific
 def test_a_server_that_comes_up_between_a_call_and_the_look_for_its_reason_is_joined(
     serve, service, certificates, connect
 ) -> None:
-    # The call fails, and the knock after it is let in: that must not be taken for a refused certificate.
+    # The call fails, and the attempt after it is let in: that must not be taken for a refused certificate.
     service.errors = [TransportError("not up yet")]
     with serve(service, certificates.server) as address:
         assert connect(address).join() == AggregateReady(1)

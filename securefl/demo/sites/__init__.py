@@ -1,4 +1,11 @@
-"""The four sites of the demonstration: what is daily work at one is rare at the others, so that each can learn."""
+"""Four sites of the demonstration: what is daily work at one is rare at the others, so that each can learn.
+
+``site``      what every site states: how often it asks for what, and about which things
+``bank``      a bank
+``hospital``  a hospital
+``plant``     a plant
+``city``      a city's administration
+"""
 
 from securefl.demo.sites.bank import BANK
 from securefl.demo.sites.city import CITY

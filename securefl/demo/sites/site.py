@@ -1,4 +1,4 @@
-"""What a site is: how often it asks for what, in which register, and the things it asks about."""
+"""One site of the corpus: how often it asks for what, in which register, and the things it asks about."""
 
 from __future__ import annotations
 
