@@ -10,7 +10,9 @@ from support.federations import make_federation
 from support.tiny_model import save_tiny_bert
 
 from securefl.config import load_federation
+from securefl.planning import speed_process
 from securefl.planning.sizes import sizes_of
+from securefl.planning.speed import Speed, measure_speed
 from securefl.provisioning.preview import preview
 
 from .conftest import Said
@@ -47,6 +49,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def speed() -> Speed:
+    """This machine's speed, measured once and in this process."""
+    return measure_speed(make_federation(scheme="none").federation)
+
+
+@pytest.fixture(autouse=True)
+def _measured_once(request: pytest.FixtureRequest, speed: Speed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts no process to measure speed, but for the test that is about it and therefore slow."""
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setattr(speed_process, "measure_speed_apart", lambda federation: speed)
+
+
 @pytest.fixture
 def write(tmp_path: Path, model: Path) -> Write:
     """Writes a federation's file on a tiny model."""
@@ -75,6 +90,7 @@ def _words(said: Said) -> str:
     return " ".join(said.out.split())
 
 
+@pytest.mark.slow
 def test_a_plan_shows_the_proof_the_costs_and_what_is_not_promised(
     write: Write, cli: Callable[..., Said]
 ) -> None:
