@@ -2,6 +2,7 @@
 #
 #   make quickstart    an environment in .venv, and a small real federation on this machine
 #   make test          the same environment with the developers' tools, and all tests
+#   make test-fast     the tests that take under two seconds and start no process: what to run after every change
 #
 # PIP_ARGS goes to pip, for instance to take torch from another index; PYTHON names an interpreter.
 
@@ -9,21 +10,28 @@ PYTHON ?= $(or $(firstword $(foreach candidate,python3 python3.14 python3.13 pyt
   $(shell command -v $(candidate) >/dev/null 2>&1 && $(candidate) -c $(NEW_ENOUGH) 2>/dev/null && echo $(candidate)))),python3)
 NEW_ENOUGH := 'import sys; sys.exit(sys.version_info < (3, 11))'
 PIP_ARGS ?=
+PYTEST_ARGS ?=
+# Two at a time, also on large machines: some tests are federations of five processes. WORKERS=0 runs them one by one.
+WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
+PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := securefl clients server tests benchmarks
 
-.PHONY: help quickstart test lint format protos peers bench clean
+.PHONY: help quickstart test test-fast lint format protos peers bench clean
 
 help:
-	@sed -n '3,4s/^# *//p' Makefile
+	@sed -n '3,5s/^# *//p' Makefile
 	@echo "make lint | format | protos | peers | bench | clean"
 
 quickstart: $(VENV)/.demo
 	$(RUN) -m securefl.cli run
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.dev
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -1,4 +1,4 @@
-"""What all tests share: one thread for each numerical library, and how hypothesis searches."""
+"""What all tests share: one thread for each numerical library, hypothesis's settings, and the order."""
 
 import os
 
@@ -7,8 +7,15 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from hypothesis import settings  # noqa: E402 - the variables come first
+import pytest  # noqa: E402 - the variables come first
+from hypothesis import settings  # noqa: E402
 
 # A deadline would fail tests on a busy machine; in CI the same examples are tried every time.
 settings.register_profile("securefl", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("securefl")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist, files with long tests come first, so that no worker is left alone with one at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)

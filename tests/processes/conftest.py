@@ -1,10 +1,11 @@
-"""A federation of real processes on a tiny model: its file, and one finished run that several tests look at."""
+"""A federation of real processes on a tiny model: its file, and finished runs that several tests look at."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -78,20 +79,41 @@ def securefl(*arguments: object, timeout_s: float = 150) -> subprocess.Completed
     )
 
 
-@pytest.fixture(scope="session")
-def run_of(
-    tmp_path_factory: pytest.TempPathFactory, write_federation: Callable[..., Path]
-) -> Callable[[str, str], Path]:
-    """The folder of a finished run of a payload under a scheme; each combination runs once."""
-    finished: dict[tuple[str, str], Path] = {}
+PAYLOADS = {
+    "basis": 'payload = "basis"',
+    # Far too narrow for ranks 2, 4 and 8.
+    "sketch": 'payload = "sketch"\n[sketch]\nrank = 3',
+}
 
-    def run(payload: str, scheme: str) -> Path:
-        if (payload, scheme) not in finished:
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that ended well: its folder, and what it told."""
+
+    folder: Path
+    told: str
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, write_federation: Callable[..., Path]
+) -> Callable[[str, str], Finished]:
+    """A finished run of a payload under a scheme; each combination runs once."""
+    runs: dict[tuple[str, str], Finished] = {}
+
+    def run(payload: str, scheme: str) -> Finished:
+        if (payload, scheme) not in runs:
             folder = tmp_path_factory.mktemp(f"{payload}-{scheme}")
-            federation = write_federation(folder, scheme=scheme, recipe=f'payload = "{payload}"')
+            federation = write_federation(folder, scheme=scheme, recipe=PAYLOADS[payload])
             done = securefl("run", federation, "--out", folder / "runs")
             assert done.returncode == 0, done.stderr
-            finished[payload, scheme] = folder / "runs" / "colours"
-        return finished[payload, scheme]
+            runs[payload, scheme] = Finished(folder / "runs" / "colours", done.stderr)
+        return runs[payload, scheme]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_of(finished: Callable[[str, str], Finished]) -> Callable[[str, str], Path]:
+    """The folder of a finished run of a payload under a scheme."""
+    return lambda payload, scheme: finished(payload, scheme).folder

@@ -24,9 +24,13 @@ from securefl.ledger.ledger import (
 )
 from securefl.protocol.federation import Federation
 
+from .conftest import Finished
+
 CLIENTS = ("client-1", "client-2", "client-3")
 PHASES = {"train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute"}
 Run = Callable[[str, str], Path]
+Runs = Callable[[str, str], Finished]
+pytestmark = pytest.mark.slow
 
 
 def result_of(run: Path) -> dict:
@@ -34,7 +38,7 @@ def result_of(run: Path) -> dict:
 
 
 def test_the_encrypted_run_and_its_integer_twin_end_in_the_same_adapters(run_of: Run) -> None:
-    encrypted, twin = run_of("dense", "bfv"), run_of("dense", "none")
+    encrypted, twin = run_of("sketch", "bfv"), run_of("sketch", "none")
     for client in CLIENTS:
         for adapter in ("global", "personal", "fused"):
             path = Path("clients") / client / adapter / "adapter_model.safetensors"
@@ -44,7 +48,7 @@ def test_the_encrypted_run_and_its_integer_twin_end_in_the_same_adapters(run_of:
                 np.testing.assert_array_equal(values, other[name])
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis"])
+@pytest.mark.parametrize("payload", ["sketch", "basis"])
 def test_every_client_decrypts_the_same_integers(run_of: Run, payload: str) -> None:
     for number in (0, 1):
         digests = {
@@ -59,7 +63,7 @@ def client_results(run: Path) -> list[dict]:
 
 
 def test_the_result_has_every_key_that_readers_rely_on(run_of: Run) -> None:
-    result = result_of(run_of("dense", "bfv"))
+    result = result_of(run_of("sketch", "bfv"))
     assert {"federation", "recipe", "rounds", "encryption", "clients", "rounds_log", "seconds_total"} < set(
         result
     )
@@ -79,19 +83,19 @@ def test_the_result_has_every_key_that_readers_rely_on(run_of: Run) -> None:
 
 
 def test_the_result_says_whether_values_were_encrypted(run_of: Run) -> None:
-    assert result_of(run_of("dense", "bfv"))["encryption"]["fraction"] == 1.0
-    assert result_of(run_of("dense", "none"))["encryption"]["fraction"] == 0.0
-    assert result_of(run_of("dense", "none"))["encryption"]["scheme"] == "none"
+    assert result_of(run_of("sketch", "bfv"))["encryption"]["fraction"] == 1.0
+    assert result_of(run_of("sketch", "none"))["encryption"]["fraction"] == 0.0
+    assert result_of(run_of("sketch", "none"))["encryption"]["scheme"] == "none"
 
 
 def test_the_keys_of_a_run_are_gone_after_it(run_of: Run) -> None:
-    run = run_of("dense", "bfv")
+    run = run_of("sketch", "bfv")
     names = {path.name for path in run.rglob("*")}
     assert not names & {"shared.key", "signing.key", "tls.key", "ca.key"}
 
 
 def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(run_of: Run) -> None:
-    run = run_of("dense", "bfv")
+    run = run_of("sketch", "bfv")
     federation = Federation.from_json_text((run / "federation.json").read_text(), where="federation.json")
     for client in client_results(run):
         public_key = federation.member(client["id"]).signing_key
@@ -109,7 +113,7 @@ def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(r
         assert applied == [entry["integers_sha256"] for entry in client["rounds_log"]]
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis"])
+@pytest.mark.parametrize("payload", ["sketch", "basis"])
 def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
     run_of: Run, payload: str
 ) -> None:
@@ -142,7 +146,7 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
             assert accuracy == client["metric"][reported]
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis"])
+@pytest.mark.parametrize("payload", ["sketch", "basis"])
 def test_every_byte_of_a_run_between_processes_was_planned(run_of: Run, payload: str) -> None:
     lines = result_of(run_of(payload, "bfv"))["predicted_and_measured"]
     bytes_lines = [line for line in lines if line["what"] in ("upload_bytes", "download_bytes")]
@@ -156,8 +160,39 @@ def test_every_byte_of_a_run_between_processes_was_planned(run_of: Run, payload:
 
 def test_a_clients_results_are_its_owners_only(run_of: Run) -> None:
     for client in CLIENTS:
-        folder = run_of("dense", "bfv") / "clients" / client
+        folder = run_of("sketch", "bfv") / "clients" / client
         provision = {path.relative_to(folder).as_posix(): path for path in (folder, *folder.rglob("*"))}
         assert {"result.json", "ledger.jsonl", "fused/adapter_model.safetensors"} <= provision.keys()
         for path in provision.values():
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def estimates(run: Path) -> list[set[float | None]]:
+    """For every round, what the clients estimate."""
+    rounds = json.loads((run / "result.json").read_text())["rounds_log"]
+    return [{client["reconstruction_error"] for client in entry["clients"].values()} for entry in rounds]
+
+
+def test_all_clients_report_the_same_estimate_of_what_a_round_missed(finished: Runs) -> None:
+    for told in estimates(finished("sketch", "none").folder):
+        assert len(told) == 1
+        assert 0.25 < told.pop() < 1
+
+
+def test_encryption_changes_nothing_about_the_estimate(finished: Runs) -> None:
+    assert estimates(finished("sketch", "bfv").folder) == estimates(finished("sketch", "none").folder)
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+def test_a_client_hears_once_that_a_sketch_misses_much_and_which_knob_helps(
+    finished: Runs, scheme: str
+) -> None:
+    for client in ("client-1", "client-2", "client-3"):
+        lines = finished("sketch", scheme).told.splitlines()
+        told = [line for line in lines if client in line and "sketch.rank" in line]
+        assert len(told) == 1
+        assert "round 1: the sketch missed about" in told[0]
+
+
+def test_an_exact_payload_has_nothing_to_estimate(finished: Runs) -> None:
+    assert estimates(finished("basis", "bfv").folder) == [{None}, {None}]
