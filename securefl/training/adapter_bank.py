@@ -26,7 +26,7 @@ from securefl.adapters.frozen.core import FramePair
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError
-from securefl.training.cores import FramedCore
+from securefl.training.cores import CoreLayer
 from securefl.training.models import BACKBONE, HEAD, PooledClassifier, zero_head
 from securefl.training.target_modules import is_transposed
 
@@ -194,7 +194,7 @@ class AdapterBank:
         """
         layer = self._layers[tensor]
         _write(_factor(layer, name, Side.RIGHT), pair.right, tensor)
-        layer.lora_B[name] = FramedCore(pair.left, device=self.device)
+        layer.lora_B[name] = CoreLayer(pair.left, device=self.device)
 
     def core(self, name: str, tensor: str) -> Matrix:
         """One weight's core (r, r): its float32 numbers times the gain, as float64."""
@@ -234,9 +234,9 @@ def _factor(layer: LoraLayer, name: str, side: Side) -> nn.Parameter:
     return linear.get_parameter("weight")
 
 
-def _core(layer: LoraLayer, name: str) -> FramedCore:
+def _core(layer: LoraLayer, name: str) -> CoreLayer:
     core = layer.lora_B[name]
-    assert isinstance(core, FramedCore)
+    assert isinstance(core, CoreLayer)
     return core
 
 

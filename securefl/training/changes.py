@@ -38,7 +38,7 @@ def against(frozen: Matrix, trained: LoraFactors, scaling: float, *, side: Side)
 
 
 def within(pair: FramePair, core: Matrix, scaling: float) -> Factors:
-    """Gives scaling * U C V, as factors (m, r) and (r, n): the left one with the core, the right one the frame's."""
+    """Gives scaling * U C V, as factors (m, r) and (r, n): the left one with the core, the right one as it was drawn."""
     return Factors(left=pair.left @ (scaling * core), right=pair.right)
 
 

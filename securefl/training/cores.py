@@ -27,7 +27,7 @@ def step_gain(rows: int, rank: int) -> float:
     return math.sqrt(rows / rank)
 
 
-class FramedCore(nn.Module):
+class CoreLayer(nn.Module):
     """What stands in a LoRA layer's ``lora_B``: a core (r, r) of zeros, behind a frozen (m, r) factor.
 
     Args:
@@ -42,7 +42,7 @@ class FramedCore(nn.Module):
         rows, rank = left.shape
         self.gain = step_gain(rows, rank)
         bases = torch.from_numpy(np.ascontiguousarray(self.gain * left, dtype=np.float32))
-        self.register_buffer("frame", bases.to(device))
+        self.register_buffer("bases", bases.to(device))
         self.core = nn.Parameter(torch.zeros(rank, rank, device=device))
 
     def forward(self, inner: Tensor) -> Tensor:

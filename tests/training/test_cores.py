@@ -8,7 +8,7 @@ import torch
 
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import MeanUpdate
-from securefl.training.cores import FramedCore, step_gain
+from securefl.training.cores import CoreLayer, step_gain
 
 
 def test_a_core_update_lies_in_the_frame_and_can_be_contributed(trainer_of, start_of, plan_of):
@@ -77,7 +77,7 @@ def test_core_rounds_learn_the_little_task_and_fuse_with_the_personal_adapter(tr
 def test_a_step_on_every_parameter_moves_a_weight_as_far_as_it_does_with_lora(rows, rank):
     """One learning rate on each entry of an (m, r) factor, or of the core: the same Frobenius norm."""
     left, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(rows, rank)))
-    core = FramedCore(left, device=torch.device("cpu"))
+    core = CoreLayer(left, device=torch.device("cpu"))
     with torch.no_grad():
         core.core.fill_(1.0)
     assert np.linalg.norm(left @ core.change()) == pytest.approx(np.sqrt(rows * rank))
