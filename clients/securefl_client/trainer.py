@@ -82,7 +82,7 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
     trainer = LocalTrainer(
         _trainer_settings(own),
         data,
-        progress=progress,
+        step_sink=progress,
         stage=lambda stage: clock.phase(_STAGES[stage], 0),
     )
     if trainer.layout != own.federation.layout:

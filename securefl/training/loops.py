@@ -45,8 +45,8 @@ class Progress:
         return self.step / self.steps
 
 
-EventSink = Callable[[Progress], None]
-"""Takes progress; called once a step."""
+StepSink = Callable[[Progress], None]
+"""A step sink: takes progress, once a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def train(
     section: TrainingSection,
     compute: Compute,
     what: str,
-    emit: EventSink,
+    step_sink: StepSink,
 ) -> float:
     """Trains for so many steps with a fresh AdamW at constant learning rates.
 
@@ -96,8 +96,8 @@ def train(
         steps: Number of optimiser steps.
         section: Learning rates and weight decay.
         compute: Device and precision.
-        what: What the progress reports call it.
-        emit: Takes the progress.
+        what: What the steps are called.
+        step_sink: Takes the progress.
 
     Returns:
         The mean loss over all steps, nats.
@@ -122,7 +122,7 @@ def train(
         torch.autograd.backward(loss)
         optimiser.step()
         losses.append(check_loss(loss.item(), start, section=section, what=what, step=step))
-        emit(Progress(what, step, steps, losses[-1]))
+        step_sink(Progress(what, step, steps, losses[-1]))
     check_round(optimiser, trainable, start, section=section, what=what)
     return math.fsum(losses) / len(losses)
 

@@ -17,33 +17,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from securefl.adapters.frozen.basis import FrozenBasis, Side
-from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.fusion import Fusible, fuse, fused_rank
 from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, rooted
-from securefl.adapters.update import Adapter, Factors, Update
+from securefl.adapters.update import Adapter, Update
 from securefl.errors import TrainingError
-from securefl.training.adapter_bank import AdapterBank
+from securefl.training.adapter_bank import AdapterBank, Trainable
 from securefl.training.backbones import most_positions, skeleton_of
-from securefl.training.changes import against, change, personal_start, within
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.fusion import FusionResult, Weights, search
-from securefl.training.loops import EventSink, Metric, Progress, evaluate, train
+from securefl.training.loops import Metric, Progress, StepSink, evaluate, train
 from securefl.training.models import filled, load_tokenizer, shared_layout
+from securefl.training.personal import personal_start
 from securefl.training.probe import probe
 from securefl.training.rows.data import ClientData
 from securefl.training.rows.tokens import Batch, Tokenised, check_length, shuffled_batches, tokenise
 from securefl.training.saving import SavedTask, save_adapter
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
+from securefl.training.updates.table import way_of
+from securefl.training.updates.way import BESIDE, Learnt
 
 Which = Literal["global", "personal", "fused"]
 Part = Literal["test", "validation"]
@@ -57,28 +56,13 @@ def untimed(_: Stage) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedRound:
-    """What a round of local training gave.
-
-    Attributes:
-        update: The change since the round's start.
-        loss: Mean training loss over the round's steps, nats.
-        steps: Optimiser steps.
-    """
-
-    update: Update
-    loss: float
-    steps: int
-
-
 class LocalTrainer:
     """One client's model, data and adapters.
 
     Args:
         settings: What and how to train.
         data: The client's rows.
-        progress: Called once a step.
+        step_sink: Called once a step.
         stage: Gives the context in which the model is loaded, or the rows are tokenised.
 
     Raises:
@@ -91,13 +75,14 @@ class LocalTrainer:
         settings: TrainerSettings,
         data: ClientData,
         *,
-        progress: EventSink | None = None,
+        step_sink: StepSink | None = None,
         stage: StageClock = untimed,
     ) -> None:
         self._settings = settings
         self._section = settings.training
+        self._way = way_of(settings.recipe.payload)
         self._labels = data.labels
-        self._emit: EventSink = progress or (lambda _: None)
+        self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
         with stage("load"):
@@ -149,33 +134,29 @@ class LocalTrainer:
         """Of training: ``float32`` or ``bf16``; metrics are measured in float32 always."""
         return self._compute.precision
 
-    def train_round(self, round_number: int, start: Adapter, basis: Frozen | None = None) -> TrainedRound:
-        """Trains the global adapter from a round's start.
+    def learn(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Update:
+        """``train_round`` for who asks for the update alone."""
+        return self.train_round(round_number, start, frozen).update
+
+    def train_round(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Learnt:
+        """Trains from a round's start, in the payload's way.
 
         Args:
             round_number: Its number, from 1.
             start: The redistributed global adapter at this client's rank.
-            basis: What ``PayloadPlan.for_round`` drew to train against; None where the payload has none.
+            frozen: What the round trains against; None where the payload has none.
 
         Raises:
-            TrainingError: if a value is not finite, a factor cannot move, or the basis does not fit the recipe.
+            TrainingError: if a value is not finite, a factor cannot move, or the frozen factors and the payload do
+                not fit.
         """
-        drawn = {"basis": FrozenBasis, "core": CoreBases}.get(self._settings.recipe.payload, type(None))
-        if not isinstance(basis, drawn):
-            raise TrainingError(
-                f"the payload {self._settings.recipe.payload} and the round's basis do not fit"
-            )
         self._bank.install("global", start)
-        before = self._bank.adapter("global")
-        if basis is None:
-            loss, weights = self._train_free(round_number, before)
-        elif isinstance(basis, CoreBases):
-            loss, weights = self._train_cores(round_number, start, basis)
-        else:
-            loss, weights = self._train_against(round_number, start, basis)
-        after = self._bank.heads("global" if basis is None else "local-update")
-        heads = {name: values - before.heads[name] for name, values in after.items()}
-        return TrainedRound(Update(weights=weights, heads=heads), loss, self.steps)
+        way = self._way
+
+        def fit(switched_on: Callable[[], Trainable]) -> float:
+            return self._fit(round_number, used=way.used, switched_on=switched_on)
+
+        return way.learn(self._bank, start, frozen, fit=fit)
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
@@ -184,7 +165,9 @@ class LocalTrainer:
             TrainingError: if a value is not finite, a factor cannot move, or there is no personal adapter.
         """
         self._require("personal")
-        return self._train("personal", round_number, used=("personal",), side=None)
+        return self._fit(
+            round_number, used=("personal",), switched_on=lambda: self._bank.train("personal", None)
+        )
 
     def sensitivity(self, round_number: int) -> Scores:
         """How much this client's loss depends on every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
@@ -195,8 +178,7 @@ class LocalTrainer:
         Raises:
             TrainingError: if a score is not finite.
         """
-        beside = self._settings.recipe.payload in ("basis", "core")
-        used = ("global", "local-update") if beside else ("global",)
+        used = self._way.used
         rng = seeded_generator(
             self._settings.seed, "batches", "sensitivity", round_number, self._settings.member
         )
@@ -235,7 +217,7 @@ class LocalTrainer:
             section=self._section,
             compute=self._compute,
             rng=rng,
-            step_done=lambda done, total: self._emit(Progress("probe", done, total)),
+            step_done=lambda done, total: self._step_sink(Progress("probe", done, total)),
         )
 
     def evaluate(self, which: Which, *, part: Part = "test") -> Metric:
@@ -250,7 +232,7 @@ class LocalTrainer:
             self._test_rows if part == "test" else self._validation_rows,
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
-            step_done=lambda done, total: self._emit(Progress("evaluate", done, total)),
+            step_done=lambda done, total: self._step_sink(Progress("evaluate", done, total)),
         )
 
     def fuse(self) -> FusionResult:
@@ -282,7 +264,7 @@ class LocalTrainer:
                 exact=False,
             ).loss
             tried += 1
-            self._emit(Progress("fuse", tried, section.budget, loss))
+            self._step_sink(Progress("fuse", tried, section.budget, loss))
             return loss
 
         seed = int(seeded_generator(self._settings.seed, "fusion", self._settings.member).integers(2**32))
@@ -318,8 +300,8 @@ class LocalTrainer:
     def _add_adapters(self) -> None:
         settings, alpha = self._settings, self._settings.lora.lora_alpha
         self._bank.add("global", rank=settings.rank, alpha=alpha)
-        if settings.recipe.payload in ("basis", "core"):
-            self._bank.add("local-update", rank=settings.update_rank, alpha=alpha)
+        if BESIDE in self._way.used:
+            self._bank.add(BESIDE, rank=settings.update_rank, alpha=alpha)
         if settings.recipe.personal:
             self._bank.add("personal", rank=settings.personal_rank, alpha=alpha)
             self._bank.install(
@@ -329,68 +311,23 @@ class LocalTrainer:
                 ),
             )
 
-    def _train_free(self, round_number: int, before: Adapter) -> tuple[float, dict[str, Factors]]:
-        """Both factors of the global adapter itself."""
-        loss = self._train("global", round_number, used=("global",), side=None)
-        after, scaling = self._bank.adapter("global"), self._bank.scaling("global")
-        return loss, {
-            name: change(factors, before.weights[name], scaling) for name, factors in after.weights.items()
-        }
-
-    def _train_against(
-        self, round_number: int, start: Adapter, basis: FrozenBasis
-    ) -> tuple[float, dict[str, Factors]]:
-        """The update's one factor against the frozen other, beside the global adapter."""
-        self._prepare_update(start, basis)
-        loss = self._train("local-update", round_number, used=("global", "local-update"), side=basis.side)
-        after, scaling = self._bank.adapter("local-update"), self._bank.scaling("local-update")
-        return loss, {
-            name: against(basis.cut(name, self._settings.update_rank), factors, scaling, side=basis.side)
-            for name, factors in after.weights.items()
-        }
-
-    def _train_cores(
-        self, round_number: int, start: Adapter, bases: CoreBases
-    ) -> tuple[float, dict[str, Factors]]:
-        """The update's core between the frozen factors, beside the global adapter."""
-        pairs = {
-            tensor.name: bases.cut(tensor.name, self._settings.update_rank) for tensor in self.layout.adapted
-        }
-        for name, pair in pairs.items():
-            self._bank.install_core("local-update", name, pair)
-        self._bank.install_head("local-update", start)
-        loss = self._train("local-update", round_number, used=("global", "local-update"), side="core")
-        scaling = self._bank.scaling("local-update")
-        return loss, {
-            name: within(pair, self._bank.core("local-update", name), scaling) for name, pair in pairs.items()
-        }
-
-    def _prepare_update(self, start: Adapter, basis: FrozenBasis) -> None:
-        """The update's frozen factor, zeros in the trained one, and the global adapter's head."""
-        rank = self._settings.update_rank
-        frozen, zero = (Side.RIGHT, Side.LEFT) if basis.side is Side.LEFT else (Side.LEFT, Side.RIGHT)
-        for tensor in self.layout.adapted:
-            shape = (tensor.rows, rank) if zero is Side.LEFT else (rank, tensor.columns)
-            self._bank.install_side("local-update", tensor.name, frozen, basis.cut(tensor.name, rank))
-            self._bank.install_side("local-update", tensor.name, zero, np.zeros(shape))
-        self._bank.install_head("local-update", start)
-
-    def _train(
-        self, name: str, round_number: int, *, used: tuple[str, ...], side: Side | Literal["core"] | None
+    def _fit(
+        self, round_number: int, *, used: tuple[str, ...], switched_on: Callable[[], Trainable]
     ) -> float:
-        seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
+        """Trains a round's steps; of the adapters in use the last one is trained, with its head."""
+        name = used[-1]
         what = "personal" if name == "personal" else "global"
+        seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
         model = self._bank.use(used, head=name)
-        trainable = self._bank.train_cores(name) if side == "core" else self._bank.train(name, side)
         return train(
             model,
-            trainable,
+            switched_on(),
             self._batches(what, round_number),
             steps=self.steps,
             section=self._section,
             compute=self._compute,
             what=what,
-            emit=self._emit,
+            step_sink=self._step_sink,
         )
 
     def _batches(self, what: str, round_number: int) -> Iterator[Batch]:

@@ -1,0 +1,37 @@
+"""A core is trained beside the global adapter, between the federation's two frozen factors.
+
+The rule kept here: the global adapter does not move; the change is the core's float32 numbers times its gain, between
+the frozen factors in float64.
+"""
+
+from __future__ import annotations
+
+from securefl.adapters.frozen.core import CoreBases, FramePair
+from securefl.adapters.payloads.plan import Frozen
+from securefl.adapters.update import Adapter, Factors, Matrix, Update
+from securefl.training.adapter_bank import AdapterBank
+from securefl.training.updates.way import BESIDE, GLOBAL, Fit, Learnt, Shared, head_change, unfit
+
+
+class Core:
+    """A ``Way`` that trains one small square matrix a weight."""
+
+    used: tuple[Shared, ...] = (GLOBAL, BESIDE)
+
+    def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
+        """Trains one round; see ``Way.learn``."""
+        if not isinstance(frozen, CoreBases):
+            raise unfit()
+        rank, scaling = bank.rank(BESIDE), bank.scaling(BESIDE)
+        pairs = {tensor.name: frozen.cut(tensor.name, rank) for tensor in bank.layout.adapted}
+        for name, pair in pairs.items():
+            bank.install_core(BESIDE, name, pair)
+        bank.install_head(BESIDE, start)
+        loss = fit(lambda: bank.train_cores(BESIDE))
+        weights = {name: within(pair, bank.core(BESIDE, name), scaling) for name, pair in pairs.items()}
+        return Learnt(Update(weights=weights, heads=head_change(bank, bank.heads(GLOBAL), BESIDE)), loss)
+
+
+def within(pair: FramePair, core: Matrix, scaling: float) -> Factors:
+    """Gives scaling * U C V, as factors (m, r) and (r, n): the left one with the core, the right one as drawn."""
+    return Factors(left=pair.left @ (scaling * core), right=pair.right)

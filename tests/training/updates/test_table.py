@@ -1,0 +1,23 @@
+"""Every payload has a way of training its updates."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from securefl.config.federation import PayloadName
+from securefl.training.updates.table import way_of
+
+
+@pytest.mark.parametrize("payload", get_args(PayloadName))
+def test_every_payload_trains_with_the_global_adapter_in_use(payload):
+    assert way_of(payload).used[0] == "global"
+
+
+@pytest.mark.parametrize(
+    ("payload", "trained"),
+    [("dense", "global"), ("sketch", "global"), ("basis", "local-update"), ("core", "local-update")],
+)
+def test_payloads_with_frozen_factors_train_beside_the_global_adapter(payload, trained):
+    assert way_of(payload).used[-1] == trained
