@@ -23,9 +23,10 @@ import numpy as np
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import decompose, random_orthonormal_rows
 from securefl.adapters.ownership import RankTable
-from securefl.adapters.payloads.plan import PayloadPlan, RoundCodec
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, Update
+from securefl.aggregation.encoding import RoundCodec
 from securefl.config.federation import EncryptionSection, PayloadName
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.packing import pack
@@ -105,8 +106,8 @@ def free_update(side: int, client: int, rank: int) -> Update:
 
 def basis_update(codec: RoundCodec, client: int, rank: int) -> Update:
     """A trained left factor against the round's frozen rows."""
-    assert codec.basis is not None
-    frozen = codec.basis.cut(WEIGHT, rank)
+    assert codec.frozen is not None
+    frozen = codec.frozen.cut(WEIGHT, rank)
     assert isinstance(frozen, np.ndarray)
     own = np.random.default_rng([SEED, client])
     trained = own.standard_normal((frozen.shape[1], frozen.shape[0])) * DECAY ** np.arange(frozen.shape[0])
@@ -156,7 +157,7 @@ def measure(payload: PayloadName, side: int, sketch_rank: int | None = None) -> 
         seed=SEED,
         sketch_rank=sketch_rank,
     )
-    codec = plan.for_round(1)
+    codec = RoundCodec.of(plan, 1)
     updates = [
         basis_update(codec, client, rank) if payload == "basis" else free_update(side, client, rank)
         for client, rank in enumerate(RANKS)

@@ -25,9 +25,6 @@ from securefl.protocol.federation import Federation
 from securefl.provisioning.names import FEDERATION_FILE, REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
 from securefl.storage.private import write_private
 
-_PAYLOADS_OF_ANY_RANK = ("dense", "sketch")
-"""Those that mix every client in every coordinate; the others share coordinates by the ranks of the roster."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClientFolder:
@@ -142,7 +139,7 @@ def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -
     own = settings.client.r
     if own is None or own == rostered:
         return rostered
-    if federation.terms.recipe.payload not in _PAYLOADS_OF_ANY_RANK:
+    if not federation.plan.facts.own_ranks:
         raise ConfigError(
             f"'client.r' is {own}, the roster says {rostered}",
             where=where,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from securefl.adapters.payloads.plan import Frozen
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 

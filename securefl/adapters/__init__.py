@@ -1,20 +1,17 @@
-"""What an update is, in numpy: from adapters to a vector of integers, and from a sum of such vectors back.
+"""What an update is, in numpy: linear maps from adapters to vectors, and from a mean of such vectors back.
 
 ``layout``          which tensors a federation shares, and their shapes
 ``update``          the values: a client's update, the mean of updates, an adapter
-``ownership``       how many may collude, and which ranks may be summed
-``basis``           the frozen factor of a round, from public seeds
-``frame``           the two frozen factors of a federation, from public seeds
+``ownership``       which ranks may be summed when so many collude
+``frozen``          factors that a round trains against, from public seeds
+``payloads``        linear maps of an update to a vector, and one table of what each does
 ``sketching``       a matrix by two random projections, and back
-``payloads``        linear encodings of an update: ``dense``, ``sketch``, ``basis``, ``core``
-``averaging``       the encrypted weights that make a sum into a mean over a rank partition's owners
-``grid``            reals to bounded integers by stochastic rounding, and back
-``contribution``    the four above in one: an update to integers, a sum of integers to the mean update
+``selection``       which coordinates are encrypted, by sums of sensitivity scores
 ``state``           the global change, round after round
 ``redistribution``  the best adapter of a client's own rank, by SVD
 ``fusion``          the global and the personal adapter as one
 ``linalg``          decompositions with fixed signs
 ``seeding``         reproducible generators
 
-Nothing here knows torch, ciphertexts or the network.
+Nothing here knows torch, ciphertexts or the network. Weights, the grid and encryption are ``aggregation``'s.
 """

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from securefl.adapters.averaging import WeightSum
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import Decomposition, decompose
 from securefl.adapters.redistribution import redistribute
@@ -40,7 +39,6 @@ class GlobalState:
         heads: The change of each head, (rows, columns).
         noise_std: What the grid's rounding can have left in the weights; see ``MeanUpdate``.
         kept_rank: Most directions that are kept of a decomposed weight; None for all that it can have.
-        weight_sum: The first round's, which all means are divided by; None before it.
     """
 
     layout: Layout
@@ -50,7 +48,6 @@ class GlobalState:
     heads: Mapping[str, Matrix]
     noise_std: float
     kept_rank: int | None
-    weight_sum: WeightSum | None
 
     @classmethod
     def start(cls, layout: Layout, *, seed: int, kept_rank: int | None = None) -> GlobalState:
@@ -65,18 +62,14 @@ class GlobalState:
             heads={tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads},
             noise_std=0.0,
             kept_rank=kept_rank,
-            weight_sum=None,
         )
 
-    def advanced(
-        self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0, weight_sum: WeightSum | None = None
-    ) -> GlobalState:
+    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> GlobalState:
         """The state with one more mean update applied.
 
         Args:
             mean: Its tensors are the layout's.
             outer_learning_rate: Step of the update; 1 applies it whole.
-            weight_sum: What the mean was divided by; the one that is held stays.
         """
         rate = outer_learning_rate
         # Rounding errors of different rounds are independent, so their variances add up.
@@ -92,7 +85,6 @@ class GlobalState:
             heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
             noise_std=noise_std,
             kept_rank=self.kept_rank,
-            weight_sum=weight_sum if self.weight_sum is None else self.weight_sum,
         )
 
     def redistributed(self, rank: int, *, scaling: float) -> Adapter:

@@ -18,16 +18,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.payloads.plan import EncodedContribution, Frozen, RoundCodec
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
+from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import Encryption, Part
 from securefl.aggregation.learner import Learner
 from securefl.aggregation.selection import Selection
+from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
@@ -65,6 +67,7 @@ class MemberAggregation:
 
     Attributes:
         state: The global state after the rounds applied so far.
+        weight_sum: The first round's, which all means are divided by; None before it.
         reconstruction_error: Of the last round applied, an estimate for every weight that the payload only
             approximates; empty under the exact ones.
     """
@@ -87,6 +90,7 @@ class MemberAggregation:
         self.state = GlobalState.start(
             federation.layout, seed=federation.terms.federation.seed, kept_rank=self._plan.kept_rank
         )
+        self.weight_sum: WeightSum | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._start: Adapter | None = None
         self._samples: int | None = None
@@ -155,7 +159,7 @@ class MemberAggregation:
 
     def frozen(self, round_number: int) -> Frozen | None:
         """The frozen factors that the round trains against; None where the payload has none."""
-        return self._round(round_number).basis
+        return self._round(round_number).frozen
 
     def encode(self, update: Update, *, manifest: Manifest, samples: int) -> EncodedContribution:
         """Puts an update on the integer grid, times the own weight.
@@ -263,13 +267,12 @@ class MemberAggregation:
                 f"round {manifest.round_number} cannot follow round {self.state.round_number}"
             )
         codec = self._round(manifest.round_number)
-        weight_sum = self.state.weight_sum or codec.weight_sum(sums)
+        weight_sum = self.weight_sum or codec.weight_sum(sums)
         mean = codec.decode(sums, weight_sum=weight_sum)
         self.state = self.state.advanced(
-            mean,
-            outer_learning_rate=self.federation.terms.recipe.outer_learning_rate,
-            weight_sum=weight_sum,
+            mean, outer_learning_rate=self.federation.terms.recipe.outer_learning_rate
         )
+        self.weight_sum = weight_sum
         self._start = None
         self.reconstruction_error = mean.error_estimate
 
@@ -288,5 +291,5 @@ class MemberAggregation:
     def _round(self, number: int) -> RoundCodec:
         """The round's codec; the last one is kept, because drawing a basis costs an orthonormalisation a weight."""
         if self._codec is None or self._codec[0] != number:
-            self._codec = (number, self._plan.for_round(number))
+            self._codec = (number, RoundCodec.of(self._plan, number))
         return self._codec[1]

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 MB = 1e6
 MIB = 2**20
 FLOAT32_BYTES = 4
-PAYLOADS = {
-    "dense": "any ranks, exact",
-    "sketch": "any ranks, near the best",
-    "basis": "ranks that enough share",
-    "core": "ranks that enough share",
-}
 
 
 def plan(
@@ -248,12 +242,15 @@ def _memory(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    from securefl.adapters.payloads.facts import FACTS
+
     columns = ("payload", "", "values", "MB up", "MB down")
     rows = []
     for alternative in forecast.alternatives:
         chosen = "*" if alternative.payload == forecast.federation.terms.recipe.payload else " "
         for kind in alternative.kinds:
-            what = PAYLOADS[alternative.payload] if len(alternative.kinds) == 1 else kind.applies_to
+            exact_for = FACTS[alternative.payload].exact_for
+            what = exact_for if len(alternative.kinds) == 1 else kind.applies_to
             sizes = kind.sizes
             moved = [_figure(sizes.largest_up / MB), _figure(sizes.down / MB)]
             rows.append([f"{chosen} {alternative.payload}", what, f"{sizes.values:,}", *moved])

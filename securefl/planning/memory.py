@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from securefl.adapters.grid import CHUNK_VALUES
 from securefl.adapters.layout import Layout
 from securefl.adapters.payloads.base import RUN_VALUES
+from securefl.aggregation.grid import CHUNK_VALUES
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
 from securefl.planning.sizes import RoundSizes
 from securefl.protocol.federation import Federation
@@ -77,4 +77,4 @@ def _longest_run(federation: Federation, number: int) -> int:
     shapes = {(tensor.rows, tensor.columns, tensor.kind): tensor for tensor in federation.layout.tensors}
     longest = max(replace(plan, layout=Layout((tensor,))).length(number) for tensor in shapes.values())
     widest = max(tensor.columns for tensor in federation.layout.tensors)
-    return min(longest, max(RUN_VALUES, widest)) if plan.payload == "dense" else longest
+    return min(longest, max(RUN_VALUES, widest)) if plan.facts.by_rows else longest

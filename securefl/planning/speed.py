@@ -21,13 +21,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.averaging import WEIGHED_ROUND
-from securefl.adapters.frozen.basis import FrozenBasis, Side
-from securefl.adapters.frozen.core import CoreBases
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
-from securefl.adapters.payloads.plan import EncodedContribution, Frozen
+from securefl.adapters.payloads.plan import WEIGHED_ROUND
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.federation import SelectSection
@@ -39,7 +38,6 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.profiles import TAG_SLOTS
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
 from securefl.identity.signing import SigningKey
-from securefl.planning.sizes import with_payload
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
 
@@ -223,10 +221,9 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     members = zip(federation.roster, signing_keys, strict=False)
     roster = tuple(member.model_copy(update={"signing_key": key.public_key}) for member, key in members)
     layout = Layout((TensorSpec("sample", values, 1, TensorKind.HEAD),))
-    dense = with_payload(federation, "dense")
-    encryption = dense.terms.encryption.model_copy(update={"select": SelectSection()})
-    terms = dense.terms.model_copy(update={"encryption": encryption})
-    return replace(dense, terms=terms, layout=layout, roster=roster)
+    encryption = federation.terms.encryption.model_copy(update={"select": SelectSection()})
+    terms = federation.terms.model_copy(update={"encryption": encryption})
+    return replace(federation, terms=terms, layout=layout, roster=roster)
 
 
 def _cipher_of(federation: Federation) -> tuple[Cipher, SharedKeys]:
@@ -245,9 +242,9 @@ def _encoding_s(federation: Federation) -> float:
     rank = max(plan.ranks.ranks)
     layout = Layout((_cut(plan.layout.adapted[0], at_least=rank),))
     sample = replace(plan, layout=layout)
-    codec = sample.for_round(1)
+    codec = RoundCodec.of(sample, 1)
     rng = np.random.default_rng(0)
-    update = Update({layout.tensors[0].name: _random_change(layout.tensors[0], codec.basis, rank, rng)}, {})
+    update = Update({layout.tensors[0].name: _random_change(layout.tensors[0], codec.frozen, rank, rng)}, {})
 
     def encode() -> None:
         encoded = codec.encode(update, rank=rank, samples=1, rng=rng)
@@ -270,19 +267,10 @@ def _random_change(tensor: TensorSpec, frozen: Frozen | None, rank: int, rng: np
     def drawn(*shape: int) -> NDArray[np.float64]:
         return rng.normal(0.0, 1e-3, shape)
 
-    match frozen:
-        case FrozenBasis():
-            factor = frozen.cut(tensor.name, rank)
-            if frozen.side is Side.LEFT:
-                return Factors(drawn(tensor.rows, factor.shape[0]), factor)
-            return Factors(factor, drawn(factor.shape[1], tensor.columns))
-        case CoreBases():
-            pair = frozen.cut(tensor.name, rank)
-            side = pair.right.shape[0]
-            return Factors(pair.left @ drawn(side, side), pair.right)
-        case None:
-            # A change of rank-r factors is a product of factors of rank 2 r.
-            return Factors(drawn(tensor.rows, 2 * rank), drawn(2 * rank, tensor.columns))
+    if frozen is None:
+        # A change of rank-r factors is a product of factors of rank 2 r.
+        return Factors(drawn(tensor.rows, 2 * rank), drawn(2 * rank, tensor.columns))
+    return frozen.change(tensor.name, drawn(*frozen.trained_shape(tensor, rank)), rank=rank)
 
 
 def _timed(step: Callable[[], Result]) -> tuple[float, Result]:

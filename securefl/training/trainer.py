@@ -22,8 +22,8 @@ from typing import Literal
 
 import numpy as np
 
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.fusion import Fusible, fuse, fused_rank
-from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Update

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.basis import Side
 from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.ownership import RankTable
-from securefl.adapters.payloads.plan import Frozen, PayloadPlan
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import Factors, Update
 
 MakeUpdate = Callable[..., Update]

@@ -12,6 +12,7 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, LoraFactors, Matrix, Update
+from securefl.aggregation.encoding import RoundCodec
 
 MakePlan = Callable[..., PayloadPlan]
 MakeUpdate = Callable[..., Update]
@@ -51,7 +52,7 @@ def clients(layout: Layout) -> list[Update]:
 @pytest.fixture
 def state(layout: Layout, make_plan: MakePlan, clients: list[Update]) -> GlobalState:
     """The state after one federated round of those updates at 16 bits."""
-    codec = make_plan("dense").for_round(1)
+    codec = RoundCodec.of(make_plan("dense"), 1)
     rng = np.random.default_rng(0)
     total = np.zeros(codec.length, dtype=np.int64)
     for update, rank, samples in zip(clients, RANKS, SAMPLES, strict=True):

@@ -7,7 +7,6 @@ import pytest
 
 from securefl.adapters import redistribution as redistribution_module
 from securefl.adapters import state as state_module
-from securefl.adapters.averaging import WeightSum
 from securefl.adapters.frozen.basis import Side, draw_basis
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition, decompose
@@ -112,17 +111,6 @@ def test_two_clients_hold_the_same_bits(layout: Layout) -> None:
     for name, factors in states[0].weights.items():
         assert np.array_equal(factors.A, states[1].weights[name].A)
         assert np.array_equal(factors.B, states[1].weights[name].B)
-
-
-def test_the_first_sum_of_weights_is_held_for_all_later_rounds(
-    layout: Layout, rng: np.random.Generator
-) -> None:
-    first = WeightSum(250, limit=100, contributors=3)
-    state = GlobalState.start(layout, seed=7)
-    assert state.weight_sum is None
-    for weight_sum in (first, first, None):
-        state = state.advanced(dense_mean(layout, rng=rng), weight_sum=weight_sum)
-        assert state.weight_sum == first
 
 
 def trained_mean(

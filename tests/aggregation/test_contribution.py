@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, make_federation
 
-from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.decryption import decrypt_aggregate
+from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
 from securefl.crypto.addition import ResidueSum

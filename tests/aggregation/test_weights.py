@@ -9,9 +9,9 @@ import pytest
 from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters import state as state_module
-from securefl.adapters.averaging import weight_steps
 from securefl.adapters.linalg import Decomposition
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.weighting import weight_steps
 from securefl.errors import DataError, ProtocolError
 from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
@@ -36,7 +36,7 @@ def test_every_member_holds_the_exact_sum_of_the_first_rounds_weights(payload: s
     aggregations, learners = run(make_federation(payload=payload, scheme="none", rounds=ROUNDS))
     steps = sum(weight_steps(learner.samples, cap=100, limit=LIMIT) for learner in learners.values())
     for aggregation in aggregations.values():
-        held = aggregation.state.weight_sum
+        held = aggregation.weight_sum
         assert held is not None
         assert (held.steps, held.contributors) == (steps, 4)
 
@@ -74,7 +74,7 @@ def test_a_first_sum_that_is_no_sum_of_weights_is_not_applied(share: Fraction) -
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
         aggregation.apply(sums, manifest=manifest_of(made, 1))
     assert aggregation.state.round_number == 0
-    assert aggregation.state.weight_sum is None
+    assert aggregation.weight_sum is None
 
 
 @pytest.mark.parametrize("payload", ["dense", "basis"])

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.federations import DrawnLearner, TestFederation, make_federation
 
-from securefl.adapters.averaging import weight_steps
 from securefl.adapters.ownership import RankTable
+from securefl.aggregation.weighting import weight_steps
 from securefl.protocol.messages import Manifest
 
 PAYLOADS = ["dense", "sketch", "basis", "core"]

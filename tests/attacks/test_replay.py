@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from support.federations import make_federation
 
-from securefl.adapters.payloads.plan import EncodedContribution
 from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.config.federation import ServerSection
 from securefl.crypto.packing import unpack

@@ -36,7 +36,7 @@ GRID_STEP = 0.5 / 32767
 
 def update_of(plan: PayloadPlan, rank: int, *, round_number: int, seed: int = 0) -> Update:
     """What a client of this rank may contribute to a round."""
-    rng, basis = np.random.default_rng(seed), plan.for_round(round_number).basis
+    rng, basis = np.random.default_rng(seed), plan.for_round(round_number).frozen
     weights = {}
     for tensor in LAYOUT.adapted:
         left, right = rng.normal(0, 0.02, (tensor.rows, rank)), rng.normal(0, 0.1, (rank, tensor.columns))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.basis import Side
 from securefl.adapters.frozen.core import CoreBases
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
-from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update

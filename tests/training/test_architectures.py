@@ -121,7 +121,7 @@ def trained(trainer: LocalTrainer, payload: str = "dense") -> LocalTrainer:
         samples_cap=50,
         seed=3,
     )
-    trainer.train_round(1, start, plan.for_round(1).basis)
+    trainer.train_round(1, start, plan.for_round(1).frozen)
     return trainer
 
 

@@ -8,15 +8,16 @@ import torch
 
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import MeanUpdate
+from securefl.aggregation.encoding import RoundCodec
 from securefl.training.cores import CoreLayer, step_gain
 
 
 def test_a_core_update_lies_in_the_frame_and_can_be_contributed(trainer_of, start_of, plan_of):
-    codec = plan_of("core").for_round(1)
+    codec = RoundCodec.of(plan_of("core"), 1)
     trainer = trainer_of(payload="core", rank=8)
-    update = trainer.train_round(1, start_of(8), codec.basis).update
+    update = trainer.train_round(1, start_of(8), codec.frozen).update
     for name, factors in update.weights.items():
-        pair = codec.basis.cut(name, 8)
+        pair = codec.frozen.cut(name, 8)
         core = pair.left.T @ factors.left
         np.testing.assert_array_equal(factors.right, pair.right)
         np.testing.assert_allclose(pair.left @ core, factors.left, atol=1e-14)
@@ -27,7 +28,7 @@ def test_a_core_update_lies_in_the_frame_and_can_be_contributed(trainer_of, star
 
 def test_what_is_sent_is_what_the_model_computed_with(trainer_of, start_of, plan_of):
     trainer = trainer_of(payload="core", rank=8)
-    update = trainer.train_round(1, start_of(8), plan_of("core").for_round(1).basis).update
+    update = trainer.train_round(1, start_of(8), plan_of("core").for_round(1).frozen).update
     for name, factors in update.weights.items():
         layer = trainer._bank._layers[name]
         with torch.inference_mode():
@@ -38,7 +39,7 @@ def test_what_is_sent_is_what_the_model_computed_with(trainer_of, start_of, plan
 
 def test_only_the_core_and_the_head_have_gradients_in_a_core_round(trainer_of, start_of, plan_of):
     trainer = trainer_of(payload="core")
-    bases = plan_of("core").for_round(1).basis
+    bases = plan_of("core").for_round(1).frozen
     trainer.train_round(1, start_of(), bases)
     trainable = {name for name, value in trainer._bank.model.named_parameters() if value.requires_grad}
     assert any(name.endswith("core") for name in trainable)
@@ -49,7 +50,7 @@ def test_only_the_core_and_the_head_have_gradients_in_a_core_round(trainer_of, s
 
 
 def test_every_core_round_starts_from_a_core_of_zeros(trainer_of, start_of, plan_of):
-    bases = plan_of("core").for_round(1).basis
+    bases = plan_of("core").for_round(1).frozen
     fresh, used = trainer_of(payload="core"), trainer_of(payload="core")
     used.train_round(1, start_of(), bases)
     one, other = fresh.train_round(2, start_of(), bases), used.train_round(2, start_of(), bases)
@@ -61,7 +62,7 @@ def test_every_core_round_starts_from_a_core_of_zeros(trainer_of, start_of, plan
 def test_core_rounds_learn_the_little_task_and_fuse_with_the_personal_adapter(trainer_of, plan_of):
     """A federation of one by hand: each round's core is added to the state, whose adapter the next one starts from."""
     plan = plan_of("core")
-    bases = plan.for_round(1).basis
+    bases = plan.for_round(1).frozen
     trainer = trainer_of(payload="core", rank=8)
     state = GlobalState.start(plan.layout, seed=plan.seed)
     for round_number in range(1, 9):

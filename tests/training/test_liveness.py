@@ -55,7 +55,7 @@ def test_a_round_of_one_token_texts_trains_what_it_can(settings_of, start_of, pl
     # Attention over one token is 1 whatever the query is, so the query's factors have gradients of zero.
     settings = settings_of(payload=payload, model_path=bare_bert)
     trainer = LocalTrainer(settings, data_of(*one_token_rows(48)))
-    update = trainer.train_round(1, start_of(), plan_of(payload).for_round(1).basis).update
+    update = trainer.train_round(1, start_of(), plan_of(payload).for_round(1).frozen).update
     weights = {name: np.abs(factors.product()).max() for name, factors in update.weights.items()}
     assert all(size > 0 for name, size in weights.items() if name.endswith("value"))
     trainer.train_personal(1)

@@ -86,7 +86,7 @@ def test_a_trainer_of_any_payload_gives_one_score_from_0_to_1_for_each_feature(
     trainer_of, start_of, plan_of, payload
 ):
     trainer = trainer_of(payload=payload, rank=8)
-    trainer.train_round(1, start_of(8), plan_of(payload).for_round(1).basis)
+    trainer.train_round(1, start_of(8), plan_of(payload).for_round(1).frozen)
     scores = trainer.sensitivity(1)
     assert scores.shape == (feature_count(trainer.layout),)
     assert scores.dtype == np.float64
@@ -98,7 +98,7 @@ def test_a_trainer_of_any_payload_gives_one_score_from_0_to_1_for_each_feature(
 @pytest.mark.parametrize("payload", ["dense", "basis"])
 def test_scores_are_taken_with_the_rounds_training_on(trainer_of, start_of, plan_of, payload):
     trainer = trainer_of(payload=payload, rank=8)
-    basis = plan_of(payload).for_round(1).basis
+    basis = plan_of(payload).for_round(1).frozen
     trainer.train_round(1, start_of(8), basis)
     trained = trainer.sensitivity(1)
     untrained = trainer_of(payload=payload, rank=8)

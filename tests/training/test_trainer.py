@@ -55,7 +55,7 @@ def test_a_start_is_installed_rounded_to_float32_and_comes_back_exactly(trainer_
 def test_a_basis_update_is_the_trained_factor_against_the_untouched_frozen_one(
     trainer_of, start_of, plan_of, round_number, side
 ):
-    basis = plan_of("basis").for_round(round_number).basis
+    basis = plan_of("basis").for_round(round_number).frozen
     trainer = trainer_of(payload="basis", rank=8)
     update = trainer.train_round(round_number, start_of(8), basis).update
     for name, factors in update.weights.items():
@@ -78,7 +78,7 @@ def test_a_frozen_factors_round_leaves_the_global_adapter_it_starts_from_alone(
     trainer = trainer_of(payload=payload)
     trainer.install_global(start_of())
     before = trainer.adapter("global")
-    trainer.train_round(1, start_of(), plan_of(payload).for_round(1).basis)
+    trainer.train_round(1, start_of(), plan_of(payload).for_round(1).frozen)
     assert same_adapter(trainer.adapter("global"), before)
 
 
@@ -88,7 +88,7 @@ def test_a_basis_round_computes_with_the_global_adapter_switched_on(trainer_of, 
     warm = moved.adapter("global")
     # The same head on an adapter of zeros: only the low-rank factors can make the difference.
     cold = Adapter(weights=start_of().weights, heads=warm.heads)
-    basis = plan_of("basis").for_round(1).basis
+    basis = plan_of("basis").for_round(1).frozen
     losses = [trainer_of(payload="basis").train_round(1, start, basis).loss for start in (warm, cold)]
     assert losses[0] != losses[1]
 
@@ -97,7 +97,7 @@ def test_a_basis_round_computes_with_the_global_adapter_switched_on(trainer_of, 
 def test_a_core_update_is_a_trained_core_between_the_frames_untouched_factors(
     trainer_of, start_of, plan_of, rank
 ):
-    bases = plan_of("core").for_round(1).basis
+    bases = plan_of("core").for_round(1).frozen
     update = trainer_of(payload="core", rank=rank).train_round(1, start_of(rank), bases).update
     for name, factors in update.weights.items():
         pair = bases.cut(name, rank)
@@ -109,7 +109,7 @@ def test_a_core_update_is_a_trained_core_between_the_frames_untouched_factors(
 
 def test_a_core_round_computes_with_what_its_update_says(trainer_of, start_of, plan_of):
     # One client alone: its update, applied as the mean, must be the model that it trained.
-    bases = plan_of("core").for_round(1).basis
+    bases = plan_of("core").for_round(1).frozen
     trainer = trainer_of(payload="core")
     update = trainer.train_round(1, start_of(), bases).update
     model = trainer._bank.use(("global", "local-update"), head="local-update")
@@ -257,7 +257,7 @@ def test_a_fused_adapter_exists_only_after_fusion(trainer_of):
 )
 def test_a_round_with_another_payloads_basis_is_refused(trainer_of, start_of, plan_of, payload, other):
     with pytest.raises(TrainingError, match="do not fit"):
-        trainer_of(payload=payload).train_round(1, start_of(), plan_of(other).for_round(1).basis)
+        trainer_of(payload=payload).train_round(1, start_of(), plan_of(other).for_round(1).frozen)
 
 
 def test_a_sketch_round_trains_as_a_dense_one(trainer_of, start_of):

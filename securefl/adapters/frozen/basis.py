@@ -21,7 +21,7 @@ import numpy as np
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
-from securefl.adapters.update import Matrix
+from securefl.adapters.update import Factors, Matrix
 
 
 class Side(Enum):
@@ -57,6 +57,18 @@ class FrozenBasis:
         """The frozen factor of a client of this rank: its first min(rank, R) directions, as a view."""
         factor = self.factors[name]
         return factor[:rank] if self.side is Side.LEFT else factor[:, :rank]
+
+    def trained_shape(self, tensor: TensorSpec, rank: int) -> tuple[int, int]:
+        """Shape of the trained factor: (m, r) or (r, n), r at most R."""
+        factor = self.cut(tensor.name, rank)
+        if self.side is Side.LEFT:
+            return tensor.rows, factor.shape[0]
+        return factor.shape[1], tensor.columns
+
+    def change(self, name: str, trained: Matrix, *, rank: int) -> Factors:
+        """The trained factor beside the frozen one."""
+        factor = self.cut(name, rank)
+        return Factors(trained, factor) if self.side is Side.LEFT else Factors(factor, trained)
 
 
 def draw_basis(layout: Layout, *, shared_rank: int, seed: int, round_number: int) -> FrozenBasis:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
-from securefl.adapters.update import Matrix
+from securefl.adapters.update import Factors, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,16 @@ class CoreBases:
         """The frozen factors of a client of this rank: the first min(rank, R) directions of each, as views."""
         pair = self.pairs[name]
         return FramePair(pair.left[:, :rank], pair.right[:rank])
+
+    def trained_shape(self, tensor: TensorSpec, rank: int) -> tuple[int, int]:
+        """Shape of a core: (r, r), r at most R."""
+        side = self.cut(tensor.name, rank).right.shape[0]
+        return side, side
+
+    def change(self, name: str, trained: Matrix, *, rank: int) -> Factors:
+        """The core between the frozen factors, as (U C, V)."""
+        pair = self.cut(name, rank)
+        return Factors(pair.left @ trained, pair.right)
 
 
 def draw_core_bases(layout: Layout, *, shared_rank: int, seed: int) -> CoreBases:

@@ -1,6 +1,8 @@
 """Linear encodings of an update: the sum of clients' vectors encodes the sum of their updates.
 
 ``base``    what every payload is
+``facts``   what is true of each payload, in one table
+``plan``    what the federation file says of its payload, and each round's linear map
 ``dense``   whole products: exact for any ranks, m n values a weight
 ``basis``   one factor against the round's frozen one: exact for any ranks, m R or n R values a weight
 ``core``    a core between two frozen factors: exact for any ranks, R^2 values a weight

@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout, TensorSpec
-from securefl.adapters.ownership import Partition
+from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.errors import ProtocolError
 
@@ -100,11 +101,6 @@ class Payload(Protocol):
         """V, the number of coordinates."""
         ...
 
-    @property
-    def amplifies_noise(self) -> bool:
-        """Whether ``decode`` enlarges noise in the coordinates; noise for privacy must never go through it."""
-        ...
-
     def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
         """The update as its V coordinates, in order, in runs of any length.
 
@@ -126,6 +122,36 @@ class Payload(Protocol):
                 result says what becomes of that in the weights.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadSettings:
+    """What a federation's payload is made from.
+
+    Attributes:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        seed: The federation's seed; it draws frozen factors and test matrices.
+        sketch_rank: k of a sketch; None for twice the largest rank.
+    """
+
+    layout: Layout
+    ranks: RankTable
+    seed: int
+    sketch_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPayload:
+    """A round's payload, and what the round trains against.
+
+    Attributes:
+        payload: The linear map.
+        frozen: The frozen factors; None where both factors are trained.
+    """
+
+    payload: Payload
+    frozen: Frozen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from itertools import chain
 
 import numpy as np
 
-from securefl.adapters.frozen.basis import FrozenBasis, Side, trained_side
+from securefl.adapters.frozen.basis import FrozenBasis, Side, draw_basis, trained_side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
     Feature,
+    PayloadSettings,
     Piece,
+    RoundPayload,
     Segment,
     SegmentKind,
     Vector,
@@ -72,11 +74,6 @@ class BasisPayload:
     def name(self) -> str:
         """The payload's name in a federation file."""
         return "basis"
-
-    @property
-    def amplifies_noise(self) -> bool:
-        """No: the frozen factor is orthonormal."""
-        return False
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -151,6 +148,13 @@ class BasisPayload:
         return Factors(self.basis.factors[name], np.concatenate(parts, axis=0))
 
 
-def basis_size(layout: Layout, ranks: RankTable, *, round_number: int) -> int:
-    """V of a round, without drawing its basis."""
-    return sum(segment.size for segment in lay_out(basis_pieces(layout, ranks, trained_side(round_number))))
+def basis_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
+    """What stands where in a contribution to a round, without drawing its basis."""
+    return lay_out(basis_pieces(settings.layout, settings.ranks, trained_side(round_number)))
+
+
+def basis_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
+    """A round's payload; this draws its basis."""
+    shared = settings.ranks.shared_rank
+    basis = draw_basis(settings.layout, shared_rank=shared, seed=settings.seed, round_number=round_number)
+    return RoundPayload(BasisPayload(settings.layout, settings.ranks, basis), basis)

@@ -17,11 +17,13 @@ from itertools import chain
 
 import numpy as np
 
-from securefl.adapters.frozen.core import CoreBases
+from securefl.adapters.frozen.core import CoreBases, draw_core_bases
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
+    PayloadSettings,
     Piece,
+    RoundPayload,
     Segment,
     SegmentKind,
     Vector,
@@ -113,11 +115,6 @@ class CorePayload:
         return "core"
 
     @property
-    def amplifies_noise(self) -> bool:
-        """No: both frozen factors are orthonormal."""
-        return False
-
-    @property
     def partitions(self) -> tuple[Partition, ...]:
         """The cohort's rank partitions; heads belong to the first, which everybody owns."""
         return self.ranks.partitions
@@ -188,9 +185,15 @@ class CorePayload:
         return core
 
 
-def core_size(layout: Layout, ranks: RankTable) -> int:
-    """V, without drawing the frame."""
-    return sum(segment.size for segment in lay_out(core_pieces(layout, ranks)))
+def core_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
+    """What stands where in a contribution, without drawing the frozen factors."""
+    return lay_out(core_pieces(settings.layout, settings.ranks))
+
+
+def core_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
+    """The payload of every round; this draws the frozen factors."""
+    bases = draw_core_bases(settings.layout, shared_rank=settings.ranks.shared_rank, seed=settings.seed)
+    return RoundPayload(CorePayload(settings.layout, settings.ranks, bases), bases)
 
 
 def _range(part: slice) -> str:

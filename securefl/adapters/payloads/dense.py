@@ -15,7 +15,9 @@ from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
     Feature,
+    PayloadSettings,
     Piece,
+    RoundPayload,
     Segment,
     SegmentKind,
     Vector,
@@ -51,11 +53,6 @@ class DensePayload:
     def name(self) -> str:
         """The payload's name in a federation file."""
         return "dense"
-
-    @property
-    def amplifies_noise(self) -> bool:
-        """No: a coordinate is an entry."""
-        return False
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -95,3 +92,13 @@ class DensePayload:
             shape = (tensor.rows, tensor.columns)
             yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, shape, feature=Feature.ROW)
         yield from head_pieces(self.layout)
+
+
+def dense_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
+    """What stands where in a contribution."""
+    return dense_payload(settings, round_number).payload.segments
+
+
+def dense_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
+    """The payload of every round."""
+    return RoundPayload(DensePayload(settings.layout, settings.ranks))

@@ -18,7 +18,9 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
     Feature,
+    PayloadSettings,
     Piece,
+    RoundPayload,
     Segment,
     SegmentKind,
     Vector,
@@ -85,11 +87,6 @@ class SketchPayload:
     def name(self) -> str:
         """The payload's name in a federation file."""
         return "sketch"
-
-    @property
-    def amplifies_noise(self) -> bool:
-        """Yes: least squares divides by the small singular values of a projected basis."""
-        return True
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -171,6 +168,29 @@ class SketchPayload:
         long, short = _tall_shape(tensor)
         rng = seeded_generator(self.seed, "sketch", self.round_number, tensor.name)
         return draw_projections(long, short, rank=self.sketch_rank, rng=rng)
+
+
+def sketch_rank(settings: PayloadSettings) -> int:
+    """k, the columns of a range sketch."""
+    return 2 * max(settings.ranks.ranks) if settings.sketch_rank is None else settings.sketch_rank
+
+
+def sketch_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
+    """What stands where in a contribution."""
+    return sketch_payload(settings, round_number).payload.segments
+
+
+def sketch_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
+    """A round's payload."""
+    return RoundPayload(
+        SketchPayload(
+            settings.layout,
+            settings.ranks,
+            sketch_rank=sketch_rank(settings),
+            seed=settings.seed,
+            round_number=round_number,
+        )
+    )
 
 
 def _tall_shape(tensor: TensorSpec) -> tuple[int, int]:

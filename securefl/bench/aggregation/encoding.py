@@ -1,6 +1,6 @@
 """One vector as the integers of a contribution, and their sums as the mean: the grid's part of a round.
 
-The rule kept here: the same functions in the same order as ``adapters.payloads.plan.RoundCodec`` in the first round,
+The rule kept here: the same functions in the same order as ``aggregation.encoding.RoundCodec`` in the first round,
 which carries the weights, for a payload that is one vector; every client weighs as much as it can.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from securefl.adapters.averaging import weight_steps
-from securefl.adapters.grid import Grid, Integers, Span
 from securefl.adapters.payloads.base import RUN_VALUES, Vector
 from securefl.adapters.seeding import seeded_generator
+from securefl.aggregation.grid import Grid, Integers, Span
+from securefl.aggregation.weighting import weight_steps, weighted
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.paths import Float32
 
@@ -45,7 +45,8 @@ class GridEncoding:
         """The same, in runs of about ``RUN_VALUES``."""
         steps = weight_steps(SAMPLES, cap=SAMPLES, limit=self._grid.limit)
         pieces = np.split(vector, range(RUN_VALUES, vector.size, RUN_VALUES))
-        values = (piece.astype(np.float64) * (steps / self._grid.limit) for piece in pieces)
+        runs = (piece.astype(np.float64) for piece in pieces)
+        values = weighted(runs, steps=steps, limit=self._grid.limit)
         rng = seeded_generator(self._seed, "rounding", client)
         yield from self._grid.quantised(values, rng=rng, saturated=np.zeros(1, dtype=np.int64))
         yield np.array([steps], dtype=np.int64)

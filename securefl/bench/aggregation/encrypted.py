@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from securefl.adapters.grid import Integers
 from securefl.aggregation.contribution import Contribution, section_mac, section_tags
 from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
+from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.paths import Float32, Opened, Sent

@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.grid import Integers
 from securefl.adapters.payloads.base import Vector
+from securefl.aggregation.grid import Integers
 
 Float32 = NDArray[np.float32]
 Content = TypeVar("Content")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.adapters.grid import Integers
+from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.paths import Float32, Opened, Sent

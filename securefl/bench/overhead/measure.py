@@ -22,6 +22,7 @@ from typing import assert_never
 
 import numpy as np
 
+from securefl.adapters.payloads.facts import FACTS, Trains
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter
 from securefl.aggregation.clock import Stage
@@ -49,7 +50,7 @@ from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 from securefl_client.trainer import load_trainer
 
-FREE_PAYLOAD = "dense"
+FREE_PAYLOAD = next(name for name, facts in FACTS.items() if facts.trains is Trains.BOTH)
 """The payload under which both factors are trained without a frozen one: what plain LoRA does."""
 
 

@@ -6,8 +6,8 @@ the frozen factors in float64.
 
 from __future__ import annotations
 
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.core import CoreBases, FramePair
-from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.updates.way import BESIDE, GLOBAL, Fit, Learnt, Shared, head_change, unfit

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.adapters.payloads.plan import Frozen
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Update
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.updates.way import GLOBAL, Fit, Learnt, Shared, head_change, unfit

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.basis import FrozenBasis, Side
-from securefl.adapters.payloads.plan import Frozen
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, Update
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.updates.way import BESIDE, GLOBAL, Fit, Learnt, Shared, head_change, unfit

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from securefl.adapters.payloads.plan import Frozen
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.update import Adapter, Matrix, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank, Trainable

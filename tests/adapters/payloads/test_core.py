@@ -17,6 +17,7 @@ from securefl.adapters.payloads.core import core_blocks, core_scale
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Update
+from securefl.aggregation.encoding import RoundCodec
 
 MakePlan = Callable[..., PayloadPlan]
 MakeUpdate = Callable[..., Update]
@@ -60,7 +61,7 @@ def test_a_frame_is_orthonormal_read_only_and_the_same_in_every_round(
     layout: Layout, make_plan: MakePlan
 ) -> None:
     plan = make_plan("core")
-    frames = [plan.for_round(round_number).basis for round_number in (1, 2)]
+    frames = [plan.for_round(round_number).frozen for round_number in (1, 2)]
     for tensor in layout.adapted:
         first, second = (bases.pairs[tensor.name] for bases in frames if isinstance(bases, CoreBases))
         assert np.allclose(first.left.T @ first.left, np.eye(4))
@@ -92,8 +93,8 @@ def test_cores_of_mixed_ranks_are_averaged_over_the_owners_of_each_border(
 ) -> None:
     """Ranks 2, 4, 8, 16: all own the leading 2 x 2, the last three the rest of the 4 x 4."""
     plan = make_plan("core")
-    codec = plan.for_round(1)
-    bases = codec.basis
+    codec = RoundCodec.of(plan, 1)
+    bases = codec.frozen
     assert isinstance(bases, CoreBases)
     rng = np.random.default_rng(0)
     updates = [make_update(rank, rng=rng, basis=bases) for rank in plan.ranks.ranks]
@@ -115,13 +116,13 @@ def test_the_state_of_many_rounds_is_one_core(make_plan: MakePlan, make_update: 
     plan = make_plan("core", ranks=(4, 4, 4))
     state = GlobalState.start(plan.layout, seed=7)
     rng = np.random.default_rng(0)
-    exact = np.zeros((44, 40))
+    exact, weight_sum = np.zeros((44, 40)), None
     for round_number in range(1, 9):
-        codec = plan.for_round(round_number)
-        updates = [make_update(4, rng=rng, basis=codec.basis) for _ in range(3)]
+        codec = RoundCodec.of(plan, round_number)
+        updates = [make_update(4, rng=rng, basis=codec.frozen) for _ in range(3)]
         total = sum(codec.encode(update, rank=4, samples=100, rng=rng).integers for update in updates)
-        weight_sum = state.weight_sum or codec.weight_sum(total)
-        state = state.advanced(codec.decode(total, weight_sum=weight_sum), weight_sum=weight_sum)
+        weight_sum = weight_sum or codec.weight_sum(total)
+        state = state.advanced(codec.decode(total, weight_sum=weight_sum))
         exact += sum(update.weights["layer.query"].product() for update in updates) / 3
     kept = state.weights["layer.query"]
     assert isinstance(kept, Decomposition)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from support.payloads import encoded
 
-from securefl.adapters.averaging import WeightSum, weight_steps
 from securefl.adapters.layout import Layout
-from securefl.adapters.payloads.plan import PayloadPlan, RoundCodec
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import Factors, MeanUpdate, Update
+from securefl.aggregation.encoding import RoundCodec
+from securefl.aggregation.weighting import WeightSum, weight_steps
 from securefl.errors import ConfigError, ProtocolError, TrainingError
 
 MakeUpdate = Callable[..., Update]
@@ -34,10 +35,10 @@ def federated(
     plan: PayloadPlan, round_number: int, make_update: MakeUpdate
 ) -> tuple[RoundCodec, list[Update], np.ndarray]:
     """A round's codec, one update a client, and the sum of their contributions."""
-    codec = plan.for_round(round_number)
+    codec = RoundCodec.of(plan, round_number)
     rng = np.random.default_rng(round_number)
     ranks = plan.ranks.ranks
-    updates = [make_update(rank, rng=rng, basis=codec.basis) for rank in ranks]
+    updates = [make_update(rank, rng=rng, basis=codec.frozen) for rank in ranks]
     total = np.zeros(codec.length, dtype=np.int64)
     for update, rank, samples in zip(updates, ranks, SAMPLES, strict=True):
         total += codec.encode(update, rank=rank, samples=samples, rng=rng).integers
@@ -150,10 +151,10 @@ def test_directions_that_only_some_own_are_not_shrunk_by_those_who_do_not(
     make_plan: MakePlan, make_update: MakeUpdate
 ) -> None:
     plan = make_plan("basis")
-    codec = plan.for_round(1)
+    codec = RoundCodec.of(plan, 1)
     rng = np.random.default_rng(0)
     total = np.zeros(codec.length, dtype=np.int64)
-    ones = make_update(4, rng=rng, basis=codec.basis)
+    ones = make_update(4, rng=rng, basis=codec.frozen)
     same = {name: Factors(np.full_like(value.left, 0.5), value.right) for name, value in ones.weights.items()}
     for rank in plan.ranks.ranks:
         cut = {name: Factors(value.left[:, :rank], value.right[:rank]) for name, value in same.items()}
@@ -170,11 +171,11 @@ def test_nothing_that_fewer_than_three_clients_own_is_ever_in_the_sum(
 ) -> None:
     """Each client's contribution, one at a time: the coordinates it fills are filled by at least three."""
     plan = make_plan("basis", ranks=ranks)
-    codec = plan.for_round(round_number)
+    codec = RoundCodec.of(plan, round_number)
     rng = np.random.default_rng(0)
     filled = np.zeros(codec.length, dtype=np.int64)
     for rank in ranks:
-        update = make_update(rank, rng=rng, basis=codec.basis, scale=0.5)
+        update = make_update(rank, rng=rng, basis=codec.frozen, scale=0.5)
         filled += codec.encode(update, rank=rank, samples=100, rng=rng).integers != 0
     assert plan.update_rank(16) == shared
     # Values of this size are rounded to 0 with a chance of one in ten thousand, so a few gaps are no finding.
@@ -187,9 +188,9 @@ def test_every_integer_fits_the_lane_even_where_values_saturate(
     make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
 ) -> None:
     plan = make_plan(payload, bits=12)
-    codec = plan.for_round(round_number)
+    codec = RoundCodec.of(plan, round_number)
     rng = np.random.default_rng(0)
-    update = make_update(16, rng=rng, basis=codec.basis, scale=3.0)
+    update = make_update(16, rng=rng, basis=codec.frozen, scale=3.0)
     contribution = codec.encode(update, rank=16, samples=100, rng=rng)
     assert np.abs(contribution.integers).max() == codec.grid.limit == 2047
     clipped = np.abs(encoded(codec.payload, update, rank=16)) > np.repeat(
@@ -231,13 +232,13 @@ def test_the_personal_adapter_takes_the_rank_that_cannot_be_summed(make_plan: Ma
 
 
 def test_a_sum_of_another_length_is_refused(make_plan: MakePlan) -> None:
-    codec = make_plan().for_round(1)
+    codec = RoundCodec.of(make_plan(), 1)
     with pytest.raises(ProtocolError):
         codec.decode(np.ones(codec.length + 1, dtype=np.int64))
 
 
 def test_a_sum_without_weight_is_refused(make_plan: MakePlan) -> None:
-    codec = make_plan().for_round(1)
+    codec = RoundCodec.of(make_plan(), 1)
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
         codec.decode(np.zeros(codec.length, dtype=np.int64))
 
@@ -247,7 +248,7 @@ def test_an_update_that_is_not_finite_is_refused(make_plan: MakePlan, make_updat
     update = make_update(2, rng=rng)
     update.heads["classifier.bias"][0, 0] = np.nan
     with pytest.raises(TrainingError):
-        make_plan().for_round(1).encode(update, rank=2, samples=10, rng=rng)
+        RoundCodec.of(make_plan(), 1).encode(update, rank=2, samples=10, rng=rng)
 
 
 def test_a_rank_wider_than_a_weight_is_refused(make_plan: MakePlan) -> None:
@@ -260,7 +261,7 @@ def test_what_depends_on_data_does_not_show_in_a_contributions_repr(
     make_plan: MakePlan, make_update: MakeUpdate
 ) -> None:
     rng = np.random.default_rng(0)
-    contribution = make_plan().for_round(1).encode(make_update(2, rng=rng), rank=2, samples=10, rng=rng)
+    contribution = RoundCodec.of(make_plan(), 1).encode(make_update(2, rng=rng), rank=2, samples=10, rng=rng)
     assert repr(contribution) == "EncodedContribution()"
 
 

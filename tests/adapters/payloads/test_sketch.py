@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.payloads import encoded
 
-from securefl.adapters.averaging import WeightSum
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition, decompose, random_orthonormal_rows
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads import DensePayload, SketchPayload
-from securefl.adapters.payloads.plan import PayloadPlan, RoundCodec
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+from securefl.aggregation.encoding import RoundCodec
+from securefl.aggregation.weighting import WeightSum
 from securefl.config.federation import EncryptionSection
 
 RANKS = RankTable((1, 2, 2, 3))
@@ -143,7 +144,7 @@ def test_other_rounds_and_seeds_have_test_matrices_of_their_own(other: SketchPay
 
 
 def test_the_same_integers_give_the_same_bits() -> None:
-    codec = plan_of(LAYOUT, (1, 2, 2, 3)).for_round(1)
+    codec = RoundCodec.of(plan_of(LAYOUT, (1, 2, 2, 3)), 1)
     updates = [random_update(rank, seed=rank) for rank in (1, 2, 2, 3)]
     first, second = (summed(codec, updates, (1, 2, 2, 3)) for _ in range(2))
     for name, value in first.weights.items():
@@ -155,7 +156,7 @@ def test_without_a_choice_the_sketch_rank_is_twice_the_largest_rank() -> None:
     assert (
         plan_of(MINILM, (2, 4, 8, 16)).length(1)
         == chosen
-        == plan_of(MINILM, (2, 4, 8, 16)).for_round(1).length
+        == RoundCodec.of(plan_of(MINILM, (2, 4, 8, 16)), 1).length
     )
     assert plan_of(MINILM, (2, 4, 8, 16), sketch_rank=16).length(1) < chosen
     assert 3.6 * chosen < 2 * 384**2
@@ -165,7 +166,7 @@ def test_without_a_choice_the_sketch_rank_is_twice_the_largest_rank() -> None:
 @pytest.mark.parametrize("rank", [2, 4, 8, 16])
 def test_updates_of_ordinary_size_do_not_saturate(rank: int, round_number: int) -> None:
     """Entries up to 0.05 are what MiniLM was seen to change in a round; the default bound is five times that."""
-    codec = plan_of(MINILM, (2, 4, 8, 16)).for_round(round_number)
+    codec = RoundCodec.of(plan_of(MINILM, (2, 4, 8, 16)), round_number)
     update = learnt(MINILM, rank, round_number=round_number, seed=rank)
     encoded = codec.encode(update, rank=rank, samples=100, rng=np.random.default_rng(0))
     assert not any(encoded.saturated.values())
@@ -175,7 +176,7 @@ def test_updates_of_ordinary_size_do_not_saturate(rank: int, round_number: int) 
 
 def test_rows_and_columns_up_to_a_quarter_of_the_bound_do_not_saturate() -> None:
     """What the bound's rule promises, at its edge: the largest root mean square is a quarter of the bound."""
-    codec = plan_of(MINILM, (2, 4, 8, 16)).for_round(1)
+    codec = RoundCodec.of(plan_of(MINILM, (2, 4, 8, 16)), 1)
     for seed in range(4):
         weights = learnt(MINILM, 4, round_number=1, seed=seed).weights
         squares = {name: change.product() ** 2 for name, change in weights.items()}
@@ -191,7 +192,7 @@ def test_rows_and_columns_up_to_a_quarter_of_the_bound_do_not_saturate() -> None
 def test_redistributed_adapters_are_near_the_best_of_their_rank_at_16_bits(round_number: int) -> None:
     """Exact SVD of the exact mean against what clients get: k = 32, ranks up to 16, all of it through the grid."""
     ranks = (2, 4, 8, 16)
-    codec = plan_of(MINILM, ranks).for_round(round_number)
+    codec = RoundCodec.of(plan_of(MINILM, ranks), round_number)
     updates = [learnt(MINILM, rank, round_number=round_number, seed=rank) for rank in ranks]
     state = GlobalState.start(MINILM, seed=7).advanced(summed(codec, updates, ranks))
     true = sum(update.weights["query.0"].product() for update in updates) / 4
@@ -205,7 +206,7 @@ def test_redistributed_adapters_are_near_the_best_of_their_rank_at_16_bits(round
 def test_directions_that_least_squares_made_of_rounding_are_drawn_anew() -> None:
     """A mean of rank 2 in a sketch of rank 32: the other 30 directions are noise, amplified, and known as such."""
     updates = [learnt(MINILM, 2, round_number=1, seed=0)] * 3
-    mean = summed(plan_of(MINILM, (16, 16, 16)).for_round(1), updates, (16, 16, 16))
+    mean = summed(RoundCodec.of(plan_of(MINILM, (16, 16, 16)), 1), updates, (16, 16, 16))
     state = GlobalState.start(MINILM, seed=7).advanced(mean)
     for factors in state.redistributed(16, scaling=1.0).weights.values():
         assert factors.B[:, :2].any(axis=0).all()
@@ -218,7 +219,7 @@ def test_the_estimate_tells_how_much_a_small_sketch_misses() -> None:
     true = sum(update.weights["query.0"].product() for update in updates) / 4
     shares = []
     for sketch_rank in (4, 8, 16, 32):
-        mean = summed(plan_of(MINILM, ranks, sketch_rank=sketch_rank).for_round(1), updates, ranks)
+        mean = summed(RoundCodec.of(plan_of(MINILM, ranks, sketch_rank=sketch_rank), 1), updates, ranks)
         error = np.linalg.norm(true - whole(mean.weights["query.0"]))
         assert mean.error_estimate["query.0"].error == pytest.approx(error, rel=0.35)
         shares.append(mean.error_estimate["query.0"].share)
@@ -236,7 +237,7 @@ def test_the_state_stays_in_factors_no_larger_than_the_weight() -> None:
     state = GlobalState.start(LAYOUT, seed=7)
     exact = np.zeros((96, 96))
     for round_number in range(1, 16):
-        codec = plan_of(LAYOUT, (1, 2, 2, 3), sketch_rank=8).for_round(round_number)
+        codec = RoundCodec.of(plan_of(LAYOUT, (1, 2, 2, 3), sketch_rank=8), round_number)
         updates = [random_update(rank, seed=10 * round_number + rank) for rank in (1, 2, 2, 3)]
         updates = [
             Update({n: Factors(0.05 * f.left, f.right) for n, f in u.weights.items()}, u.heads)
@@ -256,7 +257,7 @@ def test_a_wide_weight_goes_all_the_way_without_being_formed() -> None:
     plan = plan_of(layout, (1, 1, 1), sketch_rank=2)
     rng = np.random.default_rng(0)
     update = Update({"wide": Factors(0.01 * rng.normal(size=(65536, 1)), rng.normal(size=(1, 65536)))}, {})
-    mean = summed(plan.for_round(1), [update] * 3, (1, 1, 1))
+    mean = summed(RoundCodec.of(plan, 1), [update] * 3, (1, 1, 1))
     factors = GlobalState.start(layout, seed=7).advanced(mean).redistributed(1, scaling=1.0).weights["wide"]
     assert np.linalg.norm(factors.B) == pytest.approx(
         np.linalg.norm(decompose(update.weights["wide"]).singular), rel=1e-3

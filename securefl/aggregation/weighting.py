@@ -16,15 +16,12 @@ Reference: ``tests/attacks/test_constants.py`` looks at all linear combinations 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from securefl.adapters.payloads.base import Segment, Vector
 from securefl.errors import ConfigError, DataError, ProtocolError
-
-WEIGHED_ROUND = 1
-"""The round whose contributions carry the weights."""
 
 
 def weight_steps(samples: int, *, cap: int, limit: int) -> int:
@@ -47,6 +44,19 @@ def weight_steps(samples: int, *, cap: int, limit: int) -> int:
     if cap < 1:
         raise ConfigError(f"samples_cap is {cap}", hint="set it near the typical client's number of samples")
     return max(1, round(Fraction(min(samples, cap) * limit, cap)))
+
+
+def weighted(runs: Iterable[Vector], *, steps: int, limit: int) -> Iterator[Vector]:
+    """Values times their client's weight.
+
+    What the mean divides by is made of weights as they stand on the grid, so the values are multiplied by that one.
+
+    Args:
+        runs: The values, in runs.
+        steps: The weight, in steps of 1 / limit.
+        limit: The grid's largest integer.
+    """
+    return (run * (steps / limit) for run in runs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.adapters.averaging import WeightSum, divide_by_weights, weight_steps
 from securefl.adapters.payloads import Segment, SegmentKind
+from securefl.aggregation.weighting import WeightSum, divide_by_weights, weight_steps
 from securefl.errors import ConfigError, DataError, ProtocolError
 
 

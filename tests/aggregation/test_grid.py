@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from securefl.adapters.grid import CHUNK_VALUES, Grid, Span
+from securefl.aggregation.grid import CHUNK_VALUES, Grid, Span
 from securefl.errors import ConfigError, ProtocolError, TrainingError
 
 bounds = st.sampled_from([1e-3, 0.25, 1.0, 2.0, 1.7])
@@ -114,7 +114,7 @@ def test_a_grid_without_sense_is_refused(bits: int, bound: float) -> None:
 @given(cuts=st.lists(st.integers(1, 74), min_size=1, max_size=4), seed=st.integers(0, 5))
 def test_values_that_come_in_runs_give_the_same_integers(cuts: list[int], seed: int) -> None:
     # With chunks of 64 values, runs end before, at and behind the ends of chunks and spans in few steps.
-    with mock.patch("securefl.adapters.grid.CHUNK_VALUES", 64):
+    with mock.patch("securefl.aggregation.grid.CHUNK_VALUES", 64):
         grid = Grid(12, (Span(100, 1.0), Span(64 + 50, 0.25), Span(3, 2.0)))
         values = np.random.default_rng(seed).normal(0, 0.3, grid.size)
         whole, clipped = quantised(grid, values, seed)

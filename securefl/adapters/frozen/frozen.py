@@ -1,0 +1,26 @@
+"""What a round trains against, whichever payload froze it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from securefl.adapters.layout import TensorSpec
+from securefl.adapters.update import Factors, Matrix
+
+
+class Frozen(Protocol):
+    """Frozen factors of all adapted weights, and the changes that are trained against them."""
+
+    def trained_shape(self, tensor: TensorSpec, rank: int) -> tuple[int, int]:
+        """Shape of what a client of this rank trains for a weight."""
+        ...
+
+    def change(self, name: str, trained: Matrix, *, rank: int) -> Factors:
+        """The change of a weight that a trained matrix makes, as factors (m, k) and (k, n).
+
+        Args:
+            name: The weight's.
+            trained: Of ``trained_shape``, alpha / r included.
+            rank: The client's.
+        """
+        ...

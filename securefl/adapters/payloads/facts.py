@@ -1,0 +1,126 @@
+"""Facts of every payload, in one table: whoever must know what a payload does asks a fact, never its name.
+
+To add a payload: one file in this package, one row here, one section in ``config``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment
+from securefl.adapters.payloads.basis import basis_payload, basis_segments
+from securefl.adapters.payloads.core import core_payload, core_segments
+from securefl.adapters.payloads.dense import dense_payload, dense_segments
+from securefl.adapters.payloads.sketch import sketch_payload, sketch_rank, sketch_segments
+from securefl.config.federation import PayloadName
+
+
+class Trains(Enum):
+    """What a round trains of every weight."""
+
+    BOTH = "both factors"
+    ONE = "one factor, left and right in turn, against a frozen one"
+    CORE = "a core between two frozen factors"
+
+
+class Mixing(Enum):
+    """Which members a coordinate sums over."""
+
+    EVERY_COORDINATE = "every coordinate"
+    """All members, whatever their ranks: each may have a rank of its own, which nobody else needs to know."""
+    PARTITIONS = "partitions"
+    """Those whose rank owns it: the roster's ranks hold, and what too few own is not sent (``ownership``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadFacts:
+    """What is true of a payload in every federation.
+
+    Attributes:
+        trains: What a round trains of an adapter.
+        beside: True where it trains a fresh adapter beside the global one, which the mean is added to; False where
+            it trains the global adapter itself.
+        mixing: Which members a coordinate sums over.
+        exact_for: What its mean is exact for, in words for a table.
+        carries_noise: True where noise in the coordinates is not enlarged by decoding, so that noise for privacy
+            may go through it.
+        by_rows: True where a weight's coordinates are made some rows at a time, so that no whole weight is in memory.
+        rank_limit: Rank up to which one mean can bring directions that no member's rank shows; 0 where there are none.
+        segments: What stands where in a contribution to a round, without drawing frozen factors.
+        make: A round's payload and frozen factors.
+    """
+
+    trains: Trains
+    beside: bool
+    mixing: Mixing
+    exact_for: str
+    carries_noise: bool
+    by_rows: bool
+    rank_limit: Callable[[PayloadSettings], int]
+    segments: Callable[[PayloadSettings, int], tuple[Segment, ...]]
+    make: Callable[[PayloadSettings, int], RoundPayload]
+
+    @property
+    def own_ranks(self) -> bool:
+        """True where a member may train and keep a rank of its own, other than the roster's."""
+        return self.mixing is Mixing.EVERY_COORDINATE
+
+
+def _none(settings: PayloadSettings) -> int:
+    return 0
+
+
+FACTS: Mapping[PayloadName, PayloadFacts] = {
+    "dense": PayloadFacts(
+        trains=Trains.BOTH,
+        beside=False,
+        mixing=Mixing.EVERY_COORDINATE,
+        exact_for="any ranks, exact",
+        carries_noise=True,
+        by_rows=True,
+        rank_limit=_none,
+        segments=dense_segments,
+        make=dense_payload,
+    ),
+    "sketch": PayloadFacts(
+        trains=Trains.BOTH,
+        beside=False,
+        mixing=Mixing.EVERY_COORDINATE,
+        exact_for="any ranks, near the best",
+        # Least squares divides by the small singular values of a projected basis.
+        carries_noise=False,
+        by_rows=False,
+        rank_limit=sketch_rank,
+        segments=sketch_segments,
+        make=sketch_payload,
+    ),
+    "basis": PayloadFacts(
+        trains=Trains.ONE,
+        beside=True,
+        mixing=Mixing.PARTITIONS,
+        exact_for="ranks that enough share",
+        carries_noise=True,
+        by_rows=False,
+        rank_limit=_none,
+        segments=basis_segments,
+        make=basis_payload,
+    ),
+    "core": PayloadFacts(
+        trains=Trains.CORE,
+        beside=True,
+        mixing=Mixing.PARTITIONS,
+        exact_for="ranks that enough share",
+        carries_noise=True,
+        by_rows=False,
+        rank_limit=_none,
+        segments=core_segments,
+        make=core_payload,
+    ),
+}
+
+
+def facts_of(payload: PayloadName) -> PayloadFacts:
+    """A payload's row."""
+    return FACTS[payload]

@@ -1,0 +1,191 @@
+"""From a client's update to the integers of its contribution, and from their sum to the mean update.
+
+    update -> payload -> times the own weight -> grid -> integers; in the first round, then the weight
+    sums of integers -> grid -> divided by the first round's sum of weights, scaled -> payload -> mean update
+
+Each arrow is one call, on values that come in runs. Clipping for privacy will stand between weight and grid, noise
+between grid and integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from securefl.adapters.frozen import Frozen
+from securefl.adapters.payloads import Payload, SegmentKind
+from securefl.adapters.payloads.plan import PayloadPlan
+from securefl.adapters.update import MeanUpdate, Update
+from securefl.aggregation.grid import Grid, Integers, Span
+from securefl.aggregation.weighting import WeightSum, divide_by_weights, weight_steps, weighted
+from securefl.errors import ProtocolError, TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedContribution:
+    """What a client is about to encrypt: integers that are made when they are asked for.
+
+    Attributes:
+        runs: Gives the D integers in order, in runs of int64 with magnitudes up to the grid's limit: V
+            values, then in the first round the weight; the same ones at every call.
+        saturated: Values that were clipped, by tensor, known once all runs have been taken; it depends on
+            the client's data and stays with the client.
+    """
+
+    runs: Callable[[], Iterable[Integers]] = field(repr=False)
+    saturated: dict[str, int] = field(repr=False, default_factory=dict)
+
+    @property
+    def integers(self) -> Integers:
+        """All of them at once, (D,) int64."""
+        return np.concatenate(list(self.runs()))
+
+
+@dataclass(frozen=True, slots=True)
+class RoundCodec:
+    """How contributions of one round are encoded, and their sum decoded.
+
+    Attributes:
+        payload: The round's payload.
+        grid: Its grid.
+        samples_cap: The sample count from which on every client weighs the same.
+        weighs: Whether its contributions carry the weights: those of the first round do.
+        frozen: What the round trains against; None where both factors are trained.
+    """
+
+    payload: Payload
+    grid: Grid
+    samples_cap: int
+    weighs: bool
+    frozen: Frozen | None = None
+
+    @classmethod
+    def of(cls, plan: PayloadPlan, round_number: int) -> RoundCodec:
+        """The codec of a round; this draws what the round trains against."""
+        made = plan.for_round(round_number)
+        spans = tuple(Span(segment.size, plan.bound(segment)) for segment in made.payload.segments)
+        weighs = plan.weighs(round_number)
+        return cls(made.payload, Grid(plan.bits, spans), plan.samples_cap, weighs, made.frozen)
+
+    @property
+    def length(self) -> int:
+        """D, the integers of one contribution."""
+        return self.payload.size + self.weighs
+
+    def encode(
+        self, update: Update, *, rank: int, samples: int, rng: np.random.Generator
+    ) -> EncodedContribution:
+        """A client's contribution.
+
+        Args:
+            update: What the client changed.
+            rank: Its rank.
+            samples: What it trained on; it leaves the client as the weight of its first contribution, and as the
+                factor of its values.
+            rng: Drives the stochastic rounding.
+
+        Raises:
+            ProtocolError: if the update is not one of this round's layout, rank and frozen factors.
+            TrainingError: if a value of the update is not finite.
+            DataError: if there are no samples.
+        """
+        steps = weight_steps(samples, cap=self.samples_cap, limit=self.grid.limit)
+        _check_finite(update)
+        self.payload.encode(update, rank=rank)
+        seed = rng.integers(1 << 63, size=2).tolist()
+        saturated: dict[str, int] = {}
+
+        def runs() -> Iterator[Integers]:
+            values = weighted(self.payload.encode(update, rank=rank), steps=steps, limit=self.grid.limit)
+            clipped = np.zeros(len(self.grid.spans), dtype=np.int64)
+            yield from self.grid.quantised(values, rng=np.random.default_rng(seed), saturated=clipped)
+            if self.weighs:
+                yield np.array([steps], dtype=np.int64)
+            saturated.update(self._by_tensor(clipped.tolist()))
+
+        return EncodedContribution(runs, saturated)
+
+    def weight_sum(self, sums: Integers) -> WeightSum:
+        """The cohort's sum of weights, from the sums (D,) of its first contributions.
+
+        Raises:
+            ProtocolError: if this round carries none, the length is wrong, or it is no sum of weights.
+        """
+        self._check_length(sums)
+        if not self.weighs:
+            raise ProtocolError(
+                "the first round's sum of weights is missing",
+                hint="apply the rounds in their order, from the first one on",
+            )
+        return WeightSum(int(sums[-1]), limit=self.grid.limit, contributors=self._cohort)
+
+    def decode(self, sums: Integers, *, weight_sum: WeightSum | None = None) -> MeanUpdate:
+        """The mean update from the sums (D,) of the whole cohort's integers.
+
+        Args:
+            sums: Of every coordinate.
+            weight_sum: The first round's, as the state holds it; None where ``sums`` are that round's own.
+
+        Raises:
+            ProtocolError: if the length is wrong; see ``weight_sum``.
+        """
+        self._check_length(sums)
+        divisors = self._divisors(self.weight_sum(sums) if weight_sum is None else weight_sum)
+        values = self.grid.dequantise(sums[: self.payload.size])
+        divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
+        return self.payload.decode(values, noise_std=self._noise_std(divisors))
+
+    @property
+    def _cohort(self) -> int:
+        """n: everybody is in the first partition."""
+        return self.payload.partitions[0].owners
+
+    def _check_length(self, sums: Integers) -> None:
+        if sums.shape != (self.length,):
+            raise ProtocolError(f"the aggregate has {sums.size} integers where {self.length} belong")
+
+    def _divisors(self, weight_sum: WeightSum) -> tuple[float, ...]:
+        """One for each partition; every member of the cohort is in every sum."""
+        return tuple(weight_sum.divisor(partition.owners) for partition in self.payload.partitions)
+
+    def _noise_std(self, divisors: Sequence[float]) -> float:
+        """The largest standard deviation that rounding can leave in an adapter coordinate of the mean.
+
+        Rounding a value with fraction f has variance f (1 - f) <= 1/4 in steps, independently for each owner.
+        """
+        largest = 0.0
+        for segment, span in zip(self.payload.segments, self.grid.spans, strict=True):
+            if segment.kind is SegmentKind.ADAPTER:
+                owners = self.payload.partitions[segment.partition].owners
+                std = math.sqrt(owners) / 2 * self.grid.step(span)
+                largest = max(largest, std / divisors[segment.partition])
+        return largest
+
+    def _by_tensor(self, clipped: Iterable[int]) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for segment, count in zip(self.payload.segments, clipped, strict=True):
+            counts[segment.tensor] = counts.get(segment.tensor, 0) + count
+        return counts
+
+
+def _check_finite(update: Update) -> None:
+    """Refuses before anything of it is sent what could not be put on a grid.
+
+    Raises:
+        TrainingError: naming the first tensor with a value that is not finite.
+    """
+    for name, factors in update.weights.items():
+        if not (np.isfinite(factors.left).all() and np.isfinite(factors.right).all()):
+            raise _not_finite(name)
+    for name, head in update.heads.items():
+        if not np.isfinite(head).all():
+            raise _not_finite(name)
+
+
+def _not_finite(name: str) -> TrainingError:
+    return TrainingError(
+        "the update holds values that are not finite", where=name, hint="lower the learning rate"
+    )
