@@ -22,6 +22,7 @@ from securefl.errors import ConfigError, IdentityError
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
+from securefl.provisioning.keys_file import load_shared_keys
 from securefl.provisioning.names import FEDERATION_FILE, REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
 from securefl.storage.private import write_private
 
@@ -124,7 +125,7 @@ def _load_keys(folder: Path, *, encrypted: bool) -> SharedKeys:
             where=str(folder / REFUSED_FILE),
             hint="renew the keys: 'securefl init' makes new folders for all members",
         )
-    keys = SharedKeys.load(folder / SHARED_KEYS_FILE)
+    keys = load_shared_keys(folder / SHARED_KEYS_FILE)
     if (keys.cipher is not None) is not encrypted:
         raise IdentityError(
             "the shared keys are of another encryption scheme than the federation's",

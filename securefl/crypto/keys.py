@@ -27,14 +27,12 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from securefl.crypto.profiles import DATA_PRIME, DEGREE, SPECIAL_PRIME
 from securefl.crypto.words import Words, decode_words, encode_words
 from securefl.errors import IdentityError
-from securefl.storage.private import read_private, write_private
 
 MAGIC = b"SFLBFVK\x01"
 RESIDUE_BYTES = 7
@@ -131,7 +129,7 @@ class SharedKeys:
             raise IdentityError("the shared keys are not those of this version", hint=_HINT)
 
     def __repr__(self) -> str:
-        return f"EpochKeys(epoch={self.key_epoch}, <redacted>)"
+        return f"SharedKeys(key_epoch={self.key_epoch}, <redacted>)"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SharedKeys) and hmac.compare_digest(self.encode(), other.encode())
@@ -146,7 +144,7 @@ class SharedKeys:
         return cls(1, mac, tag, cipher)
 
     def encode(self) -> bytes:
-        """``EPOCH_KEYS_BYTES`` bytes; ``TWIN_KEYS_BYTES`` without a cipher key."""
+        """``SHARED_KEYS_BYTES`` bytes; ``TWIN_KEYS_BYTES`` without a cipher key."""
         cipher = b"" if self.cipher is None else self.cipher.encode()
         body = (
             SHARED_KEYS_MAGIC + self.key_epoch.to_bytes(KEY_EPOCH_BYTES, "big") + self.mac + self.tag + cipher
@@ -180,21 +178,3 @@ class SharedKeys:
             tag=body[tag_at:cipher_at],
             cipher=SecretKey.decode(cipher, where=where) if cipher else None,
         )
-
-    def save(self, path: Path) -> None:
-        """Writes the keys' file: mode 0600, whole or not at all.
-
-        Raises:
-            IdentityError: if the folder cannot be written to.
-        """
-        write_private(path, self.encode())
-
-    @classmethod
-    def load(cls, path: Path) -> SharedKeys:
-        """Reads a keys' file.
-
-        Raises:
-            IdentityError: if it is missing, readable by others, cut short, damaged, or holds no keys of this
-            version.
-        """
-        return cls.decode(read_private(path, what="the file of the shared keys"), where=str(path))

@@ -29,6 +29,7 @@ from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.keys_file import save_shared_keys
 from securefl.provisioning.names import (
     FEDERATION_FILE,
     LEAD_FOLDER,
@@ -119,7 +120,7 @@ def _write_all(config: FederationConfig, folder: Path, emit: EventSink, *, now: 
         (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
         signing_key.save(own / SIGNING_KEY_FILE)
         credentials[member].save(own)
-        keys.save(own / SHARED_KEYS_FILE)
+        save_shared_keys(own / SHARED_KEYS_FILE, keys)
     _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
     return overview
 

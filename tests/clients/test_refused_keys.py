@@ -10,9 +10,9 @@ from types import TracebackType
 import pytest
 
 from securefl.crypto.authentication import forgery
-from securefl.crypto.keys import SharedKeys
 from securefl.errors import ForgeryError, IdentityError, ProtocolError, SecureFLError
 from securefl.protocol.last_words import sentence_for
+from securefl.provisioning.keys_file import load_shared_keys, save_shared_keys
 from securefl.provisioning.names import REFUSED_FILE, SHARED_KEYS_FILE
 from securefl_client import process
 from securefl_client.folder import ClientFolder
@@ -36,7 +36,7 @@ def loaded(folder: Path) -> ClientFolder:
 def test_all_members_hold_the_same_keys_and_a_cipher_key_if_there_is_a_cipher(
     provisioned: Callable[[str], Path], scheme: str
 ) -> None:
-    keys = [SharedKeys.load(provisioned(scheme) / member / SHARED_KEYS_FILE) for member in MEMBERS]
+    keys = [load_shared_keys(provisioned(scheme) / member / SHARED_KEYS_FILE) for member in MEMBERS]
     assert keys[0] == keys[1] == keys[2]
     assert (keys[0].cipher is not None) is (scheme == "bfv")
     assert loaded(provisioned(scheme) / "client-2").keys == keys[0]
@@ -44,7 +44,7 @@ def test_all_members_hold_the_same_keys_and_a_cipher_key_if_there_is_a_cipher(
 
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_the_servers_folder_holds_no_byte_of_them(provisioned: Callable[[str], Path], scheme: str) -> None:
-    keys = SharedKeys.load(provisioned(scheme) / "client-1" / SHARED_KEYS_FILE)
+    keys = load_shared_keys(provisioned(scheme) / "client-1" / SHARED_KEYS_FILE)
     needles = [keys.mac, keys.tag]
     if keys.cipher is not None:
         needles.append(keys.cipher.encode()[1000:1032])
@@ -63,7 +63,8 @@ def test_keys_of_the_other_scheme_are_refused(provisioned: Callable[[str], Path]
     folder = provisioned("none") / "client-3"
     own = (folder / SHARED_KEYS_FILE).read_bytes()
     try:
-        SharedKeys.load(provisioned("bfv") / "client-3" / SHARED_KEYS_FILE).save(folder / SHARED_KEYS_FILE)
+        other = load_shared_keys(provisioned("bfv") / "client-3" / SHARED_KEYS_FILE)
+        save_shared_keys(folder / SHARED_KEYS_FILE, other)
         with pytest.raises(IdentityError, match="another encryption scheme"):
             loaded(folder)
     finally:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import stat
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +14,6 @@ from securefl.errors import IdentityError
 @pytest.fixture(scope="module")
 def keys(key: SecretKey) -> SharedKeys:
     return SharedKeys.generate(key)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "shared.key"
 
 
 def test_keys_decode_to_themselves(keys: SharedKeys) -> None:
@@ -46,50 +39,6 @@ def test_the_epoch_is_part_of_the_keys(keys: SharedKeys) -> None:
     later = dataclasses.replace(keys, key_epoch=2)
     assert later != keys
     assert SharedKeys.decode(later.encode()).key_epoch == 2
-
-
-def test_keys_survive_their_file(keys: SharedKeys, path: Path) -> None:
-    keys.save(path)
-    assert SharedKeys.load(path) == keys
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_saving_leaves_no_other_file_behind(keys: SharedKeys, path: Path) -> None:
-    keys.save(path)
-    keys.save(path)
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_keys_that_others_can_read_are_refused(mode: int, keys: SharedKeys, path: Path) -> None:
-    keys.save(path)
-    path.chmod(mode)
-    with pytest.raises(IdentityError, match="chmod 600"):
-        SharedKeys.load(path)
-
-
-def test_missing_keys_are_said_to_be_missing(path: Path) -> None:
-    with pytest.raises(IdentityError, match="file of the shared keys is missing"):
-        SharedKeys.load(path)
-
-
-def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IdentityError, match="cannot be read"):
-        SharedKeys.load(tmp_path)
-
-
-def test_keys_saved_to_a_missing_folder_are_an_error_in_one_sentence(
-    keys: SharedKeys, tmp_path: Path
-) -> None:
-    with pytest.raises(IdentityError, match="cannot be written"):
-        keys.save(tmp_path / "nowhere" / "shared.key")
-
-
-def test_an_oversized_file_is_not_read_whole(path: Path) -> None:
-    path.write_bytes(bytes(2**20 + 1))
-    path.chmod(0o600)
-    with pytest.raises(IdentityError, match="too large"):
-        SharedKeys.load(path)
 
 
 @pytest.mark.parametrize("at", [11, 12, 43, 44, 75, 76, 100, -33, -1])
@@ -128,4 +77,4 @@ def test_keys_out_of_their_ranges_are_refused(wrong: dict, keys: SharedKeys) -> 
 
 
 def test_keys_show_nothing_of_themselves(keys: SharedKeys) -> None:
-    assert repr(keys) == str(keys) == "EpochKeys(epoch=1, <redacted>)"
+    assert repr(keys) == str(keys) == "SharedKeys(key_epoch=1, <redacted>)"
