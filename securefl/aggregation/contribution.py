@@ -1,6 +1,6 @@
 """A contribution as a value, its MACs and tags and what they are bound to, and the digest of a cohort's sum.
 
-``sealing`` makes contributions, ``opening`` reads their sums.
+``encryption`` makes contributions, ``decryption`` reads their sums.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ References: ``crypto.authentication`` and ``crypto.tags`` for theirs; ``protos/S
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.aggregation.contribution import section_mac, section_tags
-from securefl.crypto.cipher import Cipher
+from securefl.crypto.cipher import Cipher, Decryption
 from securefl.crypto.keys import SharedKeys
 from securefl.crypto.packing import unpack
 from securefl.crypto.windows import Window, values_in, windows
@@ -47,13 +47,13 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class SummedSection:
     """One section of an aggregate, and where it lies.
 
     Attributes:
         number: Of the section.
         values: Integers in it.
-        cipher: Opens it.
+        cipher: Decrypts it.
         start: Where in the body it begins.
         seeds: Every member with its seeds for this section.
     """
@@ -66,6 +66,7 @@ class _Read:
 
     @property
     def section(self) -> Section:
+        """What it consists of."""
         return Section(self.cipher.form, self.cipher.profile.ciphertexts_for(self.values))
 
     def ciphertexts(self, body: Body) -> Iterator[tuple[Window, Ciphertexts]]:
@@ -75,6 +76,72 @@ class _Read:
             start = self.start + form.aggregate_bytes(window.first)
             data = body[start : start + form.aggregate_bytes(window.count)]
             yield window, form.decode_aggregate(data, ciphertexts=window.count)
+
+    def decryptions(self) -> Iterator[Decryption]:
+        """Each window's decryption, with everybody's seeds expanded: this needs no sum."""
+        size = self.cipher.form.seed_bytes
+        for window in windows(self.section.ciphertexts):
+            decryption = self.cipher.decryption(window.count)
+            for _, seeds in self.seeds:
+                decryption.add(seeds[window.first * size : (window.first + window.count) * size])
+            yield decryption
+
+    def verify(self, body: Body, *, manifest: Manifest, keys: SharedKeys) -> None:
+        """Checks the MAC of every ciphertext.
+
+        Raises:
+            WireError: if a residue or a MAC is out of its range.
+            ForgeryError: if they are not the sums of what the contributors encrypted.
+        """
+        mac = section_mac(self.cipher.form, manifest=manifest, keys=keys, section=self.number)
+        verification = mac.verification(self.seeds)
+        for _, ciphertexts in self.ciphertexts(body):
+            verification.add(ciphertexts)
+        verification.verdict()
+
+    def decrypt(
+        self,
+        body: Body,
+        *,
+        manifest: Manifest,
+        keys: SharedKeys,
+        decryptions: Iterable[Decryption] | None = None,
+    ) -> Integers:
+        """Decrypts what ``verify`` accepted, checks the tags and unpacks the sums.
+
+        Args:
+            body: Residues and MACs of all sections.
+            manifest: The round's.
+            keys: The shared keys.
+            decryptions: Each window's, where they were made beforehand; else one at a time.
+
+        Returns:
+            (values,) int64.
+
+        Raises:
+            ForgeryError: if the plaintext is not the sum of what the contributors packed.
+        """
+        profile = self.cipher.profile
+        tags = section_tags(
+            profile,
+            ciphertexts=self.section.ciphertexts,
+            manifest=manifest,
+            keys=keys,
+            section=self.number,
+        ).start()
+        sums = np.empty(self.values, dtype=np.int64)
+        place = 0
+        prepared = self.decryptions() if decryptions is None else decryptions
+        for (window, ciphertexts), decryption in zip(self.ciphertexts(body), prepared, strict=True):
+            slots = decryption.decrypt(ciphertexts.residues)
+            if window.last:
+                tags.check(slots, manifest.cohort)
+            else:
+                tags.add(slots)
+            inside = values_in(window, values=self.values, profile=profile)
+            sums[place : place + inside] = unpack(slots, inside, profile, tags=window.last)
+            place += inside
+        return sums
 
 
 def decrypt_aggregate(
@@ -91,7 +158,7 @@ def decrypt_aggregate(
 
     Guarantee: the seeds that reach the cipher are, one for one, those that each member of the manifest's cohort
     signed for this round (EUF-CMA of Ed25519, collision resistance of SHA-256), and the residues are the sum of
-    those that each of them sealed, or a forgery succeeded (``CiphertextMac``: at most 2^-54 an attempt, and 1/t in
+    those that each of them encrypted, or a forgery succeeded (``CiphertextMac``: at most 2^-54 an attempt, and 1/t in
     a plain section, against who lacks the keys). So no verdict on anything the server altered depends on the
     secret key. Whatever fails of MACs and tags, the error is the same one; a failure of the MACs comes before
     the decryption and one of the tags after it, which tells the server no more than which of the two it altered
@@ -112,16 +179,16 @@ def decrypt_aggregate(
     Raises:
         AuthenticationError: if a contributor, a seed or a signature does not hold, or this client's own is not in it.
         WireError: if a length, a residue or a MAC is out of its range.
-        ForgeryError: if it is not the sum of what its contributors sealed.
+        ForgeryError: if it is not the sum of what its contributors encrypted.
     """
     verify_contributors(header, federation=federation, manifest=manifest, own=own)
     expected = StreamSizes.of_aggregate(federation.sections(manifest.round_number)).body_bytes
     if len(body) != expected:
         raise WireError(f"{len(body)} bytes arrived where {expected} belong")
-    reads = tuple(_reads(header, federation=federation, manifest=manifest, ciphers=ciphers))
-    for read in reads:
-        _verify(read, body, manifest=manifest, keys=keys)
-    return np.concatenate([_decrypt(read, body, manifest=manifest, keys=keys) for read in reads])
+    sections = tuple(_sections(header, federation=federation, manifest=manifest, ciphers=ciphers))
+    for section in sections:
+        section.verify(body, manifest=manifest, keys=keys)
+    return np.concatenate([section.decrypt(body, manifest=manifest, keys=keys) for section in sections])
 
 
 def verify_contributors(
@@ -147,60 +214,41 @@ def verify_contributors(
         )
     seed_bytes = StreamSizes.of_aggregate(federation.sections(manifest.round_number)).seeds_bytes
     for signed, seeds in zip(header.contributors, header.seeds, strict=True):
-        _verify_contributor(signed, seeds, seed_bytes=seed_bytes, federation=federation, manifest=manifest)
+        public_key = federation.member(signed.header.member).signing_key
+        verify_contributor(signed, seeds, seed_bytes=seed_bytes, public_key=public_key, manifest=manifest)
 
 
-def _verify_contributor(
-    signed: SignedHeader, seeds: bytes, *, seed_bytes: int, federation: Federation, manifest: Manifest
+def verify_contributor(
+    signed: SignedHeader, seeds: bytes, *, seed_bytes: int, public_key: bytes, manifest: Manifest
 ) -> None:
+    """Checks one contributor's header and seeds.
+
+    Args:
+        signed: What it signed.
+        seeds: What the aggregate says are its seeds.
+        seed_bytes: How long they must be.
+        public_key: The contributor's, 32 bytes.
+        manifest: The round's.
+
+    Raises:
+        AuthenticationError: if they are not what it signed for this round.
+    """
     header = signed.header
     if header.round_number != manifest.round_number or header.manifest_digest != manifest.digest:
         raise AuthenticationError(f"{header.member}'s contribution is for another round or manifest")
     if len(seeds) != seed_bytes or hashlib.sha256(seeds).digest() != header.seeds_digest:
         raise AuthenticationError(f"{header.member}'s seeds are not those it signed")
-    verify(federation.member(header.member).signing_key, signed.signature, header.signed_bytes())
+    verify(public_key, signed.signature, header.signed_bytes())
 
 
-def _reads(
+def _sections(
     header: AggregateHeader, *, federation: Federation, manifest: Manifest, ciphers: Sequence[Cipher]
-) -> Iterator[_Read]:
+) -> Iterator[SummedSection]:
     start = first_seed = 0
     counts = federation.kind_of(manifest.round_number).section_values
     for number, (values, cipher) in enumerate(zip(counts, ciphers, strict=True)):
         section = Section(cipher.form, cipher.profile.ciphertexts_for(values))
         place = slice(first_seed, first_seed + section.seeds_bytes)
         seeds = tuple((member, own[place]) for member, own in zip(manifest.cohort, header.seeds, strict=True))
-        yield _Read(number, values, cipher, start, seeds)
+        yield SummedSection(number, values, cipher, start, seeds)
         start, first_seed = start + section.aggregate_bytes, place.stop
-
-
-def _verify(read: _Read, body: Body, *, manifest: Manifest, keys: SharedKeys) -> None:
-    mac = section_mac(read.cipher.form, manifest=manifest, keys=keys, section=read.number)
-    verification = mac.verification(read.seeds)
-    for _, ciphertexts in read.ciphertexts(body):
-        verification.add(ciphertexts)
-    verification.verdict()
-
-
-def _decrypt(read: _Read, body: Body, *, manifest: Manifest, keys: SharedKeys) -> Integers:
-    cipher, size = read.cipher, read.cipher.form.seed_bytes
-    tags = section_tags(
-        cipher.profile,
-        ciphertexts=read.section.ciphertexts,
-        manifest=manifest,
-        keys=keys,
-        section=read.number,
-    ).start()
-    sums = np.empty(read.values, dtype=np.int64)
-    place = 0
-    for window, ciphertexts in read.ciphertexts(body):
-        seeds = [own[window.first * size : (window.first + window.count) * size] for _, own in read.seeds]
-        slots = cipher.open(ciphertexts.residues, seeds)
-        if window.last:
-            tags.check(slots, manifest.cohort)
-        else:
-            tags.add(slots)
-        inside = values_in(window, values=read.values, profile=cipher.profile)
-        sums[place : place + inside] = unpack(slots, inside, cipher.profile, tags=window.last)
-        place += inside
-    return sums

@@ -61,7 +61,7 @@ def weighted(runs: Iterable[Vector], *, steps: int, limit: int) -> Iterator[Vect
 
 @dataclass(frozen=True, slots=True)
 class WeightSum:
-    """The one sum of weights that a federation opens.
+    """The one sum of weights that a federation decrypts.
 
     Attributes:
         steps: The sum, in steps of 1 / limit; a secret of the members.
@@ -73,8 +73,8 @@ class WeightSum:
 
     Guarantee:
         It is the only sum that weights alone are in, and covers all members, so that a coalition with c of them
-        learns from it the sum of the other n - c weights. Assumption: a member seals one contribution to the first
-        round, as ``aggregation.member`` does; a second federation on the same data opens a second sum, which this
+        learns from it the sum of the other n - c weights. Assumption: a member encrypts one contribution to the first
+        round, as ``aggregation.member`` does; a second federation on the same data decrypts a second sum, which this
         does not cover. Source: linear algebra over the rationals, ``tests/attacks/test_constants.py``.
     """
 

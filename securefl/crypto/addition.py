@@ -1,4 +1,4 @@
-"""The server's part: residues and MACs added modulo the form's modulus. It takes no key and opens nothing.
+"""The server's part: residues and MACs added modulo the form's modulus. It takes no key and decrypts nothing.
 
 The rule kept here: nothing is reduced until the end, and nothing can overflow before; and no residue enters
 the sum without the MAC that belongs to it. An uploaded residue r stands for r 2^b <= q - 1 + 2^(b-1) < 2^54,

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from securefl.crypto.cipher import Sealed
+from securefl.crypto.cipher import Encrypted
 from securefl.crypto.framing import framed
 from securefl.crypto.linearform import LinearForms
 from securefl.crypto.prf import derived_key, uniform_words, word_for
@@ -70,11 +70,11 @@ class CiphertextMac:
     def __repr__(self) -> str:
         return "CiphertextMac(<redacted>)"
 
-    def macs(self, sealed: Sealed, *, member: str, first_ciphertext: int = 0) -> Words:
+    def macs(self, encrypted: Encrypted, *, member: str, first_ciphertext: int = 0) -> Words:
         """The MACs of a contribution, or of a window of it.
 
         Args:
-            sealed: Its ciphertexts, as they are uploaded.
+            encrypted: Its ciphertexts, as they are uploaded.
             member: Whose they are.
             first_ciphertext: Number of the first of them in the contribution.
 
@@ -84,8 +84,10 @@ class CiphertextMac:
         Raises:
             WireError: if there is not one seed a ciphertext.
         """
-        pads = self._pads(member, sealed.seeds, first=first_ciphertext, ciphertexts=sealed.residues.shape[0])
-        hashes = self._hash.of(sealed.residues)[:, 0].tolist()
+        pads = self._pads(
+            member, encrypted.seeds, first=first_ciphertext, ciphertexts=encrypted.residues.shape[0]
+        )
+        hashes = self._hash.of(encrypted.residues)[:, 0].tolist()
         scaled = (value << self._form.dropped_bits for value in hashes)
         return self._reduced([value + pad for value, pad in zip(scaled, pads, strict=True)])
 
@@ -199,5 +201,5 @@ def forgery() -> ForgeryError:
     """The error of the verdict, in its only words."""
     return ForgeryError(
         "an aggregate is not the sum of what its contributors sent",
-        hint="this member opens nothing more under these keys; renew them with 'securefl init', for all",
+        hint="this member decrypts nothing more under these keys; renew them with 'securefl init', for all",
     )

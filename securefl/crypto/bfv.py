@@ -7,7 +7,7 @@ fed nothing but objects laid out by ``sealbytes``. SEAL's bindings read and writ
 always that of a memory file, so neither keys nor ciphertexts touch a disk.
 
 Slots are the plaintext's coefficients, not the CRT slots of SEAL's ``BatchEncoder``: sums need no products
-slot by slot, and without that transform a ciphertext costs about a fifth less to seal.
+slot by slot, and without that transform a ciphertext costs about a fifth less to encrypt.
 
 Terms: a ciphertext is (c0, c1); c1 is uniform and expanded from a seed of 64 bytes, so only c0 and the seed
 travel. The sum of contributions decrypts under the sum of the c0s and the sum of the c1s.
@@ -23,7 +23,13 @@ from collections.abc import Iterable
 import numpy as np
 from tenseal import sealapi
 
-from securefl.crypto.cipher import Sealed, check_contributors, checked_slots, checked_total, open_at_once
+from securefl.crypto.cipher import (
+    Encrypted,
+    check_contributors,
+    checked_slots,
+    checked_total,
+    decrypt_at_once,
+)
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.packing import Slots
 from securefl.crypto.profiles import PROFILES, Profile
@@ -68,7 +74,7 @@ class BfvCipher:
     def __repr__(self) -> str:
         return f"BfvCipher({self.profile.name}, <redacted>)"
 
-    def encrypt(self, slots: Slots) -> Sealed:
+    def encrypt(self, slots: Slots) -> Encrypted:
         """Encrypts symmetrically; SEAL draws the randomness (Blake2xb, seeded by the operating system).
 
         Guarantee: who has no key learns nothing of the slots (IND-CPA), assuming ring learning with errors
@@ -92,13 +98,13 @@ class BfvCipher:
         for index, coefficients in enumerate(checked):
             residues[index], seed = self._seal_one(coefficients)
             seeds.append(seed)
-        return Sealed(round_residues(residues, self.form), b"".join(seeds))
+        return Encrypted(round_residues(residues, self.form), b"".join(seeds))
 
-    def opening(self, ciphertexts: int) -> BfvDecryption:
+    def decryption(self, ciphertexts: int) -> BfvDecryption:
         """Starts the decryption of an aggregate; see ``BfvOpening``."""
         return BfvDecryption(self, ciphertexts)
 
-    def open(self, total: Words, seeds: Iterable[bytes]) -> Slots:
+    def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Slots:
         """Decrypts an aggregate at one go.
 
         Args:
@@ -112,7 +118,7 @@ class BfvCipher:
             WireError: if a length or shape is wrong, or a residue is not below q.
             CapacityError: if there are no contributors, or more than the profile adds exactly.
         """
-        return open_at_once(self.opening(total.shape[0]), total, seeds)
+        return decrypt_at_once(self.decryption(total.shape[0]), total, seeds)
 
     def _seal_one(self, coefficients: Slots) -> tuple[Words, bytes]:
         """(N,) slots to (N,) full residues and their seed."""
@@ -170,7 +176,7 @@ class BfvDecryption:
         """Expands one contributor's seeds to its c1s, and adds them.
 
         Args:
-            seeds: C * 64 bytes; any bytes are seeds, wrong ones make the opened slots meaningless.
+            seeds: C * 64 bytes; any bytes are seeds, wrong ones make the decrypted slots meaningless.
 
         Raises:
             WireError: if the length is another.
@@ -184,7 +190,7 @@ class BfvDecryption:
                 self._masks.append(expanded)
         self._contributors += 1
 
-    def open(self, total: Words) -> Slots:
+    def decrypt(self, total: Words) -> Slots:
         """Decrypts the total with the seeds added so far.
 
         Guarantee: within ``profile.max_cohort`` contributors the slots are the exact sum modulo t

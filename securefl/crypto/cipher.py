@@ -18,7 +18,7 @@ from securefl.errors import CapacityError, WireError
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class Encrypted:
     """Ciphertexts as they travel.
 
     Attributes:
@@ -31,7 +31,7 @@ class Sealed:
 
 
 class Decryption(Protocol):
-    """One aggregate's decryption: it takes in the contributors' seeds as they come, then opens the total.
+    """One aggregate's decryption: it takes in the contributors' seeds as they come, then decrypts the total.
 
     Expanding seeds is the larger part of a decryption and needs no total, so it can run while the server is
     still collecting uploads.
@@ -44,7 +44,7 @@ class Decryption(Protocol):
             WireError: if the length is not that of the layout.
         """
 
-    def open(self, total: Words) -> Slots:
+    def decrypt(self, total: Words) -> Slots:
         """Decrypts the total with the seeds added so far.
 
         Args:
@@ -70,25 +70,25 @@ class Cipher(Protocol):
     def form(self) -> WireForm:
         """Form of its ciphertexts on the wire."""
 
-    def encrypt(self, slots: Slots) -> Sealed:
+    def encrypt(self, slots: Slots) -> Encrypted:
         """Encrypts (C, N) slots below t, each ciphertext with fresh randomness.
 
         Raises:
             CapacityError: if a slot is not below t.
         """
 
-    def opening(self, ciphertexts: int) -> Decryption:
+    def decryption(self, ciphertexts: int) -> Decryption:
         """Starts the decryption of an aggregate of so many ciphertexts."""
 
-    def open(self, total: Words, seeds: Iterable[bytes]) -> Slots:
-        """Decrypts at one go: ``opening``, every contributor's seeds, the total."""
+    def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Slots:
+        """Decrypts at one go: ``decryption``, every contributor's seeds, the total."""
 
 
-def open_at_once(opening: Decryption, total: Words, seeds: Iterable[bytes]) -> Slots:
-    """Adds every contributor's seeds to a fresh opening, and opens the total with it."""
+def decrypt_at_once(decryption: Decryption, total: Words, seeds: Iterable[bytes]) -> Slots:
+    """Adds every contributor's seeds to a fresh decryption, and decrypts the total with it."""
     for contributor in seeds:
-        opening.add(contributor)
-    return opening.open(total)
+        decryption.add(contributor)
+    return decryption.decrypt(total)
 
 
 def checked_slots(slots: Slots, profile: Profile) -> Slots:

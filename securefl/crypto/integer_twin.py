@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from securefl.crypto.cipher import Sealed, check_contributors, checked_slots, checked_total, open_at_once
+from securefl.crypto.cipher import (
+    Encrypted,
+    check_contributors,
+    checked_slots,
+    checked_total,
+    decrypt_at_once,
+)
 from securefl.crypto.packing import Slots
 from securefl.crypto.profiles import Profile
 from securefl.crypto.wireform import wire_form
@@ -26,21 +32,21 @@ class IntegerTwin:
         self.profile = profile
         self.form = wire_form("none", profile)
 
-    def encrypt(self, slots: Slots) -> Sealed:
+    def encrypt(self, slots: Slots) -> Encrypted:
         """The slots themselves.
 
         Raises:
             CapacityError: if a slot is not below t.
         """
-        return Sealed(checked_slots(slots, self.profile), b"")
+        return Encrypted(checked_slots(slots, self.profile), b"")
 
-    def opening(self, ciphertexts: int) -> TwinDecryption:
-        """An opening that counts contributors, since the twin has no seeds."""
+    def decryption(self, ciphertexts: int) -> TwinDecryption:
+        """A decryption that counts contributors, since the twin has no seeds."""
         return TwinDecryption(self, ciphertexts)
 
-    def open(self, total: Words, seeds: Iterable[bytes]) -> Slots:
+    def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Slots:
         """The aggregate itself, for contributors that each bring empty seeds."""
-        return open_at_once(self.opening(total.shape[0]), total, seeds)
+        return decrypt_at_once(self.decryption(total.shape[0]), total, seeds)
 
 
 class TwinDecryption:
@@ -60,7 +66,7 @@ class TwinDecryption:
         self._cipher.form.check_seeds(seeds, ciphertexts=self._ciphertexts)
         self._contributors += 1
 
-    def open(self, total: Words) -> Slots:
+    def decrypt(self, total: Words) -> Slots:
         """The total.
 
         Raises:

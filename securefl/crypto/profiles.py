@@ -144,7 +144,7 @@ def exact_cohort(profile: Profile, precision_bits: int) -> int:
 
     Everything is computed in Python's integers.
 
-    Guarantee: with at most so many contributions, each packed from values within M and sealed by ``bfv``,
+    Guarantee: with at most so many contributions, each packed from values within M and encrypted by ``bfv``,
     the unpacked sum equals the sum of the integers bit for bit: in the worst case, not with some
     probability. Assumes SEAL's sampler as cited (SEAL 4, ``native/src/seal/util/rlwe.cpp``), and members who
     contribute what the layout says.

@@ -1,7 +1,7 @@
-"""Two tags in the plaintext of every section: the opened slots are the sum of what members packed, or they are refused.
+"""Two tags in the plaintext of every section: decrypted slots are the sum of what members packed, or are refused.
 
 The rule kept here: the last two slots of a section's last ciphertext belong to its tags, and what is
-opened counts only if both tags of the sum fit all its other slots.
+decrypted counts only if both tags of the sum fit all its other slots.
 
 Write m_cj for the slots of a member's section other than the two, t for the plain modulus. Tag k = 0, 1 is
 
@@ -10,7 +10,7 @@ Write m_cj for the slots of a member's section other than the two, t for the pla
 rho_k a secret vector over the slots of a ciphertext and sigma_k one over the ciphertexts, both of the round:
 N + C words where one word a slot would need C N of them. It is linear in the slots, so the tags of a sum are
 the sums of tags, and the MAC on ciphertexts (``authentication``) is not needed to see that a slot is wrong
-that was right when it was sealed: by a mask taken off that was never put on, or by a decryption gone astray.
+that was right when it was encrypted: by a mask taken off that was never put on, or by a decryption gone astray.
 
 References: Wegman, Carter, JCSS 22 (1981), section 3; Agrawal, Boneh, ACNS 2009, section 3.
 """

@@ -1,6 +1,6 @@
 """Contributions and aggregates, some ciphertexts at a time.
 
-The rule kept here: whoever makes, sends, adds or opens ciphertexts does it in these windows, so that memory is
+The rule kept here: whoever makes, sends, adds or decrypts ciphertexts does it in these windows, so that memory is
 that of a window, whatever a contribution holds. Where a window begins follows from the number of ciphertexts
 alone.
 """

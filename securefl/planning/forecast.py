@@ -198,15 +198,15 @@ def _round(federation: Federation, kind: Kind, speed: Speed | None) -> RoundFore
 
 def _seconds(sizes: RoundSizes, speed: Speed, *, cohort: int) -> Seconds:
     count = sizes.ciphertexts
-    # A second section is what selective encryption leaves plain: it is added, and neither sealed nor decrypted.
-    sealed = sizes.sections[0].ciphertexts
+    # A second section is what selective encryption leaves plain: it is added, and neither encrypted nor decrypted.
+    encrypted = sizes.sections[0].ciphertexts
     add = speed.add.of(count)
     return Seconds(
         encode=sizes.values * speed.encode_s,
-        encrypt=speed.encrypt.of(sealed),
+        encrypt=speed.encrypt.of(encrypted),
         add=add,
         aggregate=cohort * add + speed.publish.of(count),
-        decrypt=speed.read.of(sealed) + cohort * speed.expand.of(sealed),
+        decrypt=speed.read.of(encrypted) + cohort * speed.expand.of(encrypted),
     )
 
 

@@ -108,7 +108,7 @@ def _contribution_bytes(signed: SignedHeader, sections: tuple[Section, ...]) -> 
                 wire_parts.ContributionHead(signed.header.round_number, sizes)
             )
         )
-        # A client sends window by window, as they are sealed.
+        # A client sends window by window, as they are encrypted.
         + sum(_chunked(size, body) for section in sections for size in _windows(section))
         + _chunked(sizes.seeds_bytes, seeds)
         + len(wire_parts.encode_contribution_part(signed))

@@ -206,7 +206,7 @@ class _Bench:
 
     def _expansion_s(self, body: bytes, seeds: bytes) -> float:
         """What one more contributor costs a reader: its second polynomials, and its pads of the MACs."""
-        polynomials_s, _ = _timed(lambda: self._cipher.opening(self._ciphertexts).add(seeds))
+        polynomials_s, _ = _timed(lambda: self._cipher.decryption(self._ciphertexts).add(seeds))
         window = self._cipher.form.decode_aggregate(body, ciphertexts=self._ciphertexts)
         mac = CiphertextMac(self._keys.mac, self._cipher.form, context=CONTEXT)
         few, many = (

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, make_federation
 
-from securefl.aggregation import decryption as opening
+from securefl.aggregation import decryption
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.decryption import decrypt_aggregate
 from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.crypto.addition import ResidueSum
+from securefl.crypto.cipher import Decryption
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ForgeryError, ProtocolError, WireError
@@ -145,14 +146,14 @@ def test_one_altered_residue_in_any_section_is_refused_before_anything_is_decryp
     totals = [Ciphertexts(total.residues.copy(), total.macs) for total in round_[2]]
     totals[section].residues[row, 7] ^= np.uint64(1)
 
-    class Unopened(IntegerTwin):
-        def open(self, total: np.ndarray, seeds: object) -> np.ndarray:
+    class Untouched(IntegerTwin):
+        def decryption(self, ciphertexts: int) -> Decryption:
             raise AssertionError("an altered aggregate reached a cipher")
 
-    sealed = Unopened(sectioned.inner.federation.profile)
-    sealed.form = sectioned.ciphers[0].form
+    untouched = Untouched(sectioned.inner.federation.profile)
+    untouched.form = sectioned.ciphers[0].form
     with pytest.raises(ForgeryError):
-        opened(sectioned, round_, totals, ciphers=[sealed, Unopened(sealed.profile)])
+        opened(sectioned, round_, totals, ciphers=[untouched, Untouched(untouched.profile)])
 
 
 def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned, round_) -> None:
@@ -175,13 +176,13 @@ def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned
 def test_the_same_plaintext_is_authenticated_apart_in_each_section(sectioned: Sectioned) -> None:
     manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
     first, second = (
-        opening.section_mac(
+        decryption.section_mac(
             sectioned.ciphers[1].form, manifest=manifest, keys=sectioned.inner.keys, section=number
         )
         for number in (0, 1)
     )
-    sealed = sectioned.ciphers[1].encrypt(np.zeros((1, 4096), dtype=np.uint64))
-    assert first.macs(sealed, member="client-1") != second.macs(sealed, member="client-1")
+    encrypted = sectioned.ciphers[1].encrypt(np.zeros((1, 4096), dtype=np.uint64))
+    assert first.macs(encrypted, member="client-1") != second.macs(encrypted, member="client-1")
 
 
 def test_windows_are_made_once(sectioned: Sectioned) -> None:

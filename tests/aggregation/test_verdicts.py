@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, make_federation
 
-from securefl.aggregation import decryption as opening
+from securefl.aggregation import decryption
 from securefl.aggregation.contribution import Contribution, authentication_context
 from securefl.aggregation.decryption import decrypt_aggregate
 from securefl.aggregation.encoding import EncodedContribution
@@ -17,7 +17,7 @@ from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import Verification
-from securefl.crypto.cipher import Cipher
+from securefl.crypto.cipher import Cipher, Decryption
 from securefl.crypto.tags import RunningTags
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ForgeryError, ProtocolError, RunError
@@ -159,11 +159,11 @@ class Recording:
     def __init__(self, cipher: Cipher, order: list[str]) -> None:
         self._cipher, self._order = cipher, order
         self.profile, self.form = cipher.profile, cipher.form
-        self.encrypt, self.opening = cipher.encrypt, cipher.opening
+        self.encrypt, self.decrypt = cipher.encrypt, cipher.decrypt
 
-    def open(self, total: np.ndarray, seeds: object) -> np.ndarray:
+    def decryption(self, ciphertexts: int) -> Decryption:
         self._order.append("decrypt")
-        return self._cipher.open(total, seeds)  # type: ignore[arg-type]
+        return self._cipher.decryption(ciphertexts)
 
 
 def order_of(round_: Round, body: bytes, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -177,10 +177,10 @@ def order_of(round_: Round, body: bytes, monkeypatch: pytest.MonkeyPatch) -> lis
 
         return noted
 
-    monkeypatch.setattr(opening, "verify", noting("signature", opening.verify))
+    monkeypatch.setattr(decryption, "verify", noting("signature", decryption.verify))
     monkeypatch.setattr(Verification, "verdict", noting("MAC", Verification.verdict))
     monkeypatch.setattr(RunningTags, "check", noting("tags", RunningTags.check))
-    monkeypatch.setattr(opening, "unpack", noting("unpack", opening.unpack))
+    monkeypatch.setattr(decryption, "unpack", noting("unpack", decryption.unpack))
     try:
         decrypt_aggregate(
             round_.header,

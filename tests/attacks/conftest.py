@@ -14,7 +14,7 @@ from support.federations import TestFederation, make_federation
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.decryption import decrypt_aggregate
-from securefl.crypto.cipher import Cipher, Decryption, Sealed
+from securefl.crypto.cipher import Cipher, Decryption, Encrypted
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
@@ -31,16 +31,16 @@ class SpyCipher:
         self.profile, self.form = cipher.profile, cipher.form
         self.opened = 0
 
-    def encrypt(self, slots: np.ndarray) -> Sealed:
+    def encrypt(self, slots: np.ndarray) -> Encrypted:
         return self._cipher.encrypt(slots)
 
-    def opening(self, ciphertexts: int) -> Decryption:
+    def decryption(self, ciphertexts: int) -> Decryption:
         self.opened += 1
-        return self._cipher.opening(ciphertexts)
+        return self._cipher.decryption(ciphertexts)
 
-    def open(self, total: np.ndarray, seeds: Iterable[bytes]) -> np.ndarray:
+    def decrypt(self, total: np.ndarray, seeds: Iterable[bytes]) -> np.ndarray:
         self.opened += 1
-        return self._cipher.open(total, seeds)
+        return self._cipher.decrypt(total, seeds)
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Scene:
             aggregate_seconds=0.0,
         )
 
-    def open(self, total: Ciphertexts | bytes, header: AggregateHeader | None = None) -> np.ndarray:
+    def decrypt(self, total: Ciphertexts | bytes, header: AggregateHeader | None = None) -> np.ndarray:
         """What the first member answers to an aggregate, without its memory of earlier ones."""
         body = total if isinstance(total, bytes) else self.form.encode_aggregate(total)
         return decrypt_aggregate(

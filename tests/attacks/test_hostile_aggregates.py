@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from securefl.aggregation import decryption as opening
+from securefl.aggregation import decryption
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
@@ -145,8 +145,8 @@ def test_of_ten_thousand_hostile_aggregates_none_reaches_the_secret_key(
     scene: Scene, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The round's MAC is the same every time; deriving it anew would be two thirds of the work.
-    mac = opening.section_mac(scene.form, manifest=scene.manifest, keys=scene.federation.keys)
-    monkeypatch.setattr(opening, "section_mac", lambda *_, **__: mac)
+    mac = decryption.section_mac(scene.form, manifest=scene.manifest, keys=scene.federation.keys)
+    monkeypatch.setattr(decryption, "section_mac", lambda *_, **__: mac)
     scene.spy.opened = 0
     rng = np.random.default_rng(20)
     refused: Counter[str] = Counter()
@@ -154,7 +154,7 @@ def test_of_ten_thousand_hostile_aggregates_none_reaches_the_secret_key(
         attack = ATTACKS[number % len(ATTACKS)]
         header, total = attack(server, rng)
         with pytest.raises(AuthenticationError) as caught:
-            scene.open(total, header)
+            scene.decrypt(total, header)
         # Who is claimed, a signature decides in its own words; all else is the one verdict.
         refused[attack.__name__ if type(caught.value) is AuthenticationError else str(caught.value)] += 1
     assert scene.spy.opened == 0
@@ -166,14 +166,14 @@ def test_of_ten_thousand_hostile_aggregates_none_reaches_the_secret_key(
 
 def test_the_true_aggregate_reaches_it_once_and_gives_the_sum(scene: Scene) -> None:
     scene.spy.opened = 0
-    np.testing.assert_array_equal(scene.open(scene.total), scene.sums)
+    np.testing.assert_array_equal(scene.decrypt(scene.total), scene.sums)
     assert scene.spy.opened == 1
 
 
 def raw(scene: Scene, total: Ciphertexts, members: tuple[str, ...]) -> np.ndarray:
     """What a client without authentication makes of an aggregate and the seeds it was given with it."""
     seeds = [scene.contributions[member].seeds for member in members]
-    slots = scene.federation.cipher().open(total.residues, seeds)
+    slots = scene.federation.cipher().decrypt(total.residues, seeds)
     return unpack(slots, scene.inner.plan.length(1), scene.inner.profile)
 
 

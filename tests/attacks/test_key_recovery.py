@@ -100,10 +100,10 @@ class Ring:
         self._cipher = cipher
 
     def c1(self, scene: Scene) -> np.ndarray:
-        opening = self._cipher.opening(1)
+        decryption = self._cipher.decryption(1)
         for seeds in scene.header().seeds:
-            opening.add(seeds)
-        return self._saved(opening._masks[0])[1]
+            decryption.add(seeds)
+        return self._saved(decryption._masks[0])[1]
 
     def at_the_roots(self, c0: np.ndarray, c1: np.ndarray) -> np.ndarray:
         ciphertext = sealapi.Ciphertext()
@@ -146,7 +146,7 @@ def test_control_the_same_algebra_on_our_ring_finds_the_key_where_the_noise_is_k
 def test_what_our_reader_opens_gives_no_coordinate_of_the_key(small: Scene) -> None:
     q, t = small.inner.profile.data_prime, small.inner.profile.plain_modulus
     cipher = small.federation.cipher()
-    slots = cipher.open(small.total.residues, small.header().seeds)[0].tolist()
+    slots = cipher.decrypt(small.total.residues, small.header().seeds)[0].tolist()
     # The best guess of the phase that the slots allow: what a sum without noise would have.
     noiseless = [(2 * q * slot + t) // (2 * t) for slot in slots]
     assert solved(small, noiseless) == 0
@@ -157,7 +157,7 @@ def test_our_sums_are_integers_that_hold_nothing_of_key_noise_or_seeds() -> None
     for _ in range(2):
         federation = make_federation(ranks=(2, 4, 8), rounds=2)
         scenes.append(play(federation, federation.federation))
-    first, second = (scene.open(scene.total) for scene in scenes)
+    first, second = (scene.decrypt(scene.total) for scene in scenes)
     assert not np.array_equal(scenes[0].total.residues, scenes[1].total.residues)
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first, scenes[0].sums)

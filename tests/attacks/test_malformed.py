@@ -60,7 +60,7 @@ def test_a_mutated_aggregate_is_refused_and_never_reaches_the_key(
         return
     scene.spy.opened = 0
     with pytest.raises((WireError, ForgeryError)):
-        scene.open(altered)
+        scene.decrypt(altered)
     assert scene.spy.opened == 0
 
 
@@ -104,7 +104,7 @@ def test_an_object_of_seal_is_only_a_wrong_body(scene: Scene, name: str, padded:
         data = data.ljust(scene.form.aggregate_bytes(2), b"\0")[: scene.form.aggregate_bytes(2)]
     scene.spy.opened = 0
     with pytest.raises((WireError, ForgeryError)):
-        scene.open(data)
+        scene.decrypt(data)
     assert scene.spy.opened == 0
 
 
@@ -116,14 +116,14 @@ def test_a_residue_out_of_range_is_refused_before_its_mac_is_looked_at(
     residues = scene.total.residues.copy()
     residues[row, 9] = value or scene.form.modulus
     with pytest.raises(WireError, match="residue"):
-        scene.open(Ciphertexts(residues, scene.total.macs))
+        scene.decrypt(Ciphertexts(residues, scene.total.macs))
 
 
 def test_the_same_residue_written_in_another_way_is_refused(scene: Scene) -> None:
     residues = scene.total.residues.copy()
     residues[0, 5] += np.uint64(scene.form.modulus)
     with pytest.raises(WireError):
-        scene.open(Ciphertexts(residues, scene.total.macs))
+        scene.decrypt(Ciphertexts(residues, scene.total.macs))
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 65, 127, 129, 10**6])
@@ -132,5 +132,5 @@ def test_seeds_of_another_length_are_refused_before_they_are_expanded(scene: Sce
     seeds = (header.seeds[0], bytes(length), header.seeds[2])
     scene.spy.opened = 0
     with pytest.raises(AuthenticationError):
-        scene.open(scene.total, type(header)(1, header.contributors, seeds, header.body_bytes, 0.0))
+        scene.decrypt(scene.total, type(header)(1, header.contributors, seeds, header.body_bytes, 0.0))
     assert scene.spy.opened == 0

@@ -59,10 +59,10 @@ class Unauthenticated:
         cipher = self.scene.federation.cipher()
         assert isinstance(cipher, BfvCipher)
         self._cipher = cipher
-        opening = cipher.opening(1)
+        decryption = cipher.decryption(1)
         for seeds in self.scene.header().seeds:
-            opening.add(seeds)
-        opening._masks[0].save(cipher._file.path)
+            decryption.add(seeds)
+        decryption._masks[0].save(cipher._file.path)
         body = cipher._format.body(cipher._file.content(), largest=2**17)
         self.c1 = np.frombuffer(body[-8 * 4096 :], dtype="<u8")
         keys = self.scene.federation.keys
@@ -110,7 +110,7 @@ class Ours:
             seeds[place] ^= 1 if monomial > 0 else 2
             header = replace(header, seeds=(header.seeds[0], bytes(seeds), *header.seeds[2:]))
         try:
-            self.scene.open(Ciphertexts(residues, self.scene.total.macs), header)
+            self.scene.decrypt(Ciphertexts(residues, self.scene.total.macs), header)
         except AuthenticationError as error:
             self.answers.append((type(error).__name__, str(error)))
             return False

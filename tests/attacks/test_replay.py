@@ -75,7 +75,7 @@ def test_a_server_that_does_not_look_adds_a_replay_and_members_refuse_it(
         for member in scene.members:
             parts = {**scene.parts, member: other.parts[member]}
             with pytest.raises(ForgeryError):
-                scene.open(combined(scene.form, dict.fromkeys(parts, 1), parts))
+                scene.decrypt(combined(scene.form, dict.fromkeys(parts, 1), parts))
     assert scene.spy.opened == 0
 
 
@@ -85,7 +85,7 @@ def test_control_the_ciphertexts_of_another_round_alone_would_open(scene: Scene,
     parts = {"now": scene.parts[members[0]], "then": later.parts[members[1]]}
     total = combined(scene.form, dict.fromkeys(parts, 1), parts)
     seeds = [scene.contributions[members[0]].seeds, later.contributions[members[1]].seeds]
-    slots = scene.federation.cipher().open(total.residues, seeds)
+    slots = scene.federation.cipher().decrypt(total.residues, seeds)
     opened = unpack(slots, scene.inner.plan.length(1), scene.inner.profile)
     expected = scene.integers[members[0]].copy()
     # The later round has no weight, which is the last integer of the first one.
@@ -111,7 +111,7 @@ def test_no_field_of_a_signed_header_can_be_exchanged(scene: Scene, field: str) 
     header = dataclasses.replace(scene.header(), contributors=(first, second, changed))
     scene.spy.opened = 0
     with pytest.raises(AuthenticationError):
-        scene.open(scene.total, header)
+        scene.decrypt(scene.total, header)
     assert scene.spy.opened == 0
 
 
@@ -121,4 +121,4 @@ def test_one_members_macs_do_not_serve_another(scene: Scene) -> None:
     residues = (first.residues + second.residues + third.residues) % modulus
     macs = (first.macs + second.macs + second.macs) % modulus
     with pytest.raises(ForgeryError):
-        scene.open(Ciphertexts(residues, macs))
+        scene.decrypt(Ciphertexts(residues, macs))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Sealed
+from securefl.crypto.cipher import Encrypted
 from securefl.crypto.profiles import profile_named
 from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, wire_form
 from securefl.errors import ForgeryError
@@ -19,10 +19,10 @@ KEY, CONTEXT, MEMBERS = bytes(range(32)), b"the same round of the same federatio
 PROFILE = profile_named("t40-2x20-d6")
 
 
-def contribution(form: WireForm, member: str, *, run: int) -> Sealed:
+def contribution(form: WireForm, member: str, *, run: int) -> Encrypted:
     rng = np.random.default_rng([run, *member.encode()])
     residues = rng.integers(0, form.upload_limit, (1, form.degree), dtype=np.uint64)
-    return Sealed(residues, rng.bytes(form.seeds_bytes(1)))
+    return Encrypted(residues, rng.bytes(form.seeds_bytes(1)))
 
 
 def with_a_multiple_of_the_difference(scheme: Scheme, factor: int) -> None:

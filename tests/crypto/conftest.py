@@ -11,7 +11,7 @@ from support.references import load_reference
 
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.bfv import BfvCipher, generate_key
-from securefl.crypto.cipher import Cipher, Sealed
+from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.profiles import profile_named
 from securefl.crypto.wireform import Ciphertexts
@@ -38,15 +38,15 @@ def reference() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def total_of() -> Callable[[Cipher, Sequence[Sealed]], np.ndarray]:
+def total_of() -> Callable[[Cipher, Sequence[Encrypted]], np.ndarray]:
     """The server's total of some contributions, each through its bytes; nobody's MACs."""
 
-    def total_of(cipher: Cipher, contributions: Sequence[Sealed]) -> np.ndarray:
+    def total_of(cipher: Cipher, contributions: Sequence[Encrypted]) -> np.ndarray:
         sums = ResidueSum(cipher.form, contributions[0].residues.shape[0])
-        for sealed in contributions:
-            macs = np.zeros(sealed.residues.shape[0], dtype=np.uint64)
-            data = cipher.form.encode_upload(Ciphertexts(sealed.residues, macs))
-            sums.add(0, cipher.form.decode_upload(data, ciphertexts=sealed.residues.shape[0]))
+        for encrypted in contributions:
+            macs = np.zeros(encrypted.residues.shape[0], dtype=np.uint64)
+            data = cipher.form.encode_upload(Ciphertexts(encrypted.residues, macs))
+            sums.add(0, cipher.form.decode_upload(data, ciphertexts=encrypted.residues.shape[0]))
         return sums.total().residues
 
     return total_of

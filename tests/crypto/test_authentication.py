@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from securefl.crypto import linearform
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Sealed
+from securefl.crypto.cipher import Encrypted
 from securefl.crypto.linearform import LinearForms
 from securefl.crypto.profiles import PROFILES, Profile, profile_named
 from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, wire_form
@@ -28,13 +28,13 @@ TWIN = wire_form("none", PROFILE)
 both = pytest.mark.parametrize("form", [FORM, TWIN], ids=["bfv", "none"])
 
 
-def contribution(form: WireForm, member: str, *, ciphertexts: int = 3, seed: int = 0) -> Sealed:
+def contribution(form: WireForm, member: str, *, ciphertexts: int = 3, seed: int = 0) -> Encrypted:
     rng = np.random.default_rng([seed, *member.encode()])
     residues = rng.integers(0, form.upload_limit, (ciphertexts, form.degree), dtype=np.uint64)
-    return Sealed(residues, rng.bytes(form.seeds_bytes(ciphertexts)))
+    return Encrypted(residues, rng.bytes(form.seeds_bytes(ciphertexts)))
 
 
-def added(form: WireForm, parts: list[Sealed], macs: list[np.ndarray]) -> Ciphertexts:
+def added(form: WireForm, parts: list[Encrypted], macs: list[np.ndarray]) -> Ciphertexts:
     """The server's sums, in Python's integers."""
     residues = sum(part.residues.astype(object) for part in parts) * 2**form.dropped_bits % form.modulus
     total = sum(mac.astype(object) for mac in macs) % form.modulus
@@ -230,7 +230,7 @@ def test_two_members_whose_seeds_are_exchanged_are_refused() -> None:
 def test_a_part_sealed_again_under_fresh_seeds_has_unrelated_macs() -> None:
     mac = CiphertextMac(KEY, FORM, context=CONTEXT)
     part = contribution(FORM, "client-1")
-    again = Sealed(part.residues, bytes(len(part.seeds)))
+    again = Encrypted(part.residues, bytes(len(part.seeds)))
     macs, others = mac.macs(part, member="client-1"), mac.macs(again, member="client-1")
     differences = (macs.astype(object) - others) % FORM.modulus
     # Equal residues, so the pads alone differ: no two in the same way.
@@ -238,7 +238,7 @@ def test_a_part_sealed_again_under_fresh_seeds_has_unrelated_macs() -> None:
 
 
 def test_macs_of_equal_ciphertexts_differ_by_place_member_and_round() -> None:
-    part = Sealed(np.zeros((3, 4096), dtype=np.uint64), bytes(192))
+    part = Encrypted(np.zeros((3, 4096), dtype=np.uint64), bytes(192))
     seen = set()
     for context in (b"round 1", b"round 2"):
         for member in MEMBERS:
@@ -247,7 +247,7 @@ def test_macs_of_equal_ciphertexts_differ_by_place_member_and_round() -> None:
 
 
 def test_a_name_cannot_run_over_into_the_context() -> None:
-    part = Sealed(np.zeros((1, 4096), dtype=np.uint64), bytes(64))
+    part = Encrypted(np.zeros((1, 4096), dtype=np.uint64), bytes(64))
     first = CiphertextMac(KEY, FORM, context=b"round 1").macs(part, member="2-client")
     second = CiphertextMac(KEY, FORM, context=b"round 12").macs(part, member="-client")
     assert first[0] != second[0]
@@ -284,12 +284,12 @@ def test_seeds_of_another_length_are_refused() -> None:
     with pytest.raises(WireError, match="192 bytes belong"):
         made.mac.verify(made.total, [("client-1", bytes(191))])
     with pytest.raises(WireError, match="192 bytes belong"):
-        made.mac.macs(Sealed(made.total.residues, b""), member="client-1")
+        made.mac.macs(Encrypted(made.total.residues, b""), member="client-1")
 
 
 def test_macs_look_uniform_to_whoever_has_no_key() -> None:
     mac = CiphertextMac(KEY, FORM, context=CONTEXT)
-    part = Sealed(np.zeros((4096, 4096), dtype=np.uint64), np.random.default_rng(1).bytes(64 * 4096))
+    part = Encrypted(np.zeros((4096, 4096), dtype=np.uint64), np.random.default_rng(1).bytes(64 * 4096))
     counts = np.histogram(mac.macs(part, member="client-1"), bins=16, range=(0, FORM.modulus))[0]
     # 99.9999 % quantile of chi-square with 15 degrees of freedom.
     assert ((counts - 256) ** 2 / 256).sum() < 58

@@ -11,7 +11,7 @@ import pytest
 
 from securefl.crypto import bfv
 from securefl.crypto.bfv import BfvCipher, generate_key
-from securefl.crypto.cipher import Cipher, Sealed
+from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.packing import pack, unpack
@@ -21,7 +21,7 @@ from securefl.errors import CapacityError, UsageError, WireError
 
 CipherNamed = Callable[[str], BfvCipher]
 Summed = Callable[[Cipher, Sequence[np.ndarray]], np.ndarray]
-TotalOf = Callable[[Cipher, Sequence[Sealed]], np.ndarray]
+TotalOf = Callable[[Cipher, Sequence[Encrypted]], np.ndarray]
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def summed(total_of: TotalOf) -> Summed:
         contributions = [cipher.encrypt(pack(x, cipher.profile)) for x in values]
         total = total_of(cipher, contributions)
         data = cipher.form.encode_aggregate(Ciphertexts(total, np.zeros(len(total), dtype=np.uint64)))
-        slots = cipher.open(
+        slots = cipher.decrypt(
             cipher.form.decode_aggregate(data, ciphertexts=len(total)).residues,
-            [sealed.seeds for sealed in contributions],
+            [encrypted.seeds for encrypted in contributions],
         )
         return unpack(slots, values[0].size, cipher.profile)
 
@@ -89,7 +89,7 @@ def test_the_cipher_and_its_twin_give_the_same_slots(cipher: BfvCipher, total_of
     for scheme in (cipher, twin):
         contributions = [scheme.encrypt(x) for x in slots]
         opened.append(
-            scheme.open(total_of(scheme, contributions), [sealed.seeds for sealed in contributions])
+            scheme.decrypt(total_of(scheme, contributions), [encrypted.seeds for encrypted in contributions])
         )
     assert np.array_equal(*opened)
 
@@ -106,27 +106,27 @@ def test_slots_with_leading_zeros_come_back_whole(
         slots[0, -1] = largest
     else:
         slots[:] = largest if fill == "largest" else fill
-    sealed = cipher.encrypt(slots)
-    assert np.array_equal(cipher.open(total_of(cipher, [sealed]), [sealed.seeds]), slots)
+    encrypted = cipher.encrypt(slots)
+    assert np.array_equal(cipher.decrypt(total_of(cipher, [encrypted]), [encrypted.seeds]), slots)
 
 
 def test_every_ciphertext_is_fresh(cipher: BfvCipher) -> None:
     slots = np.zeros((3, 4096), dtype=np.uint64)
     seals = [cipher.encrypt(slots), cipher.encrypt(slots)]
-    seeds = {sealed.seeds[64 * index : 64 * index + 64] for sealed in seals for index in range(3)}
-    rows = {row.tobytes() for sealed in seals for row in sealed.residues}
+    seeds = {encrypted.seeds[64 * index : 64 * index + 64] for encrypted in seals for index in range(3)}
+    rows = {row.tobytes() for encrypted in seals for row in encrypted.residues}
     assert (len(seeds), len(rows)) == (6, 6)
 
 
 def test_sealed_residues_fit_the_form(cipher: BfvCipher) -> None:
-    sealed = cipher.encrypt(np.zeros((4, 4096), dtype=np.uint64))
-    assert int(sealed.residues.max()) < cipher.form.upload_limit
-    assert len(sealed.seeds) == cipher.form.seeds_bytes(4)
+    encrypted = cipher.encrypt(np.zeros((4, 4096), dtype=np.uint64))
+    assert int(encrypted.residues.max()) < cipher.form.upload_limit
+    assert len(encrypted.seeds) == cipher.form.seeds_bytes(4)
 
 
 def test_no_ciphertexts_seal_to_nothing(cipher: BfvCipher) -> None:
-    sealed = cipher.encrypt(np.zeros((0, 4096), dtype=np.uint64))
-    assert (sealed.residues.shape, sealed.seeds) == ((0, 4096), b"")
+    encrypted = cipher.encrypt(np.zeros((0, 4096), dtype=np.uint64))
+    assert (encrypted.residues.shape, encrypted.seeds) == ((0, 4096), b"")
 
 
 def test_a_slot_at_the_plain_modulus_is_refused(cipher: BfvCipher) -> None:
@@ -144,11 +144,11 @@ def test_an_opening_that_was_fed_early_gives_the_same_slots(cipher: BfvCipher, t
     rng = np.random.default_rng(9)
     slots = [rng.integers(0, cipher.profile.plain_modulus, (2, 4096), dtype=np.uint64) for _ in range(3)]
     contributions = [cipher.encrypt(x) for x in slots]
-    opening = cipher.opening(2)
-    for sealed in reversed(contributions):
-        opening.add(sealed.seeds)
+    decryption = cipher.decryption(2)
+    for encrypted in reversed(contributions):
+        decryption.add(encrypted.seeds)
     expected = sum(slots) % np.uint64(cipher.profile.plain_modulus)
-    assert np.array_equal(opening.open(total_of(cipher, contributions)), expected)
+    assert np.array_equal(decryption.decrypt(total_of(cipher, contributions)), expected)
 
 
 def is_noise(slots: np.ndarray, plain_modulus: int) -> bool:
@@ -158,24 +158,30 @@ def is_noise(slots: np.ndarray, plain_modulus: int) -> bool:
 
 
 def test_a_foreign_key_opens_noise_and_no_error(cipher: BfvCipher, total_of: TotalOf) -> None:
-    sealed = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
+    encrypted = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
     stranger = BfvCipher(cipher.profile, generate_key())
-    assert is_noise(stranger.open(total_of(cipher, [sealed]), [sealed.seeds]), cipher.profile.plain_modulus)
+    assert is_noise(
+        stranger.decrypt(total_of(cipher, [encrypted]), [encrypted.seeds]), cipher.profile.plain_modulus
+    )
 
 
 @pytest.mark.parametrize("bit", [0, 511])
 def test_one_wrong_bit_in_a_seed_opens_noise_and_no_error(
     bit: int, cipher: BfvCipher, total_of: TotalOf
 ) -> None:
-    sealed = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
-    wrong = bytearray(sealed.seeds)
+    encrypted = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
+    wrong = bytearray(encrypted.seeds)
     wrong[bit // 8] ^= 1 << bit % 8
-    assert is_noise(cipher.open(total_of(cipher, [sealed]), [bytes(wrong)]), cipher.profile.plain_modulus)
+    assert is_noise(
+        cipher.decrypt(total_of(cipher, [encrypted]), [bytes(wrong)]), cipher.profile.plain_modulus
+    )
 
 
 def test_a_contributor_that_is_missing_opens_noise(cipher: BfvCipher, total_of: TotalOf) -> None:
     contributions = [cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64)) for _ in range(3)]
-    opened = cipher.open(total_of(cipher, contributions), [sealed.seeds for sealed in contributions[:2]])
+    opened = cipher.decrypt(
+        total_of(cipher, contributions), [encrypted.seeds for encrypted in contributions[:2]]
+    )
     assert is_noise(opened, cipher.profile.plain_modulus)
 
 
@@ -185,40 +191,40 @@ def test_residues_without_a_key_look_uniform(cipher: BfvCipher) -> None:
 
 def test_a_total_that_is_not_reduced_is_refused(cipher: BfvCipher) -> None:
     with pytest.raises(WireError, match="not below its modulus"):
-        cipher.open(np.full((1, 4096), cipher.form.modulus, dtype=np.uint64), [bytes(64)])
+        cipher.decrypt(np.full((1, 4096), cipher.form.modulus, dtype=np.uint64), [bytes(64)])
 
 
 def test_a_total_of_other_ciphertexts_is_refused(cipher: BfvCipher) -> None:
-    opening = cipher.opening(2)
-    opening.add(bytes(128))
+    decryption = cipher.decryption(2)
+    decryption.add(bytes(128))
     with pytest.raises(WireError, match="2 ciphertexts was expected"):
-        opening.open(np.zeros((1, 4096), dtype=np.uint64))
+        decryption.decrypt(np.zeros((1, 4096), dtype=np.uint64))
 
 
 @pytest.mark.parametrize("length", [0, 63, 65, 128])
 def test_seeds_of_another_length_never_reach_seal(length: int, cipher: BfvCipher) -> None:
     with pytest.raises(WireError, match="64 bytes belong"):
-        cipher.opening(1).add(bytes(length))
+        cipher.decryption(1).add(bytes(length))
 
 
 def test_nothing_opens_without_contributors(cipher: BfvCipher) -> None:
     with pytest.raises(CapacityError, match="0 contributions"):
-        cipher.open(np.zeros((1, 4096), dtype=np.uint64), [])
+        cipher.decrypt(np.zeros((1, 4096), dtype=np.uint64), [])
 
 
 def test_more_contributors_than_add_exactly_are_refused(cipher_named: CipherNamed) -> None:
     cipher = cipher_named("t38-2x19-d14")
     with pytest.raises(CapacityError, match="adds 1 to 3"):
-        cipher.open(np.zeros((1, 4096), dtype=np.uint64), [bytes(64)] * 4)
+        cipher.decrypt(np.zeros((1, 4096), dtype=np.uint64), [bytes(64)] * 4)
 
 
 def test_the_key_serves_another_process_of_the_same_federation(
     cipher: BfvCipher, key: SecretKey, total_of: TotalOf
 ) -> None:
     slots = np.arange(4096, dtype=np.uint64)[None]
-    sealed = cipher.encrypt(slots)
+    encrypted = cipher.encrypt(slots)
     other = BfvCipher(cipher.profile, SecretKey.decode(key.encode()))
-    assert np.array_equal(other.open(total_of(cipher, [sealed]), [sealed.seeds]), slots)
+    assert np.array_equal(other.decrypt(total_of(cipher, [encrypted]), [encrypted.seeds]), slots)
 
 
 def test_threads_that_share_a_cipher_do_not_mix_their_ciphertexts(
@@ -226,8 +232,8 @@ def test_threads_that_share_a_cipher_do_not_mix_their_ciphertexts(
 ) -> None:
     def there_and_back(number: int) -> bool:
         slots = np.full((20, 4096), number, dtype=np.uint64)
-        sealed = cipher.encrypt(slots)
-        return np.array_equal(cipher.open(total_of(cipher, [sealed]), [sealed.seeds]), slots)
+        encrypted = cipher.encrypt(slots)
+        return np.array_equal(cipher.decrypt(total_of(cipher, [encrypted]), [encrypted.seeds]), slots)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

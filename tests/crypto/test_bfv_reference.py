@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from securefl.crypto.bfv import BfvCipher
-from securefl.crypto.cipher import Cipher, Sealed
+from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.profiles import MAX_ERROR, PROFILES
 
 CipherNamed = Callable[[str], BfvCipher]
 Reference = Callable[[str], ModuleType]
-TotalOf = Callable[[Cipher, Sequence[Sealed]], np.ndarray]
-NoiseOf = Callable[[BfvCipher, Sequence[Sealed], list[int]], list[int]]
+TotalOf = Callable[[Cipher, Sequence[Encrypted]], np.ndarray]
+NoiseOf = Callable[[BfvCipher, Sequence[Encrypted], list[int]], list[int]]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def expanded_by_seal(cipher: BfvCipher, seed: bytes) -> list[int]:
 def noise_of(secret: list[int], reference: Reference, total_of: TotalOf) -> NoiseOf:
     """t times the noise of the contributions' total, by the reference; SEAL expands the seeds, for speed."""
 
-    def noise_of(cipher: BfvCipher, contributions: Sequence[Sealed], messages: list[int]) -> list[int]:
+    def noise_of(cipher: BfvCipher, contributions: Sequence[Encrypted], messages: list[int]) -> list[int]:
         q, t = cipher.profile.data_prime, cipher.profile.plain_modulus
         c1 = [0] * 4096
-        for sealed in contributions:
-            for index, value in enumerate(expanded_by_seal(cipher, sealed.seeds)):
+        for encrypted in contributions:
+            for index, value in enumerate(expanded_by_seal(cipher, encrypted.seeds)):
                 c1[index] = (c1[index] + value) % q
         phases = reference("lattice").phase(total_of(cipher, contributions)[0].tolist(), c1, secret, q)
         return reference("lattice").noise_times_t(phases, [m % t for m in messages], q=q, t=t)
@@ -71,7 +71,7 @@ def test_opening_agrees_with_decryption_by_its_definition(
     ]
     phases = reference("lattice").phase(total[0].tolist(), c1, secret, q)
     expected = reference("lattice").decrypted(phases, q=q, t=t)
-    assert cipher.open(total, [sealed.seeds for sealed in contributions])[0].tolist() == expected
+    assert cipher.decrypt(total, [encrypted.seeds for encrypted in contributions])[0].tolist() == expected
 
 
 def test_blake2b_of_the_reference_is_that_of_the_standard_library(reference: Reference) -> None:
@@ -101,8 +101,8 @@ def test_the_error_of_an_encryption_is_the_centred_binomial_that_the_proof_assum
     cipher = cipher_named("t42-2x21-d0")
     errors = []
     for _ in range(16):
-        sealed = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
-        noise = noise_of(cipher, [sealed], [0] * 4096)
+        encrypted = cipher.encrypt(np.zeros((1, 4096), dtype=np.uint64))
+        noise = noise_of(cipher, [encrypted], [0] * 4096)
         errors += [value // cipher.profile.plain_modulus for value in noise]
     assert max(map(abs, errors)) <= MAX_ERROR
     # The variance is 21 / 2; the mean square of 65536 draws has a deviation of 0.06.
@@ -117,14 +117,14 @@ def test_decryption_is_exact_up_to_the_noise_of_the_largest_cohort_and_not_beyon
     cipher = cipher_named(name)
     q, t = cipher.profile.data_prime, cipher.profile.plain_modulus
     slots = np.random.default_rng(11).integers(0, t, (1, 4096), dtype=np.uint64)
-    sealed = cipher.encrypt(slots)
-    total = total_of(cipher, [sealed])[0].tolist()
-    present = noise_of(cipher, [sealed], slots[0].tolist())
+    encrypted = cipher.encrypt(slots)
+    total = total_of(cipher, [encrypted])[0].tolist()
+    present = noise_of(cipher, [encrypted], slots[0].tolist())
     admitted = q // t // 2 - 1
 
     def opened_with(noise: int) -> list[int]:
         moved = [(c0 + noise - value // t) % q for c0, value in zip(total, present, strict=True)]
-        return cipher.open(np.array([moved], dtype=np.uint64), [sealed.seeds])[0].tolist()
+        return cipher.decrypt(np.array([moved], dtype=np.uint64), [encrypted.seeds])[0].tolist()
 
     assert opened_with(sign * admitted - (sign < 0)) == slots[0].tolist()
     beyond = opened_with(sign * (admitted + 3))

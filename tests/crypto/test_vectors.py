@@ -12,7 +12,7 @@ import pytest
 from support.references import load_module
 
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Sealed
+from securefl.crypto.cipher import Encrypted
 from securefl.crypto.profiles import profile_named
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import wire_form
@@ -47,7 +47,7 @@ def test_macs_are_those_of_the_vectors(case: dict[str, Any], maker: ModuleType) 
         label = f"{case['label']} {member}"
         residues = np.array(maker.drawn(f"{label} residues", form.upload_limit), dtype=np.uint64)
         seeds = b"".join(maker.seeds(f"{label} seeds", case["scheme"]))
-        assert mac.macs(Sealed(residues, seeds), member=member).tolist() == expected["macs"]
+        assert mac.macs(Encrypted(residues, seeds), member=member).tolist() == expected["macs"]
 
 
 @cases

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Sealed
+from securefl.crypto.cipher import Encrypted
 from securefl.crypto.packing import pack, unpack
 from securefl.crypto.profiles import PROFILES, profile_for
 from securefl.crypto.tags import SlotTags
@@ -109,7 +109,7 @@ def macs_of(count: int) -> tuple[CiphertextMac, Ciphertexts, bytes]:
     residues = rng.integers(0, form.upload_limit, (count, form.degree), dtype=np.uint64)
     seeds = rng.bytes(64 * count)
     mac = CiphertextMac(b"m" * 32, form, context=b"c")
-    whole = mac.macs(Sealed(residues, seeds), member="a")
+    whole = mac.macs(Encrypted(residues, seeds), member="a")
     full = (residues << np.uint64(form.dropped_bits)) % np.uint64(form.modulus)
     return mac, Ciphertexts(full, whole), seeds
 
@@ -120,10 +120,10 @@ def test_macs_in_windows_are_the_macs_of_the_whole_and_verify_in_windows() -> No
     verification = mac.verification([("a", seeds)])
     for window in windows(70):
         rows = slice(window.first, window.first + window.count)
-        sealed = Sealed(
+        encrypted = Encrypted(
             (total.residues[rows] >> np.uint64(form.dropped_bits)), seeds[64 * rows.start : 64 * rows.stop]
         )
-        part = mac.macs(sealed, member="a", first_ciphertext=window.first)
+        part = mac.macs(encrypted, member="a", first_ciphertext=window.first)
         assert np.array_equal(part, total.macs[rows])
         verification.add(Ciphertexts(total.residues[rows], total.macs[rows]))
     verification.verdict()

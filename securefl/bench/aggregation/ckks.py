@@ -16,7 +16,7 @@ import numpy as np
 import tenseal
 
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32, Opened, Sent
+from securefl.bench.aggregation.paths import Float32, Reading, Sent
 
 POLY_MODULUS_DEGREE = 8192
 COEFF_MODULUS_BITS = (60, 40, 40, 60)
@@ -81,9 +81,9 @@ class _CkksReader:
     def prepare(self) -> None:
         """Nothing to prepare."""
 
-    def open(self) -> Opened:
+    def read(self) -> Reading:
         decrypted = tenseal.ckks_vector_from(self._context, self._published).decrypt()
-        return Opened(np.array(decrypted, dtype=np.float64) / self._cohort)
+        return Reading(np.array(decrypted, dtype=np.float64) / self._cohort)
 
 
 def _sent(content: bytes) -> Sent[bytes]:

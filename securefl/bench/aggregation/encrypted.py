@@ -1,35 +1,35 @@
-"""securefl's own way, from a client's vector to the opened mean, in the functions that a round uses.
+"""securefl's own way, from a client's vector to the decrypted mean, in the functions that a round uses.
 
-The rule kept here: what ``aggregation.contribution`` and the server do with a contribution is done here in the same
-order, digests and signatures included; only what needs a network, a disk or a training is left out.
+The rule kept here: a member's part is ``aggregation.encryption`` and ``aggregation.decryption`` themselves, on a
+contribution of one section; the server's part is done in its order, digests and signatures included. Only what needs
+a network, a disk or a training is left out.
 
-    client   encode -> pack -> tag -> seal -> authenticate -> wire form -> sign
+    client   encode -> pack -> tag -> encrypt -> authenticate -> wire form -> sign
     server   signature, digests -> range, as a whole -> add, window by window
-    reader   signatures, digests -> expand the seeds | decode -> MACs -> open -> tags -> unpack -> mean
+    reader   signatures, digests -> expand the seeds | decode -> MACs -> decrypt -> tags -> unpack -> mean
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from securefl.aggregation.contribution import Contribution, section_mac, section_tags
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.decryption import SummedSection, verify_contributor
 from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32, Opened, Sent
+from securefl.bench.aggregation.paths import Float32, Reading, Sent
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.bfv import BfvCipher, BfvDecryption, generate_key
+from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.cipher import Decryption
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.packing import unpack
 from securefl.crypto.profiles import profile_for
-from securefl.crypto.tags import SlotTags
 from securefl.crypto.windows import windows
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
-from securefl.identity.signing import SigningKey, verify
+from securefl.identity.signing import SigningKey
 from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
 
 FEDERATION_DIGEST = hashlib.sha256(b"securefl bench aggregation").digest()
@@ -62,7 +62,7 @@ class SecureflPath:
         }
 
     def contribute(self, client: int, vector: Float32) -> Sent[Contribution]:
-        """Encodes, packs, tags, seals, authenticates, and signs what is sent."""
+        """Encodes, packs, tags, encrypts, authenticates, and signs what is sent."""
         part = Part(self._cipher, self._encoding.length, lambda: self._encoding.runs(client, vector))
         encryption = Encryption(
             [part],
@@ -106,32 +106,18 @@ class SecureflPath:
         """What ``contribute`` encrypts."""
         return self._encoding.encode(client, vector)
 
-    def expand(self, header: AggregateHeader, opening: BfvDecryption) -> None:
-        """Verifies every contributor, and expands its seeds into the opening."""
-        for client, (signed, seeds) in enumerate(zip(header.contributors, header.seeds, strict=True)):
-            self._verify(client, signed, seeds)
-            opening.add(seeds)
+    def summed(self, header: AggregateHeader) -> SummedSection:
+        """The one section of an aggregate, once every contributor in it has been verified."""
+        seeds = tuple(zip(self._manifest.cohort, header.seeds, strict=True))
+        for client, (signed, own) in enumerate(zip(header.contributors, header.seeds, strict=True)):
+            self._verify(client, signed, own)
+        return SummedSection(0, self._encoding.length, self._cipher, 0, seeds)
 
-    def opening(self) -> BfvDecryption:
-        """A fresh decryption."""
-        return self._cipher.opening(self._ciphertexts)
-
-    def opened(self, header: AggregateHeader, body: bytes, opening: BfvDecryption) -> Opened:
-        """Verifies the published ciphertexts, and decrypts them with an opening that has all seeds."""
-        total = self._form.decode_aggregate(body, ciphertexts=self._ciphertexts)
-        self._mac().verify(total, zip(self._manifest.cohort, header.seeds, strict=True))
-        slots = opening.open(total.residues)
-        self._tags().check(slots, self._manifest.cohort)
-        sums = unpack(slots, self._encoding.length, self._profile)
-        return Opened(self._encoding.decode(sums), sums)
-
-    def _mac(self) -> CiphertextMac:
-        return section_mac(self._form, manifest=self._manifest, keys=self._keys)
-
-    def _tags(self) -> SlotTags:
-        return section_tags(
-            self._profile, ciphertexts=self._ciphertexts, manifest=self._manifest, keys=self._keys
-        )
+    def reading(self, section: SummedSection, body: bytes, decryptions: Iterable[Decryption]) -> Reading:
+        """Verifies the published ciphertexts, and decrypts them with decryptions that have all seeds."""
+        section.verify(body, manifest=self._manifest, keys=self._keys)
+        sums = section.decrypt(body, manifest=self._manifest, keys=self._keys, decryptions=decryptions)
+        return Reading(self._encoding.decode(sums), sums)
 
     def _check(self, client: int, received: Contribution) -> None:
         self._verify(client, received.signed, received.seeds)
@@ -139,9 +125,13 @@ class SecureflPath:
             raise AuthenticationError(f"{received.signed.header.member}'s residues are not those it signed")
 
     def _verify(self, client: int, signed: SignedHeader, seeds: bytes) -> None:
-        verify(self._public_keys[client], signed.signature, signed.header.signed_bytes())
-        if hashlib.sha256(seeds).digest() != signed.header.seeds_digest:
-            raise AuthenticationError(f"{signed.header.member}'s seeds are not those it signed")
+        verify_contributor(
+            signed,
+            seeds,
+            seed_bytes=self._form.seeds_bytes(self._ciphertexts),
+            public_key=self._public_keys[client],
+            manifest=self._manifest,
+        )
 
     def _decoded(self, body: bytes) -> Iterator[Ciphertexts]:
         """The ciphertexts of each window."""
@@ -155,13 +145,13 @@ class _SecureflReader:
     def __init__(self, path: SecureflPath, published: Aggregate) -> None:
         self._path = path
         self._header, self._body = published
-        self._opening = path.opening()
 
     def prepare(self) -> None:
-        self._path.expand(self._header, self._opening)
+        self._section = self._path.summed(self._header)
+        self._decryptions = tuple(self._section.decryptions())
 
-    def open(self) -> Opened:
-        return self._path.opened(self._header, self._body, self._opening)
+    def read(self) -> Reading:
+        return self._path.reading(self._section, self._body, self._decryptions)
 
 
 def _sent(contribution: Contribution) -> Sent[Contribution]:

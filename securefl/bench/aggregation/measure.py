@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from securefl.bench.aggregation.measurement import Job, Laps, Measurement
-from securefl.bench.aggregation.paths import AggregationPath, Float32, Opened
+from securefl.bench.aggregation.paths import AggregationPath, Float32, Reading
 from securefl.bench.stopwatch import Stopwatch
 from securefl.errors import UsageError
 from securefl.machine import forget_peak_memory, peak_memory_bytes
@@ -72,8 +72,8 @@ def _measured(make: Callable[[Job], AggregationPath[Contributed, Published]], jo
         down_bytes=played.down_bytes,
         peak_memory_bytes=peak_memory_bytes(),
         start_memory_bytes=start_memory,
-        max_error=float(np.abs(played.opened.mean - np.load(job.exact_mean)).max()),
-        max_integer_error=_integer_error(path, job, played.opened),
+        max_error=float(np.abs(played.reading.mean - np.load(job.exact_mean)).max()),
+        max_integer_error=_integer_error(path, job, played.reading),
         versions={name: version(name) for name in path.versions},
         settings=path.settings,
     )
@@ -86,7 +86,7 @@ class _Played:
     laps: Laps
     up_bytes: tuple[int, ...]
     down_bytes: int
-    opened: Opened
+    reading: Reading
 
 
 def _play(
@@ -108,15 +108,15 @@ def _play(
     with watch.lap("decrypt"):
         reader = path.reader(aggregate)
         reader.prepare()
-        opened = reader.open()
+        reading = reader.read()
     # The second reading finds the memory that the first one found: one result and one reader at a time.
-    del reader, opened
+    del reader, reading
     reader = path.reader(aggregate)
     reader.prepare()
     with watch.lap("decrypt_warm"):
-        opened = reader.open()
+        reading = reader.read()
     laps = {name: watch.laps(name) for name in Laps.model_fields}
-    return _Played(Laps(**laps), tuple(up_bytes), aggregate.size, opened)
+    return _Played(Laps(**laps), tuple(up_bytes), aggregate.size, reading)
 
 
 def _loaded(job: Job, client: int) -> Float32:
@@ -124,11 +124,11 @@ def _loaded(job: Job, client: int) -> Float32:
     return vector
 
 
-def _integer_error(path: AggregationPath[Contributed, Published], job: Job, opened: Opened) -> int | None:
-    """The largest difference of the opened sums from the integers' own sums."""
-    if opened.sums is None:
+def _integer_error(path: AggregationPath[Contributed, Published], job: Job, reading: Reading) -> int | None:
+    """The largest difference of the reading sums from the integers' own sums."""
+    if reading.sums is None:
         return None
-    difference = opened.sums.copy()
+    difference = reading.sums.copy()
     for client in range(job.cohort):
         integers = path.integers(client, _loaded(job, client))
         assert integers is not None

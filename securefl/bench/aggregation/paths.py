@@ -35,7 +35,7 @@ class Sent(Generic[Content]):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Reading:
     """What a reader ends with.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reader(Protocol):
     def prepare(self) -> None:
         """Does what needs no sum, and so could be done while the server still collects."""
 
-    def open(self) -> Opened:
+    def read(self) -> Reading:
         """Does the rest."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32, Opened, Sent
+from securefl.bench.aggregation.paths import Float32, Reading, Sent
 from securefl.crypto.words import Words, decode_words, encode_words
 
 WORD_BITS = 64
@@ -55,8 +55,8 @@ class _Float32Reader:
     def prepare(self) -> None:
         """Nothing to prepare."""
 
-    def open(self) -> Opened:
-        return Opened(np.frombuffer(self._published, dtype="<f4").astype(np.float64))
+    def read(self) -> Reading:
+        return Reading(np.frombuffer(self._published, dtype="<f4").astype(np.float64))
 
 
 class SamePrecisionPath:
@@ -103,12 +103,12 @@ class SamePrecisionPath:
         """What ``contribute`` packs."""
         return self._encoding.encode(client, vector)
 
-    def opened(self, published: bytes) -> Opened:
+    def reading(self, published: bytes) -> Reading:
         """The mean and the sums in what was published."""
         words = _unpacked(published, self._down_bits, columns=self._sums.shape[1])
         sums = words.reshape(-1)[: self._encoding.length].astype(np.int64)
         sums -= self._cohort * self._limit
-        return Opened(self._encoding.decode(sums), sums)
+        return Reading(self._encoding.decode(sums), sums)
 
 
 class _SamePrecisionReader:
@@ -119,8 +119,8 @@ class _SamePrecisionReader:
     def prepare(self) -> None:
         """Nothing to prepare."""
 
-    def open(self) -> Opened:
-        return self._path.opened(self._published)
+    def read(self) -> Reading:
+        return self._path.reading(self._published)
 
 
 def _sent(content: bytes) -> Sent[bytes]:

@@ -15,7 +15,7 @@ from support.jobs import COHORT, VALUES
 from securefl.bench.aggregation.encrypted import SecureflPath
 from securefl.bench.aggregation.measure import OWN_PATHS, measure
 from securefl.bench.aggregation.measurement import Job, read_measurement
-from securefl.bench.aggregation.paths import Opened, Sent
+from securefl.bench.aggregation.paths import Reading, Sent
 from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.wireform import wire_form
@@ -70,15 +70,15 @@ def test_float32_takes_four_bytes_a_value(job: Callable[..., Job]) -> None:
 
 
 def test_a_wrong_sum_is_noticed(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    right = SecureflPath.opened
+    right = SecureflPath.reading
 
-    def off_by_two(self: SecureflPath, *arguments: object) -> Opened:
-        opened = right(self, *arguments)  # type: ignore[arg-type]
-        assert opened.sums is not None
-        opened.sums[7] -= 2
-        return opened
+    def off_by_two(self: SecureflPath, *arguments: object) -> Reading:
+        reading = right(self, *arguments)  # type: ignore[arg-type]
+        assert reading.sums is not None
+        reading.sums[7] -= 2
+        return reading
 
-    monkeypatch.setattr(SecureflPath, "opened", off_by_two)
+    monkeypatch.setattr(SecureflPath, "reading", off_by_two)
     assert measure(job("securefl")).max_integer_error == 2
 
 
@@ -108,7 +108,7 @@ def test_plaintext_words_hold_any_sum(bits: int, cohort: int, data: st.DataObjec
     for client, vector in enumerate(vectors):
         path.add(client, path.contribute(client, vector.astype(np.float32)))
         total += path.integers(client, vector.astype(np.float32))
-    sums = path.reader(path.publish()).open().sums
+    sums = path.reader(path.publish()).read().sums
     assert sums is not None
     assert sums.tolist() == total.tolist()
 
@@ -120,7 +120,7 @@ def test_sums_too_wide_to_share_a_word_have_words_of_their_own() -> None:
     contribution = path.contribute(0, vector)
     for client in range(600):
         path.add(client, contribution)
-    sums = path.reader(path.publish()).open().sums
+    sums = path.reader(path.publish()).read().sums
     assert sums is not None
     assert sums.tolist() == (600 * path.integers(0, vector)).tolist()
 
@@ -143,7 +143,7 @@ def test_a_prepared_reader_reads_what_an_unprepared_one_reads(
     for _ in range(2):
         reader = path.reader(aggregate)
         reader.prepare()
-        means.append(reader.open().mean)
+        means.append(reader.read().mean)
     assert np.array_equal(*means)
     assert np.abs(means[0] - np.linspace(-0.25, 0.25, 2000)).max() < STEP
 
@@ -195,7 +195,7 @@ def test_the_measured_reader_refuses_a_residue_that_nobody_sent(
     reader = path.reader(Sent((header, bytes([body[0] ^ 1]) + body[1:]), 0))
     reader.prepare()
     with pytest.raises(ForgeryError):
-        reader.open()
+        reader.read()
 
 
 def test_the_baselines_server_has_no_secret_key(job: Callable[..., Job]) -> None:
