@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from securefl.adapters.seeding import seeded_generator
 
 PROGRAM = """
@@ -12,6 +14,7 @@ print(seeded_generator(7, "basis", 3, "layer.query").integers(2**62))
 """
 
 
+@pytest.mark.slow
 def test_the_same_purpose_draws_the_same_in_every_process() -> None:
     here = int(seeded_generator(7, "basis", 3, "layer.query").integers(2**62))
     for hash_seed in ("0", "1"):

@@ -201,6 +201,7 @@ np.savez(sys.argv[1], omega=drawn.omega, psi=drawn.psi, theta=drawn.theta)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["Prescott", "Haswell"])
 def test_machines_with_other_linear_algebra_draw_the_same_test_matrices(tmp_path: Path, kernel: str) -> None:
     environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}

@@ -35,6 +35,7 @@ def one_hot(length: int, place: int) -> EncodedContribution:
     return EncodedContribution(lambda: [integers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_under_duplicates_and_replays_every_sum_holds_each_update_once(scheme: str) -> None:
     federation = make_federation(ranks=(2, 4, 8), rounds=ROUNDS, scheme=scheme)

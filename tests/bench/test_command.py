@@ -95,6 +95,7 @@ def test_a_mistake_is_one_sentence_and_nothing_runs(
     assert len(answer.err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["bench"], ["bench", "--help"], ["bench", "aggregation", "--help"], ["bench", "overhead", "--help"]],

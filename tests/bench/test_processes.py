@@ -13,6 +13,8 @@ from securefl.bench.processes import Program, run_measured
 from securefl.errors import RunError
 from securefl.machine import THREAD_VARIABLES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(

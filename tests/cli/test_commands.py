@@ -119,6 +119,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     assert "the package 'torch' is not installed: pip install 'securefl[client]'" in answer.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error_worth_a_traceback() -> None:
     source = "from securefl.cli.main import command_line; import sys; sys.exit(command_line(['--help']))"
     with subprocess.Popen(

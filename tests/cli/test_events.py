@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.processes import is_gone
 
 from securefl.progress import Failed, Warned, decode
+
+pytestmark = pytest.mark.slow
 
 READY = "from securefl.progress import Warned; emit(Warned(member='m', message='ready'))\n"
 

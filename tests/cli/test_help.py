@@ -30,6 +30,7 @@ print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], *([*path, "--help"] for path in COMMANDS)])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 from support import fake_program
+from support.federations import make_federation
 from support.processes import is_gone
 
 from securefl.launch import federate
 
 from .conftest import Said
+
+pytestmark = pytest.mark.slow
 
 FAKE_PROGRAM = (sys.executable, str(Path(fake_program.__file__)))
 FEDERATION = """
@@ -30,9 +33,18 @@ clients = [{ r = 2 }, { r = 4 }, { r = 8 }]
 """
 
 
+@pytest.fixture(scope="module")
+def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a federation, which the program that pretends gives out as one of its own."""
+    path = tmp_path_factory.mktemp("fake") / "federation.json"
+    path.write_text(make_federation((2, 4, 8), scheme="none", rounds=1).federation.to_json_text())
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, provisioned: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a federation file, and a program that pretends."""
+    monkeypatch.setenv("FAKE_FEDERATION", str(provisioned))
     (tmp_path / "FED.toml").write_text(FEDERATION)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(federate, "PROGRAM", FAKE_PROGRAM)

@@ -49,6 +49,7 @@ def securefl(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", TERMINALS)
 def test_a_finished_run_ends_with_0_wherever_its_words_go(securefl: Callable, terminal: str) -> None:
     done = securefl("run", "FED.toml", "--out", "l\u00e4ufe", terminal=terminal)
@@ -58,12 +59,14 @@ def test_a_finished_run_ends_with_0_wherever_its_words_go(securefl: Callable, te
         done.stdout.decode("ascii")
 
 
+@pytest.mark.slow
 def test_json_on_a_terminal_without_the_letters_is_still_json(securefl: Callable) -> None:
     done = securefl("run", "FED.toml", "--out", "l\u00e4ufe", "--json", "-", terminal="ascii")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "fake"
 
 
+@pytest.mark.slow
 def test_help_is_shown_on_a_terminal_without_the_letters_of_frames(securefl: Callable) -> None:
     assert securefl("run", "--help", terminal="ascii").returncode == 0
 
@@ -80,6 +83,7 @@ def test_json_keeps_names_that_the_output_cannot_show(
         assert json.loads((tmp_path / written).read_text(encoding="utf-8")) == {"name": name}
 
 
+@pytest.mark.slow
 def test_a_full_output_is_one_sentence() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")

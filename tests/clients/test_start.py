@@ -75,6 +75,7 @@ def test_a_model_of_other_bytes_is_refused_before_it_is_loaded(provisioned, tmp_
     assert Phase.LOAD not in phases(told)
 
 
+@pytest.mark.slow
 def test_imported_objects_are_out_of_the_collectors_sight_and_the_collector_works_on():
     program = """
 import gc
@@ -86,6 +87,7 @@ print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 1
     assert ran.stdout.split() == ["True", "True", "True"]
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported_before_a_client_has_joined():
     program = """
 import sys

@@ -53,6 +53,7 @@ def test_an_unknown_recipe_names_the_known_ones(name, hint):
         recipe_of(RecipeSection(name=name))
 
 
+@pytest.mark.slow
 def test_recipes_data_and_model_files_load_no_torch():
     modules = (
         "config.recipes",

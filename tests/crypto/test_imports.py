@@ -38,6 +38,7 @@ def test_only_the_cipher_and_the_benchmarks_baseline_import_tenseal() -> None:
     assert importers == {"securefl/crypto/bfv.py", "securefl/bench/aggregation/ckks.py"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", SERVER_MODULES)
 def test_what_a_server_needs_imports_neither_tenseal_nor_keys(module: str) -> None:
     program = (

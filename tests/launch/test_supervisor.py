@@ -14,6 +14,8 @@ from securefl.progress import Event, Failed, Finished, Listening, Phase, PhaseSt
 
 from .conftest import Family, saying
 
+pytestmark = pytest.mark.slow
+
 READY = Warned(member="stubborn", message="ready")
 SLEEP = "import time; time.sleep(60)\n"
 

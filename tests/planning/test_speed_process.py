@@ -25,12 +25,14 @@ def _behave(python: Path, script: str) -> None:
     python.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_measures() -> None:
     speed = measure_speed_apart(make_federation(scheme="none").federation)
     assert speed.encrypt.of(32) > 0
     assert speed.took_s > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "said"),
     [

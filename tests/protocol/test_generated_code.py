@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROTO = "securefl/v2/aggregator.proto"
 
 
+@pytest.mark.slow
 def test_the_committed_stubs_are_freshly_generated(tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools", reason="grpcio-tools comes with the extra 'dev'")
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "protos", f"--python_out={tmp_path}"]

@@ -44,6 +44,7 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_the_server_starts_and_stops_where_nothing_that_could_open_a_ciphertext_can_be_imported(
     tmp_path: Path, scheme: str
@@ -63,6 +64,7 @@ except RunError as error:
     assert result.stdout.startswith("Listening client-1, client-2, client-3 did not join"), result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["torch", "tenseal", "securefl.crypto.bfv", "securefl.crypto.keys"])
 def test_the_guard_of_these_tests_does_refuse(module: str) -> None:
     assert "has no place on the server" in run(f"import {module}").stderr

@@ -114,6 +114,7 @@ def test_last_words_reach_everybody_and_end_the_run(tmp_path: Path) -> None:
         assert "its disk is full" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_killed_member_ends_the_run_with_its_name(tmp_path: Path, child) -> None:
     with RunningServer(make_roster(tmp_path / "server")) as server:
         process = child(server, "client-2")
@@ -125,6 +126,7 @@ def test_a_killed_member_ends_the_run_with_its_name(tmp_path: Path, child) -> No
             server.end()
 
 
+@pytest.mark.slow
 def test_a_member_killed_in_the_middle_of_its_upload_ends_the_run_and_leaves_no_file(
     tmp_path: Path, child
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_member_killed_in_the_middle_of_its_upload_ends_the_run_and_leaves_no_
         assert not (roster.folder / "spool").exists()
 
 
+@pytest.mark.slow
 def test_a_frozen_member_is_noticed_by_its_silence(tmp_path: Path, child) -> None:
     keepalive = Keepalive(interval_s=0.5, timeout_s=0.5)
     with RunningServer(make_roster(tmp_path / "server"), keepalive=keepalive) as server:

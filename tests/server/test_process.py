@@ -40,6 +40,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Process, Roster, str]]:
     process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_server_with_the_shells_code_and_members_are_told(
     running: tuple[Process, Roster, str], number: signal.Signals, code: int
@@ -57,12 +58,14 @@ def test_a_signal_ends_the_server_with_the_shells_code_and_members_are_told(
     assert not (roster.folder / "spool").exists()
 
 
+@pytest.mark.slow
 def test_a_server_without_members_ends_on_a_signal_at_once(running: tuple[Process, Roster, str]) -> None:
     process, _, _ = running
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(timeout=10) == 143
 
 
+@pytest.mark.slow
 def test_a_member_that_never_reads_cannot_hold_the_server_back(running: tuple[Process, Roster, str]) -> None:
     process, roster, address = running
     member = Member(roster, "client-1", address)
@@ -92,6 +95,7 @@ def test_two_servers_never_share_a_port(tmp_path: Path) -> None:
             run_server(other.folder, address=first.address, emit=lambda event: None)
 
 
+@pytest.mark.slow
 def test_a_port_in_use_ends_the_process_with_code_2_and_without_a_traceback(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = start(make_roster(tmp_path), f"127.0.0.1:{taken.getsockname()[1]}")
@@ -139,6 +143,7 @@ def test_a_broken_servers_file_is_refused(tmp_path: Path, text: str) -> None:
         load_view(tmp_path)
 
 
+@pytest.mark.slow
 def test_usage_is_shown_for_wrong_arguments(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "securefl_server"], capture_output=True, text=True, timeout=60, check=False

@@ -169,6 +169,7 @@ def test_a_member_that_has_finished_may_go_while_others_still_work(tmp_path: Pat
         assert server.end() == 0
 
 
+@pytest.mark.slow
 def test_a_hundred_members_that_all_follow_do_not_keep_each_other_from_contributing(tmp_path: Path) -> None:
     roster = make_roster(tmp_path, members=100, ciphertexts=1)
     with RunningServer(roster) as server:

@@ -35,6 +35,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_with_the_id_of_the_first(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_second_process_is_refused_with_the_id_of_the_first(
         raise AssertionError("two processes hold one folder")
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_behind_locks_nobody_out(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:

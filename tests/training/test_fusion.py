@@ -139,6 +139,7 @@ def test_a_client_with_few_validation_rows_searches_on_all_of_them(trainer_of, m
     assert result.samples == len(trainer._validation_rows) <= FusionSection().max_samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_process_ends_after_a_search_even_if_it_was_interrupted(interrupted: bool) -> None:
     program = f"""

@@ -277,6 +277,7 @@ def test_this_machines_own_addresses_are_known(host: str, own: bool) -> None:
     assert is_loopback(host) is own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["client", "server", "credentials", "failures"])
 def test_whatever_is_imported_first_sets_the_suites_before_grpc(module: str) -> None:
     code = f"import os, securefl.transport.{module}; print(os.environ[{SUITES_VARIABLE!r}])"
@@ -287,6 +288,7 @@ def test_whatever_is_imported_first_sets_the_suites_before_grpc(module: str) -> 
     assert result.stdout.strip() == UNUSABLE_SUITE
 
 
+@pytest.mark.slow
 def test_a_grpc_imported_before_is_refused_because_tls_1_2_could_not_be_ruled_out() -> None:
     environment = {name: value for name, value in os.environ.items() if name != SUITES_VARIABLE}
     result = subprocess.run(

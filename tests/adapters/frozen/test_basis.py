@@ -22,6 +22,7 @@ np.save(sys.argv[1], draw_basis(layout, shared_rank=64, seed=7, round_number=1).
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["Prescott", "Haswell"])
 def test_machines_with_other_linear_algebra_draw_the_same_basis(tmp_path: Path, kernel: str) -> None:
     """OpenBLAS is told to use the kernels of another processor; it may ignore that, never fail on it."""

@@ -26,6 +26,7 @@ def one_own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregation, "OWN_PATHS", ("plaintext_float32",))
 
 
+@pytest.mark.slow
 def test_every_path_has_an_outcome_and_peers_that_were_not_asked_for_are_listed(
     request_for: Callable[..., Request],
 ) -> None:
@@ -51,6 +52,7 @@ def test_a_peer_that_crashes_and_one_that_prints_garbage_are_reported(
     assert outcomes["plaintext_float32"].measured
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_own_path")
 def test_a_peer_that_hangs_is_reported_and_not_waited_for_again(
     request_for: Callable[..., Request], interpreter: Callable[[str, str], Path], tmp_path: Path

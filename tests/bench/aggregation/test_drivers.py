@@ -51,6 +51,7 @@ def driven(job: Callable[..., Job]) -> Callable[[float], Measurement]:
     return call
 
 
+@pytest.mark.slow
 def test_a_drivers_measurement_is_read(driven: Callable[[float], Measurement]) -> None:
     measured = driven(0.0)
     assert measured.up_bytes == (8000,) * 3
@@ -58,6 +59,7 @@ def test_a_drivers_measurement_is_read(driven: Callable[[float], Measurement]) -
     assert measured.max_error < 1e-15
 
 
+@pytest.mark.slow
 def test_a_drivers_error_is_its_largest_difference_from_the_exact_mean(
     driven: Callable[[float], Measurement],
 ) -> None:

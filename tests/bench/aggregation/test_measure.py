@@ -218,6 +218,7 @@ def test_an_unknown_path_is_refused(job: Callable[..., Job]) -> None:
         measure(job("plaintext"))
 
 
+@pytest.mark.slow
 def test_a_measured_process_answers_on_stdout_whatever_its_libraries_print(job: Callable[..., Job]) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "securefl.bench.aggregation.measure"],
