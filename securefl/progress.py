@@ -28,7 +28,7 @@ SERVER = "server"
 
 
 class Phase(StrEnum):
-    """The steps of a member's work whose seconds are told apart."""
+    """Steps of a member's work, each timed by itself."""
 
     PREPARE = "prepare"
     IMPORT = "import"

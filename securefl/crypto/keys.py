@@ -10,9 +10,9 @@ an object of SEAL.
     row modulo the special prime, the same way
     digest             32 bytes   SHA-256 of all before it, against damage (an attacker could recompute it)
 
-    epoch's keys
+    shared keys
     magic and version  8 bytes    b"SFLEPCH" 0x01
-    epoch              4 bytes, big-endian, from 1
+    key epoch          4 bytes, big-endian, from 1
     MAC key            32 bytes
     tag key            32 bytes
     cipher key         as above; nothing under the integer twin
@@ -109,13 +109,13 @@ class SharedKeys:
     """Keys that all members of a federation hold and its server never does; ``repr`` shows none of them.
 
     Attributes:
-        epoch: Number of the epoch, from 1; keys of different epochs are independent.
+        key_epoch: Number of the rotation, from 1; keys of different rotations are independent.
         mac: Key of the MAC on ciphertexts, 32 bytes.
         tag: Key of the tags in plaintexts, 32 bytes.
         cipher: The cipher's key; None under the integer twin.
 
     Raises:
-        IdentityError: if a key has another length, or the epoch is out of range.
+        IdentityError: if a key has another length, or the key epoch is out of range.
     """
 
     key_epoch: int
@@ -139,7 +139,7 @@ class SharedKeys:
 
     @classmethod
     def generate(cls, cipher: SecretKey | None) -> SharedKeys:
-        """Keys of the first epoch: fresh ones from the operating system's generator, beside the cipher's."""
+        """The first shared keys: fresh ones from the operating system's generator, beside the cipher's."""
         mac, tag = (secrets.token_bytes(SYMMETRIC_KEY_BYTES) for _ in range(2))
         return cls(1, mac, tag, cipher)
 

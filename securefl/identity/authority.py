@@ -75,7 +75,7 @@ class Authority:
 
     @property
     def certificate(self) -> bytes:
-        """PEM."""
+        """The authority's certificate, as PEM."""
         return self._certificate.public_bytes(Encoding.PEM)
 
     def issue(

@@ -33,7 +33,7 @@ class Signer(Protocol):
 
 
 class Verifier(Protocol):
-    """Knows the writer's public key."""
+    """Check of a signature under the writer's public key."""
 
     def __call__(self, signature: bytes, message: bytes, /) -> None:
         """Returns if the signature holds.

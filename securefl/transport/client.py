@@ -32,7 +32,7 @@ from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
 from securefl.transport.methods import Method
-from securefl.transport.prefetch import HandedOver
+from securefl.transport.prefetch import PrefetchingCall
 from securefl.transport.settings import (
     DEFAULT_KEEPALIVE,
     DEFAULT_PATIENCE,
@@ -188,7 +188,7 @@ class AggregatorClient:
         def upload() -> Receipt:
             call = self._channel.stream_unary(Method.CONTRIBUTE.path)
             messages = self._seen(Method.CONTRIBUTE, contribution_messages(outgoing))
-            pending = HandedOver(lambda taken: call.future(taken, timeout=timeout_s))
+            pending = PrefetchingCall(lambda taken: call.future(taken, timeout=timeout_s))
             reply = self._answer(Method.CONTRIBUTE, lambda: pending.send(messages))
             return wire.decode_receipt(reply)
 

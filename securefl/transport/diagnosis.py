@@ -60,7 +60,7 @@ def is_loopback(host: str) -> bool:
 
 
 def diagnose(address: str, authority: bytes) -> Diagnosis:
-    """Knocks at an address that a call has failed at.
+    """Connects to an address that a call has failed at, and says what happened.
 
     Args:
         address: ``host:port``.
@@ -80,7 +80,7 @@ def diagnose(address: str, authority: bytes) -> Diagnosis:
 
 
 def _attempt(address: str, authority: bytes, connect: Callable[[], socket.socket]) -> Diagnosis:
-    """What happens when TLS begins on a connection to the server."""
+    """Result of beginning TLS on a connection to the server."""
     host, _ = split_address(address)
     context = ssl.create_default_context(cadata=authority.decode("ascii"))
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -17,7 +17,7 @@ _LOOK_S: Final = 0.1
 """How often a full queue looks whether the call is over."""
 
 
-class HandedOver:
+class PrefetchingCall:
     """One call with a stream of requests.
 
     Args:

@@ -12,7 +12,7 @@ from enum import Enum
 
 
 class Direction(Enum):
-    """Seen from the process that observes."""
+    """Direction of a message, seen from the process that observes."""
 
     SENT = "sent"
     RECEIVED = "received"
@@ -23,7 +23,7 @@ Observer = Callable[[Direction, str, bytes], None]
 
 
 def nobody(direction: Direction, method: str, message: bytes) -> None:
-    """The observer that looks away."""
+    """Observe nothing: for a caller that does not want to see messages."""
 
 
 class ByteCounter:

@@ -1,4 +1,4 @@
-"""Process of the server: it listens, checks, adds, and serves the sum; it holds no key that opens anything.
+"""Process of the server: it listens, checks, adds, and serves the sum; it holds no key that decrypts anything.
 
 ``process``     starts and ends it: the folder, the event loop's thread, the result
 ``service``     the calls: who may say what, and what a contribution passes before it counts

@@ -1,6 +1,6 @@
 """Record of a server's run: rounds, seconds and bytes, as ``result.json`` in its folder.
 
-The rule kept here: figures only; nothing in it could be of use for opening a ciphertext.
+The rule kept here: figures only; nothing in it could help to decrypt a ciphertext.
 """
 
 from __future__ import annotations

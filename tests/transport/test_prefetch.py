@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from securefl.errors import TrainingError
-from securefl.transport.prefetch import AHEAD, HandedOver
+from securefl.transport.prefetch import AHEAD, PrefetchingCall
 
 WAIT_S = 20.0
 
@@ -52,7 +52,7 @@ class Call:
 def test_all_messages_arrive_in_order_and_the_reply_comes_back() -> None:
     calls: list[Call] = []
     messages = [bytes([number]) for number in range(50)]
-    pending = HandedOver(lambda requests: calls.append(Call(requests)) or calls[0])
+    pending = PrefetchingCall(lambda requests: calls.append(Call(requests)) or calls[0])
     assert pending.send(messages) == b"reply"
     assert calls[0].taken == messages
 
@@ -65,7 +65,7 @@ def test_messages_are_made_in_the_callers_thread() -> None:
             makers.add(threading.get_ident())
             yield b"x"
 
-    HandedOver(Call).send(made())
+    PrefetchingCall(Call).send(made())
     assert makers == {threading.get_ident()}
 
 
@@ -78,7 +78,7 @@ def test_no_more_than_a_few_messages_wait_for_a_slow_network() -> None:
             made.append(number)
             yield bytes([number])
 
-    pending = HandedOver(lambda requests: calls.append(Call(requests, takes=0)) or calls[0])
+    pending = PrefetchingCall(lambda requests: calls.append(Call(requests, takes=0)) or calls[0])
     sender = threading.Thread(target=lambda: pending.send(messages()), daemon=True)
     sender.start()
     sender.join(0.5)
@@ -96,7 +96,7 @@ def test_what_making_a_message_raises_reaches_the_caller_and_cancels_the_call() 
         yield b"first"
         raise TrainingError("not finite")
 
-    pending = HandedOver(lambda requests: calls.append(Call(requests)) or calls[0])
+    pending = PrefetchingCall(lambda requests: calls.append(Call(requests)) or calls[0])
     with pytest.raises(TrainingError):
         pending.send(messages())
     assert calls[0].cancelled
@@ -114,7 +114,7 @@ def test_a_call_that_is_refused_midway_stops_the_making() -> None:
             made += 1
             yield b"x"
 
-    pending = HandedOver(lambda requests: calls.append(Call(requests, takes=3, fails=True)) or calls[0])
+    pending = PrefetchingCall(lambda requests: calls.append(Call(requests, takes=3, fails=True)) or calls[0])
     with pytest.raises(ConnectionError):
         pending.send(messages())
     assert made < 100
