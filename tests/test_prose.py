@@ -38,6 +38,7 @@ SAME_NAME = {
     "federation.py": "config: as a person writes it; protocol: as members pin it; simulation and bench: as it runs",
     "forecast.py": "planning computes it; launch says what of it comes before a run",
     "fusion.py": "adapters: two adapters as one; training: the search for their shares",
+    "learner.py": "aggregation: what it needs of a model and its data; client: the trainer that gives it",
     "member.py": "config: a member's file; cli: the command that reads it; aggregation: what it starts",
     "plan.py": "adapters: the plan of a payload; cli: the command that shows what follows from it",
     "process.py": "the two processes of a federation",

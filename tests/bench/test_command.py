@@ -39,6 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregation, "OWN_PATHS", ("securefl",))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_result_leaves_json_table_and_plot(bench: Callable[..., Said], tmp_path: Path) -> None:
     said = bench("--json", tmp_path / "out.json")
@@ -59,6 +60,7 @@ def test_with_a_dash_only_the_json_reaches_stdout(bench: Callable[..., Said]) ->
     assert "upload, bytes a value" in said.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_peer_that_fails_is_reported_and_the_command_fails(
     bench: Callable[..., Said], interpreter: Callable[[str, str], Path], tmp_path: Path

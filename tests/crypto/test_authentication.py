@@ -65,6 +65,7 @@ def test_the_order_of_contributors_does_not_matter(form: WireForm) -> None:
     made.mac.verify(made.total, reversed(made.contributors))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), scheme=st.sampled_from(["bfv", "none"]), profile=st.sampled_from(PROFILES))
 def test_macs_agree_with_big_integers(

@@ -70,6 +70,7 @@ def test_every_lane_at_its_bound_adds_exactly(
     assert np.array_equal(summed(cipher_named(profile.name), [values] * members), members * values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "cohort"), [("t38-2x19-d6", 200), ("t36-2x18-d6", 1000), ("t33-1x33-d14", 127)]
 )

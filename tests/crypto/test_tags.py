@@ -61,6 +61,7 @@ def test_tagged_values_unpack_to_their_sum() -> None:
     assert np.array_equal(unpack(sums, 9_000, profile), sum(values))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), profile=st.sampled_from([PROFILE, PROFILES[0], PROFILES[-2]]))
 def test_tags_agree_with_big_integers(

@@ -90,6 +90,7 @@ def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:
     assert found.of_round(128).sizes.largest_up == found.of_round(1).sizes.largest_up + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 @pytest.mark.parametrize("payload", ["dense", "basis", "core"])
 def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, scheme: str) -> None:

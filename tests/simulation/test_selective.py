@@ -34,6 +34,7 @@ def products(aggregation: MemberAggregation) -> list[np.ndarray]:
     return [weight.product() if isinstance(weight, Decomposition) else weight for weight in weights]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_federation_with_a_plain_part_ends_in_the_same_bits_as_one_without(payload: str) -> None:
     _, whole, everything = run(payload=payload)

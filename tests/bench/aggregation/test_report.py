@@ -163,6 +163,7 @@ def test_bars_are_printed_with_their_verdict(report: Callable[..., Report]) -> N
     assert verdicts["client, s"] == "not met"
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_picture(report: Callable[..., Report], tmp_path: object) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib comes with the extra bench")
     path = tmp_path / "plot.png"  # type: ignore[operator]

@@ -28,6 +28,8 @@ from securefl.cli.main import command_line
 from securefl.config import load_federation
 from securefl.errors import WireError
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 [federation]
 name = "tiny"
@@ -97,7 +99,6 @@ def test_all_three_variants_run_all_rounds_with_all_members(report: OverheadRepo
         assert all(each.up_bytes and each.down_bytes for each in run.transfers)
 
 
-@pytest.mark.slow
 def test_a_run_in_a_process_of_its_own_ends_as_one_here(federation: Path, report: OverheadReport) -> None:
     request = replace(report.request, repeats=1)
     run = _run("encrypted", request, test=False)
@@ -295,7 +296,6 @@ def test_a_file_that_is_not_there_is_one_sentence(
     assert "there is no file" in errors
 
 
-@pytest.mark.slow
 def test_what_the_federation_refuses_is_said_with_its_variant(
     said: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
