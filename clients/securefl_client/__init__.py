@@ -1,11 +1,16 @@
-"""Process of a client: it trains, encrypts, sends, and applies the sum.
+"""One member of a federation: its folder, its connection, its training.
 
-``process``         starts and ends it: the folder, the model, the connection, and the loop that follows the session
-``folder``          a client's folder on disk, checked when the client starts
-``trainer``         from the folder to the trainer of its model and rows
-``inbox``           the server's announcements, collected in the background
-``rounds``          the work of a round: what the session says to do
-``phases``          seconds by phase, and the same phases as events
-``outbox``          a contribution, written and synced before it leaves
-``aggregate_file``  a downloaded aggregate on disk, read piece by piece
+``folder``          a member's folder on disk, read when it starts
+``process``         a member's part in a federation, from joining to its result
+``member``          the same for a model and data of a member's own: ``securefl.Member``
+``inbox``           announcements of the server, collected while the member works
+``rounds``          the work of a round, timed and recorded
+``side``            what a member does beside the sum
+``trainer_side``    a side with a model of the federation's kind
+``trainer``         from a folder to its trainer
+``learner_side``    a side with a learner of the member's own
+``learner``         learners, and the check of what they give
+``phases``          the stopwatch
+``outbox``          a contribution on its way out
+``aggregate_file``  an aggregate on its way in
 """

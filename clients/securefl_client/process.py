@@ -1,12 +1,13 @@
-"""The client process: its folder, its model, its connection, and the loop that follows the session.
+"""A member's part in a federation: its folder, its side, its connection, and the loop that follows the session.
 
 The rule kept here: this file wires; what to do next is decided by ``protocol.client_session``, how it is done by
-``work``. A client that cannot go on tells the server so before it ends, by the kind of its error alone.
+``rounds``. A client that cannot go on tells the server so before it ends, by the kind of its error alone.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ from securefl.protocol.last_words import sentence_for
 from securefl.protocol.messages import Manifest, Waiting
 from securefl.protocol.sections import StreamSizes
 from securefl.results.client import FILE_NAME as RESULT_FILE
-from securefl.storage.disk import disk_errors, make_private_folder, owner_only
+from securefl.storage.disk import disk_errors, make_private_folder
 from securefl.storage.lock import locked
 from securefl.transport.client import AggregatorClient
 from securefl.transport.settings import Patience
@@ -47,8 +48,10 @@ from securefl_client.folder import ClientFolder, refuse_keys
 from securefl_client.inbox import Inbox
 from securefl_client.outbox import refuse_left_outbox
 from securefl_client.phases import PhaseClock
-from securefl_client.rounds import ClientWork
+from securefl_client.rounds import MemberRounds
+from securefl_client.side import Prepare
 from securefl_client.trainer import load_trainer
+from securefl_client.trainer_side import TrainerSide
 
 LEDGER_FILE = "ledger.jsonl"
 _GRACE_FOR_A_REASON_S = 2.0
@@ -70,15 +73,48 @@ def run_client(folder: Path, *, server: str | None, out: Path, emit: EventSink) 
     Raises:
         SecureFLError: whatever ends it otherwise.
     """
-    own = ClientFolder.load(folder, now=datetime.now(UTC))
-    with locked(folder, owner=own.member):
-        _make_results(out)
-        _take_part(own, folder, address=server or own.settings.client.server, out=out, emit=emit)
-    emit(Finished(member=own.member, path=str(out)))
+    take_part(folder, server=server, out=out, emit=emit, prepare=partial(_trainer_side, emit))
     return 0
 
 
-def _take_part(own: ClientFolder, folder: Path, *, address: str, out: Path, emit: EventSink) -> None:
+def _trainer_side(
+    emit: EventSink, own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], None]
+) -> TrainerSide:
+    """The side of a member whose model and data are the ones that its folder names."""
+    return TrainerSide(
+        load_trainer(own, clock, between_steps=between_steps),
+        member=own.member,
+        personal=own.federation.terms.recipe.personal,
+        clock=clock,
+        emit=emit,
+    )
+
+
+def take_part(folder: Path, *, server: str | None, out: Path, emit: EventSink, prepare: Prepare) -> None:
+    """Takes part in a federation from its first round to its last.
+
+    Args:
+        folder: The member's folder.
+        server: ``host:port``; None takes the one in ``client.toml``.
+        out: Where adapters, ledger and result go; made if missing.
+        emit: Where events go.
+        prepare: Makes the member's side, once it has joined.
+
+    Raises:
+        SecureFLError: whatever ends it otherwise.
+    """
+    own = ClientFolder.load(folder, now=datetime.now(UTC))
+    with locked(folder, owner=own.member):
+        _make_results(out)
+        _connect(
+            own, folder, address=server or own.settings.client.server, out=out, emit=emit, prepare=prepare
+        )
+    emit(Finished(member=own.member, path=str(out)))
+
+
+def _connect(
+    own: ClientFolder, folder: Path, *, address: str, out: Path, emit: EventSink, prepare: Prepare
+) -> None:
     """Connects, waiting for the server as long as the server waits for its roster, and follows the session."""
     traffic = ByteCounter()
 
@@ -96,7 +132,7 @@ def _take_part(own: ClientFolder, folder: Path, *, address: str, out: Path, emit
         aggregator.join(awaiting=awaiting)
         with _LastWords(aggregator), disk_errors(out):
             try:
-                Client(own, aggregator, traffic=traffic, emit=emit).run(out)
+                Client(own, aggregator, traffic=traffic, emit=emit).run(out, prepare)
             except ForgeryError:
                 # Before anybody hears of it, so that a new start cannot ask for a second verdict.
                 refuse_keys(folder)
@@ -124,7 +160,7 @@ class Client:
         self._state = start()
         self._inbox = Inbox(aggregator.follow())
 
-    def run(self, out: Path) -> None:
+    def run(self, out: Path, prepare: Prepare) -> None:
         """Follows the session to its end, and leaves all results in ``out``."""
         own = self._own
         with Ledger.open(
@@ -132,7 +168,7 @@ class Client:
         ) as ledger:
             ledger.append(RunStarted(member=own.member, federation_digest=own.federation.digest))
             self._warn_of_plaintext()
-            trainer = load_trainer(own, self._clock, between_steps=self._inbox.check)
+            side = prepare(own, self._clock, self._inbox.check)
             aggregation = MemberAggregation(
                 own.federation,
                 member=own.member,
@@ -142,8 +178,8 @@ class Client:
                 signing_key=own.signing_key,
                 clock=self._clock,
             )
-            work = ClientWork(
-                aggregation, trainer, ledger=ledger, clock=self._clock, emit=self._emit, folder=out
+            work = MemberRounds(
+                aggregation, side, ledger=ledger, clock=self._clock, emit=self._emit, folder=out
             )
             while not self._follow(work, out):
                 pass
@@ -159,7 +195,7 @@ class Client:
                 )
             )
 
-    def _follow(self, work: ClientWork, out: Path) -> bool:
+    def _follow(self, work: MemberRounds, out: Path) -> bool:
         """Waits for one announcement and does what follows; True after the last."""
         with self._clock.phase(Phase.WAIT, self._state.applied):
             announcement = self._inbox.next()
@@ -176,20 +212,19 @@ class Client:
         self._state, effects = transition(self._state, event, federation=self._own.federation)
         return effects
 
-    def _carry_out_all(self, effects: tuple[Effect, ...], work: ClientWork, out: Path) -> bool:
+    def _carry_out_all(self, effects: tuple[Effect, ...], work: MemberRounds, out: Path) -> bool:
         # Not a generator: every effect is carried out, whatever the first one says.
         finished = [self._carry_out(effect, work, out) for effect in effects]
         return any(finished)
 
-    def _carry_out(self, effect: Effect, work: ClientWork, out: Path) -> bool:
+    def _carry_out(self, effect: Effect, work: MemberRounds, out: Path) -> bool:
         match effect:
             case Contribute(manifest):
                 self._contribute(manifest, work)
             case ApplyAggregate(manifest):
                 self._apply(manifest, work, out)
             case Finish():
-                with owner_only():
-                    work.finish(out)
+                work.finish(out)
                 self._aggregator.finish()
                 return True
             case Fail(announcement):
@@ -198,7 +233,7 @@ class Client:
                 assert_never(effect)
         return False
 
-    def _contribute(self, manifest: Manifest, work: ClientWork) -> None:
+    def _contribute(self, manifest: Manifest, work: MemberRounds) -> None:
         before = self._traffic.sent
         with work.contribution(manifest) as outbox:
             with self._clock.phase(Phase.UPLOAD, manifest.round_number):
@@ -207,7 +242,7 @@ class Client:
             self._step(Contributed(receipt, signed.header.body_digest))
         work.sent(manifest, up_bytes=self._traffic.sent - before)
 
-    def _apply(self, manifest: Manifest, work: ClientWork, out: Path) -> None:
+    def _apply(self, manifest: Manifest, work: MemberRounds, out: Path) -> None:
         federation = self._own.federation
         sizes = StreamSizes.of_aggregate(federation.sections(manifest.round_number))
         before = self._traffic.received

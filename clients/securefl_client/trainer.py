@@ -39,6 +39,11 @@ def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callabl
         ModelError: if the model is not, byte for byte, the federation's.
         DataError: if the data does not fit the configuration or the labels.
     """
+    if own.federation.terms.model.digest == own.federation.layout.digest:
+        raise ModelError(
+            "this federation has no base model: its members have models of their own",
+            hint="run this member from Python, with securefl.Member(folder, learner).run()",
+        )
     # Torch and transformers take seconds to import; who only asks for help or has a wrong key never waits for them.
     from securefl.training.libraries import load_libraries
     from securefl.training.model_files import model_digest, resolve_model

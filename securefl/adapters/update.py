@@ -128,3 +128,33 @@ class MeanUpdate:
     heads: Mapping[str, Matrix]
     noise_std: float = 0.0
     error_estimate: Mapping[str, ErrorEstimate] = field(default_factory=dict)
+
+
+def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
+    """Change from one adapter to another, exactly, as factors; no product is multiplied out.
+
+    Args:
+        start: What a round trained from: A (r, n) and B (m, r) of every weight, and the heads.
+        after: What it trained to: the same tensors.
+        scaling: lora_alpha / r, by which a weight's change is ``scaling * B @ A``.
+
+    Returns:
+        For every weight ``scaling * (B1 A1 - B0 A0)`` as factors (m, 2r) and (2r, n); the heads' differences.
+
+    Example:
+        >>> import numpy as np
+        >>> start = Adapter({"w": LoraFactors(A=np.ones((1, 2)), B=np.zeros((3, 1)))}, {})
+        >>> after = Adapter({"w": LoraFactors(A=np.ones((1, 2)), B=np.ones((3, 1)))}, {})
+        >>> update_between(start, after, scaling=2.0).weights["w"].product()[0]
+        array([2., 2.])
+    """
+    return Update(
+        weights={
+            name: Factors(
+                left=np.concatenate([scaling * pair.B, -scaling * start.weights[name].B], axis=1),
+                right=np.concatenate([pair.A, start.weights[name].A], axis=0),
+            )
+            for name, pair in after.weights.items()
+        },
+        heads={name: values - start.heads[name] for name, values in after.heads.items()},
+    )

@@ -18,12 +18,35 @@ from securefl.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_federation(path: Path) -> FederationConfig:
-    """Reads a ``FED.toml``; relative paths in it count from the file's folder.
+OWN_MODEL = "own"
+"""Stands for the path of a base model where the members have models of their own."""
+
+
+def load_federation(path: str | Path, *, own_models: bool = False) -> FederationConfig:
+    """Read a ``FED.toml``; relative paths in it count from the file's folder.
+
+    Args:
+        path: The file.
+        own_models: The members bring models and data of their own, see ``provision``: ``[model]`` and ``[data]`` may
+            be missing.
+
+    Returns:
+        The configuration, frozen and checked.
 
     Raises:
         ConfigError: if the file cannot be read, is no TOML, or a key or value in it is wrong.
+
+    Example:
+        >>> from securefl import load_federation
+        >>> load_federation("FED.toml").federation.rounds  # doctest: +SKIP
+        3
     """
+    path = Path(path)
+    if own_models:
+        table = dict(read_toml(path))
+        table.setdefault("model", {"path": OWN_MODEL})
+        make_paths_absolute(table, path.resolve().parent, where=str(path))
+        return validated(FederationConfig, table, where=str(path))
     config = load_file(FederationConfig, path)
     _require_data(config, where=str(path))
     return config

@@ -47,7 +47,7 @@ class _FederationFile(ConfigSection):
     version: int = Field(default=FILE_VERSION, ge=FILE_VERSION, le=FILE_VERSION)
     federation_id: Digest
     terms: Terms
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None
     layout: list[dict[str, str | int]]
     profile: str
     roster: tuple[Member, ...]
@@ -60,7 +60,7 @@ class Federation:
     Attributes:
         federation_id: 32 random bytes, so that two federations of the same terms never share a digest.
         terms: What holds for every member.
-        labels: The class names, in the order of the head's rows.
+        labels: The class names, in the order of the head's rows; empty where members have models of their own.
         layout: The shared tensors.
         profile: The encryption's parameters.
         roster: All members, in order.
@@ -183,7 +183,7 @@ class Federation:
             federation = cls(
                 federation_id=file.federation_id,
                 terms=file.terms,
-                labels=file.labels,
+                labels=file.labels or (),
                 layout=Layout.from_json(list(file.layout)),
                 profile=profile_named(file.profile),
                 roster=file.roster,
@@ -199,6 +199,8 @@ class Federation:
                 f"the federation file names profile {federation.profile.name}, its terms need {needed.name}",
                 where=where,
             )
+        if file.labels is None and file.terms.model.digest != federation.layout.digest:
+            raise IdentityError("the federation file names no labels for its base model", where=where)
         if len(set(federation.cohort)) != len(federation.cohort):
             raise IdentityError("the federation file lists a member twice", where=where)
         return federation
@@ -207,7 +209,7 @@ class Federation:
         return _FederationFile(
             federation_id=self.federation_id,
             terms=self.terms,
-            labels=self.labels,
+            labels=self.labels or None,
             layout=self.layout.to_json(),
             profile=self.profile.name,
             roster=self.roster,

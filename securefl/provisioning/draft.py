@@ -7,14 +7,17 @@ provisioned; a federation that does not hold together is refused here, before a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
 from securefl.config.recipes import recipe_of
 from securefl.crypto.profiles import profile_for
+from securefl.errors import ConfigError
 from securefl.protocol.federation import Federation, Member, terms_of
 from securefl.protocol.terms import RecipeTerms
 from securefl.provisioning.data_terms import DataSurvey, survey_data
-from securefl.provisioning.model_fit import fit_model
+from securefl.training.rows.labels import read_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,73 @@ def draft_federation(
         CapacityError: if no profile adds this cohort's integers exactly.
         ModelError, DataError: if the base model or the data that the configuration names do not fit.
     """
-    recipe = recipe_of(config.recipe)
-    profile = profile_for(len(config.ranks), config.encryption.precision_bits)
+    # Looking at a model takes torch, which a federation of a layout does without.
+    from securefl.provisioning.model_fit import fit_model
+
     survey = survey_data(config)
     model = fit_model(config.model, target_modules=config.lora.target_modules, labels=len(survey.labels))
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})
-    terms = terms_of(
+    return _draft(
         config.model_copy(update={"lora": lora}),
+        survey,
+        layout=model.layout,
+        roster=roster,
+        federation_id=federation_id,
+        model_digest=model_digest,
+    )
+
+
+def draft_of_layout(
+    config: FederationConfig, layout: Layout, *, roster: tuple[Member, ...], federation_id: bytes
+) -> Draft:
+    """Everything that is pinned of a federation whose members have models of their own; nothing is read.
+
+    The layout's digest stands for the model's, and there is no personal adapter: what a member does beside the
+    shared tensors is its learner's business.
+
+    Args:
+        config: A whole file; its model and data are not looked at.
+        layout: The shared tensors.
+        roster: The members, in order.
+        federation_id: 32 random bytes.
+
+    Raises:
+        ConfigError: if ``samples_cap`` is missing, or the configuration does not hold together.
+        CapacityError: if no profile adds this cohort's integers exactly.
+    """
+    cap, labels = config.cohort.samples_cap, config.federation.labels
+    if cap is None:
+        raise ConfigError(
+            "'cohort.samples_cap' is not set",
+            hint="with models of the members' own no data is read here: set the sample count from which on every "
+            "client weighs the same",
+        )
+    named = read_labels(labels) if isinstance(labels, Path) else labels or ()
+    # Read back as every member will, so that a layout which they would refuse is refused here.
+    checked = Layout.from_json([*layout.to_json()])
+    return _draft(
+        config.model_copy(update={"recipe": config.recipe.model_copy(update={"personal": False})}),
+        DataSurvey(labels=named, samples_cap=cap),
+        layout=checked,
+        roster=roster,
+        federation_id=federation_id,
+        model_digest=checked.digest,
+    )
+
+
+def _draft(
+    config: FederationConfig,
+    survey: DataSurvey,
+    *,
+    layout: Layout,
+    roster: tuple[Member, ...],
+    federation_id: bytes,
+    model_digest: bytes,
+) -> Draft:
+    recipe = recipe_of(config.recipe)
+    terms = terms_of(
+        config,
         model_digest=model_digest,
         recipe=RecipeTerms(
             name=recipe.name,
@@ -68,8 +130,8 @@ def draft_federation(
         federation_id=federation_id,
         terms=terms,
         labels=survey.labels,
-        layout=model.layout,
-        profile=profile,
+        layout=layout,
+        profile=profile_for(len(config.ranks), config.encryption.precision_bits),
         roster=roster,
     )
     # The plan refuses ranks that do not fit the model; better now than at a client.

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
 from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import client_settings_of
@@ -47,8 +48,16 @@ if TYPE_CHECKING:
 _REPORTER = "init"
 
 
-def provision(config: FederationConfig, folder: Path, *, emit: EventSink) -> DataOverview:
+def provision(
+    config: FederationConfig, folder: Path, *, emit: EventSink, layout: Layout | None = None
+) -> DataOverview:
     """Makes the members' folders below ``folder``, which must not exist or be empty.
+
+    Args:
+        config: What the federation is.
+        folder: Where the members' folders are made.
+        emit: Where events go.
+        layout: The shared tensors of a model that only the members know; no model and no data is read then.
 
     Returns:
         What was seen of the data that lies on this machine.
@@ -63,13 +72,14 @@ def provision(config: FederationConfig, folder: Path, *, emit: EventSink) -> Dat
         raise ConfigError(
             f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
         )
-    with _told(Phase.IMPORT, emit):
-        # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
-        from securefl.training.libraries import load_libraries
+    if layout is None:
+        with _told(Phase.IMPORT, emit):
+            # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
+            from securefl.training.libraries import load_libraries
 
-        load_libraries()
+            load_libraries()
     with _told(Phase.PREPARE, emit):
-        overview = _make(config, folder, emit)
+        overview = _make(config, folder, emit, layout)
     emit(Finished(member=_REPORTER, path=str(folder)))
     return overview
 
@@ -83,13 +93,13 @@ def _told(phase: Phase, emit: EventSink) -> Iterator[None]:
     emit(PhaseEnded(member=_REPORTER, round_number=0, phase=phase, seconds=time.perf_counter() - started))
 
 
-def _make(config: FederationConfig, folder: Path, emit: EventSink) -> DataOverview:
+def _make(config: FederationConfig, folder: Path, emit: EventSink, layout: Layout | None) -> DataOverview:
     # The members' folders appear by one rename, so that a provisioning that fails leaves nothing half made.
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            overview = _write_all(config, workshop, emit, now=datetime.now(UTC))
+            overview = _write_all(config, workshop, emit, layout=layout, now=datetime.now(UTC))
             if folder.exists():
                 folder.rmdir()
             workshop.replace(folder)
@@ -98,13 +108,15 @@ def _make(config: FederationConfig, folder: Path, emit: EventSink) -> DataOvervi
     return overview
 
 
-def _write_all(config: FederationConfig, folder: Path, emit: EventSink, *, now: datetime) -> DataOverview:
+def _write_all(
+    config: FederationConfig, folder: Path, emit: EventSink, *, layout: Layout | None, now: datetime
+) -> DataOverview:
     from securefl.provisioning.data_overview import overview_of
 
     signing_keys = {member: SigningKey.generate() for member in config.ranks}
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
-    draft = _draft(config, signing_keys=signing_keys, credentials=credentials)
+    draft = _draft(config, layout, signing_keys=signing_keys, credentials=credentials)
     federation, overview = draft.federation, overview_of(draft.survey)
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
@@ -138,12 +150,13 @@ def _write_server(
 
 def _draft(
     config: FederationConfig,
+    layout: Layout | None,
     *,
     signing_keys: Mapping[str, SigningKey],
     credentials: Mapping[str, Credentials],
 ) -> Draft:
     """Everything that is pinned; what needs the model or the data is read here."""
-    from securefl.provisioning.draft import draft_federation
+    from securefl.provisioning.draft import draft_federation, draft_of_layout
     from securefl.training.model_files import model_digest
 
     roster = tuple(
@@ -155,6 +168,8 @@ def _draft(
         )
         for member, rank in config.ranks.items()
     )
+    if layout is not None:
+        return draft_of_layout(config, layout, roster=roster, federation_id=secrets.token_bytes(32))
     return draft_federation(
         config,
         roster=roster,

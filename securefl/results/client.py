@@ -77,18 +77,18 @@ class MetricReport(_Part):
         global_: The global adapter at the client's rank.
         fused: Both, by the weights that the fusion found.
         f1: F1 of the second label by the same keys, where there are two labels.
-        samples: Test rows.
-        worth: Which adapter to use, by comparison with the base row by row.
+        samples: Test rows; None where a learner of the member's own measured.
+        worth: Which adapter to use, by comparison with the base row by row; None as above.
     """
 
     name: str
-    base: float
+    base: float | None
     local: float | None
     global_: float = Field(alias="global")
     fused: float | None
     f1: Mapping[str, float] | None
-    samples: int
-    worth: WorthReport
+    samples: int | None
+    worth: WorthReport | None
 
 
 class FusionReport(_Part):
@@ -132,7 +132,7 @@ class RoundReport(_Part):
     round_number: int
     seconds: Mapping[str, float]
     bytes: BytesReport
-    loss: float
+    loss: float | None
     saturated: int
     reconstruction_error: float | None
     integers_sha256: str
@@ -152,8 +152,8 @@ class ClientResult(_Part):
     personal_rank: int | None
     samples: int
     values: int
-    device: str
-    precision: str
+    device: str | None
+    precision: str | None
     metric: MetricReport
     fusion: FusionReport | None
     rounds_log: tuple[RoundReport, ...]

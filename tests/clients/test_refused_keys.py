@@ -105,7 +105,7 @@ def ends_with(
         def __init__(self, *args: object, **options: object) -> None:
             pass
 
-        def run(self, out: Path) -> None:
+        def run(self, out: Path, prepare: object) -> None:
             raise error
 
     monkeypatch.setattr(

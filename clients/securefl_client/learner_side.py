@@ -1,0 +1,101 @@
+"""A member's side with a model of its own: it measures every global adapter, and keeps the last one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from securefl.adapters.update import Adapter
+from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
+from securefl.results.client import MetricReport
+from securefl.storage.disk import make_private_folder
+from securefl.storage.private import write_private
+from securefl_client.learner import CheckedLearner
+from securefl_client.phases import PhaseClock
+from securefl_client.side import Measured
+
+ADAPTER_FILE = "adapter.npz"
+
+
+class LearnerSide:
+    """What a ``Learner`` of a member's own does beside the sum.
+
+    Args:
+        learner: Its model and data.
+        member: The member's id.
+        clock: Times the phases.
+        emit: Where events go.
+
+    Attributes:
+        adapter: The newest global adapter, at this member's rank.
+        metrics: The learner's metrics of it.
+    """
+
+    loss: float | None = None
+    device: str | None = None
+    precision: str | None = None
+
+    def __init__(self, learner: CheckedLearner, *, member: str, clock: PhaseClock, emit: EventSink) -> None:
+        self.learner = learner
+        self.adapter = Adapter(weights={}, heads={})
+        self.metrics: Mapping[str, float] = {}
+        self._base: Mapping[str, float] = {}
+        self._member = member
+        self._clock = clock
+        self._emit = emit
+
+    def begin(self, adapter: Adapter) -> None:
+        """Measure the base model; a learner that cannot measure shows before anything was sent."""
+        self._base = self._measured(adapter, AdapterKind.BASE, 0)
+
+    def uploaded(self, round_number: int) -> None:
+        """Do nothing: a learner has nothing to do while the others are at work."""
+
+    def install(self, adapter: Adapter, round_number: int) -> None:
+        """Keep the global adapter, and measure it."""
+        self.adapter = adapter
+        self.metrics = self._measured(adapter, AdapterKind.GLOBAL, round_number)
+
+    def finish(self, folder: Path, round_number: int) -> Measured:
+        """Save the last global adapter, and report its main metric beside the base model's."""
+        with self._clock.phase(Phase.SAVE, round_number):
+            make_private_folder(folder / "global")
+            # Not by the umask, which is the whole process's: other members may be threads of it.
+            write_private(folder / "global" / ADAPTER_FILE, adapter_bytes(self.adapter))
+        name, value = next(iter(self.metrics.items()))
+        return Measured(
+            MetricReport(
+                name=name,
+                base=self._base.get(name),
+                local=None,
+                global_=value,
+                fused=None,
+                f1=None,
+                samples=None,
+                worth=None,
+            )
+        )
+
+    def _measured(self, adapter: Adapter, kind: AdapterKind, round_number: int) -> Mapping[str, float]:
+        with self._clock.phase(Phase.EVALUATE, round_number):
+            metrics = self.learner.evaluate(adapter.copy())
+        for name, value in metrics.items():
+            self._emit(
+                MetricMeasured(
+                    member=self._member, round_number=round_number, adapter=kind, metric=name, value=value
+                )
+            )
+        return metrics
+
+
+def adapter_bytes(adapter: Adapter) -> bytes:
+    """An adapter as a numpy archive: ``<weight>/A`` (r, n), ``<weight>/B`` (m, r) and ``<head>``, float64."""
+    arrays = {f"{name}/A": pair.A for name, pair in adapter.weights.items()}
+    arrays |= {f"{name}/B": pair.B for name, pair in adapter.weights.items()}
+    arrays |= dict(adapter.heads)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()

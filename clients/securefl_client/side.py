@@ -1,0 +1,72 @@
+"""What a member does beside the sum: its learner, and what it makes of every global adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from securefl.adapters.update import Adapter
+from securefl.aggregation.learner import Learner
+from securefl.results.client import FusionReport, MetricReport
+from securefl_client.folder import ClientFolder
+from securefl_client.phases import PhaseClock
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a member has to report of its adapters at the end.
+
+    Attributes:
+        metric: The metric of each of its models.
+        fusion: What the search for the fused adapter found; None where there was none.
+    """
+
+    metric: MetricReport
+    fusion: FusionReport | None = None
+
+
+class Side(Protocol):
+    """A member's own half of the work; the other half is the aggregation."""
+
+    @property
+    def learner(self) -> Learner:
+        """Its model and data, as the aggregation asks for them."""
+        ...
+
+    @property
+    def loss(self) -> float | None:
+        """Mean training loss of the last round, nats; None where the learner does not tell."""
+        ...
+
+    @property
+    def device(self) -> str | None:
+        """Device that it trains on; None where the learner does not tell."""
+        ...
+
+    @property
+    def precision(self) -> str | None:
+        """Precision that it trains in; None where the learner does not tell."""
+        ...
+
+    def begin(self, adapter: Adapter) -> None:
+        """Get ready for the first round, which trains from this adapter."""
+        ...
+
+    def uploaded(self, round_number: int) -> None:
+        """Use the time while the others are still at work."""
+        ...
+
+    def install(self, adapter: Adapter, round_number: int) -> None:
+        """Take up a round's global adapter, at this member's rank, and measure it."""
+        ...
+
+    def finish(self, folder: Path, round_number: int) -> Measured:
+        """Measure and save the adapters after the last round."""
+        ...
+
+
+Prepare = Callable[[ClientFolder, PhaseClock, Callable[[], None]], Side]
+"""Makes a member's side once it has joined: its folder, its stopwatch, and what is called between steps of training
+(what that raises ends the training)."""

@@ -1,0 +1,158 @@
+"""A member's side with a model of the federation's own kind: personal adapter, fusion, test metrics, saved adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securefl.adapters.update import Adapter
+from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
+from securefl.results.client import ComparisonReport, FusionReport, MetricReport, WorthReport
+from securefl.storage.disk import owner_only
+from securefl_client.learner import TrainerLearner
+from securefl_client.phases import PhaseClock
+from securefl_client.side import Measured
+
+if TYPE_CHECKING:
+    from securefl.training.fusion import FusionResult
+    from securefl.training.loops import Metric
+    from securefl.training.trainer import LocalTrainer, Which
+
+_ADAPTERS: dict[str, Which] = {"local": "personal", "global": "global", "fused": "fused"}
+"""By their names in a result, those of the trainer."""
+
+
+class TrainerSide:
+    """What a ``LocalTrainer`` does beside the sum.
+
+    Args:
+        trainer: The member's model, data and adapters.
+        member: The member's id.
+        personal: Train a personal adapter beside the global one, and fuse both at the end.
+        clock: Times the phases.
+        emit: Where events go.
+    """
+
+    def __init__(
+        self, trainer: LocalTrainer, *, member: str, personal: bool, clock: PhaseClock, emit: EventSink
+    ) -> None:
+        self.learner = TrainerLearner(trainer)
+        self._trainer = trainer
+        self._member = member
+        self._personal = personal
+        self._clock = clock
+        self._emit = emit
+
+    @property
+    def loss(self) -> float | None:
+        """Mean training loss of the last round, nats."""
+        return self.learner.loss
+
+    @property
+    def device(self) -> str | None:
+        """Device that it trains on."""
+        return self._trainer.device
+
+    @property
+    def precision(self) -> str | None:
+        """Precision that it trains in."""
+        return self._trainer.precision
+
+    def begin(self, adapter: Adapter) -> None:
+        """Do nothing: a trainer takes the adapter up when it trains."""
+
+    def uploaded(self, round_number: int) -> None:
+        """Train the personal adapter while the others are still at work."""
+        if self._personal:
+            with self._clock.phase(Phase.PERSONAL, round_number):
+                self._trainer.train_personal(round_number)
+
+    def install(self, adapter: Adapter, round_number: int) -> None:
+        """Replace the global adapter, and measure it on the validation rows."""
+        with self._clock.phase(Phase.REDISTRIBUTE, round_number):
+            self._trainer.install_global(adapter)
+        with self._clock.phase(Phase.EVALUATE, round_number):
+            metric = self._trainer.evaluate("global", part="validation")
+        self._tell(AdapterKind.GLOBAL, metric, round_number)
+
+    def finish(self, folder: Path, round_number: int) -> Measured:
+        """Fuse, measure on the test rows, and save the adapters as PEFT folders."""
+        fusion = None
+        if self._personal:
+            with self._clock.phase(Phase.FUSE, round_number):
+                fusion = self._trainer.fuse()
+        with self._clock.phase(Phase.EVALUATE, round_number):
+            metric = self._measure(round_number, personal=self._personal)
+        # The libraries that write adapters make their files for everybody; a member is a process of its own here.
+        with self._clock.phase(Phase.SAVE, round_number), owner_only():
+            self._trainer.save_adapter("global", folder / "global")
+            if self._personal:
+                self._trainer.save_adapter("personal", folder / "personal")
+                self._trainer.save_adapter("fused", folder / "fused")
+        return Measured(metric, _fusion_report(fusion))
+
+    def _measure(self, number: int, *, personal: bool) -> MetricReport:
+        base = self._tell(AdapterKind.BASE, self._trainer.probe(), number)
+        shared = self._tell(AdapterKind.GLOBAL, self._trainer.evaluate("global"), number)
+        local = (
+            self._tell(AdapterKind.LOCAL, self._trainer.evaluate("personal"), number) if personal else None
+        )
+        fused = self._tell(AdapterKind.FUSED, self._trainer.evaluate("fused"), number) if personal else None
+        measured = {"base": base, "local": local, "global": shared, "fused": fused}
+        f1 = {kind: metric.f1 for kind, metric in measured.items() if metric and metric.f1 is not None}
+        return MetricReport(
+            name=shared.name,
+            base=base.accuracy,
+            local=local.accuracy if local else None,
+            global_=shared.accuracy,
+            fused=fused.accuracy if fused else None,
+            f1=f1 or None,
+            samples=shared.samples,
+            worth=self._worth({kind: metric for kind, metric in measured.items() if metric}),
+        )
+
+    def _worth(self, measured: dict[str, Metric]) -> WorthReport:
+        """Chooses an adapter by the validation rows, and compares each with the base on the test rows."""
+        from securefl.training.worth import chosen, compare
+
+        validation = {
+            kind: self._trainer.evaluate(which, part="validation")
+            for kind, which in _ADAPTERS.items()
+            if kind in measured
+        }
+        against = {kind: compare(measured[kind].hits, measured["base"].hits) for kind in validation}
+        return WorthReport(
+            chosen=chosen(validation),
+            validation={kind: metric.accuracy for kind, metric in validation.items()},
+            validation_samples=validation["global"].samples,
+            against_base={
+                kind: ComparisonReport(wins=found.wins, losses=found.losses, p=found.p)
+                for kind, found in against.items()
+            },
+            samples=measured["base"].samples,
+        )
+
+    def _tell(self, kind: AdapterKind, metric: Metric, number: int) -> Metric:
+        self._emit(
+            MetricMeasured(
+                member=self._member,
+                round_number=number,
+                adapter=kind,
+                metric=metric.name,
+                value=metric.accuracy,
+            )
+        )
+        return metric
+
+
+def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
+    if fusion is None:
+        return None
+    return FusionReport(
+        w_global=fusion.w_global,
+        w_personal=fusion.w_personal,
+        space=fusion.space,
+        loss=fusion.loss,
+        candidates=fusion.candidates,
+        samples=fusion.samples,
+    )
