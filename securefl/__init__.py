@@ -1,16 +1,87 @@
-"""securefl: privacy-hardened secure aggregation for federated LoRA fine-tuning.
+"""Privacy-hardened secure aggregation for federated LoRA fine-tuning.
 
-The packages stand in the order in which an update travels through them:
+The names below are the public Python API, the one that the command line uses itself; everything else may change
+between versions. Each is imported when it is first asked for, so that ``import securefl`` costs nothing.
 
-``config``      what a federation is: TOML files to frozen, validated objects
-``training``    a client's torch side: PEFT adapters, local loops, fusion
-``adapters``    numpy: layout of the values, payloads, the integer grid, averaging, redistribution by SVD
-``crypto``      packing of integers into slots, BFV, the wire format of ciphertexts, identities
-``protocol``    the round as a state table, and the messages; no I/O and no clock
-``transport``   gRPC over mutual TLS
-``privacy``     the ledger
-``simulation``  a whole federation in one process
-``cli``         what a user types
+A federation
+    ``load_federation(path)``  a ``FED.toml`` as a checked configuration
+    ``provision(config, folder)``  the members' folders: federation file, keys and certificates
+    ``run_federation(config)``  a whole federation on this machine, to its ``RunResult``
+    ``forecast(config)``  bytes, seconds and memory, before anything runs
+A member with a model and data of its own
+    ``Learner``  what such a model must offer
+    ``Member(folder, learner)``  takes part in a federation with it
+    ``shared_layout(adapted, heads)``  the tensors that such a federation shares
+    ``Adapter``, ``Update``, ``update_between(start, after)``  the values that go in and come out of a round
+What is left behind
+    ``read_result(folder)``, ``read_ledger(folder)``, ``audit(folder)``
+Adapters
+    ``load_base_model(path)``, ``fuse(first, second)``, ``Fusible``
+Errors
+    ``SecureFLError``  the base of every error that this package raises on purpose
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from securefl.adapters.fusion import Fusible as Fusible
+    from securefl.adapters.update import Adapter as Adapter
+    from securefl.adapters.update import Update as Update
+    from securefl.adapters.update import update_between as update_between
+    from securefl.api.adapters import fuse as fuse
+    from securefl.api.adapters import load_base_model as load_base_model
+    from securefl.api.auditing import audit as audit
+    from securefl.api.federations import forecast as forecast
+    from securefl.api.federations import provision as provision
+    from securefl.api.federations import shared_layout as shared_layout
+    from securefl.api.reading import read_ledger as read_ledger
+    from securefl.api.reading import read_result as read_result
+    from securefl.config.load import load_federation as load_federation
+    from securefl.errors import SecureFLError as SecureFLError
+    from securefl.launch.run import run_federation as run_federation
+    from securefl_client.learner import Learner as Learner
+    from securefl_client.member import Member as Member
+
 __version__ = "0.2.0"
+
+_WHERE = {
+    "Adapter": "securefl.adapters.update",
+    "Fusible": "securefl.adapters.fusion",
+    "Learner": "securefl_client.learner",
+    "Member": "securefl_client.member",
+    "SecureFLError": "securefl.errors",
+    "Update": "securefl.adapters.update",
+    "audit": "securefl.api.auditing",
+    "forecast": "securefl.api.federations",
+    "fuse": "securefl.api.adapters",
+    "load_base_model": "securefl.api.adapters",
+    "load_federation": "securefl.config.load",
+    "provision": "securefl.api.federations",
+    "read_ledger": "securefl.api.reading",
+    "read_result": "securefl.api.reading",
+    "run_federation": "securefl.launch.run",
+    "shared_layout": "securefl.api.federations",
+    "update_between": "securefl.adapters.update",
+}
+"""The module of every public name."""
+
+__all__ = [
+    "__version__",
+    *_WHERE,
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's module when the name is first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'securefl' has no attribute '{name}'")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,0 +1,7 @@
+"""Functions of the public Python API that put rooms together; ``securefl`` itself names all of it.
+
+``adapters``     base models and adapters, for whoever serves them
+``federations``  the members' folders, the forecast, and the tensors of a model of one's own
+``reading``      results and ledgers that a run left behind
+``auditing``     whether what a run left behind holds together
+"""

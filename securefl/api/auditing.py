@@ -1,0 +1,281 @@
+"""Audit of a run's folder: whether what its members recorded holds together.
+
+The rule kept here: nothing in the folder is believed because another file of it says the same, but for the federation
+file, whose roster has the keys; every finding names the member and what does not hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
+from securefl.errors import SecureFLError, StateError
+from securefl.ledger.ledger import (
+    AggregateApplied,
+    Event,
+    RoundContributed,
+    RoundReserved,
+    RunFinished,
+    RunStarted,
+    VerifiedLedger,
+)
+from securefl.protocol.federation import Federation
+from securefl.results.folder import RunFolder
+
+Digests = Mapping[int, str]
+"""By round, the SHA-256 of the sums that it opened to, as hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that does not hold.
+
+    Attributes:
+        member: Whose record it is; empty where it is the run's.
+        what: The sentence.
+    """
+
+    member: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.member}: {self.what}" if self.member else self.what
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit checked and found.
+
+    Attributes:
+        folder: The run's folder.
+        members: Whose ledgers were looked for, in the roster's order.
+        rounds: How many rounds the federation file names.
+        findings: Everything that does not hold; empty for a run that does.
+    """
+
+    folder: Path
+    members: tuple[str, ...]
+    rounds: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing was found."""
+        return not self.findings
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values of the report."""
+        return {
+            "ok": self.ok,
+            "members": list(self.members),
+            "rounds": self.rounds,
+            "findings": [{"member": finding.member, "what": finding.what} for finding in self.findings],
+        }
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Opened(_Part):
+    integers_sha256: str
+
+
+class _OwnRound(_Opened):
+    round_number: int
+
+
+class _OwnResult(_Part):
+    """Of a member's result, what its ledger says too."""
+
+    rounds_log: tuple[_OwnRound, ...]
+    ledger_head: str
+
+
+class _RunRound(_Part):
+    round_number: int
+    clients: dict[str, _Opened]
+
+
+class _Listed(_Part):
+    id: str
+    ledger_head: str
+
+
+class _RunResult(_Part):
+    """Of a run's result, what the ledgers say too."""
+
+    clients: tuple[_Listed, ...]
+    rounds_log: tuple[_RunRound, ...]
+
+
+def audit(folder: str | Path) -> AuditReport:
+    """Audit a run's folder: ledgers, results, and that all members opened the same sums.
+
+    Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
+    and which tells of every round once and in order; all ledgers must name the same sums for every round; and every
+    member's result and the run's must name those sums.
+
+    Args:
+        folder: The folder of a run, such as ``runs/quickstart``.
+
+    Returns:
+        The report; ``ok`` where there is no finding.
+
+    Raises:
+        StateError: if the folder holds no run, so that there is nothing to audit.
+        IdentityError: if its federation file does not hold together.
+
+    Guarantee:
+        A ledger that passes is what the holder of the roster's key wrote, whole up to its recorded head. It assumes
+        an unforgeable signature, a collision-resistant SHA-256, and that the federation file is the members' own:
+        whoever can replace that file and all ledgers and results can make up a run. A member that lies in its own
+        ledger is found where it contradicts others, and not otherwise.
+
+    Example:
+        >>> from securefl import audit
+        >>> report = audit("runs/quickstart")  # doctest: +SKIP
+        >>> report.ok, list(map(str, report.findings))  # doctest: +SKIP
+        (True, [])
+    """
+    run = RunFolder(Path(folder))
+    federation = _federation(run.root)
+    findings: list[Finding] = []
+    recorded: dict[str, Digests] = {}
+    heads: dict[str, str] = {}
+    for member in federation.cohort:
+        try:
+            ledger, digests = _own_ledger(run.client(member), member, federation)
+        except SecureFLError as error:
+            findings.append(Finding(member, str(error).rstrip(".")))
+            continue
+        recorded[member], heads[member] = digests, ledger.head.hex()
+        findings += (Finding(member, what) for what in _of_events(ledger, federation))
+        findings += (Finding(member, what) for what in _of_own_result(run.client(member), digests))
+    findings += _of_sums(recorded)
+    findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
+    rounds = federation.terms.federation.rounds
+    return AuditReport(run.root, federation.cohort, rounds, tuple(findings))
+
+
+def _federation(root: Path) -> Federation:
+    path = root / FEDERATION
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise StateError(
+            f"there is no run to audit in {root}",
+            hint=f"a run's folder holds {FEDERATION}, clients and {RESULT}",
+        ) from None
+    return Federation.from_json_text(text, where=str(path))
+
+
+def _own_ledger(folder: Path, member: str, federation: Federation) -> tuple[VerifiedLedger, Digests]:
+    """A member's ledger, verified up to the head that its result names."""
+    head = _own_result(folder).ledger_head if (folder / RESULT).is_file() else None
+    ledger = read_ledger(
+        folder, federation=federation, head=bytes.fromhex(head) if head is not None else None
+    )
+    first = ledger.entries[0].event
+    if not isinstance(first, RunStarted) or first.member != member:
+        raise StateError("the ledger in its folder is another member's", where=str(folder / LEDGER))
+    applied = [entry.event for entry in ledger.entries if isinstance(entry.event, AggregateApplied)]
+    return ledger, {event.round_number: event.integers_sha256.hex() for event in applied}
+
+
+def _own_result(folder: Path) -> _OwnResult:
+    try:
+        own = _OwnResult.model_validate(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        bytes.fromhex(own.ledger_head)
+    except (OSError, ValueError, RecursionError, ValidationError):
+        raise StateError(
+            "its result names no sums and no head of its ledger", where=str(folder / RESULT)
+        ) from None
+    return own
+
+
+def _of_events(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
+    """A ledger's events, beside those of a member that took part in every round, once and in order."""
+    rounds = federation.terms.federation.rounds
+    said = [_step(entry.event) for entry in ledger.entries]
+    expected = [(RunStarted.name, 0)]
+    for number in range(1, rounds + 1):
+        expected += [(kind.name, number) for kind in (RoundReserved, RoundContributed, AggregateApplied)]
+    expected.append((RunFinished.name, rounds))
+    if said != expected:
+        place = next(
+            (place for place, pair in enumerate(zip(said, expected, strict=False)) if pair[0] != pair[1]),
+            min(len(said), len(expected)),
+        )
+        found = _words(said[place]) if place < len(said) else "its end"
+        wanted = _words(expected[place]) if place < len(expected) else "its end"
+        yield f"its ledger has {found} at entry {place + 1}, where {wanted} belongs"
+
+
+def _step(event: Event) -> tuple[str, int]:
+    """An event's kind, and the round or the number of rounds that it names."""
+    match event:
+        case RunStarted():
+            return event.name, 0
+        case RunFinished():
+            return event.name, event.rounds
+        case _:
+            return event.name, event.round_number
+
+
+def _words(step: tuple[str, int]) -> str:
+    name, number = step
+    return f"'{name}'" + (f" of round {number}" if number and name != RunFinished.name else "")
+
+
+def _of_own_result(folder: Path, digests: Digests) -> Iterator[str]:
+    if not (folder / RESULT).is_file():
+        yield f"it left no {RESULT}, so that nothing says where its ledger ends"
+        return
+    named = {entry.round_number: entry.integers_sha256 for entry in _own_result(folder).rounds_log}
+    for number in sorted(named.keys() | digests.keys()):
+        if named.get(number) != digests.get(number):
+            yield f"its result and its ledger do not name the same sums for round {number}"
+
+
+def _of_sums(recorded: Mapping[str, Digests]) -> Iterator[Finding]:
+    """All members open one aggregate a round, so their digests are one; the few that differ are named."""
+    for number in sorted({number for digests in recorded.values() for number in digests}):
+        said = {member: digests.get(number) for member, digests in recorded.items()}
+        values = list(said.values())
+        most = max(set(values), key=lambda value: (values.count(value), str(value)))
+        for member, digest in said.items():
+            if digest != most:
+                what = "no sums" if digest is None else "other sums"
+                yield Finding(
+                    member, f"its ledger names {what} for round {number} than those of the other members"
+                )
+
+
+def _of_run_result(
+    path: Path, federation: Federation, recorded: Mapping[str, Digests], heads: Mapping[str, str]
+) -> Iterator[str]:
+    try:
+        result = _RunResult.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        yield f"there is no {RESULT}: the run did not come to its end"
+        return
+    except (ValueError, RecursionError, ValidationError):
+        yield f"{RESULT} names no sums and no heads of ledgers"
+        return
+    if tuple(client.id for client in result.clients) != federation.cohort:
+        yield f"{RESULT} does not list the members of the roster"
+    for client in result.clients:
+        if client.id in heads and client.ledger_head != heads[client.id]:
+            yield f"{RESULT} does not name the head of {client.id}'s ledger"
+    named = {entry.round_number: entry.clients for entry in result.rounds_log}
+    for number in range(1, federation.terms.federation.rounds + 1):
+        for member, digests in recorded.items():
+            own = named.get(number, {}).get(member)
+            if (own.integers_sha256 if own else None) != digests.get(number):
+                yield f"{RESULT} and {member}'s ledger do not name the same sums for round {number}"

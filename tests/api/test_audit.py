@@ -1,0 +1,162 @@
+"""An audit passes a run that holds together, and names whatever was changed in one that does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from securefl import audit, read_ledger, read_result
+from securefl.errors import StateError
+
+from .conftest import MEMBERS
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def _findings(run: Path) -> list[str]:
+    report = audit(run)
+    assert report.ok == (not report.findings)
+    return [str(finding) for finding in report.findings]
+
+
+def _edit(path: Path, change: Callable[[Any], None]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_a_finished_run_passes(finished: Path) -> None:
+    report = audit(finished)
+    assert report.findings == ()
+    assert (report.members, report.rounds) == (MEMBERS, 2)
+
+
+def test_a_changed_ledger_line_is_found(run: Path) -> None:
+    path = run / "clients" / "client-2" / "ledger.jsonl"
+    path.write_text(path.read_text().replace('"round_number":2', '"round_number":1', 1))
+    (finding, *_) = _findings(run)
+    assert finding.startswith("client-2: the ledger has been altered or damaged")
+
+
+def test_a_ledger_without_its_last_line_is_found(run: Path) -> None:
+    path = run / "clients" / "client-1" / "ledger.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert any(
+        found.startswith("client-1: the ledger does not end where its recorded head says")
+        for found in _findings(run)
+    )
+
+
+def test_a_ledger_that_ends_early_is_found_even_where_its_head_was_changed_with_it(run: Path) -> None:
+    folder = run / "clients" / "client-1"
+    (folder / "ledger.jsonl").write_text(
+        "".join((folder / "ledger.jsonl").read_text().splitlines(keepends=True)[:-3])
+    )
+    shorter = read_ledger(folder)
+
+    def pretend(value: Any) -> None:
+        value["ledger_head"] = shorter.head.hex()
+        value["rounds_log"] = value["rounds_log"][:1]
+
+    _edit(folder / "result.json", pretend)
+    found = _findings(run)
+    assert (
+        "client-1: its ledger has its end at entry 6, where 'round-contributed' of round 2 belongs" in found
+    )
+    assert any(finding.startswith("client-1: its ledger names no sums for round 2") for finding in found)
+
+
+def test_a_missing_ledger_is_found(run: Path) -> None:
+    (run / "clients" / "client-3" / "ledger.jsonl").unlink()
+    assert any(found.startswith("client-3: ") and "cannot be read" in found for found in _findings(run))
+
+
+def test_another_members_ledger_is_found(run: Path) -> None:
+    for name in ("ledger.jsonl", "result.json"):
+        shutil.copy(run / "clients" / "client-1" / name, run / "clients" / "client-3" / name)
+    assert any(
+        found.startswith("client-3: the ledger in its folder is another member's") for found in _findings(run)
+    )
+
+
+def test_a_result_that_names_other_sums_than_the_ledger_is_found(run: Path) -> None:
+    _edit(
+        run / "clients" / "client-2" / "result.json",
+        lambda value: value["rounds_log"][1].update(integers_sha256="00" * 32),
+    )
+    assert "client-2: its result and its ledger do not name the same sums for round 2" in _findings(run)
+
+
+def test_a_run_result_that_names_other_sums_is_found(run: Path) -> None:
+    _edit(
+        run / "result.json",
+        lambda value: value["rounds_log"][0]["clients"]["client-3"].update(integers_sha256="00" * 32),
+    )
+    assert _findings(run) == ["result.json and client-3's ledger do not name the same sums for round 1"]
+
+
+def test_a_run_result_that_leaves_a_member_out_is_found(run: Path) -> None:
+    _edit(run / "result.json", lambda value: value["clients"].pop())
+    assert "result.json does not list the members of the roster" in _findings(run)
+
+
+def test_members_of_another_federation_are_found(run: Path, finished: Path) -> None:
+    _edit(run / "federation.json", lambda value: value["terms"]["federation"].update(rounds=3))
+    assert all("the ledger is of another federation" in found for found in _findings(run)[:3])
+
+
+def test_a_folder_without_a_run_is_no_finding_but_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="there is no run to audit"):
+        audit(tmp_path)
+
+
+def test_a_run_that_broke_off_is_found(run: Path) -> None:
+    (run / "result.json").unlink()
+    assert _findings(run) == ["there is no result.json: the run did not come to its end"]
+
+
+def test_the_command_names_findings_and_ends_with_1(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from securefl.cli.main import command_line
+
+    assert command_line(["audit", str(run)]) == 0
+    assert "the ledgers of 3 members over 2 rounds: everything holds." in capfd.readouterr().out
+    (run / "result.json").unlink()
+    assert command_line(["audit", str(run), "--json", "-"]) == 1
+    said = capfd.readouterr()
+    assert json.loads(said.out)["ok"] is False
+    assert "finding: there is no result.json" in said.err
+
+
+def test_a_ledger_is_read_from_a_members_results(finished: Path) -> None:
+    ledger = read_ledger(finished / "clients" / "client-1")
+    assert ledger.finished
+    assert [entry.event.name for entry in ledger.entries][:2] == ["run-started", "round-reserved"]
+
+
+def test_a_runs_result_is_read_with_its_clients(finished: Path) -> None:
+    record = read_result(finished)
+    assert (record.federation, record.rounds) == ("own", 2)
+    assert [client.id for client in record.clients] == list(MEMBERS)
+    assert record.clients[0].metric.global_ == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_members_own_result_is_a_run_of_one(finished: Path) -> None:
+    record = read_result(finished / "clients" / "client-2")
+    assert [client.id for client in record.clients] == ["client-2"]
+    assert record.encryption.exact
+
+
+@pytest.mark.parametrize("text", ["[", "[]", "{}", '{"clients": 3}', "[" * 100_000])
+def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(StateError, match="is no"):
+        read_result(tmp_path)
