@@ -27,7 +27,7 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, Update
 from securefl.aggregation.encoding import RoundCodec
-from securefl.config.federation import EncryptionSection, PayloadName
+from securefl.config.payload import PayloadName
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.packing import pack
 from securefl.crypto.profiles import profile_for
@@ -151,7 +151,7 @@ def measure(payload: PayloadName, side: int, sketch_rank: int | None = None) -> 
         layout=layout,
         ranks=RankTable(RANKS),
         bits=BITS,
-        adapter_bound=EncryptionSection().adapter_bound,
+        adapter_bound=GridSection().adapter_bound,
         head_bound=1.0,
         samples_cap=100,
         seed=SEED,

@@ -12,7 +12,8 @@ import pytest
 import securefl
 from securefl.cli.main import app
 from securefl.config import load_federation
-from securefl.config.federation import MAX_COHORT, MIN_COHORT, EncryptionSection
+from securefl.config.cohort import MAX_COHORT, MIN_COHORT
+from securefl.config.encryption import GridSection
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.profiles import PROFILES, Profile, profile_for
 from securefl.crypto.tags import SlotTags
@@ -26,7 +27,7 @@ NAMED_PATH = re.compile(
     r"(?<![\w/])(?:tests|benchmarks|securefl|clients|server|examples|protos)(?:/[a-z0-9_]+)+(?:\.[a-z]+|/)"
 )
 SECURITY = " ".join((ROOT / "SECURITY.md").read_text().split())
-PRECISION = EncryptionSection().precision_bits
+PRECISION = GridSection().precision_bits
 TINY = Profile(
     name="tiny", plain_modulus=17, lanes=1, lane_bits=4, dropped_bits=0, poly_modulus_degree=8, data_prime=97
 )

@@ -144,7 +144,7 @@ def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -
         raise ConfigError(
             f"'client.r' is {own}, the roster says {rostered}",
             where=where,
-            hint=f"the payload '{federation.terms.recipe.payload}' needs the ranks that all members know",
+            hint=f"the payload '{federation.terms.payload.name}' needs the ranks that all members know",
         )
     widest = min(min(tensor.rows, tensor.columns) for tensor in federation.layout.adapted)
     if own > widest:

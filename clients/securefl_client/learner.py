@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from securefl.adapters.layout import Layout
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.layout import Layout
 from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import DataError, ModelError, TrainingError

@@ -145,7 +145,7 @@ class MemberRounds:
             federation=federation.terms.federation.name,
             federation_digest=federation.digest.hex(),
             recipe=federation.terms.recipe.name,
-            payload=federation.terms.recipe.payload,
+            payload=federation.terms.payload.name,
             rounds=self._aggregation.state.round_number,
             encryption=encryption_report(federation),
             id=self._member,
@@ -171,7 +171,7 @@ class MemberRounds:
                 Warned(
                     member=self._member,
                     message=f"round {number}: {clipped} of {of} values exceeded their bound and were clipped; raise "
-                    "adapter_bound or head_bound in [encryption], or lower the learning rate",
+                    "adapter_bound or head_bound in [grid], or lower the learning rate",
                 )
             )
 
@@ -187,7 +187,7 @@ class MemberRounds:
                 Warned(
                     member=self._member,
                     message=f"round {number}: the sketch missed about {missed:.0%} of the mean update; raise "
-                    "sketch.rank, which says how much of an update is sent",
+                    "payload.rank, which says how much of an update is sent",
                 )
             )
         return missed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from securefl.config.federation import TrainingSection
+from securefl.config.training import TrainingSection
 from securefl.errors import ModelError
 from securefl.progress import Phase
 from securefl_client.folder import ClientFolder
@@ -76,7 +76,7 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
             own.settings.data,
             own.settings.cohort,
             member=own.member,
-            labels=own.federation.labels,
+            labels=own.federation.terms.task.labels,
             seed=own.federation.terms.federation.seed,
         )
 
@@ -98,18 +98,19 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
 
 
 def _trainer_settings(own: ClientFolder) -> TrainerSettings:
-    from securefl.config.recipes import Recipe
     from securefl.training.settings import TrainerSettings
 
     federation, settings, terms = own.federation, own.settings, own.federation.terms
     return TrainerSettings(
         model_path=settings.model.path,
         model_digest=terms.model.digest,
-        pooling=terms.model.pooling,
+        pooling=terms.task.pooling,
         max_length=terms.model.max_length,
         lora=terms.lora,
         training=TrainingSection(**(terms.training.model_dump() | settings.training.model_dump())),
-        recipe=Recipe(**{name: getattr(terms.recipe, name) for name in type(terms.recipe).model_fields}),
+        recipe=terms.recipe,
+        payload=terms.payload.name,
+        fusion=terms.fusion,
         rank=own.rank,
         update_rank=federation.plan.update_rank(own.rank),
         personal_rank=federation.plan.personal_rank(own.rank),

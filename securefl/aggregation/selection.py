@@ -77,7 +77,7 @@ class Selection:
         expected = feature_count(self._federation.layout)
         if scores.shape != (expected,) or not ((scores >= 0) & (scores <= 1)).all():
             raise ProtocolError(f"there must be {expected} sensitivity scores between 0 and 1")
-        limit = (1 << (self._federation.terms.encryption.precision_bits - 1)) - 1
+        limit = (1 << (self._federation.terms.grid.precision_bits - 1)) - 1
         return np.rint(scores * limit).astype(np.int64)
 
     def _mask(self, round_number: int) -> Mask:

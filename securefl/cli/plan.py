@@ -126,7 +126,7 @@ def _heading(forecast: Forecast) -> Iterator[str]:
     )
     yield (
         f"{terms.federation.name}: {len(forecast.federation.roster)} clients of ranks {ranks}; "
-        f"{terms.federation.rounds} rounds; payload {terms.recipe.payload}"
+        f"{terms.federation.rounds} rounds; payload {terms.payload.name}"
     )
 
 
@@ -143,11 +143,12 @@ def _profile(forecast: Forecast) -> Iterator[str]:
         f"  {profile.lanes} {lanes} of {profile.lane_bits} bits a slot; {profile.dropped_bits} low bits of a residue "
         "are not sent"
     )
-    limit = (1 << (encryption.precision_bits - 1)) - 1
+    grid = forecast.federation.terms.grid
+    limit = (1 << (grid.precision_bits - 1)) - 1
     yield (
-        f"  {encryption.precision_bits}-bit values: adapters within {encryption.adapter_bound:g} in steps of "
-        f"{encryption.adapter_bound / limit:.2g}, heads within {encryption.head_bound:g} in steps of "
-        f"{encryption.head_bound / limit:.2g}"
+        f"  {grid.precision_bits}-bit values: adapters within {grid.adapter_bound:g} in steps of "
+        f"{grid.adapter_bound / limit:.2g}, heads within {grid.head_bound:g} in steps of "
+        f"{grid.head_bound / limit:.2g}"
     )
 
 
@@ -247,7 +248,7 @@ def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
     columns = ("payload", "", "values", "MB up", "MB down")
     rows = []
     for alternative in forecast.alternatives:
-        chosen = "*" if alternative.payload == forecast.federation.terms.recipe.payload else " "
+        chosen = "*" if alternative.payload == forecast.federation.terms.payload.name else " "
         for kind in alternative.kinds:
             exact_for = FACTS[alternative.payload].exact_for
             what = exact_for if len(alternative.kinds) == 1 else kind.applies_to

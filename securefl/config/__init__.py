@@ -3,10 +3,22 @@
 ``load``        files to validated objects
 ``syntax``      files to tables, and what to write where a file is no TOML
 ``paths``       paths that count from the file's folder, and ``~``
-``federation``  the sections of ``FED.toml``
-``member``      the sections of ``client.toml``
-``names``       names and addresses
+``moved``       keys of earlier versions, each with its place of today
 ``values``      values as people write them
+``names``       names and addresses
+``section``     the base of every section
+``model``       ``[model]`` and ``[lora]``
+``task``        ``[task]``, a tagged union
+``data``        ``[data]``, with ``split`` as a tagged union
+``training``    ``[training]``
+``payload``     ``[payload]``, a tagged union
+``recipes``     ``[recipe]`` and ``[fusion]``: methods as rows of one table
+``privacy``     ``[privacy]``
+``encryption``  ``[encryption]`` and ``[grid]``
+``cohort``      ``[cohort]``
+``server``      ``[server]``
+``federation``  all of them: a whole ``FED.toml``
+``member``      a whole ``client.toml``
 ``explain``     what is wrong, in one sentence
 ``examples``    what a key may hold, with an example to copy
 """

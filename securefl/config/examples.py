@@ -1,6 +1,6 @@
 """What a key may hold, in words, with an example that can be copied.
 
-Both follow from the types of ``config.federation`` and ``config.member``; only keys without a default, and those
+Both follow from the types of the sections; only keys without a default, and those
 whose default shows little, have an example of their own here.
 """
 
@@ -28,11 +28,13 @@ EXAMPLES: Mapping[str, str] = {
     "data.split.column": 'split = { by = "column", column = "site" }',
     "data.max_samples": "max_samples = 1000",
     "lora.target_modules": 'target_modules = ["query", "value"]',
-    "recipe.payload": 'payload = "sketch"',
     "recipe.personal": "personal = true",
     "recipe.outer_learning_rate": "outer_learning_rate = 1.0",
-    "recipe.fusion": "fusion = { budget = 24 }",
-    "sketch.rank": "rank = 32",
+    "task": 'task = "sequence-classification"',
+    "task.name": 'name = "sequence-classification"',
+    "payload": 'payload = "sketch"',
+    "payload.name": 'name = "sketch"',
+    "payload.rank": "rank = 32",
     "encryption.select": 'select = "all"',
     "encryption.select.fraction": "select = { fraction = 0.1 }",
     "cohort.clients": "clients = [{ r = 2 }, { r = 4 }, { r = 8 }]",

@@ -89,6 +89,8 @@ def config_error(
     if detail["type"] == "extra_forbidden":
         hint = _hint_for_unknown(str(place.parts[-1]), place, root=model, others=others)
         return ConfigError(f"unknown key '{place.key}'", where=where, hint=hint)
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found") and _has(place.value, _chooser(place)):
+        return _wrong_choice(place, where=where)
     if detail["type"] in ("missing", "union_tag_not_found"):
         return _missing(place, detail, where=where)
     what = f"'{place.key}' is wrong" if place.parts else "the file is wrong"
@@ -202,26 +204,43 @@ def _stands(place: _Place) -> str:
 
 def _advice(place: _Place) -> str:
     """What to write at a place, with an example, and the nearest of the words that it takes."""
-    if isinstance(place.field, FieldInfo) and isinstance(place.field.discriminator, str):
-        return _advice_for_union(place, place.field.discriminator)
+    if place.field is not None and _chooser(place):
+        return _advice_for_union(place)
     kinds = list(dict.fromkeys(wanted(option, metadata) for option, metadata in place.options))
     example = example_for(place.kind, place.field)
     advice = f"{' or '.join(kinds) or 'another value'}, such as {example}"
     return f"{advice}{_near(place.value, _words(place))}"
 
 
-def _advice_for_union(place: _Place, discriminator: str) -> str:
-    words = [tag for option, _ in _all_options(place) if isinstance(tag := _tag(option), str)]
-    value = place.value.get(discriminator) if isinstance(place.value, Mapping) else place.value
+def _chooser(place: _Place) -> str:
+    """The key that chooses between the tables of a tagged union; empty at any other place."""
+    chooser = None if place.field is None else place.field.discriminator
+    return chooser if isinstance(chooser, str) else ""
+
+
+def _union_words(place: _Place) -> list[str]:
+    options = list(_options(place.field)) if place.field is not None else list(place.options)
+    return [tag for option, _ in options if isinstance(tag := _tag(option), str)]
+
+
+def _advice_for_union(place: _Place) -> str:
+    words = _union_words(place)
     choices = ", ".join(map(quoted, words))
+    example = example_for(place.kind, place.field)
     return (
-        f"a table whose {discriminator} is one of {choices}, such as {example_for(place.kind, place.field)}"
-        f"{_near(value, words)}"
+        f"a table whose {_chooser(place)} is one of {choices}, such as {example}{_near(place.value, words)}"
     )
 
 
-def _all_options(place: _Place) -> list[tuple[Any, tuple[Any, ...]]]:
-    return list(_options(place.field)) if place.field is not None else list(place.options)
+def _wrong_choice(place: _Place, *, where: str) -> ConfigError:
+    """A table of a tagged union whose choosing key holds no word of it."""
+    assert isinstance(place.value, Mapping)
+    chooser, words = _chooser(place), _union_words(place)
+    value = place.value[chooser]
+    choices = ", ".join(map(quoted, words))
+    example = example_for(f"{place.kind}.{chooser}", None)
+    hint = f"it is {shown(value)}; write one of {choices}, such as {example}{_near(value, words)}"
+    return ConfigError(f"'{place.key}.{chooser}' is wrong", where=where, hint=hint)
 
 
 def _words(place: _Place) -> list[str]:
@@ -252,9 +271,8 @@ def _reason(place: _Place, reason: str) -> str:
 def _missing(place: _Place, detail: ErrorDetails, *, where: str) -> ConfigError:
     """A key or a section that must be there."""
     if detail["type"] == "union_tag_not_found":
-        discriminator = str(place.field.discriminator) if place.field is not None else ""
         hint = f"add it: write {_advice(place)}"
-        return ConfigError(f"'{place.key}.{discriminator}' is missing", where=where, hint=hint)
+        return ConfigError(f"'{place.key}.{_chooser(place)}' is missing", where=where, hint=hint)
     sections = [option for option, _ in place.options if _is_model(option)]
     if sections:
         needed = [
@@ -303,4 +321,13 @@ def _homes(model: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
             entry = get_args(option)[0] if is_list(option) else option
             if _is_model(entry):
                 inner = f"{path}.{key}" if path else key
+                if field.discriminator is not None:
+                    yield from _homes_among(entry, name, inner, field.discriminator)
+                    continue
                 yield from _homes(entry, name, f"{inner}[]" if is_list(option) else inner)
+
+
+def _homes_among(alternative: type[BaseModel], name: str, path: str, chooser: object) -> Iterator[str]:
+    """The same for one alternative of a tagged union, told by the word that chooses it."""
+    if name in alternative.model_fields and name != chooser:
+        yield f"[{path}] with {chooser} = {quoted(str(_tag(alternative)))}"

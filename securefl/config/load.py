@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from securefl.config.explain import config_error, misfit
 from securefl.config.federation import FederationConfig
+from securefl.config.moved import refuse_moved
 from securefl.config.paths import make_paths_absolute
 from securefl.config.syntax import read_toml
 from securefl.config.values import huge_number_in
@@ -93,6 +94,8 @@ def validated(model: type[Model], table: Mapping[str, Any], *, where: str) -> Mo
     Raises:
         ConfigError: with the first thing that is wrong, its key, what stands there, and what to write.
     """
+    if model is FederationConfig:
+        refuse_moved(table, where=where)
     huge = huge_number_in(table)
     if huge is not None:
         raise misfit(model, table, huge, "it is a number of more than 64 bits", where=where)

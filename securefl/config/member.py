@@ -7,14 +7,19 @@ device, the server's address) without touching what the federation file pins.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomli_w
 from pydantic import Field
 
-from securefl.config.federation import CohortSection, DataSection, FederationConfig, Rank, Section
+from securefl.config.cohort import CohortSection
+from securefl.config.data import DataSection
+from securefl.config.federation import FederationConfig
 from securefl.config.load import load_file
+from securefl.config.model import Rank
 from securefl.config.names import Address, Name
+from securefl.config.section import Section
+from securefl.config.training import Device, Precision
 from securefl.errors import ConfigError
 
 FILE_NAME = "client.toml"
@@ -40,8 +45,8 @@ class OwnModelSection(Section):
 class OwnTrainingSection(Section):
     """``[training]``: what this member's hardware decides."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
     per_device_eval_batch_size: int = Field(default=64, ge=1)
 
 

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from types import NoneType, UnionType
@@ -32,6 +33,17 @@ class MayBeEmpty:
 
 
 MAY_BE_EMPTY: Final = MayBeEmpty()
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBy:
+    """Marks a tagged union of one member, so that a word may stand for the table that it chooses.
+
+    Attributes:
+        key: Key of the table that holds the word: what pydantic calls a discriminator.
+    """
+
+    key: str
 
 
 def shown(value: object) -> str:
@@ -175,6 +187,13 @@ def _may_be_empty(field: FieldInfo) -> bool:
     return any(isinstance(mark, MayBeEmpty) for mark in field.metadata)
 
 
+def chooser_of(field: FieldInfo) -> str | None:
+    """Key that chooses between the tables of a tagged union; None for any other field."""
+    if isinstance(field.discriminator, str):
+        return field.discriminator
+    return next((mark.key for mark in field.metadata if isinstance(mark, ChosenBy)), None)
+
+
 def _is_list_of_texts(option: object) -> bool:
     return is_list(option) and get_args(option)[0] is str
 
@@ -183,8 +202,9 @@ def _converted_text(field: FieldInfo, value: str, options: list[Any]) -> object:
     if any(map(_is_text, options)):
         _check_text(value, may_be_empty=_may_be_empty(field))
         return value
-    if isinstance(field.discriminator, str):
-        return {field.discriminator: value}
+    chooser = chooser_of(field)
+    if chooser is not None:
+        return {chooser: value}
     return _converted_texts(field, [value], alone=True) if any(map(_is_list_of_texts, options)) else value
 
 

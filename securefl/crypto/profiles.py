@@ -183,7 +183,7 @@ def profile_for(cohort: int, precision_bits: int) -> Profile:
     fewer = f", or at most {members} members at {precision_bits} bits" if members else ""
     raise CapacityError(
         f"no profile adds {cohort} contributions of {precision_bits} bits exactly",
-        where="encryption.precision_bits",
+        where="grid.precision_bits",
         hint=f"precision_bits = {bits} works for this cohort{fewer}",
     )
 

@@ -21,16 +21,16 @@ Json = dict[str, JsonValue]
 def plan_json(forecast: Forecast) -> Json:
     """The content of ``securefl plan --json``."""
     federation = forecast.federation
-    encryption, profile = federation.terms.encryption, federation.profile
+    terms, profile = federation.terms, federation.profile
     return {
         "federation": federation.terms.federation.name,
         "clients": {member.id: member.rank for member in federation.roster},
         "rounds": federation.terms.federation.rounds,
-        "payload": federation.terms.recipe.payload,
-        "scheme": encryption.scheme,
-        "precision_bits": encryption.precision_bits,
-        "adapter_bound": encryption.adapter_bound,
-        "head_bound": encryption.head_bound,
+        "payload": federation.terms.payload.name,
+        "scheme": terms.encryption.scheme,
+        "precision_bits": terms.grid.precision_bits,
+        "adapter_bound": terms.grid.adapter_bound,
+        "head_bound": terms.grid.head_bound,
         "profile": {
             "name": profile.name,
             "poly_modulus_degree": profile.poly_modulus_degree,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName
 from securefl.planning.exactness import Proof, prove
 from securefl.planning.memory import Memory, memory_of
 from securefl.planning.sizes import RoundSizes, sizes_of, with_payload
@@ -150,7 +150,7 @@ def forecast(federation: Federation, *, speed: Speed | None) -> Forecast:
         federation=federation,
         proof=prove(
             federation.profile,
-            precision_bits=federation.terms.encryption.precision_bits,
+            precision_bits=federation.terms.grid.precision_bits,
             cohort=len(federation.cohort),
         ),
         rounds=tuple(_round(federation, kind, speed) for kind in kinds_of(federation)),
@@ -216,6 +216,6 @@ def _float32(federation: Federation, rank: int) -> Traffic:
 
 
 def _plaintext(federation: Federation, values: int) -> Traffic:
-    limit = (1 << (federation.terms.encryption.precision_bits - 1)) - 1
+    limit = (1 << (federation.terms.grid.precision_bits - 1)) - 1
     one, total = (2 * limit).bit_length(), (2 * limit * len(federation.cohort)).bit_length()
     return Traffic(-(-values * one // 8), -(-values * total // 8))

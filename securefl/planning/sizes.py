@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName, payload_named
 from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
 from securefl.protocol import wire_parts
@@ -80,17 +80,11 @@ def sizes_of(federation: Federation, number: int) -> RoundSizes:
 
 
 def with_payload(federation: Federation, payload: PayloadName) -> Federation:
-    """The same federation with another payload; a sketch rank that was set goes with ``sketch`` alone."""
+    """The same federation with another payload; keys of the other one do not go with it."""
     terms = federation.terms
-    if payload == terms.recipe.payload:
+    if payload == terms.payload.name:
         return federation
-    other = terms.model_copy(
-        update={
-            "recipe": terms.recipe.model_copy(update={"payload": payload}),
-            "sketch": terms.sketch.model_copy(update={"rank": None}),
-        }
-    )
-    return replace(federation, terms=other)
+    return replace(federation, terms=terms.model_copy(update={"payload": payload_named(payload)}))
 
 
 def _contribution_bytes(signed: SignedHeader, sections: tuple[Section, ...]) -> int:
@@ -163,7 +157,7 @@ def _check_stream(sections: tuple[Section, ...], federation: Federation) -> None
     size = StreamSizes.of_aggregate(sections).body_bytes
     if size > wire_parts.MAX_STREAM_BYTES:
         raise CapacityError(
-            f"the payload '{federation.terms.recipe.payload}' moves {size} bytes a round, more than one stream carries",
-            where="recipe.payload",
+            f"the payload '{federation.terms.payload.name}' moves {size} bytes a round, more than one stream carries",
+            where="payload.name",
             hint="'sketch', 'basis' and 'core' move less, and so do fewer lora.target_modules",
         )

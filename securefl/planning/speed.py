@@ -29,7 +29,7 @@ from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
-from securefl.config.federation import SelectSection
+from securefl.config.encryption import SelectSection
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Cipher
@@ -149,7 +149,7 @@ class _Bench:
         profile = federation.profile
         self._ciphertexts = ciphertexts
         count = ciphertexts * profile.values_per_ciphertext - profile.lanes * TAG_SLOTS
-        limit = (1 << (federation.terms.encryption.precision_bits - 1)) - 1
+        limit = (1 << (federation.terms.grid.precision_bits - 1)) - 1
         self._integers = np.random.default_rng(0).integers(-limit, limit, count, endpoint=True)
         signing_keys = [SigningKey.generate() for _ in range(SAMPLE_COHORT)]
         self._federation = _sample_of(federation, values=count, signing_keys=signing_keys)

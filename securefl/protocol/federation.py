@@ -18,15 +18,17 @@ from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
-from securefl.config.federation import FederationConfig, Rank, ServerSection
-from securefl.config.federation import Section as ConfigSection
+from securefl.config.model import Rank
+from securefl.config.payload import sketch_rank_of
+from securefl.config.section import Section as ConfigSection
+from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
-from securefl.errors import ConfigError, IdentityError, SecureFLError
+from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView, parsed
-from securefl.protocol.terms import ModelTerms, RecipeTerms, Terms, TrainingTerms
+from securefl.protocol.terms import Terms
 
 FILE_VERSION = 1
 _DOMAIN = b"securefl/v2/federation\x00"
@@ -47,7 +49,6 @@ class _FederationFile(ConfigSection):
     version: int = Field(default=FILE_VERSION, ge=FILE_VERSION, le=FILE_VERSION)
     federation_id: Digest
     terms: Terms
-    labels: tuple[str, ...] | None
     layout: list[dict[str, str | int]]
     profile: str
     roster: tuple[Member, ...]
@@ -60,7 +61,6 @@ class Federation:
     Attributes:
         federation_id: 32 random bytes, so that two federations of the same terms never share a digest.
         terms: What holds for every member.
-        labels: The class names, in the order of the head's rows; empty where members have models of their own.
         layout: The shared tensors.
         profile: The encryption's parameters.
         roster: All members, in order.
@@ -68,7 +68,6 @@ class Federation:
 
     federation_id: bytes
     terms: Terms
-    labels: tuple[str, ...]
     layout: Layout
     profile: Profile
     roster: tuple[Member, ...]
@@ -82,15 +81,15 @@ class Federation:
     def plan(self) -> PayloadPlan:
         """How an update becomes integers."""
         return PayloadPlan(
-            payload=self.terms.recipe.payload,
+            payload=self.terms.payload.name,
             layout=self.layout,
             ranks=RankTable(tuple(member.rank for member in self.roster)),
-            bits=self.terms.encryption.precision_bits,
-            adapter_bound=self.terms.encryption.adapter_bound,
-            head_bound=self.terms.encryption.head_bound,
+            bits=self.terms.grid.precision_bits,
+            adapter_bound=self.terms.grid.adapter_bound,
+            head_bound=self.terms.grid.head_bound,
             samples_cap=self.terms.samples_cap,
             seed=self.terms.federation.seed,
-            sketch_rank=self.terms.sketch.rank,
+            sketch_rank=sketch_rank_of(self.terms.payload),
         )
 
     @property
@@ -183,12 +182,11 @@ class Federation:
             federation = cls(
                 federation_id=file.federation_id,
                 terms=file.terms,
-                labels=file.labels or (),
                 layout=Layout.from_json(list(file.layout)),
                 profile=profile_named(file.profile),
                 roster=file.roster,
             )
-            needed = profile_for(len(file.roster), file.terms.encryption.precision_bits)
+            needed = profile_for(len(file.roster), file.terms.grid.precision_bits)
         except SecureFLError as error:
             raise IdentityError(
                 "the federation file does not hold together", where=where, hint=str(error)
@@ -199,7 +197,7 @@ class Federation:
                 f"the federation file names profile {federation.profile.name}, its terms need {needed.name}",
                 where=where,
             )
-        if file.labels is None and file.terms.model.digest != federation.layout.digest:
+        if not file.terms.task.labels and file.terms.model.digest != federation.layout.digest:
             raise IdentityError("the federation file names no labels for its base model", where=where)
         if len(set(federation.cohort)) != len(federation.cohort):
             raise IdentityError("the federation file lists a member twice", where=where)
@@ -209,44 +207,10 @@ class Federation:
         return _FederationFile(
             federation_id=self.federation_id,
             terms=self.terms,
-            labels=self.labels or None,
             layout=self.layout.to_json(),
             profile=self.profile.name,
             roster=self.roster,
         )
-
-
-def terms_of(
-    config: FederationConfig, *, model_digest: bytes, recipe: RecipeTerms, samples_cap: int
-) -> Terms:
-    """What of a ``FED.toml`` holds for every member.
-
-    Raises:
-        ConfigError: if a section describes another payload than the recipe's.
-    """
-    if config.sketch.rank is not None and recipe.payload != "sketch":
-        raise ConfigError(
-            f"'sketch.rank' is set, but the recipe's payload is '{recipe.payload}'",
-            hint='set recipe.payload = "sketch", or leave [sketch] out',
-        )
-    training = config.training
-    return Terms(
-        # The labels stand in the federation itself, resolved; a path to them would mean nothing to other members.
-        federation=config.federation.model_copy(update={"labels": None}),
-        model=ModelTerms(
-            digest=model_digest,
-            task=config.model.task,
-            pooling=config.model.pooling,
-            max_length=config.model.max_length,
-        ),
-        lora=config.lora,
-        training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
-        recipe=recipe,
-        sketch=config.sketch,
-        privacy=config.privacy,
-        encryption=config.encryption,
-        samples_cap=samples_cap,
-    )
 
 
 def _canonical(model: BaseModel) -> bytes:

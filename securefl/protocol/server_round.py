@@ -24,10 +24,10 @@ runs this):
     >>> for member in view.cohort:
     ...     state, effects = transition(state, contribution(member), view=view)
     >>> effects
-    (SaveSum(round=1),)
+    (SaveSum(round_number=1),)
     >>> state, effects = transition(state, SumSaved(), view=view)
     >>> effects
-    (Announce(announcement=AggregateReady(round=1)),)
+    (Announce(announcement=AggregateReady(round_number=1)),)
     >>> for member in view.cohort:
     ...     state, effects = transition(state, AggregateFetched(member, 1), view=view)
     >>> [type(effect).__name__ for effect in effects], state.current

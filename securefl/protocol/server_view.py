@@ -12,9 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
-from securefl.config.federation import Section as ConfigSection
-from securefl.config.federation import ServerSection
 from securefl.config.names import Name
+from securefl.config.section import Section as ConfigSection
+from securefl.config.server import ServerSection
 from securefl.crypto.profiles import profile_named
 from securefl.crypto.wireform import Scheme, wire_form
 from securefl.errors import AuthenticationError, IdentityError, SecureFLError

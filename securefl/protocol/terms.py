@@ -9,28 +9,48 @@ from typing import Literal
 
 from pydantic import Field
 
-from securefl.config.federation import (
-    EncryptionSection,
-    FederationSection,
-    FusionSection,
-    LoraSection,
-    PayloadName,
-    Pooling,
-    PrivacySection,
-    SketchSection,
-)
-from securefl.config.federation import Section as ConfigSection
+from securefl.config.encryption import EncryptionSection, GridSection
+from securefl.config.model import LoraSection
 from securefl.config.names import Name
+from securefl.config.payload import Payload
+from securefl.config.privacy import PrivacySection
+from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.section import Section as ConfigSection
+from securefl.config.task import Pooling
 from securefl.protocol.server_view import Digest
+
+
+class FederationTerms(ConfigSection):
+    """The name, the number of rounds, and what drives the reproducible randomness."""
+
+    name: Name
+    rounds: int = Field(ge=1, le=10_000)
+    seed: int = Field(ge=0, lt=2**63)
 
 
 class ModelTerms(ConfigSection):
     """The base model as every member must have it; where it lies is each member's business."""
 
     digest: Digest
-    task: Literal["sequence-classification"]
-    pooling: Pooling
     max_length: int
+
+
+class SequenceClassificationTerms(ConfigSection):
+    """One label for each text.
+
+    Attributes:
+        name: The task's name.
+        pooling: Hidden states to one feature.
+        labels: The class names, in the order of the head's rows.
+    """
+
+    name: Literal["sequence-classification"]
+    pooling: Pooling
+    labels: tuple[str, ...]
+
+
+TaskTerms = SequenceClassificationTerms
+"""A tagged union by ``name``, as ``config.task.TaskSection`` is; a task pins here what only it knows."""
 
 
 class TrainingTerms(ConfigSection):
@@ -43,25 +63,18 @@ class TrainingTerms(ConfigSection):
     num_train_epochs: float
 
 
-class RecipeTerms(ConfigSection):
-    """The recipe with every choice resolved."""
-
-    name: Name
-    payload: PayloadName
-    personal: bool
-    outer_learning_rate: float
-    fusion: FusionSection
-
-
 class Terms(ConfigSection):
     """What holds for every member."""
 
-    federation: FederationSection
+    federation: FederationTerms
     model: ModelTerms
+    task: TaskTerms
     lora: LoraSection
     training: TrainingTerms
-    recipe: RecipeTerms
-    sketch: SketchSection
+    recipe: Recipe
+    payload: Payload
+    fusion: FusionSection
     privacy: PrivacySection
     encryption: EncryptionSection
+    grid: GridSection
     samples_cap: int = Field(ge=1)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from securefl.config.federation import MAX_COHORT, MIN_COHORT
+from securefl.config.cohort import MAX_COHORT, MIN_COHORT
 from securefl.errors import WireError
 from securefl.protocol import wire_fields as fields
 from securefl.protocol.messages import (

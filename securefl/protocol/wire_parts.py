@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from securefl.config.federation import MAX_COHORT
+from securefl.config.cohort import MAX_COHORT
 from securefl.errors import WireError
 from securefl.protocol import wire_fields as fields
 from securefl.protocol.messages import CHUNK_BYTES, SIGNATURE_BYTES, ContributionHeader, SignedHeader

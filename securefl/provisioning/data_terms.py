@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from securefl.config.federation import FederationConfig, MemberSection, NoSplit
+from securefl.config.cohort import MemberSection
+from securefl.config.data import NoSplit
+from securefl.config.federation import FederationConfig
 from securefl.errors import DataError
 from securefl.training.rows.client_rows import (
     ClientRows,

@@ -11,11 +11,16 @@ from pathlib import Path
 
 from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
-from securefl.config.recipes import recipe_of
 from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
-from securefl.protocol.federation import Federation, Member, terms_of
-from securefl.protocol.terms import RecipeTerms
+from securefl.protocol.federation import Federation, Member
+from securefl.protocol.terms import (
+    FederationTerms,
+    ModelTerms,
+    SequenceClassificationTerms,
+    Terms,
+    TrainingTerms,
+)
 from securefl.provisioning.data_terms import DataSurvey, survey_data
 from securefl.training.rows.labels import read_labels
 
@@ -53,7 +58,12 @@ def draft_federation(
     from securefl.provisioning.model_fit import fit_model
 
     survey = survey_data(config)
-    model = fit_model(config.model, target_modules=config.lora.target_modules, labels=len(survey.labels))
+    model = fit_model(
+        config.model,
+        target_modules=config.lora.target_modules,
+        pooling=config.task.pooling,
+        labels=len(survey.labels),
+    )
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})
     return _draft(
@@ -113,27 +123,47 @@ def _draft(
     federation_id: bytes,
     model_digest: bytes,
 ) -> Draft:
-    recipe = recipe_of(config.recipe)
     terms = terms_of(
         config,
         model_digest=model_digest,
-        recipe=RecipeTerms(
-            name=recipe.name,
-            payload=recipe.payload,
-            personal=recipe.personal,
-            outer_learning_rate=recipe.outer_learning_rate,
-            fusion=recipe.fusion,
-        ),
+        labels=survey.labels,
         samples_cap=survey.samples_cap,
     )
     federation = Federation(
         federation_id=federation_id,
         terms=terms,
-        labels=survey.labels,
         layout=layout,
-        profile=profile_for(len(config.ranks), config.encryption.precision_bits),
+        profile=profile_for(len(config.ranks), config.grid.precision_bits),
         roster=roster,
     )
     # The plan refuses ranks that do not fit the model; better now than at a client.
     federation.ciphertexts(1)
     return Draft(federation, survey)
+
+
+def terms_of(
+    config: FederationConfig, *, model_digest: bytes, labels: tuple[str, ...], samples_cap: int
+) -> Terms:
+    """What of a ``FED.toml`` holds for every member.
+
+    Args:
+        config: A whole file; the labels that it lists, or the path to them, stay behind.
+        model_digest: Digest of the base model (32 bytes).
+        labels: The class names, in the order of the head's rows.
+        samples_cap: The sample count from which on every client weighs the same.
+    """
+    federation, training = config.federation, config.training
+    return Terms(
+        federation=FederationTerms(name=federation.name, rounds=federation.rounds, seed=federation.seed),
+        model=ModelTerms(digest=model_digest, max_length=config.model.max_length),
+        task=SequenceClassificationTerms(name=config.task.name, pooling=config.task.pooling, labels=labels),
+        lora=config.lora,
+        training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
+        recipe=config.recipe,
+        payload=config.payload,
+        fusion=config.fusion,
+        privacy=config.privacy,
+        encryption=config.encryption,
+        grid=config.grid,
+        samples_cap=samples_cap,
+    )

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from securefl.adapters.layout import Layout
-from securefl.config.federation import ModelSection
+from securefl.config.model import ModelSection
+from securefl.config.task import Pooling
 from securefl.errors import ModelError
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import Skeleton, check_pooling, most_positions, skeleton_of
@@ -33,12 +34,15 @@ class FittedModel:
     target_modules: tuple[str, ...]
 
 
-def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: int) -> FittedModel:
+def fit_model(
+    section: ModelSection, *, target_modules: Sequence[str], pooling: Pooling, labels: int
+) -> FittedModel:
     """The base model of a federation, from its config and tokenizer.
 
     Args:
         section: ``[model]``.
         target_modules: As in ``[lora]``.
+        pooling: As in ``[task]``.
         labels: Number of classes.
 
     Raises:
@@ -46,7 +50,7 @@ def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: i
         ConfigError: if it has fewer positions than ``max_length``, or ``pooling`` does not fit it.
     """
     skeleton = skeleton_of(section.path)
-    check_pooling(skeleton.backbone, skeleton.config, section.pooling)
+    check_pooling(skeleton.backbone, skeleton.config, pooling)
     names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
     check_length(
         load_tokenizer(section.path),
@@ -54,15 +58,13 @@ def fit_model(section: ModelSection, *, target_modules: Sequence[str], labels: i
         positions=most_positions(skeleton.backbone, skeleton.config),
     )
     layout = shared_layout(skeleton, names, labels=labels)
-    _check_adaptable(skeleton, layout, section, labels=labels)
+    _check_adaptable(skeleton, layout, pooling, labels=labels)
     return FittedModel(layout, names)
 
 
-def _check_adaptable(skeleton: Skeleton, layout: Layout, section: ModelSection, *, labels: int) -> None:
+def _check_adaptable(skeleton: Skeleton, layout: Layout, pooling: Pooling, *, labels: int) -> None:
     """Attaches an adapter to the skeleton as a client does to the model: PEFT knows pairs that it cannot adapt."""
-    model = PooledClassifier(
-        skeleton.backbone, hidden=skeleton.hidden, labels=labels, pooling=section.pooling
-    )
+    model = PooledClassifier(skeleton.backbone, hidden=skeleton.hidden, labels=labels, pooling=pooling)
     try:
         with quiet_transformers():
             AdapterBank(model, layout, dropout=0.0).add("trial", rank=1, alpha=1)

@@ -19,7 +19,7 @@ from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.learner import Learner
 from securefl.aggregation.member import MemberAggregation
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import ProtocolError, RunError, WireError
 from securefl.protocol import client_session, server_round

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from securefl.config.federation import Pooling
+from securefl.config.task import Pooling
 from securefl.errors import ConfigError, ModelError
 from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
@@ -136,7 +136,7 @@ def check_pooling(backbone: nn.Module, config: PreTrainedConfig, pooling: Poolin
     if pooling == "cls" and not _first_token_reads_all(backbone, config):
         raise ConfigError(
             f'pooling "cls" takes the first token, which in a {config.model_type} model does not stand for the text',
-            where="model.pooling",
+            where="task.pooling",
             hint='set it to "last" or "mean"',
         )
 

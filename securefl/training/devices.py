@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 
 from securefl.adapters.seeding import seeded_generator
-from securefl.config.federation import TrainingSection
+from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
 from securefl.machine import cores
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from securefl.adapters.fusion import FusionSpace
-from securefl.config.federation import FusionSection
+from securefl.config.recipes import FusionSection
 
 LIMIT = 1.5
 """Largest magnitude of a weight, the paper's."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from securefl.config.federation import TrainingSection
+from securefl.config.training import TrainingSection
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import Trainable
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from securefl.config.federation import TrainingSection
+from securefl.config.training import TrainingSection
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
 from securefl.training.liveness import Start, check_loss, check_round

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
-from securefl.config.federation import Pooling
+from securefl.config.task import Pooling
 from securefl.errors import ModelError
 from securefl.training.backbones import (
     Skeleton,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from securefl.config.federation import TrainingSection
+from securefl.config.training import TrainingSection
 from securefl.training.devices import Compute
 from securefl.training.loops import Metric, measured
 from securefl.training.models import PooledClassifier, zero_head

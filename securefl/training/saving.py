@@ -20,7 +20,7 @@ from peft import LoraConfig
 from safetensors.torch import save
 
 from securefl.adapters.update import Adapter, Matrix
-from securefl.config.federation import Pooling
+from securefl.config.task import Pooling
 from securefl.training.models import BACKBONE, HEAD
 
 WEIGHTS_FILE = "adapter_model.safetensors"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from securefl.config.federation import LoraSection, Pooling, TrainingSection
-from securefl.config.recipes import Recipe
+from securefl.config.model import LoraSection
+from securefl.config.payload import PayloadName
+from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.task import Pooling
+from securefl.config.training import TrainingSection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +22,9 @@ class TrainerSettings:
         max_length: Most tokens of a text.
         lora: ``[lora]``; its ``r`` is not used.
         training: ``[training]``.
-        recipe: The method.
+        recipe: ``[recipe]``.
+        payload: Name of the payload.
+        fusion: ``[fusion]``.
         rank: Rank of the client's global adapter.
         update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
         personal_rank: Rank of its personal adapter: ``PayloadPlan.personal_rank``.
@@ -34,6 +39,8 @@ class TrainerSettings:
     lora: LoraSection
     training: TrainingSection
     recipe: Recipe
+    payload: PayloadName
+    fusion: FusionSection
     rank: int
     update_rank: int
     personal_rank: int

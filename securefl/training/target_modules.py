@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from securefl.adapters.layout import TensorKind, TensorSpec
-from securefl.config.federation import ALL_LINEAR
+from securefl.config.model import ALL_LINEAR
 from securefl.errors import ModelError
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ class LocalTrainer:
     ) -> None:
         self._settings = settings
         self._section = settings.training
-        self._way = way_of(settings.recipe.payload)
+        self._way = way_of(settings.payload)
         self._labels = data.labels
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
@@ -242,7 +242,7 @@ class LocalTrainer:
             TrainingError: if the recipe has no personal adapter.
         """
         self._require("personal")
-        section = self._settings.recipe.fusion
+        section = self._settings.fusion
         ranks = self._bank.rank("global"), self._bank.rank("personal")
         rank = fused_rank(*ranks, space=section.space)
         if "fused" not in self._bank.names:
@@ -343,7 +343,7 @@ class LocalTrainer:
 
     def _fusion_rows(self) -> Tokenised:
         """The validation rows, or as many of them, drawn with the seed, as ``fusion.max_samples`` allows."""
-        rows, most = self._validation_rows, self._settings.recipe.fusion.max_samples
+        rows, most = self._validation_rows, self._settings.fusion.max_samples
         if len(rows) <= most:
             return rows
         rng = seeded_generator(self._settings.seed, "fusion-rows", self._settings.member)

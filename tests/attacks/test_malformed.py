@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securefl.aggregation.contribution import Contribution
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError, WireError
 from securefl.protocol.server_events import MemberJoined

@@ -15,7 +15,7 @@ from support.federations import make_federation
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encryption import encrypt_at_once
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError

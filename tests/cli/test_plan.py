@@ -29,11 +29,12 @@ max_length = 32
 train = "not-needed.csv"
 [lora]
 target_modules = [{modules}]
-[recipe]
-payload = "{payload}"
+[payload]
+name = "{payload}"{rank}
 {more}
-[encryption]
+[grid]
 precision_bits = {bits}
+[encryption]
 scheme = "none"
 [cohort]
 samples_cap = 100
@@ -72,13 +73,20 @@ def write(tmp_path: Path, model: Path) -> Write:
         payload: str = "dense",
         bits: int = 16,
         more: str = "",
+        rank: str = "",
         modules: str = '"query", "value"',
     ) -> Path:
         clients = ", ".join(f"{{ r = {rank} }}" for rank in ranks)
         path = tmp_path / "FED.toml"
         path.write_text(
             FEDERATION.format(
-                model=model, payload=payload, bits=bits, more=more, clients=clients, modules=modules
+                model=model,
+                payload=payload,
+                bits=bits,
+                more=more,
+                rank=rank,
+                clients=clients,
+                modules=modules,
             )
         )
         return path
@@ -144,7 +152,7 @@ def test_nothing_is_cut_off_in_80_columns(
 def test_the_json_is_the_plan_of_the_federation_that_the_file_describes(
     write: Write, cli: Callable[..., Said]
 ) -> None:
-    path = write(payload="sketch", more="[sketch]\nrank = 4")
+    path = write(payload="sketch", rank="\nrank = 4")
     said = cli("plan", path, "--json", "-")
     plan = json.loads(said.out)
     sizes = sizes_of(preview(load_federation(path)), 1)
@@ -252,8 +260,8 @@ def test_a_founded_federations_file_can_be_planned_without_torch(
     [
         ({"ranks": (2,) * 200, "bits": 24}, None),
         ({"ranks": (2, 4, 99)}, r"rank 99 does not fit a weight of 32 x 32 .*give no client a rank above 32"),
-        ({"more": "[sketch]\nrank = 4"}, r"'sketch.rank' is set, but the recipe's payload is 'dense'"),
-        ({"bits": 30}, r"'encryption.precision_bits' is wrong .*from 8 to 24"),
+        ({"rank": "\nrank = 4"}, r"unknown key 'payload.rank' .*name = .sketch. has a key 'rank'"),
+        ({"bits": 30}, r"'grid.precision_bits' is wrong .*from 8 to 24"),
         ({"modules": '"qurey"'}, r"'qurey' matches no module .*query"),
     ],
 )

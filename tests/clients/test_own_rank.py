@@ -25,8 +25,8 @@ max_length = 16
 [data]
 train = "{base}/rows.jsonl"
 
-[recipe]
-payload = "{payload}"
+[payload]
+name = "{payload}"
 
 [encryption]
 scheme = "none"

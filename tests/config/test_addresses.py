@@ -8,9 +8,9 @@ import pytest
 
 from securefl.cli.main import command_line
 from securefl.config import FederationConfig, load_federation
-from securefl.config.federation import ServerSection
 from securefl.config.member import client_settings_of, require_reachable_server
 from securefl.config.names import is_everywhere
+from securefl.config.server import ServerSection
 from securefl.errors import ConfigError
 
 FEDERATION = """

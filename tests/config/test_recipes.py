@@ -7,37 +7,77 @@ import sys
 
 import pytest
 
-from securefl.config.federation import FusionSection, RecipeSection
-from securefl.config.recipes import recipe_of
+from securefl.config.federation import FederationConfig
+from securefl.config.load import validated
+from securefl.config.payload import BasisPayload, SketchPayload
+from securefl.config.recipes import ROWS, FusionSection
 from securefl.errors import ConfigError
+
+MINIMAL = {"federation": {"name": "banks"}, "model": {"path": "m"}}
+
+
+def read(**sections: object) -> FederationConfig:
+    return validated(FederationConfig, MINIMAL | sections, where="FED.toml")
 
 
 def test_the_default_trains_a_personal_adapter_beside_a_payload_of_any_ranks():
-    recipe = recipe_of(RecipeSection())
-    assert (recipe.name, recipe.payload, recipe.personal, recipe.outer_learning_rate) == (
+    config = read()
+    assert (config.recipe.name, config.recipe.personal, config.recipe.outer_learning_rate) == (
         "default",
-        "sketch",
         True,
         1,
     )
+    assert config.payload == SketchPayload(name="sketch")
 
 
 def test_flexlora_is_the_mean_of_products_of_any_ranks_and_nothing_personal():
-    recipe = recipe_of(RecipeSection(name="flexlora"))
-    assert (recipe.name, recipe.payload, recipe.personal, recipe.outer_learning_rate) == (
+    config = read(recipe={"name": "flexlora"})
+    assert (config.recipe.name, config.recipe.personal, config.recipe.outer_learning_rate) == (
         "flexlora",
-        "sketch",
         False,
         1,
     )
+    assert config.payload == SketchPayload(name="sketch")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_file_that_names_a_recipe_alone_means_its_row(name):
+    config, row = read(recipe={"name": name}), ROWS[name]
+    assert (config.recipe, config.payload, config.fusion) == (row.recipe, row.payload, row.fusion)
 
 
 def test_the_files_own_choices_replace_those_of_the_row():
-    fusion = FusionSection(budget=7)
-    section = RecipeSection(payload="basis", personal=False, outer_learning_rate=0.5, fusion=fusion)
-    recipe = recipe_of(section)
-    assert (recipe.payload, recipe.personal, recipe.outer_learning_rate) == ("basis", False, 0.5)
-    assert recipe.fusion == fusion
+    config = read(
+        recipe={"personal": False, "outer_learning_rate": 0.5},
+        payload={"name": "basis"},
+        fusion={"budget": 7},
+    )
+    assert (config.recipe.personal, config.recipe.outer_learning_rate) == (False, 0.5)
+    assert config.payload == BasisPayload(name="basis")
+    assert config.fusion == FusionSection(budget=7)
+
+
+def test_a_key_of_the_rows_payload_needs_no_name():
+    assert read(payload={"rank": 32}).payload == SketchPayload(name="sketch", rank=32)
+
+
+@pytest.mark.parametrize(("name", "payload"), [("core", "core"), ("basis", "basis"), ("sketch", "sketch")])
+def test_a_payloads_name_may_stand_for_its_section(name, payload):
+    assert read(payload=name).payload.name == payload
+
+
+@pytest.mark.parametrize("name", ["dense", "basis", "core"])
+def test_a_rank_is_refused_where_nothing_is_sketched(name):
+    with pytest.raises(
+        ConfigError, match=r"'payload.rank'.*\[payload\] with name = \"sketch\" has a key 'rank'"
+    ):
+        read(payload={"name": name, "rank": 4})
+
+
+def test_a_payload_that_there_is_not_names_those_there_are():
+    words = r"'payload.name' is wrong.*one of \"dense\", \"sketch\", \"basis\", \"core\".*did you mean"
+    with pytest.raises(ConfigError, match=words):
+        read(payload={"name": "scetch"})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +90,7 @@ def test_the_files_own_choices_replace_those_of_the_row():
 )
 def test_an_unknown_recipe_names_the_known_ones(name, hint):
     with pytest.raises(ConfigError, match=f"no recipe '{name}' .recipe.name.: {hint}"):
-        recipe_of(RecipeSection(name=name))
+        read(recipe={"name": name})
 
 
 @pytest.mark.slow

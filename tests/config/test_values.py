@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from securefl.config.federation import ColumnSplit, DirichletSplit, FederationConfig, IidSplit, NoSplit
+from securefl.config.data import ColumnSplit, DirichletSplit, IidSplit, NoSplit
+from securefl.config.federation import FederationConfig
 from securefl.config.load import load_federation, validated
 from securefl.config.names import split_host_port
 from securefl.config.values import quoted, shown

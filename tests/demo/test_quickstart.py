@@ -13,7 +13,7 @@ import pytest
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.config import load_federation
-from securefl.config.recipes import recipe_of
+from securefl.config.payload import sketch_rank_of
 from securefl.demo import prepare, quickstart
 from securefl.demo.corpus import CORPUS_DIGEST, SiteRows, make_corpus, write_corpus
 from securefl.demo.phrasing import HOMONYMS
@@ -86,21 +86,20 @@ def test_the_quickstart_sends_less_than_half_of_the_whole_products(tmp_path: Pat
     layout = layout_of(
         config.model.path, target_modules=config.lora.target_modules, labels=len(config.federation.labels)
     )
-    payload = recipe_of(config.recipe).payload
     ranks = RankTable(tuple(config.ranks.values()))
     sent, whole = (
         PayloadPlan(
             payload=name,
             layout=layout,
             ranks=ranks,
-            bits=config.encryption.precision_bits,
-            adapter_bound=config.encryption.adapter_bound,
-            head_bound=config.encryption.head_bound,
+            bits=config.grid.precision_bits,
+            adapter_bound=config.grid.adapter_bound,
+            head_bound=config.grid.head_bound,
             samples_cap=1,
             seed=config.federation.seed,
-            sketch_rank=config.sketch.rank,
+            sketch_rank=sketch_rank_of(config.payload),
         ).length(1)
-        for name in (payload, "dense")
+        for name in (config.payload.name, "dense")
     )
     assert sent < whole / 2
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from securefl.config.federation import EncryptionSection
+from securefl.config.encryption import GridSection
 from securefl.crypto.profiles import PROFILES, Profile, exact_cohort, profile_for
 from securefl.errors import CapacityError
 from securefl.planning.exactness import MOST_BITS, prove
@@ -60,6 +60,6 @@ def test_the_margin_is_the_last_that_works(cohort: int, bits: int) -> None:
 
 
 def test_no_configuration_can_ask_for_more_bits_than_are_looked_at() -> None:
-    assert EncryptionSection(precision_bits=MOST_BITS)
+    assert GridSection(precision_bits=MOST_BITS)
     with pytest.raises(ValidationError):
-        EncryptionSection(precision_bits=MOST_BITS + 1)
+        GridSection(precision_bits=MOST_BITS + 1)

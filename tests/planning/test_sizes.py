@@ -9,6 +9,7 @@ import pytest
 from support.federations import TestFederation, make_federation
 
 from securefl.aggregation.contribution import Contribution
+from securefl.config.payload import CorePayload
 from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
@@ -111,8 +112,7 @@ def test_a_member_with_a_longer_name_sends_so_many_bytes_more() -> None:
 def test_another_payload_leaves_everything_else_as_it_is() -> None:
     federation = make_federation(payload="sketch", sketch_rank=4).federation
     other = with_payload(federation, "core")
-    assert other.terms.recipe.payload == "core"
-    assert other.terms.sketch.rank is None
+    assert other.terms.payload == CorePayload(name="core")
     assert with_payload(federation, "sketch") == federation
     assert (other.layout, other.profile, other.roster) == (
         federation.layout,
@@ -125,5 +125,5 @@ def test_a_contribution_longer_than_a_stream_is_refused_with_the_knob(
     wide: TestFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sizes_module.wire_parts, "MAX_STREAM_BYTES", 100_000)
-    with pytest.raises(CapacityError, match=r"'dense' moves \d+ bytes .*recipe.payload.*'sketch', 'basis'"):
+    with pytest.raises(CapacityError, match=r"'dense' moves \d+ bytes .*payload.name.*'sketch', 'basis'"):
         sizes_of(wide.federation, 1)

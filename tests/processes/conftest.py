@@ -12,6 +12,7 @@ import pytest
 from support.tiny_model import save_tiny_bert, write_rows
 
 FEDERATION = """
+payload = {payload}
 [federation]
 name = "colours"
 rounds = 2
@@ -35,12 +36,13 @@ per_device_train_batch_size = 8
 device = "cpu"
 precision = "float32"
 
-[recipe]
-fusion = {{ budget = 6 }}
-{recipe}
+[fusion]
+budget = 6
 
 [encryption]
 scheme = "{scheme}"
+
+[grid]
 adapter_bound = 1.0
 
 [server]
@@ -58,10 +60,10 @@ def write_federation(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
     save_tiny_bert(base / "model")
     write_rows(base / "rows.jsonl", rows=240)
 
-    def write(folder: Path, *, scheme: str = "bfv", recipe: str = "") -> Path:
+    def write(folder: Path, *, scheme: str = "bfv", payload: str = '"sketch"') -> Path:
         path = folder / "FED.toml"
         path.write_text(
-            FEDERATION.format(model=base / "model", rows=base / "rows.jsonl", scheme=scheme, recipe=recipe)
+            FEDERATION.format(model=base / "model", rows=base / "rows.jsonl", scheme=scheme, payload=payload)
         )
         return path
 
@@ -80,9 +82,9 @@ def securefl(*arguments: object, timeout_s: float = 150) -> subprocess.Completed
 
 
 PAYLOADS = {
-    "basis": 'payload = "basis"',
+    "basis": '"basis"',
     # Far too narrow for ranks 2, 4 and 8.
-    "sketch": 'payload = "sketch"\n[sketch]\nrank = 3',
+    "sketch": '{ name = "sketch", rank = 3 }',
 }
 
 
@@ -104,7 +106,7 @@ def finished(
     def run(payload: str, scheme: str) -> Finished:
         if (payload, scheme) not in runs:
             folder = tmp_path_factory.mktemp(f"{payload}-{scheme}")
-            federation = write_federation(folder, scheme=scheme, recipe=PAYLOADS[payload])
+            federation = write_federation(folder, scheme=scheme, payload=PAYLOADS[payload])
             done = securefl("run", federation, "--out", folder / "runs")
             assert done.returncode == 0, done.stderr
             runs[payload, scheme] = Finished(folder / "runs" / "colours", done.stderr)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from securefl.config.federation import CohortSection, DataSection
+from securefl.config.cohort import CohortSection
+from securefl.config.data import DataSection
 from securefl.config.load import read_toml
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import (
@@ -132,7 +133,7 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
             DataSection.model_validate(config["data"]),
             CohortSection.model_validate(config["cohort"]),
             member=client["id"],
-            labels=federation.labels,
+            labels=federation.terms.task.labels,
             seed=5,
         )
         for adapter, reported in (("global", "global"), ("personal", "local"), ("fused", "fused")):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.federations import make_federation, terms
+from support.federations import make_federation
 
-from securefl.config.federation import FederationConfig, ServerSection
-from securefl.errors import AuthenticationError, ConfigError, IdentityError
-from securefl.protocol.federation import Federation, terms_of
+from securefl.config.server import ServerSection
+from securefl.errors import AuthenticationError, IdentityError
+from securefl.protocol.federation import Federation
 from securefl.protocol.server_view import ServerView
 
 FEDERATION = make_federation(ranks=(2, 4, 8, 16)).federation
@@ -66,30 +66,6 @@ def test_the_rank_of_sketches_is_pinned_and_decides_what_is_sent() -> None:
     assert Federation.from_json_text(small.to_json_text(), where="here").plan.length(1) == small.plan.length(
         1
     )
-
-
-def config_of(payload: str) -> FederationConfig:
-    return FederationConfig.model_validate(
-        {
-            "federation": {"name": "unit"},
-            "model": {"path": "nowhere"},
-            "recipe": {"payload": payload},
-            "sketch": {"rank": 4},
-        }
-    )
-
-
-@pytest.mark.parametrize("payload", ["dense", "basis", "core"])
-def test_a_rank_of_sketches_without_sketches_is_refused(payload: str) -> None:
-    recipe = terms(payload=payload).recipe
-    with pytest.raises(ConfigError, match=r"'sketch\.rank' is set"):
-        terms_of(config_of(payload), model_digest=bytes(32), recipe=recipe, samples_cap=100)
-
-
-def test_the_terms_hold_the_files_sketch_section() -> None:
-    recipe = terms(payload="sketch").recipe
-    made = terms_of(config_of("sketch"), model_digest=bytes(32), recipe=recipe, samples_cap=100)
-    assert made.sketch.rank == 4
 
 
 @pytest.mark.parametrize("name", ["t34-2x17-d14", "t99"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.federations import make_federation
 from support.machines import accepted_of
 
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.errors import RunError
 from securefl.protocol import client_session, server_round
 from securefl.protocol.client_events import (

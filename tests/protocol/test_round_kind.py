@@ -9,7 +9,7 @@ from support.federations import LAYOUT, make_federation
 
 from securefl.adapters.layout import Layout
 from securefl.adapters.selection import feature_count
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.protocol.federation import Federation
 from securefl.protocol.round_kind import RoundKind
 

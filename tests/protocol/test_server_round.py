@@ -11,7 +11,7 @@ from support.federations import TestFederation, make_federation
 from support.machines import Server
 
 from securefl.aggregation.contribution import Contribution
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunError
 from securefl.protocol.messages import (
     AggregateReady,

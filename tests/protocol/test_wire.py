@@ -196,7 +196,7 @@ def test_a_header_outside_its_limits_is_refused(wrong: dict[str, object]) -> Non
 @pytest.mark.parametrize("number", [0, 10_001])
 def test_a_head_of_no_round_is_refused(number: int) -> None:
     head = pb.ContributionHead(round_number=number, seeds_bytes=1, body_bytes=1)
-    with pytest.raises(WireError, match="round_number"):
+    with pytest.raises(WireError, match="round number"):
         wire_parts.decode_contribution_part(pb.ContributionPart(head=head).SerializeToString())
 
 

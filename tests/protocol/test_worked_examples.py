@@ -13,7 +13,7 @@ from support.federations import make_federation
 from support.machines import accepted_of
 
 from securefl import protocol
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.protocol import (
     client_events,
     client_session,

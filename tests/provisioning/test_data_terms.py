@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from securefl.config.federation import CohortSection, DataSection, FederationConfig
+from securefl.config.cohort import CohortSection
+from securefl.config.data import DataSection
+from securefl.config.federation import FederationConfig
 from securefl.errors import DataError
 from securefl.provisioning.data_overview import overview_of
 from securefl.provisioning.data_terms import survey_data

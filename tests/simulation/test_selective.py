@@ -9,7 +9,7 @@ from support.federations import TestFederation, learners_of, make_federation
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.selection import feature_count
 from securefl.aggregation.member import MemberAggregation
-from securefl.config.federation import ServerSection
+from securefl.config.server import ServerSection
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.errors import ForgeryError, ProtocolError

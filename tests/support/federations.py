@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.basis import Side
@@ -15,14 +16,11 @@ from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.member import MemberAggregation
-from securefl.config.federation import (
-    EncryptionSection,
-    FederationSection,
-    FusionSection,
-    LoraSection,
-    PrivacySection,
-    SketchSection,
-)
+from securefl.config.encryption import EncryptionSection, GridSection
+from securefl.config.model import LoraSection
+from securefl.config.payload import Payload
+from securefl.config.privacy import PrivacySection
+from securefl.config.recipes import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
@@ -30,7 +28,7 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.profiles import profile_for
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
-from securefl.protocol.terms import ModelTerms, RecipeTerms, Terms, TrainingTerms
+from securefl.protocol.terms import FederationTerms, ModelTerms, TaskTerms, Terms, TrainingTerms
 
 LAYOUT = Layout(
     (
@@ -53,8 +51,9 @@ def terms(
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
-        federation=FederationSection(name="unit", rounds=rounds, seed=11),
-        model=ModelTerms(digest=bytes(32), task="sequence-classification", pooling="mean", max_length=16),
+        federation=FederationTerms(name="unit", rounds=rounds, seed=11),
+        model=ModelTerms(digest=bytes(32), max_length=16),
+        task=TaskTerms(name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")),
         lora=LoraSection(lora_alpha=ALPHA),
         training=TrainingTerms(
             learning_rate=1e-3,
@@ -63,29 +62,26 @@ def terms(
             per_device_train_batch_size=8,
             num_train_epochs=1.0,
         ),
-        recipe=RecipeTerms.model_validate(
-            {
-                "name": "default",
-                "payload": payload,
-                "personal": True,
-                "outer_learning_rate": 1.0,
-                "fusion": FusionSection(),
-            }
-        ),
-        sketch=SketchSection(rank=sketch_rank),
+        recipe=Recipe(name="default", personal=True, outer_learning_rate=1.0),
+        payload=payload_of(payload, sketch_rank),
+        fusion=FusionSection(),
         privacy=PrivacySection(),
         encryption=EncryptionSection.model_validate(
             {
                 "scheme": scheme,
-                "precision_bits": bits,
-                "adapter_bound": 1.0,
-                "head_bound": 2.0,
                 "select": {"fraction": fraction},
                 "allow_plaintext": fraction < 1,
             }
         ),
+        grid=GridSection(precision_bits=bits, adapter_bound=1.0, head_bound=2.0),
         samples_cap=100,
     )
+
+
+def payload_of(name: str, sketch_rank: int | None = None) -> Payload:
+    """A payload's section; the rank of sketches is left out where it is None."""
+    section = {"name": name} if sketch_rank is None else {"name": name, "rank": sketch_rank}
+    return TypeAdapter(Payload).validate_python(section)
 
 
 @dataclass
@@ -129,9 +125,8 @@ def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -
     federation = Federation(
         federation_id=bytes(range(32)),
         terms=chosen,
-        labels=("a", "b", "c", "d", "e"),
         layout=LAYOUT,
-        profile=profile_for(len(ranks), chosen.encryption.precision_bits),
+        profile=profile_for(len(ranks), chosen.grid.precision_bits),
         roster=roster,
     )
     cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None

@@ -12,8 +12,11 @@ from support.tiny_model import save_tiny_bert, write_rows
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
-from securefl.config.federation import CohortSection, DataSection, LoraSection, RecipeSection, TrainingSection
-from securefl.config.recipes import recipe_of
+from securefl.config.cohort import CohortSection
+from securefl.config.data import DataSection
+from securefl.config.model import LoraSection
+from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
 from securefl.training.models import layout_of
 from securefl.training.rows.data import ClientData, load_client_data
@@ -92,7 +95,9 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
                 device="cpu",
                 precision="float32",
             ),
-            recipe=recipe_of(RecipeSection(payload=payload, personal=personal)),
+            recipe=Recipe(name="default", personal=personal, outer_learning_rate=1.0),
+            payload=payload,
+            fusion=FusionSection(),
             rank=rank,
             update_rank=plan.update_rank(rank),
             personal_rank=plan.personal_rank(rank),

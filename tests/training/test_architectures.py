@@ -20,15 +20,10 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import feature_places
 from securefl.adapters.state import GlobalState
-from securefl.config.federation import (
-    FusionSection,
-    LoraSection,
-    ModelSection,
-    RecipeSection,
-    TrainingSection,
-)
 from securefl.config.load import load_federation
-from securefl.config.recipes import recipe_of
+from securefl.config.model import LoraSection, ModelSection
+from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
 from securefl.provisioning.model_fit import fit_model
 from securefl.provisioning.preview import preview
@@ -82,7 +77,7 @@ def trainer_of(
     path: str, rows: ClientData, *, targets, payload: str = "dense", pooling="mean"
 ) -> LocalTrainer:
     names = fit_model(
-        ModelSection(path=path, pooling=pooling, max_length=16), target_modules=targets, labels=3
+        ModelSection(path=path, max_length=16), target_modules=targets, pooling=pooling, labels=3
     ).target_modules
     return LocalTrainer(
         TrainerSettings(
@@ -98,7 +93,9 @@ def trainer_of(
                 device="cpu",
                 precision="float32",
             ),
-            recipe=recipe_of(RecipeSection(payload=payload, fusion=FusionSection(budget=2))),
+            recipe=Recipe(name="default", personal=True, outer_learning_rate=1.0),
+            payload=payload,
+            fusion=FusionSection(budget=2),
             rank=RANK,
             update_rank=RANK,
             personal_rank=RANK,
@@ -249,8 +246,8 @@ def test_a_limit_that_is_no_positive_number_is_no_limit(limit):
 @pytest.mark.parametrize("name", ["gpt2", "qwen3", "xlnet"])
 def test_the_first_token_of_a_decoder_is_no_feature(model_of, name):
     path = model_of(name)
-    section = ModelSection(path=path, pooling="cls", max_length=16)
-    with pytest.raises(ConfigError, match=r'model.pooling.: set it to "last" or "mean"'):
+    section = ModelSection(path=path, max_length=16)
+    with pytest.raises(ConfigError, match=r'task.pooling.: set it to "last" or "mean"'):
         fit_model(section, target_modules=("all-linear",), labels=3)
     with pytest.raises(ConfigError, match="does not stand for the text"):
         load_base_model(path, labels=3, pooling="cls")

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from securefl.config.federation import TrainingSection
+from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
 from securefl.training.devices import (
     EAGER_UP_TO_TOKENS,

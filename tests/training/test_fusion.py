@@ -9,8 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from securefl.config.federation import FusionSection, RecipeSection
-from securefl.config.recipes import recipe_of
+from securefl.config.recipes import FusionSection
 from securefl.training import trainer as trainer_module
 from securefl.training.fusion import LIMIT, search
 
@@ -111,8 +110,7 @@ def rows_of_the_search(trainer, monkeypatch):
 
 
 def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of, monkeypatch):
-    recipe = recipe_of(RecipeSection(fusion=FusionSection(budget=3, max_samples=8)))
-    trainer = trainer_of(recipe=recipe)
+    trainer = trainer_of(fusion=FusionSection(budget=3, max_samples=8))
     held = [tuple(row) for row in trainer._validation_rows.ids]
     assert len(held) > 8
     result, seen = rows_of_the_search(trainer, monkeypatch)
@@ -124,9 +122,9 @@ def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of,
 
 
 def test_another_seed_draws_other_rows_for_the_search(trainer_of, monkeypatch):
-    recipe = recipe_of(RecipeSection(fusion=FusionSection(budget=2, max_samples=8)))
+    fusion = FusionSection(budget=2, max_samples=8)
     drawn = [
-        rows_of_the_search(trainer_of(recipe=recipe, seed=seed), monkeypatch)[1][0].ids for seed in (1, 1, 2)
+        rows_of_the_search(trainer_of(fusion=fusion, seed=seed), monkeypatch)[1][0].ids for seed in (1, 1, 2)
     ]
     first, again, other = ([tuple(row) for row in rows] for rows in drawn)
     assert first == again != other
@@ -143,7 +141,7 @@ def test_a_client_with_few_validation_rows_searches_on_all_of_them(trainer_of, m
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_process_ends_after_a_search_even_if_it_was_interrupted(interrupted: bool) -> None:
     program = f"""
-from securefl.config.federation import FusionSection
+from securefl.config.recipes import FusionSection
 from securefl.training.fusion import search
 
 calls = 0

@@ -14,8 +14,7 @@ from transformers import AutoTokenizer
 
 from securefl.adapters.state import GlobalState
 from securefl.config import load_federation
-from securefl.config.federation import TrainingSection
-from securefl.config.recipes import recipe_of
+from securefl.config.training import TrainingSection
 from securefl.provisioning.data_terms import survey_data
 from securefl.training.model_files import resolve_model
 from securefl.training.models import layout_of, load_base_model
@@ -78,4 +77,4 @@ def test_an_example_names_files_columns_and_modules_that_are_there(name, labels)
     assert len(survey_data(config).labels) == labels
     layout = layout_of(config.model.path, target_modules=config.lora.target_modules, labels=labels)
     assert len(layout.adapted) == 12
-    assert recipe_of(config.recipe).personal
+    assert config.recipe.personal

@@ -10,8 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoTokenizer
 
-from securefl.config.federation import FusionSection, RecipeSection
-from securefl.config.recipes import recipe_of
+from securefl.config.recipes import FusionSection
 from securefl.training.models import load_base_model
 
 
@@ -89,7 +88,7 @@ def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(
     trainer_of, start_of, tiny_bert, client_data, tmp_path
 ):
     fusion = FusionSection(space="factor", budget=4)
-    trainer = trainer_of(recipe=recipe_of(RecipeSection(fusion=fusion)))
+    trainer = trainer_of(fusion=fusion)
     trainer.train_round(1, start_of())
     trainer.train_personal(1)
     assert trainer.fuse().rank == 4

@@ -14,7 +14,7 @@ from securefl.adapters.payloads.basis import basis_payload, basis_segments
 from securefl.adapters.payloads.core import core_payload, core_segments
 from securefl.adapters.payloads.dense import dense_payload, dense_segments
 from securefl.adapters.payloads.sketch import sketch_payload, sketch_rank, sketch_segments
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName
 
 
 class Trains(Enum):

@@ -12,7 +12,7 @@ from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment, SegmentKind
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1

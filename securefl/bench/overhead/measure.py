@@ -42,6 +42,7 @@ from securefl.bench.overhead.messages import sent
 from securefl.bench.overhead.meter import Meter
 from securefl.config import load_federation
 from securefl.config.federation import FederationConfig
+from securefl.config.payload import payload_named
 from securefl.errors import SecureFLError
 from securefl.machine import peak_memory_bytes
 from securefl.protocol.messages import Manifest
@@ -99,8 +100,7 @@ def variant_of(config: FederationConfig, job: OverheadJob) -> FederationConfig:
             scheme = "none"
         case "float32":
             # What a sketch or a basis is for is the encrypted sum; without one, both factors are trained and sent.
-            recipe = recipe.model_copy(update={"payload": FREE_PAYLOAD})
-            scheme, config = "none", config.model_copy(update={"sketch": type(config.sketch)()})
+            scheme, config = "none", config.model_copy(update={"payload": payload_named(FREE_PAYLOAD)})
         case _:
             assert_never(job.variant)
     encryption = config.encryption.model_copy(update={"scheme": scheme})
@@ -222,18 +222,17 @@ def _settings(site: Site, variant: Variant) -> dict[str, str | int | float]:
     terms, federation = site.own.federation.terms, site.own.federation
     common: dict[str, str | int | float] = {
         "model_sha256": terms.model.digest.hex(),
-        "labels": len(federation.labels),
+        "labels": len(terms.task.labels),
         "batch_size": terms.training.per_device_train_batch_size,
         "epochs": terms.training.num_train_epochs,
     }
     if variant == "float32":
         return common | {"payload": "factors"}
-    encryption = terms.encryption
     return common | {
-        "payload": terms.recipe.payload,
-        "precision_bits": encryption.precision_bits,
+        "payload": terms.payload.name,
+        "precision_bits": terms.grid.precision_bits,
         "profile": federation.profile.name,
-        "scheme": encryption.scheme,
+        "scheme": terms.encryption.scheme,
     }
 
 

@@ -18,15 +18,8 @@ from typing import assert_never
 import numpy as np
 
 from securefl.adapters.seeding import seeded_generator
-from securefl.config.federation import (
-    CohortSection,
-    ColumnSplit,
-    DataSection,
-    DirichletSplit,
-    IidSplit,
-    MemberSection,
-    NoSplit,
-)
+from securefl.config.cohort import CohortSection, MemberSection
+from securefl.config.data import ColumnSplit, DataSection, DirichletSplit, IidSplit, NoSplit
 from securefl.errors import ConfigError, DataError
 from securefl.training.rows.splits import (
     MIN_TEST_ROWS,

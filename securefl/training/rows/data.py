@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.config.federation import CohortSection, DataSection, MemberSection
+from securefl.config.cohort import CohortSection, MemberSection
+from securefl.config.data import DataSection
 from securefl.errors import ConfigError
 from securefl.training.rows.client_rows import deal, part_rows, read_files
 from securefl.training.rows.labels import unknown_label

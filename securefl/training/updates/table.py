@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from securefl.adapters.payloads.facts import Trains, facts_of
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName
 from securefl.training.updates.core import Core
 from securefl.training.updates.free import FreeFactors
 from securefl.training.updates.one_factor import OneFactor

@@ -20,7 +20,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.base import PayloadSettings, SegmentKind
 from securefl.adapters.payloads.facts import FACTS, Trains, facts_of
 from securefl.adapters.update import Update
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName
 
 LAYOUT = Layout(
     (

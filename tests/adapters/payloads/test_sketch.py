@@ -17,7 +17,7 @@ from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.aggregation.encoding import RoundCodec
 from securefl.aggregation.weighting import WeightSum
-from securefl.config.federation import EncryptionSection
+from securefl.config.encryption import EncryptionSection
 
 RANKS = RankTable((1, 2, 2, 3))
 LAYOUT = Layout(

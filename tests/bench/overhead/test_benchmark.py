@@ -41,9 +41,8 @@ max_length = 16
 train = "{rows}"
 [training]
 learning_rate = 1e-2
-[recipe]
-payload = "sketch"
-[sketch]
+[payload]
+name = "sketch"
 rank = 4
 [cohort]
 clients = [{{ r = 2 }}, {{ r = 4 }}, {{ r = 4 }}]
@@ -228,7 +227,7 @@ def test_the_personal_adapter_is_nobodys_and_only_float32_leaves_the_payload(fed
     config = load_federation(federation)
     variants = {variant: variant_of(config, job(federation, variant, rounds=1)) for variant in VARIANTS}
     assert not any(each.recipe.personal for each in variants.values())
-    assert [each.recipe.payload for each in variants.values()] == ["dense", "sketch", "sketch"]
+    assert [each.payload.name for each in variants.values()] == ["dense", "sketch", "sketch"]
     assert [each.encryption.scheme for each in variants.values()] == ["none", "none", "bfv"]
     assert {each.federation.rounds for each in variants.values()} == {1}
 

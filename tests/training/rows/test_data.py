@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from securefl.config.federation import CohortSection, DataSection, MemberSection
+from securefl.config.cohort import CohortSection, MemberSection
+from securefl.config.data import DataSection
 from securefl.errors import ConfigError, DataError
 from securefl.training.rows.data import load_client_data
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from securefl.config.federation import PayloadName
+from securefl.config.payload import PayloadName
 from securefl.training.updates.table import way_of
 
 

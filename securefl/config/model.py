@@ -1,0 +1,46 @@
+"""``[model]`` and ``[lora]``: the base model, and the adapters on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from securefl.config.section import Section
+
+Rank = Annotated[int, Field(ge=1, le=1024)]
+ALL_LINEAR = "all-linear"
+"""PEFT's word for every linear module but the head."""
+
+
+class ModelSection(Section):
+    """``[model]``: the base model that every member has the same bytes of."""
+
+    path: str
+    """A folder, or a hub id such as ``sentence-transformers/all-MiniLM-L6-v2``."""
+    max_length: int = Field(default=64, ge=4, le=8192)
+    """Most tokens of a text."""
+
+
+class LoraSection(Section):
+    """``[lora]``: the adapters, in PEFT's own words."""
+
+    r: Rank = 8
+    lora_alpha: float = Field(default=16, gt=0)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("query", "value")
+    """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``."""
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _one_name_may_stand_alone(cls, names: object) -> object:
+        return (names,) if isinstance(names, str) else names
+
+    @field_validator("target_modules")
+    @classmethod
+    def _some_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or not all(name.strip() for name in names):
+            raise ValueError(f'name at least one module, or write target_modules = "{ALL_LINEAR}"')
+        if ALL_LINEAR in names and len(set(names)) > 1:
+            raise ValueError(f'"{ALL_LINEAR}" stands for every linear module: leave the other names out')
+        return tuple(dict.fromkeys(names))

@@ -1,0 +1,56 @@
+"""``[payload]``: the part of an update that a client sends, a tagged union by ``name``; see ``adapters.payloads``.
+
+The rule kept here: a key stands only in the section of the payload that reads it, so none can be set in vain.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from securefl.config.section import Section
+
+PayloadName = Literal["dense", "sketch", "basis", "core"]
+"""All payloads, in the order in which plans compare them."""
+
+
+class DensePayload(Section):
+    """Whole changes of weights."""
+
+    name: Literal["dense"]
+
+
+class SketchPayload(Section):
+    """Sketches of changes, from both sides."""
+
+    name: Literal["sketch"]
+    rank: int | None = Field(default=None, ge=2, le=4096)
+    """k: the mean is exact up to this rank, and near the best approximation of half of it; without it, twice the
+    largest rank of the cohort. A weight whose sketch would not be smaller than itself is sent whole."""
+
+
+class BasisPayload(Section):
+    """One factor of a change, against a frozen random one."""
+
+    name: Literal["basis"]
+
+
+class CorePayload(Section):
+    """A square core between two frozen random factors."""
+
+    name: Literal["core"]
+
+
+Payload = Annotated[DensePayload | SketchPayload | BasisPayload | CorePayload, Field(discriminator="name")]
+_PAYLOAD: TypeAdapter[Payload] = TypeAdapter(Payload)
+
+
+def payload_named(name: PayloadName) -> Payload:
+    """A payload's section with every key at its default."""
+    return _PAYLOAD.validate_python({"name": name})
+
+
+def sketch_rank_of(payload: Payload) -> int | None:
+    """The rank that a file sets for its sketches; None where it sets none, or nothing is sketched."""
+    return payload.rank if isinstance(payload, SketchPayload) else None

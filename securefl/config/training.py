@@ -1,0 +1,25 @@
+"""``[training]``: the local work of one round."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from securefl.config.section import Section
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bf16"]
+
+
+class TrainingSection(Section):
+    """``[training]``: the local work of one round, in transformers' own words."""
+
+    learning_rate: float = Field(default=2e-3, gt=0)
+    head_learning_rate: float = Field(default=1e-2, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    per_device_train_batch_size: int = Field(default=32, ge=1)
+    per_device_eval_batch_size: int = Field(default=64, ge=1)
+    num_train_epochs: float = Field(default=1.0, gt=0)
+    device: Device = "auto"
+    precision: Precision = "auto"

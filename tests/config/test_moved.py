@@ -1,0 +1,77 @@
+"""A key of an earlier version is refused with its new place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from securefl.config.federation import FederationConfig
+from securefl.config.load import load_federation, validated
+from securefl.config.moved import MOVED
+from securefl.errors import ConfigError
+
+OLD_VALUES: dict[str, Any] = {
+    "model.task": "sequence-classification",
+    "model.pooling": "mean",
+    "recipe.payload": "sketch",
+    "sketch.rank": 8,
+    "sketch": {},
+    "recipe.fusion.space": "product",
+    "recipe.fusion.budget": 24,
+    "recipe.fusion.l1": 0.05,
+    "recipe.fusion.max_samples": 160,
+    "recipe.fusion": {},
+    "encryption.precision_bits": 16,
+    "encryption.adapter_bound": 0.25,
+    "encryption.head_bound": 2.0,
+}
+
+
+def file_with(key: str, value: Any) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "federation": {"name": "banks"},
+        "model": {"path": "m"},
+        "data": {"train": "t.csv"},
+    }
+    place = table
+    *sections, name = key.split(".")
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[name] = value
+    return table
+
+
+def test_every_old_key_is_tried_here() -> None:
+    assert set(OLD_VALUES) == set(MOVED)
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_an_old_key_is_refused_with_its_new_place(old: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        validated(FederationConfig, file_with(old, OLD_VALUES[old]), where="FED.toml")
+    assert str(refused.value) == f"'{old}' is now '{MOVED[old]}' (FED.toml): move it there."
+
+
+@pytest.mark.parametrize("old", [key for key in MOVED if not isinstance(OLD_VALUES[key], dict)])
+def test_the_new_place_takes_the_old_value(old: str) -> None:
+    table = file_with(MOVED[old], OLD_VALUES[old])
+    if MOVED[old].startswith("task."):
+        table["task"] = {"name": "sequence-classification"} | table["task"]
+    config = validated(FederationConfig, table, where="FED.toml")
+    section, key = MOVED[old].split(".")
+    assert getattr(getattr(config, section), key) == OLD_VALUES[old]
+
+
+def test_all_old_keys_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "FED.toml"
+    path.write_text(
+        '[federation]\nname = "a"\n[model]\npath = "m"\npooling = "cls"\n[encryption]\nhead_bound = 1\n'
+    )
+    with pytest.raises(ConfigError) as refused:
+        load_federation(path)
+    assert (
+        str(refused.value) == "'model.pooling' is now 'task.pooling', 'encryption.head_bound' is now "
+        f"'grid.head_bound' ({path}): move each of them there."
+    )
