@@ -9,10 +9,7 @@ Terms: the *roster* is the list of members in a fixed order; ``terms`` holds wha
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-
-from pydantic import BaseModel, Field
 
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
@@ -25,12 +22,12 @@ from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
+from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
-from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView, parsed
+from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
 from securefl.protocol.terms import Terms
 
-FILE_VERSION = 1
 _DOMAIN = b"securefl/v2/federation\x00"
 
 
@@ -46,7 +43,6 @@ class Member(RosterEntry):
 
 
 class _FederationFile(ConfigSection):
-    version: int = Field(default=FILE_VERSION, ge=FILE_VERSION, le=FILE_VERSION)
     federation_id: Digest
     terms: Terms
     layout: list[dict[str, str | int]]
@@ -130,7 +126,7 @@ class Federation:
     @property
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over the canonical form: what every manifest and contribution is bound to."""
-        return hashlib.sha256(_DOMAIN + _canonical(self._file())).digest()
+        return hashlib.sha256(_DOMAIN + canonical(self._file())).digest()
 
     def member(self, name: str) -> Member:
         """One entry of the roster.
@@ -168,7 +164,7 @@ class Federation:
 
     def to_json_text(self) -> str:
         """The federation file's text."""
-        return json.dumps(self._file().model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+        return file_text(self._file())
 
     @classmethod
     def from_json_text(cls, text: str, *, where: str) -> Federation:
@@ -211,8 +207,3 @@ class Federation:
             profile=self.profile.name,
             roster=self.roster,
         )
-
-
-def _canonical(model: BaseModel) -> bytes:
-    """One byte string for one object: sorted keys, no spaces, ASCII; floats in Python's shortest round-trip form."""
-    return json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode("ascii")

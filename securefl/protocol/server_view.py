@@ -7,10 +7,9 @@ Terms: the *roster* is the list of members in a fixed order.
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from securefl.config.names import Name
 from securefl.config.section import Section as ConfigSection
@@ -18,9 +17,8 @@ from securefl.config.server import ServerSection
 from securefl.crypto.profiles import profile_named
 from securefl.crypto.wireform import Scheme, wire_form
 from securefl.errors import AuthenticationError, IdentityError, SecureFLError
+from securefl.protocol.file_format import file_text, parsed
 from securefl.protocol.sections import Section
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 def _from_hex(value: object) -> object:
@@ -121,14 +119,14 @@ class ServerView(ConfigSection):
 
     def to_json_text(self) -> str:
         """The text of the server's file."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+        return file_text(self)
 
     @classmethod
     def from_json_text(cls, text: str, *, where: str) -> ServerView:
         """Reads the server's file.
 
         Raises:
-            IdentityError: if it is malformed or names what this version does not know.
+            IdentityError: if it is malformed, of another version, or names what this version does not know.
         """
         view = parsed(cls, text, where=where)
         try:
@@ -138,22 +136,3 @@ class ServerView(ConfigSection):
                 "the server's file does not hold together", where=where, hint=str(error)
             ) from None
         return view
-
-
-def parsed(model: type[Parsed], text: str, *, where: str) -> Parsed:
-    """An object of ``model`` from a file's JSON text.
-
-    Raises:
-        IdentityError: if it is no JSON, or not what the model says.
-    """
-    try:
-        value: Any = json.loads(text)
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise IdentityError(
-            f"'{key}' is wrong in a federation's file", where=where, hint=first["msg"]
-        ) from None
-    except ValueError as error:
-        raise IdentityError("a federation's file is no JSON", where=where, hint=str(error)) from None

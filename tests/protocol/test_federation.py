@@ -74,7 +74,9 @@ def test_a_profile_other_than_the_one_the_terms_need_is_refused(name: str) -> No
         Federation.from_json_text(changed(profile=name), where="here")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"version": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "{", '{"version": 2}', '{"version": "2"}', '{"version": true}']
+)
 def test_a_malformed_file_is_refused_with_one_sentence(text: str) -> None:
     with pytest.raises(IdentityError) as refused:
         Federation.from_json_text(text, where="federation.json")
