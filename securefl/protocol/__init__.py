@@ -2,6 +2,7 @@
 
 What all agree on:
 
+``file_format``     the version of pinned files, and their one reading and writing
 ``terms``           what holds for every member
 ``federation``      the pinned federation file
 ``server_view``     what the server knows of it

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from securefl.crypto.framing import framed
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+"""1 is that of securefl 0.1.0, whose service has another name."""
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
 HEADER_DOMAIN = b"securefl/v2/contribution\x00"

@@ -46,7 +46,7 @@ def error_of(code: grpc.StatusCode, details: str | None, *, call: str) -> RunErr
         )
     if code is Code.UNIMPLEMENTED:
         return ProtocolError(
-            f"the server does not know the call '{call}'",
+            f"the server speaks another version of the protocol, and does not know the call '{call}'",
             hint="install the same version of securefl everywhere",
         )
     sentence = plain_words(details or "").rstrip(".") or f"it gave no reason ({code.name})"

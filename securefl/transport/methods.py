@@ -27,5 +27,7 @@ class Method(Enum):
 
 
 SERVICE = "securefl.v2.Aggregator"
+FAMILY = "securefl."
+"""The services of all versions of the protocol begin so."""
 CLIENT_STREAMS = frozenset({Method.CONTRIBUTE})
 SERVER_STREAMS = frozenset({Method.FOLLOW, Method.FETCH_AGGREGATE})

@@ -20,12 +20,12 @@ from typing import Any, Protocol
 from securefl.errors import ConfigError, ProtocolError, RunError
 from securefl.identity.certificates import Credentials
 from securefl.protocol import wire
-from securefl.protocol.messages import Announcement, Receipt
+from securefl.protocol.messages import PROTOCOL_VERSION, Announcement, Receipt
 from securefl.transport.credentials import port_credentials
 from securefl.transport.diagnosis import split_address
 from securefl.transport.failures import status_of
 from securefl.transport.grpc_tls import aio, grpc
-from securefl.transport.methods import SERVICE, Method
+from securefl.transport.methods import FAMILY, SERVICE, Method
 from securefl.transport.settings import CALLS_PER_PEER, DEFAULT_KEEPALIVE, Keepalive, server_options
 from securefl.transport.telemetry import Direction, Observer, nobody
 
@@ -58,6 +58,25 @@ class AggregatorService(Protocol):
         """Lets the peer go."""
 
 
+class _OtherVersions(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Refuses the calls of every other version's service, in a sentence that such a member shows."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        path = handler_call_details.method
+        if not path.startswith(f"/{FAMILY}") or path.startswith(f"/{SERVICE}/"):
+            return None
+        # One stream of messages in each direction serves calls of every shape.
+        return grpc.stream_stream_rpc_method_handler(_refuse_version)
+
+
+async def _refuse_version(requests: AsyncIterator[bytes], context: Context) -> None:
+    refusal = ProtocolError(
+        f"the server speaks version {PROTOCOL_VERSION} of the protocol, and this member another one",
+        hint="install the same version of securefl everywhere",
+    )
+    await context.abort(*status_of(refusal))
+
+
 class AggregatorServer:
     """A listening server.
 
@@ -81,7 +100,7 @@ class AggregatorServer:
         self._observer = observer
         self._open_calls: Counter[bytes] = Counter()
         self._server = aio.server(options=server_options(keepalive))
-        self._server.add_generic_rpc_handlers((self._handlers(),))
+        self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions()))
 
     async def start(self, address: str) -> str:
         """Listens at ``host:port``; port 0 takes a free one.

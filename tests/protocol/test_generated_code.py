@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from subprocess import run
 
 import pytest
+from google.protobuf import descriptor_pb2
 
 from securefl.v2 import aggregator_pb2 as pb
 
@@ -31,3 +33,13 @@ def test_the_specification_lists_every_field_with_its_number() -> None:
         assert section, f"{message.name} has no section"
         for field in message.fields:
             assert f"| {field.number} | `{field.name}` |" in section, f"{message.name}.{field.name}"
+
+
+def test_the_specification_lists_the_numbers_that_are_kept() -> None:
+    specification = (ROOT / "protos/SPEC.md").read_text(encoding="utf-8")
+    for message in pb.DESCRIPTOR.message_types_by_name.values():
+        section = specification.partition(f"### {message.name}\n")[2].partition("\n#")[0]
+        written = descriptor_pb2.DescriptorProto()
+        message.CopyToProto(written)
+        kept = [f"Numbers {entry.start} to {entry.end - 1} are kept" for entry in written.reserved_range]
+        assert re.findall(r"Numbers \d+ to \d+ are kept", section) == kept, message.name

@@ -296,6 +296,26 @@ def test_a_message_of_no_known_kind_is_refused(decode: Callable[[bytes], object]
         decode(b"")
 
 
+@codecs
+@given(data=st.data(), number=st.integers(100, 2**29 - 1).filter(lambda n: not 19_000 <= n < 20_000))
+def test_a_field_that_this_version_does_not_know_is_skipped(
+    name: str, data: st.DataObject, number: int
+) -> None:
+    strategy, encode, decode = CODECS[name]
+    message = data.draw(strategy)
+    key, field = number << 3, bytearray()  # of a varint
+    while key > 0x7F:
+        field.append(key & 0x7F | 0x80)
+        key >>= 7
+    assert decode(encode(message) + bytes([*field, key, 1])) == message
+
+
+@pytest.mark.parametrize("number", range(3, 8))
+def test_an_announcement_of_a_phase_that_is_to_come_is_refused(number: int) -> None:
+    with pytest.raises(WireError, match="of no kind that this version knows"):
+        wire.decode_announcement(bytes([number << 3 | 2, 0]))
+
+
 def test_errors_carry_no_bytes_of_the_peer() -> None:
     message = pb.Receipt(round_number=1, body_digest=b"PEERBYTES").SerializeToString()
     with pytest.raises(WireError) as caught:

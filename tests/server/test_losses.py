@@ -31,7 +31,7 @@ from securefl.identity.certificates import Role
 from securefl.progress import MemberJoined
 from securefl.protocol import wire
 from securefl.protocol.last_words import sentence_for
-from securefl.protocol.messages import AggregateReady, FederationFailed, RoundOpened
+from securefl.protocol.messages import PROTOCOL_VERSION, AggregateReady, FederationFailed, RoundOpened
 from securefl.protocol.transitions import ServerPhase
 from securefl.transport.client import AggregatorClient
 from securefl.transport.settings import Keepalive
@@ -264,8 +264,8 @@ def test_a_member_of_another_federation_or_version_is_refused(tmp_path: Path) ->
         ):
             client.join()
         client = roster.client("client-1", server.address)
-        client._hello = wire.encode_hello(wire.Hello(2, DIGEST, PROCESS))
-        with pytest.raises(ProtocolError, match="version 2"):
+        client._hello = wire.encode_hello(wire.Hello(3, DIGEST, PROCESS))
+        with pytest.raises(ProtocolError, match="version 3"):
             client.join()
 
 
@@ -287,7 +287,7 @@ async def service_of(roster: Roster, **options: float) -> AsyncIterator[tuple[Fe
             roster.view, conductor, spool=spool, files=files, emit=lambda event: None, **options
         )
         conductor.start()
-        hello = wire.Hello(1, DIGEST, PROCESS)
+        hello = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS)
         followers = [
             service.follow(credentials.fingerprint, hello) for credentials in roster.credentials.values()
         ]

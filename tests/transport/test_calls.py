@@ -21,6 +21,7 @@ from securefl.errors import (
 from securefl.protocol import wire, wire_parts
 from securefl.protocol.messages import (
     CHUNK_BYTES,
+    PROTOCOL_VERSION,
     AggregateHeader,
     AggregateReady,
     ContributionHeader,
@@ -75,7 +76,7 @@ def test_every_call_reaches_the_service_with_its_objects(serve, service, certifi
         client.last_words("no\nmemory")
     assert (header, body.getvalue()) == (HEADER, BODY)
     assert service.uploads == [list(contribution_messages(OUTGOING))]
-    hello = wire.Hello(1, DIGEST, PROCESS)
+    hello = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS)
     assert service.asked == [
         hello,
         hello,
@@ -245,6 +246,39 @@ def test_a_call_that_the_server_does_not_know_is_one_sentence(serve, service, ce
             address,
             lambda channel: channel.unary_unary(f"/{SERVICE}/Advert")(b"", timeout=WAIT_S),
         )
+
+
+def test_a_client_of_0_1_0_is_refused_in_one_sentence(serve, service, certificates) -> None:
+    hello = pb.Hello(protocol_version=1, federation_digest=DIGEST, process=PROCESS).SerializeToString()
+    calls: list[Callable[[grpc.Channel], object]] = [
+        lambda channel: channel.unary_unary("/securefl.v1.Aggregator/Join")(hello, timeout=WAIT_S),
+        lambda channel: list(channel.unary_stream("/securefl.v1.Aggregator/Follow")(hello, timeout=WAIT_S)),
+        lambda channel: channel.stream_unary("/securefl.v1.Aggregator/Contribute")(
+            iter([b""]), timeout=WAIT_S
+        ),
+    ]
+    for call in calls:
+        with (
+            serve(service, certificates.server) as address,
+            pytest.raises(ProtocolError, match=r"speaks version 2 of the protocol.*same version") as refused,
+        ):
+            raw_call(certificates.client, address, call)
+        assert "\n" not in str(refused.value)
+    assert service.asked == []
+
+
+def test_a_server_of_0_1_0_ends_a_client_with_one_sentence(
+    serve, service, certificates, connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("securefl.transport.server.SERVICE", "securefl.v1.Aggregator")
+    monkeypatch.setattr("securefl.transport.server.FAMILY", "nothing.")
+    with (
+        serve(service, certificates.server) as address,
+        pytest.raises(ProtocolError, match=r"another version of the protocol.*same version") as refused,
+    ):
+        connect(address).join()
+    assert not refused.value.retryable
+    assert service.asked == []
 
 
 def test_observers_on_both_sides_see_the_same_bytes(serve, service, certificates, connect) -> None:
