@@ -27,6 +27,7 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, Update
 from securefl.aggregation.encoding import RoundCodec
+from securefl.config.encryption import GridSection
 from securefl.config.payload import PayloadName
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.packing import pack
