@@ -17,4 +17,36 @@ In the order of the way, with the modules of other packages that stand on it:
 ``contribution``  a contribution as a value, and what its MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start
+
+From integers to a sum and back, for a contribution of one section (``member`` does the same with an update):
+
+    >>> import numpy as np
+    >>> from securefl.aggregation.decryption import SummedSection
+    >>> from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
+    >>> from securefl.crypto.addition import ResidueSum
+    >>> from securefl.crypto.integer_twin import IntegerTwin
+    >>> from securefl.crypto.keys import SharedKeys
+    >>> from securefl.crypto.profiles import profile_for
+    >>> from securefl.identity.signing import SigningKey
+    >>> from securefl.protocol.messages import Manifest
+    >>> cipher, keys = IntegerTwin(profile_for(3, 16)), SharedKeys.generate(None)
+    >>> manifest = Manifest(bytes(32), 1, ("client-1", "client-2", "client-3"))
+    >>> total = ResidueSum(cipher.form, 1)
+    >>> for number, member in enumerate(manifest.cohort, start=1):
+    ...     part = Part(cipher, 4, lambda: [np.full(4, -number)])
+    ...     contribution = encrypt_at_once(
+    ...         Encryption(
+    ...             [part], manifest=manifest, member=member, keys=keys, signing_key=SigningKey.generate()
+    ...         )
+    ...     )
+    ...     total.add(0, cipher.form.decode_upload(contribution.body, ciphertexts=1))
+    >>> body = cipher.form.encode_aggregate(total.total())
+    >>> seeds = tuple((member, b"") for member in manifest.cohort)  # the twin has none
+    >>> section = SummedSection(0, 4, cipher, 0, seeds)
+    >>> section.verify(body, manifest=manifest, keys=keys)
+    >>> section.decrypt(body, manifest=manifest, keys=keys)
+    array([-6, -6, -6, -6])
+    >>> section.verify(bytes(len(body)), manifest=manifest, keys=keys)
+    Traceback (most recent call last):
+    securefl.errors.ForgeryError: ...
 """

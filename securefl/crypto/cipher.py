@@ -2,6 +2,24 @@
 
 ``bfv.BfvCipher`` encrypts; ``integer_twin.IntegerTwin`` does not, and exists to show that both give the same
 integers.
+
+Pack, encrypt, add, decrypt, unpack:
+
+    >>> import numpy as np
+    >>> from securefl.crypto.addition import ResidueSum
+    >>> from securefl.crypto.integer_twin import IntegerTwin
+    >>> from securefl.crypto.packing import pack, unpack
+    >>> from securefl.crypto.profiles import profile_for
+    >>> from securefl.crypto.wireform import Ciphertexts
+    >>> cipher = IntegerTwin(profile_for(3, 16))
+    >>> values = [np.array([5, -7]), np.array([1, 1]), np.array([-2, 0])]
+    >>> encrypted = [cipher.encrypt(pack(one, cipher.profile)) for one in values]
+    >>> total = ResidueSum(cipher.form, 1)
+    >>> for one in encrypted:  # authentication makes the MACs
+    ...     total.add(0, Ciphertexts(one.residues, np.zeros(1, dtype=np.uint64)))
+    >>> slots = cipher.decrypt(total.total().residues, [one.seeds for one in encrypted])
+    >>> unpack(slots, 2, cipher.profile)
+    array([ 4, -6])
 """
 
 from __future__ import annotations
