@@ -42,7 +42,7 @@ MUCH_MISSED = 0.25
 
 @dataclass(slots=True)
 class _OpenRound:
-    """What is known of a round until it is applied."""
+    """Figures of a round until it is applied."""
 
     started: float
     loss: float | None
@@ -176,7 +176,7 @@ class MemberRounds:
             )
 
     def _reconstruction_error(self, number: int) -> float | None:
-        """What the round's sketches missed of the mean update; a person hears of it when it first is much."""
+        """Share of the mean update that the round's sketches missed; a person hears of it when it first is much."""
         estimates = self._aggregation.reconstruction_error.values()
         if not estimates:
             return None

@@ -1,4 +1,4 @@
-"""What an update is, in numpy: linear maps from adapters to vectors, and from a mean of such vectors back.
+"""Updates as numbers, in numpy: linear maps from adapters to vectors, and from a mean of such vectors back.
 
 ``layout``          which tensors a federation shares, and their shapes
 ``update``          the values: a client's update, the mean of updates, an adapter

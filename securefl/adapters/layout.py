@@ -17,7 +17,7 @@ from securefl.errors import WireError
 
 
 class TensorKind(Enum):
-    """How a shared tensor is trained."""
+    """Ways in which a shared tensor is trained."""
 
     ADAPTED = "adapted"
     HEAD = "head"
@@ -64,7 +64,7 @@ class Layout:
         ).digest()
 
     def float32_bytes(self, rank: int) -> int:
-        """What a plaintext client of this rank would send: its own A and B in float32, plus the heads."""
+        """Bytes that a plaintext client of this rank would send: its own A and B in float32, plus the heads."""
         adapters = sum(rank * (tensor.rows + tensor.columns) for tensor in self.adapted)
         return 4 * (adapters + sum(tensor.rows * tensor.columns for tensor in self.heads))
 

@@ -1,4 +1,4 @@
-"""How many may collude, and which coordinates may then be summed: exact integers from a cohort's rank table.
+"""Largest coalition, and the coordinates that may then be summed: exact integers from a cohort's rank table.
 
 The rule kept here: a coordinate enters the sum only if at least c_max + 2 clients own it, so that a coalition
 of the server with c_max clients still reads a sum of two honest ones, never one client's value.
@@ -33,7 +33,7 @@ class Partition:
     owners: int
 
     def owned_by(self, rank: int) -> bool:
-        """Whether a client of this rank has values in the partition."""
+        """True where a client of this rank has values in the partition."""
         return rank >= self.stop
 
 

@@ -53,7 +53,7 @@ def redistribute(
 
 
 def significant(decomposition: Decomposition, *, noise_std: float) -> int:
-    """How many directions of a matrix are stronger than noise of this deviation, and than rounding."""
+    """Number of directions of a matrix that are stronger than noise of this deviation, and than rounding."""
     rows, columns = decomposition.shape
     rounding = ROUNDING * float(decomposition.singular[0])
     floor = max(noise_floor(rows, columns, noise_std=noise_std), rounding)

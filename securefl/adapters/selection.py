@@ -40,7 +40,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class FeaturePlaces:
-    """Where one weight's features stand in a vector of scores.
+    """Places of one weight's features in a vector of scores.
 
     Attributes:
         rows: Those of its m rows.
@@ -57,7 +57,7 @@ def feature_count(layout: Layout) -> int:
 
 
 def feature_places(layout: Layout) -> Mapping[str, FeaturePlaces]:
-    """Where each adapted weight's features stand, by name: weight after weight, rows before columns."""
+    """Places of each adapted weight's features, by name: weight after weight, rows before columns."""
     places: dict[str, FeaturePlaces] = {}
     start = 0
     for tensor in layout.adapted:
@@ -68,7 +68,7 @@ def feature_places(layout: Layout) -> Mapping[str, FeaturePlaces]:
 
 
 def rooted(scores: Scores) -> Scores:
-    """What a client sends of its scores: square roots, as parts of the largest; (F,) from 0 to 1.
+    """Scores as a client sends them: square roots, as parts of the largest; (F,) from 0 to 1.
 
     Args:
         scores: (F,) of any scale. Where all are 0, so is the result.
@@ -172,7 +172,7 @@ class _Group:
 
     @property
     def blocks(self) -> int:
-        """How many blocks these are."""
+        """Number of these blocks."""
         return 1 if self.whole else self.features.stop - self.features.start
 
     @property
@@ -191,7 +191,7 @@ def _always(segment: Segment) -> bool:
 
 
 def _groups(segments: Sequence[Segment], layout: Layout) -> Iterator[_Group]:
-    """What scores decide on, in the order of the layout's tensors."""
+    """Segments that scores decide on, in the order of the layout's tensors."""
     places = feature_places(layout)
     for tensor in layout.adapted:
         own = [segment for segment in segments if segment.tensor == tensor.name and not _always(segment)]
@@ -211,7 +211,7 @@ def _features(segment: Segment, tensor: TensorSpec, place: FeaturePlaces) -> sli
 
 
 def _taken(groups: Sequence[_Group], score_sums: ScoreSums, room: int) -> Iterator[NDArray[np.int64]]:
-    """How many coordinates of each block are encrypted, group by group.
+    """Number of coordinates of each block that are encrypted, group by group.
 
     Scores a coordinate are fractions over the blocks' sizes; over the common multiple they are compared as integers.
     """

@@ -53,7 +53,7 @@ class Projections:
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What is kept of a matrix (m, n): linear in it.
+    """Three sketches of a matrix (m, n), linear in it.
 
     Attributes:
         range: (m, k).
@@ -68,7 +68,7 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """What a sketch says of its matrix.
+    """The matrix that a sketch gives back, and its error.
 
     Attributes:
         factors: An orthonormal (m, k), and (k, n).

@@ -71,13 +71,13 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one client changed since the round's start.
+    """Changes of one client since the round's start.
 
     Attributes:
         weights: The change of each adapted weight as factors whose product is the change itself, (alpha / r)
             included. Under ``basis`` one factor is the round's frozen basis cut to the client's rank, row for
-            row; under ``core`` the right one is the frame's right factor cut to it, and the left one is the
-            frame's left factor times the core.
+            row; under ``core`` the right one is the frozen right factor cut to it, and the left one is the
+            frozen left factor times the core.
         heads: The change of each head, (rows, columns).
     """
 
@@ -87,7 +87,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEstimate:
-    """How far a reconstructed weight is from the true one, as estimated from what is known of both.
+    """Distance of a reconstructed weight from the true one, as estimated from what is known of both.
 
     Attributes:
         error: Frobenius norm of the difference.

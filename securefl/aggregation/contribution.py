@@ -24,7 +24,7 @@ CONTEXT_DOMAIN = b"securefl/v2/authentication\x00"
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one member sends in a round, in memory.
+    """All that one member sends in a round, in memory.
 
     Attributes:
         signed: Its signed header.
@@ -38,7 +38,7 @@ class Contribution:
 
 
 def authentication_context(manifest: Manifest, *, key_epoch: int, section: int = 0) -> bytes:
-    """What MACs and tags are bound to, beside the member: epoch, federation, round, cohort, and section."""
+    """Context that MACs and tags are bound to, beside the member: epoch, federation, round, cohort, and section."""
     return CONTEXT_DOMAIN + framed(
         key_epoch.to_bytes(4, "big"),
         manifest.federation_digest,

@@ -66,7 +66,7 @@ class SummedSection:
 
     @property
     def section(self) -> Section:
-        """What it consists of."""
+        """Its form, and the number of its ciphertexts."""
         return Section(self.cipher.form, self.cipher.profile.ciphertexts_for(self.values))
 
     def ciphertexts(self, body: Body) -> Iterator[tuple[Window, Ciphertexts]]:

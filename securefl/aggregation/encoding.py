@@ -47,7 +47,7 @@ from securefl.errors import ProtocolError, TrainingError
 
 @dataclass(frozen=True, slots=True)
 class EncodedContribution:
-    """What a client is about to encrypt: integers that are made when they are asked for.
+    """Content of a contribution before encryption: integers that are made when they are asked for.
 
     Attributes:
         runs: Gives the D integers in order, in runs of int64 with magnitudes up to the grid's limit: V
@@ -67,7 +67,7 @@ class EncodedContribution:
 
 @dataclass(frozen=True, slots=True)
 class RoundCodec:
-    """How contributions of one round are encoded, and their sum decoded.
+    """Encoder of one round's contributions, and decoder of their sum.
 
     Attributes:
         payload: The round's payload.

@@ -36,7 +36,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What goes into one section of a contribution.
+    """Content of one section of a contribution.
 
     Attributes:
         cipher: The section's, with the federation's key.

@@ -1,4 +1,4 @@
-"""What the way of an update needs of a model and its data: a change out of a start, and no more."""
+"""Interface of a model and its data to the way of an update: a change out of a start, and no more."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Runs = Callable[[], Iterable[Integers]]
 
 
 class Selection:
-    """What of a member's integers goes into which section of a round.
+    """Sections of a member's integers, round after round.
 
     Args:
         federation: The pinned federation.

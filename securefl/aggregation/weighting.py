@@ -90,7 +90,7 @@ class WeightSum:
             )
 
     def divisor(self, contributors: int) -> float:
-        """What a sum over so many contributors is divided by: their number times the mean weight.
+        """Divisor of a sum over so many contributors: their number times the mean weight.
 
         Args:
             contributors: How many of a round's survivors own the coordinate: |O| of n where nobody is missing, |U|

@@ -1,4 +1,4 @@
-"""Where something was measured, in words that another machine's owner can compare with."""
+"""Description of the machine of a measurement, in words that another machine's owner can compare with."""
 
 from __future__ import annotations
 

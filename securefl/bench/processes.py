@@ -23,14 +23,14 @@ from securefl.machine import processors, thread_variables
 FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """Variables of this environment that would lead another interpreter to this one's packages."""
 TAIL_BYTES = 1 << 20
-"""How much of an output is looked at: more than any measurement, and bounded whatever a process prints."""
+"""Length of an output that is looked at: more than any measurement, and bounded whatever a process prints."""
 MAX_WORDS = 300
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to start.
+    """Program to start.
 
     Attributes:
         command: Interpreter and arguments.
@@ -120,7 +120,7 @@ def _environment(program: Program) -> Mapping[str, str]:
 
 @contextmanager
 def _on_one_core() -> Iterator[None]:
-    """What is started inside runs on one core: a process inherits the affinity of the thread that starts it."""
+    """Runs what is started inside on one core: a process inherits the affinity of the thread that starts it."""
     usable = processors()
     if not usable:
         yield

@@ -1,4 +1,4 @@
-"""What a stretch of work takes: wall seconds and CPU seconds.
+"""Stopwatch for stretches of work: wall seconds and CPU seconds.
 
 The rule kept here: both clocks are read for every lap. On an idle core they agree; where they do not, other
 programs were running, and the report says so.

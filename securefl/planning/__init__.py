@@ -1,16 +1,15 @@
-"""What a federation will cost, and why its sums will be exact: said before anything runs.
+"""Forecast of a federation's cost, and the proof that its sums will be exact, before anything runs.
 
 The rule kept here: a plan is made from the very ``Federation`` that runs, by the functions that run it. Bytes and
 inequalities are exact; seconds are measured on the machine that asks and scaled; nothing is a figure of some other
 machine.
 
-``preview``     the federation that a file would provision, without keys
-``proof``       the inequalities of an exact sum with their numbers, and what margin is left
-``sizes``       values, ciphertexts and bytes of a round, framing included
-``speed``       seconds of each step on this machine, by doing it with a few ciphertexts
-``apart``       the same in a process of its own, on one core
-``memory``      the buffers that a round holds
-``forecast``    all of it together, beside plaintext
-``comparison``  the forecast beside what a run measured
-``report``      both as JSON
+``sizes``          values, ciphertexts and bytes of a round, framing included
+``exactness``      the inequalities of an exact sum with their numbers, and what margin is left
+``speed``          seconds of each step on this machine, by doing it with a few ciphertexts
+``speed_process``  the same in a process of its own, on one core
+``memory``         the buffers that a round holds
+``forecast``       all of it together, beside plaintext
+``comparison``     the forecast beside what a run measured
+``as_json``        both as JSON
 """

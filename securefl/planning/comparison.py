@@ -20,7 +20,7 @@ PHASES = ("encode", "encrypt", "aggregate", "decrypt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredRound:
-    """What one client measured of one round.
+    """Measurements of one client in one round.
 
     Attributes:
         client: Its name.

@@ -1,4 +1,4 @@
-"""Why a cohort's sum is exact: the conditions of ``profiles.exact_cohort`` with this federation's numbers filled in.
+"""Proof that a cohort's sum is exact: the conditions of ``profiles.exact_cohort`` with this federation's numbers.
 
 The rule kept here: nothing is decided here. ``crypto.profiles`` decides which cohorts are exact and proves it; a proof
 shows the same integers side by side, so that a reader can check them with a pocket calculator.
@@ -38,7 +38,7 @@ class Condition:
 
     @property
     def holds(self) -> bool:
-        """Whether it does for this cohort."""
+        """True where it holds for this cohort."""
         return self.left <= self.right
 
 
@@ -69,7 +69,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether every condition does."""
+        """True where every condition does."""
         return all(condition.holds for condition in self.conditions)
 
 

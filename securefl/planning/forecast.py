@@ -27,7 +27,7 @@ LINKS_MBIT = (10, 100, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one client moves in a round.
+    """Traffic of one client in a round.
 
     Attributes:
         up: Bytes that it sends.
@@ -81,7 +81,7 @@ class RoundForecast:
 
     @property
     def traffic(self) -> Traffic:
-        """What a client moves (the one with the longest name)."""
+        """Traffic of a client (the one with the longest name)."""
         return Traffic(self.sizes.largest_up, self.sizes.down)
 
 
@@ -132,7 +132,7 @@ class Forecast:
     speed: Speed | None
 
     def of_round(self, number: int) -> RoundForecast:
-        """What is expected of a round, its sizes those of this very number."""
+        """Forecast of a round, its sizes those of this very number."""
         return _round(self.federation, Kind(f"round {number}", sizes_of(self.federation, number)), self.speed)
 
 

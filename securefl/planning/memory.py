@@ -54,7 +54,7 @@ class Memory:
 
 
 def memory_of(federation: Federation, sizes: RoundSizes) -> Memory:
-    """What a round of these sizes holds."""
+    """Memory of a round of these sizes."""
     profile, degree = federation.profile, federation.profile.poly_modulus_degree
     count = min(WINDOW_CIPHERTEXTS, max(section.ciphertexts for section in sizes.sections))
     slots = WORD * degree * count

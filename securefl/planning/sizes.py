@@ -1,4 +1,4 @@
-"""How much travels in a round, to the byte: values, ciphertexts, and messages with their framing.
+"""Traffic of a round, to the byte: values, ciphertexts, and messages with their framing.
 
 The rule kept here: a size is the length of what ``protocol.streams`` would send, computed from messages that
 ``protocol.wire_parts`` encoded; no length of a message is written down here.
@@ -31,7 +31,7 @@ SOME_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSizes:
-    """What one round moves.
+    """Sizes of one round.
 
     Attributes:
         round_number: Its number.
@@ -56,12 +56,12 @@ class RoundSizes:
 
     @property
     def largest_up(self) -> int:
-        """What the client with the longest name sends."""
+        """Bytes that the client with the longest name sends."""
         return max(self.up.values())
 
 
 def sizes_of(federation: Federation, number: int) -> RoundSizes:
-    """What round ``number`` of a federation moves.
+    """Sizes of round ``number`` of a federation.
 
     Raises:
         CapacityError: if a contribution would be longer than one stream carries.

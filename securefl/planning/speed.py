@@ -205,7 +205,7 @@ class _Bench:
         total.add(0, self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts))
 
     def _expansion_s(self, body: bytes, seeds: bytes) -> float:
-        """What one more contributor costs a reader: its second polynomials, and its pads of the MACs."""
+        """Seconds that one more contributor costs a reader: its second polynomials, and its pads of the MACs."""
         polynomials_s, _ = _timed(lambda: self._cipher.decryption(self._ciphertexts).add(seeds))
         window = self._cipher.form.decode_aggregate(body, ciphertexts=self._ciphertexts)
         mac = CiphertextMac(self._keys.mac, self._cipher.form, context=CONTEXT)

@@ -79,7 +79,7 @@ class DirectTransport:
 
 @dataclass(slots=True)
 class Traffic:
-    """What travelled in one round.
+    """Traffic of one round.
 
     Attributes:
         contributions: What each member sent.
@@ -196,7 +196,7 @@ class _Seat:
     state: ClientState = field(default_factory=client_session.start)
 
     def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
-        """What follows from an event, for this member."""
+        """Effects of an event on this member."""
         self.state, effects = client_session.transition(
             self.state, event, federation=self.aggregation.federation
         )

@@ -22,7 +22,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from securefl.adapters.frozen.basis import Side
-from securefl.adapters.frozen.core import FramePair
+from securefl.adapters.frozen.core import FrozenPair
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError
@@ -186,7 +186,7 @@ class AdapterBank:
         """
         _write(_factor(self._layers[tensor], name, side), values, tensor)
 
-    def install_core(self, name: str, tensor: str, pair: FramePair) -> None:
+    def install_core(self, name: str, tensor: str, pair: FrozenPair) -> None:
         """Puts a core of zeros between two frozen factors in the place of one weight's adapter.
 
         Raises:

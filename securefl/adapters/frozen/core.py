@@ -23,7 +23,7 @@ from securefl.adapters.update import Factors, Matrix
 
 
 @dataclass(frozen=True, slots=True)
-class FramePair:
+class FrozenPair:
     """The frozen factors of one weight; the arrays cannot be written to.
 
     Attributes:
@@ -43,12 +43,12 @@ class CoreBases:
         pairs: U (m, R) and V (R, n) of every adapted weight.
     """
 
-    pairs: Mapping[str, FramePair]
+    pairs: Mapping[str, FrozenPair]
 
-    def cut(self, name: str, rank: int) -> FramePair:
+    def cut(self, name: str, rank: int) -> FrozenPair:
         """The frozen factors of a client of this rank: the first min(rank, R) directions of each, as views."""
         pair = self.pairs[name]
-        return FramePair(pair.left[:, :rank], pair.right[:rank])
+        return FrozenPair(pair.left[:, :rank], pair.right[:rank])
 
     def trained_shape(self, tensor: TensorSpec, rank: int) -> tuple[int, int]:
         """Shape of a core: (r, r), r at most R."""
@@ -62,7 +62,7 @@ class CoreBases:
 
 
 def draw_core_bases(layout: Layout, *, shared_rank: int, seed: int) -> CoreBases:
-    """The federation's frame: seeded Gaussians for every weight, orthonormalised.
+    """The federation's frozen factors: seeded Gaussians for every weight, orthonormalised.
 
     Args:
         layout: The federation's tensors; R must not exceed a weight's smaller side.
@@ -72,10 +72,10 @@ def draw_core_bases(layout: Layout, *, shared_rank: int, seed: int) -> CoreBases
     return CoreBases({tensor.name: _draw(tensor, shared_rank, seed) for tensor in layout.adapted})
 
 
-def _draw(tensor: TensorSpec, rank: int, seed: int) -> FramePair:
+def _draw(tensor: TensorSpec, rank: int, seed: int) -> FrozenPair:
     rng = seeded_generator(seed, "frame", tensor.name)
     left = random_orthonormal_rows(rank, tensor.rows, rng=rng)
     right = random_orthonormal_rows(rank, tensor.columns, rng=rng)
     left.setflags(write=False)
     right.setflags(write=False)
-    return FramePair(left.T, right)
+    return FrozenPair(left.T, right)

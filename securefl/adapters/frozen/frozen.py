@@ -1,4 +1,4 @@
-"""What a round trains against, whichever payload froze it."""
+"""Interface of the factors that a round trains against, whichever payload froze them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every payload is: a linear map from updates to vectors of one fixed size, cut into named segments.
+"""Interface of every payload: a linear map from updates to vectors of one fixed size, cut into named segments.
 
 The rule kept here: ``encode`` is linear in the update and ``decode`` in the vector, so that a server which
 only adds computes on updates. A payload object belongs to one round and holds no values of anybody.
@@ -26,14 +26,14 @@ RUN_VALUES = 1 << 17
 
 
 class SegmentKind(Enum):
-    """What a segment's values belong to: with the segment's scale it decides their bound."""
+    """Kinds of tensors that a segment's values belong to: with the segment's scale it decides their bound."""
 
     ADAPTER = "adapter"
     HEAD = "head"
 
 
 class Feature(Enum):
-    """What of a tensor one run of a segment's coordinates tells of: a sensitivity is known for each of these."""
+    """Part of a tensor that one run of a segment's coordinates tells of: a sensitivity is known for each of these."""
 
     ROW = "row"
     """Row i of the segment belongs to row i of the weight."""
@@ -88,7 +88,7 @@ class Payload(Protocol):
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """What stands where, without gaps."""
+        """Segments in their places, without gaps."""
         ...
 
     @property
@@ -126,7 +126,7 @@ class Payload(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadSettings:
-    """What a federation's payload is made from.
+    """Settings that a federation's payload is made from.
 
     Attributes:
         layout: The federation's tensors.

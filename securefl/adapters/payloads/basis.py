@@ -40,7 +40,7 @@ SAME_BASIS = 1e-9
 
 
 def basis_pieces(layout: Layout, ranks: RankTable, side: Side) -> Iterator[Piece]:
-    """What a round that trains ``side`` sends: one block a weight and rank partition, then the heads."""
+    """Pieces that a round that trains ``side`` sends: one block a weight and rank partition, then the heads."""
     feature = Feature.ROW if side is Side.LEFT else Feature.COLUMN
     for tensor in layout.adapted:
         for index, part in enumerate(ranks.partitions):
@@ -149,7 +149,7 @@ class BasisPayload:
 
 
 def basis_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
-    """What stands where in a contribution to a round, without drawing its basis."""
+    """Segments of a contribution to a round, without drawing its basis."""
     return lay_out(basis_pieces(settings.layout, settings.ranks, trained_side(round_number)))
 
 

@@ -1,11 +1,11 @@
 """``core``: the change of an R x R core between two frozen orthonormal factors; and the heads.
 
-The rule kept here: all updates are products with the same two frozen factors (``frame``), so adding cores
+The rule kept here: all updates are products with the same two frozen factors (``frozen.core``), so adding cores
 adds updates, exactly and for any ranks. A client of rank r trains the leading r x r block; a coordinate in
 row i and column j belongs to those whose rank exceeds both, so a rank partition is an L-shaped border, and
 what fewer than c_max + 2 clients own has no coordinate at all (``ownership``).
 
-Reference: Fed-SB, arXiv 2502.15436, for what is sent; its start is not ours (``frame``).
+Reference: Fed-SB, arXiv 2502.15436, for what is sent; its start is not ours (``frozen.core``).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def core_blocks(partitions: Iterable[Partition]) -> tuple[Block, ...]:
 
 
 def core_pieces(layout: Layout, ranks: RankTable) -> Iterator[Piece]:
-    """What every round sends: the blocks of a core for each weight, then the heads."""
+    """Pieces that every round sends: the blocks of a core for each weight, then the heads."""
     blocks = core_blocks(ranks.partitions)
     for tensor in layout.adapted:
         scale = core_scale(tensor, ranks.shared_rank)
@@ -97,7 +97,7 @@ class CorePayload:
     Attributes:
         layout: The federation's tensors.
         ranks: The cohort's ranks.
-        frame: The frozen factors.
+        bases: The frozen factors.
         segments: Blocks of the cores by weight and rank partition, then the heads.
     """
 
@@ -128,19 +128,19 @@ class CorePayload:
         """The cores' changes, zero where a client of this rank owns nothing, and the heads.
 
         Args:
-            update: Products U_r C V_r of ``frame.cut(name, rank)``, alpha / r included, as factors
+            update: Products U_r C V_r of ``bases.cut(name, rank)``, alpha / r included, as factors
                 (U_r C, V_r).
             rank: The client's rank; what of it exceeds R was never part of the update.
 
         Raises:
-            ProtocolError: if the update is not one of this layout and rank, or lies outside the frame.
+            ProtocolError: if the update is not one of this layout and rank, or does not lie between the frozen factors.
         """
         check_tensors(update, self.layout)
         cores = [self._core(update, tensor, rank) for tensor in self.layout.adapted]
         return chain(self._runs(cores, rank), head_runs(update, self.layout))
 
     def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
-        """Factors (U C, V) of rank R; V is the frame's own.
+        """Factors (U C, V) of rank R; V is the frozen one.
 
         Noise of deviation s in C has the largest singular value s 2 sqrt(R), in a weight s (sqrt(m) +
         sqrt(n)).
@@ -167,7 +167,7 @@ class CorePayload:
                 yield values.reshape(-1)
 
     def _core(self, update: Update, tensor: TensorSpec, rank: int) -> Matrix:
-        """The update's core, once the update has been found to lie in the frame."""
+        """The update's core, once the update has been found to lie between the frozen factors."""
         factors = checked_factors(update, tensor)
         pair = self.bases.cut(tensor.name, rank)
         core = pair.left.T @ factors.left
@@ -178,15 +178,15 @@ class CorePayload:
             or not np.allclose(pair.left @ core, factors.left, rtol=0.0, atol=room)
         ):
             raise ProtocolError(
-                "the update does not lie in the frozen frame of this federation",
+                "the update does not lie between the frozen factors of this federation",
                 where=tensor.name,
-                hint="train the core between the frame's factors, cut to the own rank",
+                hint="train the core between the frozen factors, cut to the own rank",
             )
         return core
 
 
 def core_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
-    """What stands where in a contribution, without drawing the frozen factors."""
+    """Segments of a contribution, without drawing the frozen factors."""
     return lay_out(core_pieces(settings.layout, settings.ranks))
 
 

@@ -95,7 +95,7 @@ class DensePayload:
 
 
 def dense_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
-    """What stands where in a contribution."""
+    """Segments of a contribution."""
     return dense_payload(settings, round_number).payload.segments
 
 

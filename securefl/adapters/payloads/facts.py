@@ -18,7 +18,7 @@ from securefl.config.payload import PayloadName
 
 
 class Trains(Enum):
-    """What a round trains of every weight."""
+    """Parts of every weight that a round trains."""
 
     BOTH = "both factors"
     ONE = "one factor, left and right in turn, against a frozen one"
@@ -26,7 +26,7 @@ class Trains(Enum):
 
 
 class Mixing(Enum):
-    """Which members a coordinate sums over."""
+    """Members that a coordinate sums over."""
 
     EVERY_COORDINATE = "every coordinate"
     """All members, whatever their ranks: each may have a rank of its own, which nobody else needs to know."""
@@ -36,7 +36,7 @@ class Mixing(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadFacts:
-    """What is true of a payload in every federation.
+    """Facts of a payload that hold in every federation.
 
     Attributes:
         trains: What a round trains of an adapter.

@@ -1,4 +1,4 @@
-"""What the federation file says of its payload: sizes, segments and bounds, and each round's linear map.
+"""Plan of a federation's payload, as its file has it: sizes, segments and bounds, and each round's linear map.
 
 The rule kept here: the number of integers, and what each means, follow from the federation file and the round's
 number alone; nothing a client trained changes it.
@@ -30,7 +30,7 @@ adapter of the largest rank differs by 1e-7 of its norm at most, and by 2e-3 wit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadPlan:
-    """Everything that decides how an update becomes integers, from the federation file.
+    """All that decides how an update becomes integers, from the federation file.
 
     Attributes:
         payload: The payload's name.
@@ -70,12 +70,12 @@ class PayloadPlan:
 
     @property
     def facts(self) -> PayloadFacts:
-        """What is true of the payload."""
+        """Facts of the payload."""
         return facts_of(self.payload)
 
     @property
     def settings(self) -> PayloadSettings:
-        """What the payload is made from."""
+        """Settings that the payload is made from."""
         return PayloadSettings(
             layout=self.layout, ranks=self.ranks, seed=self.seed, sketch_rank=self.sketch_rank
         )
@@ -89,7 +89,7 @@ class PayloadPlan:
         return round_number == WEIGHED_ROUND
 
     def segments(self, round_number: int) -> tuple[Segment, ...]:
-        """What stands where in a contribution to a round, without drawing what it trains against."""
+        """Segments of a contribution to a round, without drawing what it trains against."""
         return self.facts.segments(self.settings, round_number)
 
     def for_round(self, round_number: int) -> RoundPayload:

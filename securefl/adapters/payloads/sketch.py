@@ -99,7 +99,7 @@ class SketchPayload:
         return sum(segment.size for segment in self.segments)
 
     def sketched(self, tensor: TensorSpec) -> bool:
-        """Whether a weight is sketched, and not sent whole."""
+        """True where a weight is sketched, and not sent whole."""
         long, short = _tall_shape(tensor)
         return sketch_size(long, short, rank=self.sketch_rank) < long * short
 
@@ -176,7 +176,7 @@ def sketch_rank(settings: PayloadSettings) -> int:
 
 
 def sketch_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
-    """What stands where in a contribution."""
+    """Segments of a contribution."""
     return sketch_payload(settings, round_number).payload.segments
 
 

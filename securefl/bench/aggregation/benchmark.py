@@ -34,7 +34,7 @@ PEER_PATHS: Mapping[str, tuple[tuple[str, str, Mapping[str, int]], ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be measured.
+    """Request of a benchmark.
 
     Attributes:
         values: V, values of one client's vector.
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one path.
+    """Outcome of one path.
 
     Attributes:
         name: The path's.
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def measured(self) -> bool:
-        """Whether it has all its figures."""
+        """True where it has all its figures."""
         return not self.failure and not self.not_run
 
 

@@ -103,7 +103,7 @@ class SecureflPath:
         return _SecureflReader(self, aggregate.content)
 
     def integers(self, client: int, vector: Float32) -> Integers:
-        """What ``contribute`` encrypts."""
+        """Integers that ``contribute`` encrypts."""
         return self._encoding.encode(client, vector)
 
     def summed(self, header: AggregateHeader) -> SummedSection:

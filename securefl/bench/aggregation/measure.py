@@ -81,7 +81,7 @@ def _measured(make: Callable[[Job], AggregationPath[Contributed, Published]], jo
 
 @dataclass(frozen=True, slots=True)
 class _Played:
-    """What is left of a round."""
+    """Figures that are left of a round."""
 
     laps: Laps
     up_bytes: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What a measured process is told on stdin, and what it answers on stdout: one JSON object each.
+"""Messages of a measured process, its job on stdin and its answer on stdout: one JSON object each.
 
 The rule kept here: an answer is checked whole before a figure of it is used, whoever gave it; our own paths and
 the peers' drivers answer in the same form.

@@ -1,4 +1,4 @@
-"""What a way of bringing a cohort's vectors to their mean has to offer, to be measured beside the others.
+"""Interface of a way of bringing a cohort's vectors to their mean, to be measured beside the others.
 
 The rule kept here: a path is cut where bytes change hands, so that every way is charged for its serialisation; it
 holds all roles, but each method does the work of one.
@@ -23,7 +23,7 @@ Published = TypeVar("Published")
 
 @dataclass(frozen=True, slots=True)
 class Sent(Generic[Content]):
-    """What goes over the network.
+    """Content that goes over the network.
 
     Attributes:
         content: The bytes, with the fields that a receiver finds in them.
@@ -36,7 +36,7 @@ class Sent(Generic[Content]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader ends with.
+    """Result of a reader.
 
     Attributes:
         mean: (V,) float64.
@@ -66,7 +66,7 @@ class AggregationPath(Protocol[Contributed, Published]):
 
     @property
     def settings(self) -> dict[str, str | int | float]:
-        """What they were told."""
+        """Settings that they were given."""
 
     def contribute(self, client: int, vector: Float32) -> Sent[Contributed]:
         """A client's work, from its vector (V,) to the bytes that it sends."""

@@ -1,4 +1,4 @@
-"""What adding costs without a cipher: in float32, as users do it, and in our own integers.
+"""Adding without a cipher: in float32, as users do it, and in our own integers.
 
 The rule kept here: nothing that a plain implementation would not need. These are what encryption is compared
 with, so they must be as fast and as small as they can be made simply.
@@ -100,7 +100,7 @@ class SamePrecisionPath:
         return _SamePrecisionReader(self, aggregate.content)
 
     def integers(self, client: int, vector: Float32) -> Integers:
-        """What ``contribute`` packs."""
+        """Integers that ``contribute`` packs."""
         return self._encoding.encode(client, vector)
 
     def reading(self, published: bytes) -> Reading:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 INK, GRID, OURS, THEIRS = "#1a1a1a", "#e6e6e6", "#0b6e4f", "#8fa1ad"
 SMALLEST = 1e-5
-"""What a smaller value is drawn as: a logarithmic axis has no zero."""
+"""Value that smaller ones are drawn as: a logarithmic axis has no zero."""
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is installed."""
+    """True where matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 

@@ -1,4 +1,4 @@
-"""What the measurements of a benchmark come to: medians, figures a value, and the bars they are held against.
+"""Report of a benchmark's measurements: medians, figures a value, and the bars they are held against.
 
 The rule kept here: a figure is the median of its repeats, and all repeats stay beside it; errors and memory are the
 worst that was seen. Seconds are wall seconds; what the same work took of CPU stands next to them.
@@ -20,7 +20,7 @@ BUSY = 1.1
 """Wall seconds per CPU second from which on other programs are said to have been in the way."""
 SUBJECT = "securefl"
 BAR_COHORT, BAR_BITS = 16, 16
-"""What the bars of time and download are stated for."""
+"""Cohort that the bars of time and download are stated for."""
 UPLOAD_BARS: Mapping[int, float] = {16: 3.1, 12: 2.6}
 """Bytes up for one value, by precision."""
 
@@ -88,7 +88,7 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        """Whether the promise is kept."""
+        """True where the promise is kept."""
         return self.measured <= self.limit
 
 

@@ -38,7 +38,7 @@ def bar_rows(report: Report) -> list[list[str]]:
 
 
 def title(report: Report) -> str:
-    """What was measured."""
+    """Title of the tables: the thing that was measured."""
     request = report.request
     return (
         f"{request.cohort} clients, {request.values:,} values each, {request.precision_bits} bits; "
@@ -47,7 +47,7 @@ def title(report: Report) -> str:
 
 
 def notes(report: Report) -> list[str]:
-    """What a reader of the tables has to know, one sentence or two each."""
+    """Notes that a reader of the tables has to know, one sentence or two each."""
     return [*map(_absence, _without_figures(report.outcomes)), *_remarks(report)]
 
 
@@ -83,7 +83,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def measured_on(machine: Machine, *, repeats: int) -> str:
-    """Where, when and how often, in one sentence."""
+    """Place, time and number of runs, in one sentence."""
     return (
         f"Measured on {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / (1 << 30):.0f} GiB, "
         f"{machine.system}, Python {machine.python}; load before the start {machine.load_before:g}; "

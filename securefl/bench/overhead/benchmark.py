@@ -31,7 +31,7 @@ Measured = Mapping[Variant, tuple[OverheadMeasurement, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverheadRequest:
-    """What is to be measured.
+    """Request of a benchmark.
 
     Attributes:
         federation: The federation's TOML file.

@@ -42,7 +42,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a run of all rounds leaves.
+    """Result of a run of all rounds.
 
     Attributes:
         transfers: Bytes by round and member.

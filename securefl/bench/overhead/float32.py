@@ -1,4 +1,4 @@
-"""What a user would do without us: federated averaging of LoRA factors in float32.
+"""Baseline, as a user would do it without us: federated averaging of LoRA factors in float32.
 
 The rule kept here: nothing is spared that a careful user would want, and nothing is added. Each client sends its own
 factors A and B at its own rank, and its head, as raw float32 numbers with its sample count before them; it signs
@@ -35,7 +35,7 @@ Parts = list[Float32]
 
 
 def shapes(layout: Layout, rank: int) -> list[tuple[int, int]]:
-    """What an adapter of this rank consists of, in the order in which it is sent."""
+    """Shapes of an adapter of this rank, in the order in which it is sent."""
     return [shape for tensor in layout.tensors for shape in _shapes_of(tensor, rank)]
 
 
@@ -84,7 +84,7 @@ def adapter_of(parts: Parts, layout: Layout) -> Adapter:
 
 
 def sign(body: bytes, *, member: str, manifest: Manifest, signing_key: SigningKey) -> Contribution:
-    """What a member sends, signed as a contribution is signed."""
+    """A member's message, signed as a contribution is signed."""
     header = ContributionHeader(
         member=member,
         round_number=manifest.round_number,

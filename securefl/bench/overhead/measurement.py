@@ -1,4 +1,4 @@
-"""What a measured federation is told on stdin, and what it answers on stdout: one JSON object each.
+"""Messages of a measured federation, its job on stdin and its answer on stdout: one JSON object each.
 
 The rule kept here: an answer is checked whole before a figure of it is used.
 
@@ -63,7 +63,7 @@ class OverheadJob(_Frozen):
 
 
 class PhaseLap(_Frozen):
-    """What one role spent in one phase of one round.
+    """Time that one role spent in one phase of one round.
 
     Attributes:
         round_number: Its number; 0 before the first.
@@ -81,7 +81,7 @@ class PhaseLap(_Frozen):
 
 
 class Transfer(_Frozen):
-    """What one member sent and received in one round, in bytes of messages."""
+    """Traffic of one member in one round, in bytes of messages."""
 
     round_number: int = Field(ge=1)
     member: Word
@@ -90,7 +90,7 @@ class Transfer(_Frozen):
 
 
 class MemberOutcome(_Frozen):
-    """What one member ended with.
+    """End of one member's run.
 
     Attributes:
         accuracy: On its test rows; none where it was not measured.

@@ -28,7 +28,7 @@ class Carried:
 
     @property
     def sizes(self) -> StreamSizes:
-        """What it measures."""
+        """Its sizes in bytes."""
         return StreamSizes(len(self.contribution.seeds), len(self.contribution.body))
 
     def body(self) -> Iterator[bytes]:

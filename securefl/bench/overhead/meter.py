@@ -1,4 +1,4 @@
-"""What a run takes, by round, role and phase: wall seconds, CPU seconds, and the memory reached in each phase.
+"""Meter of a run, by round, role and phase: wall seconds, CPU seconds, and the memory reached in each phase.
 
 The rule kept here: every moment belongs to one phase of one role. A phase that begins inside another one stops the
 outer one's clocks until it ends, so that all laps add up to the whole and nothing is counted twice.

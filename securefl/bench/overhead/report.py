@@ -1,4 +1,4 @@
-"""What the measured federations come to: seconds by phase, bytes, memory, and their ratio to float32.
+"""Report of the measured federations: seconds by phase, bytes, memory, and their ratio to float32.
 
 The rules kept here: a ratio is taken between runs that took turns with each other, and the median of those ratios is
 reported with the lowest and the highest; and since training takes as long as it takes, whatever is sent afterwards,
@@ -27,7 +27,7 @@ BEFORE_THE_SUM: frozenset[Phase] = frozenset({"train", "encode", "encrypt", "upl
 INSIDE = tuple(phase for phase in PHASES if phase not in OUTSIDE)
 EXCHANGE = tuple(phase for phase in INSIDE if phase not in MODEL_WORK)
 RATIO_BAR = 1.05
-"""What the wall time of the encrypted federation is to be at most, in times of float32's."""
+"""Bar of the encrypted federation's wall time, in times of float32's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +126,12 @@ class OverheadReport:
 
     @property
     def identical(self) -> bool:
-        """Whether every encrypted run and every run of its twin had the same sums and ended in the same adapters."""
+        """True where every encrypted run and every run of its twin had the same sums and ended in the same adapters."""
         return _ends([*self.measured["integer_twin"], *self.measured["encrypted"]]) == 1
 
     @property
     def reproducible(self) -> bool:
-        """Whether all runs of a variant ended in the same adapters: then one test tells for all of them."""
+        """True where all runs of a variant ended in the same adapters: then one test tells for all of them."""
         return all(_ends(runs) == 1 for runs in self.measured.values())
 
     @property
@@ -141,7 +141,7 @@ class OverheadReport:
 
     @property
     def clients(self) -> int:
-        """How many take part."""
+        """Number of clients."""
         return len(self.measured[SUBJECT][0].members)
 
     def bars(self) -> tuple[Bar, ...]:

@@ -51,7 +51,7 @@ Table = tuple[str, Sequence[str], list[list[str]]]
 
 
 def title(report: OverheadReport) -> str:
-    """What was measured."""
+    """Title of the tables: the thing that was measured."""
     request, run = report.request, report.measured[SUBJECT][0]
     rounds = "1 round" if request.rounds == 1 else f"{request.rounds} rounds"
     return (
@@ -85,7 +85,7 @@ def tables(report: OverheadReport) -> list[Table]:
 
 
 def notes(report: OverheadReport) -> list[str]:
-    """What a reader of the tables has to know, one sentence or two each."""
+    """Notes that a reader of the tables has to know, one sentence or two each."""
     ratios = report.ratios()[SUBJECT]
     base = report.figures()[BASELINE]
     spread = (base.highest_total / base.lowest_total - 1) * 100

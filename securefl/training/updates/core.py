@@ -7,7 +7,7 @@ the frozen factors in float64.
 from __future__ import annotations
 
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.frozen.core import CoreBases, FramePair
+from securefl.adapters.frozen.core import CoreBases, FrozenPair
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.updates.way import BESIDE, GLOBAL, Fit, Learnt, Shared, head_change, unfit
@@ -32,6 +32,6 @@ class Core:
         return Learnt(Update(weights=weights, heads=head_change(bank, bank.heads(GLOBAL), BESIDE)), loss)
 
 
-def within(pair: FramePair, core: Matrix, scaling: float) -> Factors:
+def within(pair: FrozenPair, core: Matrix, scaling: float) -> Factors:
     """Gives scaling * U C V, as factors (m, r) and (r, n): the left one with the core, the right one as drawn."""
     return Factors(left=pair.left @ (scaling * core), right=pair.right)

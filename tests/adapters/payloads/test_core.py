@@ -26,7 +26,7 @@ WEIGHTS = (0.3, 0.6, 1.0, 1.0)
 
 
 def core_of(bases: CoreBases, name: str, factors: Factors) -> np.ndarray:
-    """The R x R core of a product within the frame."""
+    """The R x R core of a product between the frozen factors."""
     pair = bases.pairs[name]
     return np.asarray(pair.left.T @ factors.product() @ pair.right.T)
 
@@ -57,13 +57,13 @@ def test_a_client_owns_its_leading_square_up_to_the_shared_rank_and_nothing_else
         assert owned.sum() == side * side
 
 
-def test_a_frame_is_orthonormal_read_only_and_the_same_in_every_round(
+def test_frozen_factors_are_orthonormal_read_only_and_the_same_in_every_round(
     layout: Layout, make_plan: MakePlan
 ) -> None:
     plan = make_plan("core")
-    frames = [plan.for_round(round_number).frozen for round_number in (1, 2)]
+    drawn = [plan.for_round(round_number).frozen for round_number in (1, 2)]
     for tensor in layout.adapted:
-        first, second = (bases.pairs[tensor.name] for bases in frames if isinstance(bases, CoreBases))
+        first, second = (bases.pairs[tensor.name] for bases in drawn if isinstance(bases, CoreBases))
         assert np.allclose(first.left.T @ first.left, np.eye(4))
         assert np.allclose(first.right @ first.right.T, np.eye(4))
         assert np.array_equal(first.left, second.left)
@@ -72,7 +72,7 @@ def test_a_frame_is_orthonormal_read_only_and_the_same_in_every_round(
             first.left[0, 0] = 1.0
 
 
-def test_weights_sides_and_seeds_have_frames_of_their_own() -> None:
+def test_weights_sides_and_seeds_have_frozen_factors_of_their_own() -> None:
     layout = Layout(tuple(TensorSpec(name, 64, 64, TensorKind.ADAPTED) for name in ("a", "b")))
     bases, other = (draw_core_bases(layout, shared_rank=4, seed=seed) for seed in (7, 8))
     a = bases.pairs["a"]

@@ -245,7 +245,9 @@ def test_a_factor_of_another_shape_is_refused(layout: Layout, make_update: MakeU
         encoded(payload, Update(weights, update.heads), rank=4)
 
 
-def test_a_core_outside_the_federations_frame_is_refused(layout: Layout, make_update: MakeUpdate) -> None:
+def test_a_core_outside_the_federations_frozen_factors_is_refused(
+    layout: Layout, make_update: MakeUpdate
+) -> None:
     payload = payload_of("core", layout)
     assert isinstance(payload, CorePayload)
     update = draw(payload, make_update, 4, seed=0)
@@ -258,7 +260,7 @@ def test_a_core_outside_the_federations_frame_is_refused(layout: Layout, make_up
 
     encoded(payload, moved(1e-11, 1e-11), rank=4)
     for left, right in ((1e-6, 0.0), (0.0, 1e-6)):
-        with pytest.raises(ProtocolError, match="frozen frame"):
+        with pytest.raises(ProtocolError, match="between the frozen factors"):
             encoded(payload, moved(left, right), rank=4)
 
 
