@@ -1,4 +1,4 @@
-"""Which tensors a federation shares, and their shapes: the same for every member, pinned by a digest.
+"""Tensors that a federation shares, and their shapes: the same for every member, pinned by a digest.
 
 Terms: an *adapted weight* is a frozen m x n matrix of the base model that carries a LoRA adapter; a *head* is
 a small tensor trained in full (a classification head's matrix or bias), seen as a matrix as well.

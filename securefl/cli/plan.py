@@ -49,11 +49,11 @@ def plan(
     with extra_installed("client"):
         from securefl.planning.as_json import plan_json
         from securefl.planning.forecast import forecast
-        from securefl.planning.speed_process import measure_speed_apart
+        from securefl.planning.speed_process import measure_speed_in_process
 
         planned, data = _federation(federation)
         progress_console().print("Measuring this machine with a few ciphertexts.")
-        found = forecast(planned, speed=measure_speed_apart(planned))
+        found = forecast(planned, speed=measure_speed_in_process(planned))
     console = result_console(json_path)
     show(found, console=console)
     if data is not None:

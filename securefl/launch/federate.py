@@ -21,7 +21,7 @@ from securefl.launch.supervisor import LOG_FOLDER, Limits, Supervisor, environme
 from securefl.machine import cores, peak_memory_bytes
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Forecast, forecast
-from securefl.planning.speed_process import measure_speed_apart
+from securefl.planning.speed_process import measure_speed_in_process
 from securefl.progress import SERVER, EventSink, Listening, Stage, StageStarted
 from securefl.protocol.federation import Federation
 from securefl.results.folder import RunFolder
@@ -104,7 +104,7 @@ def forecast_run(folder: RunFolder, member: str) -> Forecast:
     """
     path = folder.member_file(member)
     federation = Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
-    expected = forecast(federation, speed=measure_speed_apart(federation))
+    expected = forecast(federation, speed=measure_speed_in_process(federation))
     write_json_file(folder.plan, plan_json(expected))
     return expected
 

@@ -24,7 +24,7 @@ TIMEOUT_S = 300.0
 _SPEED = TypeAdapter(Speed)
 
 
-def measure_speed_apart(federation: Federation) -> Speed:
+def measure_speed_in_process(federation: Federation) -> Speed:
     """Times small rounds like those of this federation, on one core.
 
     Raises:

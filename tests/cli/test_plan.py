@@ -60,7 +60,7 @@ def speed() -> Speed:
 def _measured_once(request: pytest.FixtureRequest, speed: Speed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts no process to measure speed, but for the test that is about it and therefore slow."""
     if not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr(speed_process, "measure_speed_apart", lambda federation: speed)
+        monkeypatch.setattr(speed_process, "measure_speed_in_process", lambda federation: speed)
 
 
 @pytest.fixture

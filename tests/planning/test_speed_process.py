@@ -9,7 +9,7 @@ from support.federations import make_federation
 
 from securefl.errors import RunError
 from securefl.planning import speed_process as apart
-from securefl.planning.speed_process import measure_speed_apart
+from securefl.planning.speed_process import measure_speed_in_process
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def _behave(python: Path, script: str) -> None:
 
 @pytest.mark.slow
 def test_a_process_of_its_own_measures() -> None:
-    speed = measure_speed_apart(make_federation(scheme="none").federation)
+    speed = measure_speed_in_process(make_federation(scheme="none").federation)
     assert speed.encrypt.of(32) > 0
     assert speed.took_s > 0
 
@@ -44,11 +44,11 @@ def test_a_process_of_its_own_measures() -> None:
 def test_a_measurement_that_failed_is_told_in_one_sentence(python: Path, script: str, said: str) -> None:
     _behave(python, script)
     with pytest.raises(RunError, match=said):
-        measure_speed_apart(make_federation(scheme="none").federation)
+        measure_speed_in_process(make_federation(scheme="none").federation)
 
 
 def test_the_measuring_process_gets_one_thread(python: Path, tmp_path: Path) -> None:
     _behave(python, f'echo "$OMP_NUM_THREADS $OPENBLAS_NUM_THREADS" > {tmp_path}/seen; exit 1')
     with pytest.raises(RunError):
-        measure_speed_apart(make_federation(scheme="none").federation)
+        measure_speed_in_process(make_federation(scheme="none").federation)
     assert (tmp_path / "seen").read_text().split() == ["1", "1"]

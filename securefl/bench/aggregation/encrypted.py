@@ -18,7 +18,7 @@ from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.decryption import SummedSection, verify_contributor
 from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.aggregation.grid import Integers
-from securefl.bench.aggregation.encoding import GridEncoding
+from securefl.bench.aggregation.grid_encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.paths import Float32, Reading, Sent
 from securefl.crypto.addition import ResidueSum

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from securefl.aggregation.grid import Integers
-from securefl.bench.aggregation.encoding import GridEncoding
+from securefl.bench.aggregation.grid_encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.paths import Float32, Reading, Sent
 from securefl.crypto.words import Words, decode_words, encode_words
