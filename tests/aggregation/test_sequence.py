@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.federations import learners_of, make_federation
 
+import securefl
 from securefl.aggregation.clock import Stage
 from securefl.aggregation.member import MemberAggregation
 from securefl.bench.overhead.measurement import PHASES
@@ -121,3 +124,14 @@ def test_every_stage_of_a_member_is_a_phase_that_its_result_can_name(stage: Stag
 @pytest.mark.parametrize("stage", Stage)
 def test_every_stage_is_a_phase_of_the_overhead_benchmark(stage: Stage) -> None:
     assert stage.value in PHASES
+
+
+def test_nobody_overrides_a_step_of_the_sequence() -> None:
+    sequence = {"MemberAggregation", "SimulatedFederation", "SimulatedServer", "Encryption"}
+    overriding = [
+        f"{path.name}: {node.name}"
+        for path in Path(next(iter(securefl.__path__))).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and sequence & {ast.unparse(base) for base in node.bases}
+    ]
+    assert overriding == []
