@@ -74,11 +74,11 @@ def forecast(config: FederationConfig, *, measure: bool = True) -> Forecast:
         1835008
     """
     from securefl.planning.forecast import forecast as computed
-    from securefl.planning.speed_process import measure_speed_apart
+    from securefl.planning.speed_process import measure_speed_in_process
     from securefl.provisioning.preview import preview
 
     federation = preview(config)
-    return computed(federation, speed=measure_speed_apart(federation) if measure else None)
+    return computed(federation, speed=measure_speed_in_process(federation) if measure else None)
 
 
 def shared_layout(

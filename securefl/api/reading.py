@@ -1,4 +1,4 @@
-"""Results and ledgers that a run or a member left behind, read and checked."""
+"""Results, of this format or that of 0.1.0, and ledgers that a run or a member left behind: read and checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from securefl.errors import StateError
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import LedgerReader, RunStarted, VerifiedLedger
 from securefl.protocol.federation import Federation
-from securefl.results.run import Encryption, Metric, read_client_result
+from securefl.results.client import EncryptionReport, MetricReport, read_client_result
+from securefl.results.formats import current
 
 RESULT = "result.json"
 LEDGER = "ledger.jsonl"
@@ -27,7 +28,7 @@ class ClientRecord(BaseModel):
     id: str
     rank: int
     samples: int
-    metric: Metric
+    metric: MetricReport
 
 
 class RunRecord(BaseModel):
@@ -48,7 +49,7 @@ class RunRecord(BaseModel):
     name: str
     federation: str
     rounds: int
-    encryption: Encryption
+    encryption: EncryptionReport
     clients: tuple[ClientRecord, ...]
     seconds_total: float
     advice: tuple[str, ...] = ()
@@ -70,8 +71,8 @@ def read_result(folder: str | Path) -> RunRecord:
     """
     path = Path(folder) / RESULT
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict) or "clients" in value:
+        value = current(json.loads(path.read_text(encoding="utf-8")), where=str(path))
+        if "clients" in value:
             return RunRecord.model_validate(value)
     except OSError:
         raise StateError(f"there is no result at {path}", hint="a run writes it at its very end") from None
@@ -89,7 +90,7 @@ def _of_one(folder: Path, path: Path) -> RunRecord:
         federation=own.federation,
         rounds=own.rounds,
         encryption=own.encryption,
-        clients=(ClientRecord.model_validate(own.to_json()),),
+        clients=(ClientRecord.model_validate(own.model_dump(mode="json")),),
         seconds_total=own.seconds_total,
     )
 

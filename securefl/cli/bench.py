@@ -72,6 +72,7 @@ def aggregation(
     from securefl.bench.aggregation.tables import BAR_COLUMNS, COLUMNS, bar_rows, markdown, notes, path_tables
     from securefl.bench.machine import this_machine
     from securefl.cli.output import check_json_path, progress_console, write_json
+    from securefl.results.formats import stamped
 
     check_json_path(json_path)
     _check_companions(json_path)
@@ -89,7 +90,7 @@ def aggregation(
     report = Report(request, machine, outcomes)
     paths = [(heading, COLUMNS, rows) for heading, rows in path_tables(report)]
     _show((*paths, ("bars", BAR_COLUMNS, bar_rows(report))), notes(report), json_path)
-    write_json(report.to_json(), json_path)
+    write_json(stamped(report.to_json()), json_path)
     _write_companions(markdown(report), partial(draw, report) if report.figures() else None, json_path)
     failed = [outcome.name for outcome in outcomes if outcome.failure]
     if failed:
@@ -123,6 +124,7 @@ def overhead(
     from securefl.bench.overhead.tables import markdown, notes, tables
     from securefl.cli.output import check_json_path, progress_console, write_json
     from securefl.config import load_federation
+    from securefl.results.formats import stamped
 
     check_json_path(json_path)
     _check_companions(json_path)
@@ -139,7 +141,7 @@ def overhead(
     measured = run_overhead(request, report=lambda line: console.print(line, markup=False))
     report = OverheadReport(request, machine, measured)
     _show(tables(report), notes(report), json_path)
-    write_json(report.to_json(), json_path)
+    write_json(stamped(report.to_json()), json_path)
     _write_companions(markdown(report), partial(draw, report), json_path)
     if not report.identical:
         raise RunError(

@@ -83,7 +83,7 @@ def _say_what_it_is_worth(path: Path, json_path: str | None) -> None:
     """Tells a person which of the adapters to use."""
     from securefl.cli.output import result_console
     from securefl.results.advice import advice_for
-    from securefl.results.run import read_client_result
+    from securefl.results.client import read_client_result
 
     sentence = advice_for(read_client_result(path))
     if sentence is not None:

@@ -50,6 +50,7 @@ def plan(
         from securefl.planning.as_json import plan_json
         from securefl.planning.forecast import forecast
         from securefl.planning.speed_process import measure_speed_in_process
+        from securefl.results.formats import stamped
 
         planned, data = _federation(federation)
         progress_console().print("Measuring this machine with a few ciphertexts.")
@@ -59,7 +60,7 @@ def plan(
     if data is not None:
         show_data(data, console=console)
         _warn(data)
-    write_json({**plan_json(found), "data": None if data is None else data.values}, json_path)
+    write_json(stamped({**plan_json(found), "data": None if data is None else data.values}), json_path)
 
 
 def _federation(path: Path) -> tuple[Federation, DataOverview | None]:

@@ -12,8 +12,9 @@ from rich.text import Text
 from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
 from securefl.results.advice import advice
+from securefl.results.client import ClientResult, MetricReport
 from securefl.results.folder import RunFolder
-from securefl.results.run import ClientResult, Metric, RunResult
+from securefl.results.run import RunResult
 
 PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
 MB = 1e6
@@ -56,7 +57,7 @@ def _gains(client: ClientResult) -> list[Cell]:
     return [str(client.rank), str(client.samples), *_values(client.metric)]
 
 
-def _values(metric: Metric) -> list[Cell]:
+def _values(metric: MetricReport) -> list[Cell]:
     """The four figures; the best of them stands out."""
     values = (metric.base, metric.local, metric.global_, metric.fused)
     best = max((value for value in values if value is not None), default=None)
@@ -67,7 +68,8 @@ def _values(metric: Metric) -> list[Cell]:
 
 
 def _traffic(client: ClientResult) -> list[Cell]:
-    up, down, plain = (client.bytes.get(key, 0) for key in ("up", "down", "float32_up"))
+    moved = client.bytes
+    up, down, plain = moved.up, moved.down, moved.float32_up
     ratio = f"{up / plain:.2f}" if plain else "-"
     return [
         f"{up / MB:.2f}",

@@ -25,6 +25,7 @@ from securefl.planning.speed_process import measure_speed_in_process
 from securefl.progress import SERVER, EventSink, Listening, Stage, StageStarted
 from securefl.protocol.federation import Federation
 from securefl.results.folder import RunFolder
+from securefl.results.formats import stamped
 from securefl.storage.whole import write_json_file
 
 PROGRAM = (sys.executable, "-P", "-m", "securefl.cli")
@@ -105,7 +106,7 @@ def forecast_run(folder: RunFolder, member: str) -> Forecast:
     path = folder.member_file(member)
     federation = Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
     expected = forecast(federation, speed=measure_speed_in_process(federation))
-    write_json_file(folder.plan, plan_json(expected))
+    write_json_file(folder.plan, stamped(plan_json(expected)))
     return expected
 
 

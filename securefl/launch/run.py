@@ -16,8 +16,9 @@ from securefl.launch.federate import Federated, federate
 from securefl.launch.signals import Interrupts
 from securefl.progress import EventSink
 from securefl.results.advice import advice
+from securefl.results.client import read_client_result
 from securefl.results.folder import RunFolder
-from securefl.results.run import RunResult, merged, read_client_result, read_server_memory
+from securefl.results.run import RunResult, merged, read_server_memory
 from securefl.storage.disk import disk_errors
 from securefl.storage.whole import write_atomically, write_json_file
 

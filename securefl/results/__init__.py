@@ -1,1 +1,7 @@
-"""What runs leave: folders, and results of clients and of whole runs."""
+"""What runs leave: folders, and results of clients and of whole runs.
+
+``folder``   the folder of one run: what lies where
+``formats``  the number of a file's format, and the way from the former one
+``client``   a client's result: one schema, for who writes and who reads it
+``run``      the results of all clients as one
+"""

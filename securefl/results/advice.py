@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from securefl.results.run import ClientResult, Worth
+from securefl.results.client import ClientResult, WorthReport
 from securefl.training.worth import LEVEL, exact_p
 
 SMALLEST_P = 0.001
@@ -24,7 +24,7 @@ def advice_for(client: ClientResult) -> str | None:
     return f"{client.id}: {_verdict(worth, base=base, value=value)}"
 
 
-def _verdict(worth: Worth, *, base: float, value: float) -> str:
+def _verdict(worth: WorthReport, *, base: float, value: float) -> str:
     against = worth.against_base[worth.chosen]
     points, p = f"{abs(value - base) * 100:.1f} points", _p(against.p)
     adapter, plain = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})"
@@ -57,12 +57,12 @@ def advice(clients: Sequence[ClientResult]) -> list[str]:
     return lines if 2 * beaten >= len(worths) else [*lines, _of_all(worths, unbeaten=len(worths) - beaten)]
 
 
-def _beats(worth: Worth) -> bool:
+def _beats(worth: WorthReport) -> bool:
     against = worth.against_base[worth.chosen]
     return against.p <= LEVEL and against.wins > against.losses
 
 
-def _which_rows(worths: Sequence[Worth]) -> str:
+def _which_rows(worths: Sequence[WorthReport]) -> str:
     least, most = (choose(worth.validation_samples for worth in worths) for choose in (min, max))
     rows = str(least) if least == most else f"{least} to {most}"
     return (
@@ -71,7 +71,7 @@ def _which_rows(worths: Sequence[Worth]) -> str:
     )
 
 
-def _of_all(worths: Sequence[Worth], *, unbeaten: int) -> str:
+def _of_all(worths: Sequence[WorthReport], *, unbeaten: int) -> str:
     wins = sum(worth.against_base[worth.chosen].wins for worth in worths)
     losses = sum(worth.against_base[worth.chosen].losses for worth in worths)
     p = exact_p(wins, losses)

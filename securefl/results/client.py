@@ -1,25 +1,32 @@
-"""A client's ``result.json``: what it reports of a run, in one place and one order.
+"""A client's ``result.json``: what it reports of a run, in one place and one order, for who writes and who reads it.
 
 The rule kept here: the file is written last and atomically, so that its existence means a whole run; it holds
-figures and digests, never a key or a value of an adapter.
+figures and digests, never a key or a value of an adapter. A reader keeps keys that it does not know.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from securefl.errors import StateError
 from securefl.protocol.federation import Federation
+from securefl.results.formats import current, stamped
 from securefl.storage.disk import write_whole
 
 FILE_NAME = "result.json"
 
 
+AdapterName = Literal["local", "global", "fused"]
+"""A result's words for the personal adapter, the global one at the client's rank, and both as fused."""
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="allow", serialize_by_alias=True, validate_by_name=True)
 
 
 class EncryptionReport(_Part):
@@ -61,11 +68,17 @@ class WorthReport(_Part):
         samples: Test rows.
     """
 
-    chosen: str
+    chosen: AdapterName
     validation: Mapping[str, float]
     validation_samples: int
     against_base: Mapping[str, ComparisonReport]
     samples: int
+
+    @model_validator(mode="after")
+    def _chosen_is_compared(self) -> Self:
+        if self.chosen not in self.against_base:
+            raise ValueError("the chosen adapter is not compared with the base")
+        return self
 
 
 class MetricReport(_Part):
@@ -78,7 +91,7 @@ class MetricReport(_Part):
         fused: Both, by the weights that the fusion found.
         f1: F1 of the second label by the same keys, where there are two labels.
         samples: Test rows; None where a learner of the member's own measured.
-        worth: Which adapter to use, by comparison with the base row by row; None as above.
+        worth: Which adapter to use, by comparison with the base row by row; None as above, and in a result of 0.1.0.
     """
 
     name: str
@@ -88,7 +101,11 @@ class MetricReport(_Part):
     fused: float | None
     f1: Mapping[str, float] | None
     samples: int | None
-    worth: WorthReport | None
+    worth: WorthReport | None = None
+
+    def of(self, adapter: AdapterName) -> float | None:
+        """The figure of one adapter."""
+        return {"local": self.local, "global": self.global_, "fused": self.fused}[adapter]
 
 
 class FusionReport(_Part):
@@ -163,6 +180,11 @@ class ClientResult(_Part):
     epsilon: str
     ledger_head: str
 
+    @property
+    def bytes(self) -> BytesReport:
+        """Bytes of all rounds."""
+        return added_bytes([entry.bytes for entry in self.rounds_log])
+
     def write(self, folder: Path) -> Path:
         """Writes the file into ``folder``, readable by its owner only, and gives its path.
 
@@ -170,8 +192,34 @@ class ClientResult(_Part):
             DiskError: if the disk does not take it.
         """
         path = folder / FILE_NAME
-        write_whole(path, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
+        write_whole(path, json.dumps(stamped(self.model_dump(mode="json")), indent=1) + "\n")
         return path
+
+
+def read_client_result(path: Path) -> ClientResult:
+    """A client's result, of this format or of 0.1.0's.
+
+    Raises:
+        StateError: if it is missing, is no client's result, or was written by a newer version.
+    """
+    try:
+        values = current(json.loads(path.read_text(encoding="utf-8")), where=str(path))
+        return ClientResult.model_validate(values)
+    except OSError:
+        raise StateError(f"there is no result at {path}", hint="the client's log says why") from None
+    except ValueError as error:
+        detail = error.errors()[0] if isinstance(error, ValidationError) else None
+        key = ".".join(str(part) for part in detail["loc"]) if detail else "it is no JSON"
+        raise StateError(f"{path} is no client's result", where=key) from None
+
+
+def added_bytes(figures: Sequence[BytesReport]) -> BytesReport:
+    """The sum of several figures, direction by direction."""
+    return BytesReport(
+        up=sum(figure.up for figure in figures),
+        down=sum(figure.down for figure in figures),
+        float32_up=sum(figure.float32_up for figure in figures),
+    )
 
 
 def encryption_report(federation: Federation) -> EncryptionReport:

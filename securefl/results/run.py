@@ -8,122 +8,27 @@ up; each client's own figures stand beside them.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, JsonValue
 
 from securefl.errors import StateError
 from securefl.planning.as_json import comparison_json, plan_json
 from securefl.planning.comparison import Line, MeasuredRound, compare_memory, compare_rounds
 from securefl.planning.forecast import Forecast
+from securefl.results.client import ClientResult, added_bytes
+from securefl.results.formats import current, stamped
 
-Seconds = dict[str, float]
-Bytes = dict[str, int]
-
-
-class Encryption(BaseModel):
-    """What was encrypted, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    scheme: str
-    profile: str
-    fraction: float
-    """Share of the sent values that were encrypted, 0 to 1."""
-    exact: bool
+Seconds = Mapping[str, float]
 
 
-class Comparison(BaseModel):
-    """An adapter against the base, by the test rows on which only one of them is right."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    wins: int
-    losses: int
-    p: float
-
-
-class Worth(BaseModel):
-    """Which adapter a client's validation rows choose, and what its test rows say of each."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    chosen: Literal["local", "global", "fused"]
-    validation_samples: int
-    against_base: dict[str, Comparison]
-    samples: int
-
-    @model_validator(mode="after")
-    def _chosen_is_compared(self) -> Self:
-        if self.chosen not in self.against_base:
-            raise ValueError("the chosen adapter is not compared with the base")
-        return self
-
-
-class Metric(BaseModel):
-    """One metric of a client's four models; None where a model does not exist."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
-
-    name: str
-    base: float | None = None
-    local: float | None = None
-    global_: float | None = Field(default=None, alias="global")
-    fused: float | None = None
-    worth: Worth | None = None
-    """None in a result of an earlier version."""
-
-    def of(self, adapter: Literal["local", "global", "fused"]) -> float | None:
-        """The figure of one adapter."""
-        return {"local": self.local, "global": self.global_, "fused": self.fused}[adapter]
-
-
-class ClientRound(BaseModel):
-    """What one round cost one client."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    round_number: int
-    seconds: Seconds
-    bytes: Bytes
-
-
-class ClientResult(BaseModel):
-    """A client's ``result.json``; keys that are not named here are kept as they are."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    federation: str
-    recipe: JsonValue
-    rounds: int
-    encryption: Encryption
-    id: str
-    rank: int
-    samples: int
-    metric: Metric
-    rounds_log: tuple[ClientRound, ...]
-    seconds_total: float
-    peak_memory_bytes: int | None = None
-
-    @property
-    def bytes(self) -> Bytes:
-        """Bytes of all rounds, by direction."""
-        return _added_bytes([entry.bytes for entry in self.rounds_log])
-
-    @property
-    def seconds(self) -> Seconds:
-        """Seconds of all rounds, by phase."""
-        return _combined([entry.seconds for entry in self.rounds_log], math.fsum)
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """The client's entry in the run's result: its own keys, and the sums over its rounds."""
-        shared = {"federation", "recipe", "rounds", "encryption", "rounds_log"}
-        own: dict[str, JsonValue] = self.model_dump(mode="json", by_alias=True, exclude=shared)
-        return {**own, "bytes": {**self.bytes}, "seconds": {**self.seconds}}
+def _of_a_run(client: ClientResult) -> dict[str, JsonValue]:
+    """A client's entry in the run's result: its own keys, and the bytes of all its rounds."""
+    shared = {"federation", "recipe", "rounds", "encryption", "rounds_log"}
+    own: dict[str, JsonValue] = client.model_dump(mode="json", exclude=shared)
+    return {**own, "bytes": client.bytes.model_dump(mode="json")}
 
 
 class _Listed(BaseModel):
@@ -159,26 +64,28 @@ class RunResult:
     def to_json(self) -> dict[str, JsonValue]:
         """The content of the run's ``result.json``."""
         first = self.clients[0]
-        return {
-            "name": self.name,
-            "federation": first.federation,
-            "recipe": first.recipe,
-            "rounds": first.rounds,
-            "encryption": first.encryption.model_dump(mode="json"),
-            "clients": [client.to_json() for client in self.clients],
-            "rounds_log": [self._round(position) for position in range(len(first.rounds_log))],
-            "seconds_total": self.seconds_total,
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "plan": plan_json(self.forecast),
-            "predicted_and_measured": comparison_json(self.compared),
-        }
+        return stamped(
+            {
+                "name": self.name,
+                "federation": first.federation,
+                "recipe": first.recipe,
+                "rounds": first.rounds,
+                "encryption": first.encryption.model_dump(mode="json"),
+                "clients": [_of_a_run(client) for client in self.clients],
+                "rounds_log": [self._round(position) for position in range(len(first.rounds_log))],
+                "seconds_total": self.seconds_total,
+                "peak_memory_bytes": self.peak_memory_bytes,
+                "plan": plan_json(self.forecast),
+                "predicted_and_measured": comparison_json(self.compared),
+            }
+        )
 
     def _round(self, position: int) -> dict[str, JsonValue]:
         entries = {client.id: client.rounds_log[position] for client in self.clients}
         return {
             "round_number": self.clients[0].rounds_log[position].round_number,
             "seconds": {**_combined([entry.seconds for entry in entries.values()], max)},
-            "bytes": {**_added_bytes([entry.bytes for entry in entries.values()])},
+            "bytes": added_bytes([entry.bytes for entry in entries.values()]).model_dump(mode="json"),
             "clients": {
                 name: entry.model_dump(mode="json", exclude={"round_number"})
                 for name, entry in entries.items()
@@ -186,29 +93,11 @@ class RunResult:
         }
 
 
-def read_client_result(path: Path) -> ClientResult:
-    """A client's result.
-
-    Raises:
-        StateError: if it is missing or is no client's result.
-    """
-    try:
-        return ClientResult.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError:
-        raise StateError(f"there is no result at {path}", hint="the client's log says why") from None
-    except (ValueError, ValidationError) as error:
-        detail = error.errors()[0] if isinstance(error, ValidationError) else None
-        key = ".".join(str(part) for part in detail["loc"]) if detail else "it is no JSON"
-        raise StateError(f"{path} is no client's result", where=key) from None
-
-
 def roster_of(path: Path) -> list[str]:
     """The ids of a run's clients, in the roster's order; empty where there is no result of a run."""
     try:
-        return [
-            entry.id for entry in _Roster.model_validate(json.loads(path.read_text(encoding="utf-8"))).clients
-        ]
-    except (OSError, ValueError):
+        return [entry.id for entry in _Roster.model_validate(_read(path)).clients]
+    except (OSError, ValueError, StateError):
         return []
 
 
@@ -221,9 +110,13 @@ class _ServerResult(BaseModel):
 def read_server_memory(path: Path) -> int | None:
     """The peak of the server's memory in bytes; None where it left no figure."""
     try:
-        return _ServerResult.model_validate(json.loads(path.read_text(encoding="utf-8"))).peak_memory_bytes
-    except (OSError, ValueError):
+        return _ServerResult.model_validate(_read(path)).peak_memory_bytes
+    except (OSError, ValueError, StateError):
         return None
+
+
+def _read(path: Path) -> dict[str, JsonValue]:
+    return current(json.loads(path.read_text(encoding="utf-8")), where=str(path))
 
 
 def merged(
@@ -257,7 +150,6 @@ def merged(
             entry.round_number for entry in first.rounds_log
         ]:
             raise StateError(f"{first.id} and {client.id} do not report the same rounds")
-    peaks = [client.peak_memory_bytes for client in clients if client.peak_memory_bytes is not None]
     return RunResult(
         name=name,
         clients=tuple(clients),
@@ -266,7 +158,9 @@ def merged(
         forecast=forecast,
         compared=(
             *compare_rounds(forecast, _measured(clients)),
-            *compare_memory(forecast, clients=peaks, server=server_memory_bytes),
+            *compare_memory(
+                forecast, clients=[client.peak_memory_bytes for client in clients], server=server_memory_bytes
+            ),
         ),
     )
 
@@ -276,17 +170,13 @@ def _measured(clients: Sequence[ClientResult]) -> list[MeasuredRound]:
         MeasuredRound(
             client=client.id,
             round_number=entry.round_number,
-            up=entry.bytes.get("up", 0),
-            down=entry.bytes.get("down", 0),
+            up=entry.bytes.up,
+            down=entry.bytes.down,
             seconds=entry.seconds,
         )
         for client in clients
         for entry in client.rounds_log
     ]
-
-
-def _added_bytes(figures: Sequence[Bytes]) -> Bytes:
-    return {key: sum(figure.get(key, 0) for figure in figures) for key in _keys(figures)}
 
 
 def _combined(figures: Sequence[Seconds], combine: Callable[[list[float]], float]) -> Seconds:

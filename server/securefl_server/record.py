@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from securefl.machine import peak_memory_bytes
+from securefl.results.formats import stamped
 from securefl.storage.disk import write_whole
 from securefl.transport.telemetry import ByteCounter
 
@@ -94,7 +95,7 @@ class Recorder:
             "peak_memory_bytes": peak_memory_bytes(),
         }
         path = folder / RESULT_FILE
-        write_whole(path, json.dumps(result, indent=1) + "\n")
+        write_whole(path, json.dumps(stamped(result), indent=1) + "\n")
         return path
 
     def _seen(self) -> ByteFigures:

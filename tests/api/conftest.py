@@ -19,7 +19,8 @@ from securefl.errors import SecureFLError
 from securefl.launch.run import result_json
 from securefl.planning.forecast import forecast
 from securefl.progress import Event, Listening
-from securefl.results.run import merged, read_client_result
+from securefl.results.client import read_client_result
+from securefl.results.run import merged
 from securefl.storage.whole import write_json_file
 from securefl_client.member import Member, MemberResult
 from securefl_server.process import ServerOptions, serve

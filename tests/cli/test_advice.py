@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.results import client_result
 
 from securefl.results.advice import advice, advice_for
-from securefl.results.run import ClientResult
+from securefl.results.client import ClientResult
 from securefl.training.worth import exact_p
 
 from .conftest import Said
@@ -25,6 +26,8 @@ def client(
     values = dict.fromkeys(("local", "global", "fused"), base)
     metric: dict[str, Any] = {
         "name": "accuracy",
+        "f1": None,
+        "samples": rows,
         "base": base,
         **values,
         chosen: base + (wins - losses) / rows,
@@ -36,20 +39,7 @@ def client(
             "samples": rows,
         },
     }
-    return ClientResult.model_validate(
-        {
-            "federation": "banks",
-            "recipe": "default",
-            "rounds": 1,
-            "encryption": {"scheme": "bfv", "profile": "p", "fraction": 1.0, "exact": True},
-            "id": name,
-            "rank": 2,
-            "samples": 10,
-            "metric": metric,
-            "rounds_log": [],
-            "seconds_total": 1.0,
-        }
-    )
+    return ClientResult.model_validate(client_result(id=name, rank=2, metric=metric, rounds=1, rounds_log=[]))
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_the_result_has_what_was_planned_beside_what_was_measured(
 ) -> None:
     said = cli("run", "FED.toml", "--json", "copy.json")
     result = json.loads((folder / "copy.json").read_text())
-    assert result["plan"] == json.loads((folder / "runs" / "fake" / "plan.json").read_text())
+    assert {"format": 2, **result["plan"]} == json.loads((folder / "runs" / "fake" / "plan.json").read_text())
     lines = {line["what"]: line for line in result["predicted_and_measured"]}
     planned = sum(result["plan"]["per_round"][0]["up_bytes"].values())
     assert lines["upload_bytes"]["predicted"] == planned

@@ -6,39 +6,18 @@ from typing import Any
 
 import pytest
 from support.federations import make_federation
+from support.results import client_result
 
 from securefl.errors import StateError
 from securefl.planning.forecast import forecast
-from securefl.results.run import ClientResult, merged, read_client_result, read_server_memory
-
-
-def _client(number: int, **other: Any) -> dict[str, Any]:
-    rounds = [
-        {
-            "round_number": position,
-            "seconds": {"train": number + position, "upload": 0.5},
-            "bytes": {"up": 10 * number, "down": 7},
-            "saturated": number,
-        }
-        for position in (1, 2)
-    ]
-    return {
-        "federation": "banks",
-        "recipe": "default",
-        "rounds": 2,
-        "encryption": {"scheme": "bfv", "profile": "p", "fraction": 1.0, "exact": True},
-        "id": f"client-{number}",
-        "rank": number,
-        "samples": 10,
-        "metric": {"name": "accuracy", "base": 0.5, "local": None, "global": 0.75, "fused": None},
-        "rounds_log": rounds,
-        "seconds_total": 4.0,
-        **other,
-    }
+from securefl.results.client import ClientResult, read_client_result
+from securefl.results.run import merged, read_server_memory
 
 
 def _merged(*clients: dict[str, Any]) -> dict[str, Any]:
-    parsed = [ClientResult.model_validate(client) for client in clients]
+    parsed = [
+        ClientResult.model_validate({k: v for k, v in client.items() if k != "format"}) for client in clients
+    ]
     result = merged(
         parsed,
         name="run",
@@ -51,60 +30,57 @@ def _merged(*clients: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_bytes_add_up_and_seconds_are_those_of_the_slowest() -> None:
-    first, second = _merged(_client(1), _client(3))["rounds_log"]
-    assert first["bytes"] == {"up": 40, "down": 14}
+    first, second = _merged(client_result(1), client_result(3))["rounds_log"]
+    assert first["bytes"] == {"up": 40, "down": 14, "float32_up": 160}
     assert first["seconds"] == {"train": 4.0, "upload": 0.5}
     assert second["seconds"]["train"] == 5.0
 
 
 def test_each_clients_own_figures_stand_beside_the_merged_ones() -> None:
-    result = _merged(_client(1), _client(3))
+    result = _merged(client_result(1), client_result(3))
     assert result["rounds_log"][1]["clients"]["client-3"]["seconds"]["train"] == 5
-    assert result["clients"][1]["bytes"] == {"up": 60, "down": 14}
+    assert result["clients"][1]["bytes"] == {"up": 60, "down": 14, "float32_up": 240}
     assert result["clients"][1]["seconds"] == {"train": 9.0, "upload": 1.0}
 
 
 def test_what_this_version_does_not_know_is_kept() -> None:
-    result = _merged(_client(1, fusion={"w_global": 0.7}), _client(2))
-    assert result["clients"][0]["fusion"] == {"w_global": 0.7}
+    result = _merged(client_result(1, carbon={"g": 0.7}), client_result(2))
+    assert result["clients"][0]["carbon"] == {"g": 0.7}
     assert result["rounds_log"][0]["clients"]["client-2"]["saturated"] == 2
 
 
 def test_a_metric_that_was_not_measured_is_null() -> None:
-    metric = _merged(_client(1), _client(2))["clients"][0]["metric"]
-    assert metric == {
-        "name": "accuracy",
-        "base": 0.5,
-        "local": None,
-        "global": 0.75,
-        "fused": None,
-        "worth": None,
-    }
+    metric = _merged(client_result(1), client_result(2))["clients"][0]["metric"]
+    assert (metric["local"], metric["global"], metric["fused"]) == (None, 0.75, None)
 
 
 @pytest.mark.parametrize(
     "other",
-    [{"federation": "plants"}, {"rounds": 3}, {"encryption": {**_client(1)["encryption"], "scheme": "none"}}],
+    [
+        {"federation": "plants"},
+        {"rounds": 3},
+        {"encryption": {**client_result(1)["encryption"], "scheme": "none"}},
+    ],
 )
 def test_clients_of_different_runs_are_not_merged(other: dict[str, Any]) -> None:
     with pytest.raises(StateError, match=f"client-1 and client-2 do not report the same {next(iter(other))}"):
-        _merged(_client(1), _client(2, **other))
+        _merged(client_result(1), client_result(2, **other))
 
 
 def test_clients_that_lived_through_different_rounds_are_not_merged() -> None:
     with pytest.raises(StateError, match="the same rounds"):
-        _merged(_client(1), _client(2, rounds_log=_client(2)["rounds_log"][:1]))
+        _merged(client_result(1), client_result(2, rounds_log=client_result(2)["rounds_log"][:1]))
 
 
 def test_a_result_without_a_key_is_refused_by_the_keys_name(tmp_path: Path) -> None:
-    incomplete = {key: value for key, value in _client(1).items() if key != "rank"}
+    incomplete = {key: value for key, value in client_result(1).items() if key != "rank"}
     (tmp_path / "result.json").write_text(json.dumps(incomplete))
     with pytest.raises(StateError, match=r"no client's result \(rank\)"):
         read_client_result(tmp_path / "result.json")
 
 
 def test_half_a_result_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text(json.dumps(_client(1))[:40])
+    (tmp_path / "result.json").write_text(json.dumps(client_result(1))[:40])
     with pytest.raises(StateError, match="it is no JSON"):
         read_client_result(tmp_path / "result.json")
 
