@@ -1,4 +1,4 @@
-"""What a federation is, from its TOML file.
+"""A federation as its TOML file describes it.
 
 ``load``        files to validated objects
 ``syntax``      files to tables, and what to write where a file is no TOML

@@ -1,4 +1,4 @@
-"""What a key may hold, in words, with an example that can be copied.
+"""Values that a key may hold, in words, with an example that can be copied.
 
 Both follow from the types of the sections; only keys without a default, and those
 whose default shows little, have an example of their own here.
@@ -114,7 +114,7 @@ def _limit(metadata: tuple[Any, ...], names: tuple[str, ...]) -> float | None:
 
 
 def wanted(option: Any, metadata: tuple[Any, ...]) -> str:
-    """What one alternative takes, in words."""
+    """Values that one alternative takes, in words."""
     if get_origin(option) is Literal:
         return _choices([_toml(choice) for choice in get_args(option)])
     if is_list(option):

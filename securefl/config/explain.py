@@ -1,4 +1,4 @@
-"""What is wrong in a file, in one sentence: the key as it was written, what stands there, and what to write.
+"""Faults of a file, in one sentence: the key as it was written, what stands there, and what to write.
 
 pydantic finds the faults; of its report only the places and kinds are used, since its messages speak of Python's
 types, and its places name the alternatives that it tried.
@@ -190,7 +190,7 @@ def _has(value: object, key: str) -> bool:
 
 
 def _tag(model: type[BaseModel]) -> object:
-    """What tells this alternative of a union from the others: the one word that a field of it can hold."""
+    """Word that tells this alternative of a union from the others: the only one that a field of it can hold."""
     for field in model.model_fields.values():
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         if len(choices) == 1:
@@ -203,7 +203,7 @@ def _stands(place: _Place) -> str:
 
 
 def _advice(place: _Place) -> str:
-    """What to write at a place, with an example, and the nearest of the words that it takes."""
+    """Advice on what to write at a place, with an example, and the nearest of the words that it takes."""
     if place.field is not None and _chooser(place):
         return _advice_for_union(place)
     kinds = list(dict.fromkeys(wanted(option, metadata) for option, metadata in place.options))

@@ -1,4 +1,4 @@
-"""What a federation is: all sections of ``FED.toml`` as one frozen, validated object.
+"""A federation: all sections of ``FED.toml`` as one frozen, validated object.
 
 The rule kept here: a value that reaches the rest of the library has been checked, and an option that this
 version does not implement is refused, never ignored. Names that Hugging Face has for a thing are kept.

@@ -66,7 +66,7 @@ class ClientSettings(Section):
 
 
 def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
-    """What the lead writes into one client's folder; other clients' own files are not named in it."""
+    """Settings that the lead writes into one client's folder; other clients' own files are not named in it."""
     own = config.data.split.by == "none"
     entries = tuple(
         entry.model_copy(

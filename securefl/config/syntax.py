@@ -69,7 +69,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slip:
-    """Where a file stops being TOML.
+    """The place at which a file stops being TOML.
 
     Attributes:
         message: What the reader says of it.
@@ -105,7 +105,7 @@ def _slip(message: str, text: str) -> Slip:
 
 
 def hint_of(slip: Slip) -> str:
-    """What to write instead, as a clause."""
+    """Advice on what to write instead, as a clause."""
     for reading in (_odd_character, *(hint for words, hint in _READINGS if re.search(words, slip.message))):
         advice = reading(slip)
         if advice:

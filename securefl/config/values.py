@@ -101,7 +101,7 @@ def dotted(parts: Sequence[str | int]) -> str:
 
 
 def huge_number_in(value: object, parts: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
-    """Where a whole number of more than TOML's 64 bits stands in a file's tables; None where there is none.
+    """Place of a whole number of more than TOML's 64 bits in a file's tables; None where there is none.
 
     Written in base 16 such a number has no limit, and Python then refuses to print it in base 10.
     """
@@ -115,7 +115,7 @@ def huge_number_in(value: object, parts: tuple[str | int, ...] = ()) -> tuple[st
 
 
 def alternatives(annotation: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """What a key may hold, one alternative after the other, each with what ``Annotated`` says of it.
+    """Alternatives that a key may hold, one after the other, each with what ``Annotated`` says of it.
 
     ``None`` is left out: TOML has no such value.
     """

@@ -32,7 +32,7 @@ _DOMAIN = b"securefl/v2/federation\x00"
 
 
 class Member(RosterEntry):
-    """What members know of each other: the entry, and the rank of its global adapter."""
+    """A member as the others know it: the entry, and the rank of its global adapter."""
 
     rank: Rank
 
@@ -75,7 +75,7 @@ class Federation:
 
     @property
     def plan(self) -> PayloadPlan:
-        """How an update becomes integers."""
+        """The way from an update to integers."""
         return PayloadPlan(
             payload=self.terms.payload.name,
             layout=self.layout,
@@ -90,11 +90,11 @@ class Federation:
 
     @property
     def form(self) -> WireForm:
-        """What travels of a ciphertext."""
+        """The part of a ciphertext that travels."""
         return wire_form(self.terms.encryption.scheme, self.profile)
 
     def kind_of(self, round_number: int) -> RoundKind:
-        """What the contributions to this round carry."""
+        """The kind of this round: what its contributions carry."""
         plan, share = self.plan, self.terms.encryption.select.share
         segments = plan.segments(round_number)
         values = sum(segment.size for segment in segments)
@@ -112,7 +112,7 @@ class Federation:
         return (scheme, "none") if self.kind_of(round_number).selective else (scheme,)
 
     def sections(self, round_number: int) -> tuple[Section, ...]:
-        """What a contribution to this round consists of."""
+        """Sections of a contribution to this round."""
         schemes, counts = self.section_schemes(round_number), self.kind_of(round_number).section_values
         return tuple(
             Section(wire_form(scheme, self.profile), self.profile.ciphertexts_for(values))
@@ -120,7 +120,7 @@ class Federation:
         )
 
     def ciphertexts(self, round_number: int) -> int:
-        """How many ciphertexts one contribution to this round has, in all sections."""
+        """Number of ciphertexts of one contribution to this round, in all sections."""
         return sum(section.ciphertexts for section in self.sections(round_number))
 
     @property
@@ -140,7 +140,7 @@ class Federation:
         raise IdentityError(f"{name} is not in the roster", hint=f"members are {', '.join(self.cohort)}")
 
     def server_view(self, server: ServerSection) -> ServerView:
-        """What the server's folder holds."""
+        """The file of the server's folder."""
         return ServerView(
             federation_digest=self.digest,
             name=self.terms.federation.name,

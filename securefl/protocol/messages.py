@@ -24,7 +24,7 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the server proposes when it opens a round; everything else is pinned in the federation file.
+    """The server's proposal when it opens a round; everything else is pinned in the federation file.
 
     Attributes:
         federation_digest: SHA-256 of the federation file (32 bytes).
@@ -49,7 +49,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class ContributionHeader:
-    """What a member signs of its contribution.
+    """The part of a contribution that a member signs.
 
     Attributes:
         member: Id of the contributor.
@@ -95,7 +95,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class AggregateHeader:
-    """What comes before an aggregate's body: whose contributions are in it, and their seeds.
+    """The head of an aggregate, before its body: whose contributions are in it, and their seeds.
 
     Attributes:
         round_number: Number of the round.

@@ -1,4 +1,4 @@
-"""What the server knows of a federation: its own file, and no more.
+"""The server's knowledge of a federation: its own file, and no more.
 
 The rule kept here: the server gets only what it needs to route and to add: no rank, no label, no bound and no secret.
 
@@ -35,7 +35,7 @@ Digest = Annotated[
 
 
 class RosterEntry(ConfigSection):
-    """What the server knows of a member.
+    """A member as the server knows it.
 
     Attributes:
         id: Name within the federation.
@@ -56,7 +56,7 @@ class SectionEntry(ConfigSection):
 
 
 class ServerView(ConfigSection):
-    """What the server knows of a federation.
+    """A federation as the server knows it.
 
     Attributes:
         federation_digest: Digest of the members' federation file (32 bytes).
@@ -86,7 +86,7 @@ class ServerView(ConfigSection):
         return tuple(entry.id for entry in self.roster)
 
     def sections(self, round_number: int) -> tuple[Section, ...]:
-        """What a contribution to this round consists of."""
+        """Sections of a contribution to this round."""
         profile = profile_named(self.profile)
         later = self.odd_rounds if round_number % 2 else self.even_rounds
         entries = self.first_round if round_number == 1 else later

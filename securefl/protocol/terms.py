@@ -1,4 +1,4 @@
-"""What holds for every member of a federation: the sections of ``FED.toml`` that its digest pins, resolved.
+"""Terms of a federation, for every member the same: the sections of ``FED.toml`` that its digest pins, resolved.
 
 The rule kept here: paths, devices and data are each member's own business and stand in no terms.
 """
@@ -54,7 +54,7 @@ TaskTerms = SequenceClassificationTerms
 
 
 class TrainingTerms(ConfigSection):
-    """How long and how fast every member trains in a round."""
+    """The length and speed of every member's training in a round."""
 
     learning_rate: float
     head_learning_rate: float
@@ -64,7 +64,7 @@ class TrainingTerms(ConfigSection):
 
 
 class Terms(ConfigSection):
-    """What holds for every member."""
+    """Everything that holds for every member."""
 
     federation: FederationTerms
     model: ModelTerms

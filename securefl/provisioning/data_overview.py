@@ -1,4 +1,4 @@
-"""What a person is shown of the data before anybody trains: rows and labels of every client, and what looks wrong.
+"""A view of the data before anybody trains: rows and labels of every client, and what looks wrong.
 
 The rule kept here: this is the only place where counts of labels become words; commands print the table, the
 sentences and the JSON as they are.
@@ -24,7 +24,7 @@ COLUMNS = ("client", "train", "valid.", "test", "labels", "most frequent")
 
 @dataclass(frozen=True, slots=True)
 class DataOverview:
-    """What was read of the data, in words.
+    """The data that was read, in words.
 
     Attributes:
         columns: Heads of the table.

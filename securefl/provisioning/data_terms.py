@@ -1,4 +1,4 @@
-"""What the lead learns from the data files that lie on this machine: labels, the cap of weights, rows of clients.
+"""Facts of the data files that lie on this machine: labels, the cap of weights, rows of clients.
 
 The rule kept here: where the federation file gives labels and cap, a file that is not here is not missed, so that a
 founder needs nobody else's data; where it does not, both follow from the training files alone. Every file that is
@@ -33,7 +33,7 @@ from securefl.training.rows.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class ClientCounts:
-    """How many rows of each label a client has.
+    """Counts of a client's rows, by label.
 
     Attributes:
         train: Of those that it trains on.
@@ -50,7 +50,7 @@ class ClientCounts:
 
 @dataclass(frozen=True, slots=True)
 class DataSurvey:
-    """What the lead pins about the data, and what it has seen of it.
+    """Facts of the data that the lead pins, and what it has seen of it.
 
     Attributes:
         labels: The class names, in the order of the head's rows.
@@ -95,7 +95,7 @@ def survey_data(config: FederationConfig) -> DataSurvey:
 
 @dataclass(slots=True)
 class _Seen:
-    """What has been read so far, beside the labels that the federation file lists."""
+    """Everything read so far, beside the labels that the federation file lists."""
 
     listed: tuple[str, ...] | None
     labels: set[str] = field(default_factory=set)
@@ -206,7 +206,7 @@ def _check_labels(clients: Iterable[ClientCounts], labels: Sequence[str]) -> Non
 
 
 def _equal_share(rows: int, config: FederationConfig) -> int:
-    """How many rows a client with ``rows`` rows of its own would train on."""
+    """Number of rows that a client with ``rows`` rows of its own would train on."""
     data = config.data
     has_test = data.test is not None or any(client.test for client in config.cohort.clients)
     left = rows if has_test else rows - held_out_rows(rows, data.test_fraction)

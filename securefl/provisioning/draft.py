@@ -144,7 +144,7 @@ def _draft(
 def terms_of(
     config: FederationConfig, *, model_digest: bytes, labels: tuple[str, ...], samples_cap: int
 ) -> Terms:
-    """What of a ``FED.toml`` holds for every member.
+    """The part of a ``FED.toml`` that holds for every member.
 
     Args:
         config: A whole file; the labels that it lists, or the path to them, stay behind.

@@ -23,7 +23,7 @@ from securefl.training.target_modules import resolved_targets
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """What a federation pins of its base model.
+    """The part of its base model that a federation pins.
 
     Attributes:
         layout: The tensors that it shares.

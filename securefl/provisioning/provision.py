@@ -1,4 +1,4 @@
-"""What ``securefl init`` does: from a federation's TOML file to one folder for each member.
+"""The work of ``securefl init``: from a federation's TOML file to one folder for each member.
 
 The rule kept here: either every folder stands complete or none does; and the server's folder gets nothing that opens
 an update: no key of the epoch, no signing key of a client, no rank.

@@ -1,4 +1,4 @@
-"""What runs leave: folders, and results of clients and of whole runs.
+"""Things that runs leave: folders, and results of clients and of whole runs.
 
 ``folder``   the folder of one run: what lies where
 ``formats``  the number of a file's format, and the way from the former one

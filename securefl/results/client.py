@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class EncryptionReport(_Part):
-    """How the sum was protected.
+    """The protection of the sums.
 
     Attributes:
         fraction: Share of the shared values that travelled encrypted.
@@ -58,7 +58,7 @@ class ComparisonReport(_Part):
 
 
 class WorthReport(_Part):
-    """Which adapter the validation rows choose, and what the test rows say of each against the base.
+    """The adapter that the validation rows choose, and what the test rows say of each against the base.
 
     Attributes:
         chosen: ``local``, ``global`` or ``fused``.
@@ -223,7 +223,7 @@ def added_bytes(figures: Sequence[BytesReport]) -> BytesReport:
 
 
 def encryption_report(federation: Federation) -> EncryptionReport:
-    """How this federation's sums are protected."""
+    """The protection of this federation's sums."""
     encrypted = federation.terms.encryption.scheme != "none"
     return EncryptionReport(
         scheme=federation.terms.encryption.scheme,

@@ -64,12 +64,12 @@ class RunFolder:
 
     @property
     def members(self) -> Path:
-        """Where the members' folders are, as long as the run lasts."""
+        """The members' folders, as long as the run lasts."""
         return self.root / "members"
 
     @property
     def is_provisioned(self) -> bool:
-        """Whether the members' folders have been made."""
+        """True once the members' folders have been made."""
         return (self.members / SERVER).is_dir()
 
     @property
@@ -79,7 +79,7 @@ class RunFolder:
 
     @property
     def server_result(self) -> Path:
-        """What the server measured, once the run has ended."""
+        """The server's figures, once the run has ended."""
         return self.root / "server.json"
 
     @property
@@ -92,7 +92,7 @@ class RunFolder:
         return self.members / member / "federation.json"
 
     def client(self, member: str) -> Path:
-        """Where a client's results are."""
+        """The folder of a client's results."""
         return self.root / "clients" / member
 
     def log(self, member: str) -> Path:

@@ -43,7 +43,7 @@ class _Roster(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What ``securefl run`` writes and shows.
+    """The result that ``securefl run`` writes and shows.
 
     Attributes:
         name: The run's name.
@@ -158,9 +158,7 @@ def merged(
         forecast=forecast,
         compared=(
             *compare_rounds(forecast, _measured(clients)),
-            *compare_memory(
-                forecast, clients=[client.peak_memory_bytes for client in clients], server=server_memory_bytes
-            ),
+            *compare_memory(forecast, clients=peaks, server=server_memory_bytes),
         ),
     )
 

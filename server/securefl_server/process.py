@@ -20,6 +20,7 @@ from securefl.errors import IdentityError
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.progress import SERVER, EventSink, Finished, Listening
 from securefl.protocol.server_view import ServerView
+from securefl.provisioning.names import SERVER_FILE
 from securefl.storage.lock import locked
 from securefl.transport.server import AggregatorServer
 from securefl.transport.settings import DEFAULT_KEEPALIVE, Keepalive
@@ -29,7 +30,6 @@ from securefl_server.record import Recorder
 from securefl_server.service import FederationService
 from securefl_server.store import Spool
 
-VIEW_FILE: Final = "server.json"
 GRACE_S: Final = 1.0
 """How long members have, once the run has ended, to hear the last announcement and get their last answers."""
 FILE_THREADS: Final = 4
@@ -97,13 +97,13 @@ def load_view(folder: Path) -> ServerView:
     Raises:
         IdentityError: if it is missing or malformed.
     """
-    path = folder / VIEW_FILE
+    path = folder / SERVER_FILE
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise IdentityError(
             f"{folder} is no server's folder",
-            where=f"{VIEW_FILE} is missing",
+            where=f"{SERVER_FILE} is missing",
             hint="give the one 'securefl init' wrote",
         ) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -14,7 +14,7 @@ import numpy as np
 from securefl.adapters.seeding import seeded_generator
 
 BOUND = 0.25
-"""Largest magnitude of a value: the default of ``encryption.adapter_bound``."""
+"""Largest magnitude of a value: the default of ``grid.adapter_bound``."""
 STD = BOUND / 5
 """Standard deviation of a value before clipping, which then touches less than one value in a million."""
 
