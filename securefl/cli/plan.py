@@ -74,7 +74,7 @@ def _federation(path: Path) -> tuple[Federation, DataOverview | None]:
     from securefl.provisioning.preview import preview_draft
 
     draft = preview_draft(load_federation(path))
-    return draft.federation, overview_of(draft.survey)
+    return draft.federation, overview_of(draft.facts)
 
 
 def _warn(data: DataOverview) -> None:

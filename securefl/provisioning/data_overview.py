@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from securefl.provisioning.data_terms import ClientCounts, DataSurvey
+from securefl.provisioning.data_terms import ClientCounts, DataFacts
 from securefl.training.rows.labels import alike
 
 JsonTree = Mapping[str, object]
@@ -41,21 +41,21 @@ class DataOverview:
     values: JsonTree
 
 
-def overview_of(survey: DataSurvey) -> DataOverview:
-    """The words for a survey."""
-    shown = list(survey.clients.items())[:SHOWN_CLIENTS]
+def overview_of(facts: DataFacts) -> DataOverview:
+    """The words for a facts."""
+    shown = list(facts.clients.items())[:SHOWN_CLIENTS]
     return DataOverview(
         columns=COLUMNS,
-        rows=tuple(_row(member, counts, survey.labels) for member, counts in shown),
-        notes=tuple(_notes(survey)),
-        warnings=tuple(_warnings(survey)),
+        rows=tuple(_row(member, counts, facts.labels) for member, counts in shown),
+        notes=tuple(_notes(facts)),
+        warnings=tuple(_warnings(facts)),
         values={
-            "labels": list(survey.labels),
+            "labels": list(facts.labels),
             "clients": {
-                member: _client_values(counts, survey.labels) for member, counts in survey.clients.items()
+                member: _client_values(counts, facts.labels) for member, counts in facts.clients.items()
             },
-            "unread": list(survey.unread),
-            "warnings": list(_warnings(survey)),
+            "unread": list(facts.unread),
+            "warnings": list(_warnings(facts)),
         },
     )
 
@@ -93,16 +93,16 @@ def _quoted(label: str) -> str:
     return quoted if len(quoted) <= 3 * NAME_WIDTH else f"{quoted[: 3 * NAME_WIDTH]}..'"
 
 
-def _notes(survey: DataSurvey) -> Iterator[str]:
-    more = len(survey.clients) - SHOWN_CLIENTS
+def _notes(facts: DataFacts) -> Iterator[str]:
+    more = len(facts.clients) - SHOWN_CLIENTS
     if more > 0:
         yield f"And {more:,} clients more: 'securefl plan --json' lists all."
-    trained = {label for counts in survey.clients.values() for label in counts.train}
-    untrained = [_short(label) for label in survey.labels if label not in trained]
-    if survey.clients and untrained and not survey.unread:
+    trained = {label for counts in facts.clients.values() for label in counts.train}
+    untrained = [_short(label) for label in facts.labels if label not in trained]
+    if facts.clients and untrained and not facts.unread:
         yield f"No client trains on a row of {_some(untrained)}."
-    if survey.unread:
-        yield f"Not on this machine, so not read: {_some(survey.unread)}."
+    if facts.unread:
+        yield f"Not on this machine, so not read: {_some(facts.unread)}."
 
 
 def _some(names: Sequence[str]) -> str:
@@ -110,11 +110,11 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_LABELS]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _warnings(survey: DataSurvey) -> Iterator[str]:
+def _warnings(facts: DataFacts) -> Iterator[str]:
     total: Counter[str] = Counter()
-    for counts in survey.clients.values():
+    for counts in facts.clients.values():
         total += _total(counts)
-    groups = alike(survey.labels)
+    groups = alike(facts.labels)
     for group in groups[:SHOWN_WARNINGS]:
         named = " and ".join(
             _quoted(label) + (f" ({total[label]:,} rows)" if total else "") for label in group

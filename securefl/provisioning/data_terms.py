@@ -49,7 +49,7 @@ class ClientCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class DataSurvey:
+class DataFacts:
     """Facts of the data that the lead pins, and what it has seen of it.
 
     Attributes:
@@ -65,7 +65,7 @@ class DataSurvey:
     unread: tuple[str, ...] = ()
 
 
-def survey_data(config: FederationConfig) -> DataSurvey:
+def facts_of_data(config: FederationConfig) -> DataFacts:
     """Labels and samples cap (as the file says, else from the training data), and the rows of every client.
 
     Raises:
@@ -85,7 +85,7 @@ def survey_data(config: FederationConfig) -> DataSurvey:
         _read_split_files(config, seen, needed=needed)
     labels = seen.class_names()
     _check_labels(seen.clients.values(), labels)
-    return DataSurvey(
+    return DataFacts(
         labels=labels,
         samples_cap=cap or _equal_share(seen.train_rows // len(config.cohort.clients), config),
         clients=seen.clients,

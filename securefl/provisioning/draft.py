@@ -21,7 +21,7 @@ from securefl.protocol.terms import (
     Terms,
     TrainingTerms,
 )
-from securefl.provisioning.data_terms import DataSurvey, survey_data
+from securefl.provisioning.data_terms import DataFacts, facts_of_data
 from securefl.training.rows.labels import read_labels
 
 
@@ -31,11 +31,11 @@ class Draft:
 
     Attributes:
         federation: Everything that is pinned.
-        survey: Labels and rows of the clients whose files lie on this machine.
+        facts: Labels and rows of the clients whose files lie on this machine.
     """
 
     federation: Federation
-    survey: DataSurvey
+    facts: DataFacts
 
 
 def draft_federation(
@@ -57,18 +57,18 @@ def draft_federation(
     # Looking at a model takes torch, which a federation of a layout does without.
     from securefl.provisioning.model_fit import fit_model
 
-    survey = survey_data(config)
+    facts = facts_of_data(config)
     model = fit_model(
         config.model,
         target_modules=config.lora.target_modules,
         pooling=config.task.pooling,
-        labels=len(survey.labels),
+        labels=len(facts.labels),
     )
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})
     return _draft(
         config.model_copy(update={"lora": lora}),
-        survey,
+        facts,
         layout=model.layout,
         roster=roster,
         federation_id=federation_id,
@@ -106,7 +106,7 @@ def draft_of_layout(
     checked = Layout.from_json([*layout.to_json()])
     return _draft(
         config.model_copy(update={"recipe": config.recipe.model_copy(update={"personal": False})}),
-        DataSurvey(labels=named, samples_cap=cap),
+        DataFacts(labels=named, samples_cap=cap),
         layout=checked,
         roster=roster,
         federation_id=federation_id,
@@ -116,7 +116,7 @@ def draft_of_layout(
 
 def _draft(
     config: FederationConfig,
-    survey: DataSurvey,
+    facts: DataFacts,
     *,
     layout: Layout,
     roster: tuple[Member, ...],
@@ -126,8 +126,8 @@ def _draft(
     terms = terms_of(
         config,
         model_digest=model_digest,
-        labels=survey.labels,
-        samples_cap=survey.samples_cap,
+        labels=facts.labels,
+        samples_cap=facts.samples_cap,
     )
     federation = Federation(
         federation_id=federation_id,
@@ -138,7 +138,7 @@ def _draft(
     )
     # The plan refuses ranks that do not fit the model; better now than at a client.
     federation.ciphertexts(1)
-    return Draft(federation, survey)
+    return Draft(federation, facts)
 
 
 def terms_of(

@@ -117,7 +117,7 @@ def _write_all(
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
     draft = _draft(config, layout, signing_keys=signing_keys, credentials=credentials)
-    federation, overview = draft.federation, overview_of(draft.survey)
+    federation, overview = draft.federation, overview_of(draft.facts)
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
     keys = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)

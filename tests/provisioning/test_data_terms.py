@@ -11,7 +11,7 @@ from securefl.config.data import DataSection
 from securefl.config.federation import FederationConfig
 from securefl.errors import DataError
 from securefl.provisioning.data_overview import overview_of
-from securefl.provisioning.data_terms import survey_data
+from securefl.provisioning.data_terms import facts_of_data
 from securefl.training.rows.data import load_client_data
 
 LABELS = ("blue", "green", "red")
@@ -45,24 +45,24 @@ def config(**sections):
 
 
 def test_labels_are_collected_from_the_training_data_in_order(rows_file, tmp_path):
-    assert survey_data(config(data={"train": str(rows_file)})).labels == LABELS
+    assert facts_of_data(config(data={"train": str(rows_file)})).labels == LABELS
     path = tmp_path / "numbers.jsonl"
     path.write_text("\n".join(json.dumps({"text": "a", "label": n % 11}) for n in range(60)))
-    assert survey_data(config(data={"train": str(path)})).labels == tuple(str(n) for n in range(11))
+    assert facts_of_data(config(data={"train": str(path)})).labels == tuple(str(n) for n in range(11))
 
 
 def test_given_labels_and_cap_need_no_data_file():
-    survey = survey_data(
+    facts = facts_of_data(
         config(federation={"name": "test", "labels": ["a", "b"]}, cohort={"samples_cap": 100})
     )
-    assert (survey.labels, survey.samples_cap) == (("a", "b"), 100)
+    assert (facts.labels, facts.samples_cap) == (("a", "b"), 100)
 
 
 def test_labels_come_from_a_file_with_one_a_line(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("yes\n\nno\n")
     made = config(federation={"name": "test", "labels": path}, cohort={"samples_cap": 100})
-    assert survey_data(made).labels == ("yes", "no")
+    assert facts_of_data(made).labels == ("yes", "no")
 
 
 @pytest.mark.parametrize("content", ["yes\nyes\n", "yes\n", ""])
@@ -70,38 +70,38 @@ def test_a_label_file_without_two_different_labels_is_refused(tmp_path, content)
     path = tmp_path / "labels.txt"
     path.write_text(content)
     with pytest.raises(DataError, match="at least two different labels"):
-        survey_data(config(federation={"name": "test", "labels": path}, cohort={"samples_cap": 100}))
+        facts_of_data(config(federation={"name": "test", "labels": path}, cohort={"samples_cap": 100}))
 
 
 def test_a_missing_label_file_is_a_sentence(tmp_path):
     with pytest.raises(DataError, match=r"no file .*labels.txt \(federation.labels\)"):
-        survey_data(config(federation={"name": "test", "labels": tmp_path / "labels.txt"}))
+        facts_of_data(config(federation={"name": "test", "labels": tmp_path / "labels.txt"}))
 
 
 def test_the_cap_is_what_a_client_of_an_even_split_trains_on(rows_file):
     for data in ({}, {"test": str(rows_file)}, {"max_samples": 50}):
         made = config(data={"train": str(rows_file), "split": {"by": "iid"}, **data})
         loaded = load(rows_file, **data)
-        assert survey_data(made).samples_cap == len(loaded.train)
+        assert facts_of_data(made).samples_cap == len(loaded.train)
 
 
 def test_a_founder_without_the_members_files_is_told_what_to_pin():
     clients = [{"train": f"missing-{number}.jsonl"} for number in range(3)]
     made = config(data={"split": {"by": "none"}}, cohort={"clients": clients})
     with pytest.raises(DataError, match=r"set federation.labels and cohort.samples_cap"):
-        survey_data(made)
+        facts_of_data(made)
 
 
 def test_data_with_a_single_label_is_refused(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps({"text": "a", "label": "only"}) for _ in range(30)))
     with pytest.raises(DataError, match="1 different labels"):
-        survey_data(config(data={"train": str(path)}))
+        facts_of_data(config(data={"train": str(path)}))
 
 
 def test_numbers_are_in_order_of_value_and_spellings_of_one_stay_apart(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["10", "9", "-1", "09"] * 10)
-    assert survey_data(config(data={"train": str(path)})).labels == ("-1", "09", "9", "10")
+    assert facts_of_data(config(data={"train": str(path)})).labels == ("-1", "09", "9", "10")
 
 
 @pytest.mark.parametrize("content", ["\ufeffyes\r\n no \r\n", "yes\n no \n\n \n"])
@@ -109,7 +109,7 @@ def test_a_label_file_is_taken_by_its_lines_without_a_byte_order_mark(tmp_path, 
     path = tmp_path / "labels.txt"
     path.write_text(content, encoding="utf-8", newline="")
     made = config(federation={"name": "test", "labels": path}, cohort={"samples_cap": 100})
-    assert survey_data(made).labels == ("yes", " no ")
+    assert facts_of_data(made).labels == ("yes", " no ")
 
 
 def test_a_label_file_that_is_no_utf8_is_a_sentence(tmp_path):
@@ -118,7 +118,7 @@ def test_a_label_file_that_is_no_utf8_is_a_sentence(tmp_path):
     with pytest.raises(
         DataError, match=r"labels.txt is no UTF-8 \(federation.labels\): save the file as UTF-8"
     ):
-        survey_data(config(federation={"name": "test", "labels": path}))
+        facts_of_data(config(federation={"name": "test", "labels": path}))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_label_file_that_is_no_utf8_is_a_sentence(tmp_path):
 @pytest.mark.parametrize("more", [{}, {"max_samples": 20}, {"test": True}])
 def test_the_counts_are_those_of_the_rows_that_each_client_loads(rows_file, split, more):
     data = {"split": split, **more, **({"test": str(rows_file)} if "test" in more else {})}
-    survey = survey_data(config(data={"train": str(rows_file), **data}))
-    assert list(survey.clients) == [f"client-{number}" for number in range(1, 5)]
-    for member, counts in survey.clients.items():
+    facts = facts_of_data(config(data={"train": str(rows_file), **data}))
+    assert list(facts.clients) == [f"client-{number}" for number in range(1, 5)]
+    for member, counts in facts.clients.items():
         loaded = load(rows_file, member, **data)
         for part, seen in (
             (loaded.train, counts.train),
@@ -143,13 +143,13 @@ def test_the_counts_are_those_of_the_rows_that_each_client_loads(rows_file, spli
 
 def test_every_clients_own_file_is_counted(tmp_path):
     paths = [write_csv(tmp_path / f"{n}.csv", ["a", "b"] * (10 + n)) for n in range(3)]
-    survey = survey_data(config(**own_files(paths)))
+    facts = facts_of_data(config(**own_files(paths)))
     totals = [
         sum(map(sum, (c.train.values(), c.validation.values(), c.test.values())))
-        for c in survey.clients.values()
+        for c in facts.clients.values()
     ]
     assert totals == [20, 22, 24]
-    assert survey.unread == ()
+    assert facts.unread == ()
 
 
 def test_a_test_file_of_all_clients_is_counted_for_each_without_one_of_its_own(tmp_path):
@@ -157,31 +157,31 @@ def test_a_test_file_of_all_clients_is_counted_for_each_without_one_of_its_own(t
     made = own_files(paths)
     made["data"]["test"] = str(write_csv(tmp_path / "test.csv", ["a"] * 7))
     made["cohort"]["clients"][1]["test"] = str(write_csv(tmp_path / "own.csv", ["b"] * 5))
-    survey = survey_data(config(**made))
-    assert [dict(counts.test) for counts in survey.clients.values()] == [{"a": 7}, {"b": 5}, {"a": 7}]
+    facts = facts_of_data(config(**made))
+    assert [dict(counts.test) for counts in facts.clients.values()] == [{"a": 7}, {"b": 5}, {"a": 7}]
 
 
 def test_what_is_pinned_is_read_as_far_as_it_lies_here(tmp_path):
     here = write_csv(tmp_path / "here.csv", ["red", "blue"] * 10)
     away = str(tmp_path / "away.csv")
     made = own_files([away, here, away], samples_cap=100)
-    survey = survey_data(config(**{**made, "federation": PINNED["federation"]}))
-    assert list(survey.clients) == ["client-2"]
-    assert survey.unread == (away,)
+    facts = facts_of_data(config(**{**made, "federation": PINNED["federation"]}))
+    assert list(facts.clients) == ["client-2"]
+    assert facts.unread == (away,)
 
 
 def test_a_pinned_federation_whose_file_is_not_here_is_founded_unread(tmp_path):
     missing = str(tmp_path / "missing.csv")
-    survey = survey_data(
+    facts = facts_of_data(
         config(**PINNED, data={"train": missing, "split": {"by": "column", "column": "site"}})
     )
-    assert (survey.labels, survey.clients, survey.unread) == (LABELS, {}, (missing,))
+    assert (facts.labels, facts.clients, facts.unread) == (LABELS, {}, (missing,))
 
 
 def test_a_test_file_that_is_not_here_leaves_labels_and_cap_as_they_were(rows_file, tmp_path):
     away = str(tmp_path / "away.jsonl")
-    survey = survey_data(config(data={"train": str(rows_file), "test": away}))
-    assert (survey.labels, survey.clients, survey.unread) == (LABELS, {}, (away,))
+    facts = facts_of_data(config(data={"train": str(rows_file), "test": away}))
+    assert (facts.labels, facts.clients, facts.unread) == (LABELS, {}, (away,))
 
 
 @pytest.mark.parametrize("pinned", [{}, PINNED])
@@ -198,26 +198,26 @@ def test_every_column_that_will_be_used_is_read(tmp_path, pinned, data, words):
     clients = {"clients": [{}] * 5} if "5 clients" in words else {}
     made = {**pinned, "cohort": {**pinned.get("cohort", {}), **clients}}
     with pytest.raises(DataError, match=words):
-        survey_data(config(**made, data={"train": str(path), **data}))
+        facts_of_data(config(**made, data={"train": str(path), **data}))
 
 
 def test_a_label_that_is_not_pinned_is_refused_with_its_row_before_anybody_trains(tmp_path):
     path = write_csv(tmp_path / "rows.csv", [*LABELS * 20, "violet"])
     with pytest.raises(DataError, match=r"label 'violet' is not in the .* \(.*rows.csv, line 62, row 61\)"):
-        survey_data(config(**PINNED, data={"train": str(path)}))
+        facts_of_data(config(**PINNED, data={"train": str(path)}))
 
 
 def test_a_test_file_with_a_label_of_its_own_is_refused_with_its_row(tmp_path):
     train = write_csv(tmp_path / "train.csv", list(LABELS) * 20)
     test = write_csv(tmp_path / "test.csv", [*LABELS * 5, "violet"])
     with pytest.raises(DataError, match=r"label 'violet' .*test.csv, line 17, row 16\)"):
-        survey_data(config(data={"train": str(train), "test": str(test)}))
+        facts_of_data(config(data={"train": str(train), "test": str(test)}))
 
 
 def test_a_client_with_too_few_rows_is_named_before_anybody_trains(tmp_path):
     paths = [write_csv(tmp_path / f"{n}.csv", ["a", "b"] * (2 if n == 1 else 10)) for n in range(3)]
     with pytest.raises(DataError, match="client-2 has 4 rows where at least 8 are needed"):
-        survey_data(config(**own_files(paths)))
+        facts_of_data(config(**own_files(paths)))
 
 
 @pytest.mark.parametrize(
@@ -237,19 +237,19 @@ def test_a_client_with_too_few_rows_is_named_before_anybody_trains(tmp_path):
 )
 def test_labels_that_look_like_one_are_warned_of_with_their_rows(tmp_path, first, second):
     path = write_csv(tmp_path / "rows.csv", [first, first, second, "other"] * 15)
-    (warning,) = overview_of(survey_data(config(data={"train": str(path)}))).warnings
+    (warning,) = overview_of(facts_of_data(config(data={"train": str(path)}))).warnings
     assert f"{first!r} (30 rows)" in warning
     assert f"{second!r} (15 rows)" in warning
 
 
 def test_labels_that_differ_are_not_warned_of(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["red", "reds", "1", "10", "a_b", "a-b"] * 15)
-    assert overview_of(survey_data(config(data={"train": str(path)}))).warnings == ()
+    assert overview_of(facts_of_data(config(data={"train": str(path)}))).warnings == ()
 
 
 def test_pinned_labels_that_look_like_one_are_warned_of_unread():
     made = config(federation={"name": "test", "labels": ["a", "A", "b"]}, cohort={"samples_cap": 100})
-    (warning,) = overview_of(survey_data(made)).warnings
+    (warning,) = overview_of(facts_of_data(made)).warnings
     assert "'a' and 'A' are 2 classes" in warning
 
 
@@ -257,7 +257,7 @@ def test_a_table_of_77_labels_and_16_clients_stays_within_80_columns(tmp_path):
     names = [f"a_long_name_of_an_intent_{number}" for number in range(77)]
     path = write_csv(tmp_path / "rows.csv", [names[n * n % 77] for n in range(2000)])
     cohort = {"clients": [{}] * 16}
-    overview = overview_of(survey_data(config(data={"train": str(path)}, cohort=cohort)))
+    overview = overview_of(facts_of_data(config(data={"train": str(path)}, cohort=cohort)))
     assert len(overview.rows) == 16
     widths = [max(len(row[place]) for row in (overview.columns, *overview.rows)) for place in range(6)]
     assert sum(widths) + len(widths) <= 80
@@ -266,7 +266,7 @@ def test_a_table_of_77_labels_and_16_clients_stays_within_80_columns(tmp_path):
 
 def test_a_cohort_of_hundreds_is_not_listed_whole(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["a", "b"] * 1000)
-    overview = overview_of(survey_data(config(data={"train": str(path)}, cohort={"clients": [{}] * 100})))
+    overview = overview_of(facts_of_data(config(data={"train": str(path)}, cohort={"clients": [{}] * 100})))
     assert len(overview.rows) == 32
     assert "And 68 clients more" in overview.notes[0]
     assert len(overview.values["clients"]) == 100
@@ -274,12 +274,12 @@ def test_a_cohort_of_hundreds_is_not_listed_whole(tmp_path):
 
 def test_a_label_that_nobody_trains_on_is_told(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["red", "blue"] * 30)
-    (note,) = overview_of(survey_data(config(**PINNED, data={"train": str(path)}))).notes
+    (note,) = overview_of(facts_of_data(config(**PINNED, data={"train": str(path)}))).notes
     assert note == "No client trains on a row of green."
 
 
 def test_the_values_hold_every_count(rows_file):
-    values = overview_of(survey_data(config(data={"train": str(rows_file)}))).values
+    values = overview_of(facts_of_data(config(data={"train": str(rows_file)}))).values
     assert values["labels"] == list(LABELS)
     assert sum(sum(client["labels"].values()) for client in values["clients"].values()) == 480
     json.dumps(values)

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from securefl.adapters.state import GlobalState
 from securefl.config import load_federation
 from securefl.config.training import TrainingSection
-from securefl.provisioning.data_terms import survey_data
+from securefl.provisioning.data_terms import facts_of_data
 from securefl.training.model_files import resolve_model
 from securefl.training.models import layout_of, load_base_model
 from securefl.training.rows.data import ClientData, Examples
@@ -74,7 +74,7 @@ def test_an_example_names_files_columns_and_modules_that_are_there(name, labels)
     if not (ROOT / "../shared/data" / name).is_dir():
         pytest.skip(f"the data set {name} is not there")
     config = load_federation(ROOT / "examples" / f"{name}.toml")
-    assert len(survey_data(config).labels) == labels
+    assert len(facts_of_data(config).labels) == labels
     layout = layout_of(config.model.path, target_modules=config.lora.target_modules, labels=labels)
     assert len(layout.adapted) == 12
     assert config.recipe.personal
