@@ -18,6 +18,8 @@ from securefl.errors import AuthenticationError, StateError
 from securefl.ledger.events import Event, event_fields, parse_event
 
 DOMAIN = b"securefl/v2/ledger\x00"
+FORMER_DOMAIN = b"securefl/v1/ledger\x00"
+"""That of securefl 0.1.0, whose ledgers this version tells from broken ones, and does not read."""
 GENESIS = bytes(32)
 """What the first entry names as its predecessor's digest."""
 MAX_LINE_BYTES = 1 << 16
@@ -91,7 +93,7 @@ def verified_entries(data: bytes, verifier: Verifier) -> Iterator[Entry]:
         1999.
 
     Raises:
-        StateError: naming the first line that does not hold, and why.
+        StateError: naming the first line that does not hold, and why; or for a ledger of 0.1.0, which is not read.
     """
     *lines, rest = data.split(b"\n")
     previous = GENESIS
@@ -111,7 +113,7 @@ def verified_entries(data: bytes, verifier: Verifier) -> Iterator[Entry]:
 def _checked(line: bytes, *, number: int, previous: bytes, verifier: Verifier) -> Entry:
     try:
         entry = _placed(line, sequence=number - 1, previous=previous)
-        verifier(entry.signature, entry.signed_bytes())
+        _check_signature(entry, verifier)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise _broken(number, "it is no JSON") from None
     except ValueError as error:
@@ -119,6 +121,18 @@ def _checked(line: bytes, *, number: int, previous: bytes, verifier: Verifier) -
     except AuthenticationError:
         raise _broken(number, "its signature does not hold") from None
     return entry
+
+
+def _check_signature(entry: Entry, verifier: Verifier) -> None:
+    """Check that the writer signed the entry for a ledger of this version; one of 0.1.0 is named as such."""
+    try:
+        verifier(entry.signature, entry.signed_bytes())
+    except AuthenticationError:
+        verifier(entry.signature, FORMER_DOMAIN + entry.signed_bytes().removeprefix(DOMAIN))
+        raise StateError(
+            "the ledger was written by securefl 0.1.0",
+            hint="read it with that version",
+        ) from None
 
 
 def _placed(line: bytes, *, sequence: int, previous: bytes) -> Entry:

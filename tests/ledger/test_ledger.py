@@ -257,3 +257,26 @@ def test_an_entry_is_synced_before_append_returns(
 def test_a_ledger_that_cannot_be_read_is_named(path: Path, keys: Any) -> None:
     with pytest.raises(StateError, match=r"ledger\.jsonl cannot be read"):
         LedgerReader.verify(path, keys.verifier)
+
+
+LINE_OF_0_1_0 = (
+    '{"event":"run-started","fields":{"epsilon":"infinity","federation_digest":"DIGEST","member":"client-1",'
+    '"unit":"none"},"previous":"GENESIS","sequence":0}'
+)
+
+
+def ledger_of_0_1_0(keys: Any, *, domain: bytes = b"securefl/v1/ledger\x00") -> bytes:
+    """The first line of a ledger as 0.1.0 wrote and signed it."""
+    unsigned = LINE_OF_0_1_0.replace("DIGEST", "ab" * 32).replace("GENESIS", "00" * 32)
+    signature = keys.signer.sign(domain + unsigned.encode()).hex()
+    return f'{unsigned[:-1]},"signature":"{signature}"}}\n'.encode()
+
+
+def test_a_ledger_of_0_1_0_is_named_and_not_called_damaged(keys: Any) -> None:
+    with pytest.raises(StateError, match=r"written by securefl 0\.1\.0: read it with that version"):
+        list(verified_entries(ledger_of_0_1_0(keys), keys.verifier))
+
+
+def test_a_line_that_nobody_signed_is_no_ledger_of_0_1_0(keys: Any) -> None:
+    with pytest.raises(StateError, match="altered or damaged"):
+        list(verified_entries(ledger_of_0_1_0(keys, domain=b"another"), keys.verifier))
