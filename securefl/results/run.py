@@ -158,7 +158,9 @@ def merged(
         forecast=forecast,
         compared=(
             *compare_rounds(forecast, _measured(clients)),
-            *compare_memory(forecast, clients=peaks, server=server_memory_bytes),
+            *compare_memory(
+                forecast, clients=[client.peak_memory_bytes for client in clients], server=server_memory_bytes
+            ),
         ),
     )
 
