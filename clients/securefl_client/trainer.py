@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from securefl.config.training import TrainingSection
 from securefl.errors import ModelError
 from securefl.progress import Phase
+from securefl.protocol.terms import OwnTaskTerms, SequenceClassificationTerms
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 
 if TYPE_CHECKING:
     from securefl.training.loops import Progress
     from securefl.training.settings import TrainerSettings
+    from securefl.training.tasks.base import RowTask, Task
     from securefl.training.trainer import LocalTrainer, Stage
 
 _PHASES = {
@@ -39,11 +41,7 @@ def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callabl
         ModelError: if the model is not, byte for byte, the federation's.
         DataError: if the data does not fit the configuration or the labels.
     """
-    if own.federation.terms.model.digest == own.federation.layout.digest:
-        raise ModelError(
-            "this federation has no base model: its members have models of their own",
-            hint="run this member from Python, with securefl.Member(folder, learner).run()",
-        )
+    _task_terms(own)
     # Torch and transformers take seconds to import; who only asks for help or has a wrong key never waits for them.
     from securefl.training.libraries import load_libraries
     from securefl.training.model_files import model_digest, resolve_model
@@ -76,7 +74,7 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
             own.settings.data,
             own.settings.cohort,
             member=own.member,
-            labels=own.federation.terms.task.labels,
+            task=_row_task(own),
             seed=own.federation.terms.federation.seed,
         )
 
@@ -97,6 +95,36 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
     return trainer
 
 
+def _task_terms(own: ClientFolder) -> SequenceClassificationTerms:
+    """The pinned task, of those that a trainer knows.
+
+    Raises:
+        ModelError: if it is the members' own.
+    """
+    task = own.federation.terms.task
+    if isinstance(task, OwnTaskTerms):
+        raise ModelError(
+            "this federation has no base model: its members have models of their own",
+            hint="run this member from Python, with securefl.Member(folder, learner).run()",
+        )
+    return task
+
+
+def _row_task(own: ClientFolder) -> RowTask:
+    """The pinned task's reading of rows."""
+    from securefl.training.tasks.classification.rows import LabelledRows
+
+    return LabelledRows(own.settings.data, _task_terms(own).labels)
+
+
+def _task(own: ClientFolder) -> Task:
+    """The pinned task."""
+    from securefl.training.tasks.classification.task import SequenceClassification
+
+    terms = _task_terms(own)
+    return SequenceClassification(terms.labels, terms.pooling)
+
+
 def _trainer_settings(own: ClientFolder) -> TrainerSettings:
     from securefl.training.settings import TrainerSettings
 
@@ -104,7 +132,7 @@ def _trainer_settings(own: ClientFolder) -> TrainerSettings:
     return TrainerSettings(
         model_path=settings.model.path,
         model_digest=terms.model.digest,
-        pooling=terms.task.pooling,
+        task=_task(own),
         max_length=terms.model.max_length,
         lora=terms.lora,
         training=TrainingSection(**(terms.training.model_dump() | settings.training.model_dump())),

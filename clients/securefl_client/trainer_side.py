@@ -15,7 +15,7 @@ from securefl_client.side import Measured
 
 if TYPE_CHECKING:
     from securefl.training.fusion import FusionResult
-    from securefl.training.loops import Metric
+    from securefl.training.tasks.base import Metric
     from securefl.training.trainer import LocalTrainer, Which
 
 _ADAPTERS: dict[str, Which] = {"local": "personal", "global": "global", "fused": "fused"}
@@ -72,7 +72,7 @@ class TrainerSide:
         with self._clock.phase(Phase.REDISTRIBUTE, round_number):
             self._trainer.install_global(adapter)
         with self._clock.phase(Phase.EVALUATE, round_number):
-            metric = self._trainer.evaluate("global", part="validation")
+            metric = self._trainer.measure("global", part="validation")
         self._tell(AdapterKind.GLOBAL, metric, round_number)
 
     def finish(self, folder: Path, round_number: int) -> Measured:
@@ -92,20 +92,20 @@ class TrainerSide:
         return Measured(metric, _fusion_report(fusion))
 
     def _measure(self, number: int, *, personal: bool) -> MetricReport:
-        base = self._tell(AdapterKind.BASE, self._trainer.probe(), number)
-        shared = self._tell(AdapterKind.GLOBAL, self._trainer.evaluate("global"), number)
-        local = (
-            self._tell(AdapterKind.LOCAL, self._trainer.evaluate("personal"), number) if personal else None
-        )
-        fused = self._tell(AdapterKind.FUSED, self._trainer.evaluate("fused"), number) if personal else None
+        base = self._tell(AdapterKind.BASE, self._trainer.baseline(), number)
+        shared = self._tell(AdapterKind.GLOBAL, self._trainer.measure("global"), number)
+        local = self._tell(AdapterKind.LOCAL, self._trainer.measure("personal"), number) if personal else None
+        fused = self._tell(AdapterKind.FUSED, self._trainer.measure("fused"), number) if personal else None
         measured = {"base": base, "local": local, "global": shared, "fused": fused}
-        f1 = {kind: metric.f1 for kind, metric in measured.items() if metric and metric.f1 is not None}
+        f1 = {
+            kind: metric.extras["f1"] for kind, metric in measured.items() if metric and "f1" in metric.extras
+        }
         return MetricReport(
             name=shared.name,
-            base=base.accuracy,
-            local=local.accuracy if local else None,
-            global_=shared.accuracy,
-            fused=fused.accuracy if fused else None,
+            base=base.value,
+            local=local.value if local else None,
+            global_=shared.value,
+            fused=fused.value if fused else None,
             f1=f1 or None,
             samples=shared.samples,
             worth=self._worth({kind: metric for kind, metric in measured.items() if metric}),
@@ -116,14 +116,14 @@ class TrainerSide:
         from securefl.training.worth import chosen, compare
 
         validation = {
-            kind: self._trainer.evaluate(which, part="validation")
+            kind: self._trainer.measure(which, part="validation")
             for kind, which in _ADAPTERS.items()
             if kind in measured
         }
-        against = {kind: compare(measured[kind].hits, measured["base"].hits) for kind in validation}
+        against = {kind: compare(measured[kind].scores, measured["base"].scores) for kind in validation}
         return WorthReport(
             chosen=chosen(validation),
-            validation={kind: metric.accuracy for kind, metric in validation.items()},
+            validation={kind: metric.value for kind, metric in validation.items()},
             validation_samples=validation["global"].samples,
             against_base={
                 kind: ComparisonReport(wins=found.wins, losses=found.losses, p=found.p)
@@ -139,7 +139,7 @@ class TrainerSide:
                 round_number=number,
                 adapter=kind,
                 metric=metric.name,
-                value=metric.accuracy,
+                value=metric.value,
             )
         )
         return metric

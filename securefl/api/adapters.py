@@ -9,7 +9,7 @@ from securefl.adapters.fusion import fuse as fused
 from securefl.adapters.update import Adapter
 
 if TYPE_CHECKING:
-    from securefl.training.models import PooledClassifier
+    from securefl.training.tasks.classification.model import PooledClassifier
 
 
 def load_base_model(

@@ -26,7 +26,7 @@ from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
-from securefl.protocol.terms import Terms
+from securefl.protocol.terms import OwnTaskTerms, Terms
 
 _DOMAIN = b"securefl/v2/federation\x00"
 
@@ -193,8 +193,8 @@ class Federation:
                 f"the federation file names profile {federation.profile.name}, its terms need {needed.name}",
                 where=where,
             )
-        if not file.terms.task.labels and file.terms.model.digest != federation.layout.digest:
-            raise IdentityError("the federation file names no labels for its base model", where=where)
+        if isinstance(file.terms.task, OwnTaskTerms) != (file.terms.model.digest == federation.layout.digest):
+            raise IdentityError("the federation file's task and its base model do not fit", where=where)
         if len(set(federation.cohort)) != len(federation.cohort):
             raise IdentityError("the federation file lists a member twice", where=where)
         return federation

@@ -5,7 +5,7 @@ The rule kept here: paths, devices and data are each member's own business and s
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -49,7 +49,17 @@ class SequenceClassificationTerms(ConfigSection):
     labels: tuple[str, ...]
 
 
-TaskTerms = SequenceClassificationTerms
+class OwnTaskTerms(ConfigSection):
+    """A task that each member's own learner knows: only the shared tensors are pinned, and their digest as the model's.
+
+    Attributes:
+        name: The task's name.
+    """
+
+    name: Literal["own"]
+
+
+TaskTerms = Annotated[SequenceClassificationTerms | OwnTaskTerms, Field(discriminator="name")]
 """A tagged union by ``name``, as ``config.task.TaskSection`` is; a task pins here what only it knows."""
 
 

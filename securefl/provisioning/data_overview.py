@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from securefl.provisioning.data_terms import ClientCounts, DataFacts
-from securefl.training.rows.labels import alike
+from securefl.training.tasks.classification.labels import alike
 
 JsonTree = Mapping[str, object]
 SHOWN_CLIENTS = 32

@@ -26,9 +26,10 @@ from securefl.training.rows.client_rows import (
     read_files,
     read_used,
 )
-from securefl.training.rows.labels import read_labels, sorted_labels, unknown_label
 from securefl.training.rows.splits import Rows, held_out_rows
 from securefl.training.rows.tables import Table
+from securefl.training.tasks.classification.labels import read_labels, sorted_labels, unknown_label
+from securefl.training.tasks.classification.rows import labelled_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +128,20 @@ def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
     """Every client's own files, one client after another; a test file of all is read once."""
     data, common = config.data, None
     if data.test is not None and Path(data.test).is_file():
-        common = read_used(Path(data.test), data)
+        common = _table(data.test, config)
     for client in config.cohort.clients:
         missing = _missing(config, client)
         seen.unread += missing
         if not missing:
-            files = read_files(data, client, test=None if client.test else common)
+            files = read_files(data, client, labelled_columns(data), test=None if client.test else common)
             seen.note(files.train, config.data.label)
             whole = deal(config.data, config.cohort, files, seed=config.federation.seed)[0]
             _count(config, [(client, whole)], files, seen)
         elif str(client.train) not in missing:
-            seen.note(read_used(Path(str(client.train)), config.data), config.data.label)
+            seen.note(
+                _table(str(client.train), config),
+                config.data.label,
+            )
 
 
 def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) -> None:
@@ -146,14 +150,21 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
     missing = _missing(config, first)
     seen.unread += missing
     if not missing:
-        files = read_files(config.data, first)
+        files = read_files(config.data, first, labelled_columns(config.data))
         seen.note(files.train, config.data.label)
         # A wrong label column is the better reason than a deal by its values that fails.
         seen.class_names()
         shares = deal(config.data, config.cohort, files, seed=config.federation.seed)
         _count(config, zip(config.cohort.clients, shares, strict=True), files, seen)
     elif needed or str(config.data.train) not in missing:
-        seen.note(read_used(Path(str(config.data.train)), config.data), config.data.label)
+        seen.note(
+            _table(str(config.data.train), config),
+            config.data.label,
+        )
+
+
+def _table(path: str | Path, config: FederationConfig) -> Table:
+    return read_used(Path(path), config.data, labelled_columns(config.data))
 
 
 def _missing(config: FederationConfig, client: MemberSection) -> list[str]:

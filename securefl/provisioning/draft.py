@@ -7,7 +7,6 @@ provisioned; a federation that does not hold together is refused here, before a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
@@ -17,12 +16,13 @@ from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
     FederationTerms,
     ModelTerms,
+    OwnTaskTerms,
     SequenceClassificationTerms,
+    TaskTerms,
     Terms,
     TrainingTerms,
 )
 from securefl.provisioning.data_terms import DataFacts, facts_of_data
-from securefl.training.rows.labels import read_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,19 @@ def draft_federation(
     """
     # Looking at a model takes torch, which a federation of a layout does without.
     from securefl.provisioning.model_fit import fit_model
+    from securefl.training.tasks.classification.task import SequenceClassification
 
     facts = facts_of_data(config)
-    model = fit_model(
-        config.model,
-        target_modules=config.lora.target_modules,
-        pooling=config.task.pooling,
-        labels=len(facts.labels),
-    )
+    task = SequenceClassification(facts.labels, config.task.pooling)
+    model = fit_model(config.model, target_modules=config.lora.target_modules, task=task)
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})
     return _draft(
         config.model_copy(update={"lora": lora}),
         facts,
+        task=SequenceClassificationTerms(
+            name=config.task.name, pooling=config.task.pooling, labels=facts.labels
+        ),
         layout=model.layout,
         roster=roster,
         federation_id=federation_id,
@@ -94,19 +94,19 @@ def draft_of_layout(
         ConfigError: if ``samples_cap`` is missing, or the configuration does not hold together.
         CapacityError: if no profile adds this cohort's integers exactly.
     """
-    cap, labels = config.cohort.samples_cap, config.federation.labels
+    cap = config.cohort.samples_cap
     if cap is None:
         raise ConfigError(
             "'cohort.samples_cap' is not set",
             hint="with models of the members' own no data is read here: set the sample count from which on every "
             "client weighs the same",
         )
-    named = read_labels(labels) if isinstance(labels, Path) else labels or ()
     # Read back as every member will, so that a layout which they would refuse is refused here.
     checked = Layout.from_json([*layout.to_json()])
     return _draft(
         config.model_copy(update={"recipe": config.recipe.model_copy(update={"personal": False})}),
-        DataFacts(labels=named, samples_cap=cap),
+        DataFacts(labels=(), samples_cap=cap),
+        task=OwnTaskTerms(name="own"),
         layout=checked,
         roster=roster,
         federation_id=federation_id,
@@ -118,17 +118,13 @@ def _draft(
     config: FederationConfig,
     facts: DataFacts,
     *,
+    task: TaskTerms,
     layout: Layout,
     roster: tuple[Member, ...],
     federation_id: bytes,
     model_digest: bytes,
 ) -> Draft:
-    terms = terms_of(
-        config,
-        model_digest=model_digest,
-        labels=facts.labels,
-        samples_cap=facts.samples_cap,
-    )
+    terms = terms_of(config, task=task, model_digest=model_digest, samples_cap=facts.samples_cap)
     federation = Federation(
         federation_id=federation_id,
         terms=terms,
@@ -141,22 +137,20 @@ def _draft(
     return Draft(federation, facts)
 
 
-def terms_of(
-    config: FederationConfig, *, model_digest: bytes, labels: tuple[str, ...], samples_cap: int
-) -> Terms:
+def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, samples_cap: int) -> Terms:
     """The part of a ``FED.toml`` that holds for every member.
 
     Args:
         config: A whole file; the labels that it lists, or the path to them, stay behind.
+        task: The task, resolved.
         model_digest: Digest of the base model (32 bytes).
-        labels: The class names, in the order of the head's rows.
         samples_cap: The sample count from which on every client weighs the same.
     """
     federation, training = config.federation, config.training
     return Terms(
         federation=FederationTerms(name=federation.name, rounds=federation.rounds, seed=federation.seed),
         model=ModelTerms(digest=model_digest, max_length=config.model.max_length),
-        task=SequenceClassificationTerms(name=config.task.name, pooling=config.task.pooling, labels=labels),
+        task=task,
         lora=config.lora,
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
         recipe=config.recipe,

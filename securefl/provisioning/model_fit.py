@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from securefl.adapters.layout import Layout
 from securefl.config.model import ModelSection
-from securefl.config.task import Pooling
 from securefl.errors import ModelError
 from securefl.training.adapter_bank import AdapterBank
-from securefl.training.backbones import Skeleton, check_pooling, most_positions, skeleton_of
-from securefl.training.models import PooledClassifier, load_tokenizer, shared_layout
+from securefl.training.backbones import Skeleton, most_positions, skeleton_of
+from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.tokens import check_length
 from securefl.training.silence import quiet_transformers
 from securefl.training.target_modules import resolved_targets
+from securefl.training.tasks.base import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +34,34 @@ class FittedModel:
     target_modules: tuple[str, ...]
 
 
-def fit_model(
-    section: ModelSection, *, target_modules: Sequence[str], pooling: Pooling, labels: int
-) -> FittedModel:
+def fit_model(section: ModelSection, *, target_modules: Sequence[str], task: Task) -> FittedModel:
     """The base model of a federation, from its config and tokenizer.
 
     Args:
         section: ``[model]``.
         target_modules: As in ``[lora]``.
-        pooling: As in ``[task]``.
-        labels: Number of classes.
+        task: What is learnt.
 
     Raises:
         ModelError: if the model is not there, of a kind that cannot be pooled, or has no such modules.
-        ConfigError: if it has fewer positions than ``max_length``, or ``pooling`` does not fit it.
+        ConfigError: if it has fewer positions than ``max_length``, or a choice of the task does not fit it.
     """
     skeleton = skeleton_of(section.path)
-    check_pooling(skeleton.backbone, skeleton.config, pooling)
+    task.check(skeleton)
     names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
     check_length(
         load_tokenizer(section.path),
         max_length=section.max_length,
         positions=most_positions(skeleton.backbone, skeleton.config),
     )
-    layout = shared_layout(skeleton, names, labels=labels)
-    _check_adaptable(skeleton, layout, pooling, labels=labels)
+    layout = task.layout(skeleton, names)
+    _check_adaptable(skeleton, layout, task)
     return FittedModel(layout, names)
 
 
-def _check_adaptable(skeleton: Skeleton, layout: Layout, pooling: Pooling, *, labels: int) -> None:
+def _check_adaptable(skeleton: Skeleton, layout: Layout, task: Task) -> None:
     """Attaches an adapter to the skeleton as a client does to the model: PEFT knows pairs that it cannot adapt."""
-    model = PooledClassifier(skeleton.backbone, hidden=skeleton.hidden, labels=labels, pooling=pooling)
+    model = task.hollow(skeleton)
     try:
         with quiet_transformers():
             AdapterBank(model, layout, dropout=0.0).add("trial", rank=1, alpha=1)

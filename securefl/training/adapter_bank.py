@@ -27,8 +27,8 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError
 from securefl.training.cores import CoreLayer
-from securefl.training.models import BACKBONE, HEAD, PooledClassifier, zero_head
 from securefl.training.target_modules import is_transposed
+from securefl.training.tasks.model import BACKBONE, TaskModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class AdapterBank:
         fan_in_fan_out: Whether the adapted modules keep their weights transposed, in PEFT's word.
     """
 
-    def __init__(self, model: PooledClassifier, layout: Layout, *, dropout: float) -> None:
+    def __init__(self, model: TaskModel, layout: Layout, *, dropout: float) -> None:
         self.model = model
         self.layout = layout
         self._dropout = dropout
@@ -66,7 +66,7 @@ class AdapterBank:
         modules = [model.get_submodule(f"{BACKBONE}.{tensor.name}") for tensor in layout.adapted]
         self.fan_in_fan_out = all(map(is_transposed, modules))
         self._layers: dict[str, LoraLayer] = {}
-        self._heads: dict[str, nn.Linear] = {}
+        self._heads: dict[str, nn.Module] = {}
 
     def add(self, name: str, *, rank: int, alpha: float) -> None:
         """Attaches one more adapter, of this rank and with scaling alpha / rank."""
@@ -81,8 +81,7 @@ class AdapterBank:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="fan_in_fan_out")
             peft = self._attached(name, config)
-        head = zero_head(self.model.classifier.in_features, self.model.classifier.out_features)
-        self._heads[name] = head.to(self.device)
+        self._heads[name] = self.model.new_head().to(self.device)
         peft.to(self.device)
         self.use((name,), head=name)
 
@@ -112,11 +111,11 @@ class AdapterBank:
         """An adapter's alpha / rank."""
         return float(next(iter(self._layers.values())).scaling[name])
 
-    def use(self, names: Sequence[str], *, head: str) -> PooledClassifier:
+    def use(self, names: Sequence[str], *, head: str) -> TaskModel:
         """The model with these adapters added to its weights, and one adapter's head; every parameter frozen."""
         for layer in self._layers.values():
             layer.set_adapter(list(names), inference_mode=True)
-        self.model.classifier = self._heads[head]
+        self.model.use_head(self._heads[head])
         self.model.requires_grad_(False)
         self.model.eval()
         return self.model
@@ -145,7 +144,7 @@ class AdapterBank:
         )
 
     def _switched_on(self, name: str, factors: dict[str, nn.Parameter]) -> Trainable:
-        head = {f"{HEAD}.{key}": value for key, value in self._heads[name].named_parameters()}
+        head = {f"{self.model.head_name}.{key}": value for key, value in self._heads[name].named_parameters()}
         for parameter in (*factors.values(), *head.values()):
             parameter.requires_grad_(True)
         for layer in self._layers.values():
@@ -175,7 +174,7 @@ class AdapterBank:
         head = self._heads[name]
         for tensor in self.layout.heads:
             values = adapter.heads[tensor.name]
-            parameter = head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))
+            parameter = head.get_parameter(tensor.name.removeprefix(f"{self.model.head_name}."))
             _write(parameter, values.reshape(tuple(parameter.shape)), tensor.name)
 
     def install_side(self, name: str, tensor: str, side: Side, values: Matrix) -> None:
@@ -216,9 +215,9 @@ class AdapterBank:
         """The values of an adapter's head, in the layout's shapes."""
         head = self._heads[name]
         return {
-            tensor.name: _read(head.get_parameter(tensor.name.removeprefix(f"{HEAD}."))).reshape(
-                tensor.rows, tensor.columns
-            )
+            tensor.name: _read(
+                head.get_parameter(tensor.name.removeprefix(f"{self.model.head_name}."))
+            ).reshape(tensor.rows, tensor.columns)
             for tensor in self.layout.heads
         }
 

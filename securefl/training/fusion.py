@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from securefl.adapters.fusion import FusionSpace
+from securefl.adapters.fusion import Fusible, FusionSpace, fuse, fused_rank
 from securefl.config.recipes import FusionSection
+from securefl.training.adapter_bank import AdapterBank
 
 LIMIT = 1.5
 """Largest magnitude of a weight, the paper's."""
@@ -93,3 +94,32 @@ def _ask_and_tell(cost_of: Callable[[Weights], float], *, budget: int, seed: int
             # from ending: an interrupt during the search must not leave the optimiser alive in a traceback.
             del optimiser
             gc.collect()
+
+
+def fuse_adapters(
+    bank: AdapterBank, section: FusionSection, loss_of_fused: Callable[[], float], *, samples: int, seed: int
+) -> FusionResult:
+    """Searches the weights of ``global`` and ``personal``, and leaves the best sum of both in ``fused``.
+
+    Args:
+        bank: The client's adapters; ``fused`` is added where it is missing.
+        section: Space, budget and penalty.
+        loss_of_fused: Mean validation loss of ``fused`` as it stands, nats.
+        samples: How many validation rows that is measured on.
+        seed: Seeds the optimiser.
+    """
+    rank = fused_rank(bank.rank("global"), bank.rank("personal"), space=section.space)
+    if "fused" not in bank.names:
+        bank.add("fused", rank=rank, alpha=rank)
+    parts = [Fusible(bank.adapter(name), bank.scaling(name)) for name in ("global", "personal")]
+    tried = 0
+
+    def loss_of(weights: Weights) -> float:
+        nonlocal tried
+        tried += 1
+        bank.install("fused", fuse(*parts, weights=weights, space=section.space))
+        return loss_of_fused()
+
+    weights, loss = search(loss_of, section, seed=seed)
+    bank.install("fused", fuse(*parts, weights=weights, space=section.space))
+    return FusionResult(weights[0], weights[1], section.space, loss, tried, samples, rank)

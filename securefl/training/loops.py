@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from securefl.config.training import TrainingSection
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
 from securefl.training.liveness import Start, check_loss, check_round
-from securefl.training.models import PooledClassifier
 from securefl.training.rows.tokens import Batch, Tokenised, ordered_batches
+from securefl.training.tasks.base import Metric, MetricOf
+from securefl.training.tasks.model import TaskModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +48,8 @@ StepSink = Callable[[Progress], None]
 """A step sink: takes progress, once a step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What a model is worth on some rows.
-
-    Attributes:
-        accuracy: Share of rows whose largest logit is the label's.
-        loss: Mean cross-entropy, nats.
-        f1: F1 of the second label, where there are two.
-        samples: Number of rows.
-        hits: (samples,) bool, which rows are right, in their order; for comparing two models row by row.
-    """
-
-    accuracy: float
-    loss: float
-    f1: float | None
-    samples: int
-    hits: NDArray[np.bool_] = field(repr=False, compare=False)
-
-    @property
-    def name(self) -> str:
-        """What ``accuracy`` is called in reports."""
-        return "accuracy"
-
-
 def train(
-    model: PooledClassifier,
+    model: TaskModel,
     trainable: Trainable,
     batches: Sequence[Batch] | Iterator[Batch],
     *,
@@ -117,7 +92,7 @@ def train(
     losses: list[float] = []
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
         with compute.casting(enabled=True):
-            loss = nn.functional.cross_entropy(_logits(model, batch), batch.labels)
+            loss = model.loss(batch)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
@@ -128,8 +103,9 @@ def train(
 
 
 def evaluate(
-    model: PooledClassifier,
+    model: TaskModel,
     rows: Tokenised,
+    metric: MetricOf,
     *,
     batch_size: int,
     compute: Compute,
@@ -141,43 +117,18 @@ def evaluate(
     Args:
         model: The model with its adapters in use.
         rows: At least one row.
+        metric: The task's: from the outcomes of all rows, in their order, to the metric.
         batch_size: Rows at a time.
         compute: Device and precision.
         exact: Whether to measure in float32; without it, as fast as training.
         step_done: Called after each batch with its number and the number of batches.
     """
     places = ordered_batches(rows.lengths, batch_size)
-    logits = np.empty((len(rows), model.classifier.out_features), dtype=np.float64)
+    outcomes = np.empty((len(rows), model.outcomes_width()), dtype=np.float64)
     for number, place in enumerate(places, start=1):
         batch = rows.batch(place, device=compute.device)
         with torch.inference_mode(), compute.casting(enabled=not exact):
-            logits[place] = _logits(model, batch).float().cpu().numpy()
+            outcomes[place] = model.outcomes(batch).float().cpu().numpy()
         if step_done is not None:
             step_done(number, len(places))
-    return measured(logits, rows.labels)
-
-
-def measured(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Metric:
-    """The metric of logits (rows, labels) against labels (rows,)."""
-    guesses = logits.argmax(axis=1)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    likelihoods = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))
-    hits = guesses == labels
-    return Metric(
-        accuracy=int(hits.sum()) / len(labels),
-        loss=-float(likelihoods.mean()),
-        f1=_f1(guesses, labels) if logits.shape[1] == 2 else None,
-        samples=len(labels),
-        hits=hits,
-    )
-
-
-def _f1(guesses: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    hits = int((guesses & labels).sum())
-    named = int(guesses.sum()) + int(labels.sum())
-    return 2 * hits / named if named else 0.0
-
-
-def _logits(model: PooledClassifier, batch: Batch) -> Tensor:
-    logits: Tensor = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
-    return logits
+    return metric(outcomes, rows)

@@ -1,16 +1,17 @@
 """Adapters as PEFT folders.
 
-The rule kept here: a saved folder needs nothing of ours but the base model. With
-``peft.PeftModel.from_pretrained(load_base_model(path, labels=..., pooling=...), folder)`` it computes what
-was measured here, from the same float32 numbers.
+The rule kept here: a saved folder needs nothing of ours but the base model. On a
+classifier of ``peft.PeftModel.from_pretrained(load_base_model(path, labels=..., pooling=...), folder)`` it computes
+what was measured here, from the same float32 numbers.
 
-Beside PEFT's two files stands ``task.json``: the labels in the order of the head's rows, the pooling, the
-number of tokens, and the base model's digest.
+Beside PEFT's two files stands ``task.json``: the base model's digest, the number of tokens, the task, and what the
+task adds, such as the labels in the order of the head's rows.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from peft import LoraConfig
 from safetensors.torch import save
 
 from securefl.adapters.update import Adapter, Matrix
-from securefl.config.task import Pooling
-from securefl.training.models import BACKBONE, HEAD
+from securefl.training.tasks.model import BACKBONE
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 TASK_FILE = "task.json"
@@ -36,16 +36,16 @@ class SavedTask:
     Attributes:
         base_model: The path or id that the base model was loaded from.
         base_model_sha256: ``model_files.model_digest`` of it, hexadecimal.
-        pooling: How hidden states become one feature.
         max_length: Most tokens of a text.
-        labels: Class names, in the order of the head's rows.
+        task: The task's name.
+        description: The task's own part, JSON values; see ``Task.description``.
     """
 
     base_model: str
     base_model_sha256: str
-    pooling: Pooling
     max_length: int
-    labels: tuple[str, ...]
+    task: str
+    description: Mapping[str, object]
 
 
 def save_adapter(
@@ -56,6 +56,7 @@ def save_adapter(
     alpha: float,
     target_modules: tuple[str, ...],
     fan_in_fan_out: bool,
+    head: str | None,
     dropout: float = 0.0,
 ) -> None:
     """Writes adapter_config.json, adapter_model.safetensors and task.json; the folder is made where it is missing.
@@ -67,6 +68,7 @@ def save_adapter(
         alpha: lora_alpha; the adapter's scaling times its rank.
         target_modules: As the federation's terms name them.
         fan_in_fan_out: Whether the adapted modules keep their weights transposed, as GPT-2's do.
+        head: The module that holds the heads; None where the task shares none.
         dropout: lora_dropout, for whoever trains on.
     """
     rank = next(iter(adapter.weights.values())).A.shape[0]
@@ -83,13 +85,19 @@ def save_adapter(
         lora_dropout=dropout,
         target_modules=list(target_modules),
         fan_in_fan_out=fan_in_fan_out,
-        modules_to_save=[HEAD],
+        modules_to_save=None if head is None else [head],
         base_model_name_or_path=task.base_model,
         inference_mode=True,
     ).save_pretrained(str(folder))
     # Not its save_file: what that raises of a full disk is no OSError, and the files of umask 077 are ours to make.
     (folder / WEIGHTS_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))
-    (folder / TASK_FILE).write_text(json.dumps(asdict(task), indent=1) + "\n", encoding="utf-8")
+    (folder / TASK_FILE).write_text(json.dumps(_flat(task), indent=1) + "\n", encoding="utf-8")
+
+
+def _flat(task: SavedTask) -> dict[str, object]:
+    values = asdict(task)
+    del values["description"]
+    return values | dict(task.description)
 
 
 def _tensor(values: Matrix) -> torch.Tensor:

@@ -26,17 +26,15 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.selection import Scores, feature_count, feature_places
 from securefl.errors import TrainingError
 from securefl.training.devices import Compute
-from securefl.training.models import BACKBONE, PooledClassifier
 from securefl.training.rows.tokens import Batch
 from securefl.training.target_modules import weight_of
+from securefl.training.tasks.model import BACKBONE, TaskModel
 
 SCORED_BATCHES = 8
 """Batches that a client scores on: with 32 rows each, about what one epoch of a small client has."""
 
 
-def feature_scores(
-    model: PooledClassifier, layout: Layout, batches: Iterable[Batch], *, compute: Compute
-) -> Scores:
+def feature_scores(model: TaskModel, layout: Layout, batches: Iterable[Batch], *, compute: Compute) -> Scores:
     """The score of every feature: (F,) float64, not negative, summed over batches of mean losses.
 
     One gradient of the size of a weight is held at a time.
@@ -59,8 +57,8 @@ def feature_scores(
             stack.enter_context(_watched(model, tensor, rows=rows, columns=columns))
         for batch in batches:
             with compute.casting(enabled=True):
-                output = model(batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.labels)
-            torch.autograd.backward(output.loss)
+                loss = model.loss(batch)
+            torch.autograd.backward(loss)
     if not np.isfinite(scores).all():
         raise TrainingError("a sensitivity score is not finite", hint="lower training.learning_rate")
     return scores

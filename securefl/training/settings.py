@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from securefl.config.model import LoraSection
 from securefl.config.payload import PayloadName
 from securefl.config.recipes import FusionSection, Recipe
-from securefl.config.task import Pooling
 from securefl.config.training import TrainingSection
+from securefl.training.tasks.base import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class TrainerSettings:
     Attributes:
         model_path: Folder, hub id or ``package:NAME`` of the base model.
         model_digest: ``model_files.model_digest`` of it, 32 bytes.
-        pooling: How hidden states become one feature.
+        task: What is learnt.
         max_length: Most tokens of a text.
         lora: ``[lora]``; its ``r`` is not used.
         training: ``[training]``.
@@ -34,7 +34,7 @@ class TrainerSettings:
 
     model_path: str
     model_digest: bytes
-    pooling: Pooling
+    task: Task
     max_length: int
     lora: LoraSection
     training: TrainingSection

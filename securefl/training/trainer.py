@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.fusion import Fusible, fuse, fused_rank
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Update
@@ -31,16 +31,16 @@ from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank, Trainable
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
-from securefl.training.fusion import FusionResult, Weights, search
-from securefl.training.loops import Metric, Progress, StepSink, evaluate, train
-from securefl.training.models import filled, load_tokenizer, shared_layout
+from securefl.training.fusion import FusionResult, fuse_adapters
+from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.personal import personal_start
-from securefl.training.probe import probe
-from securefl.training.rows.data import ClientData
-from securefl.training.rows.tokens import Batch, Tokenised, check_length, shuffled_batches, tokenise
+from securefl.training.pretrained import load_tokenizer
+from securefl.training.rows.examples import ClientData
+from securefl.training.rows.tokens import Batch, Tokenised, check_length, shuffled_batches
 from securefl.training.saving import SavedTask, save_adapter
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.base import Metric
 from securefl.training.updates.table import way_of
 from securefl.training.updates.way import BESIDE, Learnt
 
@@ -81,7 +81,6 @@ class LocalTrainer:
         self._settings = settings
         self._section = settings.training
         self._way = way_of(settings.payload)
-        self._labels = data.labels
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
@@ -94,22 +93,16 @@ class LocalTrainer:
             positions = most_positions(self._bank.model.backbone, self._bank.model.config)
             check_length(tokenizer, max_length=settings.max_length, positions=positions)
             self._train_rows, self._validation_rows, self._test_rows = (
-                tokenise(part, tokenizer, max_length=settings.max_length)
+                settings.task.tokenise(part, tokenizer, max_length=settings.max_length)
                 for part in (data.train, data.validation, data.test)
             )
 
     def _loaded(self) -> AdapterBank:
         """The base model on its device, still without adapters."""
-        settings, labels = self._settings, len(self._labels)
+        settings = self._settings
         skeleton = skeleton_of(settings.model_path)
-        layout = shared_layout(skeleton, settings.lora.target_modules, labels=labels)
-        model = filled(
-            skeleton,
-            settings.model_path,
-            labels=labels,
-            pooling=settings.pooling,
-            attention=self._compute.attention,
-        )
+        layout = settings.task.layout(skeleton, settings.lora.target_modules)
+        model = settings.task.model(skeleton, settings.model_path, attention=self._compute.attention)
         seed_torch(settings.seed, "start")
         return AdapterBank(model.to(self._compute.device), layout, dropout=settings.lora.lora_dropout)
 
@@ -206,12 +199,11 @@ class LocalTrainer:
         self._require(which)
         return self._bank.adapter(which)
 
-    def probe(self) -> Metric:
-        """The test metric of the frozen base model with a head trained here: the least an adapter must beat."""
-        model = self._bank.use((), head="global")
+    def baseline(self) -> Metric:
+        """The test metric of the base model without any adapter: the least that one must beat."""
         rng = seeded_generator(self._settings.seed, "batches", "probe", self._settings.member)
-        return probe(
-            model,
+        return self._settings.task.baseline(
+            self._bank.use((), head="global"),
             self._train_rows,
             self._test_rows,
             section=self._section,
@@ -220,19 +212,43 @@ class LocalTrainer:
             step_done=lambda done, total: self._step_sink(Progress("probe", done, total)),
         )
 
-    def evaluate(self, which: Which, *, part: Part = "test") -> Metric:
+    def measure(self, which: Which, *, part: Part = "test") -> Metric:
         """An adapter's metric on the client's test or validation rows, in float32.
 
         Raises:
             TrainingError: if the recipe or the moment has no such adapter.
         """
         self._require(which)
+        rows = self._test_rows if part == "test" else self._validation_rows
+        return self._measured(
+            which, rows, step_done=lambda done, total: self._step_sink(Progress("evaluate", done, total))
+        )
+
+    def evaluate(self, adapter: Adapter) -> dict[str, float]:
+        """Figures by name of a redistributed global adapter on the validation rows; it is installed for it.
+
+        Raises:
+            ModelError: if its shapes are not the layout's at this client's rank.
+        """
+        self.install_global(adapter)
+        return self.measure("global", part="validation").figures
+
+    def _measured(
+        self,
+        which: Which,
+        rows: Tokenised,
+        *,
+        exact: bool = True,
+        step_done: Callable[[int, int], None] | None = None,
+    ) -> Metric:
         return evaluate(
             self._bank.use((which,), head=which),
-            self._test_rows if part == "test" else self._validation_rows,
+            rows,
+            self._settings.task.metric,
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
-            step_done=lambda done, total: self._step_sink(Progress("evaluate", done, total)),
+            exact=exact,
+            step_done=step_done,
         )
 
     def fuse(self) -> FusionResult:
@@ -242,35 +258,18 @@ class LocalTrainer:
             TrainingError: if the recipe has no personal adapter.
         """
         self._require("personal")
-        section = self._settings.fusion
-        ranks = self._bank.rank("global"), self._bank.rank("personal")
-        rank = fused_rank(*ranks, space=section.space)
-        if "fused" not in self._bank.names:
-            self._bank.add("fused", rank=rank, alpha=rank)
-        parts = [
-            Fusible(self._bank.adapter(name), self._bank.scaling(name)) for name in ("global", "personal")
-        ]
-        rows = self._fusion_rows()
+        section, rows = self._settings.fusion, self._fusion_rows()
         tried = 0
 
-        def loss_of(weights: Weights) -> float:
+        def loss_of_fused() -> float:
             nonlocal tried
-            self._bank.install("fused", fuse(*parts, weights=weights, space=section.space))
-            loss = evaluate(
-                self._bank.use(("fused",), head="fused"),
-                rows,
-                batch_size=self._section.per_device_eval_batch_size,
-                compute=self._compute,
-                exact=False,
-            ).loss
             tried += 1
+            loss = self._measured("fused", rows, exact=False).loss
             self._step_sink(Progress("fuse", tried, section.budget, loss))
             return loss
 
         seed = int(seeded_generator(self._settings.seed, "fusion", self._settings.member).integers(2**32))
-        weights, loss = search(loss_of, section, seed=seed)
-        self._bank.install("fused", fuse(*parts, weights=weights, space=section.space))
-        return FusionResult(weights[0], weights[1], section.space, loss, tried, len(rows), rank)
+        return fuse_adapters(self._bank, section, loss_of_fused, samples=len(rows), seed=seed)
 
     def save_adapter(self, which: Which, folder: Path) -> None:
         """Writes an adapter as a PEFT folder; see ``saving``.
@@ -282,9 +281,9 @@ class LocalTrainer:
         task = SavedTask(
             base_model=self._settings.model_path,
             base_model_sha256=self._settings.model_digest.hex(),
-            pooling=self._settings.pooling,
             max_length=self._settings.max_length,
-            labels=self._labels,
+            task=self._settings.task.name,
+            description=self._settings.task.description(),
         )
         lora = self._settings.lora
         save_adapter(
@@ -294,6 +293,7 @@ class LocalTrainer:
             alpha=self._bank.scaling(which) * self._bank.rank(which),
             target_modules=lora.target_modules,
             fan_in_fan_out=self._bank.fan_in_fan_out,
+            head=self._bank.model.head_name,
             dropout=lora.lora_dropout,
         )
 
@@ -332,14 +332,11 @@ class LocalTrainer:
 
     def _batches(self, what: str, round_number: int) -> Iterator[Batch]:
         """Batches without end, an epoch after the other."""
-        lengths, epoch = self._train_rows.lengths, 0
-        while True:
-            rng = seeded_generator(
-                self._settings.seed, "batches", what, round_number, epoch, self._settings.member
-            )
-            for rows in shuffled_batches(lengths, self._section.per_device_train_batch_size, rng):
+        settings, size = self._settings, self._section.per_device_train_batch_size
+        for epoch in count():
+            rng = seeded_generator(settings.seed, "batches", what, round_number, epoch, settings.member)
+            for rows in shuffled_batches(self._train_rows.lengths, size, rng):
                 yield self._train_rows.batch(rows, device=self._compute.device)
-            epoch += 1
 
     def _fusion_rows(self) -> Tokenised:
         """The validation rows, or as many of them, drawn with the seed, as ``fusion.max_samples`` allows."""

@@ -5,7 +5,8 @@ the validation rows is compared with the base, on the test rows and once, so tha
 the best of three on the test rows themselves would look better than it is. (The fusion's two weights were searched
 on validation rows as well, which favours ``fused`` in the choice and not in the comparison.)
 
-Reference: McNemar, Psychometrika 12 (1947); the exact form is a sign test on the rows that only one model has right.
+Reference: McNemar, Psychometrika 12 (1947); the exact form is a sign test on the rows that one model alone has
+right, or, where rows have figures instead, on all that differ.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An adapter against the base, by the rows on which only one of them is right.
+    """An adapter against the base, by the rows on which they score differently.
 
     Attributes:
-        wins: Rows that only the adapter has right.
-        losses: Rows that only the base has right.
+        wins: Rows on which the adapter scores more: of right and wrong, those that only the adapter has right.
+        losses: Rows on which the base does.
     """
 
     wins: int
@@ -43,19 +44,15 @@ class Scored(Protocol):
     """What the choice looks at: a metric on the validation rows."""
 
     @property
-    def accuracy(self) -> float:
-        """Share of rows that are right, 0 to 1."""
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy, nats."""
+    def merit(self) -> tuple[float, float]:
+        """What metrics are put in order by; more is better."""
 
 
-def compare(adapter: NDArray[np.bool_], base: NDArray[np.bool_]) -> Comparison:
-    """Counts the rows that only one of two models has right.
+def compare(adapter: NDArray[np.float64], base: NDArray[np.float64]) -> Comparison:
+    """Counts the rows on which one of two models scores more; of right (1) and wrong (0), McNemar's counts.
 
     Args:
-        adapter: (rows,) which rows the adapter has right.
+        adapter: (rows,) ``Metric.scores`` of the adapter.
         base: (rows,) the same of the base, in the same order.
 
     Raises:
@@ -63,7 +60,7 @@ def compare(adapter: NDArray[np.bool_], base: NDArray[np.bool_]) -> Comparison:
     """
     if adapter.shape != base.shape:
         raise ValueError(f"{len(adapter)} rows cannot be paired with {len(base)}")
-    return Comparison(wins=int((adapter & ~base).sum()), losses=int((base & ~adapter).sum()))
+    return Comparison(wins=int((adapter > base).sum()), losses=int((base > adapter).sum()))
 
 
 def exact_p(wins: int, losses: int) -> float:
@@ -81,9 +78,9 @@ def exact_p(wins: int, losses: int) -> float:
 
 
 def chosen(validation: Mapping[str, Scored]) -> str:
-    """The adapter that is best on the validation rows; of equal accuracies the one of smaller loss.
+    """The adapter that is best on the validation rows; of equal values the one of smaller loss.
 
     Args:
         validation: The metric of every adapter, at least one, by its name.
     """
-    return max(validation, key=lambda name: (validation[name].accuracy, -validation[name].loss))
+    return max(validation, key=lambda name: validation[name].merit)

@@ -100,6 +100,8 @@ def test_recipes_data_and_model_files_load_no_torch():
         "training.model_files",
         "training.rows.data",
         "training.settings",
+        "training.tasks.base",
+        "training.tasks.classification.rows",
         "provisioning.data_terms",
     )
     program = f"""

@@ -123,17 +123,19 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
 
     from securefl.training.models import load_base_model, load_tokenizer
     from securefl.training.rows.data import load_client_data
+    from securefl.training.tasks.classification.rows import LabelledRows
 
     run = run_of(payload, "bfv")
     config = read_toml(run.parents[1] / "FED.toml")
     federation = Federation.from_json_text((run / "federation.json").read_text(), where="federation.json")
     tokenizer = load_tokenizer(config["model"]["path"])
     for client in client_results(run):
+        section = DataSection.model_validate(config["data"])
         data = load_client_data(
-            DataSection.model_validate(config["data"]),
+            section,
             CohortSection.model_validate(config["cohort"]),
             member=client["id"],
-            labels=federation.terms.task.labels,
+            task=LabelledRows(section, federation.terms.task.labels),
             seed=5,
         )
         for adapter, reported in (("global", "global"), ("personal", "local"), ("fused", "fused")):
@@ -143,7 +145,7 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
             batch = tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
             with torch.no_grad():
                 logits = model(**batch).logits
-            accuracy = float((logits.argmax(-1).numpy() == data.test.labels).mean())
+            accuracy = float((logits.argmax(-1).numpy() == data.test.targets[:, 0]).mean())
             assert accuracy == client["metric"][reported]
 
 

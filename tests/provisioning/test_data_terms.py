@@ -13,6 +13,7 @@ from securefl.errors import DataError
 from securefl.provisioning.data_overview import overview_of
 from securefl.provisioning.data_terms import facts_of_data
 from securefl.training.rows.data import load_client_data
+from securefl.training.tasks.classification.rows import LabelledRows
 
 LABELS = ("blue", "green", "red")
 PINNED = {"federation": {"name": "test", "labels": LABELS}, "cohort": {"samples_cap": 100}}
@@ -20,7 +21,8 @@ PINNED = {"federation": {"name": "test", "labels": LABELS}, "cohort": {"samples_
 
 def load(rows_file, member="client-1", **data):
     section = DataSection.model_validate({"train": str(rows_file), **data})
-    return load_client_data(section, CohortSection(), member=member, labels=LABELS, seed=7)
+    task = LabelledRows(section, LABELS)
+    return load_client_data(section, CohortSection(), member=member, task=task, seed=7)
 
 
 def write_csv(path, labels, *, site=None):
@@ -137,7 +139,7 @@ def test_the_counts_are_those_of_the_rows_that_each_client_loads(rows_file, spli
             (loaded.test, counts.test),
         ):
             assert {LABELS.index(label): count for label, count in seen.items()} == {
-                label: int((part.labels == label).sum()) for label in set(part.labels.tolist())
+                label: int((part.targets == label).sum()) for label in set(part.targets[:, 0].tolist())
             }
 
 

@@ -19,11 +19,15 @@ from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
 from securefl.training.models import layout_of
-from securefl.training.rows.data import ClientData, load_client_data
+from securefl.training.rows.data import load_client_data
+from securefl.training.rows.examples import ClientData
+from securefl.training.tasks.classification.rows import LabelledRows
+from securefl.training.tasks.classification.task import SequenceClassification
 from securefl.training.trainer import LocalTrainer, TrainerSettings
 
 RANKS = (2, 4, 8, 8)
 SEED = 11
+LABELS = ("blue", "green", "red")
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +49,9 @@ def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def client_data(rows_file: Path) -> ClientData:
     """The first client's quarter of the rows."""
-    return load_client_data(
-        DataSection(train=str(rows_file)),
-        CohortSection(),
-        member="client-1",
-        labels=("blue", "green", "red"),
-        seed=SEED,
-    )
+    data = DataSection(train=str(rows_file))
+    task = LabelledRows(data, LABELS)
+    return load_client_data(data, CohortSection(), member="client-1", task=task, seed=SEED)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
         made = TrainerSettings(
             model_path=tiny_bert,
             model_digest=model_digest(tiny_bert),
-            pooling="mean",
+            task=SequenceClassification(LABELS, "mean"),
             max_length=32,
             lora=LoraSection(lora_alpha=8),
             training=TrainingSection(

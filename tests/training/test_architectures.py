@@ -28,12 +28,15 @@ from securefl.errors import ConfigError, ModelError
 from securefl.provisioning.model_fit import fit_model
 from securefl.provisioning.preview import preview
 from securefl.training.backbones import most_positions, skeleton_of
-from securefl.training.models import BACKBONE, layout_of, load_base_model, pooled
-from securefl.training.rows.data import ClientData, Examples
+from securefl.training.models import layout_of, load_base_model
+from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.rows.tokens import check_length
 from securefl.training.sensitivity import feature_scores
 from securefl.training.settings import TrainerSettings
 from securefl.training.target_modules import resolved_targets
+from securefl.training.tasks.classification.model import pooled
+from securefl.training.tasks.classification.task import SequenceClassification
+from securefl.training.tasks.model import BACKBONE
 from securefl.training.trainer import LocalTrainer
 
 COLOURS = ("blue", "green", "red")
@@ -45,6 +48,7 @@ TARGETS = {
     "roberta": ("query", "value"),
     "xlnet": ("layer_1",),
 }
+TASK = SequenceClassification(COLOURS, "mean")
 RANK = 3
 
 
@@ -69,21 +73,22 @@ def rows() -> ClientData:
         for colour in COLOURS
     )
     labels = np.array([place % 3 for place in range(len(texts))], dtype=np.int64)
-    part = Examples(texts=texts, labels=labels)
-    return ClientData(train=part, validation=part, test=part, labels=COLOURS)
+    part = Examples(texts=texts, targets=labels[:, None])
+    return ClientData(train=part, validation=part, test=part)
 
 
 def trainer_of(
     path: str, rows: ClientData, *, targets, payload: str = "dense", pooling="mean"
 ) -> LocalTrainer:
+    task = SequenceClassification(COLOURS, pooling)
     names = fit_model(
-        ModelSection(path=path, max_length=16), target_modules=targets, pooling=pooling, labels=3
+        ModelSection(path=path, max_length=16), target_modules=targets, task=task
     ).target_modules
     return LocalTrainer(
         TrainerSettings(
             model_path=path,
             model_digest=bytes(32),
-            pooling=pooling,
+            task=task,
             max_length=16,
             lora=LoraSection(lora_alpha=6, target_modules=names),
             training=TrainingSection(
@@ -151,7 +156,7 @@ def test_all_linear_names_the_modules_that_peft_would_adapt(model_of, name):
     from peft import LoraConfig, get_peft_model
 
     path = model_of(name)
-    fitted = fit_model(ModelSection(path=path, max_length=16), target_modules=("all-linear",), labels=3)
+    fitted = fit_model(ModelSection(path=path, max_length=16), target_modules=("all-linear",), task=TASK)
     assert "all-linear" not in fitted.target_modules
     base = load_base_model(path, labels=3)
     wrapped = get_peft_model(
@@ -201,7 +206,7 @@ def test_scores_of_conv1d_are_those_of_its_outputs_and_inputs(model_of, rows):
     weight = model.get_submodule(f"{BACKBONE}.{tensor.name}").get_base_layer().weight
     assert tuple(weight.shape) == (tensor.columns, tensor.rows)
     weight.requires_grad_(True)
-    loss = model(batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.labels).loss
+    loss = model(batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.targets[:, 0]).loss
     size = (torch.autograd.grad(loss, weight)[0] * weight).abs().double().detach().numpy()
     place = feature_places(trainer.layout)[tensor.name]
     np.testing.assert_allclose(scores[place.rows], size.sum(axis=0), rtol=1e-3, atol=1e-7)
@@ -232,7 +237,7 @@ def test_a_length_beyond_the_positions_is_refused_when_a_federation_is_drafted(m
     with pytest.raises(
         ConfigError, match=r"more than the model's 38 tokens .model.max_length.: set it to 38 or"
     ):
-        fit_model(section, target_modules=("query",), labels=3)
+        fit_model(section, target_modules=("query",), task=TASK)
 
 
 @pytest.mark.parametrize("limit", [-1, 0, None, int(1e30), float("inf")])
@@ -248,7 +253,7 @@ def test_the_first_token_of_a_decoder_is_no_feature(model_of, name):
     path = model_of(name)
     section = ModelSection(path=path, max_length=16)
     with pytest.raises(ConfigError, match=r'task.pooling.: set it to "last" or "mean"'):
-        fit_model(section, target_modules=("all-linear",), labels=3)
+        fit_model(section, target_modules=("all-linear",), task=SequenceClassification(COLOURS, "cls"))
     with pytest.raises(ConfigError, match="does not stand for the text"):
         load_base_model(path, labels=3, pooling="cls")
 
@@ -393,7 +398,7 @@ def test_what_peft_cannot_adapt_is_refused_when_a_federation_is_drafted(tiny_ber
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(Path(tiny_bert) / name, tmp_path)
     with pytest.raises(ModelError, match="PEFT cannot adapt these modules of a mamba model"):
-        fit_model(ModelSection(path=str(tmp_path), max_length=16), target_modules=("out_proj",), labels=3)
+        fit_model(ModelSection(path=str(tmp_path), max_length=16), target_modules=("out_proj",), task=TASK)
 
 
 def test_a_model_with_experts_trains(rows, tiny_bert, tmp_path):

@@ -87,7 +87,7 @@ def test_a_client_whose_global_adapter_is_useless_keeps_its_personal_one(trainer
     trainer.install_global(start_of(8))
     result = trainer.fuse()
     assert result.w_personal > 0.5
-    fused, personal = (trainer.evaluate(which, part="validation").loss for which in ("fused", "personal"))
+    fused, personal = (trainer.measure(which, part="validation").loss for which in ("fused", "personal"))
     assert fused <= personal * 1.05
 
 
@@ -101,9 +101,9 @@ def rows_of_the_search(trainer, monkeypatch):
     seen = []
     measured = trainer_module.evaluate
 
-    def evaluate(model, rows, **how):
+    def evaluate(model, rows, metric, **how):
         seen.append(rows)
-        return measured(model, rows, **how)
+        return measured(model, rows, metric, **how)
 
     monkeypatch.setattr(trainer_module, "evaluate", evaluate)
     return trainer.fuse(), seen
@@ -118,7 +118,9 @@ def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of,
     assert all(rows is seen[0] for rows in seen)
     places = [held.index(tuple(row)) for row in seen[0].ids]
     assert places == sorted(set(places))
-    np.testing.assert_array_equal(seen[0].labels, trainer._validation_rows.labels[places])
+    assert [row.tolist() for row in seen[0].targets] == [
+        trainer._validation_rows.targets[place].tolist() for place in places
+    ]
 
 
 def test_another_seed_draws_other_rows_for_the_search(trainer_of, monkeypatch):

@@ -10,9 +10,9 @@ from torch import nn
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import feature_count, feature_places, rooted
 from securefl.errors import TrainingError
-from securefl.training.models import BACKBONE
 from securefl.training.rows.tokens import shuffled_batches
 from securefl.training.sensitivity import feature_scores
+from securefl.training.tasks.model import BACKBONE
 
 
 def batches_of(trainer, *, count: int):
@@ -41,7 +41,7 @@ def test_scores_are_the_sums_of_the_full_gradient_times_the_base_weight(trained)
         weight.requires_grad_(True)
     for batch in batches:
         logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
-        loss = nn.functional.cross_entropy(logits, batch.labels)
+        loss = nn.functional.cross_entropy(logits, batch.targets[:, 0])
         gradients = torch.autograd.grad(loss, list(weights.values()))
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
             size = (gradient * weight).abs().double().detach().numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
 
@@ -11,24 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from securefl.training.tasks.base import Metric
 from securefl.training.worth import Comparison, chosen, compare, exact_p
 
 
-@dataclass(frozen=True)
-class Score:
-    accuracy: float
-    loss: float
+def metric(value: float, loss: float, **more: bool) -> Metric:
+    return Metric(name="figure", value=value, loss=loss, samples=5, **more)
 
 
 def test_only_rows_that_one_of_the_two_has_right_count() -> None:
-    adapter = np.array([True, True, True, False, False])
-    base = np.array([True, False, False, True, False])
+    adapter = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
+    base = np.array([1.0, 0.0, 0.0, 1.0, 0.0])
     assert compare(adapter, base) == Comparison(wins=2, losses=1)
 
 
 def test_models_measured_on_other_rows_are_not_compared() -> None:
     with pytest.raises(ValueError, match="3 rows cannot be paired with 2"):
-        compare(np.ones(3, dtype=bool), np.ones(2, dtype=bool))
+        compare(np.ones(3), np.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +48,19 @@ def test_many_rows_are_no_problem() -> None:
     assert exact_p(40_000, 41_000) < 1e-3 < exact_p(40_000, 40_100)
 
 
-def test_the_better_of_equal_accuracies_is_the_surer_one() -> None:
-    scores = {"local": Score(0.8, 0.7), "global": Score(0.8, 0.6), "fused": Score(0.7, 0.1)}
+def test_rows_with_figures_are_compared_by_which_is_larger() -> None:
+    adapter, base = np.array([-0.5, -2.0, -1.0]), np.array([-0.7, -1.5, -1.0])
+    assert compare(adapter, base) == Comparison(wins=1, losses=1)
+
+
+def test_the_better_of_equal_values_is_the_surer_one() -> None:
+    scores = {"local": metric(0.8, 0.7), "global": metric(0.8, 0.6), "fused": metric(0.7, 0.1)}
+    assert chosen(scores) == "global"
+
+
+def test_where_smaller_is_better_the_smallest_value_is_chosen() -> None:
+    scores = {
+        "local": metric(12.0, 2.5, smaller_is_better=True),
+        "global": metric(9.0, 2.2, smaller_is_better=True),
+    }
     assert chosen(scores) == "global"

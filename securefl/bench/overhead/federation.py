@@ -70,7 +70,7 @@ def run_securefl(sites: Mapping[str, Site], meter: Meter) -> Ran:
         with clock.stage(Stage.REDISTRIBUTE, number):
             trainer.install_global(members[member].start())
         with clock.stage(Stage.EVALUATE, number):
-            trainer.evaluate("global", part="validation")
+            trainer.measure("global", part="validation")
 
     simulated = SimulatedFederation(
         members,

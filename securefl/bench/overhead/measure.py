@@ -176,7 +176,7 @@ def _apply_float32(site: Site, messages: list[bytes], meter: Meter, number: int)
         adapter = float32.adapter_of(parts, trainer.layout)
         trainer.install_global(adapter)
     with clock.stage(Stage.EVALUATE, number):
-        trainer.evaluate("global", part="validation")
+        trainer.measure("global", part="validation")
     return adapter
 
 
@@ -193,7 +193,7 @@ def _founded(config: FederationConfig, folder: Path) -> dict[str, Site]:
 
 def _outcome(site: Site, *, test: bool) -> MemberOutcome:
     return MemberOutcome(
-        accuracy=site.trainer.evaluate("global").accuracy if test else None,
+        accuracy=site.trainer.measure("global").value if test else None,
         adapter_sha256=_adapter_digest(site.trainer.adapter("global")),
         samples=site.trainer.samples,
     )
@@ -222,7 +222,7 @@ def _settings(site: Site, variant: Variant) -> dict[str, str | int | float]:
     terms, federation = site.own.federation.terms, site.own.federation
     common: dict[str, str | int | float] = {
         "model_sha256": terms.model.digest.hex(),
-        "labels": len(terms.task.labels),
+        "task": terms.task.name,
         "batch_size": terms.training.per_device_train_batch_size,
         "epochs": terms.training.num_train_epochs,
     }

@@ -5,7 +5,7 @@ founder who has the files computes the same rows.
 
 The order of things: rows dealt to clients -> test rows held out (where there is no test file) -> at most
 ``max_samples`` training rows -> validation rows held out, which training never sees. Both hold-outs are stratified
-by label.
+by the column that the task gives, where it gives one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import ColumnSplit, DataSection, DirichletSplit, IidSplit, NoSplit
 from securefl.errors import ConfigError, DataError
+from securefl.training.rows.columns import Columns
 from securefl.training.rows.splits import (
     MIN_TEST_ROWS,
     MIN_TRAIN_ROWS,
     Rows,
     claims_in_turn,
     deal_by_column,
-    deal_by_label,
+    deal_by_strata,
     deal_evenly,
     hold_out,
 )
@@ -42,10 +43,13 @@ class Files:
     Attributes:
         train: The training file.
         test: The test file, where there is one.
+        strata: The column by whose values a Dirichlet split deals and hold-outs are stratified; None where the task
+            has none.
     """
 
     train: Table
     test: Table | None
+    strata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,15 @@ def file_paths(data: DataSection, own: MemberSection) -> tuple[Path | None, Path
     return None if train is None else Path(train), None if test is None else Path(test)
 
 
-def read_files(data: DataSection, own: MemberSection, *, test: Table | None = None) -> Files:
+def read_files(
+    data: DataSection, own: MemberSection, columns: Columns, *, test: Table | None = None
+) -> Files:
     """Reads every column that will be used.
 
     Args:
         data: Files, columns and split.
         own: The client.
+        columns: What the task reads.
         test: Its test file where that has been read already.
 
     Raises:
@@ -102,19 +109,19 @@ def read_files(data: DataSection, own: MemberSection, *, test: Table | None = No
             "there is no training file", where="data.train", hint="name a csv, tsv, jsonl or parquet file"
         )
     if test is None and test_path is not None:
-        test = read_used(test_path, data)
-    return Files(read_used(train_path, data), test)
+        test = read_used(test_path, data, columns)
+    return Files(read_used(train_path, data, columns), test, columns.strata)
 
 
-def read_used(path: Path, data: DataSection) -> Table:
+def read_used(path: Path, data: DataSection, columns: Columns) -> Table:
     """The columns of a file that will be used.
 
     Raises:
         DataError: if the file is missing or unreadable, lacks a column, or a cell has no text.
     """
-    filled = [data.label, *([data.split.column] if isinstance(data.split, ColumnSplit) else [])]
+    filled = [*columns.filled, *([data.split.column] if isinstance(data.split, ColumnSplit) else [])]
     form = TextFormat(encoding=data.encoding, delimiter=data.delimiter, quotes=data.quotes)
-    return read_table(path, [*data.text, *filled], filled=filled, form=form)
+    return read_table(path, [*columns.texts, *filled], filled=filled, form=form)
 
 
 def deal(data: DataSection, cohort: CohortSection, files: Files, *, seed: int) -> tuple[Share, ...]:
@@ -123,7 +130,8 @@ def deal(data: DataSection, cohort: CohortSection, files: Files, *, seed: int) -
     Without a split the files are one client's own, and each share is all of them.
 
     Raises:
-        ConfigError: if some clients claim column values and others do not, or two claim the same.
+        ConfigError: if some clients claim column values and others do not, two claim the same, or a Dirichlet split
+            has no column to go by.
         DataError: if the files cannot be dealt out.
     """
     train, test, clients = files.train, files.test, len(cohort.clients)
@@ -137,9 +145,13 @@ def deal(data: DataSection, cohort: CohortSection, files: Files, *, seed: int) -
             rng = seeded_generator(seed, "split", "iid", "test")
             test_parts = None if test is None else _even(test, clients, rng)
         case DirichletSplit(alpha=alpha):
-            labels = None if test is None else test.columns[data.label]
-            train_parts, test_parts = deal_by_label(
-                train.columns[data.label], labels, clients=clients, alpha=alpha, seed=seed
+            column = _strata(files)
+            train_parts, test_parts = deal_by_strata(
+                train.columns[column],
+                None if test is None else test.columns[column],
+                clients=clients,
+                alpha=alpha,
+                seed=seed,
             )
         case ColumnSplit(column=column):
             claims = _claims(cohort, train.columns[column])
@@ -159,22 +171,37 @@ def part_rows(share: Share, data: DataSection, files: Files, *, member: str, see
     Raises:
         DataError: if the client would have too few rows.
     """
-    train, test, strata = share.train, share.test, files.train.columns[data.label]
+    train, test = share.train, share.test
     if test is None:
         rng = seeded_generator(seed, "split", "test", member)
         whole = _checked(train, MIN_TRAIN_ROWS, files.train, member)
-        train, test = hold_out(
-            whole, fraction=data.test_fraction, rng=rng, strata=[strata[row] for row in whole.tolist()]
-        )
+        train, test = hold_out(whole, fraction=data.test_fraction, rng=rng, strata=_strata_of(files, whole))
     if data.max_samples is not None and len(train) > data.max_samples:
         drawn = seeded_generator(seed, "split", "max-samples", member).permutation(train)
         train = np.sort(drawn[: data.max_samples])
     rng = seeded_generator(seed, "split", "validation", member)
     whole = _checked(train, 2, files.train, member)
-    kept, held = hold_out(
-        whole, fraction=data.validation_fraction, rng=rng, strata=[strata[row] for row in whole.tolist()]
-    )
+    kept, held = hold_out(whole, fraction=data.validation_fraction, rng=rng, strata=_strata_of(files, whole))
     return ClientRows(kept, held, _checked(test, MIN_TEST_ROWS, files.test or files.train, member))
+
+
+def _strata(files: Files) -> str:
+    """The column that a Dirichlet split deals by."""
+    if files.strata is None:
+        raise ConfigError(
+            "a Dirichlet split deals rows by a column that this task does not have",
+            where="data.split",
+            hint='take by = "iid" or by = "column"',
+        )
+    return files.strata
+
+
+def _strata_of(files: Files, rows: Rows) -> Sequence[str] | None:
+    """The stratum of each of these rows of the training file."""
+    if files.strata is None:
+        return None
+    cells = files.train.columns[files.strata]
+    return [cells[row] for row in rows.tolist()]
 
 
 def _even(table: Table, clients: int, rng: np.random.Generator) -> tuple[Rows, ...]:

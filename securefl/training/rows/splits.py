@@ -4,7 +4,7 @@ The rule kept here: every row goes to exactly one client (under ``by = "column"`
 claims), and everybody computes the same deal from the seed alone. Training and test rows are dealt by the
 same proportions, so that a client is tested on what it sees.
 
-Under Dirichlet(alpha) each label's rows go to the clients by proportions of their own (Yurochkin et al., arXiv
+Under Dirichlet(alpha) each stratum's rows go to the clients by proportions of their own (Yurochkin et al., arXiv
 1905.12022, section 4). They are drawn anew until each client has ``MIN_TRAIN_ROWS`` and ``MIN_TEST_ROWS``; a
 hundred draws without success are an error, never an empty client.
 """
@@ -33,16 +33,16 @@ def deal_evenly(rows: int, *, clients: int, rng: np.random.Generator) -> tuple[R
     return tuple(np.sort(part) for part in np.array_split(rng.permutation(rows), clients))
 
 
-def deal_by_label(
+def deal_by_strata(
     train: Sequence[str], test: Sequence[str] | None, *, clients: int, alpha: float, seed: int
 ) -> tuple[tuple[Rows, ...], tuple[Rows, ...] | None]:
-    """Training and test rows by label proportions from Dirichlet(alpha), the same for both.
+    """Training and test rows by proportions from Dirichlet(alpha) for each stratum, the same for both.
 
     Args:
-        train: The label of every training row.
-        test: The label of every test row, where there is a test file.
+        train: The stratum of every training row, such as its label.
+        test: The stratum of every test row, where there is a test file.
         clients: How many parts.
-        alpha: Concentration: near 0 a label belongs to one client, large values are even.
+        alpha: Concentration: near 0 a stratum belongs to one client, large values are even.
         seed: The federation's seed.
 
     Raises:
@@ -151,10 +151,10 @@ def _held_out_of_each(sizes: Sequence[int], held: int, rng: np.random.Generator)
 
 
 def _deal(
-    labels: Sequence[str], names: Sequence[str], shares: NDArray[np.float64], rng: np.random.Generator
+    strata: Sequence[str], names: Sequence[str], shares: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[Rows, ...]:
-    """Rows of every label, shuffled, cut at the cumulated shares."""
-    column = np.asarray(labels, dtype=object)
+    """Rows of every stratum, shuffled, cut at the cumulated shares."""
+    column = np.asarray(strata, dtype=object)
     clients = shares.shape[1]
     parts: list[list[Rows]] = [[] for _ in range(clients)]
     for name, share in zip(names, shares, strict=True):

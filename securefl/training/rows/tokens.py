@@ -7,7 +7,7 @@ padded to their own longest text, on the right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from securefl.errors import ConfigError
-from securefl.training.rows.data import Examples
+from securefl.training.rows.examples import Examples
 from securefl.training.silence import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Ids = NDArray[np.int64]
+IGNORED = -100
+"""A target that no loss counts: torch's ``ignore_index``."""
 BATCHES_A_BUCKET = 16
 """Rows are shuffled, then sorted by length within stretches of so many batches: order stays random, padding small."""
 
@@ -36,13 +38,13 @@ class Batch:
         input_ids: (rows, tokens).
         attention_mask: (rows, tokens).
         token_type_ids: (rows, tokens), where the tokenizer makes them.
-        labels: (rows,).
+        targets: (rows, width) what the task asks of each row, ``IGNORED`` at the end of shorter ones.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
-    labels: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,13 @@ class Tokenised:
     Attributes:
         ids: Token ids of every row, unpadded, at least one.
         types: Token types of every row, where the tokenizer makes them.
-        labels: (rows,) class numbers.
+        targets: What the task asks of every row, as many numbers as it takes.
         pad_id: What fills the end of a row; the mask hides it.
     """
 
     ids: tuple[Ids, ...] = field(repr=False)
     types: tuple[Ids, ...] | None = field(repr=False)
-    labels: NDArray[np.int64] = field(repr=False)
+    targets: tuple[Ids, ...] = field(repr=False)
     pad_id: int
 
     def __len__(self) -> int:
@@ -74,7 +76,7 @@ class Tokenised:
         return Tokenised(
             ids=tuple(self.ids[row] for row in rows),
             types=None if self.types is None else tuple(self.types[row] for row in rows),
-            labels=self.labels[rows],
+            targets=tuple(self.targets[row] for row in rows),
             pad_id=self.pad_id,
         )
 
@@ -94,7 +96,7 @@ class Tokenised:
             input_ids=torch.from_numpy(input_ids).to(device),
             attention_mask=torch.from_numpy(mask).to(device),
             token_type_ids=None if self.types is None else torch.from_numpy(types).to(device),
-            labels=torch.from_numpy(self.labels[rows]).to(device),
+            targets=torch.from_numpy(_padded([self.targets[row] for row in rows])).to(device),
         )
 
 
@@ -134,9 +136,16 @@ def tokenise(examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_leng
     return Tokenised(
         ids=ids,
         types=None if types is None else tuple(np.array(row or [0], dtype=np.int64) for row in types),
-        labels=examples.labels,
+        targets=tuple(examples.targets),
         pad_id=pad_id,
     )
+
+
+def _padded(targets: Sequence[Ids]) -> Ids:
+    padded = np.full((len(targets), max(map(len, targets))), IGNORED, dtype=np.int64)
+    for place, row in enumerate(targets):
+        padded[place, : len(row)] = row
+    return padded
 
 
 def shuffled_batches(

@@ -10,6 +10,7 @@ from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import DataSection
 from securefl.errors import ConfigError, DataError
 from securefl.training.rows.data import load_client_data
+from securefl.training.tasks.classification.rows import LabelledRows
 
 LABELS = ("blue", "green", "red")
 CLIENTS = tuple(f"client-{number}" for number in range(1, 5))
@@ -18,7 +19,7 @@ CLIENTS = tuple(f"client-{number}" for number in range(1, 5))
 def load(rows_file, member="client-1", *, clients=None, labels=LABELS, seed=3, **data):
     cohort = CohortSection(clients=clients) if clients else CohortSection()
     section = DataSection.model_validate({"train": str(rows_file), **data})
-    return load_client_data(section, cohort, member=member, labels=labels, seed=seed)
+    return load_client_data(section, cohort, member=member, task=LabelledRows(section, labels), seed=seed)
 
 
 def rows_of(data):
@@ -53,7 +54,7 @@ def test_a_test_file_is_dealt_out_as_well_and_leaves_the_training_rows_whole(num
 def test_labels_are_positions_in_the_federations_list(numbered_file):
     data = load(numbered_file, labels=("red", "blue", "green"))
     places = {"red": 0, "blue": 1, "green": 2}
-    for (text,), label in zip(data.train.texts, data.train.labels, strict=True):
+    for (text,), label in zip(data.train.texts, data.train.targets[:, 0], strict=True):
         assert places[LABELS[int(text.removeprefix("row ")) % 3]] == label
 
 
@@ -87,7 +88,7 @@ def test_an_unknown_label_is_named_with_its_file_and_row(tmp_path):
 def test_a_site_may_lack_labels(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps({"text": f"row {n}", "label": "a"}) for n in range(60)))
-    assert set(load(path, labels=("a", "b")).train.labels) == {0}
+    assert set(load(path, labels=("a", "b")).train.targets[:, 0]) == {0}
 
 
 def test_a_client_outside_the_cohort_is_refused_with_the_ids_there_are(rows_file):
@@ -162,8 +163,8 @@ def test_validation_and_test_rows_have_the_labels_of_the_whole(tmp_path):
         data = load(
             None, labels=("often", "rare"), clients=clients, train=None, split={"by": "none"}, seed=seed
         )
-        assert (data.test.labels == 1).sum() == 8
-        assert (data.validation.labels == 1).sum() in (4, 5)
+        assert (data.test.targets == 1).sum() == 8
+        assert (data.validation.targets == 1).sum() in (4, 5)
 
 
 def test_the_row_of_an_unknown_label_is_named_with_what_it_resembles(tmp_path):

@@ -16,7 +16,7 @@ from securefl.training.rows.splits import (
     MIN_TRAIN_ROWS,
     claims_in_turn,
     deal_by_column,
-    deal_by_label,
+    deal_by_strata,
     deal_evenly,
     held_out_rows,
     hold_out,
@@ -41,7 +41,7 @@ def test_an_even_deal_uses_every_row_once_in_parts_of_like_size(rows, clients, s
     seed=st.integers(0, 2**40),
 )
 def test_a_dirichlet_deal_uses_every_row_once_and_leaves_nobody_empty(train, test, alpha, seed):
-    train_parts, test_parts = deal_by_label(train, test, clients=3, alpha=alpha, seed=seed)
+    train_parts, test_parts = deal_by_strata(train, test, clients=3, alpha=alpha, seed=seed)
     assert is_partition(train_parts, len(train))
     assert is_partition(test_parts, len(test))
     assert min(map(len, train_parts)) >= MIN_TRAIN_ROWS
@@ -57,21 +57,21 @@ def shares(labels, parts):
 
 def test_training_and_test_rows_are_dealt_by_the_same_proportions():
     train, test = ["a", "b", "c", "d"] * 500, ["d", "a", "c", "b"] * 250
-    train_parts, test_parts = deal_by_label(train, test, clients=4, alpha=0.5, seed=3)
+    train_parts, test_parts = deal_by_strata(train, test, clients=4, alpha=0.5, seed=3)
     np.testing.assert_allclose(shares(train, train_parts), shares(test, test_parts), atol=0.01)
 
 
 def test_a_small_alpha_makes_clients_unlike_and_a_large_one_alike():
     labels = ["a", "b", "c", "d"] * 500
-    unlike = shares(labels, deal_by_label(labels, None, clients=4, alpha=0.1, seed=3)[0])
-    alike = shares(labels, deal_by_label(labels, None, clients=4, alpha=500, seed=3)[0])
+    unlike = shares(labels, deal_by_strata(labels, None, clients=4, alpha=0.1, seed=3)[0])
+    alike = shares(labels, deal_by_strata(labels, None, clients=4, alpha=500, seed=3)[0])
     assert unlike.max() > 0.8
     assert np.abs(alike - 0.25).max() < 0.08
 
 
 def test_a_deal_follows_from_the_seed_alone():
     labels = ["a", "b", "c"] * 60
-    deals = [deal_by_label(labels, None, clients=3, alpha=0.5, seed=seed)[0] for seed in (5, 5, 6)]
+    deals = [deal_by_strata(labels, None, clients=3, alpha=0.5, seed=seed)[0] for seed in (5, 5, 6)]
     assert all(np.array_equal(one, other) for one, other in zip(deals[0], deals[1], strict=True))
     assert not all(np.array_equal(one, other) for one, other in zip(deals[0], deals[2], strict=True))
 
@@ -80,7 +80,7 @@ def test_a_dirichlet_deal_that_must_leave_somebody_empty_is_an_error():
     with pytest.raises(
         DataError, match="no Dirichlet split of 20 rows leaves each of 4 clients 8 training rows"
     ):
-        deal_by_label(["a", "b"] * 10, None, clients=4, alpha=0.5, seed=1)
+        deal_by_strata(["a", "b"] * 10, None, clients=4, alpha=0.5, seed=1)
 
 
 def test_a_deal_by_column_gives_each_client_the_values_it_claims():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from securefl.errors import ConfigError
 from securefl.training.models import load_tokenizer
-from securefl.training.rows.data import Examples
+from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import check_length, ordered_batches, shuffled_batches, tokenise
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=300).map(np.array)
@@ -51,7 +51,7 @@ def tokenizer(tiny_bert):
 
 
 def examples(*texts) -> Examples:
-    return Examples(texts, np.arange(len(texts)) % 2)
+    return Examples(texts, np.arange(len(texts))[:, None] % 2)
 
 
 def test_a_batch_is_padded_to_its_own_longest_row_under_a_mask(tokenizer):
@@ -59,7 +59,7 @@ def test_a_batch_is_padded_to_its_own_longest_row_under_a_mask(tokenizer):
     batch = rows.batch(np.array([1, 0]), device=CPU)
     assert batch.input_ids.tolist() == [[2, 4, 5, 6, 3], [2, 4, 3, 0, 0]]
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
-    assert batch.labels.tolist() == [1, 0]
+    assert batch.targets.tolist() == [[1], [0]]
 
 
 def test_the_two_texts_of_a_pair_have_different_token_types(tokenizer):

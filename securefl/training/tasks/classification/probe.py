@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from securefl.config.training import TrainingSection
 from securefl.training.devices import Compute
-from securefl.training.loops import Metric, measured
-from securefl.training.models import PooledClassifier, zero_head
 from securefl.training.rows.tokens import Tokenised, ordered_batches
+from securefl.training.tasks.base import Metric
+from securefl.training.tasks.classification.metric import class_numbers, measured
+from securefl.training.tasks.classification.model import PooledClassifier, zero_head
 
 EPOCHS = 30
 """Over cached features they cost seconds; accuracy stands still from about the twentieth on."""
@@ -58,10 +59,12 @@ def probe(
         _features(model, rows, batch_size=size, compute=compute, exact=exact, batch_read=batch_read)
         for rows, exact in ((train, False), (test, True))
     )
-    head = _fitted(features, train.labels, labels=model.classifier.out_features, section=section, rng=rng)
+    head = _fitted(
+        features, class_numbers(train), labels=model.classifier.out_features, section=section, rng=rng
+    )
     with torch.inference_mode():
         logits = head(test_features).cpu().numpy().astype(np.float64)
-    return measured(logits, test.labels)
+    return measured(logits, class_numbers(test))
 
 
 def _features(

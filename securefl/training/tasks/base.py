@@ -1,0 +1,150 @@
+"""Everything that the rest of training asks of a task.
+
+Two protocols, because the lead checks data and has no torch: ``RowTask`` reads rows, ``Task`` trains on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.layout import Layout
+from securefl.config.training import TrainingSection
+from securefl.training.rows.columns import Columns
+from securefl.training.rows.examples import Examples
+from securefl.training.rows.splits import Rows
+from securefl.training.rows.tables import Table
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from securefl.training.backbones import Skeleton
+    from securefl.training.devices import Attention, Compute
+    from securefl.training.rows.tokens import Tokenised
+    from securefl.training.tasks.model import TaskModel
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Figures of a model on some rows.
+
+    Attributes:
+        name: What ``value`` is called, such as ``accuracy``.
+        value: The figure that reports show.
+        loss: Mean loss, nats.
+        samples: Number of rows.
+        extras: Further figures by name, such as ``f1``.
+        scores: (samples,) float64, what each row counts, in the rows' order, more is better; for comparing two models
+            row by row.
+        smaller_is_better: Of ``value``.
+    """
+
+    name: str
+    value: float
+    loss: float
+    samples: int
+    extras: Mapping[str, float] = field(default_factory=dict)
+    scores: NDArray[np.float64] = field(
+        repr=False, compare=False, default_factory=lambda: np.empty(0, dtype=np.float64)
+    )
+    smaller_is_better: bool = False
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What two models are put in order by: the value, then the loss; more is better."""
+        return (-self.value if self.smaller_is_better else self.value, -self.loss)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Every figure by name: the value, ``loss``, ``samples`` and the extras."""
+        return {self.name: self.value, "loss": self.loss, "samples": float(self.samples), **self.extras}
+
+
+MetricOf = Callable[[NDArray[np.float64], "Tokenised"], Metric]
+"""From the outcomes of rows (rows, k), in their order, and the rows to the metric."""
+
+
+class RowTask(Protocol):
+    """A task's reading of rows; it takes no torch."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that are read, and the one that splits go by."""
+
+    def examples(self, table: Table, rows: Rows) -> Examples:
+        """The rows of these numbers, as the task trains on them.
+
+        Raises:
+            DataError: if a row does not fit the task; it names the place.
+        """
+
+
+class Task(Protocol):
+    """A task's model, loss and metric."""
+
+    @property
+    def name(self) -> str:
+        """Its name in ``[task]`` and in the terms."""
+
+    def check(self, skeleton: Skeleton) -> None:
+        """Refuses a backbone that cannot learn the task.
+
+        Raises:
+            ConfigError: if a choice of ``[task]`` does not fit it.
+        """
+
+    def layout(self, skeleton: Skeleton, target_modules: Sequence[str]) -> Layout:
+        """The tensors that members share: adapted weights, then the task's heads.
+
+        Raises:
+            ModelError: if a name matches no linear module.
+        """
+
+    def hollow(self, skeleton: Skeleton) -> TaskModel:
+        """The model around a backbone without numbers."""
+
+    def model(self, skeleton: Skeleton, path: str, *, attention: Attention) -> TaskModel:
+        """The model with the pretrained weights, in float32 on the CPU.
+
+        Raises:
+            ModelError: if the weights are incomplete.
+            ConfigError: see ``check``.
+        """
+
+    def tokenise(
+        self, examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int
+    ) -> Tokenised:
+        """Token ids and targets of examples, of ``max_length`` tokens at most."""
+
+    def metric(self, outcomes: NDArray[np.float64], rows: Tokenised) -> Metric:
+        """The metric of ``TaskModel.outcomes`` (rows, k), in the rows' order."""
+
+    def baseline(
+        self,
+        model: TaskModel,
+        train: Tokenised,
+        test: Tokenised,
+        *,
+        section: TrainingSection,
+        compute: Compute,
+        rng: np.random.Generator,
+        step_done: Callable[[int, int], None],
+    ) -> Metric:
+        """The test metric without any adapter: the least that one must beat.
+
+        Args:
+            model: The model, no adapter in use.
+            train: Rows that the task may fit its own head on.
+            test: Rows to measure.
+            section: Batch sizes and rates.
+            compute: Device and precision.
+            rng: Orders the batches.
+            step_done: Called with the number of texts read so far and their number in all.
+        """
+
+    def description(self) -> Mapping[str, object]:
+        """The task's part of a saved folder's ``task.json``: JSON values."""

@@ -1,0 +1,11 @@
+"""One label for each text, or pair of texts.
+
+``labels``  names of the classes, and those that look alike
+``rows``    columns, and labels to class numbers
+``model``   a pooled feature of the backbone, and a linear head of zeros
+``metric``  accuracy and F1
+``probe``   the frozen backbone with a head of its own: what adapters must beat
+``task``    all of it behind the protocol
+
+``labels`` and ``rows`` know no torch.
+"""

@@ -1,0 +1,87 @@
+"""Sequence classification, behind the protocol of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.layout import Layout
+from securefl.config.task import Pooling
+from securefl.config.training import TrainingSection
+from securefl.training.backbones import Skeleton, check_pooling
+from securefl.training.devices import Attention, Compute
+from securefl.training.rows.examples import Examples
+from securefl.training.rows.tokens import Tokenised, tokenise
+from securefl.training.tasks.base import Metric
+from securefl.training.tasks.classification.metric import class_numbers, measured
+from securefl.training.tasks.classification.model import PooledClassifier, filled, shared_layout
+from securefl.training.tasks.classification.probe import probe
+from securefl.training.tasks.model import TaskModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class SequenceClassification:
+    """A ``Task``: one label for each text.
+
+    Args:
+        labels: The federation's labels, in the order of the head's rows.
+        pooling: Hidden states to one feature.
+    """
+
+    name = "sequence-classification"
+
+    def __init__(self, labels: Sequence[str], pooling: Pooling) -> None:
+        self._labels = tuple(labels)
+        self._pooling: Pooling = pooling
+
+    def check(self, skeleton: Skeleton) -> None:
+        """Refuses a pooling that does not fit the backbone; see ``Task.check``."""
+        check_pooling(skeleton.backbone, skeleton.config, self._pooling)
+
+    def layout(self, skeleton: Skeleton, target_modules: Sequence[str]) -> Layout:
+        """The adapted weights, and weight and bias of the head; see ``Task.layout``."""
+        return shared_layout(skeleton, target_modules, labels=len(self._labels))
+
+    def hollow(self, skeleton: Skeleton) -> PooledClassifier:
+        """The classifier around a backbone without numbers."""
+        return PooledClassifier(
+            skeleton.backbone, hidden=skeleton.hidden, labels=len(self._labels), pooling=self._pooling
+        )
+
+    def model(self, skeleton: Skeleton, path: str, *, attention: Attention) -> PooledClassifier:
+        """The classifier with pretrained weights and a head of zeros; see ``Task.model``."""
+        return filled(skeleton, path, labels=len(self._labels), pooling=self._pooling, attention=attention)
+
+    def tokenise(
+        self, examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int
+    ) -> Tokenised:
+        """Token ids of the texts, and one target a row: the number of its label."""
+        return tokenise(examples, tokenizer, max_length=max_length)
+
+    def metric(self, outcomes: NDArray[np.float64], rows: Tokenised) -> Metric:
+        """Accuracy and cross-entropy, and F1 where there are two labels."""
+        return measured(outcomes, class_numbers(rows))
+
+    def baseline(
+        self,
+        model: TaskModel,
+        train: Tokenised,
+        test: Tokenised,
+        *,
+        section: TrainingSection,
+        compute: Compute,
+        rng: np.random.Generator,
+        step_done: Callable[[int, int], None],
+    ) -> Metric:
+        """The frozen backbone with a head trained to convergence; see ``Task.baseline``."""
+        assert isinstance(model, PooledClassifier)
+        return probe(model, train, test, section=section, compute=compute, rng=rng, step_done=step_done)
+
+    def description(self) -> Mapping[str, object]:
+        """Pooling, and the labels in the order of the head's rows."""
+        return {"pooling": self._pooling, "labels": self._labels}

@@ -1,0 +1,59 @@
+"""The form of every task's model: a backbone, and a head that the federation shares or does not.
+
+A head is a module that is exchanged with the adapter in use: PEFT's ``modules_to_save`` refuses two active adapters.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor, nn
+
+from securefl.training.rows.tokens import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BACKBONE = "backbone"
+
+
+class TaskModel(nn.Module, ABC):
+    """A backbone with what a task puts on it.
+
+    Attributes:
+        head_name: The module whose tensors are the layout's heads, and PEFT's ``modules_to_save``; None where a task
+            shares none.
+        config: The backbone's configuration, where PEFT looks for it.
+        backbone: The pretrained part.
+    """
+
+    base_model_prefix = BACKBONE
+    """Where transformers' and PEFT's own conversions look for the backbone."""
+    head_name: ClassVar[str | None] = None
+
+    def __init__(self, backbone: PreTrainedModel) -> None:
+        super().__init__()
+        self.config = backbone.config
+        self.backbone = backbone
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean loss of a batch, nats."""
+
+    @abstractmethod
+    def outcomes(self, batch: Batch) -> Tensor:
+        """Give what the task's metric is made of, (rows, k): logits, or a row's summed loss and its tokens."""
+
+    @abstractmethod
+    def outcomes_width(self) -> int:
+        """Give k, the figures of one row."""
+
+    def new_head(self) -> nn.Module:
+        """Make a head of the public start; one without parameters where the task shares none."""
+        return nn.Identity()
+
+    def use_head(self, head: nn.Module) -> None:
+        """Put a head that ``new_head`` made in its place."""
+        if self.head_name is not None:
+            setattr(self, self.head_name, head)
