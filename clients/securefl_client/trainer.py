@@ -14,10 +14,11 @@ from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 
 if TYPE_CHECKING:
+    from securefl.training.loading import Stage
     from securefl.training.loops import Progress
     from securefl.training.settings import TrainerSettings
     from securefl.training.tasks.base import RowTask, Task
-    from securefl.training.trainer import LocalTrainer, Stage
+    from securefl.training.trainer import LocalTrainer
 
 _PHASES = {
     "global": Phase.TRAIN,

@@ -97,7 +97,13 @@ def _ask_and_tell(cost_of: Callable[[Weights], float], *, budget: int, seed: int
 
 
 def fuse_adapters(
-    bank: AdapterBank, section: FusionSection, loss_of_fused: Callable[[], float], *, samples: int, seed: int
+    bank: AdapterBank,
+    section: FusionSection,
+    loss_of_fused: Callable[[], float],
+    *,
+    samples: int,
+    seed: int,
+    tried: Callable[[int, float], None],
 ) -> FusionResult:
     """Searches the weights of ``global`` and ``personal``, and leaves the best sum of both in ``fused``.
 
@@ -107,19 +113,22 @@ def fuse_adapters(
         loss_of_fused: Mean validation loss of ``fused`` as it stands, nats.
         samples: How many validation rows that is measured on.
         seed: Seeds the optimiser.
+        tried: Called after each candidate with its number, from 1, and its loss.
     """
     rank = fused_rank(bank.rank("global"), bank.rank("personal"), space=section.space)
     if "fused" not in bank.names:
         bank.add("fused", rank=rank, alpha=rank)
     parts = [Fusible(bank.adapter(name), bank.scaling(name)) for name in ("global", "personal")]
-    tried = 0
+    candidates = 0
 
     def loss_of(weights: Weights) -> float:
-        nonlocal tried
-        tried += 1
+        nonlocal candidates
         bank.install("fused", fuse(*parts, weights=weights, space=section.space))
-        return loss_of_fused()
+        loss = loss_of_fused()
+        candidates += 1
+        tried(candidates, loss)
+        return loss
 
     weights, loss = search(loss_of, section, seed=seed)
     bank.install("fused", fuse(*parts, weights=weights, space=section.space))
-    return FusionResult(weights[0], weights[1], section.space, loss, tried, samples, rank)
+    return FusionResult(weights[0], weights[1], section.space, loss, candidates, samples, rank)

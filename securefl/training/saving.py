@@ -21,6 +21,8 @@ from peft import LoraConfig
 from safetensors.torch import save
 
 from securefl.adapters.update import Adapter, Matrix
+from securefl.training.adapter_bank import AdapterBank
+from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.model import BACKBONE
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -46,6 +48,26 @@ class SavedTask:
     max_length: int
     task: str
     description: Mapping[str, object]
+
+
+def save_trained(folder: Path, bank: AdapterBank, name: str, settings: TrainerSettings) -> None:
+    """Writes one of a client's adapters; see ``save_adapter``."""
+    save_adapter(
+        folder,
+        bank.adapter(name),
+        SavedTask(
+            base_model=settings.model_path,
+            base_model_sha256=settings.model_digest.hex(),
+            max_length=settings.max_length,
+            task=settings.task.name,
+            description=settings.task.description(),
+        ),
+        alpha=bank.scaling(name) * bank.rank(name),
+        target_modules=settings.lora.target_modules,
+        fan_in_fan_out=bank.fan_in_fan_out,
+        head=bank.model.head_name,
+        dropout=settings.lora.lora_dropout,
+    )
 
 
 def save_adapter(

@@ -6,54 +6,39 @@ into the fused adapter, which stays with the client.
 
 Adapters of one client:
 
-``global``        at the client's rank; a ``dense`` or ``sketch`` round trains it, and the aggregate replaces it
-``local-update``  under ``basis`` and ``core`` only: what a round trains beside the frozen global adapter, with
-                  one factor frozen, or a core between two
+``global``        at the client's rank; the aggregate replaces it, and some ways of ``updates`` train it
+``local-update``  what the other ways train beside the global adapter, which then stays as it is
 ``personal``      private, trained for as many steps as the global one
 ``fused``         made of global and personal at the end
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Update
 from securefl.errors import TrainingError
-from securefl.training.adapter_bank import AdapterBank, Trainable
-from securefl.training.backbones import most_positions, skeleton_of
+from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
+from securefl.training.draws import Draws
 from securefl.training.fusion import FusionResult, fuse_adapters
+from securefl.training.loading import StageClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
-from securefl.training.personal import personal_start
-from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import ClientData
-from securefl.training.rows.tokens import Batch, Tokenised, check_length, shuffled_batches
-from securefl.training.saving import SavedTask, save_adapter
+from securefl.training.rows.tokens import Tokenised
+from securefl.training.saving import save_trained
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
 from securefl.training.updates.table import way_of
-from securefl.training.updates.way import BESIDE, Learnt
+from securefl.training.updates.way import Learnt
 
 Which = Literal["global", "personal", "fused"]
 Part = Literal["test", "validation"]
-Stage = Literal["load", "tokenise"]
-StageClock = Callable[[Stage], AbstractContextManager[None]]
-"""Times a part of getting ready, or says that it has begun."""
-
-
-def untimed(_: Stage) -> AbstractContextManager[None]:
-    """A ``StageClock`` that does nothing."""
-    return nullcontext()
 
 
 class LocalTrainer:
@@ -81,35 +66,20 @@ class LocalTrainer:
         self._settings = settings
         self._section = settings.training
         self._way = way_of(settings.payload)
+        self._draws = Draws(settings.seed, settings.member)
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
         with stage("load"):
-            self._bank = self._loaded()
+            self._bank = load_bank(settings, self._way, self._compute)
             self.layout = self._bank.layout
-            self._add_adapters()
         with stage("tokenise"):
-            tokenizer = load_tokenizer(settings.model_path)
-            positions = most_positions(self._bank.model.backbone, self._bank.model.config)
-            check_length(tokenizer, max_length=settings.max_length, positions=positions)
-            self._train_rows, self._validation_rows, self._test_rows = (
-                settings.task.tokenise(part, tokenizer, max_length=settings.max_length)
-                for part in (data.train, data.validation, data.test)
-            )
-
-    def _loaded(self) -> AdapterBank:
-        """The base model on its device, still without adapters."""
-        settings = self._settings
-        skeleton = skeleton_of(settings.model_path)
-        layout = settings.task.layout(skeleton, settings.lora.target_modules)
-        model = settings.task.model(skeleton, settings.model_path, attention=self._compute.attention)
-        seed_torch(settings.seed, "start")
-        return AdapterBank(model.to(self._compute.device), layout, dropout=settings.lora.lora_dropout)
+            self._rows = tokenised(settings, data, self._bank.model)
 
     @property
     def samples(self) -> int:
         """How many rows it trains on; the validation rows are not among them."""
-        return len(self._train_rows)
+        return len(self._rows.train)
 
     @property
     def steps(self) -> int:
@@ -171,14 +141,9 @@ class LocalTrainer:
         Raises:
             TrainingError: if a score is not finite.
         """
-        used = self._way.used
-        rng = seeded_generator(
-            self._settings.seed, "batches", "sensitivity", round_number, self._settings.member
-        )
-        rows = shuffled_batches(self._train_rows.lengths, self._section.per_device_train_batch_size, rng)
-        batches = (
-            self._train_rows.batch(places, device=self._compute.device) for places in rows[:SCORED_BATCHES]
-        )
+        used, rows = self._way.used, self._rows.train
+        drawn = self._draws.scored(round_number, rows, size=self._section.per_device_train_batch_size)
+        batches = (rows.batch(places, device=self._compute.device) for places in drawn[:SCORED_BATCHES])
         model = self._bank.use(used, head=used[-1])
         return rooted(feature_scores(model, self.layout, batches, compute=self._compute))
 
@@ -201,14 +166,13 @@ class LocalTrainer:
 
     def baseline(self) -> Metric:
         """The test metric of the base model without any adapter: the least that one must beat."""
-        rng = seeded_generator(self._settings.seed, "batches", "probe", self._settings.member)
         return self._settings.task.baseline(
             self._bank.use((), head="global"),
-            self._train_rows,
-            self._test_rows,
+            self._rows.train,
+            self._rows.test,
             section=self._section,
             compute=self._compute,
-            rng=rng,
+            rng=self._draws.probe(),
             step_done=lambda done, total: self._step_sink(Progress("probe", done, total)),
         )
 
@@ -219,7 +183,7 @@ class LocalTrainer:
             TrainingError: if the recipe or the moment has no such adapter.
         """
         self._require(which)
-        rows = self._test_rows if part == "test" else self._validation_rows
+        rows = self._rows.test if part == "test" else self._rows.validation
         return self._measured(
             which, rows, step_done=lambda done, total: self._step_sink(Progress("evaluate", done, total))
         )
@@ -258,18 +222,16 @@ class LocalTrainer:
             TrainingError: if the recipe has no personal adapter.
         """
         self._require("personal")
-        section, rows = self._settings.fusion, self._fusion_rows()
-        tried = 0
-
-        def loss_of_fused() -> float:
-            nonlocal tried
-            tried += 1
-            loss = self._measured("fused", rows, exact=False).loss
-            self._step_sink(Progress("fuse", tried, section.budget, loss))
-            return loss
-
-        seed = int(seeded_generator(self._settings.seed, "fusion", self._settings.member).integers(2**32))
-        return fuse_adapters(self._bank, section, loss_of_fused, samples=len(rows), seed=seed)
+        section = self._settings.fusion
+        rows = self._draws.fusion_rows(self._rows.validation, most=section.max_samples)
+        return fuse_adapters(
+            self._bank,
+            section,
+            lambda: self._measured("fused", rows, exact=False).loss,
+            samples=len(rows),
+            seed=self._draws.fusion_seed(),
+            tried=lambda number, loss: self._step_sink(Progress("fuse", number, section.budget, loss)),
+        )
 
     def save_adapter(self, which: Which, folder: Path) -> None:
         """Writes an adapter as a PEFT folder; see ``saving``.
@@ -278,38 +240,7 @@ class LocalTrainer:
             TrainingError: if the recipe or the moment has no such adapter.
         """
         self._require(which)
-        task = SavedTask(
-            base_model=self._settings.model_path,
-            base_model_sha256=self._settings.model_digest.hex(),
-            max_length=self._settings.max_length,
-            task=self._settings.task.name,
-            description=self._settings.task.description(),
-        )
-        lora = self._settings.lora
-        save_adapter(
-            folder,
-            self._bank.adapter(which),
-            task,
-            alpha=self._bank.scaling(which) * self._bank.rank(which),
-            target_modules=lora.target_modules,
-            fan_in_fan_out=self._bank.fan_in_fan_out,
-            head=self._bank.model.head_name,
-            dropout=lora.lora_dropout,
-        )
-
-    def _add_adapters(self) -> None:
-        settings, alpha = self._settings, self._settings.lora.lora_alpha
-        self._bank.add("global", rank=settings.rank, alpha=alpha)
-        if BESIDE in self._way.used:
-            self._bank.add(BESIDE, rank=settings.update_rank, alpha=alpha)
-        if settings.recipe.personal:
-            self._bank.add("personal", rank=settings.personal_rank, alpha=alpha)
-            self._bank.install(
-                "personal",
-                personal_start(
-                    self.layout, rank=settings.personal_rank, seed=settings.seed, member=settings.member
-                ),
-            )
+        save_trained(folder, self._bank, which, self._settings)
 
     def _fit(
         self, round_number: int, *, used: tuple[str, ...], switched_on: Callable[[], Trainable]
@@ -318,33 +249,18 @@ class LocalTrainer:
         name = used[-1]
         what = "personal" if name == "personal" else "global"
         seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
-        model = self._bank.use(used, head=name)
+        model, rows = self._bank.use(used, head=name), self._rows.train
+        drawn = self._draws.batches(what, round_number, rows, size=self._section.per_device_train_batch_size)
         return train(
             model,
             switched_on(),
-            self._batches(what, round_number),
+            (rows.batch(places, device=self._compute.device) for places in drawn),
             steps=self.steps,
             section=self._section,
             compute=self._compute,
             what=what,
             step_sink=self._step_sink,
         )
-
-    def _batches(self, what: str, round_number: int) -> Iterator[Batch]:
-        """Batches without end, an epoch after the other."""
-        settings, size = self._settings, self._section.per_device_train_batch_size
-        for epoch in count():
-            rng = seeded_generator(settings.seed, "batches", what, round_number, epoch, settings.member)
-            for rows in shuffled_batches(self._train_rows.lengths, size, rng):
-                yield self._train_rows.batch(rows, device=self._compute.device)
-
-    def _fusion_rows(self) -> Tokenised:
-        """The validation rows, or as many of them, drawn with the seed, as ``fusion.max_samples`` allows."""
-        rows, most = self._validation_rows, self._settings.fusion.max_samples
-        if len(rows) <= most:
-            return rows
-        rng = seeded_generator(self._settings.seed, "fusion-rows", self._settings.member)
-        return rows.taken(np.sort(rng.permutation(len(rows))[:most]))
 
     def _require(self, which: str) -> None:
         if which not in self._bank.names:

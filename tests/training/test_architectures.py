@@ -128,7 +128,7 @@ def trained(trainer: LocalTrainer, payload: str = "dense") -> LocalTrainer:
 
 
 def logits_of(model: nn.Module, trainer: LocalTrainer) -> np.ndarray:
-    batch = trainer._test_rows.batch(np.arange(12), device=torch.device("cpu"))
+    batch = trainer._rows.test.batch(np.arange(12), device=torch.device("cpu"))
     with torch.no_grad():
         return model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.numpy()
 
@@ -200,7 +200,7 @@ def test_conv1d_folders_say_fan_in_fan_out(model_of, rows, tmp_path):
 def test_scores_of_conv1d_are_those_of_its_outputs_and_inputs(model_of, rows):
     trainer = trained(trainer_of(model_of("gpt2"), rows, targets=("c_fc",)))
     model = trainer._bank.use(("global",), head="global")
-    batch = trainer._train_rows.batch(np.arange(8), device=torch.device("cpu"))
+    batch = trainer._rows.train.batch(np.arange(8), device=torch.device("cpu"))
     scores = feature_scores(model, trainer.layout, [batch], compute=trainer._compute)
     tensor = trainer.layout.adapted[0]
     weight = model.get_submodule(f"{BACKBONE}.{tensor.name}").get_base_layer().weight
@@ -282,7 +282,7 @@ def test_a_decoder_pooled_by_its_last_token_trains_and_is_padded_without_a_pad_t
     with torch.no_grad():
         alone = [
             loaded(torch.from_numpy(ids)[None], torch.ones(1, len(ids), dtype=torch.int64)).logits[0].numpy()
-            for ids in trainer._test_rows.ids[:12]
+            for ids in trainer._rows.test.ids[:12]
         ]
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
 

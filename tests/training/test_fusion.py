@@ -111,7 +111,7 @@ def rows_of_the_search(trainer, monkeypatch):
 
 def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of, monkeypatch):
     trainer = trainer_of(fusion=FusionSection(budget=3, max_samples=8))
-    held = [tuple(row) for row in trainer._validation_rows.ids]
+    held = [tuple(row) for row in trainer._rows.validation.ids]
     assert len(held) > 8
     result, seen = rows_of_the_search(trainer, monkeypatch)
     assert (result.samples, len(seen)) == (8, 3)
@@ -119,7 +119,7 @@ def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of,
     places = [held.index(tuple(row)) for row in seen[0].ids]
     assert places == sorted(set(places))
     assert [row.tolist() for row in seen[0].targets] == [
-        trainer._validation_rows.targets[place].tolist() for place in places
+        trainer._rows.validation.targets[place].tolist() for place in places
     ]
 
 
@@ -135,8 +135,8 @@ def test_another_seed_draws_other_rows_for_the_search(trainer_of, monkeypatch):
 def test_a_client_with_few_validation_rows_searches_on_all_of_them(trainer_of, monkeypatch):
     trainer = trainer_of()
     result, seen = rows_of_the_search(trainer, monkeypatch)
-    assert seen[0] is trainer._validation_rows
-    assert result.samples == len(trainer._validation_rows) <= FusionSection().max_samples
+    assert seen[0] is trainer._rows.validation
+    assert result.samples == len(trainer._rows.validation) <= FusionSection().max_samples
 
 
 @pytest.mark.slow

@@ -16,9 +16,9 @@ from securefl.training.tasks.model import BACKBONE
 
 
 def batches_of(trainer, *, count: int):
-    lengths = trainer._train_rows.lengths
+    lengths = trainer._rows.train.lengths
     places = shuffled_batches(lengths, 8, seeded_generator(3, "test"))[:count]
-    return [trainer._train_rows.batch(rows, device=torch.device("cpu")) for rows in places]
+    return [trainer._rows.train.batch(rows, device=torch.device("cpu")) for rows in places]
 
 
 @pytest.fixture

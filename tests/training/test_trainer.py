@@ -113,7 +113,7 @@ def test_a_core_round_computes_with_what_its_update_says(trainer_of, start_of, p
     trainer = trainer_of(payload="core")
     update = trainer.train_round(1, start_of(), bases).update
     model = trainer._bank.use(("global", "local-update"), head="local-update")
-    rows, compute = trainer._test_rows, trainer._compute
+    rows, compute = trainer._rows.test, trainer._compute
     metric = trainer._settings.task.metric
     trained = evaluate(model, rows, metric, batch_size=8, compute=compute)
     mean = MeanUpdate(weights=update.weights, heads=update.heads)
@@ -292,3 +292,13 @@ def test_a_learner_gives_the_update_of_its_round(trainer_of, start_of):
         np.testing.assert_array_equal(learnt.weights[name].left, factors.left)
     for name, head in trained.heads.items():
         np.testing.assert_array_equal(learnt.heads[name], head)
+
+
+def test_a_learner_evaluates_the_adapter_that_it_is_given(trainer_of, start_of):
+    trained = trainer_of()
+    trained.train_round(1, start_of())
+    fresh, moved = trainer_of(), trained.adapter("global")
+    metric = trained.measure("global", part="validation")
+    figures = fresh.evaluate(moved)
+    assert figures == {"accuracy": metric.value, "loss": metric.loss, "samples": metric.samples}
+    assert same_adapter(fresh.adapter("global"), moved)

@@ -1,0 +1,88 @@
+"""A trainer's parts before its first round: the base model with its adapters, and the client's rows as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+from securefl.training.adapter_bank import AdapterBank
+from securefl.training.backbones import most_positions, skeleton_of
+from securefl.training.devices import Compute, seed_torch
+from securefl.training.personal import personal_start
+from securefl.training.pretrained import load_tokenizer
+from securefl.training.rows.examples import ClientData
+from securefl.training.rows.tokens import Tokenised, check_length
+from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.model import TaskModel
+from securefl.training.updates.way import BESIDE, GLOBAL, Way
+
+Stage = Literal["load", "tokenise"]
+StageClock = Callable[[Stage], AbstractContextManager[None]]
+"""Times a part of getting ready, or says that it has begun."""
+
+
+def untimed(_: Stage) -> AbstractContextManager[None]:
+    """A ``StageClock`` that does nothing."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTokens:
+    """A client's rows as tokens.
+
+    Attributes:
+        train: What it trains on.
+        validation: Held out of training for the fusion.
+        test: What its metrics are measured on.
+    """
+
+    train: Tokenised
+    validation: Tokenised
+    test: Tokenised
+
+
+def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterBank:
+    """Load the base model onto its device, with the adapters that rounds of this way and the recipe need.
+
+    Raises:
+        ModelError: if the model cannot be loaded or has no such target module.
+        ConfigError: if a choice of the task does not fit it.
+    """
+    skeleton = skeleton_of(settings.model_path)
+    layout = settings.task.layout(skeleton, settings.lora.target_modules)
+    model = settings.task.model(skeleton, settings.model_path, attention=compute.attention)
+    seed_torch(settings.seed, "start")
+    bank = AdapterBank(model.to(compute.device), layout, dropout=settings.lora.lora_dropout)
+    _add_adapters(bank, settings, way)
+    return bank
+
+
+def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> None:
+    alpha = settings.lora.lora_alpha
+    bank.add(GLOBAL, rank=settings.rank, alpha=alpha)
+    if BESIDE in way.used:
+        bank.add(BESIDE, rank=settings.update_rank, alpha=alpha)
+    if settings.recipe.personal:
+        rank = settings.personal_rank
+        bank.add("personal", rank=rank, alpha=alpha)
+        start = personal_start(bank.layout, rank=rank, seed=settings.seed, member=settings.member)
+        bank.install("personal", start)
+
+
+def tokenised(settings: TrainerSettings, data: ClientData, model: TaskModel) -> ClientTokens:
+    """Turn a client's rows into tokens.
+
+    Raises:
+        ModelError: if the model has no tokenizer.
+        ConfigError: if texts may be longer than the model can read.
+    """
+    tokenizer = load_tokenizer(settings.model_path)
+    positions = most_positions(model.backbone, model.config)
+    check_length(tokenizer, max_length=settings.max_length, positions=positions)
+    train, validation, test = (
+        settings.task.tokenise(part, tokenizer, max_length=settings.max_length)
+        for part in (data.train, data.validation, data.test)
+    )
+    return ClientTokens(train, validation, test)
