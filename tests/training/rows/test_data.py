@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import DataSection
 from securefl.errors import ConfigError, DataError
+from securefl.training.rows.columns import Columns
 from securefl.training.rows.data import load_client_data
+from securefl.training.rows.examples import Examples
 from securefl.training.tasks.classification.rows import LabelledRows
 
 LABELS = ("blue", "green", "red")
@@ -190,3 +193,33 @@ def test_the_text_format_of_the_section_is_used(tmp_path):
     path.write_bytes(b"text|label\n" + 'Gr\u00fc\u00dfe|a\n"q"x|b\n'.encode("latin-1") * 30)
     data = load(path, labels=("a", "b"), encoding="latin-1", delimiter="|", quotes=False)
     assert set(rows_of(data)) == {("Gr\u00fc\u00dfe",), ('"q"x',)}
+
+
+class TextsAlone:
+    """A task without a column that splits could go by."""
+
+    columns = Columns(texts=("text", "site"))
+
+    def examples(self, table, rows):
+        texts = [table.columns[name] for name in self.columns.texts]
+        return Examples(
+            tuple(tuple(column[row] for column in texts) for row in rows.tolist()),
+            np.empty((len(rows), 0), dtype=np.int64),
+        )
+
+
+def texts_alone(path, member="client-1", **data):
+    section = DataSection.model_validate({"train": str(path), "label": "is not there", **data})
+    return load_client_data(section, CohortSection(), member=member, task=TextsAlone(), seed=3)
+
+
+def test_a_task_without_strata_reads_its_own_columns_and_deals_every_row_once(numbered_file):
+    loaded = [texts_alone(numbered_file, member) for member in CLIENTS]
+    rows = [row for data in loaded for row in rows_of(data)]
+    assert sorted(rows) == sorted((f"row {n}", f"s{n % 4}") for n in range(120))
+    assert all(len(part) for data in loaded for part in (data.train, data.validation, data.test))
+
+
+def test_a_dirichlet_split_of_a_task_without_strata_is_refused(numbered_file):
+    with pytest.raises(ConfigError, match="by a column that this task does not have"):
+        texts_alone(numbered_file, split={"by": "dirichlet", "alpha": 0.5})

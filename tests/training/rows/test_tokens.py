@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from securefl.errors import ConfigError
 from securefl.training.models import load_tokenizer
 from securefl.training.rows.examples import Examples
-from securefl.training.rows.tokens import check_length, ordered_batches, shuffled_batches, tokenise
+from securefl.training.rows.tokens import (
+    IGNORED,
+    Tokenised,
+    check_length,
+    ordered_batches,
+    shuffled_batches,
+    tokenise,
+)
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=300).map(np.array)
 CPU = torch.device("cpu")
@@ -94,3 +101,13 @@ def load_tokenizer_without_special_tokens(tokenizer):
 def test_more_tokens_than_the_model_or_its_tokenizer_takes_are_refused(tokenizer, positions, limit):
     with pytest.raises(ConfigError, match=f"more than the model's {limit} tokens"):
         check_length(tokenizer, max_length=64, positions=positions)
+
+
+def test_targets_of_unlike_length_are_padded_with_what_no_loss_counts():
+    one, two = np.array([7]), np.array([3, 4])
+    rows = Tokenised(ids=(one, two), types=None, targets=(one, two), pad_id=0)
+    batch = rows.batch(np.array([1, 0]), device=CPU)
+    assert batch.targets.tolist() == [[3, 4], [7, IGNORED]]
+    logits = torch.zeros(2, 2, 8)
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+    assert loss.item() == pytest.approx(3 * np.log(8))
