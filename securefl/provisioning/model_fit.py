@@ -16,7 +16,7 @@ from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import Skeleton, most_positions, skeleton_of
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.tokens import check_length
-from securefl.training.silence import quiet_transformers
+from securefl.training.silence import silent_transformers
 from securefl.training.target_modules import resolved_targets
 from securefl.training.tasks.base import Task
 
@@ -63,7 +63,7 @@ def _check_adaptable(skeleton: Skeleton, layout: Layout, task: Task) -> None:
     """Attaches an adapter to the skeleton as a client does to the model: PEFT knows pairs that it cannot adapt."""
     model = task.hollow(skeleton)
     try:
-        with quiet_transformers():
+        with silent_transformers():
             AdapterBank(model, layout, dropout=0.0).add("trial", rank=1, alpha=1)
     except (ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]

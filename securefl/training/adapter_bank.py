@@ -100,7 +100,7 @@ class AdapterBank:
 
     @property
     def device(self) -> torch.device:
-        """Where the base model is."""
+        """Device of the base model."""
         return next(self.model.parameters()).device
 
     def rank(self, name: str) -> int:

@@ -18,7 +18,7 @@ from securefl.config.task import Pooling
 from securefl.errors import ConfigError, ModelError
 from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
-from securefl.training.silence import quiet_transformers
+from securefl.training.silence import silent_transformers
 from securefl.training.target_modules import linear_modules
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TRIAL_TOKENS = 8
 _SMALL_MODEL = 400_000_000
 """Parameters; as float32 they take 1.6 GB."""
 _LIMITS = ("max_position_embeddings", "max_seq_len")
-"""Where configs say how many tokens a model reads; other names (n_positions) are mapped onto the first."""
+"""Keys by which configs say how many tokens a model reads; other names (n_positions) are mapped onto the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def read_config(folder: Path, path: str) -> PreTrainedConfig:
     from transformers import AutoConfig
 
     try:
-        with quiet_transformers():
+        with silent_transformers():
             config: PreTrainedConfig = AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
@@ -88,7 +88,7 @@ def skeleton_of(path: str) -> Skeleton:
     from transformers import AutoModel
 
     try:
-        with torch.device("meta"), quiet_transformers():
+        with torch.device("meta"), silent_transformers():
             backbone = AutoModel.from_config(  # type: ignore[no-untyped-call]
                 config, trust_remote_code=False, attn_implementation="eager", **without_pooler(config)
             )
@@ -113,7 +113,7 @@ def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
 
 
 def most_positions(backbone: nn.Module, config: PreTrainedConfig) -> int | None:
-    """How many tokens of a text the model has positions for; None where nothing limits them.
+    """Number of tokens of a text that the model has positions for; None where nothing limits them.
 
     RoBERTa and its kin number positions from the padding's id on, which their table of positions shows by its
     ``padding_idx``: of its rows, that many and one are never used by a token.
@@ -179,7 +179,7 @@ def _tried(backbone: PreTrainedModel, config: PreTrainedConfig) -> tuple[int, fr
         tokens = torch.zeros(1, _TRIAL_TOKENS, dtype=torch.int64, device=device)
         inputs = {"attention_mask": torch.ones_like(tokens)} if masked else {}
         try:
-            with quiet_transformers():
+            with silent_transformers():
                 model = backbone if device == "meta" else _random(config, like=backbone)
                 return _trial(model, input_ids=tokens, **inputs)
         except (RuntimeError, TypeError, AttributeError, ValueError):

@@ -28,7 +28,7 @@ def step_gain(rows: int, rank: int) -> float:
 
 
 class CoreLayer(nn.Module):
-    """What stands in a LoRA layer's ``lora_B``: a core (r, r) of zeros, behind a frozen (m, r) factor.
+    """Module in the place of a LoRA layer's ``lora_B``: a core (r, r) of zeros, behind a frozen (m, r) factor.
 
     Args:
         left: U, orthonormal columns.

@@ -1,4 +1,4 @@
-"""Where the arithmetic of training happens, and what makes it the same the next time.
+"""Device and precision of training's arithmetic, and what makes it the same the next time.
 
 The rule kept here: device and precision follow from what the machine can do, never from how long something
 took, so that two runs on one machine are bit-identical. Metrics are measured in float32 whatever training
@@ -33,7 +33,7 @@ _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """What training runs on.
+    """Device and precision that training runs on.
 
     Attributes:
         device: The device.
@@ -80,7 +80,7 @@ def choose_compute(section: TrainingSection, *, max_length: int) -> Compute:
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the device has bf16 products in hardware."""
+    """True if the device has bf16 products in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -97,7 +97,7 @@ def prepare_torch(device: torch.device) -> None:
 
 
 def training_threads(environment: Mapping[str, str]) -> int:
-    """How many threads a member trains with: what OMP_NUM_THREADS says, else every core that the process may use.
+    """Number of threads that a member trains with: what OMP_NUM_THREADS says, else every core that the process may use.
 
     A member that is started by hand has its machine to itself. ``securefl run``, whose members share one, gives each
     its share of the cores in that variable. Results are the same bits again only with the same number: sums in

@@ -1,4 +1,4 @@
-"""How much of each adapter a client uses: FDLoRA's AdaFusion (arXiv 2406.07925, section 4.3).
+"""Weights of the global and the personal adapter in a client's own: FDLoRA's AdaFusion (arXiv 2406.07925, section 4.3).
 
 The rule kept here: the global adapter alone and the personal adapter alone are always among the candidates,
 so on the rows of the search fusion never loses to either. A candidate's cost is its mean loss there plus ``l1

@@ -29,7 +29,7 @@ Parameters = Mapping[str, nn.Parameter]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a round's parameters were before its first step.
+    """Parameters of a round before its first step.
 
     Attributes:
         factors: By the names of ``Trainable.factors``.
@@ -46,7 +46,7 @@ class Start:
 
     @property
     def untrained(self) -> bool:
-        """Whether the head is still the federation's start of zeros, to which no learning rate has done anything."""
+        """True if the head is still the federation's start of zeros, to which no learning rate has done anything."""
         return not any(bool(value.any()) for value in self.head.values())
 
 

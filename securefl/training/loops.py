@@ -24,7 +24,7 @@ from securefl.training.tasks.model import TaskModel
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a long piece of work is.
+    """Progress of a long piece of work.
 
     Attributes:
         what: ``global``, ``personal``, ``probe``, ``evaluate`` or ``fuse``.

@@ -1,4 +1,4 @@
-"""Where a base model's files are, and the digest that pins them.
+"""Places of a base model's files, and the digest that pins them.
 
 The rule kept here: whatever names a model (a folder, a hub id, an installed package) becomes one local
 folder, and everything after that reads the folder and nothing else. Weights are safetensors; pickled weights
@@ -14,7 +14,7 @@ from pathlib import Path
 from securefl.errors import ModelError
 
 PACKAGE = "package:"
-"""What stands before the name of an installed package that carries a model in its folder ``model``."""
+"""Prefix before the name of an installed package that carries a model in its folder ``model``."""
 _DIGEST_DOMAIN = b"securefl/v2/model\x00"
 _WEIGHTS = ("*.safetensors", "model.safetensors.index.json")
 _OTHERS = (

@@ -14,7 +14,7 @@ from securefl.errors import ModelError
 from securefl.training.backbones import Skeleton, read_config, supported_attention, unusable, without_pooler
 from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
-from securefl.training.silence import quiet_transformers
+from securefl.training.silence import silent_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,7 +37,7 @@ def load_backbone(path: str, skeleton: Skeleton, *, attention: Attention) -> Pre
     from transformers import AutoModel
 
     try:
-        with quiet_transformers():
+        with silent_transformers():
             backbone, report = AutoModel.from_pretrained(
                 resolve_model(path),
                 config=skeleton.config,
@@ -81,7 +81,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        with quiet_transformers():
+        with silent_transformers():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )

@@ -28,12 +28,12 @@ from securefl.training.tasks.model import BACKBONE
 WEIGHTS_FILE = "adapter_model.safetensors"
 TASK_FILE = "task.json"
 _PREFIX = "base_model.model."
-"""How PEFT calls the base model in the names of saved tensors."""
+"""PEFT's name of the base model in the names of saved tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTask:
-    """What a user must know beside the adapter.
+    """Facts that a user needs beside the adapter.
 
     Attributes:
         base_model: The path or id that the base model was loaded from.

@@ -1,4 +1,4 @@
-"""How much the loss depends on each row and column of the adapted weights: what selective encryption goes by.
+"""Sensitivity of the loss to each row and column of the adapted weights: what selective encryption goes by.
 
 The rule kept here: scores are measured on the client's own batches with the round's adapter on, change nothing, and
 leave the client only as coordinates of its contribution.

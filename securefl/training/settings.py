@@ -1,4 +1,4 @@
-"""What one client trains, and how, gathered from the federation file and the client's own."""
+"""Choices of one client's training, gathered from the federation file and the client's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from securefl.training.tasks.base import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerSettings:
-    """What one client trains, and how.
+    """Choices of one client's training.
 
     Attributes:
         model_path: Folder, hub id or ``package:NAME`` of the base model.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
+def silent_transformers() -> Iterator[None]:
     """No log lines, warnings or progress bars of transformers and the hub's client."""
     from transformers.utils import logging as library
 

@@ -1,4 +1,4 @@
-"""Which modules of a base model are adapted: ``lora.target_modules`` in PEFT's meaning.
+"""Adapted modules of a base model: ``lora.target_modules`` in PEFT's meaning.
 
 The rule kept here: a name means the same modules here and in PEFT, which loads what is saved; where a name also
 matches a module that cannot be adapted, or one that the model's output does not depend on, the paths of those that
@@ -37,7 +37,7 @@ def linear_modules(backbone: nn.Module) -> dict[str, nn.Module]:
 
 
 def is_transposed(module: nn.Module) -> bool:
-    """Whether a linear module keeps its weight as (n, m): PEFT's ``fan_in_fan_out``."""
+    """True if a linear module keeps its weight as (n, m): PEFT's ``fan_in_fan_out``."""
     from transformers.pytorch_utils import Conv1D
 
     return isinstance(module, Conv1D)

@@ -78,7 +78,7 @@ class LocalTrainer:
 
     @property
     def samples(self) -> int:
-        """How many rows it trains on; the validation rows are not among them."""
+        """Number of rows that it trains on; the validation rows are not among them."""
         return len(self._rows.train)
 
     @property
@@ -133,7 +133,7 @@ class LocalTrainer:
         )
 
     def sensitivity(self, round_number: int) -> Scores:
-        """How much this client's loss depends on every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
+        """Sensitivity of this client's loss to every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
 
         Args:
             round_number: Number of the round whose training has just ended; it draws the batches.

@@ -41,11 +41,11 @@ class Comparison:
 
 
 class Scored(Protocol):
-    """What the choice looks at: a metric on the validation rows."""
+    """Facts that the choice goes by, of a metric on the validation rows."""
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What metrics are put in order by; more is better."""
+        """Order of metrics; more is better."""
 
 
 def compare(adapter: NDArray[np.float64], base: NDArray[np.float64]) -> Comparison:

@@ -15,7 +15,7 @@ from securefl.training.models import load_base_model
 
 
 def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_length: int = 32) -> float:
-    """What a user with transformers and peft alone would write."""
+    """Measure as a user with transformers and peft alone would."""
     model = PeftModel.from_pretrained(load_base_model(model_path, labels=labels, pooling="mean"), str(folder))
     model.eval()
     tokenizer = AutoTokenizer.from_pretrained(model_path)

@@ -1,4 +1,4 @@
-"""What a round trains and sends, on a tiny random BERT."""
+"""Rounds train and send what they say, on a tiny random BERT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader may find in a cell, and the text that it stands for.
+"""Values that a reader may find in a cell, and the text that it stands for.
 
 The rule kept here: this is the only place that turns a cell into text. What is no text is an error with its row,
 and nothing is filled in: a null, a missing value, NaN and infinities are refused in every column that is read. An
@@ -58,7 +58,7 @@ def text_of(cell: Cell, *, filled: bool) -> str:
 
 
 def _shows(text: str) -> bool:
-    """Whether there is a character that is neither space nor invisible (such as U+200B)."""
+    """True if there is a character that is neither space nor invisible (such as U+200B)."""
     return any(sign.isprintable() and not sign.isspace() for sign in text)
 
 

@@ -1,4 +1,4 @@
-"""Which rows of the data files are a client's, and what each of them is for.
+"""A client's rows of the data files, and the use of each.
 
 The rule kept here: a client's rows follow from the federation's seed, its files and its place in the cohort, and a
 founder who has the files computes the same rows.
@@ -54,7 +54,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a client has of the files.
+    """A client's part of the files.
 
     Attributes:
         train: Rows of the training file.
@@ -67,7 +67,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class ClientRows:
-    """What a client's rows are for.
+    """Uses of a client's rows.
 
     Attributes:
         train: Rows of the training file that it trains on.
@@ -81,7 +81,7 @@ class ClientRows:
 
 
 def file_paths(data: DataSection, own: MemberSection) -> tuple[Path | None, Path | None]:
-    """Where a client's training file and test file lie; the same for all where one file is split."""
+    """Paths of a client's training file and test file; the same for all where one file is split."""
     train, test = (
         (own.train, own.test or data.test) if isinstance(data.split, NoSplit) else (data.train, data.test)
     )

@@ -108,7 +108,7 @@ def _has_all(path: Path, columns: Sequence[str], delimiter: str, form: TextForma
 
 
 def _other_delimiter(header: Sequence[str]) -> str:
-    """What may help where a header seems to be one long name."""
+    """Hint for where a header seems to be one long name."""
     if len(header) == 1 and any(sign in header[0] for sign in (COMMA, SEMICOLON, TAB, "|")):
         return "if another sign stands between them, name it in data.delimiter"
     return ""

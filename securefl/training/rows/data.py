@@ -18,7 +18,7 @@ from securefl.training.rows.tables import Table
 
 
 class Reader(Protocol):
-    """What a task says of rows; see ``tasks.base.RowTask``."""
+    """A task's reading of rows; see ``tasks.base.RowTask``."""
 
     @property
     def columns(self) -> Columns:

@@ -15,7 +15,7 @@ SHOWN_NAMES = 20
 
 
 def place_of(path: Path, *, row: int, line: int) -> str:
-    """Where a row stands.
+    """Place of a row.
 
     Args:
         path: The file.

@@ -77,7 +77,7 @@ def deal_by_column(cells: Sequence[str], *, claims: Sequence[Sequence[str]]) -> 
 
 
 def claims_in_turn(cells: Sequence[str], *, clients: int) -> tuple[tuple[str, ...], ...]:
-    """Where no client names values of its own: the sorted values of the column, dealt out in turn.
+    """Sorted values of the column, dealt out in turn, for a cohort in which nobody names values.
 
     Raises:
         DataError: if there are fewer values than clients.
@@ -121,7 +121,7 @@ def hold_out(
 
 
 def held_out_rows(rows: int, fraction: float) -> int:
-    """How many of so many rows ``hold_out`` takes away."""
+    """Number of rows that ``hold_out`` takes away of so many."""
     return min(max(1, round(rows * fraction)), rows - 1)
 
 
@@ -136,7 +136,7 @@ def _grouped(rows: Rows, strata: Sequence[str] | None) -> list[Rows]:
 
 
 def _held_out_of_each(sizes: Sequence[int], held: int, rng: np.random.Generator) -> list[int]:
-    """How many rows each group gives, by largest remainder: equal remainders are put in order at random."""
+    """Number of rows that each group gives, by largest remainder: equal remainders are put in order at random."""
     total = sum(sizes)
     counts = [size * held // total for size in sizes]
     chance = rng.permutation(len(sizes)).tolist()

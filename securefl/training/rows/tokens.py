@@ -18,7 +18,7 @@ from torch import Tensor
 
 from securefl.errors import ConfigError
 from securefl.training.rows.examples import Examples
-from securefl.training.silence import quiet_transformers
+from securefl.training.silence import silent_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -126,7 +126,7 @@ def tokenise(examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_leng
     """Token ids of all examples; texts longer than ``max_length`` tokens are cut, of a pair the longer one first."""
     pad_id = 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
     columns = [list(column) for column in zip(*examples.texts, strict=True)]
-    with quiet_transformers():
+    with silent_transformers():
         encoded = (
             tokenizer(*columns, truncation=True, max_length=max_length) if columns else {"input_ids": []}
         )

@@ -55,7 +55,7 @@ class Metric:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What two models are put in order by: the value, then the loss; more is better."""
+        """Order of two models: the value, then the loss; more is better."""
         return (-self.value if self.smaller_is_better else self.value, -self.loss)
 
     @property

@@ -29,7 +29,7 @@ class TaskModel(nn.Module, ABC):
     """
 
     base_model_prefix = BACKBONE
-    """Where transformers' and PEFT's own conversions look for the backbone."""
+    """Place in which transformers' and PEFT's own conversions look for the backbone."""
     head_name: ClassVar[str | None] = None
 
     def __init__(self, backbone: PreTrainedModel) -> None:

@@ -25,7 +25,7 @@ Fit = Callable[[Callable[[], Trainable]], float]
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a round of training gave.
+    """Result of a round of training.
 
     Attributes:
         update: The change since the round's start.

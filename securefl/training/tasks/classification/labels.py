@@ -82,7 +82,7 @@ def alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def likeness(label: str) -> str | Decimal:
-    """What labels that look like one have in common."""
+    """Common form of labels that look like one."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
     seen = "".join(sign for sign in folded if sign.isprintable() and not sign.isspace())
     try:

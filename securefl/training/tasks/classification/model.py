@@ -52,7 +52,7 @@ class PooledClassifier(TaskModel):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """What transformers' classifiers give: ``logits`` (rows, labels), float32, and ``loss`` where labels are given.
+        """Give, as transformers' classifiers do, ``logits`` (rows, labels), float32, and with labels ``loss``.
 
         Args:
             input_ids: (rows, tokens) int64.
