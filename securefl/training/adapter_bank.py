@@ -25,7 +25,7 @@ from securefl.adapters.frozen.basis import Side
 from securefl.adapters.frozen.core import FrozenPair
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
-from securefl.errors import ModelError
+from securefl.errors import ModelError, TrainingError
 from securefl.training.cores import CoreLayer
 from securefl.training.target_modules import is_transposed
 from securefl.training.tasks.model import BACKBONE, TaskModel
@@ -97,6 +97,16 @@ class AdapterBank:
     def names(self) -> frozenset[str]:
         """The adapters there are."""
         return frozenset(self._heads)
+
+    def require(self, name: str) -> None:
+        """Refuses the name of an adapter that is not there.
+
+        Raises:
+            TrainingError: if there is no such adapter, with what makes it.
+        """
+        if name not in self.names:
+            hint = "call fuse first" if name == "fused" else "set recipe.personal = true"
+            raise TrainingError(f"there is no {name} adapter", hint=hint)
 
     @property
     def device(self) -> torch.device:

@@ -1,8 +1,8 @@
 """Adapters as PEFT folders.
 
-The rule kept here: a saved folder needs nothing of ours but the base model. On a
-classifier of ``peft.PeftModel.from_pretrained(load_base_model(path, labels=..., pooling=...), folder)`` it computes
-what was measured here, from the same float32 numbers.
+The rule kept here: a saved folder needs nothing of ours but the base model. A classifier loaded with
+``peft.PeftModel.from_pretrained(load_base_model(path, labels=..., pooling=...), folder)`` computes what was measured
+here, from the same float32 numbers.
 
 Beside PEFT's two files stands ``task.json``: the base model's digest, the number of tokens, the task, and what the
 task adds, such as the labels in the order of the head's rows.

@@ -15,13 +15,13 @@ Adapters of one client:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Update
-from securefl.errors import TrainingError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
@@ -114,12 +114,8 @@ class LocalTrainer:
                 not fit.
         """
         self._bank.install("global", start)
-        way = self._way
-
-        def fit(switched_on: Callable[[], Trainable]) -> float:
-            return self._fit(round_number, used=way.used, switched_on=switched_on)
-
-        return way.learn(self._bank, start, frozen, fit=fit)
+        fit = partial(self._fit, round_number, used=self._way.used)
+        return self._way.learn(self._bank, start, frozen, fit=fit)
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
@@ -127,10 +123,9 @@ class LocalTrainer:
         Raises:
             TrainingError: if a value is not finite, a factor cannot move, or there is no personal adapter.
         """
-        self._require("personal")
-        return self._fit(
-            round_number, used=("personal",), switched_on=lambda: self._bank.train("personal", None)
-        )
+        self._bank.require("personal")
+        both = partial(self._bank.train, "personal", None)
+        return self._fit(round_number, both, used=("personal",))
 
     def sensitivity(self, round_number: int) -> Scores:
         """Sensitivity of this client's loss to every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
@@ -161,7 +156,7 @@ class LocalTrainer:
         Raises:
             TrainingError: if the recipe or the moment has no such adapter.
         """
-        self._require(which)
+        self._bank.require(which)
         return self._bank.adapter(which)
 
     def baseline(self) -> Metric:
@@ -173,7 +168,7 @@ class LocalTrainer:
             section=self._section,
             compute=self._compute,
             rng=self._draws.probe(),
-            step_done=lambda done, total: self._step_sink(Progress("probe", done, total)),
+            step_done=self._steps_of("probe"),
         )
 
     def measure(self, which: Which, *, part: Part = "test") -> Metric:
@@ -182,11 +177,9 @@ class LocalTrainer:
         Raises:
             TrainingError: if the recipe or the moment has no such adapter.
         """
-        self._require(which)
+        self._bank.require(which)
         rows = self._rows.test if part == "test" else self._rows.validation
-        return self._measured(
-            which, rows, step_done=lambda done, total: self._step_sink(Progress("evaluate", done, total))
-        )
+        return self._measured(which, rows, step_done=self._steps_of("evaluate"))
 
     def evaluate(self, adapter: Adapter) -> dict[str, float]:
         """Figures by name of a redistributed global adapter on the validation rows; it is installed for it.
@@ -196,6 +189,9 @@ class LocalTrainer:
         """
         self.install_global(adapter)
         return self.measure("global", part="validation").figures
+
+    def _steps_of(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self._step_sink(Progress(what, done, total))
 
     def _measured(
         self,
@@ -221,7 +217,7 @@ class LocalTrainer:
         Raises:
             TrainingError: if the recipe has no personal adapter.
         """
-        self._require("personal")
+        self._bank.require("personal")
         section = self._settings.fusion
         rows = self._draws.fusion_rows(self._rows.validation, most=section.max_samples)
         return fuse_adapters(
@@ -239,11 +235,11 @@ class LocalTrainer:
         Raises:
             TrainingError: if the recipe or the moment has no such adapter.
         """
-        self._require(which)
+        self._bank.require(which)
         save_trained(folder, self._bank, which, self._settings)
 
     def _fit(
-        self, round_number: int, *, used: tuple[str, ...], switched_on: Callable[[], Trainable]
+        self, round_number: int, switched_on: Callable[[], Trainable], *, used: tuple[str, ...]
     ) -> float:
         """Trains a round's steps; of the adapters in use the last one is trained, with its head."""
         name = used[-1]
@@ -261,8 +257,3 @@ class LocalTrainer:
             what=what,
             step_sink=self._step_sink,
         )
-
-    def _require(self, which: str) -> None:
-        if which not in self._bank.names:
-            hint = "call fuse first" if which == "fused" else "set recipe.personal = true"
-            raise TrainingError(f"there is no {which} adapter", hint=hint)
