@@ -1,0 +1,69 @@
+"""The examples run as they stand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FEDERATION = """
+[federation]
+name = "tiny"
+rounds = 1
+[model]
+path = "model"
+max_length = 16
+[data]
+train = "rows.jsonl"
+[encryption]
+scheme = "none"
+[recipe]
+fusion = { budget = 2 }
+[cohort]
+clients = [{ r = 1 }, { r = 2 }, { r = 2 }]
+"""
+
+
+def test_members_with_a_model_of_their_own_gain_from_each_other(tmp_path: Path) -> None:
+    specification = importlib.util.spec_from_file_location("own_model", EXAMPLES / "own_model.py")
+    assert specification is not None
+    assert specification.loader is not None
+    example = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(example)
+    example.FEDERATION = example.FEDERATION.replace("127.0.0.1:17443", f"127.0.0.1:{_free_port()}")
+    accuracies = example.main(tmp_path)
+    assert accuracies.keys() == {"north", "south", "west"}
+    # Guessing gives a half.
+    assert min(accuracies.values()) > 0.6
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        return int(once.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_notebook_run_in_order(tmp_path: Path) -> None:
+    from support.tiny_model import save_tiny_bert, write_rows
+
+    save_tiny_bert(tmp_path / "model")
+    write_rows(tmp_path / "rows.jsonl", rows=120)
+    (tmp_path / "FED.toml").write_text(FEDERATION)
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "notebook.py"), str(tmp_path / "FED.toml"), str(tmp_path / "runs")],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    for said in ("MB up", "everything holds", "LoRA values"):
+        assert said in done.stdout
+    assert (tmp_path / "runs" / "tiny" / "result.json").is_file()
