@@ -30,7 +30,7 @@ class Learner(Protocol):
 
     @property
     def samples(self) -> int:
-        """How many samples it trains on, at least 1 and the same in every round: this member's weight."""
+        """Number of samples that it trains on, at least 1 and the same in every round: this member's weight."""
         ...
 
     def learn(self, round_number: int, start: Adapter, frozen: Frozen | None, /) -> Update:

@@ -21,7 +21,7 @@ ADAPTER_FILE = "adapter.npz"
 
 
 class LearnerSide:
-    """What a ``Learner`` of a member's own does beside the sum.
+    """Work of a ``Learner`` of a member's own beside the sum.
 
     Args:
         learner: Its model and data.

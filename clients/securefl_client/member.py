@@ -18,7 +18,7 @@ from securefl_client.process import take_part
 
 @dataclass(frozen=True, slots=True)
 class MemberResult:
-    """What a member has after the last round.
+    """State of a member after the last round.
 
     Attributes:
         adapter: The global adapter at this member's rank, float64.

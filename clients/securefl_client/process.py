@@ -260,7 +260,7 @@ class Client:
 
 
 class _LastWords:
-    """Whatever ends the client inside, the server is told why before the connection closes."""
+    """Tells the server why the client ends, whatever ended it, before the connection closes."""
 
     def __init__(self, aggregator: AggregatorClient) -> None:
         self._aggregator = aggregator

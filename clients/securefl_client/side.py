@@ -1,4 +1,4 @@
-"""What a member does beside the sum: its learner, and what it makes of every global adapter."""
+"""A member's work beside the sum: its learner, and what it makes of every global adapter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from securefl_client.phases import PhaseClock
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a member has to report of its adapters at the end.
+    """Report of a member's adapters at the end.
 
     Attributes:
         metric: The metric of each of its models.

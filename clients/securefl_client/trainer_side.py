@@ -23,7 +23,7 @@ _ADAPTERS: dict[str, Which] = {"local": "personal", "global": "global", "fused":
 
 
 class TrainerSide:
-    """What a ``LocalTrainer`` does beside the sum.
+    """Work of a ``LocalTrainer`` beside the sum.
 
     Args:
         trainer: The member's model, data and adapters.

@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit checked and found.
+    """Result of an audit: what it checked and found.
 
     Attributes:
         folder: The run's folder.

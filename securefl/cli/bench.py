@@ -172,7 +172,7 @@ def _peers(given: Sequence[str]) -> dict[str, Path]:
 
 
 def _companions(json_path: str | None) -> tuple[Path, Path] | None:
-    """Where table and plot go, if the result goes to a file."""
+    """Paths of table and plot, if the result goes to a file."""
     from securefl.cli.output import STDOUT
 
     if json_path is None or json_path == STDOUT:

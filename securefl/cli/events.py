@@ -1,4 +1,4 @@
-"""How one process reports: in plain words to a person, or as JSON lines to ``securefl run``.
+"""Events of one process: in plain words to a person, or as JSON lines to ``securefl run``.
 
 The rule kept here: on a pipe to a supervisor, stdout carries events and nothing else, whatever a library
 prints; and a process whose supervisor has gone, even by ``kill -9``, ends itself.
@@ -23,7 +23,7 @@ from securefl.storage.disk import disk_errors
 
 HIDDEN = typer.Option("--json-events", hidden=True, help="Report as JSON lines on stdout, for securefl run.")
 LAST_GRACE_S = 10.0
-"""How long a process that lost its supervisor may take to end in order."""
+"""Longest time that a process which lost its supervisor may take to end in order."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 from securefl.errors import ConfigError
 
 PEFT_FILES = ("adapter_config.json", "adapter_model.safetensors")
-"""What makes a folder an adapter: the names that PEFT saves and loads."""
+"""Files that make a folder an adapter, by the names that PEFT saves and loads."""
 
 
 class Which(StrEnum):

@@ -70,7 +70,7 @@ LONG = (Phase.PREPARE, Phase.IMPORT, Phase.LOAD, Phase.TOKENISE, Phase.TRAIN, Ph
 NO_RESULTS = (SERVER, PROVISIONING)
 """Who leaves nothing behind that a person would look for."""
 LINE_EVERY_S = 15.0
-"""How often a member's progress within a phase gets a line."""
+"""Shortest time between two lines on a member's progress within a phase."""
 REFRESH_PER_S = 4
 DOING_WIDTH = max(map(len, DOING.values()))
 BAR_WIDTH = 12
@@ -137,7 +137,7 @@ class PlainView:
 
 @dataclass(slots=True)
 class _Row:
-    """What the table shows of one member."""
+    """One member's line of the table."""
 
     round_number: str = ""
     doing: str = "starting"
@@ -146,7 +146,7 @@ class _Row:
 
 
 class LiveView:
-    """A table with a row a member, drawn again and again; what should stay is printed above it."""
+    """Table with a row a member, drawn again and again; what should stay is printed above it."""
 
     def __init__(self, console: Console, members: tuple[str, ...]) -> None:
         self._rows = {member: _Row() for member in members}

@@ -1,4 +1,4 @@
-"""Where a command's words go: results to stdout, everything on the way to stderr.
+"""Outputs of a command: results to stdout, everything on the way to stderr.
 
 The rules kept here: with ``--json -`` nothing but the JSON reaches stdout, so that it can be piped; and no terminal,
 however little it can show, is a reason for a command to fail.
@@ -50,14 +50,14 @@ def _substitute(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def progress_console() -> Console:
-    """Where a command tells what it is doing: stderr."""
+    """Console for what a command is doing: stderr."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def result_console(json_path: str | None) -> Console:
-    """Where a command's result is shown to people: stdout, or stderr where stdout belongs to the JSON."""
+    """Console for a command's result, as people read it: stdout, or stderr where stdout belongs to the JSON."""
     from rich.console import Console
 
     return Console(stderr=json_path == STDOUT, highlight=False)

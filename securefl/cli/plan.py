@@ -36,7 +36,7 @@ def plan(
 ) -> None:
     """Show what a federation will cost, and prove that its sums will be exact, before anything runs.
 
-    Bytes are exact. Seconds are measured: a few ciphertexts are sealed, added and opened on this machine.
+    Bytes are exact. Seconds are measured: a few ciphertexts are encrypted, added and decrypted on this machine.
     The data files that lie here are read, and the rows and labels of every client are shown.
 
     **Example:** securefl plan examples/banking77.toml

@@ -66,7 +66,7 @@ def run(
 
 
 def _view(members: tuple[str, ...]) -> LiveView | PlainView:
-    """A table that moves on a terminal, lines everywhere else."""
+    """Table that moves on a terminal, lines everywhere else."""
     from securefl.cli.live import LiveView, PlainView
     from securefl.cli.output import progress_console
 

@@ -48,7 +48,7 @@ TRAFFIC = ("up", "down", "float32 up", "up / float32", "values encrypted")
 def _table(
     title: str, columns: Sequence[str], result: RunResult, row: Callable[[ClientResult], list[Cell]]
 ) -> Table:
-    """A table with a row a client."""
+    """Table with a row a client."""
     rows = [[Text(client.id), *row(client)] for client in result.clients]
     return figures_table(title, ("client", *columns), rows)
 
@@ -110,14 +110,14 @@ def _said(sentences: Sequence[str]) -> list[str]:
 
 def _closing(result: RunResult, folder: RunFolder) -> list[str]:
     encryption = result.clients[0].encryption
-    sealed = (
+    protection = (
         "not encrypted (the integer twin, for comparison only)"
         if encryption.scheme == "none"
         else f"encrypted with {encryption.scheme.upper()} ({encryption.profile})"
     )
     export = ["securefl", "export", str(folder.root), "--client", result.clients[0].id, "--adapter", "fused"]
     return [
-        f"Updates were {sealed}.",
+        f"Updates were {protection}.",
         f"The run took {result.seconds_total:.1f} s and {result.peak_memory_bytes / MIB:,.0f} MiB of memory "
         "(the processes' peaks added up).",
         *_beside_forecast(result),

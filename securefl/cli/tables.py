@@ -15,7 +15,7 @@ GAP = (0, 1, 0, 0)
 
 
 def empty_table(title: str = "") -> Table:
-    """A table without columns, in the style of all of them."""
+    """Table without columns, in the style of all of them."""
     from rich.table import Table
 
     return Table(
@@ -29,7 +29,7 @@ def empty_table(title: str = "") -> Table:
 
 
 def figures_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """A table whose first column names the row and whose others are figures; no figure is ever cut.
+    """Table whose first column names the row and whose others are figures; no figure is ever cut.
 
     Args:
         title: Stands above it.

@@ -18,6 +18,7 @@
 ``cohort``      ``[cohort]``
 ``server``      ``[server]``
 ``federation``  all of them: a whole ``FED.toml``
+``dump``        a configuration as the text of a file that loads to it
 ``member``      a whole ``client.toml``
 ``explain``     what is wrong, in one sentence
 ``examples``    what a key may hold, with an example to copy

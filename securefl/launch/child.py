@@ -26,12 +26,12 @@ from securefl.storage.disk import disk_errors
 MAX_LINE_BYTES = 1 << 20
 """A longer line is cut: no event is that long, and memory stays bounded whatever a child prints."""
 DRAIN_S = 2.0
-"""How long the last words of an ended child may take through the pipe."""
+"""Longest time that the last words of an ended child may take through the pipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
-    """What to start.
+    """Program to start.
 
     Attributes:
         member: The name it goes by.
@@ -46,7 +46,7 @@ class ChildPlan:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a child ended.
+    """End of a child.
 
     Attributes:
         code: Its exit code, or minus the signal that killed it.

@@ -35,7 +35,7 @@ LOOPBACK = "127.0.0.1:0"
 SERVER_START_S = 120.0
 SERVER_END_S = 60.0
 MARGIN_S = 120.0
-"""What the supervisor waits beyond the server's own limits, so that the server speaks first."""
+"""Time that the supervisor waits beyond the server's own limits, so that the server speaks first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import inspect
 import subprocess
 import sys
@@ -47,3 +49,12 @@ def test_dir_lists_names_that_were_not_asked_for_yet() -> None:
 def test_a_name_that_is_not_public_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = securefl.nonsense
+
+
+@pytest.mark.parametrize(
+    "module", ["securefl.api.adapters", "securefl.api.federations", "securefl.adapters.update"]
+)
+def test_examples_in_the_documentation_hold(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.attempted > 0
+    assert found.failed == 0
