@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from securefl.errors import ConfigError
@@ -17,13 +18,15 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file in UTF-8, so that a reader sees all of it or nothing.
 
     Raises:
-        ConfigError: if it cannot be written.
+        ConfigError: if it cannot be written; nothing is left of it then.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written", hint=str(error.strerror)) from None
 
 
