@@ -52,12 +52,13 @@ def provision(
     make(config, Path(folder), emit=on_event or _unheard, layout=layout)
 
 
-def forecast(config: FederationConfig, *, measure: bool = True) -> Forecast:
+def forecast(config: FederationConfig, *, layout: Layout | None = None, measure: bool = True) -> Forecast:
     """Forecast what a federation will cost, before anything runs: bytes, ciphertexts, memory and seconds.
 
     Args:
         config: What the federation is; see ``load_federation``. The base model's config and the data that lies on
             this machine are read.
+        layout: The shared tensors of a model of one's own, as in ``provision``; nothing is read then.
         measure: Also time a few ciphertexts on this machine, which takes seconds; False leaves the seconds out.
 
     Returns:
@@ -75,9 +76,9 @@ def forecast(config: FederationConfig, *, measure: bool = True) -> Forecast:
     """
     from securefl.planning.forecast import forecast as computed
     from securefl.planning.speed_process import measure_speed_in_process
-    from securefl.provisioning.preview import preview
+    from securefl.provisioning.preview import preview, preview_of_layout
 
-    federation = preview(config)
+    federation = preview(config) if layout is None else preview_of_layout(config, layout)
     return computed(federation, speed=measure_speed_in_process(federation) if measure else None)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
 from securefl.protocol.federation import Federation, Member
 
@@ -39,8 +40,22 @@ def preview_draft(config: FederationConfig) -> Draft:
     load_libraries()
     from securefl.provisioning.draft import draft_federation
 
-    roster = tuple(
+    return draft_federation(config, roster=_roster(config), federation_id=ZEROS, model_digest=ZEROS)
+
+
+def preview_of_layout(config: FederationConfig, layout: Layout) -> Federation:
+    """Preview a federation whose members have models of their own, without its keys; nothing is read.
+
+    Raises:
+        ConfigError, CapacityError: what provisioning would raise.
+    """
+    from securefl.provisioning.draft import draft_of_layout
+
+    return draft_of_layout(config, layout, roster=_roster(config), federation_id=ZEROS).federation
+
+
+def _roster(config: FederationConfig) -> tuple[Member, ...]:
+    return tuple(
         Member(id=member, rank=rank, signing_key=ZEROS, certificate=ZEROS)
         for member, rank in config.ranks.items()
     )
-    return draft_federation(config, roster=roster, federation_id=ZEROS, model_digest=ZEROS)

@@ -12,11 +12,14 @@ import pytest
 from support import fake_program
 
 from securefl import forecast, load_federation, run_federation
+from securefl.api.reading import read_federation
 from securefl.config.dump import federation_toml
 from securefl.errors import MemberLost, UsageError
 from securefl.launch import federate
 from securefl.launch.signals import Interrupts
 from securefl.progress import Event, Finished, Stage, StageStarted
+
+from .conftest import LAYOUT, provisioned
 
 FEDERATION = """
 [federation]
@@ -119,3 +122,11 @@ def test_a_forecast_without_measuring_has_bytes_and_no_seconds(tmp_path: Path) -
     expected = forecast(load_federation(tmp_path / "FED.toml"), measure=False)
     assert expected.speed is None
     assert expected.rounds[0].traffic.up > 0
+
+
+def test_a_forecast_of_models_of_ones_own_is_of_what_their_members_hold(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path, scheme="bfv")
+    expected = forecast(load_federation(tmp_path / "FED.toml", own_models=True), layout=LAYOUT, measure=False)
+    own = read_federation(folder / "client-1")
+    assert expected.federation.layout == own.layout
+    assert expected.federation.ciphertexts(1) == own.ciphertexts(1)
