@@ -12,6 +12,8 @@ import pytest
 from securefl.bench.aggregation import benchmark as aggregation
 from securefl.cli.main import command_line
 
+pytestmark = pytest.mark.slow
+
 
 class Said(NamedTuple):
     """What a command line ended with."""
@@ -39,7 +41,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregation, "OWN_PATHS", ("securefl",))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_result_leaves_json_table_and_plot(bench: Callable[..., Said], tmp_path: Path) -> None:
     said = bench("--json", tmp_path / "out.json")
@@ -60,7 +61,6 @@ def test_with_a_dash_only_the_json_reaches_stdout(bench: Callable[..., Said]) ->
     assert "upload, bytes a value" in said.err
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_peer_that_fails_is_reported_and_the_command_fails(
     bench: Callable[..., Said], interpreter: Callable[[str, str], Path], tmp_path: Path
@@ -97,7 +97,6 @@ def test_a_mistake_is_one_sentence_and_nothing_runs(
     assert len(answer.err.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["bench"], ["bench", "--help"], ["bench", "aggregation", "--help"], ["bench", "overhead", "--help"]],

@@ -10,6 +10,8 @@ from securefl.bench.aggregation.benchmark import Outcome, Request, all_paths, ru
 from securefl.bench.aggregation.measurement import Measurement
 from securefl.errors import CapacityError, ConfigError
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "plaintext_float32", "plaintext_same_precision", "securefl", "tenseal_ckks",
     "nvflare_he_1", "nvflare_he_64", "flower_secaggplus",
@@ -26,7 +28,6 @@ def one_own_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregation, "OWN_PATHS", ("plaintext_float32",))
 
 
-@pytest.mark.slow
 def test_every_path_has_an_outcome_and_peers_that_were_not_asked_for_are_listed(
     request_for: Callable[..., Request],
 ) -> None:
@@ -52,7 +53,6 @@ def test_a_peer_that_crashes_and_one_that_prints_garbage_are_reported(
     assert outcomes["plaintext_float32"].measured
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("one_own_path")
 def test_a_peer_that_hangs_is_reported_and_not_waited_for_again(
     request_for: Callable[..., Request], interpreter: Callable[[str, str], Path], tmp_path: Path
