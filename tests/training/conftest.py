@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.tiny_model import save_tiny_bert, write_rows
@@ -18,12 +19,13 @@ from securefl.config.model import LoraSection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
-from securefl.training.models import layout_of
 from securefl.training.rows.data import load_client_data
 from securefl.training.rows.examples import ClientData
+from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.classification.rows import LabelledRows
-from securefl.training.tasks.classification.task import SequenceClassification
-from securefl.training.trainer import LocalTrainer, TrainerSettings
+
+if TYPE_CHECKING:
+    from securefl.training.trainer import LocalTrainer
 
 RANKS = (2, 4, 8, 8)
 SEED = 11
@@ -57,6 +59,9 @@ def client_data(rows_file: Path) -> ClientData:
 @pytest.fixture(scope="session")
 def plan_of(tiny_bert: str) -> Callable[[str], PayloadPlan]:
     """The payload plan of the tiny model for ranks 2, 4, 8, 8 under a payload."""
+    # Here and not above, as everything that loads torch: the tests of rows can do without.
+    from securefl.training.models import layout_of
+
     layout = layout_of(tiny_bert, target_modules=("query", "value"), labels=3)
 
     def plan(payload: str) -> PayloadPlan:
@@ -77,6 +82,8 @@ def plan_of(tiny_bert: str) -> Callable[[str], PayloadPlan]:
 @pytest.fixture(scope="session")
 def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callable[..., TrainerSettings]:
     """Settings of a client of the tiny model; keyword arguments replace single fields."""
+
+    from securefl.training.tasks.classification.task import SequenceClassification
 
     def settings(
         *, payload: str = "dense", rank: int = 4, personal: bool = True, **fields: object
@@ -114,6 +121,9 @@ def trainer_of(
     settings_of: Callable[..., TrainerSettings], client_data: ClientData
 ) -> Callable[..., LocalTrainer]:
     """A fresh trainer of the tiny model; keyword arguments as for ``settings_of``."""
+    # Here and not above: it loads torch and PEFT, which the tests of rows can do without.
+    from securefl.training.trainer import LocalTrainer
+
     return lambda **fields: LocalTrainer(settings_of(**fields), client_data)
 
 

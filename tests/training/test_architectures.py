@@ -50,6 +50,7 @@ TARGETS = {
 }
 TASK = SequenceClassification(COLOURS, "mean")
 RANK = 3
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +134,6 @@ def logits_of(model: nn.Module, trainer: LocalTrainer) -> np.ndarray:
         return model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.numpy()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_saved_adapter_loaded_by_plain_peft_gives_the_same_logits(model_of, name, rows, tmp_path):
     path = model_of(name)

@@ -11,6 +11,8 @@ from securefl.adapters.update import MeanUpdate
 from securefl.aggregation.encoding import RoundCodec
 from securefl.training.cores import CoreLayer, step_gain
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_core_update_lies_in_the_frame_and_can_be_contributed(trainer_of, start_of, plan_of):
     codec = RoundCodec.of(plan_of("core"), 1)

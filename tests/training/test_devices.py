@@ -19,6 +19,8 @@ from securefl.training.devices import (
     training_threads,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def with_capabilities(monkeypatch, **capabilities: bool) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -90,7 +92,6 @@ def test_training_uses_every_core_where_nothing_is_said(monkeypatch, environment
     assert training_threads(environment) == 3
 
 
-@pytest.mark.slow
 def test_a_client_started_by_hand_trains_on_all_its_cores_and_keeps_numpy_to_one():
     # As securefl client does it: the variable for numpy is set before numpy is imported, and torch comes after.
     program = """

@@ -13,6 +13,8 @@ from securefl.config.recipes import FusionSection
 from securefl.training import trainer as trainer_module
 from securefl.training.fusion import LIMIT, search
 
+pytestmark = pytest.mark.slow
+
 
 def bowl(centre, *, floor=0.1):
     """A loss with its minimum at ``centre``; it remembers where it was asked."""
@@ -139,7 +141,6 @@ def test_a_client_with_few_validation_rows_searches_on_all_of_them(trainer_of, m
     assert result.samples == len(trainer._rows.validation) <= FusionSection().max_samples
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_process_ends_after_a_search_even_if_it_was_interrupted(interrupted: bool) -> None:
     program = f"""

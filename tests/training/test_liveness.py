@@ -14,6 +14,8 @@ from securefl.errors import TrainingError
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.trainer import LocalTrainer
 
+pytestmark = pytest.mark.slow
+
 
 def examples(*rows: tuple[str, int]) -> Examples:
     return Examples(

@@ -16,6 +16,8 @@ from securefl.adapters.layout import TensorKind
 from securefl.errors import ModelError
 from securefl.training.models import layout_of, load_base_model, load_tokenizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copied(tiny_bert, tmp_path) -> Path:

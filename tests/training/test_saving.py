@@ -13,6 +13,8 @@ from transformers import AutoTokenizer
 from securefl.config.recipes import FusionSection
 from securefl.training.models import load_base_model
 
+pytestmark = pytest.mark.slow
+
 
 def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_length: int = 32) -> float:
     """Measure as a user with transformers and peft alone would."""

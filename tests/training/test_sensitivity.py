@@ -14,6 +14,8 @@ from securefl.training.rows.tokens import shuffled_batches
 from securefl.training.sensitivity import feature_scores
 from securefl.training.tasks.model import BACKBONE
 
+pytestmark = pytest.mark.slow
+
 
 def batches_of(trainer, *, count: int):
     lengths = trainer._rows.train.lengths

@@ -15,6 +15,8 @@ from securefl.errors import ConfigError, ModelError, TrainingError
 from securefl.training.loops import Progress, evaluate
 from securefl.training.trainer import LocalTrainer
 
+pytestmark = pytest.mark.slow
+
 
 def same_adapter(one, other) -> bool:
     weights = all(
