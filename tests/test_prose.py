@@ -182,22 +182,6 @@ def test_nothing_stands_on_the_list_of_rooms_at_work_that_is_not_there() -> None
     assert [room for room in AT_WORK if not (ROOT / room).exists()] == []
 
 
-COMING = (
-    *("securefl/adapters/payloads/facts.py", "securefl/config/payload.py", "securefl/config/task.py"),
-    *("securefl/config/moved.py", "securefl/training/tasks/", "securefl/aggregation/weighting.py"),
-    *("securefl/aggregation/grid.py", "securefl/aggregation/encoding.py", "tests/config/test_moved.py"),
-    *("tests/adapters/payloads/test_facts.py",),
-)
-"""Files of rooms at work, which stand in CONTRIBUTING.md already. This list only shrinks."""
-
-
-def test_every_file_that_contributing_names_is_there() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text)
-    assert len(named) > 40
-    assert [name for name in named if not (ROOT / name).exists() and name not in COMING] == []
-
-
 def test_every_room_stands_in_the_map() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms = [f"securefl/{path.parent.name}" for path in (ROOT / "securefl").glob("*/__init__.py")]
