@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from math import log2
 from pathlib import Path
@@ -141,6 +142,15 @@ def test_the_readmes_federation_file_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "FED.toml"
     path.write_text(text, encoding="utf-8")
     assert list(load_federation(path).ranks.values()) == [2, 4, 8, 16]
+
+
+def test_the_readmes_python_imports_public_names() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    imports = [node for node in ast.parse(code).body if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports if node.module == "securefl" for alias in node.names}
+    assert names
+    assert names <= set(securefl.__all__)
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
