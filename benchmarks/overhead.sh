@@ -16,6 +16,7 @@ mkdir -p "$folder"
 file="benchmarks/.overhead.toml"
 trap 'rm -f "$file"' EXIT
 for payload in sketch basis dense; do
-  sed "s/^payload = .*/payload = \"$payload\"/" benchmarks/overhead.toml >"$file"
+  sed "/^\[payload\]/,/^\[/ s/^name = .*/name = \"$payload\"/" benchmarks/overhead.toml >"$file"
+  grep -qx "name = \"$payload\"" "$file" || { echo "benchmarks/overhead.toml has no [payload] name" >&2; exit 1; }
   "$program" bench overhead "$file" --repeat "${REPEATS:-3}" --json "$folder/overhead-$payload.json" </dev/null
 done
