@@ -50,20 +50,9 @@ SAME_NAME = {
 }
 """Names of files that stand in several rooms, each with the one thing whose ends they are."""
 
-AT_WORK = (
-    *("securefl/__init__.py", "securefl/adapters", "securefl/aggregation", "securefl/bench", "securefl/cli"),
-    *("securefl/config", "securefl/launch", "securefl/machine.py", "securefl/planning", "securefl/protocol"),
-    *(
-        "securefl/provisioning",
-        "securefl/results",
-        "securefl/simulation",
-        "securefl/storage",
-        "securefl/training",
-    ),
-    "clients/securefl_client",
-)
+AT_WORK: tuple[str, ...] = ()
 """Rooms that are being rebuilt, whose words are checked when that is done. This list only shrinks."""
-NAMES_AT_WORK = {"client.py", "machine.py", "messages.py", "names.py", "paths.py", "settings.py", "tables.py"}
+NAMES_AT_WORK: set[str] = set()
 
 
 def _at_work(path: Path) -> bool:

@@ -6,5 +6,6 @@
 ``model_fit``      a federation's choices held against its base model
 ``draft``          everything that is pinned, without what is drawn at random
 ``preview``        the draft with zeros in the place of keys, for plans
+``keys_file``      the file of the shared keys
 ``provision``      keys, certificates, and a folder for each member
 """

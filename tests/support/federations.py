@@ -28,7 +28,13 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.profiles import profile_for
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
-from securefl.protocol.terms import FederationTerms, ModelTerms, TaskTerms, Terms, TrainingTerms
+from securefl.protocol.terms import (
+    FederationTerms,
+    ModelTerms,
+    SequenceClassificationTerms,
+    Terms,
+    TrainingTerms,
+)
 
 LAYOUT = Layout(
     (
@@ -53,7 +59,9 @@ def terms(
     return Terms(
         federation=FederationTerms(name="unit", rounds=rounds, seed=11),
         model=ModelTerms(digest=bytes(32), max_length=16),
-        task=TaskTerms(name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")),
+        task=SequenceClassificationTerms(
+            name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")
+        ),
         lora=LoraSection(lora_alpha=ALPHA),
         training=TrainingTerms(
             learning_rate=1e-3,

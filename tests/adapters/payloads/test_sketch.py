@@ -17,7 +17,7 @@ from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.aggregation.encoding import RoundCodec
 from securefl.aggregation.weighting import WeightSum
-from securefl.config.encryption import EncryptionSection
+from securefl.config.encryption import GridSection
 
 RANKS = RankTable((1, 2, 2, 3))
 LAYOUT = Layout(
@@ -30,7 +30,7 @@ LAYOUT = Layout(
     )
 )
 MINILM = Layout(tuple(TensorSpec(f"query.{place}", 384, 384, TensorKind.ADAPTED) for place in range(2)))
-BOUND = EncryptionSection().adapter_bound
+BOUND = GridSection().adapter_bound
 
 
 def payload_of(*, sketch_rank: int = 8, round_number: int = 1, seed: int = 7) -> SketchPayload:
