@@ -20,7 +20,7 @@ from securefl.crypto.profiles import PROFILES, Profile, profile_for
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import Ciphertexts, wire_form
 from securefl.errors import ForgeryError
-from securefl.transport.settings import DEFAULT_KEEPALIVE
+from securefl.transport.limits import DEFAULT_KEEPALIVE
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")

@@ -22,8 +22,8 @@ from securefl.errors import ConfigError, IdentityError
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
+from securefl.provisioning.file_names import FEDERATION_FILE, REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
 from securefl.provisioning.keys_file import load_shared_keys
-from securefl.provisioning.names import FEDERATION_FILE, REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
 from securefl.storage.private import write_private
 
 

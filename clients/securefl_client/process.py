@@ -41,7 +41,7 @@ from securefl.results.client import FILE_NAME as RESULT_FILE
 from securefl.storage.disk import disk_errors, make_private_folder
 from securefl.storage.lock import locked
 from securefl.transport.client import AggregatorClient
-from securefl.transport.settings import Patience
+from securefl.transport.limits import Patience
 from securefl.transport.telemetry import ByteCounter
 from securefl_client.aggregate_file import FileBody
 from securefl_client.folder import ClientFolder, refuse_keys

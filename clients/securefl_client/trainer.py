@@ -67,7 +67,7 @@ def _check_digest(own: ClientFolder, digest: bytes) -> None:
 
 
 def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], None]) -> LocalTrainer:
-    from securefl.training.rows.data import load_client_data
+    from securefl.training.rows.client_data import load_client_data
     from securefl.training.trainer import LocalTrainer
 
     with clock.phase(Phase.TOKENISE, 0):

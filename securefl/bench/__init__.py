@@ -4,7 +4,7 @@
 ``overhead``     a whole federation in float32, as integers without a cipher, and encrypted
 ``processes``    a measured process: pinned to one core, ended for certain
 ``stopwatch``    seconds, wall and CPU
-``machine``      description of the machine of a measurement
+``host``         description of the machine of a measurement
 
 Peers (NVFlare, Flower) run in interpreters of their own, by the scripts in ``benchmarks/peers``.
 """

@@ -70,7 +70,7 @@ def aggregation(
     from securefl.bench.aggregation.plot import draw
     from securefl.bench.aggregation.report import Report
     from securefl.bench.aggregation.tables import BAR_COLUMNS, COLUMNS, bar_rows, markdown, notes, path_tables
-    from securefl.bench.machine import this_machine
+    from securefl.bench.host import this_machine
     from securefl.cli.output import check_json_path, progress_console, write_json
     from securefl.results.formats import stamped
 
@@ -117,7 +117,7 @@ def overhead(
 
     **Example:** securefl bench overhead benchmarks/overhead.toml --repeat 3 --json overhead.json
     """
-    from securefl.bench.machine import this_machine
+    from securefl.bench.host import this_machine
     from securefl.bench.overhead.benchmark import OverheadRequest, run_overhead
     from securefl.bench.overhead.plot import draw
     from securefl.bench.overhead.report import OverheadReport

@@ -1,4 +1,4 @@
-"""What a client's state machine is told, and what it asks for: events and effects, as values.
+"""Events that a client's state machine is told, and effects that it asks for, as values.
 
 The rule kept here: every event and effect is frozen, and equal to another one that says the same, so that a log of
 events can be stored and played again.

@@ -1,4 +1,4 @@
-"""What the others are told of a member that cannot go on: one fixed sentence for each kind of error.
+"""Sentences that the others are told of a member that cannot go on: a fixed one for each kind of error.
 
 The rule kept here: nothing of an error travels but its kind. Its own sentence may name paths, values or texts of its
 member, so it stays with that member; what goes over the wire is a sentence of the table below, and a server passes on
@@ -70,5 +70,5 @@ def sentence_for(error: BaseException) -> str:
 
 
 def passed_on(words: str) -> str:
-    """What a server tells the others of a member's words: the words themselves only where they are in the table."""
+    """Words of a member that a server passes on: the words themselves only where they are in the table."""
     return words if words in SENTENCES else UNKNOWN

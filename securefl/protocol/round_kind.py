@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundKind:
-    """What a contribution carries, counted in integers.
+    """Content of a contribution, counted in integers.
 
     Attributes:
         values: The update's, on the grid.

@@ -1,4 +1,4 @@
-"""What a contribution consists of: runs of ciphertexts of one form, one after the other.
+"""Sections of a contribution: runs of ciphertexts of one form, one after the other.
 
 The rule kept here: the sections of a round, and so every length of its streams, follow from the federation
 file and the round's number alone.
@@ -42,7 +42,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class StreamSizes:
-    """What a contribution or an aggregate of one round must measure.
+    """Lengths that a contribution or an aggregate of one round must have.
 
     Attributes:
         seeds_bytes: Seeds of one contributor.

@@ -1,4 +1,4 @@
-"""What the server's state machine is told, and what it asks for: events and effects, as values.
+"""Events that the server's state machine is told, and effects that it asks for, as values.
 
 The rule kept here: every event and effect is frozen, and equal to another one that says the same, so that a log of
 events can be stored and played again. An error is no such value: ``End`` carries a ``Failure`` and makes the error.
@@ -134,7 +134,7 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run ends before its time.
+    """Cause of a run's early end.
 
     Attributes:
         what: What happened; a lost member's last words.
@@ -159,7 +159,7 @@ class End:
 
     @property
     def error(self) -> RunError | None:
-        """What the process ends with; None where all went well."""
+        """Error that the process ends with; None where all went well."""
         return self.failure.error() if self.failure else None
 
 

@@ -201,7 +201,7 @@ def check_contribution(state: ServerState, *, signed: SignedHeader, seeds: bytes
 
 
 def aggregate_header(state: ServerState, *, body_bytes: int, aggregate_seconds: float) -> AggregateHeader:
-    """What goes before the aggregate's body, contributors in the cohort's order.
+    """Header that goes before the aggregate's body, contributors in the cohort's order.
 
     Raises:
         ProtocolError: if no sum is saved.

@@ -45,7 +45,7 @@ class Outgoing(Protocol):
 
     @property
     def sizes(self) -> StreamSizes:
-        """What it will measure."""
+        """Lengths that it will have."""
         ...
 
     def body(self) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ from securefl.errors import ProtocolError
 
 
 class ServerPhase(Enum):
-    """Where the server stands."""
+    """Phase that the server is in."""
 
     GATHER = "gather"
     CONTRIBUTE = "contribute"
@@ -43,7 +43,7 @@ class ServerPhase(Enum):
 
 
 class ServerStep(Enum):
-    """What moves the server."""
+    """Step that moves the server."""
 
     JOIN = "a member joins"
     ROSTER_COMPLETE = "the last missing member joins"
@@ -59,7 +59,7 @@ class ServerStep(Enum):
 
 
 class ClientPhase(Enum):
-    """Where a client stands."""
+    """Phase that a client is in."""
 
     WAIT = "wait"
     CONTRIBUTE = "contribute"
@@ -70,7 +70,7 @@ class ClientPhase(Enum):
 
 
 class ClientStep(Enum):
-    """What moves a client."""
+    """Step that moves a client."""
 
     MISSING = "the server names who has not joined yet"
     OPENED = "the next round is opened"

@@ -1,6 +1,6 @@
 """From a federation's TOML file to the members' folders.
 
-``names``          names of the files and folders that are made
+``file_names``     names of the files and folders that are made
 ``data_terms``     facts of the data that lies on this machine: labels, the cap of weights, rows of every client
 ``data_overview``  the same in words, for a person
 ``model_fit``      a federation's choices held against its base model

@@ -30,8 +30,7 @@ from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.federation import Federation, Member
-from securefl.provisioning.keys_file import save_shared_keys
-from securefl.provisioning.names import (
+from securefl.provisioning.file_names import (
     FEDERATION_FILE,
     LEAD_FOLDER,
     SERVER_FILE,
@@ -39,6 +38,7 @@ from securefl.provisioning.names import (
     SHARED_KEYS_FILE,
     SIGNING_KEY_FILE,
 )
+from securefl.provisioning.keys_file import save_shared_keys
 from securefl.storage.disk import disk_errors
 
 if TYPE_CHECKING:

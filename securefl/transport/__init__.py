@@ -2,7 +2,7 @@
 
 ``grpc_tls``     the one importer of grpc; it leaves TLS 1.2 nothing to offer
 ``credentials``  TLS files as grpc wants them
-``settings``     keepalive, limits, timeouts
+``limits``       keepalive, limits, timeouts
 ``methods``      the calls of the service
 ``telemetry``    observers of message bytes, and their count
 ``prefetch``     messages made in one thread and sent by another, a few ahead

@@ -31,9 +31,7 @@ from securefl.transport.credentials import channel_credentials
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
-from securefl.transport.methods import Method
-from securefl.transport.prefetch import PrefetchingCall
-from securefl.transport.settings import (
+from securefl.transport.limits import (
     DEFAULT_KEEPALIVE,
     DEFAULT_PATIENCE,
     Keepalive,
@@ -41,6 +39,8 @@ from securefl.transport.settings import (
     client_options,
     transfer_timeout_s,
 )
+from securefl.transport.methods import Method
+from securefl.transport.prefetch import PrefetchingCall
 from securefl.transport.telemetry import Direction, Observer, nobody
 from securefl.transport.waiting import Awaiting, ServerWait, tell_nobody
 

@@ -25,8 +25,8 @@ from securefl.transport.credentials import port_credentials
 from securefl.transport.diagnosis import split_address
 from securefl.transport.failures import status_of
 from securefl.transport.grpc_tls import aio, grpc
+from securefl.transport.limits import CALLS_PER_PEER, DEFAULT_KEEPALIVE, Keepalive, server_options
 from securefl.transport.methods import FAMILY, SERVICE, Method
-from securefl.transport.settings import CALLS_PER_PEER, DEFAULT_KEEPALIVE, Keepalive, server_options
 from securefl.transport.telemetry import Direction, Observer, nobody
 
 Context = Any

@@ -20,10 +20,10 @@ from securefl.errors import IdentityError
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.progress import SERVER, EventSink, Finished, Listening
 from securefl.protocol.server_view import ServerView
-from securefl.provisioning.names import SERVER_FILE
+from securefl.provisioning.file_names import SERVER_FILE
 from securefl.storage.lock import locked
+from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive
 from securefl.transport.server import AggregatorServer
-from securefl.transport.settings import DEFAULT_KEEPALIVE, Keepalive
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
 from securefl_server.conductor import Conductor
 from securefl_server.record import Recorder

@@ -12,8 +12,8 @@ import pytest
 from securefl.crypto.authentication import forgery
 from securefl.errors import ForgeryError, IdentityError, ProtocolError, SecureFLError
 from securefl.protocol.last_words import sentence_for
+from securefl.provisioning.file_names import REFUSED_FILE, SHARED_KEYS_FILE
 from securefl.provisioning.keys_file import load_shared_keys, save_shared_keys
-from securefl.provisioning.names import REFUSED_FILE, SHARED_KEYS_FILE
 from securefl_client import process
 from securefl_client.folder import ClientFolder
 

@@ -122,7 +122,7 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
     from peft import PeftModel
 
     from securefl.training.models import load_base_model, load_tokenizer
-    from securefl.training.rows.data import load_client_data
+    from securefl.training.rows.client_data import load_client_data
     from securefl.training.tasks.classification.rows import LabelledRows
 
     run = run_of(payload, "bfv")

@@ -12,7 +12,7 @@ from securefl.config.federation import FederationConfig
 from securefl.errors import DataError
 from securefl.provisioning.data_overview import overview_of
 from securefl.provisioning.data_terms import facts_of_data
-from securefl.training.rows.data import load_client_data
+from securefl.training.rows.client_data import load_client_data
 from securefl.training.tasks.classification.rows import LabelledRows
 
 LABELS = ("blue", "green", "red")

@@ -15,7 +15,7 @@ from securefl.progress import MemberJoined, Warned
 from securefl.protocol.last_words import STOPPED
 from securefl.protocol.messages import AggregateReady, FederationClosed, FederationFailed, RoundOpened
 from securefl.transport.client import AggregatorClient
-from securefl.transport.settings import Keepalive
+from securefl.transport.limits import Keepalive
 from securefl.transport.telemetry import ByteCounter
 from securefl_server.attendance import Attendance
 from securefl_server.conductor import Conductor

@@ -34,7 +34,7 @@ from securefl.protocol.last_words import sentence_for
 from securefl.protocol.messages import PROTOCOL_VERSION, AggregateReady, FederationFailed, RoundOpened
 from securefl.protocol.transitions import ServerPhase
 from securefl.transport.client import AggregatorClient
-from securefl.transport.settings import Keepalive
+from securefl.transport.limits import Keepalive
 from securefl.transport.telemetry import ByteCounter
 from securefl_server.conductor import Conductor
 from securefl_server.record import Recorder

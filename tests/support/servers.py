@@ -40,8 +40,8 @@ from securefl.transport.client import AggregatorClient
 from securefl.transport.credentials import channel_credentials
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
+from securefl.transport.limits import Keepalive, Patience
 from securefl.transport.methods import Method
-from securefl.transport.settings import Keepalive, Patience
 from securefl_server.process import ServerOptions, serve
 from support.contributions import Whole
 

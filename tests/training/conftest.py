@@ -19,7 +19,7 @@ from securefl.config.model import LoraSection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
-from securefl.training.rows.data import load_client_data
+from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.examples import ClientData
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.classification.rows import LabelledRows

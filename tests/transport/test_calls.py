@@ -35,14 +35,14 @@ from securefl.protocol.sections import StreamSizes
 from securefl.protocol.streams import aggregate_preamble, contribution_messages
 from securefl.transport.failures import error_of, status_of
 from securefl.transport.grpc_tls import grpc
-from securefl.transport.methods import CLIENT_STREAMS, SERVER_STREAMS, SERVICE, Method
-from securefl.transport.settings import (
+from securefl.transport.limits import (
     DEFAULT_KEEPALIVE,
     MAX_MESSAGE_BYTES,
     Patience,
     client_options,
     transfer_timeout_s,
 )
+from securefl.transport.methods import CLIENT_STREAMS, SERVER_STREAMS, SERVICE, Method
 from securefl.transport.telemetry import ByteCounter, Direction, observers
 from securefl.v2 import aggregator_pb2 as pb
 

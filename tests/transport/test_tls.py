@@ -21,7 +21,7 @@ from securefl.identity.certificates import Credentials, Role
 from securefl.protocol.messages import AggregateReady
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.grpc_tls import SUITES_VARIABLE, UNUSABLE_SUITE
-from securefl.transport.settings import Patience
+from securefl.transport.limits import Patience
 
 
 def handshake(

@@ -4,7 +4,7 @@
 ``measurement``    a measured process's job and answer: one form for our ways and for peers
 ``vectors``        the vectors that all ways add
 ``measure``        a whole round in such a process, cut where bytes are handed over
-``paths``          interface of a way of adding
+``ways``           interface of a way of adding
 ``grid_encoding``  a vector as the integers of a contribution
 ``encrypted``      securefl's own way
 ``plaintext``      float32, and our integers without a cipher

@@ -16,7 +16,7 @@ import numpy as np
 import tenseal
 
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32, Reading, Sent
+from securefl.bench.aggregation.ways import Float32, Reading, Sent
 
 POLY_MODULUS_DEGREE = 8192
 COEFF_MODULUS_BITS = (60, 40, 40, 60)

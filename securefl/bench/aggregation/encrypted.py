@@ -20,7 +20,7 @@ from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
 from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.grid_encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32, Reading, Sent
+from securefl.bench.aggregation.ways import Float32, Reading, Sent
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Decryption

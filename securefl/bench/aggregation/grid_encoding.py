@@ -15,7 +15,7 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.aggregation.grid import Grid, Integers, Span
 from securefl.aggregation.weighting import weight_steps, weighted
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32
+from securefl.bench.aggregation.ways import Float32
 
 SAMPLES = 1000
 """Each client's sample count, and the count from which on all weigh the same."""

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from securefl.bench.aggregation.measurement import Job, Laps, Measurement
-from securefl.bench.aggregation.paths import AggregationPath, Float32, Reading
+from securefl.bench.aggregation.ways import AggregationPath, Float32, Reading
 from securefl.bench.stopwatch import Stopwatch
 from securefl.errors import UsageError
 from securefl.machine import forget_peak_memory, peak_memory_bytes

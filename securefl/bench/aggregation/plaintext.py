@@ -11,7 +11,7 @@ import numpy as np
 from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.grid_encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
-from securefl.bench.aggregation.paths import Float32, Reading, Sent
+from securefl.bench.aggregation.ways import Float32, Reading, Sent
 from securefl.crypto.words import Words, decode_words, encode_words
 
 WORD_BITS = 64

@@ -12,7 +12,7 @@ from statistics import mean, median
 
 from securefl.bench.aggregation.benchmark import Outcome, Request
 from securefl.bench.aggregation.measurement import Measurement
-from securefl.bench.machine import Machine
+from securefl.bench.host import Machine
 
 MILLION = 1_000_000
 WALL, CPU = 0, 1

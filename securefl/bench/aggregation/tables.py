@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from securefl.bench.aggregation.benchmark import Outcome
 from securefl.bench.aggregation.report import BAR_BITS, BAR_COHORT, BUSY, MILLION, Bar, Figures, Report, Times
-from securefl.bench.machine import Machine
+from securefl.bench.host import Machine
 
 MIB = 1 << 20
 COLUMNS = ("path", "client s", "server ms", "cold s", "warm s", "up B", "down B", "max error", "MiB")

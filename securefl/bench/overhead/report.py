@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean, median
 
 from securefl.bench.aggregation.report import CPU, WALL, Bar
-from securefl.bench.machine import Machine
+from securefl.bench.host import Machine
 from securefl.bench.overhead.benchmark import Measured, OverheadRequest
 from securefl.bench.overhead.measurement import PHASES, SERVER, OverheadMeasurement, Phase, Variant
 

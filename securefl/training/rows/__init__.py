@@ -11,6 +11,6 @@
 ``splits``        one file's rows dealt out to clients, and hold-outs
 ``client_rows``   which rows are a client's, and what each is for
 ``examples``      rows as a task trains on them
-``data``          a client's own rows as examples
+``client_data``          a client's own rows as examples
 ``tokens``        examples to token ids, token ids to batches; the only module that needs torch
 """

@@ -15,8 +15,8 @@ from support.jobs import COHORT, VALUES
 from securefl.bench.aggregation.encrypted import SecureflPath
 from securefl.bench.aggregation.measure import OWN_PATHS, measure
 from securefl.bench.aggregation.measurement import Job, read_measurement
-from securefl.bench.aggregation.paths import Reading, Sent
 from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
+from securefl.bench.aggregation.ways import Reading, Sent
 from securefl.crypto.profiles import profile_for
 from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError

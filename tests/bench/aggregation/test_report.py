@@ -10,7 +10,7 @@ from securefl.bench.aggregation.measurement import Measurement
 from securefl.bench.aggregation.plot import draw
 from securefl.bench.aggregation.report import Report
 from securefl.bench.aggregation.tables import COLUMNS, bar_rows, markdown, notes, path_tables
-from securefl.bench.machine import this_machine
+from securefl.bench.host import this_machine
 
 COLUMN_KEYS = {
     "client_s", "server_s_per_contribution", "decrypt_s", "decrypt_warm_s", "up_bytes_per_value",

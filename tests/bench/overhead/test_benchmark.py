@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.tiny_model import save_tiny_bert, write_rows
 
-from securefl.bench.machine import this_machine
+from securefl.bench.host import this_machine
 from securefl.bench.overhead import benchmark as overhead
 from securefl.bench.overhead.benchmark import Measured, OverheadRequest, _run, run_overhead
 from securefl.bench.overhead.measure import measure_federation, variant_of

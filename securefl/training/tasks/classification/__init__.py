@@ -7,5 +7,5 @@
 ``probe``   the frozen backbone with a head of its own: what adapters must beat
 ``task``    all of it behind the protocol
 
-``labels`` and ``rows`` know no torch.
+Neither ``labels`` nor ``rows`` loads torch.
 """

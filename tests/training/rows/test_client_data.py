@@ -10,8 +10,8 @@ import pytest
 from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import DataSection
 from securefl.errors import ConfigError, DataError
+from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.columns import Columns
-from securefl.training.rows.data import load_client_data
 from securefl.training.rows.examples import Examples
 from securefl.training.tasks.classification.rows import LabelledRows
 
