@@ -47,8 +47,9 @@ def _say_what_is_next(folder: Path, clients: tuple[str, ...]) -> None:
     console.print(
         f"The federation is in {folder}: one folder for the server and {len(clients)} for clients.",
         markup=False,
+        soft_wrap=True,
     )
     console.print("Carry each folder to its machine; then start, in any order:")
-    console.print(f"  securefl server {folder / 'server'}", markup=False)
+    console.print(f"  securefl server {folder / 'server'}", markup=False, soft_wrap=True)
     for client in clients:
-        console.print(f"  securefl client {folder / client}", markup=False)
+        console.print(f"  securefl client {folder / client}", markup=False, soft_wrap=True)

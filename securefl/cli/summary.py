@@ -11,7 +11,7 @@ from rich.text import Text
 
 from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
-from securefl.results.advice import advice
+from securefl.results.advice import advice, worth_exporting
 from securefl.results.client import ClientResult, MetricReport
 from securefl.results.folder import RunFolder
 from securefl.results.run import RunResult
@@ -115,7 +115,8 @@ def _closing(result: RunResult, folder: RunFolder) -> list[str]:
         if encryption.scheme == "none"
         else f"encrypted with {encryption.scheme.upper()} ({encryption.profile})"
     )
-    export = ["securefl", "export", str(folder.root), "--client", result.clients[0].id, "--adapter", "fused"]
+    client, adapter = worth_exporting(result.clients)
+    export = ["securefl", "export", str(folder.root), "--client", client, "--adapter", adapter]
     return [
         f"Updates were {protection}.",
         f"The run took {result.seconds_total:.1f} s and {result.peak_memory_bytes / MIB:,.0f} MiB of memory "

@@ -57,6 +57,23 @@ def advice(clients: Sequence[ClientResult]) -> list[str]:
     return lines if 2 * beaten >= len(worths) else [*lines, _of_all(worths, unbeaten=len(worths) - beaten)]
 
 
+def worth_exporting(clients: Sequence[ClientResult]) -> tuple[str, str]:
+    """A client and the adapter of it that is worth a look first: one that beats base, where there is any.
+
+    Args:
+        clients: At least one.
+
+    Returns:
+        The client's id and the adapter by its folder's name; ``global`` where nothing is compared with the base.
+    """
+    worths = [(client.id, client.metric.worth) for client in clients]
+    compared = [(name, worth) for name, worth in worths if worth is not None]
+    if not compared:
+        return clients[0].id, "global"
+    name, worth = next((pair for pair in compared if _beats(pair[1])), compared[0])
+    return name, "personal" if worth.chosen == "local" else worth.chosen
+
+
 def _beats(worth: WorthReport) -> bool:
     against = worth.against_base[worth.chosen]
     return against.p <= LEVEL and against.wins > against.losses

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.results import client_result
 
-from securefl.results.advice import advice, advice_for
+from securefl.results.advice import advice, advice_for, worth_exporting
 from securefl.results.client import ClientResult
 from securefl.training.worth import exact_p
 
@@ -127,3 +127,12 @@ def test_a_client_started_by_hand_ends_with_its_sentence(
     monkeypatch.setattr("securefl_client.process.run_client", run_client)
     said = cli("client", tmp_path, "--out", tmp_path)
     assert said.out.startswith("bank: use fused (0.870), 7.0 points above base")
+
+
+def test_the_next_step_names_an_adapter_that_beats_base_where_there_is_one() -> None:
+    idle = client("bank", base=0.8, wins=1, losses=1)
+    gaining = client("city", base=0.8, wins=30, losses=0, chosen="local")
+    assert worth_exporting([idle, gaining]) == ("city", "personal")
+    assert worth_exporting([idle]) == ("bank", "fused")
+    uncompared = ClientResult.model_validate(client_result(3))
+    assert worth_exporting([uncompared]) == ("client-3", "global")
