@@ -98,7 +98,7 @@ def test_recipes_data_and_model_files_load_no_torch():
     modules = (
         "config.recipes",
         "training.model_files",
-        "training.rows.data",
+        "training.rows.client_data",
         "training.settings",
         "training.tasks.base",
         "training.tasks.classification.rows",

@@ -192,7 +192,7 @@ def test_a_client_hears_once_that_a_sketch_misses_much_and_which_knob_helps(
 ) -> None:
     for client in ("client-1", "client-2", "client-3"):
         lines = finished("sketch", scheme).told.splitlines()
-        told = [line for line in lines if client in line and "sketch.rank" in line]
+        told = [line for line in lines if client in line and "payload.rank" in line]
         assert len(told) == 1
         assert "round 1: the sketch missed about" in told[0]
 
