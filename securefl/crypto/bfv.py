@@ -1,9 +1,9 @@
-"""BFV through TenSEAL's SEAL: slots sealed into seeded ciphertexts, and the sum of them opened.
+"""BFV through TenSEAL's SEAL: slots encrypted into seeded ciphertexts, and the sum of them decrypted.
 
 No other module imports tenseal.
 
 The rule kept here: SEAL does all that touches the secret key (sampling, encryption, decryption), and it is
-fed nothing but objects laid out by ``sealbytes``. SEAL's bindings read and write paths only; the path is
+fed nothing but objects laid out by ``seal_format``. SEAL's bindings read and write paths only; the path is
 always that of a memory file, so neither keys nor ciphertexts touch a disk.
 
 Slots are the plaintext's coefficients, not the CRT slots of SEAL's ``BatchEncoder``: sums need no products
@@ -96,12 +96,12 @@ class BfvCipher:
         residues = np.empty_like(checked)
         seeds = []
         for index, coefficients in enumerate(checked):
-            residues[index], seed = self._seal_one(coefficients)
+            residues[index], seed = self._encrypt_one(coefficients)
             seeds.append(seed)
         return Encrypted(round_residues(residues, self.form), b"".join(seeds))
 
     def decryption(self, ciphertexts: int) -> BfvDecryption:
-        """Starts the decryption of an aggregate; see ``BfvOpening``."""
+        """Starts the decryption of an aggregate; see ``BfvDecryption``."""
         return BfvDecryption(self, ciphertexts)
 
     def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Slots:
@@ -120,7 +120,7 @@ class BfvCipher:
         """
         return decrypt_at_once(self.decryption(total.shape[0]), total, seeds)
 
-    def _seal_one(self, coefficients: Slots) -> tuple[Words, bytes]:
+    def _encrypt_one(self, coefficients: Slots) -> tuple[Words, bytes]:
         """(N,) slots to (N,) full residues and their seed."""
         with self._lock:
             plaintext = sealapi.Plaintext()
@@ -139,7 +139,7 @@ class BfvCipher:
     def _add(self, left: sealapi.Ciphertext, right: sealapi.Ciphertext) -> None:
         self._evaluator.add_inplace(left, right)
 
-    def _open_one(self, residues: Words, masks: sealapi.Ciphertext) -> Slots:
+    def _decrypt_one(self, residues: Words, masks: sealapi.Ciphertext) -> Slots:
         """Decrypts (residues, c1), for (N,) residues and ``masks`` = (0, c1)."""
         zeros = bytes(8 * self.form.degree)
         with self._lock:
@@ -155,8 +155,8 @@ class BfvCipher:
     def _check_round_trip(self) -> None:
         """One ciphertext there and back, so that a SEAL that reads our objects otherwise is noticed."""
         slots = np.arange(self.form.degree, dtype=np.uint64)
-        residues, seed = self._seal_one(slots)
-        if not np.array_equal(self._open_one(residues, self._expand(seed)), slots):
+        residues, seed = self._encrypt_one(slots)
+        if not np.array_equal(self._decrypt_one(residues, self._expand(seed)), slots):
             raise UsageError("this TenSEAL does not decrypt what it encrypted", hint="install tenseal 0.3.18")
 
 
@@ -212,7 +212,7 @@ class BfvDecryption:
         checked = checked_total(total, form=self._cipher.form, ciphertexts=self._ciphertexts)
         slots = np.empty_like(checked)
         for index, masks in enumerate(self._masks):
-            slots[index] = self._cipher._open_one(checked[index], masks)
+            slots[index] = self._cipher._decrypt_one(checked[index], masks)
         return slots
 
 

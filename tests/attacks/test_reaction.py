@@ -78,7 +78,7 @@ class Unauthenticated:
         if monomial:
             place = abs(monomial) - 1
             c1[place] = (int(c1[place]) + (1 if monomial > 0 else -1)) % q
-        slots = self._cipher._open_one(c0, self._loaded(c1))
+        slots = self._cipher._decrypt_one(c0, self._loaded(c1))
         try:
             self._tags.check(slots[None], self.scene.members)
         except ForgeryError:

@@ -269,7 +269,7 @@ def test_memory_files_are_given_back(key: SecretKey) -> None:
 def test_a_tenseal_that_misreads_our_objects_is_refused(
     key: SecretKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BfvCipher, "_open_one", lambda *_: np.zeros(4096, dtype=np.uint64))
+    monkeypatch.setattr(BfvCipher, "_decrypt_one", lambda *_: np.zeros(4096, dtype=np.uint64))
     with pytest.raises(UsageError, match="does not decrypt what it encrypted"):
         BfvCipher(profile_named("t40-2x20-d6"), key)
 
