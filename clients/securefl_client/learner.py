@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from securefl.adapters.layout import Layout
 from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import DataError, ModelError, TrainingError
-
-if TYPE_CHECKING:
-    from securefl.training.trainer import LocalTrainer
 
 
 class Learner(Protocol):
@@ -185,33 +182,3 @@ def _check_finite(name: str, *values: object) -> None:
             )
         if not np.isfinite(array).all():
             raise TrainingError(f"the learner's change of '{name}' has a value that is not finite")
-
-
-class TrainerLearner:
-    """A ``Learner`` whose model and data a trainer holds.
-
-    Args:
-        trainer: Trains the global adapter.
-
-    Attributes:
-        loss: Mean training loss of the last round, nats; 0 before the first.
-    """
-
-    def __init__(self, trainer: LocalTrainer) -> None:
-        self._trainer = trainer
-        self.loss = 0.0
-
-    @property
-    def samples(self) -> int:
-        """Rows it trains on."""
-        return self._trainer.samples
-
-    def learn(self, round_number: int, start: Adapter, frozen: Frozen | None, /) -> Update:
-        """Trains the global adapter for one round, and gives the change."""
-        local = self._trainer.train_round(round_number, start, frozen)
-        self.loss = local.loss
-        return local.update
-
-    def sensitivity(self, round_number: int, /) -> Scores:
-        """Sensitivity scores (F,) of the round's trained model."""
-        return self._trainer.sensitivity(round_number)

@@ -14,7 +14,7 @@ from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 
 if TYPE_CHECKING:
-    from securefl.training.loading import Stage
+    from securefl.training.loading import LoadStage
     from securefl.training.loops import Progress
     from securefl.training.settings import TrainerSettings
     from securefl.training.tasks.base import RowTask, Task
@@ -27,7 +27,7 @@ _PHASES = {
     "evaluate": Phase.EVALUATE,
     "fuse": Phase.FUSE,
 }
-_STAGES: Mapping[Stage, Phase] = {"load": Phase.LOAD, "tokenise": Phase.TOKENISE}
+_STAGES: Mapping[LoadStage, Phase] = {"load": Phase.LOAD, "tokenise": Phase.TOKENISE}
 
 
 def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callable[[], None]) -> LocalTrainer:

@@ -9,7 +9,6 @@ from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import ComparisonReport, FusionReport, MetricReport, WorthReport
 from securefl.storage.disk import owner_only
-from securefl_client.learner import TrainerLearner
 from securefl_client.phases import PhaseClock
 from securefl_client.side import Measured
 
@@ -36,7 +35,7 @@ class TrainerSide:
     def __init__(
         self, trainer: LocalTrainer, *, member: str, personal: bool, clock: PhaseClock, emit: EventSink
     ) -> None:
-        self.learner = TrainerLearner(trainer)
+        self.learner = trainer
         self._trainer = trainer
         self._member = member
         self._personal = personal
@@ -46,7 +45,7 @@ class TrainerSide:
     @property
     def loss(self) -> float | None:
         """Mean training loss of the last round, nats."""
-        return self.learner.loss
+        return self._trainer.loss
 
     @property
     def device(self) -> str | None:

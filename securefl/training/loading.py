@@ -18,13 +18,13 @@ from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.model import TaskModel
 from securefl.training.updates.way import BESIDE, GLOBAL, Way
 
-Stage = Literal["load", "tokenise"]
-StageClock = Callable[[Stage], AbstractContextManager[None]]
+LoadStage = Literal["load", "tokenise"]
+LoadClock = Callable[[LoadStage], AbstractContextManager[None]]
 """Times a part of getting ready, or says that it has begun."""
 
 
-def untimed(_: Stage) -> AbstractContextManager[None]:
-    """A ``StageClock`` that does nothing."""
+def untimed(_: LoadStage) -> AbstractContextManager[None]:
+    """A ``LoadClock`` that does nothing."""
     return nullcontext()
 
 

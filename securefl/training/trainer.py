@@ -26,7 +26,7 @@ from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.fusion import FusionResult, fuse_adapters
-from securefl.training.loading import StageClock, load_bank, tokenised, untimed
+from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
@@ -50,6 +50,10 @@ class LocalTrainer:
         step_sink: Called once a step.
         stage: Gives the context in which the model is loaded, or the rows are tokenised.
 
+    Attributes:
+        layout: The tensors that the model shares.
+        loss: Mean training loss of the last round, nats; 0 before the first.
+
     Raises:
         ModelError: if the model cannot be loaded or has no such target module.
         ConfigError: if texts may be longer than the model can read, or the device is not there.
@@ -61,12 +65,13 @@ class LocalTrainer:
         data: ClientData,
         *,
         step_sink: StepSink | None = None,
-        stage: StageClock = untimed,
+        stage: LoadClock = untimed,
     ) -> None:
         self._settings = settings
         self._section = settings.training
         self._way = way_of(settings.payload)
         self._draws = Draws(settings.seed, settings.member)
+        self.loss = 0.0
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
@@ -98,8 +103,10 @@ class LocalTrainer:
         return self._compute.precision
 
     def learn(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Update:
-        """``train_round`` for who asks for the update alone."""
-        return self.train_round(round_number, start, frozen).update
+        """Trains the global adapter for one round, and gives the change; see ``train_round``."""
+        learnt = self.train_round(round_number, start, frozen)
+        self.loss = learnt.loss
+        return learnt.update
 
     def train_round(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Learnt:
         """Trains from a round's start, in the payload's way.

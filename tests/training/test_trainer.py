@@ -296,6 +296,13 @@ def test_a_learner_gives_the_update_of_its_round(trainer_of, start_of):
         np.testing.assert_array_equal(learnt.heads[name], head)
 
 
+def test_a_learner_keeps_the_loss_of_its_last_round(trainer_of, start_of):
+    learner = trainer_of()
+    before = learner.loss
+    learner.learn(1, start_of())
+    assert (before, learner.loss) == (0.0, trainer_of().train_round(1, start_of()).loss)
+
+
 def test_a_learner_evaluates_the_adapter_that_it_is_given(trainer_of, start_of):
     trained = trainer_of()
     trained.train_round(1, start_of())

@@ -26,7 +26,6 @@ from securefl.protocol.sections import StreamSizes
 from securefl.protocol.streams import AggregateReader, aggregate_preamble, chunks
 from securefl.simulation.federation import SimulatedFederation
 from securefl_client.folder import ClientFolder
-from securefl_client.learner import TrainerLearner
 
 if TYPE_CHECKING:
     from securefl.training.trainer import LocalTrainer
@@ -74,7 +73,7 @@ def run_securefl(sites: Mapping[str, Site], meter: Meter) -> Ran:
 
     simulated = SimulatedFederation(
         members,
-        {member: TrainerLearner(site.trainer) for member, site in sites.items()},
+        {member: site.trainer for member, site in sites.items()},
         transport=transport,
         clock=meter.clock(SERVER),
         applied=applied,
