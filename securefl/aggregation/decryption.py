@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from securefl.aggregation.contribution import section_mac, section_tags
 from securefl.crypto.cipher import Cipher, Decryption
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.packing import unpack
+from securefl.crypto.packing import Integers, unpack
 from securefl.crypto.windows import Window, values_in, windows
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, WireError
@@ -30,8 +29,6 @@ from securefl.identity.signing import verify
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
 from securefl.protocol.sections import Section, StreamSizes
-
-Integers = NDArray[np.int64]
 
 
 class Body(Protocol):

@@ -16,22 +16,17 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.contribution import Contribution, section_mac, section_tags
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.packing import pack
+from securefl.crypto.packing import Integers, pack
 from securefl.crypto.windows import by_window
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ProtocolError
 from securefl.identity.signing import SigningKey
 from securefl.protocol.messages import ContributionHeader, Manifest, SignedHeader
 from securefl.protocol.sections import Section, StreamSizes
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from securefl.adapters.selection import Mask, Scores, ScoreSums, feature_count, join, select
+from securefl.aggregation.grid import Integers
 from securefl.errors import ProtocolError
 from securefl.protocol.federation import Federation
 
-Integers = NDArray[np.int64]
 Runs = Callable[[], Iterable[Integers]]
 
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from securefl.crypto.packing import Integers
 from securefl.crypto.profiles import Profile
 from securefl.errors import ProtocolError
 
-Integers = NDArray[np.int64]
 WINDOW_CIPHERTEXTS: Final = 32
 """Ciphertexts of a window: 0.8 MB of an upload's bytes, 1 MB of residues; near the size of a core's cache."""
 
