@@ -171,7 +171,7 @@ class MemberAggregation:
                 one, and as the factor of the values.
 
         Raises:
-            DataError: if it is not the count of the rounds before, on which everybody's mean is provisioned.
+            DataError: if it is not the count of the rounds before, which everybody's mean is divided by.
             ProtocolError, TrainingError: see ``RoundCodec.encode``.
         """
         if self._samples not in (None, samples):

@@ -86,7 +86,7 @@ def aggregation(
     )
     machine = this_machine()
     console = progress_console()
-    outcomes = run_aggregation(request, report=lambda line: console.print(line, markup=False))
+    outcomes = run_aggregation(request, line_sink=lambda line: console.print(line, markup=False))
     report = Report(request, machine, outcomes)
     paths = [(heading, COLUMNS, rows) for heading, rows in path_tables(report)]
     _show((*paths, ("bars", BAR_COLUMNS, bar_rows(report))), notes(report), json_path)
@@ -138,7 +138,7 @@ def overhead(
     )
     machine = this_machine()
     console = progress_console()
-    measured = run_overhead(request, report=lambda line: console.print(line, markup=False))
+    measured = run_overhead(request, line_sink=lambda line: console.print(line, markup=False))
     report = OverheadReport(request, machine, measured)
     _show(tables(report), notes(report), json_path)
     write_json(stamped(report.to_json()), json_path)

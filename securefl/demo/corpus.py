@@ -54,7 +54,7 @@ class Request:
 
     Attributes:
         text: What was typed.
-        label: Its intent, one of ``phrasing.INTENTS``.
+        label: Its intent, one of ``phrasing.TEMPLATES``.
         site: The site's name.
         vague: Whether only the site's meaning of one word decides the label.
         core: The sentence without greeting, closing words and slips: the row's identity.

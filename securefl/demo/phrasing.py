@@ -225,7 +225,6 @@ TEMPLATES: Mapping[str, Mapping[Register, tuple[str, ...]]] = {
     },
 }
 
-INTENTS: tuple[str, ...] = tuple(sorted(TEMPLATES))
 
 FRAMES: tuple[str, ...] = (
     "it is about the {word} for {who}",

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
 from securefl.errors import AuthenticationError, IdentityError
 from securefl.storage.private import read_private, write_private
 
-PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 

@@ -1,7 +1,7 @@
 """Facts of the data files that lie on this machine: labels, the cap of weights, rows of clients.
 
-The rule kept here: where the federation file gives labels and cap, a file that is not here is not missed, so that a
-founder needs nobody else's data; where it does not, both follow from the training files alone. Every file that is
+The rule kept here: where the federation file gives labels and cap, a file that is not here is not missed, so that the
+lead needs nobody else's data; where it does not, both follow from the training files alone. Every file that is
 here is read as its clients will read it, so that a wrong cell shows before anybody trains.
 """
 

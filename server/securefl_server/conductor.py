@@ -27,7 +27,7 @@ from securefl.progress import (
     Warned,
 )
 from securefl.progress import (
-    MemberJoined as JoinedReport,
+    MemberJoined as JoinedNews,
 )
 from securefl.protocol.messages import Announcement, FederationFailed, SignedHeader, Waiting
 from securefl.protocol.server_events import (
@@ -158,7 +158,7 @@ class Conductor:
         self._present(member)
         self._stir()
         try:
-            self._emit(JoinedReport(member=member))
+            self._emit(JoinedNews(member=member))
             self.feed(MemberJoined(member))
             told = -1
             while self._attendance.holds(member, stream):

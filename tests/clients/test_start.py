@@ -51,7 +51,7 @@ def phases(told: list[object]) -> list[Phase]:
     return [event.phase for event in told if isinstance(event, PhaseStarted)]
 
 
-def test_a_founder_hears_of_the_imports_before_model_and_data(provisioned):
+def test_the_lead_hears_of_the_imports_before_model_and_data(provisioned):
     assert phases(provisioned[1]) == [Phase.IMPORT, Phase.PREPARE]
 
 

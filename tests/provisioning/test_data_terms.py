@@ -1,4 +1,4 @@
-"""A founder pins labels and cap, and sees every client's rows as far as the files lie on this machine."""
+"""The lead pins labels and cap, and sees every client's rows as far as the files lie on this machine."""
 
 from __future__ import annotations
 

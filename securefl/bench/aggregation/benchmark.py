@@ -85,12 +85,12 @@ class _Contender:
     measurements: list[Measurement] = field(default_factory=list)
 
 
-def run_aggregation(request: Request, *, report: Callable[[str], None]) -> tuple[Outcome, ...]:
+def run_aggregation(request: Request, *, line_sink: Callable[[str], None]) -> tuple[Outcome, ...]:
     """Measures all paths of a request.
 
     Args:
         request: What is to be measured.
-        report: Is told what is being done, one line each.
+        line_sink: Is told what is being done, one line each.
 
     Returns:
         One outcome a path, peers that were not asked for included.
@@ -105,7 +105,7 @@ def run_aggregation(request: Request, *, report: Callable[[str], None]) -> tuple
     outcomes = {name: Outcome(name, not_run=reason) for name, reason in _absent(request.peers)}
     with TemporaryDirectory(prefix="securefl-bench-") as name:
         folder = Path(name)
-        report(f"Drawing {request.cohort} vectors of {request.values:,} values.")
+        line_sink(f"Drawing {request.cohort} vectors of {request.values:,} values.")
         job = _job(request, folder)
         for repeat in range(request.repeats):
             # Another one begins each time, so that nobody always follows the same one.
@@ -113,10 +113,10 @@ def run_aggregation(request: Request, *, report: Callable[[str], None]) -> tuple
             for contender in (*contenders[first:], *contenders[:first]):
                 if contender.name in outcomes:
                     continue
-                report(f"Round {repeat + 1} of {request.repeats}: {contender.name}.")
+                line_sink(f"Round {repeat + 1} of {request.repeats}: {contender.name}.")
                 failure = _play(contender, job, folder=folder, timeout_s=request.timeout_s)
                 if failure:
-                    report(f"{contender.name} could not be measured: {failure}.")
+                    line_sink(f"{contender.name} could not be measured: {failure}.")
                     outcomes[contender.name] = Outcome(
                         contender.name, tuple(contender.measurements), failure=failure
                     )

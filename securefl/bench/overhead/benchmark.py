@@ -48,12 +48,12 @@ class OverheadRequest:
     timeout_s: float
 
 
-def run_overhead(request: OverheadRequest, *, report: Callable[[str], None]) -> Measured:
+def run_overhead(request: OverheadRequest, *, line_sink: Callable[[str], None]) -> Measured:
     """Measures all three variants.
 
     Args:
         request: What is to be measured.
-        report: Is told what is being done, one line each.
+        line_sink: Is told what is being done, one line each.
 
     Raises:
         RunError: if a variant cannot be run.
@@ -62,7 +62,7 @@ def run_overhead(request: OverheadRequest, *, report: Callable[[str], None]) -> 
     for repeat in range(request.repeats):
         first = repeat % len(VARIANTS)
         for variant in (*VARIANTS[first:], *VARIANTS[:first]):
-            report(f"Run {repeat + 1} of {request.repeats}: {variant}.")
+            line_sink(f"Run {repeat + 1} of {request.repeats}: {variant}.")
             # A variant's runs all end in the same adapters, which the report checks; one test tells for all.
             measured[variant].append(_run(variant, request, test=repeat == 0))
     return {variant: tuple(measurements) for variant, measurements in measured.items()}

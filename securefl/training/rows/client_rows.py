@@ -1,7 +1,7 @@
 """A client's rows of the data files, and the use of each.
 
-The rule kept here: a client's rows follow from the federation's seed, its files and its place in the cohort, and a
-founder who has the files computes the same rows.
+The rule kept here: a client's rows follow from the federation's seed, its files and its place in the cohort, and the
+lead who has the files computes the same rows.
 
 The order of things: rows dealt to clients -> test rows held out (where there is no test file) -> at most
 ``max_samples`` training rows -> validation rows held out, which training never sees. Both hold-outs are stratified

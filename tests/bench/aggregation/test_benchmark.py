@@ -19,7 +19,7 @@ NAMES = (
 
 
 def measured(request: Request) -> dict[str, Outcome]:
-    return {outcome.name: outcome for outcome in run_aggregation(request, report=lambda _: None)}
+    return {outcome.name: outcome for outcome in run_aggregation(request, line_sink=lambda _: None)}
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_paths_take_turns_and_another_one_begins_each_round(
 ) -> None:
     peer = interpreter("good", f"print({measurement().model_dump_json()!r})")
     said: list[str] = []
-    run_aggregation(request_for(repeats=2, peers={"flower": peer}), report=said.append)
+    run_aggregation(request_for(repeats=2, peers={"flower": peer}), line_sink=said.append)
     turns = [line.partition(": ")[2] for line in said if line.startswith("Round")]
     assert turns == ["plaintext_float32.", "flower_secaggplus.", "flower_secaggplus.", "plaintext_float32."]
 
@@ -108,7 +108,7 @@ def test_numbers_that_no_profile_adds_exactly_are_refused_before_anything_runs(
 ) -> None:
     said: list[str] = []
     with pytest.raises(CapacityError):
-        run_aggregation(request_for(cohort=1000, precision_bits=32), report=said.append)
+        run_aggregation(request_for(cohort=1000, precision_bits=32), line_sink=said.append)
     assert said == []
 
 
@@ -117,7 +117,7 @@ def test_without_the_drivers_peers_are_refused(
 ) -> None:
     monkeypatch.setattr(aggregation, "DRIVERS", tmp_path)
     with pytest.raises(ConfigError, match="source checkout"):
-        run_aggregation(request_for(peers={"flower": tmp_path / "python"}), report=lambda _: None)
+        run_aggregation(request_for(peers={"flower": tmp_path / "python"}), line_sink=lambda _: None)
 
 
 def test_every_driver_is_in_the_checkout() -> None:

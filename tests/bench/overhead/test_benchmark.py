@@ -118,7 +118,7 @@ def test_variants_take_turns_and_only_the_first_runs_are_tested(
         return report.measured[given.variant][0]
 
     monkeypatch.setattr(overhead, "run_told", told)
-    measured = run_overhead(replace(report.request, repeats=3), report=lambda _: None)
+    measured = run_overhead(replace(report.request, repeats=3), line_sink=lambda _: None)
     assert [variant for variant, _ in played[::3]] == list(VARIANTS)
     assert all({variant for variant, _ in played[first : first + 3]} == set(VARIANTS) for first in (0, 3, 6))
     assert [tested for _, tested in played] == [True] * 3 + [False] * 6
