@@ -27,7 +27,7 @@ ALLOWED = {"_frame"}
 """The stack frame that Python hands to a signal handler."""
 
 SAME_NAME = {
-    "base.py": "payloads and tasks: the protocol that each one of them keeps",
+    "base.py": "payloads, frozen factors and tasks: the protocol that each one of them keeps",
     "client.py": "transport: a client's calls; results: what it leaves",
     "server.py": "config: the section of a federation file; transport: the server that it describes",
     "data_overview.py": "provisioning counts the rows of every client; cli shows them",

@@ -5,8 +5,8 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
     client-1/   federation.json   what all members share; its digest is what they compare
                 client.toml       what is this member's own: data, device, the server's address
                 signing.key       Ed25519: what this member says, it signs
-                shared.key         the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
-                keys.refused     only if an aggregate was refused here: this folder does not use its keys again
+                shared.key        the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
+                keys.refused      only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
 

@@ -122,7 +122,7 @@ class RoundCodec:
         def runs() -> Iterator[Integers]:
             values = weighted(self.payload.encode(update, rank=rank), steps=steps, limit=self.grid.limit)
             clipped = np.zeros(len(self.grid.spans), dtype=np.int64)
-            yield from self.grid.quantised(values, rng=np.random.default_rng(seed), saturated=clipped)
+            yield from self.grid.quantise(values, rng=np.random.default_rng(seed), saturated=clipped)
             if self.weighs:
                 yield np.array([steps], dtype=np.int64)
             saturated.update(self._by_tensor(clipped.tolist()))

@@ -73,39 +73,21 @@ class Grid:
         """Distance of two neighbouring grid points of a span."""
         return span.bound / self.limit
 
-    def quantise(self, values: Vector, *, rng: np.random.Generator, out: Integers) -> tuple[int, ...]:
-        """Rounds every value to one of its two neighbours on the grid, the nearer one more often.
-
-        The expectation of the result is the clipped value, in steps; 0 and the bound stay what they are.
-
-        Args:
-            values: (V,); left as they are.
-            rng: Draws one float64 a value, in order, whatever the chunks.
-            out: (V,) int64, written to.
-
-        Returns:
-            How many values of each span lay beyond its bound.
-
-        Raises:
-            TrainingError: if a value is not finite.
-            ProtocolError: if there are not V values.
-        """
-        saturated = np.zeros(len(self.spans), dtype=np.int64)
-        place = 0
-        for integers in self.quantised([values], rng=rng, saturated=saturated):
-            out[place : place + integers.size] = integers
-            place += integers.size
-        return tuple(saturated.tolist())
-
-    def quantised(
+    def quantise(
         self, runs: Iterable[Vector], *, rng: np.random.Generator, saturated: NDArray[np.int64]
     ) -> Iterator[Integers]:
-        """``quantise`` for values that come in runs: the same integers, without the whole vector in memory.
+        """Rounds every value to one of its two neighbours on the grid, the nearer one more often.
+
+        The expectation of the result is the clipped value, in steps; 0 and the bound stay what they are. The whole
+        vector is never in memory.
 
         Args:
-            runs: The V values in order, in runs of any length.
-            rng: See ``quantise``.
+            runs: The V values in order, in runs of any length; left as they are.
+            rng: Draws one float64 a value, in order, whatever the runs.
             saturated: (number of spans,) int64; how many values lay beyond their bound is added to it.
+
+        Returns:
+            The V integers in order, in runs.
 
         Raises:
             TrainingError: if a value is not finite.

@@ -17,9 +17,9 @@ widths = st.integers(2, 24)
 
 
 def quantised(grid: Grid, values: np.ndarray, seed: int = 0) -> tuple[np.ndarray, tuple[int, ...]]:
-    out = np.empty(values.shape, dtype=np.int64)
-    saturated = grid.quantise(values, rng=np.random.default_rng(seed), out=out)
-    return out, saturated
+    saturated = np.zeros(len(grid.spans), dtype=np.int64)
+    runs = list(grid.quantise([values], rng=np.random.default_rng(seed), saturated=saturated))
+    return np.concatenate(runs), tuple(saturated.tolist())
 
 
 @given(
@@ -95,11 +95,11 @@ def test_the_values_are_left_as_they_were() -> None:
 
 def test_working_memory_does_not_grow_with_the_payload() -> None:
     values = np.zeros(16 * CHUNK_VALUES)
-    out = np.empty(values.shape, dtype=np.int64)
     grid = Grid(16, (Span(values.size, 1.0),))
-    rng = np.random.default_rng(0)
+    rng, saturated = np.random.default_rng(0), np.zeros(1, dtype=np.int64)
     tracemalloc.start()
-    grid.quantise(values, rng=rng, out=out)
+    for _ in grid.quantise([values], rng=rng, saturated=saturated):
+        pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * 8 * CHUNK_VALUES
@@ -124,7 +124,7 @@ def test_values_that_come_in_runs_give_the_same_integers(cuts: list[int], seed: 
                 runs.append(values[place : place + cut])
                 place += cut
         saturated = np.zeros(3, dtype=np.int64)
-        parts = grid.quantised(runs, rng=np.random.default_rng(seed), saturated=saturated)
+        parts = grid.quantise(runs, rng=np.random.default_rng(seed), saturated=saturated)
         assert np.array_equal(np.concatenate(list(parts)), whole)
     assert tuple(saturated.tolist()) == clipped
 
@@ -132,7 +132,7 @@ def test_values_that_come_in_runs_give_the_same_integers(cuts: list[int], seed: 
 @pytest.mark.parametrize("size", [9, 11])
 def test_runs_of_another_length_than_the_grid_are_refused(size: int) -> None:
     grid = Grid(12, (Span(4, 1.0), Span(6, 1.0)))
-    runs = grid.quantised(
+    runs = grid.quantise(
         [np.zeros(size)], rng=np.random.default_rng(0), saturated=np.zeros(2, dtype=np.int64)
     )
     with pytest.raises(ProtocolError, match="values were put on a grid"):

@@ -48,7 +48,7 @@ class GridEncoding:
         runs = (piece.astype(np.float64) for piece in pieces)
         values = weighted(runs, steps=steps, limit=self._grid.limit)
         rng = seeded_generator(self._seed, "rounding", client)
-        yield from self._grid.quantised(values, rng=rng, saturated=np.zeros(1, dtype=np.int64))
+        yield from self._grid.quantise(values, rng=rng, saturated=np.zeros(1, dtype=np.int64))
         yield np.array([steps], dtype=np.int64)
 
     def decode(self, sums: Integers) -> Vector:
