@@ -146,9 +146,9 @@ def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -
             where=where,
             hint=f"the payload '{federation.terms.payload.name}' needs the ranks that all members know",
         )
-    widest = min(min(tensor.rows, tensor.columns) for tensor in federation.layout.adapted)
-    if own > widest:
+    largest = federation.layout.largest_rank
+    if own > largest:
         raise ConfigError(
-            f"'client.r' is {own}", where=where, hint=f"no weight here has a rank above {widest}"
+            f"'client.r' is {own}", where=where, hint=f"the narrowest weight here has no rank above {largest}"
         )
     return own

@@ -57,6 +57,11 @@ class Layout:
         return tuple(tensor for tensor in self.tensors if tensor.kind is TensorKind.HEAD)
 
     @property
+    def largest_rank(self) -> int:
+        """Largest rank that an adapter can have in every adapted weight: the smallest side of all."""
+        return min(min(tensor.rows, tensor.columns) for tensor in self.adapted)
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over the canonical JSON."""
         return hashlib.sha256(

@@ -27,8 +27,8 @@ LAST_GRACE_S = 10.0
 
 
 @contextmanager
-def reporter(json_events: bool) -> Iterator[EventSink]:
-    """The place to report to while a command runs."""
+def event_sink(json_events: bool) -> Iterator[EventSink]:
+    """The sink that takes events while a command runs."""
     if json_events:
         with _event_pipe() as emit:
             yield emit

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from securefl.cli.events import HIDDEN, reporter, told
+from securefl.cli.events import HIDDEN, event_sink, told
 
 
 def init(
@@ -27,7 +27,7 @@ def init(
     from securefl.config import load_federation
     from securefl.config.member import require_reachable_server
 
-    with reporter(json_events) as emit, told(emit, member="init", extra="client"):
+    with event_sink(json_events) as emit, told(emit, member="init", extra="client"):
         config = load_federation(federation)
         if not json_events:
             # securefl run starts its members on this machine, and tells them the address itself.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from securefl.cli.events import HIDDEN, reporter, told
+from securefl.cli.events import HIDDEN, event_sink, told
 from securefl.errors import IdentityError
 
 
@@ -29,7 +29,7 @@ def server(
 
     **Example:** securefl server federation/server
     """
-    with reporter(json_events) as emit, told(emit, member="server", extra="server"):
+    with event_sink(json_events) as emit, told(emit, member="server", extra="server"):
         _must_exist(folder)
         from securefl_server.process import run_server
 
@@ -62,7 +62,7 @@ def client(
     """
     from securefl.cli.output import check_json_path, write_json
 
-    with reporter(json_events) as emit, told(emit, member=folder.name, extra="client"):
+    with event_sink(json_events) as emit, told(emit, member=folder.name, extra="client"):
         _must_exist(folder)
         check_json_path(json_path)
         results = out if out is not None else folder / "results"

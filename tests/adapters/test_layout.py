@@ -64,3 +64,13 @@ def test_a_plaintext_client_sends_both_factors_and_the_heads_in_float32(layout: 
 def test_a_malformed_layout_is_refused(rows: list[dict[str, object]]) -> None:
     with pytest.raises(WireError):
         Layout.from_json(rows)
+
+
+def test_the_largest_rank_is_the_smallest_side_of_any_adapted_weight() -> None:
+    wide, tall = TensorSpec("wide", 5, 90, TensorKind.ADAPTED), TensorSpec("tall", 70, 4, TensorKind.ADAPTED)
+    head = TensorSpec("head", 2, 3, TensorKind.HEAD)
+    assert [Layout((*adapted, head)).largest_rank for adapted in [(wide,), (tall,), (wide, tall)]] == [
+        5,
+        4,
+        4,
+    ]

@@ -35,7 +35,7 @@ def _ended(source: str) -> tuple[int, bytes, bytes]:
 
 def _reporting(body: str) -> str:
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"from securefl.cli.events import reporter\nwith reporter(True) as emit:\n{lines}"
+    return f"from securefl.cli.events import event_sink\nwith event_sink(True) as emit:\n{lines}"
 
 
 def test_what_a_library_prints_does_not_reach_the_events() -> None:

@@ -66,7 +66,7 @@ def test_a_payload_of_any_ranks_takes_the_clients_own(
 
 @pytest.mark.parametrize("payload", ["dense", "sketch"])
 def test_a_rank_that_no_weight_has_is_refused(rank_of: Callable[[str, int], int], payload: str) -> None:
-    with pytest.raises(ConfigError, match="no weight here has a rank above 32"):
+    with pytest.raises(ConfigError, match="the narrowest weight here has no rank above 32"):
         rank_of(payload, 33)
 
 

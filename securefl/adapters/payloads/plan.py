@@ -116,8 +116,7 @@ class PayloadPlan:
 
         No more than the narrowest weight has room for.
         """
-        widest = min(min(tensor.rows, tensor.columns) for tensor in self.layout.adapted)
-        return min(rank + self._surplus(rank), widest)
+        return min(rank + self._surplus(rank), self.layout.largest_rank)
 
     def _surplus(self, rank: int) -> int:
         """Mixed in every coordinate, or owned by too few: only the latter costs a client of its rank."""
