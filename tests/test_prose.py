@@ -36,6 +36,7 @@ SAME_NAME = {
     "messages.py": "protocol: what is said in a round; bench: a contribution as those messages",
     "model.py": "config: the section; training: the module that a task puts around a backbone",
     "tables.py": "training: rows as they are read; cli and bench: tables that are shown",
+    "table.py": "training: tasks by their terms, and ways of training by what a payload trains",
     "task.py": "config: the section of a federation file; training: the task that it names",
     "basis.py": "adapters: the frozen factor of a round, and the payload that is sent against it",
     "core.py": "adapters: the two frozen factors of a federation, and the payload between them",

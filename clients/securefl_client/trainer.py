@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from securefl.config.training import TrainingSection
 from securefl.errors import ModelError
 from securefl.progress import Phase
-from securefl.protocol.terms import OwnTaskTerms, SequenceClassificationTerms
+from securefl.training.tasks.table import row_task_of, task_of
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from securefl.training.loading import LoadStage
     from securefl.training.loops import Progress
     from securefl.training.settings import TrainerSettings
-    from securefl.training.tasks.base import RowTask, Task
+    from securefl.training.tasks.base import RowTask
     from securefl.training.trainer import LocalTrainer
 
 _PHASES = {
@@ -39,10 +39,10 @@ def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callabl
         between_steps: Called at every step of training; what it raises ends the training.
 
     Raises:
-        ModelError: if the model is not, byte for byte, the federation's.
+        ModelError: if the members have models of their own, or the model is not, byte for byte, the federation's.
         DataError: if the data does not fit the configuration or the labels.
     """
-    _task_terms(own)
+    row_task = row_task_of(own.federation.terms.task, own.settings.data)
     # Torch and transformers take seconds to import; who only asks for help or has a wrong key never waits for them.
     from securefl.training.libraries import load_libraries
     from securefl.training.model_files import model_digest, resolve_model
@@ -55,7 +55,7 @@ def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callabl
             load_libraries()
         with clock.phase(Phase.CHECK, 0):
             _check_digest(own, digest.result())
-    return _trainer(own, clock, between_steps)
+    return _trainer(own, row_task, clock, between_steps)
 
 
 def _check_digest(own: ClientFolder, digest: bytes) -> None:
@@ -66,7 +66,9 @@ def _check_digest(own: ClientFolder, digest: bytes) -> None:
         )
 
 
-def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], None]) -> LocalTrainer:
+def _trainer(
+    own: ClientFolder, row_task: RowTask, clock: PhaseClock, between_steps: Callable[[], None]
+) -> LocalTrainer:
     from securefl.training.rows.client_data import load_client_data
     from securefl.training.trainer import LocalTrainer
 
@@ -75,7 +77,7 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
             own.settings.data,
             own.settings.cohort,
             member=own.member,
-            task=_row_task(own),
+            task=row_task,
             seed=own.federation.terms.federation.seed,
         )
 
@@ -96,36 +98,6 @@ def _trainer(own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], N
     return trainer
 
 
-def _task_terms(own: ClientFolder) -> SequenceClassificationTerms:
-    """The pinned task, of those that a trainer knows.
-
-    Raises:
-        ModelError: if it is the members' own.
-    """
-    task = own.federation.terms.task
-    if isinstance(task, OwnTaskTerms):
-        raise ModelError(
-            "this federation has no base model: its members have models of their own",
-            hint="run this member from Python, with securefl.Member(folder, learner).run()",
-        )
-    return task
-
-
-def _row_task(own: ClientFolder) -> RowTask:
-    """The pinned task's reading of rows."""
-    from securefl.training.tasks.classification.rows import LabelledRows
-
-    return LabelledRows(own.settings.data, _task_terms(own).labels)
-
-
-def _task(own: ClientFolder) -> Task:
-    """The pinned task."""
-    from securefl.training.tasks.classification.task import SequenceClassification
-
-    terms = _task_terms(own)
-    return SequenceClassification(terms.labels, terms.pooling)
-
-
 def _trainer_settings(own: ClientFolder) -> TrainerSettings:
     from securefl.training.settings import TrainerSettings
 
@@ -133,7 +105,7 @@ def _trainer_settings(own: ClientFolder) -> TrainerSettings:
     return TrainerSettings(
         model_path=settings.model.path,
         model_digest=terms.model.digest,
-        task=_task(own),
+        task=task_of(terms.task),
         max_length=terms.model.max_length,
         lora=terms.lora,
         training=TrainingSection(**(terms.training.model_dump() | settings.training.model_dump())),

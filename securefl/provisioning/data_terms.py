@@ -29,7 +29,7 @@ from securefl.training.rows.client_rows import (
 from securefl.training.rows.splits import Rows, held_out_rows
 from securefl.training.rows.tables import Table
 from securefl.training.tasks.classification.labels import read_labels, sorted_labels, unknown_label
-from securefl.training.tasks.classification.rows import labelled_columns
+from securefl.training.tasks.table import columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,9 @@ def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
         missing = _missing(config, client)
         seen.unread += missing
         if not missing:
-            files = read_files(data, client, labelled_columns(data), test=None if client.test else common)
+            files = read_files(
+                data, client, columns_of(config.task, data), test=None if client.test else common
+            )
             seen.note(files.train, config.data.label)
             whole = deal(config.data, config.cohort, files, seed=config.federation.seed)[0]
             _count(config, [(client, whole)], files, seen)
@@ -150,7 +152,7 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
     missing = _missing(config, first)
     seen.unread += missing
     if not missing:
-        files = read_files(config.data, first, labelled_columns(config.data))
+        files = read_files(config.data, first, columns_of(config.task, config.data))
         seen.note(files.train, config.data.label)
         # A wrong label column is the better reason than a deal by its values that fails.
         seen.class_names()
@@ -164,7 +166,7 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
 
 
 def _table(path: str | Path, config: FederationConfig) -> Table:
-    return read_used(Path(path), config.data, labelled_columns(config.data))
+    return read_used(Path(path), config.data, columns_of(config.task, config.data))
 
 
 def _missing(config: FederationConfig, client: MemberSection) -> list[str]:

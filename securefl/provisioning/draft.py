@@ -17,12 +17,12 @@ from securefl.protocol.terms import (
     FederationTerms,
     ModelTerms,
     OwnTaskTerms,
-    SequenceClassificationTerms,
     TaskTerms,
     Terms,
     TrainingTerms,
 )
 from securefl.provisioning.data_terms import DataFacts, facts_of_data
+from securefl.training.tasks.table import pinned_task, task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,16 @@ def draft_federation(
     """
     # Looking at a model takes torch, which a federation of a layout does without.
     from securefl.provisioning.model_fit import fit_model
-    from securefl.training.tasks.classification.task import SequenceClassification
 
     facts = facts_of_data(config)
-    task = SequenceClassification(facts.labels, config.task.pooling)
-    model = fit_model(config.model, target_modules=config.lora.target_modules, task=task)
+    task = pinned_task(config.task, labels=facts.labels)
+    model = fit_model(config.model, target_modules=config.lora.target_modules, task=task_of(task))
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})
     return _draft(
         config.model_copy(update={"lora": lora}),
         facts,
-        task=SequenceClassificationTerms(
-            name=config.task.name, pooling=config.task.pooling, labels=facts.labels
-        ),
+        task=task,
         layout=model.layout,
         roster=roster,
         federation_id=federation_id,

@@ -2,11 +2,11 @@
 
 ``base``            the protocols that a task satisfies, and the metric
 ``model``           the form of every task's model
+``table``           a task's columns, terms, reading of rows and model, by its section or its terms
 ``classification``  one label for each text
 
 To add a task (a causal language model, say): a section of ``[task]`` and its terms in ``config`` and ``protocol``, one
-file or folder here, and a row where a client builds its task from the terms (``securefl_client.trainer``) and where
-the lead builds it from the configuration. The file holds
+file or folder here, and a case in each function of ``table``. The file holds
 
 - a ``RowTask``: which columns it reads (``prompt`` and ``completion``, no strata, so that hold-outs are drawn from all
   rows alike), and examples of them with no targets yet;

@@ -1,0 +1,81 @@
+"""All tasks in one table: whoever needs a task's columns, terms, reading of rows or model asks here, never its name.
+
+The rule kept here: every function is a match over all sections or all terms of tasks, so that mypy names each place
+which a new one still lacks. What a lead asks (columns, terms) and a task's reading of rows take no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from securefl.config.data import DataSection
+from securefl.config.task import SequenceClassificationSection, TaskSection
+from securefl.errors import ModelError
+from securefl.protocol.terms import OwnTaskTerms, SequenceClassificationTerms, TaskTerms
+from securefl.training.rows.columns import Columns
+from securefl.training.tasks.classification.rows import LabelledRows, labelled_columns
+
+if TYPE_CHECKING:
+    from securefl.training.tasks.base import RowTask, Task
+
+
+def columns_of(section: TaskSection, data: DataSection) -> Columns:
+    """The columns that a federation file's task reads."""
+    match section:
+        case SequenceClassificationSection():
+            return labelled_columns(data)
+        case _:
+            assert_never(section)
+
+
+def pinned_task(section: TaskSection, *, labels: tuple[str, ...]) -> TaskTerms:
+    """The terms of a federation file's task.
+
+    Args:
+        section: ``[task]``.
+        labels: The class names that the lead has found or was given, in order.
+    """
+    match section:
+        case SequenceClassificationSection():
+            return SequenceClassificationTerms(name=section.name, pooling=section.pooling, labels=labels)
+        case _:
+            assert_never(section)
+
+
+def row_task_of(terms: TaskTerms, data: DataSection) -> RowTask:
+    """The pinned task's reading of rows, with the columns of ``[data]``.
+
+    Raises:
+        ModelError: if the task is the members' own.
+    """
+    match terms:
+        case SequenceClassificationTerms():
+            return LabelledRows(data, terms.labels)
+        case OwnTaskTerms():
+            raise _no_base_model()
+        case _:
+            assert_never(terms)
+
+
+def task_of(terms: TaskTerms) -> Task:
+    """The pinned task, which loads torch.
+
+    Raises:
+        ModelError: if the task is the members' own.
+    """
+    match terms:
+        case SequenceClassificationTerms():
+            from securefl.training.tasks.classification.task import SequenceClassification
+
+            return SequenceClassification(terms.labels, terms.pooling)
+        case OwnTaskTerms():
+            raise _no_base_model()
+        case _:
+            assert_never(terms)
+
+
+def _no_base_model() -> ModelError:
+    return ModelError(
+        "this federation has no base model: its members have models of their own",
+        hint="run this member from Python, with securefl.Member(folder, learner).run()",
+    )

@@ -1,0 +1,61 @@
+"""One table knows all tasks: columns and terms from a federation file, rows and model from what is pinned."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from securefl.config.data import DataSection
+from securefl.config.task import SequenceClassificationSection
+from securefl.errors import ModelError
+from securefl.protocol.terms import OwnTaskTerms, TaskTerms
+from securefl.training.tasks.table import columns_of, pinned_task, row_task_of, task_of
+
+DATA = DataSection.model_validate({"train": "a.csv", "text": ["question", "answer"], "label": "verdict"})
+SECTION = SequenceClassificationSection(name="sequence-classification", pooling="cls")
+LABELS = ("no", "yes")
+
+
+def test_the_pinned_classification_has_the_files_pooling_and_the_leads_labels():
+    terms = pinned_task(SECTION, labels=LABELS)
+    assert terms.model_dump() == {"name": "sequence-classification", "pooling": "cls", "labels": LABELS}
+
+
+def test_the_lead_and_a_client_read_the_same_columns():
+    read = columns_of(SECTION, DATA)
+    assert (read.texts, read.strata) == (("question", "answer"), "verdict")
+    assert row_task_of(pinned_task(SECTION, labels=LABELS), DATA).columns == read
+
+
+def test_a_task_has_the_name_and_the_choices_of_its_terms():
+    terms = pinned_task(SECTION, labels=LABELS)
+    task = task_of(terms)
+    assert task.name == terms.name
+    assert task.description() == {"pooling": "cls", "labels": LABELS}
+
+
+@pytest.mark.parametrize("build", [task_of, lambda terms: row_task_of(terms, DATA)])
+def test_a_task_of_the_members_own_has_no_rows_and_no_model_here(build):
+    with pytest.raises(ModelError, match="no base model"):
+        build(OwnTaskTerms(name="own"))
+
+
+def test_every_name_of_a_pinned_task_is_one_that_the_file_has_or_the_members_own():
+    union = get_args(TaskTerms)[0]
+    names = {get_args(terms.model_fields["name"].annotation)[0] for terms in get_args(union)}
+    assert names == {"own", *get_args(SequenceClassificationSection.model_fields["name"].annotation)}
+
+
+def test_reading_rows_takes_no_torch():
+    program = (
+        "import sys; import securefl.training.tasks.table as t;"
+        "from securefl.config.data import DataSection;"
+        "from securefl.config.task import SequenceClassificationSection as S;"
+        "s, d = S(name='sequence-classification'), DataSection(train='a.csv');"
+        "t.columns_of(s, d); t.row_task_of(t.pinned_task(s, labels=('a', 'b')), d);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
