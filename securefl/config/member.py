@@ -83,9 +83,7 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
         model=OwnModelSection(path=config.model.path),
         data=config.data,
         training=OwnTrainingSection(
-            device=config.training.device,
-            precision=config.training.precision,
-            per_device_eval_batch_size=config.training.per_device_eval_batch_size,
+            **{name: getattr(config.training, name) for name in OwnTrainingSection.model_fields}
         ),
         cohort=CohortSection(clients=entries),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from securefl.config import load_federation
-from securefl.config.member import client_settings_of, load_client_settings
+from securefl.config.member import OwnTrainingSection, client_settings_of, load_client_settings
+from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
+from securefl.protocol.terms import TrainingTerms
 
 MINIMAL = """
 [federation]
@@ -183,3 +186,17 @@ def test_a_target_module_may_stand_alone(write, written, names) -> None:
 )
 def test_target_modules_that_say_nothing_or_two_things_are_refused(write, written, reason) -> None:
     assert reason in refused(write(MINIMAL + f"[lora]\ntarget_modules = {written}\n"))
+
+
+def test_every_key_of_training_is_pinned_for_all_or_decided_by_each_member():
+    pinned, own = set(TrainingTerms.model_fields), set(OwnTrainingSection.model_fields)
+    assert pinned | own == set(TrainingSection.model_fields)
+    assert not pinned & own
+
+
+def test_a_client_gets_every_choice_of_training_that_is_its_own(write):
+    chosen = {"device": "cpu", "precision": "float32", "per_device_eval_batch_size": 7}
+    assert set(chosen) == set(OwnTrainingSection.model_fields)
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in chosen.items())
+    config = load_federation(write(f"{MINIMAL}\n[training]\n{lines}"))
+    assert client_settings_of(config, "client-1").training.model_dump() == chosen
