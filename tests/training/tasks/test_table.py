@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from securefl.config.data import DataSection
-from securefl.config.task import SequenceClassificationSection
+from securefl.config.task import SequenceClassificationSection, TaskSection
 from securefl.errors import ModelError
 from securefl.protocol.terms import OwnTaskTerms, TaskTerms
 from securefl.training.tasks.table import columns_of, pinned_task, row_task_of, task_of
@@ -43,10 +43,15 @@ def test_a_task_of_the_members_own_has_no_rows_and_no_model_here(build):
         build(OwnTaskTerms(name="own"))
 
 
-def test_every_name_of_a_pinned_task_is_one_that_the_file_has_or_the_members_own():
-    union = get_args(TaskTerms)[0]
-    names = {get_args(terms.model_fields["name"].annotation)[0] for terms in get_args(union)}
-    assert names == {"own", *get_args(SequenceClassificationSection.model_fields["name"].annotation)}
+def names_of(union):
+    """Names in a tagged union, which with a single section is that section."""
+    annotated = get_args(union)[0]
+    sections = get_args(annotated) or (annotated,)
+    return {get_args(section.model_fields["name"].annotation)[0] for section in sections}
+
+
+def test_every_task_of_the_federation_file_has_terms_of_its_name():
+    assert names_of(TaskTerms) == names_of(TaskSection) | {"own"}
 
 
 def test_reading_rows_takes_no_torch():
