@@ -24,7 +24,13 @@ class NotFinite:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A list, an object, bytes: what has no text of its own."""
+    """A list, an object, bytes: what has no text of its own.
+
+    Attributes:
+        name: A noun for it.
+    """
+
+    name: str = "no text"
 
 
 Cell = str | bool | NotFinite | Structure | None
@@ -52,9 +58,9 @@ def text_of(cell: Cell, *, filled: bool) -> str:
         return cell
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if isinstance(cell, NotFinite):
-        raise NoText(cell.name)
-    raise NoText("nothing" if cell is None else "no text")
+    if cell is None:
+        raise NoText("nothing")
+    raise NoText(cell.name)
 
 
 def _shows(text: str) -> bool:

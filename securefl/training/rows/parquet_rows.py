@@ -58,7 +58,9 @@ def _cells(column: pa.Array) -> list[Cell]:
     kind = pa.types
     if kind.is_dictionary(column.type):
         return _cells(column.dictionary_decode())
-    if _is_text(column.type) or kind.is_boolean(column.type) or kind.is_null(column.type):
+    if _is_text(column.type):
+        return _texts(column)
+    if kind.is_boolean(column.type) or kind.is_null(column.type):
         return _each(column, lambda value: value)
     if kind.is_integer(column.type):
         return _each(column, str)
@@ -75,6 +77,23 @@ def _is_text(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _texts(column: pa.Array) -> list[Cell]:
+    """Texts; writers of parquet do not all check that the bytes of a text are UTF-8."""
+    import pyarrow as pa
+
+    try:
+        return _each(column, lambda value: value)
+    except UnicodeDecodeError:
+        return _each(column.cast(pa.large_binary()), _decoded)
+
+
+def _decoded(value: bytes) -> Cell:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return Structure("text that is no UTF-8")
 
 
 def _each(column: pa.Array, text: Callable[[Any], Cell]) -> list[Cell]:

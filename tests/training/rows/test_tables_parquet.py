@@ -137,3 +137,9 @@ def test_a_file_that_is_no_parquet_is_one_sentence(tmp_path, content):
     with pytest.raises(DataError, match=r"cannot be read: it is no parquet file, or damaged") as caught:
         read_table(path, ["text"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_that_is_no_utf_8_is_refused_with_its_row(read):
+    bytes_of_latin_1 = pa.array([b"yes", b"caf\xe9"]).view(pa.string())
+    with pytest.raises(DataError, match=r"no UTF-8 in column 'label' .*row 2"):
+        read(bytes_of_latin_1)
