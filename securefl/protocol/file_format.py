@@ -52,7 +52,9 @@ def parsed(model: type[Parsed], text: str, *, where: str) -> Parsed:
                 hint="a newer version wrote it: install that version here too",
             ) from None
         raise IdentityError(
-            f"'{key}' is wrong in a federation's file", where=where, hint=first["msg"]
+            f"'{key}' is {'missing' if first['type'] == 'missing' else 'wrong'} in a federation's file",
+            where=where,
+            hint="copy the folder from the lead again",
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -126,3 +127,18 @@ def test_a_key_left_out_at_its_default_does_not_change_the_digest() -> None:
     del terms["fusion"]["l1"]
     read = Federation.from_json_text(changed("federation.json", terms=terms), where="here")
     assert read.digest == MADE.digest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["missing", "text", "number", "list"])
+def test_a_key_that_is_wrong_is_named_without_a_librarys_words(kind: str, damage: str) -> None:
+    model, text = KINDS[kind]
+    value = json.loads(text)
+    key = next(key for key in value if key != "version")
+    value[key] = {"text": "x", "number": -1, "list": [3]}.get(damage)
+    if damage == "missing":
+        del value[key]
+    with pytest.raises(IdentityError, match="copy the folder from the lead again") as caught:
+        model.from_json_text(json.dumps(value), where="the file")
+    assert key in str(caught.value)
+    assert not re.search("[Ii]nput|valid|[Ff]ield|type|should", str(caught.value))
