@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout
 from securefl.adapters.selection import Scores, feature_count
-from securefl.adapters.update import Adapter, Factors, Update
+from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.errors import DataError, ModelError, TrainingError
 
 
@@ -77,11 +76,11 @@ class CheckedLearner:
             DataError: if it is no whole number from 1.
         """
         samples = self._learner.samples
-        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
             raise DataError(
                 "the learner's 'samples' is no whole number from 1", hint="it weighs this member's update"
             )
-        return samples
+        return int(samples)
 
     def learn(self, round_number: int, start: Adapter, frozen: Frozen | None, /) -> Update:
         """The learner's update.
@@ -100,9 +99,9 @@ class CheckedLearner:
         Raises:
             ModelError: if they are not (F,) numbers from 0 to 1.
         """
-        scores = np.asarray(self._learner.sensitivity(round_number), dtype=np.float64)
+        scores = _real_numbers(self._learner.sensitivity(round_number))
         features = feature_count(self._layout)
-        if scores.shape != (features,) or not ((scores >= 0) & (scores <= 1)).all():
+        if scores is None or scores.shape != (features,) or not ((scores >= 0) & (scores <= 1)).all():
             raise ModelError(
                 f"the learner's sensitivity scores are not {features} numbers from 0 to 1",
                 hint="give one for every row and column of every adapted weight, in the layout's order",
@@ -115,29 +114,55 @@ class CheckedLearner:
         Raises:
             TrainingError: if there is none, or one is no finite number.
         """
-        metrics = {str(name): float(value) for name, value in self._learner.evaluate(adapter).items()}
-        if not metrics:
+        given: object = self._learner.evaluate(adapter)
+        if not isinstance(given, Mapping) or not given:
             raise TrainingError(
                 "the learner's 'evaluate' gives no metric",
                 hint='return at least one, such as {"accuracy": 0.9}',
             )
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                raise TrainingError(f"the learner's metric '{name}' is not finite")
-        return metrics
+        return {str(name): _metric(str(name), value) for name, value in given.items()}
 
 
-def check_update(update: Update, layout: Layout) -> None:
+def _metric(name: str, value: object) -> float:
+    number = _real_numbers(value)
+    if number is None or number.size != 1:
+        raise TrainingError(
+            f"the learner's metric '{name}' is no number", hint='return one, such as {"accuracy": 0.9}'
+        )
+    if not np.isfinite(number).all():
+        raise TrainingError(f"the learner's metric '{name}' is not finite")
+    return float(number.item())
+
+
+def _real_numbers(value: object) -> Scores | None:
+    """A learner's numbers as float64, of any shape; None where it gave something else."""
+    try:
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype.kind in "biuf" else None
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ):  # what lists of unlike lengths and tensors of a device raise
+        return None
+
+
+def check_update(update: object, layout: Layout) -> None:
     """Hold an update against the layout that the federation pins.
 
     Raises:
-        ModelError: if a tensor is missing, foreign, or of another shape.
+        ModelError: if it is no update, or a tensor is missing, foreign, or of another shape.
         TrainingError: if a value is not finite.
     """
-    _check_names(update.weights.keys(), {tensor.name for tensor in layout.adapted}, what="adapted weights")
-    _check_names(update.heads.keys(), {tensor.name for tensor in layout.heads}, what="heads")
+    if not isinstance(update, Update):
+        raise ModelError(
+            "the learner's 'learn' gives no Update", hint="return what securefl.update_between gives"
+        )
+    _check_names(update.weights, {tensor.name for tensor in layout.adapted}, what="adapted weights")
+    _check_names(update.heads, {tensor.name for tensor in layout.heads}, what="heads")
     for tensor in layout.adapted:
         factors = update.weights[tensor.name]
+        _check_arrays(tensor.name, getattr(factors, "left", None), getattr(factors, "right", None))
         shapes = _shapes(factors)
         fits = shapes is not None and shapes[0] == tensor.rows and shapes[1] == tensor.columns
         if not fits:
@@ -147,6 +172,7 @@ def check_update(update: Update, layout: Layout) -> None:
             )
         _check_finite(tensor.name, factors.left, factors.right)
     for tensor in layout.heads:
+        _check_arrays(tensor.name, update.heads[tensor.name])
         if np.shape(update.heads[tensor.name]) != (tensor.rows, tensor.columns):
             raise ModelError(
                 f"the learner's change of '{tensor.name}' is not of the layout's shape",
@@ -155,10 +181,15 @@ def check_update(update: Update, layout: Layout) -> None:
         _check_finite(tensor.name, update.heads[tensor.name])
 
 
-def _check_names(given: Iterable[str], known: set[str], *, what: str) -> None:
+def _check_names(given: object, known: set[str], *, what: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ModelError(
+            f"the learner's update has no {what} by name",
+            hint="give a mapping from the layout's names to arrays",
+        )
     names = set(given)
     if names != known:
-        odd = min(names ^ known)
+        odd = min(names ^ known, key=str)
         state = "does not name" if odd in known else "names, beside those of the federation,"
         raise ModelError(
             f"the learner's update {state} '{odd}' among its {what}",
@@ -174,11 +205,14 @@ def _shapes(factors: Factors) -> tuple[int, int] | None:
     return left[0], right[1]
 
 
-def _check_finite(name: str, *values: object) -> None:
+def _check_arrays(name: str, *values: object) -> None:
     for array in values:
         if not (isinstance(array, np.ndarray) and array.dtype == np.float64):
             raise ModelError(
                 f"the learner's change of '{name}' is no array of float64", hint="convert it with numpy"
             )
-        if not np.isfinite(array).all():
-            raise TrainingError(f"the learner's change of '{name}' has a value that is not finite")
+
+
+def _check_finite(name: str, *arrays: Matrix) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise TrainingError(f"the learner's change of '{name}' has a value that is not finite")

@@ -104,6 +104,17 @@ def _changed(**changes: object) -> Update:
         ),
         (_changed(heads={"out": np.zeros(12)}), ModelError, r"give an array \(2, 6\)"),
         (_changed(heads={"out": np.zeros((2, 6), np.float32)}), ModelError, "no array of float64"),
+        (None, ModelError, "gives no Update"),
+        ({"hidden": np.zeros((6, 5))}, ModelError, "gives no Update"),
+        (_changed(weights=None), ModelError, "no adapted weights by name"),
+        (_changed(heads=[np.zeros((2, 6))]), ModelError, "no heads by name"),
+        (_changed(weights={3: Factors(np.zeros((6, 2)), np.zeros((2, 5)))}), ModelError, "names, beside"),
+        (_changed(weights={"hidden": np.zeros((6, 5))}), ModelError, "no array of float64"),
+        (
+            _changed(weights={"hidden": Factors([[1.0], [1.0, 2.0]], np.zeros((2, 5)))}),  # type: ignore[arg-type]
+            ModelError,
+            "no array of float64",
+        ),
         (_changed(heads={"out": np.full((2, 6), np.nan)}), TrainingError, "not finite"),
         (
             _changed(weights={"hidden": Factors(np.full((6, 2), np.inf), np.zeros((2, 5)))}),
@@ -129,18 +140,36 @@ def test_samples_are_a_whole_number_from_1(samples: object) -> None:
         _ = CheckedLearner(learner, LAYOUT).samples
 
 
-@pytest.mark.parametrize("scores", [np.ones(10), np.full(11, 1.5), np.full(11, np.nan)])
-def test_scores_are_one_for_every_feature_from_0_to_1(scores: np.ndarray) -> None:
+def test_samples_may_be_a_whole_number_of_numpy() -> None:
+    learner = PullTowards()
+    learner.samples = np.int64(5)  # type: ignore[assignment]
+    assert type(CheckedLearner(learner, LAYOUT).samples) is int
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [np.ones(10), np.full(11, 1.5), np.full(11, np.nan), None, "x", {}, [[1], [1, 2]], np.ones(11) * 1j],
+)
+def test_scores_are_one_for_every_feature_from_0_to_1(scores: object) -> None:
     learner = PullTowards()
     learner.sensitivity = lambda _: scores  # type: ignore[method-assign]
     with pytest.raises(ModelError, match="11 numbers from 0 to 1"):
         CheckedLearner(learner, LAYOUT).sensitivity(1)
 
 
-@pytest.mark.parametrize("metrics", [{}, {"accuracy": float("nan")}])
-def test_metrics_are_finite_and_at_least_one(metrics: Mapping[str, float]) -> None:
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {},
+        {"accuracy": float("nan")},
+        None,
+        0.9,
+        *({"accuracy": odd} for odd in (None, "0.9", [], [1, 2], 1j, 10**400)),
+    ],
+)
+def test_metrics_are_finite_and_at_least_one(metrics: object) -> None:
     learner = PullTowards()
-    learner.evaluate = lambda _: metrics  # type: ignore[method-assign]
+    learner.evaluate = lambda _: metrics  # type: ignore[assignment, method-assign, return-value]
     with pytest.raises(TrainingError):
         CheckedLearner(learner, LAYOUT).evaluate(Adapter({}, {}))
 
