@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.errors import ModelError
+
 Matrix = NDArray[np.float64]
 
 
@@ -141,6 +143,9 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
     Returns:
         For every weight ``scaling * (B1 A1 - B0 A0)`` as factors (m, 2r) and (2r, n); the heads' differences.
 
+    Raises:
+        ModelError: if a tensor is in one of them only, or has another shape there; the ranks may differ.
+
     Example:
         >>> import numpy as np
         >>> start = Adapter({"w": LoraFactors(A=np.ones((1, 2)), B=np.zeros((3, 1)))}, {})
@@ -148,6 +153,7 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
         >>> update_between(start, after, scaling=2.0).weights["w"].product()[0]
         array([2., 2.])
     """
+    _check_same_tensors(_sizes(start), _sizes(after))
     return Update(
         weights={
             name: Factors(
@@ -158,3 +164,30 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
         },
         heads={name: values - start.heads[name] for name, values in after.heads.items()},
     )
+
+
+def _sizes(adapter: Adapter) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor that an adapter changes, whatever its rank.
+
+    Raises:
+        ModelError: if factors cannot be multiplied.
+    """
+    sizes: dict[str, tuple[int, ...]] = {name: np.shape(head) for name, head in adapter.heads.items()}
+    for name, pair in adapter.weights.items():
+        left, right = np.shape(pair.B), np.shape(pair.A)
+        if len(left) != 2 or len(right) != 2 or left[1] != right[0]:
+            raise ModelError(
+                f"the factors of '{name}' cannot be multiplied", hint="give A (r, n) and B (m, r)"
+            )
+        sizes[name] = (left[0], right[1])
+    return sizes
+
+
+def _check_same_tensors(start: Mapping[str, tuple[int, ...]], after: Mapping[str, tuple[int, ...]]) -> None:
+    # Not left to numpy, which would spread a head of one row over one of many.
+    for name in (*start, *after):
+        if start.get(name) != after.get(name):
+            raise ModelError(
+                f"'{name}' is not of one shape before and after the round",
+                hint="give both adapters all tensors of the layout, in its shapes",
+            )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from securefl.adapters.update import ErrorEstimate
+from securefl.adapters.update import Adapter, ErrorEstimate, LoraFactors, update_between
+from securefl.errors import ModelError
 
 
 def test_the_estimate_of_several_weights_is_that_of_all_their_entries() -> None:
@@ -23,3 +24,31 @@ def test_the_estimate_of_several_weights_is_that_of_all_their_entries() -> None:
 
 def test_nothing_sketched_is_nothing_missed() -> None:
     assert ErrorEstimate.of_all([]).share == 0.0
+
+
+def adapter(*, rank: int = 2, rows: int = 6, columns: int = 5, head: tuple[int, ...] = (2, 6)) -> Adapter:
+    factors = LoraFactors(A=np.zeros((rank, columns)), B=np.zeros((rows, rank)))
+    return Adapter({"hidden": factors}, {"out": np.zeros(head)})
+
+
+@pytest.mark.parametrize(
+    ("after", "sentence"),
+    [
+        (adapter(rows=7), "'hidden'"),
+        (adapter(columns=4), "'hidden'"),
+        (Adapter({"hidden": LoraFactors(np.zeros((2, 5)), np.zeros((6, 3)))}, adapter().heads), "'hidden'"),
+        # Both would be spread over the head's shape by numpy, and so go unnoticed.
+        (adapter(head=(1, 6)), "'out'"),
+        (adapter(head=(6,)), "'out'"),
+        (Adapter({}, adapter().heads), "'hidden'"),
+        (Adapter(adapter().weights, {}), "'out'"),
+        (Adapter(adapter().weights, {**adapter().heads, "more": np.zeros((1, 1))}), "'more'"),
+    ],
+)
+def test_a_change_between_adapters_of_other_tensors_is_refused(after: Adapter, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        update_between(adapter(), after, scaling=1.0)
+
+
+def test_a_change_may_be_between_adapters_of_two_ranks() -> None:
+    assert update_between(adapter(), adapter(rank=3), scaling=1.0).weights["hidden"].left.shape == (6, 5)

@@ -152,7 +152,7 @@ def test_samples_may_be_a_whole_number_of_numpy() -> None:
 )
 def test_scores_are_one_for_every_feature_from_0_to_1(scores: object) -> None:
     learner = PullTowards()
-    learner.sensitivity = lambda _: scores  # type: ignore[method-assign]
+    learner.sensitivity = lambda _: scores  # type: ignore[assignment, method-assign, return-value]
     with pytest.raises(ModelError, match="11 numbers from 0 to 1"):
         CheckedLearner(learner, LAYOUT).sensitivity(1)
 
