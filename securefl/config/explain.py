@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from securefl.config.examples import example_for, wanted
-from securefl.config.values import MISFIT, alternatives, dotted, is_list, quoted, shown
+from securefl.config.values import MISFIT, alternatives, chooser_of, dotted, is_list, quoted, shown
 from securefl.errors import ConfigError
 
 Loc = Sequence[str | int]
@@ -161,6 +161,9 @@ def _step(place: _Place, part: str | int) -> _Place:
         )
     models = tuple(option for option, _ in place.options if _is_model(option))
     fields = [option.model_fields[part] for option in models if part in option.model_fields]
+    if isinstance(place.value, str) and place.field is not None and part == chooser_of(place.field):
+        # A word in the place of the table that it chooses: the file has no key of this name.
+        return replace(place, options=tuple(found for field in fields for found in _options(field)))
     chosen = tuple(option for option in models if len(models) > 1 and part in (option.__name__, _tag(option)))
     if not fields and (chosen or not _has(place.value, part)):
         options = tuple((option, ()) for option in chosen) or place.options

@@ -310,3 +310,14 @@ def test_every_example_is_accepted_where_it_belongs(key: str) -> None:
 
 def _with_place(name: str) -> Parts:
     return (name[:-2], 2) if name.endswith("[]") else (name,)
+
+
+@pytest.mark.parametrize(
+    ("task", "stands"),
+    [("causal-lm", 'it is the text "causal-lm"'), ("sequence_classification", "did you mean")],
+)
+def test_a_word_in_the_place_of_a_section_is_shown_where_it_chooses_nothing(task: str, stands: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(stands)) as caught:
+        validated(FederationConfig, BASES[FederationConfig] | {"task": task}, where="FED.toml")
+    assert "'task' is wrong" in str(caught.value)
+    assert 'task = "sequence-classification"' in str(caught.value)
