@@ -92,7 +92,8 @@ def shared_layout(
         heads: Tensors that are trained and sent in full, by name: (rows, columns); columns are 1 for a bias.
 
     Raises:
-        ConfigError: if there is no adapted weight, a size is not positive, or one name stands for two tensors.
+        ConfigError: if there is no adapted weight, a size is no pair of positive whole numbers, or a name is no text or
+            stands for two tensors.
 
     Example:
         >>> from securefl import shared_layout
@@ -109,11 +110,8 @@ def shared_layout(
         )
     kinds = ((adapted, TensorKind.ADAPTED), (heads, TensorKind.HEAD))
     for sizes, _ in kinds:
-        for name, (rows, columns) in sizes.items():
-            if rows < 1 or columns < 1:
-                raise ConfigError(
-                    f"the tensor '{name}' has no values", hint="rows and columns are at least 1"
-                )
+        for name, size in sizes.items():
+            _check_tensor(name, size)
     return Layout(
         tuple(
             TensorSpec(name, rows, columns, kind)
@@ -121,6 +119,20 @@ def shared_layout(
             for name, (rows, columns) in sizes.items()
         )
     )
+
+
+def _check_tensor(name: object, size: object) -> None:
+    """Hold a caller's entry against its type: a layout that the federation file cannot give back must not be made."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ConfigError(
+            "a tensor's name is no text that prints", hint="name each by the module's path in the model"
+        )
+    if not (isinstance(size, tuple | list) and len(size) == 2 and all(type(count) is int for count in size)):
+        raise ConfigError(
+            f"the size of '{name}' is no pair of whole numbers", hint="give (rows, columns), such as (16, 8)"
+        )
+    if min(size) < 1:
+        raise ConfigError(f"the tensor '{name}' has no values", hint="rows and columns are at least 1")
 
 
 def _unheard(_: Event) -> None:

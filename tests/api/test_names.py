@@ -58,3 +58,24 @@ def test_examples_in_the_documentation_hold(module: str) -> None:
     found = doctest.testmod(importlib.import_module(module))
     assert found.attempted > 0
     assert found.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("hidden", (6,)),
+        ("hidden", 6),
+        ("hidden", (6.0, 5)),
+        ("hidden", (True, 5)),
+        ("hidden", ("6", "5")),
+        ("hidden", (0, 5)),
+        ("", (6, 5)),
+        ("hid\nden", (6, 5)),
+        (3, (6, 5)),
+    ],
+)
+def test_a_layout_of_odd_names_or_sizes_is_refused(name: object, size: object) -> None:
+    with pytest.raises(securefl.SecureFLError, match=r"tensor|size of 'hidden'"):
+        securefl.shared_layout({name: size})  # type: ignore[dict-item]
+    with pytest.raises(securefl.SecureFLError, match=r"tensor|size of 'hidden'"):
+        securefl.shared_layout({"weight": (6, 5)}, {name: size})  # type: ignore[dict-item]
