@@ -99,18 +99,31 @@ def read_federation(folder: str | Path) -> Federation:
     """Read the federation file of a run, of a member, or of a member's results (which lie below one of both).
 
     Raises:
-        StateError: if there is none.
+        StateError: if there is none, or it cannot be read.
         IdentityError: if it does not hold together.
     """
     start = Path(folder).resolve()
     for place in (start, start.parent, start.parent.parent):
         path = place / FEDERATION
         if path.is_file():
-            return Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
+            return Federation.from_json_text(_text(path), where=str(path))
     raise StateError(
         f"there is no {FEDERATION} at {folder} or above it",
         hint="it holds the keys that ledgers are checked by",
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be read", hint=error.strerror or "the system gives no reason"
+        ) from None
+    except UnicodeDecodeError:
+        raise StateError(
+            f"{path} cannot be read", hint="it is no UTF-8 text: copy it from a member again"
+        ) from None
 
 
 def read_ledger(

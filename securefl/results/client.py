@@ -207,7 +207,7 @@ def read_client_result(path: Path) -> ClientResult:
         return ClientResult.model_validate(values)
     except OSError:
         raise StateError(f"there is no result at {path}", hint="the client's log says why") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         detail = error.errors()[0] if isinstance(error, ValidationError) else None
         key = ".".join(str(part) for part in detail["loc"]) if detail else "it is no JSON"
         raise StateError(f"{path} is no client's result", where=key) from None

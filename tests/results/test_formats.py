@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.results import client_result
 
+from securefl.api.reading import read_federation, read_result
 from securefl.errors import StateError
 from securefl.results.client import ClientResult, read_client_result
 from securefl.results.formats import current, stamped
@@ -149,3 +150,18 @@ def test_a_key_that_this_version_does_not_know_is_kept(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps(client_result(carbon_g=3)))
     read_client_result(tmp_path / "result.json").write(tmp_path)
     assert json.loads((tmp_path / "result.json").read_text())["carbon_g"] == 3
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "\0", "[]", "null", "{"])
+def test_a_file_that_is_no_result_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(StateError, match="is no .*result"):
+        read_client_result(tmp_path / "result.json")
+    with pytest.raises(StateError, match="is no .*result"):
+        read_result(tmp_path)
+
+
+def test_a_federation_file_that_is_no_text_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "federation.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(StateError, match="no UTF-8 text"):
+        read_federation(tmp_path)
