@@ -81,7 +81,8 @@ def _check_version(version: object, *, where: str) -> None:
         raise IdentityError(
             "the folder was made by an earlier version of securefl, whose files are not read by this one",
             where=where,
-            hint="provision anew with this version: 'securefl init FED.toml DIR' makes new folders for all members",
+            hint="provision anew with this version: 'securefl init FED.toml DIR' makes new folders for all members; "
+            "a run that has ended is audited with the version that made it",
         )
     if version > FILE_VERSION:
         raise IdentityError(

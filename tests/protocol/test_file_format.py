@@ -98,6 +98,7 @@ def test_a_folder_of_0_1_0_is_refused_with_what_to_do(kind: str) -> None:
     said = sentence_of(kind, OLD[kind])
     assert "made by an earlier version" in said
     assert "provision anew with this version" in said
+    assert "is audited with the version that made it" in said
 
 
 @pytest.mark.parametrize("kind", KINDS)

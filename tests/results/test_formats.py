@@ -155,9 +155,9 @@ def test_a_key_that_this_version_does_not_know_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[" * 100_000, "\0", "[]", "null", "{"])
 def test_a_file_that_is_no_result_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
-    with pytest.raises(StateError, match="is no .*result"):
+    with pytest.raises(StateError, match=r"is no .*result"):
         read_client_result(tmp_path / "result.json")
-    with pytest.raises(StateError, match="is no .*result"):
+    with pytest.raises(StateError, match=r"is no .*result"):
         read_result(tmp_path)
 
 
