@@ -185,6 +185,9 @@ def check_contribution(state: ServerState, *, signed: SignedHeader, seeds: bytes
         AuthenticationError: if the contributor, the seeds or the signature do not hold.
     """
     header = signed.header
+    if isinstance(state.current, FederationFailed):
+        # A member that was at work when the run ended may send before it hears of the end.
+        raise ProtocolError("the federation has ended", hint=_end(state.current))
     if state.phase is not ServerPhase.CONTRIBUTE or state.manifest is None:
         raise ProtocolError(f"no round is open for contributions (phase '{state.phase.value}')")
     if header.round_number != state.manifest.round_number or header.manifest_digest != state.manifest.digest:
@@ -198,6 +201,10 @@ def check_contribution(state: ServerState, *, signed: SignedHeader, seeds: bytes
     if hashlib.sha256(seeds).digest() != header.seeds_digest:
         raise AuthenticationError(f"{header.member}'s seeds do not match its signed header")
     verify(entry.signing_key, signed.signature, header.signed_bytes())
+
+
+def _end(failed: FederationFailed) -> str:
+    return f"{failed.member} left the federation: {failed.reason}" if failed.member else failed.reason
 
 
 def aggregate_header(state: ServerState, *, body_bytes: int, aggregate_seconds: float) -> AggregateHeader:

@@ -192,6 +192,26 @@ def test_no_contribution_is_taken_before_a_round_is_open(server: Server, federat
         server.check_contribution(made.signed, made.seeds)
 
 
+def test_a_contribution_that_comes_after_a_loss_is_refused_with_who_was_lost(
+    server: Server, federation: TestFederation
+) -> None:
+    joined(server)
+    made = contribution(federation, "client-1", server.state.manifest)
+    server.receive(MemberGone("client-2", "out of memory"))
+    with pytest.raises(ProtocolError, match="client-2 left the federation: out of memory"):
+        server.check_contribution(made.signed, made.seeds)
+
+
+def test_a_contribution_that_comes_after_a_stop_is_refused_with_the_reason(
+    server: Server, federation: TestFederation
+) -> None:
+    joined(server)
+    made = contribution(federation, "client-1", server.state.manifest)
+    server.receive(Stopped("maintenance"))
+    with pytest.raises(ProtocolError, match="the server was stopped: maintenance"):
+        server.check_contribution(made.signed, made.seeds)
+
+
 def test_a_second_contribution_of_a_member_is_refused(server: Server, federation: TestFederation) -> None:
     joined(server)
     made = contribution(federation, "client-1", server.state.manifest)
