@@ -170,7 +170,8 @@ def check_update(update: object, layout: Layout) -> None:
                 f"the learner's change of '{tensor.name}' is not of the layout's shape",
                 hint=f"give factors ({tensor.rows}, k) and (k, {tensor.columns})",
             )
-        _check_finite(tensor.name, factors.left, factors.right)
+        # Finite factors may have a product that is not.
+        _check_finite(tensor.name, factors.left, factors.right, _bound(factors))
     for tensor in layout.heads:
         _check_arrays(tensor.name, update.heads[tensor.name])
         if np.shape(update.heads[tensor.name]) != (tensor.rows, tensor.columns):
@@ -211,6 +212,13 @@ def _check_arrays(name: str, *values: object) -> None:
             raise ModelError(
                 f"the learner's change of '{name}' is no array of float64", hint="convert it with numpy"
             )
+
+
+def _bound(factors: Factors) -> Matrix:
+    """A number that no entry of the product exceeds, infinite where it is too large for float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = [np.abs(array).max(initial=0.0) for array in (factors.left, factors.right)]
+        return np.asarray(largest[0] * largest[1] * factors.left.shape[1])
 
 
 def _check_finite(name: str, *arrays: Matrix) -> None:

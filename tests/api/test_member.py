@@ -121,6 +121,11 @@ def _changed(**changes: object) -> Update:
             TrainingError,
             "not finite",
         ),
+        (
+            _changed(weights={"hidden": Factors(np.full((6, 2), 1e200), np.full((2, 5), 1e200))}),
+            TrainingError,
+            "not finite",
+        ),
     ],
 )
 def test_an_update_that_is_not_the_layouts_is_refused(
