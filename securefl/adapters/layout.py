@@ -88,13 +88,7 @@ class Layout:
             WireError: if a row is not a tensor with positive sizes, a name comes twice, or heads do not come
                 last.
         """
-        try:
-            tensors = tuple(
-                TensorSpec(str(row["name"]), int(row["rows"]), int(row["columns"]), TensorKind(row["kind"]))
-                for row in rows
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise WireError("the federation file's layout is malformed", hint=str(error)) from None
+        tensors = tuple(_tensor(row, place) for place, row in enumerate(rows, start=1))
         if not tensors or any(tensor.rows < 1 or tensor.columns < 1 for tensor in tensors):
             raise WireError("the federation file's layout has an empty tensor")
         if len({tensor.name for tensor in tensors}) != len(tensors):
@@ -103,3 +97,14 @@ class Layout:
         if layout.adapted + layout.heads != tensors:
             raise WireError("the federation file's layout has a head before an adapted weight")
         return layout
+
+
+def _tensor(row: Mapping[str, Any], place: int) -> TensorSpec:
+    """A row of the federation file; nothing is converted, since a layout must give the bytes back that it came from."""
+    sizes = [row.get(key) for key in ("rows", "columns")]
+    rows, columns = (size if type(size) is int else None for size in sizes)
+    name, kind = row.get("name"), row.get("kind")
+    named = isinstance(name, str) and name and kind in [known.value for known in TensorKind]
+    if rows is None or columns is None or not named:
+        raise WireError("the federation file's layout is malformed", where=f"tensor {place}")
+    return TensorSpec(str(name), rows, columns, TensorKind(kind))

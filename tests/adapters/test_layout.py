@@ -74,3 +74,32 @@ def test_the_largest_rank_is_the_smallest_side_of_any_adapted_weight() -> None:
         4,
         4,
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": True},
+        {"columns": 1.0},
+        {"columns": "5"},
+        {"rows": None},
+        {"name": 3},
+        {"name": None},
+        {"name": ""},
+        {"kind": "other"},
+        {"kind": []},
+    ],
+)
+def test_a_row_of_odd_types_is_refused_in_words_of_ours(change: dict[str, object]) -> None:
+    row = {"name": "w", "rows": 6, "columns": 5, "kind": "adapted", **change}
+    with pytest.raises(WireError) as caught:
+        Layout.from_json([row])
+    assert str(caught.value) == "the federation file's layout is malformed (tensor 1)."
+
+
+@pytest.mark.parametrize("missing", ["name", "rows", "columns", "kind"])
+def test_a_row_without_a_key_is_refused_in_words_of_ours(missing: str) -> None:
+    row = {"name": "w", "rows": 6, "columns": 5, "kind": "adapted"}
+    del row[missing]
+    with pytest.raises(WireError, match="the federation file's layout is malformed"):
+        Layout.from_json([row])
