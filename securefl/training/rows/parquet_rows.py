@@ -69,7 +69,7 @@ def _cells(column: pa.Array) -> list[Cell]:
     if kind.is_floating(column.type):
         return _each(column, _float_text(column.type))
     if kind.is_date(column.type) or kind.is_time(column.type) or kind.is_timestamp(column.type):
-        return _each(column.cast(pa.string()), _moment)
+        return _moments(column)
     return _each(column, lambda _: Structure())
 
 
@@ -110,6 +110,18 @@ def _float_text(kind: pa.DataType) -> Callable[[float], Cell]:
         return NotFinite("NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity")
 
     return text
+
+
+def _moments(column: pa.Array) -> list[Cell]:
+    import pyarrow as pa
+
+    try:
+        texts = column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return _each(
+            column.is_valid(), lambda valid: Structure("a time of an unknown zone") if valid else None
+        )
+    return _each(texts, _moment)
 
 
 def _moment(text: str) -> Cell:

@@ -143,3 +143,8 @@ def test_a_text_that_is_no_utf_8_is_refused_with_its_row(read):
     bytes_of_latin_1 = pa.array([b"yes", b"caf\xe9"]).view(pa.string())
     with pytest.raises(DataError, match=r"no UTF-8 in column 'label' .*row 2"):
         read(bytes_of_latin_1)
+
+
+def test_a_time_of_an_unknown_zone_is_refused_with_its_row(read):
+    with pytest.raises(DataError, match=r"a time of an unknown zone in column 'label' .*row 1"):
+        read([0, 1], pa.timestamp("us", "Mars/Phobos"))
