@@ -47,7 +47,6 @@ SAME_NAME = {
     "report.py": "bench: the two benchmarks have the same parts",
     "federation.py": "config: as a person writes it; protocol: as members pin it; simulation and bench: as it runs",
     "fusion.py": "adapters: two adapters as one; training: the search for their shares",
-    "learner.py": "aggregation: what it needs of a model and its data; client: a member's own, checked",
     "member.py": "config: a member's file; cli: the command that reads it; aggregation: what it starts",
     "plan.py": "adapters: the plan of a payload; cli: the command that shows what follows from it",
     "process.py": "the two processes of a federation",

@@ -11,10 +11,11 @@ from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout
 from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
+from securefl.aggregation.update_source import UpdateSource
 from securefl.errors import DataError, ModelError, TrainingError
 
 
-class Learner(Protocol):
+class Learner(UpdateSource, Protocol):
     """A model and data of a member's own, as a federation asks for them; any class with these names will do.
 
     Raises:

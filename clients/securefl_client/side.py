@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from securefl.adapters.update import Adapter
-from securefl.aggregation.learner import Learner
+from securefl.aggregation.update_source import UpdateSource
 from securefl.results.client import FusionReport, MetricReport
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
@@ -31,7 +31,7 @@ class Side(Protocol):
     """A member's own half of the work; the other half is the aggregation."""
 
     @property
-    def learner(self) -> Learner:
+    def learner(self) -> UpdateSource:
         """Its model and data, as the aggregation asks for them."""
         ...
 

@@ -27,8 +27,8 @@ from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import Encryption, Part
-from securefl.aggregation.learner import Learner
 from securefl.aggregation.selection import Selection
+from securefl.aggregation.update_source import UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
@@ -109,7 +109,7 @@ class MemberAggregation:
         """Alpha / r of this member's adapters."""
         return self.federation.terms.lora.lora_alpha / self.rank
 
-    def contribute(self, learner: Learner, *, manifest: Manifest) -> PreparedContribution:
+    def contribute(self, learner: UpdateSource, *, manifest: Manifest) -> PreparedContribution:
         """Trains, and prepares what is sent of it; the windows are made as they are asked for.
 
         Args:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encryption import encrypt_at_once
-from securefl.aggregation.learner import Learner
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.update_source import UpdateSource
 from securefl.config.server import ServerSection
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import ProtocolError, RunError, WireError
@@ -192,7 +192,7 @@ class SimulatedServer:
 @dataclass(slots=True)
 class _Seat:
     aggregation: MemberAggregation
-    learner: Learner
+    learner: UpdateSource
     state: ClientState = field(default_factory=client_session.start)
 
     def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
@@ -220,7 +220,7 @@ class SimulatedFederation:
     def __init__(
         self,
         members: Mapping[str, MemberAggregation],
-        learners: Mapping[str, Learner],
+        learners: Mapping[str, UpdateSource],
         *,
         transport: Transport | None = None,
         clock: StageClock = SILENT,

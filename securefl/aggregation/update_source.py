@@ -9,8 +9,8 @@ from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 
 
-class Learner(Protocol):
-    """A member's model and data between two aggregates: a real trainer, or a stand-in of a test."""
+class UpdateSource(Protocol):
+    """A member's model and data between two aggregates: what of a ``Learner`` the sequence itself asks for."""
 
     @property
     def samples(self) -> int:
