@@ -3,7 +3,7 @@
 In the order of the way, with the modules of other packages that stand on it:
 
 ``member``        the sequence itself: a learner's update out, an aggregate in
-``update_source``       a model and its data, as far as the sequence asks for them
+``update_source`` a model and its data, as far as the sequence asks for them
 ``clock``         its stages, and the clock that they are timed by
                   ``adapters.payloads``: the linear map
 ``weighting``     the members' weights, and the one sum of them
