@@ -160,3 +160,14 @@ class MemberLost(RunError):  # noqa: N818 - the field's word for it
     def __init__(self, member: str, last_words: str) -> None:
         super().__init__(f"{member} left the federation", hint=last_words.rstrip("."))
         self.member = member
+
+
+def plain_reason(error: OSError | UnicodeDecodeError) -> str:
+    """Reason for which a file could not be read or written, without Python's numbers and without its path.
+
+    Returns:
+        A clause, fit for a hint.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    return str(error.strerror or type(error).__name__)

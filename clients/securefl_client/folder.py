@@ -18,7 +18,7 @@ from pathlib import Path
 
 from securefl.config.member import ClientSettings, load_client_settings
 from securefl.crypto.keys import SharedKeys
-from securefl.errors import ConfigError, IdentityError
+from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
@@ -104,7 +104,7 @@ def load_federation_file(folder: Path) -> Federation:
         raise IdentityError(
             "the federation file cannot be read",
             where=str(path),
-            hint=f"copy the member's folder again: {error}",
+            hint=f"copy the member's folder again: {plain_reason(error)}",
         ) from None
     return Federation.from_json_text(text, where=str(path))
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from securefl.errors import ConfigError
+from securefl.errors import ConfigError, plain_reason
 
 PEFT_FILES = ("adapter_config.json", "adapter_model.safetensors")
 """Files that make a folder an adapter, by the names that PEFT saves and loads."""
@@ -52,7 +52,7 @@ def export(
             f"{target} exists", where="--out", hint="name a folder that does not exist"
         ) from None
     except OSError as error:
-        raise ConfigError(f"{target} cannot be written", where="--out", hint=str(error)) from None
+        raise ConfigError(f"{target} cannot be written", where="--out", hint=plain_reason(error)) from None
     result_console(None).print(f"The {adapter.value} adapter of {results.name} is in {target}.", markup=False)
 
 

@@ -87,14 +87,14 @@ def _warn(data: DataOverview) -> None:
 
 
 def _text(path: Path) -> str:
-    from securefl.errors import ConfigError
+    from securefl.errors import ConfigError, plain_reason
 
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}", hint="give a federation's file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read", hint=str(error)) from None
+        raise ConfigError(f"{path} cannot be read", hint=plain_reason(error)) from None
 
 
 def show(forecast: Forecast, *, console: Console) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from securefl.errors import IdentityError
+from securefl.errors import IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.progress import SERVER, EventSink, Finished, Listening
 from securefl.protocol.server_view import ServerView
@@ -107,7 +107,9 @@ def load_view(folder: Path) -> ServerView:
             hint="give the one 'securefl init' wrote",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise IdentityError("the server's file cannot be read", where=str(path), hint=str(error)) from None
+        raise IdentityError(
+            "the server's file cannot be read", where=str(path), hint=plain_reason(error)
+        ) from None
     return ServerView.from_json_text(text, where=str(path))
 
 
