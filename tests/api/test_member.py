@@ -18,6 +18,8 @@ from securefl_client.learner import CheckedLearner
 
 from .conftest import LAYOUT, MEMBERS, Outcome, PullTowards, provisioned, take_part
 
+pytestmark = pytest.mark.slow
+
 
 def _learners(**others: object) -> dict[str, object]:
     return {name: PullTowards(seed) for seed, name in enumerate(MEMBERS)} | others

@@ -21,6 +21,8 @@ from securefl.progress import Event, Finished, Stage, StageStarted
 
 from .conftest import LAYOUT, provisioned
 
+pytestmark = pytest.mark.slow
+
 FEDERATION = """
 [federation]
 name = "fake"

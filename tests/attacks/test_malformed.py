@@ -49,6 +49,7 @@ def mutated(data: bytes, changes: list[tuple[str, int, int]]) -> bytes:
     return bytes(result)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(changes=mutations())
 def test_a_mutated_aggregate_is_refused_and_never_reaches_the_key(

@@ -101,6 +101,7 @@ def with_residue(total: Ciphertexts, row: int, column: int, change: int, modulus
     return Ciphertexts(residues, total.macs)
 
 
+@pytest.mark.slow
 @both
 @settings(max_examples=60)
 @given(row=st.integers(0, 2), column=st.integers(0, 4095), change=st.integers(1, 2**40))

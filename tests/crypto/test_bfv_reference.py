@@ -95,6 +95,7 @@ def test_the_noise_of_a_sum_stays_within_the_bound_of_the_proof(
     assert max(map(abs, noise)) > 0
 
 
+@pytest.mark.slow
 def test_the_error_of_an_encryption_is_the_centred_binomial_that_the_proof_assumes(
     cipher_named: CipherNamed, noise_of: NoiseOf
 ) -> None:

@@ -45,6 +45,7 @@ def test_windows_cover_every_ciphertext_once_and_only_the_last_is_last(ciphertex
     assert [window.last for window in listed] == [False] * (len(listed) - 1) + [True]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(size=st.sampled_from(SIZES), lengths=st.lists(st.integers(1, 300_000), min_size=1, max_size=4))
 def test_values_stay_in_order_however_they_come(size: int, lengths: list[int]) -> None:

@@ -22,6 +22,8 @@ from securefl_server.conductor import Conductor
 from securefl_server.record import Recorder
 from securefl_server.store import Spool
 
+pytestmark = pytest.mark.slow
+
 OTHER = bytes(16)
 
 

@@ -42,6 +42,8 @@ from securefl_server.service import FederationService
 from securefl_server.store import Incoming, Spool
 from securefl_server.summation import RoundSum
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
 import sys, threading, hashlib
 from datetime import UTC, datetime

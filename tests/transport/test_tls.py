@@ -23,6 +23,8 @@ from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.grpc_tls import SUITES_VARIABLE, UNUSABLE_SUITE
 from securefl.transport.limits import Patience
 
+pytestmark = pytest.mark.slow
+
 
 def handshake(
     address: str, credentials: Credentials, folder: Path, *, version: ssl.TLSVersion, certificate: bool = True

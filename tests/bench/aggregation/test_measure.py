@@ -22,6 +22,8 @@ from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
 from securefl.protocol.messages import SignedHeader
 
+pytestmark = pytest.mark.slow
+
 STEP = 0.25 / (2**15 - 1)
 SIGNATURE_BYTES = 64
 
