@@ -1,4 +1,4 @@
-"""What reading a data file costs: rows of one text and one label, as csv, jsonl and parquet.
+"""The cost of reading a data file: rows of one text and one label, as csv, jsonl and parquet.
 
     python benchmarks/reading.py --rows 1000000
 
@@ -66,7 +66,7 @@ def _peak_mib() -> float:
 
 
 def _in_a_process(*arguments: str) -> str:
-    """What this file prints as a process of its own: memory that another one has used is not counted."""
+    """Measure in a process of its own: memory that another one has used is not counted."""
     return subprocess.run(
         [sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE
     ).stdout.decode()

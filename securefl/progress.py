@@ -206,7 +206,7 @@ Event = (
     | Failed
 )
 EventSink = Callable[[Event], None]
-"""Where a process sends its events: safe to call from any thread, and cheap."""
+"""A receiver of a process's events: safe to call from any thread, and cheap."""
 
 
 def encode(event: Event) -> str:

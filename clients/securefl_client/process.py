@@ -55,7 +55,7 @@ from securefl_client.trainer_side import TrainerSide
 
 LEDGER_FILE = "ledger.jsonl"
 _GRACE_FOR_A_REASON_S = 2.0
-"""When a call fails because the federation did, the reason arrives on the other stream a moment later."""
+"""Grace for a reason: where a call fails because the federation did, it arrives on the other stream a moment later."""
 
 
 def run_client(folder: Path, *, server: str | None, out: Path, emit: EventSink) -> int:

@@ -16,7 +16,7 @@ RESERVED_IDS = ("lead", "server")
 MIN_COHORT = 3
 """With two members each would read the other's update out of the sum."""
 MAX_COHORT = 1000
-"""What adds up within 64 bits before anything is reduced; see ``crypto.profiles``."""
+"""Most members whose integers add up within 64 bits before anything is reduced; see ``crypto.profiles``."""
 
 
 class MemberSection(Section):

@@ -31,7 +31,7 @@ class ClientSection(Section):
     id: Name
     server: Address
     join_timeout_s: float = Field(default=600, gt=0)
-    """How long this client waits for a server that is not up; ``init`` takes it from the server's own limit."""
+    """Longest wait of this client for a server that is not up; ``init`` takes it from the server's own limit."""
     r: Rank | None = None
     """A rank of this client's own choice; only a payload that mixes any ranks allows another than the roster's."""
 

@@ -12,15 +12,15 @@ class ServerSection(Section):
     """``[server]``: where the aggregator listens, where clients find it, and its limits."""
 
     address: Address = "127.0.0.1:7443"
-    """Where the server listens; the host 0.0.0.0 or [::] is every address of its machine."""
+    """Address that the server listens at; the host 0.0.0.0 or [::] is every address of its machine."""
     client_address: Address | None = None
-    """Where clients find the server, if not at ``address``; its host is in the server's certificate."""
+    """Address that clients find the server at, if not ``address``; its host is in the server's certificate."""
     join_timeout_s: float = Field(default=600, gt=0)
-    """How long the server waits for the whole roster before it gives up."""
+    """Longest wait of the server for the whole roster."""
     round_timeout_s: float = Field(default=7200, gt=0)
-    """How long a round may take before the server ends the run and names who is missing."""
+    """Longest round; after it the server ends the run and names who is missing."""
     reconnect_grace_s: float = Field(default=15, ge=0)
-    """How long a member may be out of reach before it counts as lost."""
+    """Longest absence of a member that does not count as a loss."""
 
     @property
     def can_be_reached(self) -> bool:

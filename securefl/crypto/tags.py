@@ -94,7 +94,7 @@ class SlotTags:
         self.start().check(sums, members)
 
     def _hashes(self, first: int, slots: Slots) -> list[int]:
-        """What so many ciphertexts, from number ``first`` on, add to each tag; integers."""
+        """Contribution of so many ciphertexts, from number ``first`` on, to each tag; integers."""
         hashes = self._hash.of(slots)
         return [
             sum(sigma * value for sigma, value in zip(rows[first : first + len(column)], column, strict=True))

@@ -278,7 +278,7 @@ HOMONYMS: Mapping[str, Mapping[str, str]] = {
         "city": "report_fault",
     },
 }
-"""What a word means where: a standing order at the bank, a scan order at the hospital, public order at the city."""
+"""Meanings of a word by site: a standing order at the bank, a scan order at the hospital, public order at the city."""
 
 WHEN: tuple[str, ...] = (
     "today",

@@ -30,7 +30,7 @@ from securefl.identity.certificates import (
 from securefl.storage.private import write_private
 
 VALID_DAYS = 397
-"""What browsers accept of public certificates at most; a federation has no reason to go beyond."""
+"""Longest validity that browsers accept of public certificates; a federation has no reason to go beyond."""
 CLOCK_SKEW = timedelta(minutes=5)
 """A certificate is valid from so long before its issue, for members whose clocks are behind."""
 AUTHORITY_KEY = "ca.key"

@@ -21,7 +21,7 @@ DOMAIN = b"securefl/v2/ledger\x00"
 FORMER_DOMAIN = b"securefl/v1/ledger\x00"
 """That of securefl 0.1.0, whose ledgers this version tells from broken ones, and does not read."""
 GENESIS = bytes(32)
-"""What the first entry names as its predecessor's digest."""
+"""Digest that the first entry names as its predecessor's."""
 MAX_LINE_BYTES = 1 << 16
 """No event of ours comes near this; a longer line is something else."""
 

@@ -36,7 +36,7 @@ STOPPED: Final = "it was stopped by its operator"
 OUT_OF_MEMORY: Final = "its machine has too little memory"
 UNEXPECTED: Final = "it stopped on an error that nobody expected; its operator sees the details"
 UNKNOWN: Final = "it gave no reason that this version knows"
-"""What is passed on instead of words that are none of the others."""
+"""The sentence that is passed on instead of words that are none of the others."""
 _OF_KIND: Final[dict[type[SecureFLError], str]] = {
     ConfigError: "something in its own settings is wrong; its operator sees the details",
     DataError: "a file of its data cannot be used; its operator sees the details",

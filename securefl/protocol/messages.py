@@ -152,4 +152,4 @@ class FederationFailed:
 
 
 Announcement = Waiting | RoundOpened | AggregateReady | FederationClosed | FederationFailed
-"""What travels down the stream that every member holds open."""
+"""Messages that travel down the stream that every member holds open."""

@@ -30,7 +30,7 @@ _REASONS: Final = {
     errno.EMFILE: ("this process has too many files open", "raise the limit (ulimit -n)"),
     errno.ENFILE: ("this machine has too many files open", "close programs, or raise the system's limit"),
 }
-"""What is known of a failing disk, by errno: what is wrong, and what to do about it."""
+"""Sentences on a failing disk, by errno: what is wrong, and what to do about it."""
 OWNER_ONLY: Final = 0o700
 
 

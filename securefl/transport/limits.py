@@ -14,7 +14,7 @@ from securefl.protocol.messages import CHUNK_BYTES
 MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + (128 << 10)
 """Largest message: a chunk and its frame, or a cohort of 1000 ids of 63 characters."""
 LOOKAHEAD_BYTES: Final = 2 << 20
-"""What one stream may have on its way unread: 40 MB/s at 50 ms; a cohort of 100 can fill 200 MB of the server."""
+"""Bytes that one stream may have on its way unread: 40 MB/s at 50 ms; a cohort of 100 can fill 200 MB of the server."""
 HANDSHAKE_TIMEOUT_S: Final = 10
 """A stranger may hold an unfinished handshake for so long; grpc's own limit is 120 s."""
 CALLS_PER_PEER: Final = 8

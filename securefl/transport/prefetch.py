@@ -14,7 +14,7 @@ from typing import Any, Final
 AHEAD: Final = 4
 """Messages that may wait: enough to keep the network busy while the next window is made."""
 _LOOK_S: Final = 0.1
-"""How often a full queue looks whether the call is over."""
+"""Seconds between two looks of a full queue at whether the call is over."""
 
 
 class PrefetchingCall:

@@ -12,7 +12,7 @@ from typing import Final
 from securefl.errors import ConfigError, SecureFLError
 
 TELL_EVERY_S: Final = 30.0
-"""How often a wait for the server is told again."""
+"""Seconds after which a wait for the server is told again."""
 Awaiting = Callable[[str, float], None]
 """Called while the server is waited for, with the reason (the start of a sentence) and the seconds that are left."""
 

@@ -235,7 +235,7 @@ class Conductor:
         return isinstance(self.state.current, FederationFailed)
 
     def _contributed(self, member: str) -> bool:
-        """Whether the server holds, or has added up, anything of a member's."""
+        """True if the server holds, or has added up, anything of a member's."""
         return self.state.round_number > 1 or self.state.accepted(member) is not None
 
     @property

@@ -31,7 +31,7 @@ from securefl_server.service import FederationService
 from securefl_server.store import Spool
 
 GRACE_S: Final = 1.0
-"""How long members have, once the run has ended, to hear the last announcement and get their last answers."""
+"""Time that members have, once the run has ended, to hear the last announcement and get their last answers."""
 FILE_THREADS: Final = 4
 _WAIT_S: Final = 0.2
 
