@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from securefl.errors import DiskError
+from securefl.storage.private import put_whole
 
 _REASONS: Final = {
     errno.ENOSPC: ("the disk is full", "make room there, or name a folder on another disk"),
@@ -77,16 +77,7 @@ def write_whole(path: Path, text: str) -> None:
         DiskError: if the disk does not take it; nothing is left of it then.
     """
     with disk_errors(path):
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(path)
-        except OSError:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        put_whole(path, text.encode())
 
 
 def make_private_folder(folder: Path) -> None:

@@ -24,18 +24,27 @@ def write_private(path: Path, data: bytes) -> None:
         IdentityError: if the folder cannot be written to.
     """
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        put_whole(path, data)
     except OSError as error:
         raise IdentityError(f"{path} cannot be written", hint=str(error.strerror)) from None
+
+
+def put_whole(path: Path, data: bytes) -> None:
+    """Put a file in place that only its owner can read: whole, and on disk before it has its name.
+
+    Raises:
+        OSError: if the disk does not take it; nothing is left of it then.
+    """
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+        raise
 
 
 def read_private(path: Path, *, what: str) -> bytes:
