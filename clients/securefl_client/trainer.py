@@ -115,6 +115,7 @@ def _trainer_settings(own: ClientFolder) -> TrainerSettings:
         rank=own.rank,
         update_rank=federation.plan.update_rank(own.rank),
         personal_rank=federation.plan.personal_rank(own.rank),
+        rounds=terms.federation.rounds,
         seed=terms.federation.seed,
         member=own.member,
     )

@@ -20,6 +20,7 @@
 ``federation``  all of them: a whole ``FED.toml``
 ``dump``        a configuration as the text of a file that loads to it
 ``member``      a whole ``client.toml``
+``coherence``   choices of one section that do not go with those of another
 ``explain``     what is wrong, in one sentence
 ``examples``    what a key may hold, with an example to copy
 """

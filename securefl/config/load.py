@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from securefl.config.coherence import refuse_misfits
 from securefl.config.explain import config_error, misfit
 from securefl.config.federation import FederationConfig
 from securefl.config.moved import refuse_moved
@@ -47,9 +48,11 @@ def load_federation(path: str | Path, *, own_models: bool = False) -> Federation
         table = dict(read_toml(path))
         table.setdefault("model", {"path": OWN_MODEL})
         make_paths_absolute(table, path.resolve().parent, where=str(path))
-        return validated(FederationConfig, table, where=str(path))
-    config = load_file(FederationConfig, path)
-    _require_data(config, where=str(path))
+        config = validated(FederationConfig, table, where=str(path))
+    else:
+        config = load_file(FederationConfig, path)
+        _require_data(config, where=str(path))
+    refuse_misfits(config, where=str(path))
     return config
 
 

@@ -10,6 +10,7 @@ from securefl.config.section import Section
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bf16"]
+SchedulerType = Literal["cosine", "linear", "constant"]
 
 
 class TrainingSection(Section):
@@ -21,5 +22,11 @@ class TrainingSection(Section):
     per_device_train_batch_size: int = Field(default=32, ge=1)
     per_device_eval_batch_size: int = Field(default=64, ge=1)
     num_train_epochs: float = Field(default=1.0, gt=0)
+    lr_scheduler_type: SchedulerType = "cosine"
+    """Learning rates over all rounds of the federation, not within one: both falling ones end at 5 %."""
+    warmup_rounds: float = Field(default=0.0, ge=0)
+    """Rounds, or parts of one, in which the learning rates rise from zero."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Longest gradient over factors and head together; a longer one is scaled down to it. 0 for no limit."""
     device: Device = "auto"
     precision: Precision = "auto"

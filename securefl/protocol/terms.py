@@ -17,6 +17,7 @@ from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
 from securefl.config.task import Pooling
+from securefl.config.training import SchedulerType
 from securefl.protocol.server_view import Digest
 
 
@@ -71,6 +72,9 @@ class TrainingTerms(ConfigSection):
     weight_decay: float
     per_device_train_batch_size: int
     num_train_epochs: float
+    lr_scheduler_type: SchedulerType
+    warmup_rounds: float
+    max_grad_norm: float
 
 
 class Terms(ConfigSection):

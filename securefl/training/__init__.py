@@ -11,12 +11,14 @@
 ``target_modules``  which of its modules are adapted
 ``pretrained``      its weights and its tokenizer
 ``models``          base models as a user loads them
+``schedule``        learning rates over all rounds
 ``settings``        what one client trains, and how
 ``adapter_bank``    several PEFT adapters on one base model, in and out of numpy
 ``cores``           a trained core between two frozen factors, as a module
 ``personal``        start of the personal adapter
 ``loading``         a trainer's parts before its first round
 ``draws``           one client's random choices
+``optimiser``       AdamW with those rates, and a limit on gradients
 ``loops``           training of one adapter, evaluation
 ``liveness``        judgement over a whole round of training
 ``sensitivity``     how much the loss depends on each row and column of a weight

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from securefl.config.training import TrainingSection
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import Trainable
+from securefl.training.optimiser import Optimiser
+from securefl.training.schedule import Rates
 
 SMALLEST_STEP = torch.finfo(torch.float32).tiny
 """float32's smallest normal number, 1.2e-38: a change below it may be rounded to zero by the next product."""
@@ -50,7 +51,7 @@ class Start:
         return not any(bool(value.any()) for value in self.head.values())
 
 
-def check_loss(loss: float, start: Start, *, section: TrainingSection, what: str, step: int) -> float:
+def check_loss(loss: float, start: Start, *, rates: Rates, what: str, step: int) -> float:
     """The loss of a step, if it is a number.
 
     Raises:
@@ -66,50 +67,54 @@ def check_loss(loss: float, start: Start, *, section: TrainingSection, what: str
             hint="check the weights in model.path, or take another base model",
         )
     raise TrainingError(
-        f"the loss of the {what} adapter is not finite", where=f"step {step}", hint=_lower(section)
+        f"the loss of the {what} adapter is not finite", where=f"step {step}", hint=_lower(rates)
     )
 
 
-def check_round(
-    optimiser: torch.optim.Optimizer,
-    trainable: Trainable,
-    start: Start,
-    *,
-    section: TrainingSection,
-    what: str,
-) -> None:
+def check_gradient(norm: float | None, *, rates: Rates, what: str, step: int) -> None:
+    """Refuse a step whose gradient has no finite length: clipped, it would be zeros, and look like a round at rest.
+
+    Raises:
+        TrainingError: if the norm is there and not finite.
+    """
+    if norm is not None and not math.isfinite(norm):
+        raise TrainingError(
+            f"the gradient of the {what} adapter is not finite", where=f"step {step}", hint=_lower(rates)
+        )
+
+
+def check_round(optimiser: Optimiser, trainable: Trainable, start: Start, *, what: str) -> None:
     """Refuses a round that trained into nowhere, once all its steps are done.
 
     Args:
-        optimiser: The round's AdamW.
+        optimiser: What trained it; its learning rates are those that the messages name.
         trainable: What it trained.
         start: The values before the first step.
-        section: Learning rates, which the messages name.
         what: ``global`` or ``personal``.
 
     Raises:
         TrainingError: if a value is not finite, no loss depended on a factor, or a learning rate is too small to move
             what had a gradient.
     """
-    _check_finite(trainable, section=section, what=what)
+    rates = optimiser.rates
+    _check_finite(trainable, rates=rates, what=what)
     _check_reached(optimiser, trainable.factors, what=what)
-    _check_moved(
-        optimiser, trainable.head, start.head, key="head_learning_rate", rate=section.head_learning_rate
-    )
-    _check_moved(optimiser, trainable.factors, start.factors, key="learning_rate", rate=section.learning_rate)
+    head, factors = f"{rates.section}.head_learning_rate", f"{rates.section}.learning_rate"
+    _check_moved(optimiser, trainable.head, start.head, key=head, rate=rates.head)
+    _check_moved(optimiser, trainable.factors, start.factors, key=factors, rate=rates.factors)
 
 
-def _check_finite(trainable: Trainable, *, section: TrainingSection, what: str) -> None:
+def _check_finite(trainable: Trainable, *, rates: Rates, what: str) -> None:
     for name, value in (*trainable.factors.items(), *trainable.head.items()):
         if not bool(torch.isfinite(value).all()):
             raise TrainingError(
-                f"the {what} adapter has values that are not finite", where=name, hint=_lower(section)
+                f"the {what} adapter has values that are not finite", where=name, hint=_lower(rates)
             )
 
 
-def _check_reached(optimiser: torch.optim.Optimizer, factors: Parameters, *, what: str) -> None:
+def _check_reached(optimiser: Optimiser, factors: Parameters, *, what: str) -> None:
     """Every factor must have had a gradient tensor, be it of zeros, in some step."""
-    names = [name for name, value in factors.items() if value not in optimiser.state]
+    names = [name for name, value in factors.items() if optimiser.first_moment(value) is None]
     if names:
         modules = sorted({name.rpartition(".")[0] for name in names})
         raise TrainingError(
@@ -121,7 +126,7 @@ def _check_reached(optimiser: torch.optim.Optimizer, factors: Parameters, *, wha
 
 
 def _check_moved(
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     parameters: Parameters,
     before: Mapping[str, Tensor],
     *,
@@ -129,16 +134,13 @@ def _check_moved(
     rate: float,
 ) -> None:
     """Of the parameters that had a gradient other than zero, at least one must have moved."""
-    pulled = [
-        name
-        for name, value in parameters.items()
-        if value in optimiser.state and bool(optimiser.state[value]["exp_avg"].any())
-    ]
+    moments = {name: optimiser.first_moment(value) for name, value in parameters.items()}
+    pulled = [name for name, moment in moments.items() if moment is not None and bool(moment.any())]
     if pulled and not any(_moved(parameters[name], before[name]) for name in pulled):
         raise TrainingError(
-            f"training.{key} = {rate:g} is too small: no value moves in float32",
+            f"{key} = {rate:g} is too small: no value moves in float32",
             where=pulled[0],
-            hint=f"raise training.{key}",
+            hint=f"raise {key}",
         )
 
 
@@ -150,8 +152,8 @@ def _copied(parameters: Parameters) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in parameters.items()}
 
 
-def _lower(section: TrainingSection) -> str:
+def _lower(rates: Rates) -> str:
     return (
-        f"lower training.learning_rate (now {section.learning_rate:g}) or training.head_learning_rate "
-        f"(now {section.head_learning_rate:g})"
+        f"lower {rates.section}.learning_rate (now {rates.factors:g}) or {rates.section}.head_learning_rate "
+        f"(now {rates.head:g})"
     )

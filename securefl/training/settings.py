@@ -28,6 +28,7 @@ class TrainerSettings:
         rank: Rank of the client's global adapter.
         update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
         personal_rank: Rank of its personal adapter: ``PayloadPlan.personal_rank``.
+        rounds: Rounds of the federation.
         seed: The federation's seed.
         member: The client's id.
     """
@@ -44,5 +45,6 @@ class TrainerSettings:
     rank: int
     update_rank: int
     personal_rank: int
+    rounds: int
     seed: int
     member: str

@@ -28,9 +28,11 @@ from securefl.training.draws import Draws
 from securefl.training.fusion import FusionResult, fuse_adapters
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
+from securefl.training.optimiser import Optimiser
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.saving import save_trained
+from securefl.training.schedule import Rates, Schedule
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
@@ -69,6 +71,7 @@ class LocalTrainer:
     ) -> None:
         self._settings = settings
         self._section = settings.training
+        self._schedule = Schedule.of(settings.training, rounds=settings.rounds)
         self._way = way_of(settings.payload)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
@@ -254,12 +257,20 @@ class LocalTrainer:
         seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
         model, rows = self._bank.use(used, head=name), self._rows.train
         drawn = self._draws.batches(what, round_number, rows, size=self._section.per_device_train_batch_size)
+        trainable = switched_on()
+        optimiser = Optimiser(
+            trainable,
+            rates=Rates(self._section.learning_rate, self._section.head_learning_rate),
+            weight_decay=self._section.weight_decay,
+            max_grad_norm=self._section.max_grad_norm,
+        )
         return train(
             model,
-            switched_on(),
+            trainable,
             (rows.batch(places, device=self._compute.device) for places in drawn),
             steps=self.steps,
-            section=self._section,
+            optimiser=optimiser,
+            share_of=lambda step: self._schedule.share(round_number, step=step, steps=self.steps),
             compute=self._compute,
             what=what,
             step_sink=self._step_sink,

@@ -188,6 +188,27 @@ def test_target_modules_that_say_nothing_or_two_things_are_refused(write, writte
     assert reason in refused(write(MINIMAL + f"[lora]\ntarget_modules = {written}\n"))
 
 
+def test_a_warm_up_of_all_rounds_is_refused(write) -> None:
+    path = write(MINIMAL + "[training]\nwarmup_rounds = 3\n")
+    assert "'training.warmup_rounds' is 3, and 'federation.rounds' is 3" in refused(path)
+
+
+def test_rates_fall_over_the_rounds_unless_the_file_says_otherwise(write) -> None:
+    training = load_federation(write(MINIMAL)).training
+    assert (training.lr_scheduler_type, training.warmup_rounds, training.max_grad_norm) == (
+        "cosine",
+        0.0,
+        1.0,
+    )
+    said = '[training]\nlr_scheduler_type = "linear"\nwarmup_rounds = 0.5\nmax_grad_norm = 0\n'
+    training = load_federation(write(MINIMAL + said)).training
+    assert (training.lr_scheduler_type, training.warmup_rounds, training.max_grad_norm) == (
+        "linear",
+        0.5,
+        0.0,
+    )
+
+
 def test_every_key_of_training_is_pinned_for_all_or_decided_by_each_member():
     pinned, own = set(TrainingTerms.model_fields), set(OwnTrainingSection.model_fields)
     assert pinned | own == set(TrainingSection.model_fields)

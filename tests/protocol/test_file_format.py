@@ -117,8 +117,8 @@ def test_a_key_that_this_version_does_not_know_is_refused_as_newer(kind: str) ->
 
 def test_a_key_that_this_version_does_not_know_is_refused_at_any_depth() -> None:
     terms = json.loads(KINDS["federation.json"][1])["terms"]
-    terms["training"]["lr_scheduler_type"] = "cosine"
-    assert "does not know 'terms.training.lr_scheduler_type'" in sentence_of(
+    terms["training"]["label_smoothing"] = 0.1
+    assert "does not know 'terms.training.label_smoothing'" in sentence_of(
         "federation.json", changed("federation.json", terms=terms)
     )
 

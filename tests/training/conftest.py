@@ -108,6 +108,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
             rank=rank,
             update_rank=plan.update_rank(rank),
             personal_rank=plan.personal_rank(rank),
+            rounds=3,
             seed=SEED,
             member="client-1",
         )

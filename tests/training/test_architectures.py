@@ -105,6 +105,7 @@ def trainer_of(
             rank=RANK,
             update_rank=RANK,
             personal_rank=RANK,
+            rounds=3,
             seed=3,
             member="client-1",
         ),

@@ -43,6 +43,17 @@ def test_a_dense_update_is_the_difference_of_the_products_after_and_before(train
         np.testing.assert_array_equal(head, after.heads[name] - moved.heads[name])
 
 
+def test_a_late_round_moves_less_than_an_early_one_from_the_same_start(trainer_of, start_of, settings_of):
+    def moved(scheduler: str, round_number: int) -> float:
+        training = settings_of().training.model_copy(update={"lr_scheduler_type": scheduler})
+        trainer = trainer_of(training=training, rounds=20)
+        update = trainer.train_round(round_number, start_of()).update
+        return sum(float(np.linalg.norm(factors.product())) for factors in update.weights.values())
+
+    assert moved("cosine", 20) < 0.2 * moved("cosine", 1)
+    assert moved("constant", 20) > 0.5 * moved("constant", 1)
+
+
 def test_a_start_is_installed_rounded_to_float32_and_comes_back_exactly(trainer_of, start_of):
     trainer = trainer_of()
     start = start_of()

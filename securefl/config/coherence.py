@@ -1,0 +1,26 @@
+"""Choices of one section that do not go with those of another, each refused by name."""
+
+from __future__ import annotations
+
+from securefl.config.federation import FederationConfig
+from securefl.errors import ConfigError
+
+
+def refuse_misfits(config: FederationConfig, *, where: str) -> None:
+    """Refuse a file whose sections do not go together.
+
+    Raises:
+        ConfigError: with the keys that do not, and what to write.
+    """
+    _check_warmup(config, where=where)
+
+
+def _check_warmup(config: FederationConfig, *, where: str) -> None:
+    warmup, rounds = config.training.warmup_rounds, config.federation.rounds
+    if warmup >= rounds:
+        raise ConfigError(
+            f"'training.warmup_rounds' is {warmup:g}, and 'federation.rounds' is {rounds}: the learning rates would "
+            "only rise",
+            where=where,
+            hint="set fewer rounds of warm-up, such as warmup_rounds = 0.5",
+        )

@@ -1,0 +1,65 @@
+"""AdamW of one adapter, with rates that a schedule scales and gradients that are clipped by their global norm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from securefl.training.adapter_bank import Trainable
+from securefl.training.schedule import Rates
+
+
+class Optimiser:
+    """AdamW over an adapter's factors and head, each with a learning rate of its own.
+
+    Args:
+        trainable: What it moves.
+        rates: Learning rates before any schedule.
+        weight_decay: AdamW's.
+        max_grad_norm: Longest gradient over all of the parameters together; a longer one is scaled down to it. 0
+            leaves every gradient as it is.
+
+    Attributes:
+        rates: As given.
+    """
+
+    def __init__(
+        self, trainable: Trainable, *, rates: Rates, weight_decay: float, max_grad_norm: float
+    ) -> None:
+        self.rates = rates
+        self._max_grad_norm = max_grad_norm
+        self._parameters = [*trainable.factors.values(), *trainable.head.values()]
+        self._adamw = torch.optim.AdamW(
+            [
+                {"params": list(trainable.factors.values()), "lr": rates.factors},
+                {"params": list(trainable.head.values()), "lr": rates.head},
+            ],
+            weight_decay=weight_decay,
+        )
+
+    def step(self, loss: Tensor, *, share: float) -> float | None:
+        """Follow the gradient of a loss.
+
+        Args:
+            loss: A scalar with a graph.
+            share: What both learning rates are multiplied by in this step.
+
+        Returns:
+            The gradient's norm before it was clipped, where there is a limit.
+        """
+        self._adamw.zero_grad()
+        torch.autograd.backward(loss)
+        norm = None
+        if self._max_grad_norm > 0:
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm).item()
+        for group, rate in zip(self._adamw.param_groups, (self.rates.factors, self.rates.head), strict=True):
+            group["lr"] = rate * share
+        self._adamw.step()
+        return norm
+
+    def first_moment(self, parameter: Tensor) -> Tensor | None:
+        """AdamW's mean of a parameter's gradients; None where it never had a gradient tensor, be it of zeros."""
+        if parameter not in self._adamw.state:
+            return None
+        moment: Tensor = self._adamw.state[parameter]["exp_avg"]
+        return moment
