@@ -37,7 +37,7 @@ class Learner(UpdateSource, Protocol):
             round_number: From 1.
             start: The global adapter at this member's rank r, float64: for every adapted weight of the layout A
                 (r, n) and B (m, r), and every head; heads count from the base model's. A weight's change is
-                ``lora_alpha / r * B @ A``.
+                ``lora_alpha / r * B @ A``, or ``lora_alpha / sqrt(r) * B @ A`` where ``[lora] use_rslora`` is set.
             frozen: Under the payloads ``basis`` and ``core`` the factors to train against; None under the others.
 
         Returns:

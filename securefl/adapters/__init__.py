@@ -2,6 +2,7 @@
 
 ``layout``          which tensors a federation shares, and their shapes
 ``update``          the values: a client's update, the mean of updates, an adapter
+``scaling``         what the product of an adapter's factors is multiplied by
 ``ownership``       which ranks may be summed when so many collude
 ``frozen``          factors that a round trains against, from public seeds
 ``payloads``        linear maps of an update to a vector, and one table of what each does

@@ -27,7 +27,7 @@ class Fusible:
 
     Attributes:
         adapter: Its factors and heads.
-        scaling: lora_alpha / r.
+        scaling: Of its weights; see ``scaling``.
     """
 
     adapter: Adapter

@@ -1,8 +1,8 @@
 """From the exact global change of a weight to the best LoRA factors of a client's own rank.
 
 The rule kept here: what a client starts a round from is the closest matrix of its rank to the exact mean
-(Eckart and Young 1936; this step is FlexLoRA's, arXiv 2402.11505), split as A = V_r^T and B = U_r S_r / (alpha / r),
-so that A's rows are orthonormal and (alpha / r) B A is that matrix. A direction that is only rounding noise, or
+(Eckart and Young 1936; this step is FlexLoRA's, arXiv 2402.11505), split as A = V_r^T and B = U_r S_r / s,
+so that A's rows are orthonormal and s B A is that matrix. A direction that is only rounding noise, or
 missing, becomes a random row in A with a zero column in B: it changes nothing, and it can be trained.
 """
 
@@ -33,7 +33,7 @@ def redistribute(
     Args:
         weight: The change (m, n), or its factors, or what it decomposes into, which is then not done again.
         rank: r, at most min(m, n).
-        scaling: alpha / r of the client.
+        scaling: the client's; see ``scaling``.
         noise_std: Directions that are no stronger than noise of this deviation are drawn anew.
         rng: Draws them: the same rows for every rank, as far as they go.
 

@@ -92,7 +92,7 @@ class GlobalState:
 
         Args:
             rank: r, at most every adapted weight's smaller side.
-            scaling: alpha / r of the client.
+            scaling: the client's; see ``scaling``.
 
         Returns:
             For every weight A (r, n) with orthonormal rows and B (m, r); the heads as they are.

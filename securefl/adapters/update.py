@@ -45,7 +45,7 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class LoraFactors:
-    """One weight's adapter as PEFT holds it: the weight's change is ``(alpha / r) * B @ A``.
+    """One weight's adapter as PEFT holds it: the weight's change is ``scaling * B @ A``.
 
     Attributes:
         A: (r, n).
@@ -76,7 +76,7 @@ class Update:
     """Changes of one client since the round's start.
 
     Attributes:
-        weights: The change of each adapted weight as factors whose product is the change itself, (alpha / r)
+        weights: The change of each adapted weight as factors whose product is the change itself, the scaling
             included. Under ``basis`` one factor is the round's frozen basis cut to the client's rank, row for
             row; under ``core`` the right one is the frozen right factor cut to it, and the left one is the
             frozen left factor times the core.
@@ -138,7 +138,7 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
     Args:
         start: What a round trained from: A (r, n) and B (m, r) of every weight, and the heads.
         after: What it trained to: the same tensors.
-        scaling: lora_alpha / r, by which a weight's change is ``scaling * B @ A``.
+        scaling: what ``adapters.scaling`` says, by which a weight's change is ``scaling * B @ A``.
 
     Returns:
         For every weight ``scaling * (B1 A1 - B0 A0)`` as factors (m, 2r) and (2r, n); the heads' differences.

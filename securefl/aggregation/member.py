@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import GlobalState
@@ -106,8 +107,8 @@ class MemberAggregation:
 
     @property
     def scaling(self) -> float:
-        """Alpha / r of this member's adapters."""
-        return self.federation.terms.lora.lora_alpha / self.rank
+        """Scaling of this member's adapters; see ``adapters.scaling``."""
+        return scaling_of(self.federation.terms.lora, self.rank)
 
     def contribute(self, learner: UpdateSource, *, manifest: Manifest) -> PreparedContribution:
         """Trains, and prepares what is sent of it; the windows are made as they are asked for.

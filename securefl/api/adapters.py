@@ -49,7 +49,8 @@ def fuse(
     """Make one adapter of scaling 1 out of two on the same tensors; heads are added with the same weights.
 
     Args:
-        first: An adapter with its scaling lora_alpha / r, such as the global one.
+        first: An adapter with its scaling, such as the global one: lora_alpha / r, or lora_alpha / sqrt(r) under
+            ``use_rslora``.
         second: Another one, such as a personal one.
         weights: What each is multiplied by, of any sign.
         space: Add the changes themselves (``product``, exact, the ranks add up), or the factors (``factor``).

@@ -28,6 +28,9 @@ class LoraSection(Section):
     r: Rank = 8
     lora_alpha: float = Field(default=16, gt=0)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    use_rslora: bool | None = None
+    """Scale by ``lora_alpha / sqrt(r)`` in place of ``lora_alpha / r``; without it, where ranks of the cohort differ,
+    because the lowest rank is the loudest else. With models of the members' own it is off unless it is set."""
     target_modules: tuple[str, ...] = ("query", "value")
     """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``."""
 
@@ -44,3 +47,18 @@ class LoraSection(Section):
         if ALL_LINEAR in names and len(set(names)) > 1:
             raise ValueError(f'"{ALL_LINEAR}" stands for every linear module: leave the other names out')
         return tuple(dict.fromkeys(names))
+
+    def resolved(self, *, use_rslora: bool) -> LoraTerms:
+        """The same with nothing left open.
+
+        Args:
+            use_rslora: Holds where the file says nothing of it.
+        """
+        open_ = self.use_rslora is None
+        return LoraTerms.model_validate(self.model_dump() | ({"use_rslora": use_rslora} if open_ else {}))
+
+
+class LoraTerms(LoraSection):
+    """``[lora]`` as a federation pins it."""
+
+    use_rslora: bool

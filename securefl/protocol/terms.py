@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from securefl.config.encryption import EncryptionSection, GridSection
-from securefl.config.model import LoraSection
+from securefl.config.model import LoraTerms
 from securefl.config.names import Name
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
@@ -83,7 +83,7 @@ class Terms(ConfigSection):
     federation: FederationTerms
     model: ModelTerms
     task: TaskTerms
-    lora: LoraSection
+    lora: LoraTerms
     training: TrainingTerms
     recipe: Recipe
     payload: Payload

@@ -134,6 +134,10 @@ def _draft(
     return Draft(federation, facts)
 
 
+def _ranks_differ(config: FederationConfig) -> bool:
+    return len(set(config.ranks.values())) > 1
+
+
 def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, samples_cap: int) -> Terms:
     """The part of a ``FED.toml`` that holds for every member.
 
@@ -148,7 +152,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         federation=FederationTerms(name=federation.name, rounds=federation.rounds, seed=federation.seed),
         model=ModelTerms(digest=model_digest, max_length=config.model.max_length),
         task=task,
-        lora=config.lora,
+        lora=config.lora.resolved(use_rslora=_ranks_differ(config) and not isinstance(task, OwnTaskTerms)),
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
         recipe=config.recipe,
         payload=config.payload,

@@ -68,12 +68,20 @@ class AdapterBank:
         self._layers: dict[str, LoraLayer] = {}
         self._heads: dict[str, nn.Module] = {}
 
-    def add(self, name: str, *, rank: int, alpha: float) -> None:
-        """Attaches one more adapter, of this rank and with scaling alpha / rank."""
+    def add(self, name: str, *, rank: int, alpha: float, use_rslora: bool = False) -> None:
+        """Attaches one more adapter, of this rank and with scaling alpha / rank.
+
+        Args:
+            name: Its name.
+            rank: r.
+            alpha: PEFT's lora_alpha.
+            use_rslora: Divide alpha by the root of the rank instead.
+        """
         config = LoraConfig(
             r=rank,
             lora_alpha=alpha,  # type: ignore[arg-type] # PEFT divides it by r; that it be whole is only a habit
             lora_dropout=self._dropout,
+            use_rslora=use_rslora,
             target_modules=[f"{BACKBONE}.{tensor.name}" for tensor in self.layout.adapted],
             fan_in_fan_out=self.fan_in_fan_out,
         )
@@ -118,8 +126,15 @@ class AdapterBank:
         return int(next(iter(self._layers.values())).r[name])
 
     def scaling(self, name: str) -> float:
-        """An adapter's alpha / rank."""
+        """An adapter's scaling: its alpha / rank, or alpha / sqrt(rank)."""
         return float(next(iter(self._layers.values())).scaling[name])
+
+    def configured(self, name: str) -> LoraConfig:
+        """The choices with which an adapter was attached, in PEFT's words."""
+        assert self._peft is not None
+        config = self._peft.peft_config[name]
+        assert isinstance(config, LoraConfig)
+        return config
 
     def use(self, names: Sequence[str], *, head: str) -> TaskModel:
         """The model with these adapters added to its weights, and one adapter's head; every parameter frozen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from securefl.training.adapter_bank import AdapterBank
@@ -60,13 +61,13 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
 
 
 def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> None:
-    alpha = settings.lora.lora_alpha
-    bank.add(GLOBAL, rank=settings.rank, alpha=alpha)
+    add = partial(bank.add, alpha=settings.lora.lora_alpha, use_rslora=settings.lora.use_rslora)
+    add(GLOBAL, rank=settings.rank)
     if BESIDE in way.used:
-        bank.add(BESIDE, rank=settings.update_rank, alpha=alpha)
+        add(BESIDE, rank=settings.update_rank)
     if settings.recipe.personal:
         rank = settings.personal_rank
-        bank.add("personal", rank=rank, alpha=alpha)
+        add("personal", rank=rank)
         start = personal_start(bank.layout, rank=rank, seed=settings.seed, member=settings.member)
         bank.install("personal", start)
 

@@ -52,6 +52,7 @@ class SavedTask:
 
 def save_trained(folder: Path, bank: AdapterBank, name: str, settings: TrainerSettings) -> None:
     """Writes one of a client's adapters; see ``save_adapter``."""
+    made = bank.configured(name)
     save_adapter(
         folder,
         bank.adapter(name),
@@ -62,7 +63,8 @@ def save_trained(folder: Path, bank: AdapterBank, name: str, settings: TrainerSe
             task=settings.task.name,
             description=settings.task.description(),
         ),
-        alpha=bank.scaling(name) * bank.rank(name),
+        alpha=made.lora_alpha,
+        use_rslora=made.use_rslora,
         target_modules=settings.lora.target_modules,
         fan_in_fan_out=bank.fan_in_fan_out,
         head=bank.model.head_name,
@@ -76,6 +78,7 @@ def save_adapter(
     task: SavedTask,
     *,
     alpha: float,
+    use_rslora: bool,
     target_modules: tuple[str, ...],
     fan_in_fan_out: bool,
     head: str | None,
@@ -87,7 +90,8 @@ def save_adapter(
         folder: Where to.
         adapter: Factors and heads, values that float32 holds exactly.
         task: Written beside it.
-        alpha: lora_alpha; the adapter's scaling times its rank.
+        alpha: lora_alpha.
+        use_rslora: The adapter's scaling is alpha / sqrt(r), not alpha / r.
         target_modules: As the federation's terms name them.
         fan_in_fan_out: Whether the adapted modules keep their weights transposed, as GPT-2's do.
         head: The module that holds the heads; None where the task shares none.
@@ -105,6 +109,7 @@ def save_adapter(
         r=rank,
         lora_alpha=int(alpha) if float(alpha).is_integer() else alpha,  # type: ignore[arg-type] # as in the bank
         lora_dropout=dropout,
+        use_rslora=use_rslora,
         target_modules=list(target_modules),
         fan_in_fan_out=fan_in_fan_out,
         modules_to_save=None if head is None else [head],

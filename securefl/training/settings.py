@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from securefl.config.model import LoraSection
+from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
@@ -37,7 +37,7 @@ class TrainerSettings:
     model_digest: bytes
     task: Task
     max_length: int
-    lora: LoraSection
+    lora: LoraTerms
     training: TrainingSection
     recipe: Recipe
     payload: PayloadName

@@ -17,7 +17,7 @@ from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.encryption import EncryptionSection, GridSection
-from securefl.config.model import LoraSection
+from securefl.config.model import LoraTerms
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import FusionSection, Recipe
@@ -62,7 +62,7 @@ def terms(
         task=SequenceClassificationTerms(
             name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")
         ),
-        lora=LoraSection(lora_alpha=ALPHA),
+        lora=LoraTerms(lora_alpha=ALPHA, use_rslora=False),
         training=TrainingTerms(
             learning_rate=1e-3,
             head_learning_rate=1e-2,

@@ -15,7 +15,7 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
-from securefl.config.model import LoraSection
+from securefl.config.model import LoraTerms
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
@@ -94,7 +94,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
             model_digest=model_digest(tiny_bert),
             task=SequenceClassification(LABELS, "mean"),
             max_length=32,
-            lora=LoraSection(lora_alpha=8),
+            lora=LoraTerms(lora_alpha=8, use_rslora=False),
             training=TrainingSection(
                 learning_rate=1e-2,
                 head_learning_rate=3e-2,

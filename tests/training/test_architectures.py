@@ -21,7 +21,7 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import feature_places
 from securefl.adapters.state import GlobalState
 from securefl.config.load import load_federation
-from securefl.config.model import LoraSection, ModelSection
+from securefl.config.model import LoraTerms, ModelSection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
@@ -91,7 +91,7 @@ def trainer_of(
             model_digest=bytes(32),
             task=task,
             max_length=16,
-            lora=LoraSection(lora_alpha=6, target_modules=names),
+            lora=LoraTerms(lora_alpha=6, target_modules=names, use_rslora=False),
             training=TrainingSection(
                 learning_rate=1e-2,
                 head_learning_rate=3e-2,

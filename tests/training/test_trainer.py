@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from securefl.adapters.frozen.basis import Side
+from securefl.adapters.scaling import scaling_of
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, MeanUpdate
+from securefl.config.model import LoraTerms
 from securefl.errors import ConfigError, ModelError, TrainingError
 from securefl.training.loops import Progress, evaluate
 from securefl.training.trainer import LocalTrainer
@@ -52,6 +54,14 @@ def test_a_late_round_moves_less_than_an_early_one_from_the_same_start(trainer_o
 
     assert moved("cosine", 20) < 0.2 * moved("cosine", 1)
     assert moved("constant", 20) > 0.5 * moved("constant", 1)
+
+
+@pytest.mark.parametrize("use_rslora", [False, True])
+@pytest.mark.parametrize("name", ["global", "personal"])
+def test_the_model_scales_an_adapter_as_the_aggregation_does(trainer_of, name, use_rslora):
+    lora = LoraTerms(lora_alpha=6, use_rslora=use_rslora)
+    trainer = trainer_of(rank=3, lora=lora, personal_rank=5)
+    assert trainer._bank.scaling(name) == scaling_of(lora, trainer._bank.rank(name))
 
 
 def test_a_start_is_installed_rounded_to_float32_and_comes_back_exactly(trainer_of, start_of):

@@ -20,7 +20,7 @@ class Frozen(Protocol):
 
         Args:
             name: The weight's.
-            trained: Of ``trained_shape``, alpha / r included.
+            trained: Of ``trained_shape``, the scaling included.
             rank: The client's.
         """
         ...

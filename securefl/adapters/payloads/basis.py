@@ -89,7 +89,7 @@ class BasisPayload:
         """The trained factors, zero where a client of this rank owns nothing, and the heads.
 
         Args:
-            update: Its frozen factors are ``basis.cut(name, rank)``; its trained ones carry alpha / r.
+            update: Its frozen factors are ``basis.cut(name, rank)``; its trained ones carry the scaling.
             rank: The client's rank; what of it exceeds R was never part of the update.
 
         Raises:

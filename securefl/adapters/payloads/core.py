@@ -128,7 +128,7 @@ class CorePayload:
         """The cores' changes, zero where a client of this rank owns nothing, and the heads.
 
         Args:
-            update: Products U_r C V_r of ``bases.cut(name, rank)``, alpha / r included, as factors
+            update: Products U_r C V_r of ``bases.cut(name, rank)``, the scaling included, as factors
                 (U_r C, V_r).
             rank: The client's rank; what of it exceeds R was never part of the update.
 

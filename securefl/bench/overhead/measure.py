@@ -23,6 +23,7 @@ from typing import assert_never
 import numpy as np
 
 from securefl.adapters.payloads.facts import FACTS, Trains
+from securefl.adapters.scaling import scaling_of
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter
 from securefl.aggregation.clock import Stage
@@ -114,7 +115,7 @@ def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
     ranks = {member: site.own.rank for member, site in sites.items()}
     # The start is the one that the encrypted federation has, so that both train the same first round.
     state = GlobalState.start(layout, seed=seed)
-    scaling = {member: federation.terms.lora.lora_alpha / rank for member, rank in ranks.items()}
+    scaling = {member: scaling_of(federation.terms.lora, rank) for member, rank in ranks.items()}
     starts = {member: state.redistributed(rank, scaling=scaling[member]) for member, rank in ranks.items()}
     transfers: list[Transfer] = []
     with meter.phase(SERVER, "other"):

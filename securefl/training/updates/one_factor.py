@@ -51,7 +51,7 @@ def against(frozen: Matrix, trained: LoraFactors, scaling: float, *, side: Side)
     Args:
         frozen: Orthonormal rows (r, n) if the left factor was trained, columns (m, r) if the right one was.
         trained: The factors after training.
-        scaling: alpha / r of the update.
+        scaling: the scaling of the update's adapter.
         side: The factor that was trained.
     """
     if side is Side.LEFT:
