@@ -9,6 +9,7 @@
 ``sketching``       a matrix by two random projections, and back
 ``selection``       which coordinates are encrypted, by sums of sensitivity scores
 ``state``           the global change, round after round
+``outer``           the step along the mean, with or without momentum
 ``redistribution``  the best adapter of a client's own rank, by SVD
 ``fusion``          the global and the personal adapter as one
 ``linalg``          decompositions with fixed signs

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.outer import outer_of
 from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
@@ -91,6 +92,7 @@ class MemberAggregation:
         self.state = GlobalState.start(
             federation.layout, seed=federation.terms.federation.seed, kept_rank=self._plan.kept_rank
         )
+        self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
         self.weight_sum: WeightSum | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._start: Adapter | None = None
@@ -270,9 +272,8 @@ class MemberAggregation:
         codec = self._round(manifest.round_number)
         weight_sum = self.weight_sum or codec.weight_sum(sums)
         mean = codec.decode(sums, weight_sum=weight_sum)
-        self.state = self.state.advanced(
-            mean, outer_learning_rate=self.federation.terms.recipe.outer_learning_rate
-        )
+        step, outer = self._outer.step(mean)
+        self.state, self._outer = self.state.advanced(step), outer
         self.weight_sum = weight_sum
         self._start = None
         self.reconstruction_error = mean.error_estimate

@@ -12,6 +12,7 @@
 ``data``        ``[data]``, with ``split`` as a tagged union
 ``training``    ``[training]``
 ``payload``     ``[payload]``, a tagged union
+``outer``       ``[outer]``, a tagged union
 ``recipes``     ``[recipe]`` and ``[fusion]``: methods as rows of one table
 ``privacy``     ``[privacy]``
 ``encryption``  ``[encryption]`` and ``[grid]``

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from securefl.config.federation import FederationConfig
+from securefl.config.outer import NO_COORDINATES, AdamSection
 from securefl.errors import ConfigError
 
 
-def refuse_misfits(config: FederationConfig, *, where: str) -> None:
+def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     """Refuse a file whose sections do not go together.
 
     Raises:
         ConfigError: with the keys that do not, and what to write.
     """
     _check_warmup(config, where=where)
+    _check_outer(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -23,4 +25,14 @@ def _check_warmup(config: FederationConfig, *, where: str) -> None:
             "only rise",
             where=where,
             hint="set fewer rounds of warm-up, such as warmup_rounds = 0.5",
+        )
+
+
+def _check_outer(config: FederationConfig, *, where: str) -> None:
+    reason = NO_COORDINATES.get(config.payload.name)
+    if isinstance(config.outer, AdamSection) and reason is not None:
+        raise ConfigError(
+            f'\'outer.name\' is "adam", which needs coordinates, and under payload "{config.payload.name}" {reason}',
+            where=where,
+            hint='write [outer] name = "nesterov", or [payload] name = "dense"',
         )

@@ -325,12 +325,17 @@ def _homes(model: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
             if _is_model(entry):
                 inner = f"{path}.{key}" if path else key
                 if field.discriminator is not None:
-                    yield from _homes_among(entry, name, inner, field.discriminator)
+                    everywhere = all(
+                        name in other.model_fields for other, _ in alternatives(field.annotation)
+                    )
+                    yield from _homes_among(entry, name, inner, field.discriminator, everywhere=everywhere)
                     continue
                 yield from _homes(entry, name, f"{inner}[]" if is_list(option) else inner)
 
 
-def _homes_among(alternative: type[BaseModel], name: str, path: str, chooser: object) -> Iterator[str]:
-    """The same for one alternative of a tagged union, told by the word that chooses it."""
+def _homes_among(
+    alternative: type[BaseModel], name: str, path: str, chooser: object, *, everywhere: bool
+) -> Iterator[str]:
+    """The same for one alternative of a tagged union, told by the word that chooses it unless all have the key."""
     if name in alternative.model_fields and name != chooser:
-        yield f"[{path}] with {chooser} = {quoted(str(_tag(alternative)))}"
+        yield f"[{path}]" + ("" if everywhere else f" with {chooser} = {quoted(str(_tag(alternative)))}")

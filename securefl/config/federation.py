@@ -16,6 +16,7 @@ from securefl.config.data import DataSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.model import LoraSection, ModelSection
 from securefl.config.names import Name
+from securefl.config.outer import Outer
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import DEFAULT, ROWS, FusionSection, Recipe, with_row
@@ -59,6 +60,7 @@ class FederationConfig(Section):
     training: TrainingSection = TrainingSection()
     recipe: Recipe = ROWS[DEFAULT].recipe
     payload: Payload = ROWS[DEFAULT].payload
+    outer: Outer = ROWS[DEFAULT].outer
     fusion: FusionSection = ROWS[DEFAULT].fusion
     privacy: PrivacySection = PrivacySection()
     encryption: EncryptionSection = EncryptionSection()

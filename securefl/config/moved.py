@@ -16,6 +16,7 @@ MOVED: Final[Mapping[str, str]] = {
     "recipe.payload": "payload.name",
     "sketch.rank": "payload.rank",
     "sketch": "payload",
+    "recipe.outer_learning_rate": "outer.learning_rate",
     "recipe.fusion.space": "fusion.space",
     "recipe.fusion.budget": "fusion.budget",
     "recipe.fusion.l1": "fusion.l1",

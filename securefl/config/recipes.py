@@ -9,8 +9,9 @@ under ``basis`` one of them in turn, against a random factor that is drawn for t
 two frozen random ones (what Fed-SB, arXiv 2502.15436, sends, without its start from a gradient).
 
 Choices: ``[recipe]`` says whether a client trains a private adapter beside the global one (FDLoRA, arXiv
-    2406.07925), and the step with which the mean update is applied (1 is plain averaging); ``[payload]`` the part of
-    its update that a client sends; ``[fusion]`` the search that makes one adapter of the two (FDLoRA's AdaFusion).
+    2406.07925); ``[payload]`` the part of its update that a client sends; ``[outer]`` the step that everybody takes
+    along the mean (plain averaging, or with momentum); ``[fusion]`` the search that makes one adapter of the two
+    (FDLoRA's AdaFusion).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from securefl.config.names import Name
+from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload, SketchPayload
 from securefl.config.section import Section
 from securefl.errors import ConfigError
@@ -46,8 +48,6 @@ class Recipe(Section):
     name: Name
     personal: bool
     """True where a client trains a personal adapter beside the global one."""
-    outer_learning_rate: float = Field(gt=0, le=4)
-    """Step of the mean update on the global state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,13 @@ class Row:
     Attributes:
         recipe: ``[recipe]``.
         payload: ``[payload]``.
+        outer: ``[outer]``.
         fusion: ``[fusion]``.
     """
 
     recipe: Recipe
     payload: Payload
+    outer: Outer
     fusion: FusionSection
 
 
@@ -69,8 +71,9 @@ _ROWS: Final = (
     # `sketch` because it takes any ranks in O((m + n) k) values: on BANKING77 (four clients, ranks 2 to 16) it was
     # as accurate as `dense` in every round, 0.882 against 0.881 after four, with 29 % of the values.
     Row(
-        Recipe(name=DEFAULT, personal=True, outer_learning_rate=1.0),
+        Recipe(name=DEFAULT, personal=True),
         SketchPayload(name="sketch"),
+        SgdSection(name="sgd"),
         FusionSection(),
     ),
     # After FlexLoRA (arXiv 2402.11505), and not its literal rule: mixed ranks meet in the mean of the products,
@@ -81,8 +84,9 @@ _ROWS: Final = (
     # corpus, one seed: 0.812 like this, 0.740 by the literal rule. The name stays for federation files that have
     # it; a table must not call its figures FlexLoRA's.
     Row(
-        Recipe(name="flexlora", personal=False, outer_learning_rate=1.0),
+        Recipe(name="flexlora", personal=False),
         SketchPayload(name="sketch"),
+        SgdSection(name="sgd"),
         FusionSection(),
     ),
 )
@@ -91,9 +95,9 @@ ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 
 
 def with_row(table: Mapping[str, object]) -> dict[str, object]:
-    """Fill a file's ``[recipe]``, ``[payload]`` and ``[fusion]`` from the row that it names.
+    """Fill a file's ``[recipe]``, ``[payload]``, ``[outer]`` and ``[fusion]`` from the row that it names.
 
-    A payload that the file names stands alone: the row's keys belong to the row's payload.
+    A payload or outer step that the file names stands alone: the row's keys belong to the row's own.
 
     Args:
         table: A file's tables, or sections already built; what is neither is left for the check of types.
@@ -101,15 +105,17 @@ def with_row(table: Mapping[str, object]) -> dict[str, object]:
     Raises:
         ConfigError: if there is no such row; it names the rows there are.
     """
-    recipe, payload = table.get("recipe", {}), table.get("payload", {})
+    recipe = table.get("recipe", {})
     own = recipe.model_dump() if isinstance(recipe, Recipe) else recipe
     name = own.get("name", DEFAULT) if isinstance(own, Mapping) else None
     if not isinstance(own, Mapping) or not isinstance(name, str) or not name.strip():
         return dict(table)
     row = _row(name)
     filled = {"fusion": row.fusion, **table, "recipe": {**row.recipe.model_dump(), **own}}
-    if isinstance(payload, Mapping) and "name" not in payload:
-        filled["payload"] = {**row.payload.model_dump(), **payload}
+    for name, chosen in (("payload", row.payload), ("outer", row.outer)):
+        said = table.get(name, {})
+        if isinstance(said, Mapping) and "name" not in said:
+            filled[name] = {**chosen.model_dump(), **said}
     return filled
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.model import LoraTerms
 from securefl.config.names import Name
+from securefl.config.outer import Outer
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import FusionSection, Recipe
@@ -87,6 +88,7 @@ class Terms(ConfigSection):
     training: TrainingTerms
     recipe: Recipe
     payload: Payload
+    outer: Outer
     fusion: FusionSection
     privacy: PrivacySection
     encryption: EncryptionSection

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from securefl.adapters.layout import Layout
+from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
@@ -121,6 +122,7 @@ def _draft(
     federation_id: bytes,
     model_digest: bytes,
 ) -> Draft:
+    refuse_misfits(config)
     terms = terms_of(config, task=task, model_digest=model_digest, samples_cap=facts.samples_cap)
     federation = Federation(
         federation_id=federation_id,
@@ -156,6 +158,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
         recipe=config.recipe,
         payload=config.payload,
+        outer=config.outer,
         fusion=config.fusion,
         privacy=config.privacy,
         encryption=config.encryption,

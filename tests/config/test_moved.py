@@ -18,6 +18,7 @@ OLD_VALUES: dict[str, Any] = {
     "recipe.payload": "sketch",
     "sketch.rank": 8,
     "sketch": {},
+    "recipe.outer_learning_rate": 0.5,
     "recipe.fusion.space": "product",
     "recipe.fusion.budget": 24,
     "recipe.fusion.l1": 0.05,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
+from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.load import validated
-from securefl.config.payload import BasisPayload, SketchPayload
+from securefl.config.outer import NO_COORDINATES, NesterovSection, SgdSection
+from securefl.config.payload import BasisPayload, PayloadName, SketchPayload
 from securefl.config.recipes import ROWS, FusionSection
 from securefl.errors import ConfigError
 
@@ -22,39 +25,60 @@ def read(**sections: object) -> FederationConfig:
 
 def test_the_default_trains_a_personal_adapter_beside_a_payload_of_any_ranks():
     config = read()
-    assert (config.recipe.name, config.recipe.personal, config.recipe.outer_learning_rate) == (
-        "default",
-        True,
-        1,
-    )
-    assert config.payload == SketchPayload(name="sketch")
+    assert (config.recipe.name, config.recipe.personal) == ("default", True)
+    assert (config.payload, config.outer) == (SketchPayload(name="sketch"), SgdSection(name="sgd"))
 
 
 def test_flexlora_is_the_mean_of_products_of_any_ranks_and_nothing_personal():
     config = read(recipe={"name": "flexlora"})
-    assert (config.recipe.name, config.recipe.personal, config.recipe.outer_learning_rate) == (
-        "flexlora",
-        False,
-        1,
-    )
-    assert config.payload == SketchPayload(name="sketch")
+    assert (config.recipe.name, config.recipe.personal) == ("flexlora", False)
+    assert (config.payload, config.outer) == (SketchPayload(name="sketch"), SgdSection(name="sgd"))
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_file_that_names_a_recipe_alone_means_its_row(name):
     config, row = read(recipe={"name": name}), ROWS[name]
-    assert (config.recipe, config.payload, config.fusion) == (row.recipe, row.payload, row.fusion)
+    assert (config.recipe, config.payload) == (row.recipe, row.payload)
+    assert (config.outer, config.fusion) == (row.outer, row.fusion)
 
 
 def test_the_files_own_choices_replace_those_of_the_row():
     config = read(
-        recipe={"personal": False, "outer_learning_rate": 0.5},
+        recipe={"personal": False},
         payload={"name": "basis"},
+        outer={"name": "nesterov", "momentum": 0.9},
         fusion={"budget": 7},
     )
-    assert (config.recipe.personal, config.recipe.outer_learning_rate) == (False, 0.5)
+    assert config.recipe.personal is False
+    assert config.outer == NesterovSection(name="nesterov", momentum=0.9)
     assert config.payload == BasisPayload(name="basis")
     assert config.fusion == FusionSection(budget=7)
+
+
+def test_a_key_of_the_rows_outer_step_needs_no_name():
+    assert read(outer={"learning_rate": 0.5}).outer == SgdSection(name="sgd", learning_rate=0.5)
+
+
+def test_an_outer_steps_name_may_stand_for_its_section():
+    assert read(outer="nesterov").outer == NesterovSection(name="nesterov")
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_momentum_is_refused_where_nothing_has_one(name):
+    with pytest.raises(ConfigError, match=r"'outer.momentum'.*\[outer\] with name = \"nesterov\" has a key"):
+        read(outer={"name": name, "momentum": 0.9})
+
+
+@pytest.mark.parametrize("payload", ["sketch", "basis", "core"])
+def test_adam_is_refused_by_name_where_a_mean_has_no_coordinates(payload):
+    config = read(payload=payload, outer="adam")
+    with pytest.raises(ConfigError, match=f'\'outer.name\' is "adam".*under payload "{payload}" .*nesterov'):
+        refuse_misfits(config, where="FED.toml")
+
+
+def test_every_payload_without_a_reason_against_it_takes_adam():
+    for payload in set(get_args(PayloadName)) - set(NO_COORDINATES):
+        refuse_misfits(read(payload=payload, outer="adam"), where="FED.toml")
 
 
 def test_a_key_of_the_rows_payload_needs_no_name():

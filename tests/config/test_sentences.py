@@ -188,6 +188,8 @@ TAGS = {
     ("data", "split", "alpha"): ("by", "dirichlet"),
     ("data", "split", "column"): ("by", "column"),
     ("task", "pooling"): ("name", "sequence-classification"),
+    ("outer", "momentum"): ("name", "nesterov"),
+    **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
 }
 """What chooses the table that has a key."""
 
@@ -224,7 +226,8 @@ def test_what_is_missing_is_told_with_an_example(path: str) -> None:
         ("split", {}, "'data.split.by' is missing"),
         ("split", {"alpha": 1.0}, '"none", "iid", "dirichlet", "column"'),
         ("split", "column", 'split = { by = "column", column = "site" }'),
-        ("learning_rate", 0.1, "[training] has a key 'learning_rate'"),
+        ("weight_decay", 0.1, "[training] has a key 'weight_decay'"),
+        ("learning_rate", 0.1, "; [outer] and [training] have a key 'learning_rate'"),
         ("column_values", ["a"], "an entry of cohort.clients has a key 'column_values'"),
         ("lora", {}, "'lora' is a section of its own, [lora]"),
     ],

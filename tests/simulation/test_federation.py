@@ -9,6 +9,7 @@ from support.federations import ALPHA, TestFederation, learners_of, make_federat
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.update import Adapter
 from securefl.aggregation.member import MemberAggregation
+from securefl.config.outer import AdamSection, NesterovSection
 from securefl.simulation.federation import SimulatedFederation
 
 
@@ -105,3 +106,35 @@ def test_the_uploaded_bytes_of_two_equal_updates_differ() -> None:
         bodies.append(simulated.traffic[1].contributions["client-1"].body)
 
     assert bodies[0] != bodies[1]
+
+
+@pytest.mark.parametrize(
+    ("payload", "outer"),
+    [
+        ("sketch", NesterovSection(name="nesterov", momentum=0.5)),
+        ("dense", AdamSection(name="adam", learning_rate=0.02)),
+    ],
+)
+def test_an_outer_step_is_taken_along_the_decrypted_mean_by_all_members_alike(payload, outer) -> None:
+    choices = {"payload": payload, "rounds": 3, "outer": outer}
+    _, encrypted, _ = run(make_federation(scheme="bfv", **choices))
+    _, twin, learners = run(make_federation(scheme="none", **choices))
+
+    # Learners draw their updates whatever they start from, so that the means are known.
+    total = sum(learner.samples for learner in learners.values())
+    expected, first, second = 0.0, 0.0, 1e-6
+    for number in (1, 2, 3):
+        mean = sum(
+            learner.samples / total * learner.updates[number].heads["classifier.weight"]
+            for learner in learners.values()
+        )
+        if payload == "sketch":
+            first = 0.5 * first + mean
+            expected = expected + mean + 0.5 * first
+        else:
+            first, second = 0.9 * first + 0.1 * mean, 0.99 * second + 0.01 * mean**2
+            expected = expected + 0.02 * first / (np.sqrt(second) + 1e-3)
+    for member, aggregation in encrypted.items():
+        for name, weight in aggregation.state.weights.items():
+            np.testing.assert_array_equal(product(weight), product(twin[member].state.weights[name]))
+        np.testing.assert_allclose(aggregation.state.heads["classifier.weight"], expected, atol=1e-3)

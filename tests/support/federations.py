@@ -18,6 +18,7 @@ from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.model import LoraTerms
+from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import FusionSection, Recipe
@@ -54,6 +55,7 @@ def terms(
     scheme: str = "bfv",
     bits: int = 16,
     fraction: float = 1.0,
+    outer: Outer | None = None,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -73,8 +75,9 @@ def terms(
             warmup_rounds=0.0,
             max_grad_norm=1.0,
         ),
-        recipe=Recipe(name="default", personal=True, outer_learning_rate=1.0),
+        recipe=Recipe(name="default", personal=True),
         payload=payload_of(payload, sketch_rank),
+        outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),
         privacy=PrivacySection(),
         encryption=EncryptionSection.model_validate(

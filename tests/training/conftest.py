@@ -102,7 +102,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
                 device="cpu",
                 precision="float32",
             ),
-            recipe=Recipe(name="default", personal=personal, outer_learning_rate=1.0),
+            recipe=Recipe(name="default", personal=personal),
             payload=payload,
             fusion=FusionSection(),
             rank=rank,

@@ -99,7 +99,7 @@ def trainer_of(
                 device="cpu",
                 precision="float32",
             ),
-            recipe=Recipe(name="default", personal=True, outer_learning_rate=1.0),
+            recipe=Recipe(name="default", personal=True),
             payload=payload,
             fusion=FusionSection(budget=2),
             rank=RANK,
