@@ -46,7 +46,7 @@ SAME_NAME = {
     "plot.py": "bench: the two benchmarks have the same parts",
     "report.py": "bench: the two benchmarks have the same parts",
     "federation.py": "config: as a person writes it; protocol: as members pin it; simulation and bench: as it runs",
-    "fusion.py": "adapters: two adapters as one; training: the search for their shares",
+    "fusion.py": "adapters: two adapters as one; training: the one that a client uses",
     "member.py": "config: a member's file; cli: the command that reads it; aggregation: what it starts",
     "plan.py": "adapters: the plan of a payload; cli: the command that shows what follows from it",
     "process.py": "the two processes of a federation",

@@ -1,11 +1,11 @@
-"""Keys of earlier versions, each with its place of today.
+"""Keys of earlier versions, each with its place of today, or with the reason why it has none.
 
-The rule kept here: an old key is refused with its new place, never read; a file means one thing only.
+The rule kept here: an old key is refused, never read; a file means one thing only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from securefl.errors import ConfigError
@@ -18,8 +18,6 @@ MOVED: Final[Mapping[str, str]] = {
     "sketch": "payload",
     "recipe.outer_learning_rate": "outer.learning_rate",
     "recipe.fusion.space": "fusion.space",
-    "recipe.fusion.budget": "fusion.budget",
-    "recipe.fusion.l1": "fusion.l1",
     "recipe.fusion.max_samples": "fusion.max_samples",
     "recipe.fusion": "fusion",
     "encryption.precision_bits": "grid.precision_bits",
@@ -27,24 +25,44 @@ MOVED: Final[Mapping[str, str]] = {
     "encryption.head_bound": "grid.head_bound",
 }
 """Old key to new key; a section of its own stands after its keys."""
+_NO_SEARCH: Final = "the candidates of a fusion are fixed"
+GONE: Final[Mapping[str, str]] = {
+    "recipe.fusion.budget": _NO_SEARCH,
+    "recipe.fusion.l1": _NO_SEARCH,
+    "fusion.budget": _NO_SEARCH,
+    "fusion.l1": _NO_SEARCH,
+}
+"""Old key to the reason why nothing stands in its place."""
 
 
 def refuse_moved(table: Mapping[str, object], *, where: str) -> None:
     """Refuse a ``FED.toml`` that has keys of an earlier version.
 
     Raises:
-        ConfigError: with the new place of every old key in the file.
+        ConfigError: with the new place of every old key in the file, or the reason why it has none.
     """
-    moved = list(_found(table))
-    if moved:
-        said = ", ".join(f"'{old}' is now '{MOVED[old]}'" for old in moved)
-        raise ConfigError(said, where=where, hint=f"move {'it' if len(moved) == 1 else 'each of them'} there")
+    found = list(_found(table))
+    if found:
+        said = ", ".join(
+            f"'{old}' is now '{MOVED[old]}'" if old in MOVED else f"'{old}' is gone, because {GONE[old]}"
+            for old in found
+        )
+        raise ConfigError(said, where=where, hint=_remedy(found))
+
+
+def _remedy(found: Sequence[str]) -> str:
+    gone = [old for old in found if old in GONE]
+    if not gone:
+        return f"move {'it' if len(found) == 1 else 'each of them'} there"
+    if len(gone) == len(found):
+        return f"take {'it' if len(found) == 1 else 'each of them'} out"
+    return "move what has a new place, and take out what is gone"
 
 
 def _found(table: Mapping[str, object]) -> Iterator[str]:
     """Old keys in a file; a section only where none of its keys is named already."""
     named: list[str] = []
-    for key in MOVED:
+    for key in (*GONE, *MOVED):
         if _stands(table, key) and not any(other.startswith(f"{key}.") for other in named):
             named.append(key)
     yield from named

@@ -30,15 +30,15 @@ from securefl.config.section import Section
 from securefl.errors import ConfigError
 
 DEFAULT: Final = "default"
+LEAST_SEARCH_ROWS: Final = 30
+"""With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
 
 class FusionSection(Section):
-    """``[fusion]``: the search for how much of each adapter a client uses (FDLoRA's AdaFusion)."""
+    """``[fusion]``: the search for how much of each adapter a client uses (after FDLoRA's AdaFusion)."""
 
     space: Literal["product", "factor"] = "product"
-    budget: int = Field(default=24, ge=2, le=1000)
-    l1: float = Field(default=0.05, ge=0)
-    max_samples: int = Field(default=160, ge=8)
+    max_samples: int = Field(default=160, ge=LEAST_SEARCH_ROWS)
     """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them."""
 
 

@@ -23,11 +23,14 @@
 ``liveness``        judgement over a whole round of training
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``worth``           an adapter against the base model, row by row
-``fusion``          how much of each adapter a client uses
+``scales``          two heads over the same features as one, fitted
+``trials``          candidates of a fusion, measured
+``search``          the choice among them
+``fusion``          the adapter that a client makes of its two
 ``saving``          adapters as PEFT folders
 ``trainer``         all of it behind one object
 
-``model_files``, ``settings``, ``worth``, ``rows`` but for ``tokens``, and ``tasks`` as far as they read rows know no
-torch, so that the lead can check files in a second; a federation's other packages import the rest only where they
-train.
+``model_files``, ``settings``, ``worth``, ``scales``, ``trials``, ``search``, ``rows`` but for ``tokens``, and ``tasks``
+as far as they read rows know no torch, so that the lead can check files in a second; a federation's other packages
+import the rest only where they train.
 """

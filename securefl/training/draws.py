@@ -53,9 +53,9 @@ class Draws:
         """Order of the baseline's batches."""
         return seeded_generator(self.seed, "batches", "probe", self.member)
 
-    def fusion_seed(self) -> int:
-        """Seed of the fusion's optimiser, 32 bits."""
-        return int(seeded_generator(self.seed, "fusion", self.member).integers(2**32))
+    def fusion(self) -> np.random.Generator:
+        """Halves of the fusion's nested check."""
+        return seeded_generator(self.seed, "fusion", self.member)
 
     def fusion_rows(self, rows: Tokenised, *, most: int) -> Tokenised:
         """These rows, or as many of them as are allowed."""

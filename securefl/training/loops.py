@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
@@ -107,7 +109,6 @@ def evaluate(
     *,
     batch_size: int,
     compute: Compute,
-    exact: bool = True,
     step_done: Callable[[int, int], None] | None = None,
 ) -> Metric:
     """The metric of the model as it is in use.
@@ -117,16 +118,45 @@ def evaluate(
         rows: At least one row.
         metric: The task's: from the outcomes of all rows, in their order, to the metric.
         batch_size: Rows at a time.
-        compute: Device and precision.
-        exact: Whether to measure in float32; without it, as fast as training.
+        compute: Device; figures are computed in float32, whatever the precision of training.
+        step_done: Called after each batch with its number and the number of batches.
+    """
+    outcomes = collected(
+        model.outcomes,
+        rows,
+        width=model.outcomes_width(),
+        batch_size=batch_size,
+        compute=compute,
+        step_done=step_done,
+    )
+    return metric(outcomes, rows)
+
+
+def collected(
+    of: Callable[[Batch], Tensor],
+    rows: Tokenised,
+    *,
+    width: int,
+    batch_size: int,
+    compute: Compute,
+    step_done: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Figures (rows, width) of every row, in the rows' order, of the model as it is in use.
+
+    Args:
+        of: From a batch to its figures, (rows, width).
+        rows: At least one row.
+        width: Figures of a row.
+        batch_size: Rows at a time.
+        compute: Device; figures are computed in float32, whatever the precision of training.
         step_done: Called after each batch with its number and the number of batches.
     """
     places = ordered_batches(rows.lengths, batch_size)
-    outcomes = np.empty((len(rows), model.outcomes_width()), dtype=np.float64)
+    figures = np.empty((len(rows), width), dtype=np.float64)
     for number, place in enumerate(places, start=1):
         batch = rows.batch(place, device=compute.device)
-        with torch.inference_mode(), compute.casting(enabled=not exact):
-            outcomes[place] = model.outcomes(batch).float().cpu().numpy()
+        with torch.inference_mode(), compute.casting(enabled=False):
+            figures[place] = of(batch).float().cpu().numpy()
         if step_done is not None:
             step_done(number, len(places))
-    return metric(outcomes, rows)
+    return figures

@@ -25,7 +25,7 @@ from securefl.adapters.update import Adapter, Update
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
-from securefl.training.fusion import FusionResult, fuse_adapters
+from securefl.training.fusion import PASSES, Fusion, FusionResult
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.optimiser import Optimiser
@@ -208,7 +208,6 @@ class LocalTrainer:
         which: Which,
         rows: Tokenised,
         *,
-        exact: bool = True,
         step_done: Callable[[int, int], None] | None = None,
     ) -> Metric:
         return evaluate(
@@ -217,27 +216,27 @@ class LocalTrainer:
             self._settings.task.metric,
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
-            exact=exact,
             step_done=step_done,
         )
 
     def fuse(self) -> FusionResult:
-        """Searches the weights of both adapters on the validation rows, and installs the fused adapter.
+        """Searches one adapter of both on the validation rows, and installs it as ``fused``; see ``fusion``.
 
         Raises:
             TrainingError: if the recipe has no personal adapter.
         """
         self._bank.require("personal")
         section = self._settings.fusion
-        rows = self._draws.fusion_rows(self._rows.validation, most=section.max_samples)
-        return fuse_adapters(
-            self._bank,
-            section,
-            lambda: self._measured("fused", rows, exact=False).loss,
-            samples=len(rows),
-            seed=self._draws.fusion_seed(),
-            tried=lambda number, loss: self._step_sink(Progress("fuse", number, section.budget, loss)),
-        )
+        return Fusion(
+            bank=self._bank,
+            task=self._settings.task,
+            rows=self._draws.fusion_rows(self._rows.validation, most=section.max_samples),
+            train=self._rows.train,
+            space=section.space,
+            batch_size=self._section.per_device_eval_batch_size,
+            compute=self._compute,
+            passed=lambda number: self._step_sink(Progress("fuse", number, PASSES)),
+        ).run(self._draws.fusion())
 
     def save_adapter(self, which: Which, folder: Path) -> None:
         """Writes an adapter as a PEFT folder; see ``saving``.

@@ -2,8 +2,8 @@
 
 The rule kept here: the rows that choose are not the rows that judge. Of several adapters the one that is best on
 the validation rows is compared with the base, on the test rows and once, so that its p-value means what it says;
-the best of three on the test rows themselves would look better than it is. (The fusion's two weights were searched
-on validation rows as well, which favours ``fused`` in the choice and not in the comparison.)
+the best of three on the test rows themselves would look better than it is. (The fused adapter was made on validation
+rows as well, which favours ``fused`` in the choice and not in the comparison.)
 
 Reference: McNemar, Psychometrika 12 (1947); the exact form is a sign test on the rows that one model alone has
 right, or, where rows have figures instead, on all that differ.

@@ -92,7 +92,7 @@ def test_nothing_heavy_is_imported_before_a_client_has_joined():
     program = """
 import sys
 import securefl_client.process
-print([name for name in ("torch", "transformers", "peft", "datasets", "nevergrad") if name in sys.modules])
+print([name for name in ("torch", "transformers", "peft", "datasets", "scipy") if name in sys.modules])
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ import pytest
 
 from securefl.config.federation import FederationConfig
 from securefl.config.load import load_federation, validated
-from securefl.config.moved import MOVED
+from securefl.config.moved import GONE, MOVED
 from securefl.errors import ConfigError
 
 OLD_VALUES: dict[str, Any] = {
@@ -20,8 +20,6 @@ OLD_VALUES: dict[str, Any] = {
     "sketch": {},
     "recipe.outer_learning_rate": 0.5,
     "recipe.fusion.space": "product",
-    "recipe.fusion.budget": 24,
-    "recipe.fusion.l1": 0.05,
     "recipe.fusion.max_samples": 160,
     "recipe.fusion": {},
     "encryption.precision_bits": 16,
@@ -76,3 +74,30 @@ def test_all_old_keys_of_a_file_are_named_at_once(tmp_path: Path) -> None:
         str(refused.value) == "'model.pooling' is now 'task.pooling', 'encryption.head_bound' is now "
         f"'grid.head_bound' ({path}): move each of them there."
     )
+
+
+@pytest.mark.parametrize("old", GONE)
+def test_an_old_key_without_a_place_is_refused_with_the_reason(old: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        validated(FederationConfig, file_with(old, 24), where="FED.toml")
+    assert str(refused.value) == f"'{old}' is gone, because {GONE[old]} (FED.toml): take it out."
+
+
+def test_a_section_is_not_named_beside_its_own_key_that_is_gone() -> None:
+    table = file_with("recipe.fusion.budget", 24) | {"fusion": {"l1": 0.1}}
+    with pytest.raises(ConfigError) as refused:
+        validated(FederationConfig, table, where="FED.toml")
+    assert str(refused.value) == (
+        f"'recipe.fusion.budget' is gone, because {GONE['recipe.fusion.budget']}, 'fusion.l1' is gone, because "
+        f"{GONE['fusion.l1']} (FED.toml): take each of them out."
+    )
+
+
+def test_keys_that_are_gone_and_keys_that_moved_are_told_apart() -> None:
+    table = file_with("recipe.fusion.budget", 24)
+    table["recipe"]["fusion"]["space"] = "factor"
+    with pytest.raises(ConfigError) as refused:
+        validated(FederationConfig, table, where="FED.toml")
+    assert "'recipe.fusion.budget' is gone" in str(refused.value)
+    assert "'recipe.fusion.space' is now 'fusion.space'" in str(refused.value)
+    assert str(refused.value).endswith("move what has a new place, and take out what is gone.")

@@ -47,12 +47,12 @@ def test_the_files_own_choices_replace_those_of_the_row():
         recipe={"personal": False},
         payload={"name": "basis"},
         outer={"name": "nesterov", "momentum": 0.9},
-        fusion={"budget": 7},
+        fusion={"max_samples": 70},
     )
     assert config.recipe.personal is False
     assert config.outer == NesterovSection(name="nesterov", momentum=0.9)
     assert config.payload == BasisPayload(name="basis")
-    assert config.fusion == FusionSection(budget=7)
+    assert config.fusion == FusionSection(max_samples=70)
 
 
 def test_a_key_of_the_rows_outer_step_needs_no_name():
@@ -132,7 +132,7 @@ def test_recipes_data_and_model_files_load_no_torch():
 import importlib, sys
 for name in {modules!r}:
     importlib.import_module("securefl." + name)
-    for heavy in ("torch", "transformers", "peft", "pyarrow", "nevergrad", "pandas"):
+    for heavy in ("torch", "transformers", "peft", "pyarrow", "scipy", "pandas"):
         assert heavy not in sys.modules, (name, heavy)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -176,7 +176,7 @@ def test_the_walk_reaches_every_section_and_the_entries_of_lists() -> None:
     reached = {path for model in BASES for path, _ in fields_of(model)}
     assert {
         ("lora", "r"),
-        ("fusion", "l1"),
+        ("fusion", "max_samples"),
         ("payload", "rank"),
         ("task", "pooling"),
         ("cohort", "clients", 2, "column_values"),

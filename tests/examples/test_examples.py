@@ -22,8 +22,6 @@ max_length = 16
 train = "rows.jsonl"
 [encryption]
 scheme = "none"
-[fusion]
-budget = 2
 [cohort]
 clients = [{ r = 1 }, { r = 2 }, { r = 2 }]
 """

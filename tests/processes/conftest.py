@@ -36,9 +36,6 @@ per_device_train_batch_size = 8
 device = "cpu"
 precision = "float32"
 
-[fusion]
-budget = 6
-
 [encryption]
 scheme = "{scheme}"
 

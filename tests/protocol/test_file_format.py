@@ -125,7 +125,7 @@ def test_a_key_that_this_version_does_not_know_is_refused_at_any_depth() -> None
 
 def test_a_key_left_out_at_its_default_does_not_change_the_digest() -> None:
     terms = json.loads(KINDS["federation.json"][1])["terms"]
-    del terms["fusion"]["l1"]
+    del terms["fusion"]["max_samples"]
     read = Federation.from_json_text(changed("federation.json", terms=terms), where="here")
     assert read.digest == MADE.digest
 

@@ -13,11 +13,11 @@ from support.servers import make_roster
 
 FORBIDDEN = (
     "accelerate",
-    "nevergrad",
     "opacus",
     "peft",
     "pyarrow",
     "safetensors",
+    "scipy",
     "tenseal",
     "tokenizers",
     "torch",

@@ -101,7 +101,7 @@ def trainer_of(
             ),
             recipe=Recipe(name="default", personal=True),
             payload=payload,
-            fusion=FusionSection(budget=2),
+            fusion=FusionSection(),
             rank=RANK,
             update_rank=RANK,
             personal_rank=RANK,

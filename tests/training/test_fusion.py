@@ -1,122 +1,172 @@
-"""The search for a client's weights never loses to either adapter alone, and repeats itself."""
+"""A client's fused adapter: what the search chose, installed as an ordinary adapter; the plain mean of few rows."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from securefl.config.recipes import FusionSection
-from securefl.training import trainer as trainer_module
-from securefl.training.fusion import LIMIT, search
+from securefl.adapters.fusion import Fusible, fuse
+from securefl.config.cohort import CohortSection
+from securefl.config.data import DataSection
+from securefl.config.recipes import LEAST_SEARCH_ROWS, FusionSection
+from securefl.training import fusion as fusion_module
+from securefl.training import search as search_module
+from securefl.training.fusion import PASSES
+from securefl.training.rows.client_data import load_client_data
+from securefl.training.scales import CLOSED_BIAS, CLOSED_FROM, HeadScales
+from securefl.training.search import NestedCheck
+from securefl.training.tasks.classification.rows import LabelledRows
+from securefl.training.trainer import LocalTrainer
+from securefl.training.trials import Candidate, HeadTrials
 
 pytestmark = pytest.mark.slow
 
-
-def bowl(centre, *, floor=0.1):
-    """A loss with its minimum at ``centre``; it remembers where it was asked."""
-    asked = []
-
-    def loss(weights):
-        asked.append(weights)
-        return floor + float(np.sum((np.array(weights) - centre) ** 2))
-
-    return loss, asked
+SEED = 11
+LABELS = ("blue", "green", "red")
 
 
-@pytest.mark.parametrize("budget", [2, 3, 10, 40])
-def test_each_adapter_alone_is_always_among_the_candidates(budget):
-    loss, asked = bowl((0.3, 0.7))
-    search(loss, FusionSection(budget=budget), seed=1)
-    assert {(1.0, 0.0), (0.0, 1.0)} <= set(asked)
-    assert len(asked) == budget
+@pytest.fixture(scope="module")
+def half_held(rows_file):
+    """A client of whose rows half are validation rows, more than a search needs."""
+    data = DataSection(train=str(rows_file), validation_fraction=0.5)
+    task = LabelledRows(data, LABELS)
+    held = load_client_data(data, CohortSection(), member="client-1", task=task, seed=SEED)
+    assert len(held.validation) > LEAST_SEARCH_ROWS
+    return held
 
 
-def test_the_search_finds_the_minimum_of_a_smooth_loss():
-    loss, _ = bowl((0.9, 0.4))
-    weights, found = search(loss, FusionSection(budget=80, l1=0.0), seed=1)
-    assert np.abs(np.array(weights) - (0.9, 0.4)).max() < 0.1
-    assert found < 0.12
+@pytest.fixture(scope="module")
+def trainer_of(settings_of, half_held):
+    """A fresh trainer on these rows; keyword arguments as for ``settings_of``."""
+    return lambda **fields: LocalTrainer(settings_of(**fields), half_held)
 
 
-def test_the_answer_is_never_worse_than_one_adapter_alone():
-    for centre in ((1.0, 0.0), (0.0, 1.0), (-1.4, 1.4)):
-        loss, _ = bowl(centre)
-        _, found = search(loss, FusionSection(budget=5, l1=0.0), seed=1)
-        assert found <= min(loss((1.0, 0.0)), loss((0.0, 1.0)))
+@pytest.fixture(scope="module")
+def trained(trainer_of):
+    """A trainer both of whose adapters have learnt a little, in different ways."""
+    trainer = trainer_of(rank=4)
+    start = trainer.adapter("global")
+    trainer.train_round(1, start)
+    trainer.train_personal(1)
+    trainer.train_personal(2)
+    return trainer
 
 
-def test_candidates_stay_within_the_papers_bounds():
-    loss, asked = bowl((5.0, -5.0))
-    search(loss, FusionSection(budget=40), seed=1)
-    assert np.abs(np.array(asked)).max() <= LIMIT
+def only(candidate, monkeypatch):
+    """Make every search choose this."""
+    monkeypatch.setattr(HeadTrials, "candidates", lambda self, rows: [candidate])
+    monkeypatch.setattr(
+        search_module, "better_alone", lambda trials, rows: (candidate, trials.metric(candidate, rows))
+    )
 
 
-def test_the_penalty_counts_half_the_sum_of_both_magnitudes():
-    loss, asked = bowl((1.2, 1.2))
-    chosen, _ = search(loss, FusionSection(budget=40, l1=2.0), seed=1)
-    tried = list(asked)
-
-    def cost(weights):
-        return loss(weights) + 2.0 * (abs(weights[0]) + abs(weights[1])) / 2
-
-    assert cost(chosen) == min(map(cost, tried))
-    assert loss(chosen) > min(map(loss, tried))
-
-
-def test_the_same_seed_asks_the_same_candidates():
-    runs = []
-    for _ in range(2):
-        loss, asked = bowl((0.2, 0.6))
-        search(loss, FusionSection(budget=30), seed=5)
-        runs.append(asked)
-    assert runs[0] == runs[1]
-
-
-def test_the_optimisers_warnings_stay_inside():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        search(bowl((0.5, 0.5))[0], FusionSection(budget=6), seed=1)
-
-
-def test_a_client_whose_global_adapter_is_useless_keeps_its_personal_one(trainer_of, start_of):
+def test_a_client_whose_global_adapter_is_useless_loses_nothing_by_it(trainer_of, start_of):
     trainer = trainer_of(rank=8)
     for round_number in range(1, 5):
         trainer.train_personal(round_number)
     trainer.install_global(start_of(8))
+    trainer.fuse()
+    fused, personal = (trainer.measure(which, part="validation") for which in ("fused", "personal"))
+    assert fused.value >= personal.value
+    assert fused.loss <= personal.loss + 1e-6
+
+
+def test_fusion_in_product_space_has_the_ranks_of_both(trained):
+    result = trained.fuse()
+    assert (result.rank, result.space) == (8, "product")
+
+
+def test_the_reported_loss_is_that_of_the_installed_adapter_on_the_rows_of_the_search(trained):
+    result = trained.fuse()
+    assert result.samples == len(trained._rows.validation)
+    assert trained.measure("fused", part="validation").loss == pytest.approx(result.loss, abs=1e-6)
+
+
+def test_the_same_rows_give_the_same_result(trained):
+    assert trained.fuse() == trained.fuse()
+
+
+@pytest.mark.parametrize("space", ["product", "factor"])
+def test_fitted_scales_make_an_ordinary_adapter_of_the_formula(trainer_of, trained, space, monkeypatch):
+    trainer = trainer_of(rank=4, fusion=FusionSection(space=space))
+    for which in ("global", "personal"):
+        trainer._bank.install(which, trained.adapter(which))
+    only(Candidate((0.75, 0.5), HeadScales(0.6, 1.2, 0.3)), monkeypatch)
     result = trainer.fuse()
-    assert result.w_personal > 0.5
-    fused, personal = (trainer.measure(which, part="validation").loss for which in ("fused", "personal"))
-    assert fused <= personal * 1.05
+    assert (result.w_global, result.w_personal, result.scales) == (0.75, 0.5, HeadScales(0.6, 1.2, 0.3))
+    parts = [
+        Fusible(trainer.adapter(which), trainer._bank.scaling(which)) for which in ("global", "personal")
+    ]
+    expected, fused = fuse(*parts, weights=(0.75, 0.5), space=space), trainer.adapter("fused")
+    for name, factors in expected.weights.items():
+        np.testing.assert_allclose(fused.weights[name].A, factors.A, rtol=1e-6)
+        np.testing.assert_allclose(fused.weights[name].B, factors.B, rtol=1e-6)
+    counts = np.bincount(np.concatenate(trainer._rows.train.targets), minlength=3)
+    shares = np.log((counts + 0.5) / (counts + 0.5).sum())
+    shared, own = (part.adapter.heads for part in parts)
+    np.testing.assert_allclose(
+        fused.heads["classifier.weight"],
+        0.6 * shared["classifier.weight"] + 1.2 * own["classifier.weight"],
+        rtol=1e-5,
+        atol=1e-7,
+    )
+    np.testing.assert_allclose(
+        fused.heads["classifier.bias"][:, 0],
+        (0.6 * shared["classifier.bias"] + 1.2 * own["classifier.bias"])[:, 0] + 0.3 * shares,
+        rtol=1e-5,
+        atol=1e-7,
+    )
 
 
-def test_fusion_in_product_space_has_the_ranks_of_both(trainer_of):
-    result = trainer_of(rank=4).fuse()
-    assert (result.rank, result.space, result.candidates) == (8, "product", FusionSection().budget)
+def test_scales_that_the_rows_ask_for_are_found_and_installed(trainer_of, trained):
+    """The personal head times minus a tenth is of use again once its scale is negative."""
+    trainer = trainer_of(rank=4)
+    own = trained.adapter("personal")
+    trainer._bank.install(
+        "personal", replace(own, heads={name: -0.1 * head for name, head in own.heads.items()})
+    )
+    result = trainer.fuse()
+    assert result.scales is not None
+    assert result.scales.h_personal < 0
+    fused, *alone = (trainer.measure(which, part="validation") for which in ("fused", "global", "personal"))
+    assert fused.value >= max(metric.value for metric in alone)
+    assert fused.loss < min(metric.loss for metric in alone)
 
 
-def rows_of_the_search(trainer, monkeypatch):
-    """The label rows that every candidate of a fusion was measured on."""
+def test_a_class_that_the_global_head_has_closed_is_closed_in_a_mixture(trainer_of, trained, monkeypatch):
+    trainer = trainer_of(rank=4)
+    shared = trained.adapter("global")
+    shared.heads["classifier.bias"][1] = CLOSED_BIAS
+    trainer._bank.install("global", shared)
+    trainer._bank.install("personal", trained.adapter("personal"))
+    for candidate in (Candidate((0.25, 0.75)), Candidate((0.0, 1.0), HeadScales(-0.2, 1.0, 0.1))):
+        with monkeypatch.context() as patch:
+            only(candidate, patch)
+            trainer.fuse()
+        assert trainer.adapter("fused").heads["classifier.bias"][1, 0] <= CLOSED_FROM
+
+
+def reads_of(trainer, monkeypatch):
+    """Rows of every pass over them, and the result."""
     seen = []
-    measured = trainer_module.evaluate
+    collected = fusion_module.collected
 
-    def evaluate(model, rows, metric, **how):
+    def read(of, rows, **how):
         seen.append(rows)
-        return measured(model, rows, metric, **how)
+        return collected(of, rows, **how)
 
-    monkeypatch.setattr(trainer_module, "evaluate", evaluate)
+    monkeypatch.setattr(fusion_module, "collected", read)
     return trainer.fuse(), seen
 
 
-def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of, monkeypatch):
-    trainer = trainer_of(fusion=FusionSection(budget=3, max_samples=8))
+def test_every_pair_of_weights_reads_the_same_few_validation_rows_once(trainer_of, monkeypatch):
+    trainer = trainer_of(fusion=FusionSection(max_samples=LEAST_SEARCH_ROWS))
     held = [tuple(row) for row in trainer._rows.validation.ids]
-    assert len(held) > 8
-    result, seen = rows_of_the_search(trainer, monkeypatch)
-    assert (result.samples, len(seen)) == (8, 3)
+    assert len(held) > LEAST_SEARCH_ROWS
+    result, seen = reads_of(trainer, monkeypatch)
+    assert (result.samples, len(seen)) == (LEAST_SEARCH_ROWS, PASSES)
     assert all(rows is seen[0] for rows in seen)
     places = [held.index(tuple(row)) for row in seen[0].ids]
     assert places == sorted(set(places))
@@ -126,37 +176,46 @@ def test_every_candidate_is_measured_on_the_same_few_validation_rows(trainer_of,
 
 
 def test_another_seed_draws_other_rows_for_the_search(trainer_of, monkeypatch):
-    fusion = FusionSection(budget=2, max_samples=8)
-    drawn = [
-        rows_of_the_search(trainer_of(fusion=fusion, seed=seed), monkeypatch)[1][0].ids for seed in (1, 1, 2)
-    ]
+    fusion = FusionSection(max_samples=LEAST_SEARCH_ROWS)
+    drawn = [reads_of(trainer_of(fusion=fusion, seed=seed), monkeypatch)[1][0].ids for seed in (1, 1, 2)]
     first, again, other = ([tuple(row) for row in rows] for rows in drawn)
     assert first == again != other
 
 
-def test_a_client_with_few_validation_rows_searches_on_all_of_them(trainer_of, monkeypatch):
-    trainer = trainer_of()
-    result, seen = rows_of_the_search(trainer, monkeypatch)
-    assert seen[0] is trainer._rows.validation
-    assert result.samples == len(trainer._rows.validation) <= FusionSection().max_samples
+def with_rows(trainer, count):
+    """The trainer with so many validation rows."""
+    held = trainer._rows.validation
+    trainer._rows = replace(trainer._rows, validation=held.taken(np.arange(count)))
+    return trainer
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_a_process_ends_after_a_search_even_if_it_was_interrupted(interrupted: bool) -> None:
-    program = f"""
-from securefl.config.recipes import FusionSection
-from securefl.training.fusion import search
+def test_thirty_rows_are_searched(trainer_of, monkeypatch):
+    trainer = with_rows(trainer_of(), LEAST_SEARCH_ROWS)
+    result, seen = reads_of(trainer, monkeypatch)
+    assert len(seen) == PASSES
+    assert isinstance(result.nested, NestedCheck)
+    assert result.nested.samples == LEAST_SEARCH_ROWS // 2
 
-calls = 0
 
-def loss_of(weights):
-    global calls
-    calls += 1
-    if {interrupted} and calls == 10:
-        raise KeyboardInterrupt
-    return (weights[0] - 0.9) ** 2 + (weights[1] - 0.2) ** 2
+@pytest.mark.parametrize("count", [1, LEAST_SEARCH_ROWS - 1])
+def test_fewer_rows_give_the_plain_mean_and_no_search(trainer_of, trained, monkeypatch, count):
+    trainer = with_rows(trainer_of(rank=4), count)
+    for which in ("global", "personal"):
+        trainer._bank.install(which, trained.adapter(which))
+    result, seen = reads_of(trainer, monkeypatch)
+    assert (result.w_global, result.w_personal, result.scales, result.nested) == (0.5, 0.5, None, None)
+    assert (result.candidates, result.samples, len(seen)) == (1, count, 1)
+    shared, own, fused = (trainer.adapter(which).heads for which in ("global", "personal", "fused"))
+    np.testing.assert_allclose(
+        fused["classifier.weight"], (shared["classifier.weight"] + own["classifier.weight"]) / 2, rtol=1e-6
+    )
+    assert trainer.measure("fused", part="validation").loss == pytest.approx(result.loss, abs=1e-6)
 
-search(loss_of, FusionSection(budget=40), seed=1)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
-    assert (done.returncode != 0) is interrupted
+
+def test_the_progress_of_a_search_ends_at_its_last_pass(settings_of, half_held):
+    steps = []
+    trainer = LocalTrainer(settings_of(), half_held, step_sink=steps.append)
+    trainer.fuse()
+    assert [step.fraction for step in steps if step.what == "fuse"] == [
+        n / PASSES for n in range(1, PASSES + 1)
+    ]

@@ -119,7 +119,7 @@ def test_a_folder_holds_no_pickle_and_says_labels_and_base_model(trained, tiny_b
 def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(
     trainer_of, start_of, tiny_bert, client_data, tmp_path
 ):
-    fusion = FusionSection(space="factor", budget=4)
+    fusion = FusionSection(space="factor")
     trainer = trainer_of(fusion=fusion)
     trainer.train_round(1, start_of())
     trainer.train_personal(1)

@@ -1,13 +1,14 @@
 """Everything that the rest of training asks of a task.
 
-Two protocols, because the lead checks data and has no torch: ``RowTask`` reads rows, ``Task`` trains on them.
+Two protocols, because the lead checks data and has no torch: ``RowTask`` reads rows, ``Task`` trains on them. A third,
+``LinearHead``, is for tasks that have more to tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,12 @@ from securefl.training.rows.splits import Rows
 from securefl.training.rows.tables import Table
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
     from securefl.training.backbones import Skeleton
     from securefl.training.devices import Attention, Compute
-    from securefl.training.rows.tokens import Tokenised
+    from securefl.training.rows.tokens import Batch, Tokenised
     from securefl.training.tasks.model import TaskModel
 
 
@@ -148,3 +150,22 @@ class Task(Protocol):
 
     def description(self) -> Mapping[str, object]:
         """The task's part of a saved folder's ``task.json``: JSON values."""
+
+
+@runtime_checkable
+class LinearHead(Protocol):
+    """A task whose outcomes are logits of classes, linear in features of the backbone; optional beside ``Task``."""
+
+    @property
+    def head_weight(self) -> str:
+        """Name of the head's weight (classes, width) in the layout."""
+
+    @property
+    def head_bias(self) -> str:
+        """Name of the head's bias (classes, 1) in the layout."""
+
+    def features(self, model: TaskModel, batch: Batch) -> Tensor:
+        """Features (rows, width) of the model as it is in use; times the head they are its outcomes."""
+
+    def classes(self, rows: Tokenised) -> NDArray[np.int64]:
+        """Class numbers (rows,)."""

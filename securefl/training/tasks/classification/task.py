@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from securefl.adapters.layout import Layout
 from securefl.config.task import Pooling
@@ -14,10 +15,10 @@ from securefl.config.training import TrainingSection
 from securefl.training.backbones import Skeleton, check_pooling
 from securefl.training.devices import Attention, Compute
 from securefl.training.rows.examples import Examples
-from securefl.training.rows.tokens import Tokenised, tokenise
+from securefl.training.rows.tokens import Batch, Tokenised, tokenise
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.classification.metric import class_numbers, measured
-from securefl.training.tasks.classification.model import PooledClassifier, filled, shared_layout
+from securefl.training.tasks.classification.model import HEAD, PooledClassifier, filled, shared_layout
 from securefl.training.tasks.classification.probe import probe
 from securefl.training.tasks.model import TaskModel
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SequenceClassification:
-    """A ``Task``: one label for each text.
+    """A ``Task`` with a ``LinearHead``: one label for each text.
 
     Args:
         labels: The federation's labels, in the order of the head's rows.
@@ -34,6 +35,8 @@ class SequenceClassification:
     """
 
     name = "sequence-classification"
+    head_weight = f"{HEAD}.weight"
+    head_bias = f"{HEAD}.bias"
 
     def __init__(self, labels: Sequence[str], pooling: Pooling) -> None:
         self._labels = tuple(labels)
@@ -66,6 +69,15 @@ class SequenceClassification:
     def metric(self, outcomes: NDArray[np.float64], rows: Tokenised) -> Metric:
         """Accuracy and cross-entropy, and F1 where there are two labels."""
         return measured(outcomes, class_numbers(rows))
+
+    def features(self, model: TaskModel, batch: Batch) -> Tensor:
+        """Pooled features (rows, hidden), float32."""
+        assert isinstance(model, PooledClassifier)
+        return model.features(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+
+    def classes(self, rows: Tokenised) -> NDArray[np.int64]:
+        """Class numbers (rows,)."""
+        return class_numbers(rows)
 
     def baseline(
         self,
