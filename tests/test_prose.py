@@ -39,6 +39,7 @@ SAME_NAME = {
     "table.py": "training: tasks by their terms, and ways of training by what a payload trains",
     "task.py": "config: the section of a federation file; training: the task that it names",
     "basis.py": "adapters: the frozen factor of a round, and the payload that is sent against it",
+    "learned.py": "adapters: the learned factor that a round leaves alone, and the payload that is sent against it",
     "core.py": "adapters: the two frozen factors of a federation, and the payload between them",
     "benchmark.py": "bench: the two benchmarks have the same parts",
     "measure.py": "bench: the two benchmarks have the same parts",

@@ -114,6 +114,7 @@ def _trainer_settings(own: ClientFolder) -> TrainerSettings:
         fusion=terms.fusion,
         rank=own.rank,
         update_rank=federation.plan.update_rank(own.rank),
+        shared_rank=federation.plan.ranks.shared_rank,
         personal_rank=federation.plan.personal_rank(own.rank),
         rounds=terms.federation.rounds,
         seed=terms.federation.seed,

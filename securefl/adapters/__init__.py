@@ -4,12 +4,13 @@
 ``update``          the values: a client's update, the mean of updates, an adapter
 ``scaling``         what the product of an adapter's factors is multiplied by
 ``ownership``       which ranks may be summed when so many collude
-``frozen``          factors that a round trains against, from public seeds
+``frozen``          factors that a round trains against, from public seeds or learned before it
 ``payloads``        linear maps of an update to a vector, and one table of what each does
 ``sketching``       a matrix by two random projections, and back
 ``selection``       which coordinates are encrypted, by sums of sensitivity scores
 ``state``           the global change, round after round
 ``outer``           the step along the mean, with or without momentum
+``learned_factors`` the factors of one shared adapter, round after round, in the same bits everywhere
 ``redistribution``  the best adapter of a client's own rank, by SVD
 ``fusion``          the global and the personal adapter as one
 ``linalg``          decompositions with fixed signs

@@ -1,5 +1,8 @@
 """The global adapter as every client holds it: the sum of the mean updates so far.
 
+``SharedState`` is what the rounds ask of it, and ``GlobalState`` its first kind, which every payload but ``state`` adds
+up; the other kind is in ``learned_factors``.
+
 The rule kept here: a client cuts what it trains from (``redistributed``) to its own rank, and sends changes since
 that start, so what it could not hold stays in the state, with those who can. Weights that come in factors are kept
 as singular values and vectors: one decomposition a round, which both the next state and everybody's start are made
@@ -16,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -24,6 +28,33 @@ from securefl.adapters.linalg import Decomposition, decompose
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
+
+
+class SharedState(Protocol):
+    """The global adapter after some rounds, whichever payload it came from."""
+
+    @property
+    def round_number(self) -> int:
+        """Number of mean updates applied."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, Matrix]:
+        """The change of each head, (rows, columns)."""
+        ...
+
+    @property
+    def learned(self) -> Mapping[str, LoraFactors]:
+        """Factors of one shared adapter that rounds train in turn, in the same bits everywhere; empty without one."""
+        ...
+
+    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> Self:
+        """The state with one more mean update applied."""
+        ...
+
+    def redistributed(self, rank: int, *, scaling: float) -> Adapter:
+        """The best adapter of a client's own rank."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +94,11 @@ class GlobalState:
             noise_std=0.0,
             kept_rank=kept_rank,
         )
+
+    @property
+    def learned(self) -> Mapping[str, LoraFactors]:
+        """Nothing: no factors last beyond a round."""
+        return {}
 
     def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> GlobalState:
         """The state with one more mean update applied.

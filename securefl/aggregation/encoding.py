@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.payloads import Payload, SegmentKind
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import MeanUpdate, Update
@@ -84,9 +85,9 @@ class RoundCodec:
     frozen: Frozen | None = None
 
     @classmethod
-    def of(cls, plan: PayloadPlan, round_number: int) -> RoundCodec:
-        """The codec of a round; this draws what the round trains against."""
-        made = plan.for_round(round_number)
+    def of(cls, plan: PayloadPlan, round_number: int, learned: Learned | None = None) -> RoundCodec:
+        """The codec of a round; this draws what the round trains against. See ``PayloadPlan.for_round``."""
+        made = plan.for_round(round_number, learned)
         spans = tuple(Span(segment.size, plan.bound(segment)) for segment in made.payload.segments)
         weighs = plan.weighs(round_number)
         return cls(made.payload, Grid(plan.bits, spans), plan.samples_cap, weighs, made.frozen)

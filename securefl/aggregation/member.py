@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.frozen.basis import trained_side
 from securefl.adapters.outer import outer_of
 from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
-from securefl.adapters.state import GlobalState
+from securefl.adapters.state import SharedState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
@@ -89,15 +90,13 @@ class MemberAggregation:
         self.member = member
         self.rank = rank
         self._plan = federation.plan
-        self.state = GlobalState.start(
-            federation.layout, seed=federation.terms.federation.seed, kept_rank=self._plan.kept_rank
-        )
+        self.state: SharedState = self._plan.start()
         self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
         self.weight_sum: WeightSum | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._start: Adapter | None = None
         self._samples: int | None = None
-        self._codec: tuple[int, RoundCodec] | None = None
+        self._codec: tuple[int, SharedState, RoundCodec] | None = None
         self._cipher = cipher
         self._keys = keys
         self._signing_key = signing_key
@@ -272,7 +271,8 @@ class MemberAggregation:
         codec = self._round(manifest.round_number)
         weight_sum = self.weight_sum or codec.weight_sum(sums)
         mean = codec.decode(sums, weight_sum=weight_sum)
-        step, outer = self._outer.step(mean)
+        learned = trained_side(manifest.round_number) if self.state.learned else None
+        step, outer = self._outer.step(mean, learned=learned)
         self.state, self._outer = self.state.advanced(step), outer
         self.weight_sum = weight_sum
         self._start = None
@@ -292,6 +292,6 @@ class MemberAggregation:
 
     def _round(self, number: int) -> RoundCodec:
         """The round's codec; the last one is kept, because drawing a basis costs an orthonormalisation a weight."""
-        if self._codec is None or self._codec[0] != number:
-            self._codec = (number, RoundCodec.of(self._plan, number))
-        return self._codec[1]
+        if self._codec is None or self._codec[0] != number or self._codec[1] is not self.state:
+            self._codec = (number, self.state, RoundCodec.of(self._plan, number, self.state.learned))
+        return self._codec[2]

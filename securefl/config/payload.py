@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from securefl.config.section import Section
 
-PayloadName = Literal["dense", "sketch", "basis", "core"]
+PayloadName = Literal["dense", "sketch", "basis", "state", "core"]
 """All payloads, in the order in which plans compare them."""
 
 
@@ -36,13 +36,21 @@ class BasisPayload(Section):
     name: Literal["basis"]
 
 
+class StatePayload(Section):
+    """One factor of one shared adapter, against the learned other one (RoLoRA, arXiv 2502.01755)."""
+
+    name: Literal["state"]
+
+
 class CorePayload(Section):
     """A square core between two frozen random factors."""
 
     name: Literal["core"]
 
 
-Payload = Annotated[DensePayload | SketchPayload | BasisPayload | CorePayload, Field(discriminator="name")]
+Payload = Annotated[
+    DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload, Field(discriminator="name")
+]
 _PAYLOAD: TypeAdapter[Payload] = TypeAdapter(Payload)
 
 

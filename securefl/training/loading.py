@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from securefl.adapters.scaling import scaling_of
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.devices import Compute, seed_torch
@@ -17,7 +18,7 @@ from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.model import TaskModel
-from securefl.training.updates.way import BESIDE, GLOBAL, Way
+from securefl.training.updates.way import BESIDE, GLOBAL, SHARED, Way
 
 LoadStage = Literal["load", "tokenise"]
 LoadClock = Callable[[LoadStage], AbstractContextManager[None]]
@@ -63,13 +64,22 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
 def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> None:
     add = partial(bank.add, alpha=settings.lora.lora_alpha, use_rslora=settings.lora.use_rslora)
     add(GLOBAL, rank=settings.rank)
-    if BESIDE in way.used:
+    if SHARED in way.used:
+        _add_shared(bank, settings)
+    elif BESIDE in way.used:
         add(BESIDE, rank=settings.update_rank)
     if settings.recipe.personal:
         rank = settings.personal_rank
         add("personal", rank=rank)
         start = personal_start(bank.layout, rank=rank, seed=settings.seed, member=settings.member)
         bank.install("personal", start)
+
+
+def _add_shared(bank: AdapterBank, settings: TrainerSettings) -> None:
+    """The shared adapter and the step on it, both with the scaling of the shared rank: all clients learn alike."""
+    scaling = scaling_of(settings.lora, settings.shared_rank)
+    for name, rank in ((SHARED, settings.shared_rank), (BESIDE, settings.update_rank)):
+        bank.add(name, rank=rank, alpha=scaling * rank, use_rslora=False)
 
 
 def tokenised(settings: TrainerSettings, data: ClientData, model: TaskModel) -> ClientTokens:

@@ -27,6 +27,7 @@ class TrainerSettings:
         fusion: ``[fusion]``.
         rank: Rank of the client's global adapter.
         update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
+        shared_rank: Rank of the adapter that all clients share, where a payload trains one: ``RankTable.shared_rank``.
         personal_rank: Rank of its personal adapter: ``PayloadPlan.personal_rank``.
         rounds: Rounds of the federation.
         seed: The federation's seed.
@@ -44,6 +45,7 @@ class TrainerSettings:
     fusion: FusionSection
     rank: int
     update_rank: int
+    shared_rank: int
     personal_rank: int
     rounds: int
     seed: int

@@ -7,7 +7,8 @@ into the fused adapter, which stays with the client.
 Adapters of one client:
 
 ``global``        at the client's rank; the aggregate replaces it, and some ways of ``updates`` train it
-``local-update``  what the other ways train beside the global adapter, which then stays as it is
+``local-update``  what the other ways train beside the global or the shared adapter, which then stays as it is
+``shared``        the whole adapter that all clients share, of one rank, where a way trains it
 ``personal``      private, trained for as many steps as the global one
 ``fused``         made of global and personal at the end
 """

@@ -37,7 +37,7 @@ LAYOUT = Layout(
     )
 )
 FEATURES = 44 + 40 + 12 + 60 + 6 + 7
-KINDS = ("dense", "sketch", "basis", "core")
+KINDS = ("dense", "sketch", "basis", "state", "core")
 
 kinds = st.sampled_from(KINDS)
 rounds = st.integers(1, 2)
@@ -134,7 +134,7 @@ def test_a_block_with_less_a_coordinate_is_encrypted_only_after_all_with_more(
     assert sum(0 < hidden < size for _, hidden, size in blocks) <= 1
 
 
-@given(st.sampled_from(("dense", "basis")), rounds, score_sums(), fractions)
+@given(st.sampled_from(("dense", "basis", "state")), rounds, score_sums(), fractions)
 def test_blocks_of_equal_score_are_taken_by_position(kind, round_number, sums, fraction) -> None:
     segments = segments_of(kind, round_number)
     mask = select(segments, LAYOUT, np.full(FEATURES, 7), fraction)

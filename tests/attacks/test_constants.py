@@ -23,7 +23,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.aggregation.weighting import weight_steps
 from securefl.protocol.messages import Manifest
 
-PAYLOADS = ["dense", "sketch", "basis", "core"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core"]
 CAP, LIMIT = 100, 32_767
 ROUNDS = 3
 

@@ -70,7 +70,7 @@ def test_a_rank_that_no_weight_has_is_refused(rank_of: Callable[[str, int], int]
         rank_of(payload, 33)
 
 
-@pytest.mark.parametrize("payload", ["basis", "core"])
+@pytest.mark.parametrize("payload", ["basis", "state", "core"])
 def test_a_payload_of_shared_coordinates_keeps_the_rosters_rank(
     rank_of: Callable[[str, int], int], payload: str
 ) -> None:

@@ -90,7 +90,7 @@ def test_a_payloads_name_may_stand_for_its_section(name, payload):
     assert read(payload=name).payload.name == payload
 
 
-@pytest.mark.parametrize("name", ["dense", "basis", "core"])
+@pytest.mark.parametrize("name", ["dense", "basis", "state", "core"])
 def test_a_rank_is_refused_where_nothing_is_sketched(name):
     with pytest.raises(
         ConfigError, match=r"'payload.rank'.*\[payload\] with name = \"sketch\" has a key 'rank'"
@@ -99,7 +99,9 @@ def test_a_rank_is_refused_where_nothing_is_sketched(name):
 
 
 def test_a_payload_that_there_is_not_names_those_there_are():
-    words = r"'payload.name' is wrong.*one of \"dense\", \"sketch\", \"basis\", \"core\".*did you mean"
+    words = (
+        r"'payload.name' is wrong.*one of \"dense\", \"sketch\", \"basis\", \"state\", \"core\".*did you mean"
+    )
     with pytest.raises(ConfigError, match=words):
         read(payload={"name": "scetch"})
 

@@ -64,7 +64,7 @@ def test_a_transfer_takes_its_bits_by_the_links_speed() -> None:
 def test_every_payload_stands_beside_the_chosen_one() -> None:
     federation = make_federation(payload="sketch", sketch_rank=4, scheme="none").federation
     found = {entry.payload: entry.kinds for entry in forecast(federation, speed=None).alternatives}
-    assert set(found) == {"dense", "sketch", "basis", "core"}
+    assert set(found) == {"dense", "sketch", "basis", "state", "core"}
     assert found["sketch"][0].sizes == sizes_of(federation, 1)
     for payload, kinds in found.items():
         assert kinds[0].sizes.values == sizes_of(with_payload(federation, payload), 1).values
@@ -92,7 +92,7 @@ def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
-@pytest.mark.parametrize("payload", ["dense", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "basis", "state", "core"])
 def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, scheme: str) -> None:
     speed = measure_speed(make_federation(payload=payload, scheme=scheme).federation)
     assert speed.encode_s > 0

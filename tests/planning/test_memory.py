@@ -42,7 +42,7 @@ def _large(payload: str) -> TestFederation:
     return replace(made, federation=replace(made.federation, layout=layout))
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state"])
 def test_a_client_holds_what_the_model_says(payload: str) -> None:
     made = _large(payload)
     expected = memory_of(made.federation, sizes_of(made.federation, 1)).contribute

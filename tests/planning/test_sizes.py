@@ -22,7 +22,7 @@ from securefl.protocol.streams import aggregate_preamble, chunks, contribution_m
 from securefl.simulation.federation import Traffic
 
 Played = Callable[[TestFederation], dict[int, Traffic]]
-PAYLOADS = ["dense", "sketch", "basis", "core"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core"]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from securefl.config.server import ServerSection
 from securefl.protocol.federation import Federation
 from securefl.protocol.round_kind import RoundKind
 
-PAYLOADS = ["dense", "sketch", "basis", "core"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core"]
 TALL = Layout(tuple(replace(tensor, rows=900) for tensor in LAYOUT.tensors))
 LATER = (2, 3, 4, 5)
 
@@ -35,7 +35,7 @@ def test_every_round_is_encrypted_whole_where_nothing_is_selected(payload: str) 
         assert kind.section_values == (federation.plan.length(number),)
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state"])
 def test_under_selection_the_first_round_asks_for_scores_and_the_later_ones_leave_values_plain(
     payload: str,
 ) -> None:

@@ -30,7 +30,8 @@ def product(weight: Decomposition | np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("payload", "sketch_rank"), [("dense", None), ("sketch", 4), ("basis", None), ("core", None)]
+    ("payload", "sketch_rank"),
+    [("dense", None), ("sketch", 4), ("basis", None), ("state", None), ("core", None)],
 )
 def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(
     payload: str, sketch_rank: int | None

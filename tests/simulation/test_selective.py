@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, learners_of, make_federation
 
-from securefl.adapters.linalg import Decomposition
 from securefl.adapters.selection import feature_count
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.server import ServerSection
@@ -17,7 +16,7 @@ from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3
-PAYLOADS = ["dense", "sketch", "basis"]
+PAYLOADS = ["dense", "sketch", "basis", "state"]
 RANKS = (4, 4, 4, 4)
 
 
@@ -30,8 +29,8 @@ def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str,
 
 
 def products(aggregation: MemberAggregation) -> list[np.ndarray]:
-    weights = aggregation.state.weights.values()
-    return [weight.product() if isinstance(weight, Decomposition) else weight for weight in weights]
+    adapter = aggregation.start()
+    return [pair.B @ pair.A for pair in adapter.weights.values()]
 
 
 @pytest.mark.slow

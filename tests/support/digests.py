@@ -22,6 +22,7 @@ CHOICES: tuple[dict[str, object], ...] = (
     {"payload": "sketch"},
     {"payload": "sketch", "sketch_rank": 4},
     {"payload": "basis"},
+    {"payload": "state"},
     {"payload": "core"},
     {"payload": "sketch", "fraction": 0.3},
     {"payload": "basis", "fraction": 0.3},

@@ -107,6 +107,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
             fusion=FusionSection(),
             rank=rank,
             update_rank=plan.update_rank(rank),
+            shared_rank=plan.ranks.shared_rank,
             personal_rank=plan.personal_rank(rank),
             rounds=3,
             seed=SEED,

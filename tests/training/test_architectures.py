@@ -104,6 +104,7 @@ def trainer_of(
             fusion=FusionSection(),
             rank=RANK,
             update_rank=RANK,
+            shared_rank=RANK,
             personal_rank=RANK,
             rounds=3,
             seed=3,
@@ -183,7 +184,7 @@ def test_a_federations_terms_name_modules_where_the_file_says_all_linear(model_o
     assert len(drafted.layout.adapted) == 2 * 6
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "basis", "state", "core"])
 def test_conv1d_trains_under_every_kind_of_payload(model_of, payload, rows):
     trainer = trainer_of(model_of("gpt2"), rows, targets=("all-linear",), payload=payload)
     trained(trainer, payload)

@@ -52,7 +52,7 @@ def with_training(settings_of):
     return settings
 
 
-@pytest.mark.parametrize("payload", ["dense", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "basis", "state", "core"])
 def test_a_round_of_one_token_texts_trains_what_it_can(settings_of, start_of, plan_of, bare_bert, payload):
     # Attention over one token is 1 whatever the query is, so the query's factors have gradients of zero.
     settings = settings_of(payload=payload, model_path=bare_bert)

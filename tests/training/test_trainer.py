@@ -94,7 +94,7 @@ def test_a_basis_update_is_the_trained_factor_against_the_untouched_frozen_one(
         np.testing.assert_array_equal(trained, 8 / 4 * moved)
 
 
-@pytest.mark.parametrize("payload", ["basis", "core"])
+@pytest.mark.parametrize("payload", ["basis", "state", "core"])
 def test_a_frozen_factors_round_leaves_the_global_adapter_it_starts_from_alone(
     trainer_of, start_of, plan_of, payload
 ):
@@ -277,7 +277,10 @@ def test_a_fused_adapter_exists_only_after_fusion(trainer_of):
 
 @pytest.mark.parametrize(
     ("payload", "other"),
-    [("dense", "basis"), ("sketch", "core"), ("basis", "core"), ("core", "basis"), ("core", "dense")],
+    [
+        *(("dense", "basis"), ("sketch", "core"), ("basis", "core"), ("core", "basis"), ("core", "dense")),
+        *(("basis", "state"), ("state", "basis"), ("state", "dense")),
+    ],
 )
 def test_a_round_with_another_payloads_basis_is_refused(trainer_of, start_of, plan_of, payload, other):
     with pytest.raises(TrainingError, match="do not fit"):

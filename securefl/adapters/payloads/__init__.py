@@ -5,6 +5,7 @@
 ``plan``    what the federation file says of its payload, and each round's linear map
 ``dense``   whole products: exact for any ranks, m n values a weight
 ``basis``   one factor against the round's frozen one: exact for any ranks, m R or n R values a weight
+``learned`` one factor of a shared adapter against the learned other one (``state``): m R or n R values a weight
 ``core``    a core between two frozen factors: exact for any ranks, R^2 values a weight
 ``sketch``  two random projections of the product: any ranks, (m + 2n) k values a weight, near the best
             approximation of rank k / 2 and exact up to rank k
@@ -21,7 +22,7 @@ A round's payload encodes what a client changed, and decodes the mean of such ve
     >>> settings = PayloadSettings(layout=Layout((weight,)), ranks=RankTable((2, 2, 2)), seed=7)
     >>> facts_of("basis").trains.value
     'one factor, left and right in turn, against a frozen one'
-    >>> made = facts_of("basis").make(settings, 1)
+    >>> made = facts_of("basis").make(settings, 1, {})
     >>> made.frozen.trained_shape(weight, 2)
     (6, 2)
     >>> trained = [np.full((6, 2), value) for value in (1.0, 2.0, 6.0)]

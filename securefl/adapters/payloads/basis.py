@@ -33,21 +33,29 @@ from securefl.adapters.payloads.base import (
     read_heads,
 )
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+from securefl.config.payload import PayloadName
 from securefl.errors import ProtocolError
 
 SAME_BASIS = 1e-9
 """Largest difference of an entry between two machines' draws: float64 rounding through a QR, with room."""
 
 
-def basis_pieces(layout: Layout, ranks: RankTable, side: Side) -> Iterator[Piece]:
-    """Pieces that a round that trains ``side`` sends: one block a weight and rank partition, then the heads."""
+def basis_pieces(layout: Layout, ranks: RankTable, side: Side, *, scale: float = 1.0) -> Iterator[Piece]:
+    """Pieces that a round that trains ``side`` sends: one block a weight and rank partition, then the heads.
+
+    Args:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        side: The trained factor.
+        scale: See ``Segment.scale``.
+    """
     feature = Feature.ROW if side is Side.LEFT else Feature.COLUMN
     for tensor in layout.adapted:
         for index, part in enumerate(ranks.partitions):
             width = part.stop - part.start
             shape = (tensor.rows, width) if side is Side.LEFT else (width, tensor.columns)
             name = f"{tensor.name}[{part.start}:{part.stop}]"
-            yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, index, feature=feature)
+            yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, index, scale, feature)
     yield from head_pieces(layout)
 
 
@@ -59,21 +67,21 @@ class BasisPayload:
         layout: The federation's tensors.
         ranks: The cohort's ranks.
         basis: The round's frozen factors.
+        name: The payload's name in a federation file: ``state`` sends the same of another frozen factor.
+        scale: Bound of the trained factor's coordinates; see ``Segment.scale``.
         segments: Blocks of the trained factor by weight and rank partition, then the heads.
     """
 
     layout: Layout
     ranks: RankTable
     basis: FrozenBasis
+    name: PayloadName = "basis"
+    scale: float = 1.0
     segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segments", lay_out(basis_pieces(self.layout, self.ranks, self.basis.side)))
-
-    @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        return "basis"
+        pieces = basis_pieces(self.layout, self.ranks, self.basis.side, scale=self.scale)
+        object.__setattr__(self, "segments", lay_out(pieces))
 
     @property
     def partitions(self) -> tuple[Partition, ...]:

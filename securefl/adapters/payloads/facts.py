@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment
 from securefl.adapters.payloads.basis import basis_payload, basis_segments
 from securefl.adapters.payloads.core import core_payload, core_segments
 from securefl.adapters.payloads.dense import dense_payload, dense_segments
+from securefl.adapters.payloads.learned import state_payload, state_segments, state_start
 from securefl.adapters.payloads.sketch import sketch_payload, sketch_rank, sketch_segments
+from securefl.adapters.state import GlobalState, SharedState
 from securefl.config.payload import PayloadName
 
 
@@ -48,8 +51,9 @@ class PayloadFacts:
             may go through it.
         by_rows: True where a weight's coordinates are made some rows at a time, so that no whole weight is in memory.
         rank_limit: Rank up to which one mean can bring directions that no member's rank shows; 0 where there are none.
+        start: The global state before the first round, which keeps at most so many directions of a weight.
         segments: What stands where in a contribution to a round, without drawing frozen factors.
-        make: A round's payload and frozen factors.
+        make: A round's payload and frozen factors, from what the state before it has learned.
     """
 
     trains: Trains
@@ -59,8 +63,9 @@ class PayloadFacts:
     carries_noise: bool
     by_rows: bool
     rank_limit: Callable[[PayloadSettings], int]
+    start: Callable[[PayloadSettings, int], SharedState]
     segments: Callable[[PayloadSettings, int], tuple[Segment, ...]]
-    make: Callable[[PayloadSettings, int], RoundPayload]
+    make: Callable[[PayloadSettings, int, Learned], RoundPayload]
 
     @property
     def own_ranks(self) -> bool:
@@ -72,6 +77,21 @@ def _none(settings: PayloadSettings) -> int:
     return 0
 
 
+def _sum_of_changes(settings: PayloadSettings, kept_rank: int) -> SharedState:
+    return GlobalState.start(settings.layout, seed=settings.seed, kept_rank=kept_rank)
+
+
+def _shared_adapter(settings: PayloadSettings, kept_rank: int) -> SharedState:
+    return state_start(settings)
+
+
+def _from_seeds(
+    make: Callable[[PayloadSettings, int], RoundPayload],
+) -> Callable[[PayloadSettings, int, Learned], RoundPayload]:
+    """A payload that takes nothing from the rounds before."""
+    return lambda settings, round_number, learned: make(settings, round_number)
+
+
 FACTS: Mapping[PayloadName, PayloadFacts] = {
     "dense": PayloadFacts(
         trains=Trains.BOTH,
@@ -81,8 +101,9 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         carries_noise=True,
         by_rows=True,
         rank_limit=_none,
+        start=_sum_of_changes,
         segments=dense_segments,
-        make=dense_payload,
+        make=_from_seeds(dense_payload),
     ),
     "sketch": PayloadFacts(
         trains=Trains.BOTH,
@@ -93,8 +114,9 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         carries_noise=False,
         by_rows=False,
         rank_limit=sketch_rank,
+        start=_sum_of_changes,
         segments=sketch_segments,
-        make=sketch_payload,
+        make=_from_seeds(sketch_payload),
     ),
     "basis": PayloadFacts(
         trains=Trains.ONE,
@@ -104,8 +126,21 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         carries_noise=True,
         by_rows=False,
         rank_limit=_none,
+        start=_sum_of_changes,
         segments=basis_segments,
-        make=basis_payload,
+        make=_from_seeds(basis_payload),
+    ),
+    "state": PayloadFacts(
+        trains=Trains.ONE,
+        beside=False,
+        mixing=Mixing.PARTITIONS,
+        exact_for="ranks that enough share",
+        carries_noise=True,
+        by_rows=False,
+        rank_limit=_none,
+        start=_shared_adapter,
+        segments=state_segments,
+        make=state_payload,
     ),
     "core": PayloadFacts(
         trains=Trains.CORE,
@@ -115,8 +150,9 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         carries_noise=True,
         by_rows=False,
         rank_limit=_none,
+        start=_sum_of_changes,
         segments=core_segments,
-        make=core_payload,
+        make=_from_seeds(core_payload),
     ),
 }
 

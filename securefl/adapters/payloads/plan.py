@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment, SegmentKind
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
+from securefl.adapters.state import SharedState
 from securefl.config.payload import PayloadName
 from securefl.errors import ConfigError
 
@@ -92,9 +94,20 @@ class PayloadPlan:
         """Segments of a contribution to a round, without drawing what it trains against."""
         return self.facts.segments(self.settings, round_number)
 
-    def for_round(self, round_number: int) -> RoundPayload:
-        """A round's payload and the frozen factors that it trains against, which are drawn here."""
-        return self.facts.make(self.settings, round_number)
+    def start(self) -> SharedState:
+        """The global state before the first round, in the same bits for everybody."""
+        return self.facts.start(self.settings, self.kept_rank)
+
+    def for_round(self, round_number: int, learned: Learned | None = None) -> RoundPayload:
+        """A round's payload and the frozen factors that it trains against, which are drawn here.
+
+        Args:
+            round_number: Number of the round, from 1.
+            learned: What the state that the round begins with has learned; None for the state before the first round.
+        """
+        return self.facts.make(
+            self.settings, round_number, self.start().learned if learned is None else learned
+        )
 
     def bound(self, segment: Segment) -> float:
         """Largest magnitude of a value of a segment."""

@@ -1,10 +1,11 @@
 """Ways of training a round's update: one file each, in one table.
 
-``way``         the seam: what a way is given, and what it gives back
-``free``        both factors of the global adapter itself
-``one_factor``  one factor beside the global adapter, against a frozen one
-``core``        a core beside the global adapter, between two frozen factors
-``table``       from what a payload trains to its way
+``way``            the seam: what a way is given, and what it gives back
+``free``           both factors of the global adapter itself
+``one_factor``     one factor beside the global adapter, against a frozen one
+``shared_factor``  one factor of the shared adapter itself, against its learned other one
+``core``           a core beside the global adapter, between two frozen factors
+``table``          from what a payload trains to its way
 
 A new way is one file with a class of its own and one row in ``table``. It owns its round: ``Fit`` trains what the way
 has switched on, for a round's steps, and may be called again for a second phase.

@@ -10,6 +10,7 @@ import numpy as np
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.basis import FrozenBasis, Side
+from securefl.adapters.frozen.learned import LearnedBasis
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, Update
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.updates.way import BESIDE, GLOBAL, Fit, Learnt, Shared, head_change, unfit
@@ -22,7 +23,8 @@ class OneFactor:
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
         """Trains one round; see ``Way.learn``."""
-        if not isinstance(frozen, FrozenBasis):
+        # A learned factor is one of the shared adapter, which this way does not compute with.
+        if not isinstance(frozen, FrozenBasis) or isinstance(frozen, LearnedBasis):
             raise unfit()
         rank, side, scaling = bank.rank(BESIDE), frozen.side, bank.scaling(BESIDE)
         _prepare(bank, start, frozen)

@@ -9,11 +9,19 @@ from securefl.config.payload import PayloadName
 from securefl.training.updates.core import Core
 from securefl.training.updates.free import FreeFactors
 from securefl.training.updates.one_factor import OneFactor
+from securefl.training.updates.shared_factor import SharedFactor
 from securefl.training.updates.way import Way
 
-_WAYS: Mapping[Trains, Way] = {Trains.BOTH: FreeFactors(), Trains.ONE: OneFactor(), Trains.CORE: Core()}
+_WAYS: Mapping[tuple[Trains, bool], Way] = {
+    (Trains.BOTH, False): FreeFactors(),
+    (Trains.ONE, True): OneFactor(),
+    (Trains.ONE, False): SharedFactor(),
+    (Trains.CORE, True): Core(),
+}
+"""By what is trained, and whether it is trained beside the global adapter."""
 
 
 def way_of(payload: PayloadName) -> Way:
     """The way that rounds under a payload are trained."""
-    return _WAYS[facts_of(payload).trains]
+    facts = facts_of(payload)
+    return _WAYS[facts.trains, facts.beside]

@@ -15,9 +15,10 @@ from securefl.adapters.update import Adapter, Matrix, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank, Trainable
 
-Shared = Literal["global", "local-update"]
-"""Adapters that rounds train: the global one, and the one beside it."""
+Shared = Literal["global", "shared", "local-update"]
+"""Adapters that rounds compute with: the global one at the client's rank, the whole shared one, and the one beside."""
 GLOBAL: Final = "global"
+SHARED: Final = "shared"
 BESIDE: Final = "local-update"
 Fit = Callable[[Callable[[], Trainable]], float]
 """Trains what a function switches on, for a round's steps, and gives the mean loss in nats."""

@@ -18,7 +18,7 @@ MakeUpdate = Callable[..., Update]
 MakePlan = Callable[..., PayloadPlan]
 SAMPLES = (30, 60, 100, 250)
 WEIGHTS = (0.3, 0.6, 1.0, 1.0)
-ROUNDS = [("dense", 1), ("sketch", 1), ("basis", 1), ("basis", 2), ("core", 1)]
+ROUNDS = [("dense", 1), ("sketch", 1), ("basis", 1), ("basis", 2), ("state", 1), ("core", 1)]
 
 
 def product(value: Factors | np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_lengths_repeat_with_the_rounds_parity_and_the_first_has_the_weight_besi
     assert plan.length(3) == plan.length(5) != plan.length(2) == plan.length(4)
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
 @pytest.mark.parametrize("round_number", [1, 2, 3])
 def test_a_contribution_is_its_values_and_in_the_first_round_one_weight(
     make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
@@ -113,7 +113,7 @@ def test_the_decoded_mean_of_dense_updates_is_the_weighted_mean_of_their_product
         assert np.abs(value - true).max() < grid_error(codec, 1.0)
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
 def test_the_decoded_mean_of_heads_is_over_all_clients(
     make_plan: MakePlan, make_update: MakeUpdate, payload: str
 ) -> None:

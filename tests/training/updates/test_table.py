@@ -11,13 +11,19 @@ from securefl.training.updates.table import way_of
 
 
 @pytest.mark.parametrize("payload", get_args(PayloadName))
-def test_every_payload_trains_with_the_global_adapter_in_use(payload):
-    assert way_of(payload).used[0] == "global"
+def test_every_payload_trains_with_the_adapter_in_use_that_rounds_have_made(payload):
+    assert way_of(payload).used[0] == ("shared" if payload == "state" else "global")
 
 
 @pytest.mark.parametrize(
     ("payload", "trained"),
-    [("dense", "global"), ("sketch", "global"), ("basis", "local-update"), ("core", "local-update")],
+    [
+        ("dense", "global"),
+        ("sketch", "global"),
+        ("basis", "local-update"),
+        ("state", "local-update"),
+        ("core", "local-update"),
+    ],
 )
 def test_payloads_with_frozen_factors_train_beside_the_global_adapter(payload, trained):
     assert way_of(payload).used[-1] == trained

@@ -1,0 +1,149 @@
+"""The global state under ``state``: both learned factors of one shared adapter of rank R, and the heads.
+
+The rule kept here: what is carried from round to round comes from decoded integer sums by additions and
+multiplications of single float64 numbers. IEEE 754 fixes the result of each of these, so every machine has the same
+bits; no matrix product and no decomposition, whose bits depend on the machine's library, is part of it. Decompositions
+only serve what a client measures and saves (``redistributed``).
+
+The start: B is zero, and A has the entries +-1/sqrt(n), signs drawn from the seed. Rows then have length 1, as those of
+``GlobalState.redistributed`` have, and two of them have a cosine of about 1/sqrt(n), as in LoRA's own random start.
+They are not orthonormalised, because the bits of that differ between machines; those of a generator's integers, of a
+square root and of a division do not.
+
+Reference: RoLoRA, arXiv 2502.01755.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from securefl.adapters.frozen.basis import Side, trained_side
+from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.redistribution import redistribute
+from securefl.adapters.seeding import seeded_generator
+from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
+from securefl.errors import ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedFactors:
+    """The shared adapter after some rounds, in the same bits at every member.
+
+    Attributes:
+        layout: The federation's tensors.
+        seed: The federation's seed; it draws the first A, and the directions that stand in for missing ones.
+        round_number: Number of mean updates applied.
+        weights: A (R, n) and B (m, R) of each adapted weight, whose change is ``B @ A``: no scaling is left to apply.
+            The arrays cannot be written to.
+        heads: The change of each head, (rows, columns).
+    """
+
+    layout: Layout
+    seed: int
+    round_number: int
+    weights: Mapping[str, LoraFactors]
+    heads: Mapping[str, Matrix]
+
+    @classmethod
+    def start(cls, layout: Layout, *, shared_rank: int, seed: int) -> LearnedFactors:
+        """Before the first round: no change anywhere.
+
+        Args:
+            layout: The federation's tensors; R must not exceed a weight's smaller side.
+            shared_rank: R.
+            seed: The federation's seed.
+        """
+        return cls(
+            layout=layout,
+            seed=seed,
+            round_number=0,
+            weights={tensor.name: _start(tensor, shared_rank, seed) for tensor in layout.adapted},
+            heads={tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads},
+        )
+
+    @property
+    def learned(self) -> Mapping[str, LoraFactors]:
+        """Both factors of every weight."""
+        return self.weights
+
+    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> LearnedFactors:
+        """The state with one more mean update applied.
+
+        Args:
+            mean: Factors of every weight, one of them this state's own frozen one; the other one is the step.
+            outer_learning_rate: Step of the update; 1 applies it whole.
+
+        Raises:
+            ProtocolError: if a change is not against the frozen factor.
+        """
+        side, rate = trained_side(self.round_number + 1), outer_learning_rate
+        return LearnedFactors(
+            layout=self.layout,
+            seed=self.seed,
+            round_number=self.round_number + 1,
+            weights={
+                name: _advanced(pair, mean.weights[name], rate, side=side, where=name)
+                for name, pair in self.weights.items()
+            },
+            heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
+        )
+
+    def redistributed(self, rank: int, *, scaling: float) -> Adapter:
+        """The best adapter of a client's own rank: the shared one itself, to rounding, from rank R on.
+
+        Args:
+            rank: r, at most every adapted weight's smaller side.
+            scaling: alpha / r of the client.
+
+        Returns:
+            For every weight A (r, n) with orthonormal rows and B (m, r); the heads as they are.
+        """
+        return Adapter(
+            weights={tensor.name: self._factors(tensor, rank, scaling) for tensor in self.layout.adapted},
+            heads={name: head.copy() for name, head in self.heads.items()},
+        )
+
+    def _factors(self, tensor: TensorSpec, rank: int, scaling: float) -> LoraFactors:
+        pair = self.weights[tensor.name]
+        return redistribute(
+            Factors(pair.B, pair.A),
+            rank=rank,
+            scaling=scaling,
+            # Rounds train against both factors, the grid's rounding included: it is part of the model here.
+            noise_std=0.0,
+            rng=seeded_generator(self.seed, "redistribution", self.round_number, tensor.name),
+        )
+
+
+def _start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
+    signs = (
+        seeded_generator(seed, "shared-adapter", tensor.name).integers(0, 2, size=(rank, tensor.columns)) * 2
+        - 1
+    )
+    return _fixed(A=signs / math.sqrt(tensor.columns), B=np.zeros((tensor.rows, rank)))
+
+
+def _advanced(
+    pair: LoraFactors, change: Matrix | Factors, rate: float, *, side: Side, where: str
+) -> LoraFactors:
+    frozen = pair.A if side is Side.LEFT else pair.B
+    given = change if not isinstance(change, Factors) else change.right if side is Side.LEFT else change.left
+    if not (isinstance(change, Factors) and np.array_equal(given, frozen)):
+        raise ProtocolError(
+            "the mean update does not stand against the shared adapter's frozen factor",
+            where=where,
+            hint="decode a round's sums with the state that the round began with",
+        )
+    if side is Side.LEFT:
+        return _fixed(A=pair.A, B=pair.B + rate * change.left)
+    return _fixed(A=pair.A + rate * change.right, B=pair.B)
+
+
+def _fixed(*, A: Matrix, B: Matrix) -> LoraFactors:
+    A.setflags(write=False)
+    B.setflags(write=False)
+    return LoraFactors(A=A, B=B)
