@@ -11,6 +11,8 @@
 ``state``           the global change, round after round
 ``outer``           the step along the mean, with or without momentum
 ``learned_factors`` the factors of one shared adapter, round after round, in the same bits everywhere
+``head_space``      rotated and scaled features, in which a head is computed
+``closed_form``     a head from sums of the members' class means and covariances
 ``redistribution``  the best adapter of a client's own rank, by SVD
 ``fusion``          the global and the personal adapter as one
 ``linalg``          decompositions with fixed signs

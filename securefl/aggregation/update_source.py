@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.closed_form import HeadOpening, HeadStart, HeadStatistics
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
@@ -23,4 +28,33 @@ class UpdateSource(Protocol):
 
     def sensitivity(self, round_number: int, /) -> Scores:
         """Sensitivity scores (F,) from 0 to 1, after ``learn``; asked for under selective encryption only."""
+        ...
+
+
+class HeadSource(Protocol):
+    """A member whose head has one row a class, as the openings see it."""
+
+    def row_counts(self) -> NDArray[np.int64]:
+        """Own training rows of each class (C,); a class is held where there is one."""
+        ...
+
+    def feature_exponent(self) -> int:
+        """Power of two nearest to the root mean square of the features of the own training rows, -16 to 16."""
+        ...
+
+    def statistics(self, *, shared: NDArray[np.bool_], exponent: int) -> HeadStatistics:
+        """Statistics of the own training rows.
+
+        Args:
+            shared: (C,), true for classes that may enter sums.
+            exponent: The cohort's exponent of features.
+        """
+        ...
+
+    def trial_losses(self, candidates: Sequence[HeadStart], /) -> NDArray[np.float64]:
+        """Mean loss (K,) of each candidate on the own validation rows after a short trial, nats, at most 16."""
+        ...
+
+    def begin_heads(self, opening: HeadOpening, /) -> None:
+        """Takes the shared classes and the start of the head that the cohort chose; once, before round 1."""
         ...

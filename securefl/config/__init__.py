@@ -13,6 +13,7 @@
 ``training``    ``[training]``
 ``payload``     ``[payload]``, a tagged union
 ``outer``       ``[outer]``, a tagged union
+``head``        ``[head]``
 ``recipes``     ``[recipe]`` and ``[fusion]``: methods as rows of one table
 ``privacy``     ``[privacy]``
 ``encryption``  ``[encryption]`` and ``[grid]``

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.encryption import EncryptionSection, GridSection
+from securefl.config.head import HeadSection
 from securefl.config.model import LoraSection, ModelSection
 from securefl.config.names import Name
 from securefl.config.outer import Outer
@@ -58,6 +59,7 @@ class FederationConfig(Section):
     data: DataSection = DataSection()
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
+    head: HeadSection = HeadSection()
     recipe: Recipe = ROWS[DEFAULT].recipe
     payload: Payload = ROWS[DEFAULT].payload
     outer: Outer = ROWS[DEFAULT].outer

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from securefl.config.encryption import EncryptionSection, GridSection
+from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.names import Name
 from securefl.config.outer import Outer
@@ -86,6 +87,7 @@ class Terms(ConfigSection):
     task: TaskTerms
     lora: LoraTerms
     training: TrainingTerms
+    head: HeadSection
     recipe: Recipe
     payload: Payload
     outer: Outer

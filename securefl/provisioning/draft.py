@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from securefl.adapters.layout import Layout
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
+from securefl.config.head import HeadSection
 from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
 from securefl.protocol.federation import Federation, Member
@@ -79,8 +80,8 @@ def draft_of_layout(
 ) -> Draft:
     """Everything that is pinned of a federation whose members have models of their own; nothing is read.
 
-    The layout's digest stands for the model's, and there is no personal adapter: what a member does beside the
-    shared tensors is its learner's business.
+    The layout's digest stands for the model's, and there is no personal adapter, and no head by classes: what a member
+    does beside the shared tensors, and what they mean, is its learner's business.
 
     Args:
         config: A whole file; its model and data are not looked at.
@@ -102,7 +103,12 @@ def draft_of_layout(
     # Read back as every member will, so that a layout which they would refuse is refused here.
     checked = Layout.from_json([*layout.to_json()])
     return _draft(
-        config.model_copy(update={"recipe": config.recipe.model_copy(update={"personal": False})}),
+        config.model_copy(
+            update={
+                "recipe": config.recipe.model_copy(update={"personal": False}),
+                "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
+            }
+        ),
         DataFacts(labels=(), samples_cap=cap),
         task=OwnTaskTerms(name="own"),
         layout=checked,
@@ -156,6 +162,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         task=task,
         lora=config.lora.resolved(use_rslora=_ranks_differ(config) and not isinstance(task, OwnTaskTerms)),
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
+        head=config.head,
         recipe=config.recipe,
         payload=config.payload,
         outer=config.outer,

@@ -221,3 +221,12 @@ def test_a_client_gets_every_choice_of_training_that_is_its_own(write):
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in chosen.items())
     config = load_federation(write(f"{MINIMAL}\n[training]\n{lines}"))
     assert client_settings_of(config, "client-1").training.model_dump() == chosen
+
+
+def test_a_head_averaged_as_a_whole_can_only_start_at_zero(write) -> None:
+    sentence = refused(write(MINIMAL + '[head]\nrows = "together"\n'))
+    assert "'head' is wrong" in sentence
+    assert 'start = "zeros"' in sentence
+    assert (
+        load_federation(write(MINIMAL + '[head]\nrows = "together"\nstart = "zeros"\n')).head.start == "zeros"
+    )

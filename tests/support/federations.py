@@ -17,6 +17,7 @@ from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.encryption import EncryptionSection, GridSection
+from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
@@ -76,6 +77,7 @@ def terms(
             max_grad_norm=1.0,
         ),
         recipe=Recipe(name="default", personal=True),
+        head=HeadSection(start="zeros", rows="together"),
         payload=payload_of(payload, sketch_rank),
         outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),

@@ -1,0 +1,281 @@
+"""The head in closed form against its formula over pooled rows, and against scikit-learn's discriminant analysis."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import reduce
+
+import numpy as np
+import pytest
+
+from securefl.adapters.closed_form import (
+    MEAN_BOUND,
+    SCATTER_BOUND,
+    HeadStatistics,
+    LinearHead,
+    class_cap,
+    class_means,
+    closed_form,
+    home_rows,
+)
+from securefl.adapters.head_space import HeadSpace, exponent_of
+from securefl.adapters.layout import Layout
+from securefl.adapters.update import Matrix
+from securefl.errors import ConfigError
+
+CLASSES, WIDTH, MEMBERS = 5, 12, 4
+CAP = 10_000
+EVERY = np.ones(CLASSES, dtype=bool)
+Rows = tuple[Matrix, np.ndarray]
+
+
+@pytest.fixture
+def space() -> HeadSpace:
+    return HeadSpace.of(WIDTH, exponent=1, seed=7, projection=512)
+
+
+@pytest.fixture
+def members(rng: np.random.Generator) -> list[Rows]:
+    """Features (n, d) and labels of every member: different label shares, a mean far from zero, correlated features."""
+    mixing = rng.normal(size=(WIDTH, WIDTH)) / 3
+    centres = rng.normal(size=(CLASSES, WIDTH)) + 1.5
+    made = []
+    for _ in range(MEMBERS):
+        labels = rng.choice(CLASSES, size=90, p=rng.dirichlet(np.ones(CLASSES)))
+        made.append((centres[labels] + rng.normal(size=(90, WIDTH)) @ mixing, labels))
+    return made
+
+
+def statistics_of(
+    rows: Rows, space: HeadSpace, *, shared: np.ndarray = EVERY, cap: int = CAP
+) -> HeadStatistics:
+    return HeadStatistics.of(space.features(rows[0]), rows[1], shared=shared, samples_cap=cap)
+
+
+def summed(parts: list[HeadStatistics]) -> HeadStatistics:
+    vector = reduce(np.add, [part.packed() for part in parts])
+    return HeadStatistics.unpacked(vector, classes=CLASSES, width=WIDTH)
+
+
+def logits(head: LinearHead, features: Matrix) -> Matrix:
+    """Without what all classes have in common, which no probability depends on."""
+    found = features @ head.weight.T + head.bias[:, 0]
+    return found - found.mean(axis=1, keepdims=True)
+
+
+def by_the_formula(members: list[Rows], *, temperature: float, shrinkage: float) -> LinearHead:
+    """The slow reference: pooled rows, a loop a row, the model's own features."""
+    rows = [
+        (feature, label)
+        for features, labels in members
+        for feature, label in zip(features, labels, strict=True)
+    ]
+    means = np.array([np.mean([f for f, label in rows if label == c], axis=0) for c in range(CLASSES)])
+    scatter, freedom = np.zeros((WIDTH, WIDTH)), 0
+    for features, labels in members:
+        for c in set(labels.tolist()):
+            own = features[labels == c]
+            freedom += len(own) - 1
+            for feature in own:
+                scatter += np.outer(feature - own.mean(axis=0), feature - own.mean(axis=0))
+    spread = scatter / freedom
+    spread = (1 - shrinkage) * spread + shrinkage * np.trace(spread) / WIDTH * np.eye(WIDTH)
+    centre = np.mean([f for f, _ in rows], axis=0)
+    inverse = np.linalg.inv(spread)
+    weight = np.array([temperature * inverse @ (mean - centre) for mean in means])
+    bias = [
+        -temperature * (0.5 * (m - centre) @ inverse @ (m - centre) + (m - centre) @ inverse @ centre)
+        for m in means
+    ]
+    return LinearHead(weight, np.array(bias)[:, None])
+
+
+def test_summed_statistics_give_the_formula_over_pooled_rows(members: list[Rows], space: HeadSpace) -> None:
+    sums = summed([statistics_of(rows, space) for rows in members])
+    head = closed_form(sums, EVERY, space=space, temperature=0.1, shrinkage=0.1)
+    expected = by_the_formula(members, temperature=0.1, shrinkage=0.1)
+    assert np.allclose(head.weight, expected.weight)
+    assert np.allclose(head.bias, expected.bias)
+
+
+def test_one_member_with_all_rows_gives_scikit_learns_discriminant(
+    rng: np.random.Generator, space: HeadSpace
+) -> None:
+    discriminant = pytest.importorskip("sklearn.discriminant_analysis")
+    labels = np.repeat(np.arange(CLASSES), 40)
+    features = (
+        rng.normal(size=(200, WIDTH)) * np.linspace(0.5, 2, WIDTH) + rng.normal(size=(CLASSES, WIDTH))[labels]
+    )
+    head = closed_form(
+        statistics_of((features, labels), space), EVERY, space=space, temperature=1.0, shrinkage=0.2
+    )
+    model = discriminant.LinearDiscriminantAnalysis(
+        solver="lsqr", shrinkage=0.2, priors=np.full(CLASSES, 1 / CLASSES)
+    ).fit(features, labels)
+    expected = model.decision_function(features)
+    # Its covariance is divided by the rows, this one by the degrees of freedom.
+    expected = (expected - expected.mean(axis=1, keepdims=True)) * (200 - CLASSES) / 200
+    assert np.allclose(logits(head, features), expected)
+
+
+def test_a_class_that_is_not_shared_leaves_nothing_of_its_mean_in_the_vector(
+    members: list[Rows], space: HeadSpace
+) -> None:
+    """Whatever a member's mean of such a class is, the vector that it sends is the same."""
+    shared = EVERY.copy()
+    shared[2] = False
+    features, labels = members[0]
+    labels = labels.copy()
+    labels[:5] = 2
+    moved = features + np.where(labels == 2, 3.0, 0.0)[:, None]
+    sent = statistics_of((features, labels), space, shared=shared)
+    assert sent.class_weights[2] == 0
+    assert np.allclose(sent.packed(), statistics_of((moved, labels), space, shared=shared).packed())
+
+
+def test_rows_of_classes_that_are_not_shared_are_zeros(members: list[Rows], space: HeadSpace) -> None:
+    shared = EVERY.copy()
+    shared[2] = False
+    sums = summed([statistics_of(rows, space, shared=shared) for rows in members])
+    head = closed_form(sums, shared, space=space, temperature=0.1, shrinkage=0.1)
+    assert not head.weight[2].any()
+    assert not head.bias[2].any()
+    assert all(head.weight[c].any() for c in (0, 1, 3, 4))
+
+
+def test_a_holders_row_is_the_one_that_its_own_mean_would_have_in_the_closed_form(
+    members: list[Rows], space: HeadSpace
+) -> None:
+    """Up to what is the same for every class, a row at home is what it would be were the class shared."""
+    labels = [np.where(labels == 2, 1, labels) for _, labels in members]
+    labels[0][:7] = 2
+    rows = [(features, own) for (features, _), own in zip(members, labels, strict=True)]
+    shared = EVERY.copy()
+    shared[2] = False
+    sums = summed([statistics_of(part, space, shared=shared) for part in rows])
+    own = class_means(space.features(rows[0][0]), rows[0][1], classes=CLASSES)
+    home = ~shared
+    given = {"space": space, "temperature": 0.1, "shrinkage": 0.1}
+    apart, kept = (
+        closed_form(sums, shared, **given),
+        home_rows(sums, shared, own_means=own, home=home, **given),
+    )
+    together = LinearHead(apart.weight + kept.weight, apart.bias + kept.bias)
+    whole = closed_form(summed([statistics_of(part, space) for part in rows]), EVERY, **given)
+    features = np.concatenate([features for features, _ in rows])
+    assert np.allclose(logits(together, features), logits(whole, features))
+    assert not kept.weight[shared].any()
+
+
+def test_packing_is_undone_by_unpacking(members: list[Rows], space: HeadSpace) -> None:
+    sent = statistics_of(members[0], space)
+    read = HeadStatistics.unpacked(sent.packed(), classes=CLASSES, width=WIDTH)
+    for field in fields(HeadStatistics):
+        assert np.array_equal(getattr(sent, field.name), getattr(read, field.name)), field.name
+
+
+def test_a_vector_of_another_length_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no statistics of 5 classes"):
+        HeadStatistics.unpacked(np.zeros(11), classes=CLASSES, width=WIDTH)
+
+
+@pytest.mark.parametrize("size", [1.0, 300.0], ids=["as-expected", "far-too-large"])
+def test_every_value_lies_within_its_blocks_bound(members: list[Rows], space: HeadSpace, size: float) -> None:
+    features, labels = members[0]
+    vector = statistics_of((size * features, labels), space, cap=40).packed()
+    place = 0
+    for block in HeadStatistics.bounds(CLASSES, WIDTH):
+        assert np.abs(vector[place : place + block.values]).max() <= block.bound * (1 + 1e-12), block.name
+        place += block.values
+    assert place == len(vector)
+
+
+def test_features_beyond_the_bounds_lose_weight_and_not_their_direction(
+    members: list[Rows], space: HeadSpace
+) -> None:
+    """Clipped values would bend the means; less weight of a lone member changes nothing at all."""
+    features, labels = members[0]
+    loud = HeadSpace(space.projection, exponent=-6)
+    assert np.abs(class_means(loud.features(features), labels, classes=CLASSES)).max() > MEAN_BOUND
+    assert np.abs(np.cov(loud.features(features).T)).max() > SCATTER_BOUND
+    held = np.bincount(labels, minlength=CLASSES) > 0
+    heads = [
+        closed_form(statistics_of(members[0], one), held, space=one, temperature=0.1, shrinkage=0.1)
+        for one in (space, loud)
+    ]
+    assert np.allclose(logits(heads[0], features), logits(heads[1], features))
+
+
+def test_rows_beyond_the_caps_add_no_weight(members: list[Rows], space: HeadSpace) -> None:
+    sent = statistics_of(members[0], space, cap=20)
+    assert sent.weight == 1
+    assert sent.class_weights.max() == 1
+
+
+def test_the_class_cap_is_four_even_shares() -> None:
+    assert (class_cap(77, 680), class_cap(2, 1000), class_cap(500, 10)) == (36, 2000, 1)
+
+
+def test_without_a_covariance_the_head_stays_at_zero(space: HeadSpace, rng: np.random.Generator) -> None:
+    """One row a class at every member: nothing tells what varies within a class."""
+    sums = statistics_of((rng.normal(size=(CLASSES, WIDTH)), np.arange(CLASSES)), space)
+    assert not closed_form(sums, EVERY, space=space, temperature=0.1, shrinkage=0.1).weight.any()
+
+
+def test_without_any_shared_class_rows_at_home_are_the_discriminant_of_the_own_rows(
+    members: list[Rows], space: HeadSpace
+) -> None:
+    """Sites with disjoint labels share the covariance alone."""
+    features, labels = members[0]
+    held = np.bincount(labels, minlength=CLASSES) > 0
+    given = {"space": space, "temperature": 0.1, "shrinkage": 0.1}
+    own = class_means(space.features(features), labels, classes=CLASSES)
+    home = home_rows(
+        statistics_of(members[0], space, shared=~EVERY), ~EVERY, own_means=own, home=held, **given
+    )
+    whole = closed_form(statistics_of(members[0], space), held, **given)
+    found, expected = ((features @ head.weight.T + head.bias[:, 0])[:, held] for head in (home, whole))
+    assert np.allclose(found - found[:, :1], expected - expected[:, :1])
+
+
+def test_heads_are_named_as_the_layouts(layout: Layout) -> None:
+    head = LinearHead(np.ones((5, 32)), np.zeros((5, 1)))
+    assert head.named(layout) == {"classifier.weight": head.weight, "classifier.bias": head.bias}
+
+
+def test_a_head_of_other_tensors_is_refused(layout: Layout) -> None:
+    with pytest.raises(ConfigError, match="one row a class"):
+        LinearHead(np.ones((4, 32)), np.zeros((4, 1))).named(layout)
+
+
+def test_the_space_is_the_same_everywhere_and_another_for_another_seed() -> None:
+    one, same, other = (HeadSpace.of(WIDTH, exponent=0, seed=seed, projection=8) for seed in (1, 1, 2))
+    assert np.array_equal(one.projection, same.projection)
+    assert not np.allclose(one.projection, other.projection)
+
+
+def test_features_up_to_1024_wide_are_rotated_and_wider_ones_projected() -> None:
+    assert HeadSpace.of(40, exponent=0, seed=1, projection=8).projection.shape == (40, 40)
+    wide = HeadSpace.of(1030, exponent=0, seed=1, projection=8).projection
+    assert wide.shape == (8, 1030)
+    assert np.allclose(wide @ wide.T, np.eye(8))
+
+
+def test_the_rotation_spreads_what_one_feature_holds_alone(rng: np.random.Generator) -> None:
+    """A feature fifty times the others would be beyond every bound of a grid."""
+    features = rng.normal(size=(50, 256))
+    features[:, 3] += 50
+    space = HeadSpace.of(256, exponent=exponent_of(features), seed=7, projection=512)
+    assert np.abs(features.mean(axis=0)).max() / 2.0**space.exponent > MEAN_BOUND
+    assert np.abs(space.features(features).mean(axis=0)).max() < MEAN_BOUND
+
+
+def test_a_head_of_the_space_gives_the_same_logits_on_the_models_features(rng: np.random.Generator) -> None:
+    space, features = HeadSpace.of(WIDTH, exponent=3, seed=7, projection=512), rng.normal(size=(6, WIDTH))
+    inside = rng.normal(size=(CLASSES, WIDTH))
+    assert np.allclose(features @ space.rows(inside).T, space.features(features) @ inside.T)
+
+
+@pytest.mark.parametrize(("size", "exponent"), [(1.0, 0), (5.0, 2), (0.02, -6), (0.0, -16), (1e9, 16)])
+def test_the_exponent_is_the_power_of_two_nearest_to_the_root_mean_square(size: float, exponent: int) -> None:
+    assert exponent_of(np.full((3, 4), size)) == exponent
