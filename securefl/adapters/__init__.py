@@ -1,22 +1,24 @@
 """Updates as numbers, in numpy: linear maps from adapters to vectors, and from a mean of such vectors back.
 
-``layout``          which tensors a federation shares, and their shapes
-``update``          the values: a client's update, the mean of updates, an adapter
-``scaling``         what the product of an adapter's factors is multiplied by
-``ownership``       which ranks may be summed when so many collude
-``frozen``          factors that a round trains against, from public seeds or learned before it
-``payloads``        linear maps of an update to a vector, and one table of what each does
-``sketching``       a matrix by two random projections, and back
-``selection``       which coordinates are encrypted, by sums of sensitivity scores
-``state``           the global change, round after round
-``outer``           the step along the mean, with or without momentum
-``learned_factors`` the factors of one shared adapter, round after round, in the same bits everywhere
-``head_space``      rotated and scaled features, in which a head is computed
-``closed_form``     a head from sums of the members' class means and covariances
-``redistribution``  the best adapter of a client's own rank, by SVD
-``fusion``          the global and the personal adapter as one
-``linalg``          decompositions with fixed signs
-``seeding``         reproducible generators
+``layout``           which tensors a federation shares, and their shapes
+``update``           the values: a client's update, the mean of updates, an adapter
+``scaling``          what the product of an adapter's factors is multiplied by
+``ownership``        which ranks may be summed when so many collude
+``frozen``           factors that a round trains against, from public seeds or learned before it
+``payloads``         linear maps of an update to a vector, and one table of what each does
+``sketching``        a matrix by two random projections, and back
+``selection``        which coordinates are encrypted, by sums of sensitivity scores
+``state``            the global change, round after round
+``outer``            the step along the mean, with or without momentum
+``learned_factors``  the factors of one shared adapter, round after round, in the same bits everywhere
+``head_space``       rotated and scaled features, in which a head is computed
+``head_statistics``  a member's class shares, class means and within-class covariance
+``closed_form``      a head from sums of them
+``head_starts``      starts among which a cohort chooses
+``redistribution``   the best adapter of a client's own rank, by SVD
+``fusion``           the global and the personal adapter as one
+``linalg``           decompositions with fixed signs
+``seeding``          reproducible generators
 
 Nothing here knows torch, ciphertexts or the network. Weights, the grid and encryption are ``aggregation``'s.
 """

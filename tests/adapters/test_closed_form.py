@@ -8,19 +8,20 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from securefl.adapters.closed_form import (
+from securefl.adapters.closed_form import LinearHead, closed_form, home_rows
+from securefl.adapters.head_space import HeadSpace, exponent_of
+from securefl.adapters.head_starts import class_count, starts_of, statistics_width
+from securefl.adapters.head_statistics import (
     MEAN_BOUND,
     SCATTER_BOUND,
     HeadStatistics,
-    LinearHead,
     class_cap,
     class_means,
-    closed_form,
-    home_rows,
+    cohort_log_shares,
 )
-from securefl.adapters.head_space import HeadSpace, exponent_of
 from securefl.adapters.layout import Layout
 from securefl.adapters.update import Matrix
+from securefl.config.head import HeadSection
 from securefl.errors import ConfigError
 
 CLASSES, WIDTH, MEMBERS = 5, 12, 4
@@ -83,9 +84,11 @@ def by_the_formula(members: list[Rows], *, temperature: float, shrinkage: float)
     centre = np.mean([f for f, _ in rows], axis=0)
     inverse = np.linalg.inv(spread)
     weight = np.array([temperature * inverse @ (mean - centre) for mean in means])
+    shares = np.bincount([label for _, label in rows], minlength=CLASSES) / len(rows)
     bias = [
-        -temperature * (0.5 * (m - centre) @ inverse @ (m - centre) + (m - centre) @ inverse @ centre)
-        for m in means
+        np.log(share * CLASSES)
+        - temperature * (0.5 * (m - centre) @ inverse @ (m - centre) + (m - centre) @ inverse @ centre)
+        for m, share in zip(means, shares, strict=True)
     ]
     return LinearHead(weight, np.array(bias)[:, None])
 
@@ -154,11 +157,12 @@ def test_a_holders_row_is_the_one_that_its_own_mean_would_have_in_the_closed_for
     shared[2] = False
     sums = summed([statistics_of(part, space, shared=shared) for part in rows])
     own = class_means(space.features(rows[0][0]), rows[0][1], classes=CLASSES)
-    home = ~shared
+    home, counts = ~shared, np.bincount(rows[0][1], minlength=CLASSES)
+    logs = cohort_log_shares(sums, shared, counts, samples_cap=CAP)
     given = {"space": space, "temperature": 0.1, "shrinkage": 0.1}
     apart, kept = (
         closed_form(sums, shared, **given),
-        home_rows(sums, shared, own_means=own, home=home, **given),
+        home_rows(sums, shared, own_means=own, home=home, log_shares=logs, **given),
     )
     together = LinearHead(apart.weight + kept.weight, apart.bias + kept.bias)
     whole = closed_form(summed([statistics_of(part, space) for part in rows]), EVERY, **given)
@@ -230,9 +234,9 @@ def test_without_any_shared_class_rows_at_home_are_the_discriminant_of_the_own_r
     held = np.bincount(labels, minlength=CLASSES) > 0
     given = {"space": space, "temperature": 0.1, "shrinkage": 0.1}
     own = class_means(space.features(features), labels, classes=CLASSES)
-    home = home_rows(
-        statistics_of(members[0], space, shared=~EVERY), ~EVERY, own_means=own, home=held, **given
-    )
+    sums = statistics_of(members[0], space, shared=~EVERY)
+    logs = cohort_log_shares(sums, ~EVERY, np.bincount(labels, minlength=CLASSES), samples_cap=CAP)
+    home = home_rows(sums, ~EVERY, own_means=own, home=held, log_shares=logs, **given)
     whole = closed_form(statistics_of(members[0], space), held, **given)
     found, expected = ((features @ head.weight.T + head.bias[:, 0])[:, held] for head in (home, whole))
     assert np.allclose(found - found[:, :1], expected - expected[:, :1])
@@ -279,3 +283,57 @@ def test_a_head_of_the_space_gives_the_same_logits_on_the_models_features(rng: n
 @pytest.mark.parametrize(("size", "exponent"), [(1.0, 0), (5.0, 2), (0.02, -6), (0.0, -16), (1e9, 16)])
 def test_the_exponent_is_the_power_of_two_nearest_to_the_root_mean_square(size: float, exponent: int) -> None:
     assert exponent_of(np.full((3, 4), size)) == exponent
+
+
+def test_the_cohorts_shares_are_those_of_the_pooled_rows(members: list[Rows], space: HeadSpace) -> None:
+    sums = summed([statistics_of(rows, space) for rows in members])
+    pooled = np.bincount(np.concatenate([labels for _, labels in members]), minlength=CLASSES)
+    own = np.bincount(members[0][1], minlength=CLASSES)
+    found = cohort_log_shares(sums, EVERY, own, samples_cap=CAP)
+    assert np.allclose(found, np.log(pooled / pooled.sum() * CLASSES))
+
+
+def test_of_a_class_that_is_not_shared_a_member_knows_its_own_rows(
+    members: list[Rows], space: HeadSpace
+) -> None:
+    shared = EVERY.copy()
+    shared[1:3] = False
+    sums = summed([statistics_of(rows, space, shared=shared) for rows in members])
+    found = cohort_log_shares(sums, shared, np.array([0, 0, 7, 0, 0]), samples_cap=CAP)
+    there = sum(int(np.isin(labels, np.flatnonzero(shared)).sum()) for _, labels in members)
+    assert np.isclose(found[2], np.log(7 * CLASSES / there))
+    assert found[1] == -np.inf
+
+
+def test_statistics_of_no_features_are_the_shares_and_weights_alone(members: list[Rows]) -> None:
+    """A head of zeros needs no features, and the log shares need the rows of all members."""
+    features, labels = members[0]
+    sent = HeadStatistics.of(features[:, :0], labels, shared=EVERY, samples_cap=CAP)
+    assert sent.packed().shape == (sum(block.values for block in HeadStatistics.bounds(CLASSES, 0)),)
+    assert np.allclose(sent.class_shares, np.bincount(labels, minlength=CLASSES) / CAP)
+
+
+@pytest.mark.parametrize(
+    ("start", "width", "expected"),
+    [("auto", 32, ["zeros", "closed-form"]), ("zeros", 0, ["zeros"]), ("closed-form", 32, ["closed-form"])],
+)
+def test_the_candidates_are_those_that_the_file_leaves_open(
+    layout: Layout, rng: np.random.Generator, start: str, width: int, expected: list[str]
+) -> None:
+    section = HeadSection(start=start)
+    assert statistics_width(section, layout) == width
+    rows = rng.normal(size=(40, width)), rng.integers(0, CLASSES, 40)
+    sums = HeadStatistics.of(*rows, shared=EVERY, samples_cap=100)
+    starts = starts_of(section, sums, EVERY, layout=layout, exponent=0, seed=7)
+    assert [candidate.name for candidate in starts] == expected
+    for candidate in starts:
+        shapes = {name: values.shape for name, values in (candidate.heads or {}).items()}
+        assert shapes == (
+            {} if candidate.name == "zeros" else {"classifier.weight": (5, 32), "classifier.bias": (5, 1)}
+        )
+
+
+def test_a_layout_without_a_row_a_class_is_refused_with_what_to_write(layout: Layout) -> None:
+    assert class_count(layout) == CLASSES
+    with pytest.raises(ConfigError, match='rows = "together"'):
+        class_count(Layout(layout.tensors[:-1]))
