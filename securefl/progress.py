@@ -5,8 +5,8 @@ nothing private (no update, key, text of a sample or peer's bytes) has a field t
 through a
 ``EventSink``, whoever listens: a terminal, a log, or ``securefl run`` at the other end of a pipe.
 
-``round_number`` counts from 1; 0 is what happens before the first round, and what follows the last round
-carries its number.
+``round_number`` counts from 1 for training and up to 0 for the openings before it. None is what happens before the
+first of them; what follows the last round carries its number.
 ``member`` is the client's id, or ``server``.
 """
 
@@ -107,11 +107,12 @@ class MembersAwaited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundStarted:
-    """``member`` begins round ``round_number`` of ``rounds``."""
+    """``member`` begins round ``round_number`` of ``rounds``; of an opening, ``what`` says what is summed, if known."""
 
     member: str
     round_number: int
     rounds: int
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ class PhaseStarted:
     """``member`` begins a phase."""
 
     member: str
-    round_number: int
+    round_number: int | None
     phase: Phase
 
 
@@ -128,7 +129,7 @@ class PhaseEnded:
     """``member`` is through with a phase, after ``seconds`` of wall time."""
 
     member: str
-    round_number: int
+    round_number: int | None
     phase: Phase
     seconds: float
 
@@ -138,7 +139,7 @@ class StepProgress:
     """``member`` is through with ``fraction`` (0 to 1) of a phase."""
 
     member: str
-    round_number: int
+    round_number: int | None
     phase: Phase
     fraction: float
 
@@ -148,7 +149,7 @@ class MetricMeasured:
     """``member`` measured ``value`` of ``metric`` (such as accuracy) on its own test data."""
 
     member: str
-    round_number: int
+    round_number: int | None
     adapter: AdapterKind
     metric: str
     value: float

@@ -49,7 +49,7 @@ class LearnerSide:
 
     def begin(self, adapter: Adapter) -> None:
         """Measure the base model; a learner that cannot measure shows before anything was sent."""
-        self._base = self._measured(adapter, AdapterKind.BASE, 0)
+        self._base = self._measured(adapter, AdapterKind.BASE, None)
 
     def uploaded(self, round_number: int) -> None:
         """Do nothing: a learner has nothing to do while the others are at work."""
@@ -79,7 +79,7 @@ class LearnerSide:
             )
         )
 
-    def _measured(self, adapter: Adapter, kind: AdapterKind, round_number: int) -> Mapping[str, float]:
+    def _measured(self, adapter: Adapter, kind: AdapterKind, round_number: int | None) -> Mapping[str, float]:
         with self._clock.phase(Phase.EVALUATE, round_number):
             metrics = self.learner.evaluate(adapter.copy())
         for name, value in metrics.items():

@@ -15,6 +15,7 @@ from types import TracebackType
 from securefl.aggregation.encryption import Encryption
 from securefl.errors import SecureFLError, StateError
 from securefl.protocol.messages import CHUNK_BYTES, SignedHeader
+from securefl.protocol.openings import round_name
 from securefl.protocol.sections import StreamSizes
 from securefl.storage.disk import disk_error
 
@@ -43,7 +44,7 @@ class Outbox:
         complete: Callable[[SignedHeader], None],
     ) -> None:
         self.round_number = number
-        self._path = folder / f"round-{number}{SUFFIX}"
+        self._path = folder / f"{round_name(number)}{SUFFIX}"
         self._encryption = encryption
         self._windows = encryption.windows()
         self._complete = complete

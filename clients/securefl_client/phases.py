@@ -30,14 +30,14 @@ class PhaseClock:
     def __init__(self, member: str, emit: EventSink) -> None:
         self._member = member
         self._emit = emit
-        self._seconds: dict[int, dict[Phase, float]] = defaultdict(lambda: defaultdict(float))
+        self._seconds: dict[int | None, dict[Phase, float]] = defaultdict(lambda: defaultdict(float))
         self._inside: list[float] = []
-        self._round = 0
+        self._round: int | None = None
         self._reported = 0.0
 
     @contextmanager
-    def phase(self, phase: Phase, round_number: int) -> Iterator[None]:
-        """Times what happens inside as ``phase`` of a round; several stretches of one phase add up."""
+    def phase(self, phase: Phase, round_number: int | None) -> Iterator[None]:
+        """Times what happens inside as ``phase`` of a round, or of none; several stretches of one phase add up."""
         self._emit(PhaseStarted(member=self._member, round_number=round_number, phase=phase))
         self._round, self._reported = round_number, 0.0
         before = self._seconds[round_number][phase]
@@ -62,7 +62,7 @@ class PhaseClock:
             yield item
 
     @contextmanager
-    def _stretch(self, phase: Phase, round_number: int) -> Iterator[None]:
+    def _stretch(self, phase: Phase, round_number: int | None) -> Iterator[None]:
         """Adds what happens inside to a phase, without the stretches inside it."""
         self._inside.append(0.0)
         started = time.perf_counter()

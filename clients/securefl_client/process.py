@@ -157,7 +157,7 @@ class Client:
         self._traffic = traffic
         self._emit = emit
         self._clock = PhaseClock(own.member, emit)
-        self._state = start()
+        self._state = start(own.federation)
         self._inbox = Inbox(aggregator.follow())
 
     def run(self, out: Path, prepare: Prepare) -> None:
@@ -197,7 +197,9 @@ class Client:
 
     def _follow(self, work: MemberRounds, out: Path) -> bool:
         """Waits for one announcement and does what follows; True after the last."""
-        with self._clock.phase(Phase.WAIT, self._state.applied):
+        applied = self._state.applied
+        begun = applied >= self._own.federation.first_round
+        with self._clock.phase(Phase.WAIT, applied if begun else None):
             announcement = self._inbox.next()
         if isinstance(announcement, Waiting):
             self._emit(MembersAwaited(missing=announcement.missing))

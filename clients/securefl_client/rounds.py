@@ -29,7 +29,9 @@ from securefl.protocol.messages import AggregateHeader, Manifest, SignedHeader
 from securefl.results.client import (
     BytesReport,
     ClientResult,
+    OpeningReport,
     RoundReport,
+    SumReport,
     encryption_report,
 )
 from securefl_client.outbox import Outbox
@@ -80,6 +82,7 @@ class MemberRounds:
         self._emit = emit
         self._started = time.perf_counter()
         self._open: dict[int, _OpenRound] = {}
+        self._openings: list[OpeningReport] = []
         self._rounds: list[RoundReport] = []
         side.begin(aggregation.start())
 
@@ -89,11 +92,20 @@ class MemberRounds:
 
     @contextmanager
     def contribution(self, manifest: Manifest) -> Iterator[Outbox]:
-        """Trains the global adapter for one round; the update is encoded and encrypted as it is sent."""
+        """Trains the global adapter for one round, or measures what an opening asks for.
+
+        The result is encoded and encrypted as it is sent.
+        """
         number = manifest.round_number
         federation = self._aggregation.federation
+        opening = federation.kind_of(number).opening
         self._emit(
-            RoundStarted(member=self._member, round_number=number, rounds=federation.terms.federation.rounds)
+            RoundStarted(
+                member=self._member,
+                round_number=number,
+                rounds=federation.terms.federation.rounds,
+                what=opening.words if opening else "",
+            )
         )
         started = time.perf_counter()
         prepared = self._aggregation.contribute(self._side.learner, manifest=manifest)
@@ -110,9 +122,11 @@ class MemberRounds:
         )
 
     def sent(self, manifest: Manifest, *, up_bytes: int) -> None:
-        """Note the upload; the member's side uses the time while the others are still at work."""
-        self._open[manifest.round_number].up = up_bytes
-        self._side.uploaded(manifest.round_number)
+        """Note the upload; after a round of training the member's side uses the time that the others still need."""
+        number = manifest.round_number
+        self._open[number].up = up_bytes
+        if number > 0:
+            self._side.uploaded(number)
 
     def apply(self, header: AggregateHeader, body: Body, *, manifest: Manifest, down_bytes: int) -> None:
         """Verifies, decrypts and applies a round's aggregate."""
@@ -120,7 +134,9 @@ class MemberRounds:
         sums = self._aggregation.receive(header, body, manifest=manifest)
         digest = integers_digest(sums)
         self._ledger.append(AggregateApplied(round_number=number, integers_sha256=digest))
-        self._side.install(self._aggregation.start(), number)
+        if number >= 0:
+            # The last opening gives the head a start, so there is a global adapter to measure before round 1.
+            self._side.install(self._aggregation.start(), number)
         self._close(header, down_bytes, digest=digest)
 
     def finish(self, folder: Path) -> Path:
@@ -138,7 +154,8 @@ class MemberRounds:
         federation = self._aggregation.federation
         personal_rank = federation.plan.personal_rank(self._aggregation.rank)
         totals: dict[str, float] = {}
-        for entry in self._rounds:
+        entries: list[SumReport] = [*self._openings, *self._rounds]
+        for entry in entries:
             for phase, seconds in entry.seconds.items():
                 totals[phase] = totals.get(phase, 0.0) + seconds
         return ClientResult(
@@ -157,6 +174,7 @@ class MemberRounds:
             precision=self._side.precision,
             metric=measured.metric,
             fusion=measured.fusion,
+            openings_log=tuple(self._openings),
             rounds_log=tuple(self._rounds),
             seconds=totals,
             seconds_total=time.perf_counter() - self._started,
@@ -167,11 +185,16 @@ class MemberRounds:
 
     def _warn_of_clipping(self, number: int, *, clipped: int, of: int) -> None:
         if clipped:
+            advice = (
+                "raise adapter_bound or head_bound in [grid], or lower the learning rate"
+                if number > 0
+                else "the start of the head is less exact for it"
+            )
+            moment = f"round {number}" if number > 0 else "before round 1"
             self._emit(
                 Warned(
                     member=self._member,
-                    message=f"round {number}: {clipped} of {of} values exceeded their bound and were clipped; raise "
-                    "adapter_bound or head_bound in [grid], or lower the learning rate",
+                    message=f"{moment}: {clipped} of {of} values exceeded their bound and were clipped; {advice}",
                 )
             )
 
@@ -195,17 +218,30 @@ class MemberRounds:
     def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes) -> None:
         opened = self._open.pop(header.round_number)
         seconds = self._clock.seconds(header.round_number) | {Phase.AGGREGATE.value: header.aggregate_seconds}
-        float32 = self._aggregation.federation.layout.float32_bytes(self._aggregation.rank)
-        self._rounds.append(
-            RoundReport(
-                round_number=header.round_number,
-                seconds=seconds,
-                bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
-                loss=opened.loss,
-                saturated=opened.saturated,
-                reconstruction_error=self._reconstruction_error(header.round_number),
-                integers_sha256=digest.hex(),
+        kind = self._aggregation.federation.kind_of(header.round_number)
+        if kind.opening is not None:
+            self._openings.append(
+                OpeningReport(
+                    round_number=header.round_number,
+                    what=kind.opening.value,
+                    seconds=seconds,
+                    bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=0),
+                    clipped=opened.saturated,
+                    integers_sha256=digest.hex(),
+                )
             )
-        )
+        else:
+            float32 = self._aggregation.federation.layout.float32_bytes(self._aggregation.rank)
+            self._rounds.append(
+                RoundReport(
+                    round_number=header.round_number,
+                    seconds=seconds,
+                    bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
+                    loss=opened.loss,
+                    saturated=opened.saturated,
+                    reconstruction_error=self._reconstruction_error(header.round_number),
+                    integers_sha256=digest.hex(),
+                )
+            )
         elapsed = time.perf_counter() - opened.started
         self._emit(RoundFinished(member=self._member, round_number=header.round_number, seconds=elapsed))

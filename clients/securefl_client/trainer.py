@@ -51,9 +51,9 @@ def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callabl
     # Hashing leaves the interpreter to others, so that a large model's seconds pass while the libraries are imported.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="digest") as thread:
         digest = thread.submit(model_digest, str(folder))
-        with clock.phase(Phase.IMPORT, 0):
+        with clock.phase(Phase.IMPORT, None):
             load_libraries()
-        with clock.phase(Phase.CHECK, 0):
+        with clock.phase(Phase.CHECK, None):
             _check_digest(own, digest.result())
     return _trainer(own, row_task, clock, between_steps)
 
@@ -72,7 +72,7 @@ def _trainer(
     from securefl.training.rows.client_data import load_client_data
     from securefl.training.trainer import LocalTrainer
 
-    with clock.phase(Phase.TOKENISE, 0):
+    with clock.phase(Phase.TOKENISE, None):
         data = load_client_data(
             own.settings.data,
             own.settings.cohort,
@@ -89,7 +89,7 @@ def _trainer(
         _trainer_settings(own),
         data,
         step_sink=progress,
-        stage=lambda stage: clock.phase(_STAGES[stage], 0),
+        stage=lambda stage: clock.phase(_STAGES[stage], None),
     )
     if trainer.layout != own.federation.layout:
         raise ModelError(

@@ -42,7 +42,7 @@ def authentication_context(manifest: Manifest, *, key_epoch: int, section: int =
     return CONTEXT_DOMAIN + framed(
         key_epoch.to_bytes(4, "big"),
         manifest.federation_digest,
-        manifest.round_number.to_bytes(8, "big"),
+        manifest.round_number.to_bytes(8, "big", signed=True),
         manifest.digest,
         section.to_bytes(2, "big"),
     )

@@ -93,8 +93,14 @@ class _OwnRound(_Opened):
 class _OwnResult(_Part):
     """Of a member's result, what its ledger says too."""
 
+    openings_log: tuple[_OwnRound, ...] = ()
     rounds_log: tuple[_OwnRound, ...]
     ledger_head: str
+
+    @property
+    def sums(self) -> Digests:
+        """Digests of the sums that it names, those of the openings included."""
+        return {entry.round_number: entry.integers_sha256 for entry in (*self.openings_log, *self.rounds_log)}
 
 
 class _RunRound(_Part):
@@ -111,6 +117,7 @@ class _RunResult(_Part):
     """Of a run's result, what the ledgers say too."""
 
     clients: tuple[_Listed, ...]
+    openings_log: tuple[_RunRound, ...] = ()
     rounds_log: tuple[_RunRound, ...]
 
 
@@ -118,8 +125,8 @@ def audit(folder: str | Path) -> AuditReport:
     """Audit a run's folder: ledgers, results, and that all members opened the same sums.
 
     Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
-    and which tells of every round once and in order; all ledgers must name the same sums for every round; and every
-    member's result and the run's must name those sums.
+    and which tells of every opening and round once and in order; all ledgers must name the same sums for each of them;
+    and every member's result and the run's must name those sums.
 
     Args:
         folder: The folder of a run, such as ``runs/quickstart``.
@@ -204,7 +211,7 @@ def _of_events(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
     rounds = federation.terms.federation.rounds
     said = [_step(entry.event) for entry in ledger.entries]
     expected = [(RunStarted.name, 0)]
-    for number in range(1, rounds + 1):
+    for number in range(federation.first_round, rounds + 1):
         expected += [(kind.name, number) for kind in (RoundReserved, RoundContributed, AggregateApplied)]
     expected.append((RunFinished.name, rounds))
     if said != expected:
@@ -230,14 +237,15 @@ def _step(event: Event) -> tuple[str, int]:
 
 def _words(step: tuple[str, int]) -> str:
     name, number = step
-    return f"'{name}'" + (f" of round {number}" if number and name != RunFinished.name else "")
+    alone = (RunStarted.name, RunFinished.name)
+    return f"'{name}'" + ("" if name in alone else f" of round {number}")
 
 
 def _of_own_result(folder: Path, digests: Digests) -> Iterator[str]:
     if not (folder / RESULT).is_file():
         yield f"it left no {RESULT}, so that nothing says where its ledger ends"
         return
-    named = {entry.round_number: entry.integers_sha256 for entry in _own_result(folder).rounds_log}
+    named = _own_result(folder).sums
     for number in sorted(named.keys() | digests.keys()):
         if named.get(number) != digests.get(number):
             yield f"its result and its ledger do not name the same sums for round {number}"
@@ -273,8 +281,8 @@ def _of_run_result(
     for client in result.clients:
         if client.id in heads and client.ledger_head != heads[client.id]:
             yield f"{RESULT} does not name the head of {client.id}'s ledger"
-    named = {entry.round_number: entry.clients for entry in result.rounds_log}
-    for number in range(1, federation.terms.federation.rounds + 1):
+    named = {entry.round_number: entry.clients for entry in (*result.openings_log, *result.rounds_log)}
+    for number in range(federation.first_round, federation.terms.federation.rounds + 1):
         for member, digests in recorded.items():
             own = named.get(number, {}).get(member)
             if (own.integers_sha256 if own else None) != digests.get(number):

@@ -72,6 +72,7 @@ NO_RESULTS = (SERVER, PROVISIONING)
 LINE_EVERY_S = 15.0
 """Shortest time between two lines on a member's progress within a phase."""
 REFRESH_PER_S = 4
+BEFORE = "before round 1"
 DOING_WIDTH = max(map(len, DOING.values()))
 BAR_WIDTH = 12
 
@@ -116,7 +117,7 @@ class PlainView:
             )
             self._line(
                 event.member,
-                f"round {event.round_number} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}",
+                f"{_moment(event.round_number)} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}",
             )
         elif sentence := _sentence(event):
             self._line(getattr(event, "member", SERVER), sentence)
@@ -194,8 +195,8 @@ def _bar(fraction: float | None) -> ProgressBar | str:
 def _update(row: _Row, event: Event) -> None:
     if isinstance(event, RoundStarted):
         row.round_number, row.doing, row.fraction = (
-            f"{event.round_number}/{event.rounds}",
-            "round started",
+            f"{max(event.round_number, 0)}/{event.rounds}",
+            event.what or "round started",
             None,
         )
     elif isinstance(event, PhaseStarted):
@@ -226,6 +227,8 @@ def _sentence(event: Event) -> str:
     if isinstance(event, MemberJoined):
         return "joined"
     if isinstance(event, RoundStarted):
+        if event.round_number < 1:
+            return f"{BEFORE}: {event.what or 'a sum'}"
         return f"round {event.round_number} of {event.rounds}"
     if isinstance(event, PhaseStarted) and event.phase in LONG:
         return f"{_round(event.round_number)}{DOING[event.phase]}"
@@ -238,5 +241,9 @@ def _sentence(event: Event) -> str:
     return ""
 
 
-def _round(number: int) -> str:
-    return f"round {number}: " if number else ""
+def _round(number: int | None) -> str:
+    return "" if number is None else f"{_moment(number)}: "
+
+
+def _moment(number: int) -> str:
+    return f"round {number}" if number > 0 else BEFORE

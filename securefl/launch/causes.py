@@ -90,7 +90,13 @@ def _last_words(loss: Loss) -> str:
         return f"its last line was '{loss.last_line.rstrip('.')}'"
     event = loss.last_event
     if isinstance(event, PhaseStarted | PhaseEnded | StepProgress):
-        return f"it was last heard in round {event.round_number}, phase {event.phase.value}"
+        return f"it was last heard {_moment(event.round_number)}, phase {event.phase.value}"
     if isinstance(event, RoundStarted | RoundFinished | MetricMeasured):
-        return f"it was last heard in round {event.round_number}"
+        return f"it was last heard {_moment(event.round_number)}"
     return "it had said nothing yet" if event is None else "it was last heard before the first round"
+
+
+def _moment(round_number: int | None) -> str:
+    return (
+        "before the first round" if round_number is None or round_number < 1 else f"in round {round_number}"
+    )

@@ -114,11 +114,11 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
                 epsilon=_text(fields, "epsilon"),
             )
         case RoundReserved.name:
-            return RoundReserved(_count(fields, "round_number"), _digest(fields, "manifest_digest"))
+            return RoundReserved(_number(fields, "round_number"), _digest(fields, "manifest_digest"))
         case RoundContributed.name:
-            return RoundContributed(_count(fields, "round_number"), _digest(fields, "body_digest"))
+            return RoundContributed(_number(fields, "round_number"), _digest(fields, "body_digest"))
         case AggregateApplied.name:
-            return AggregateApplied(_count(fields, "round_number"), _digest(fields, "integers_sha256"))
+            return AggregateApplied(_number(fields, "round_number"), _digest(fields, "integers_sha256"))
         case RunFinished.name:
             return RunFinished(_count(fields, "rounds"))
         case _:
@@ -129,6 +129,14 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
         raise ValueError(f"{name} is no text")  # noqa: TRY004 - one kind of error for every malformed field
+    return value
+
+
+def _number(fields: Mapping[str, object], name: str) -> int:
+    """A round's number; openings count up to 0."""
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} is no whole number")  # noqa: TRY004 - as in ``_text``
     return value
 
 

@@ -41,6 +41,7 @@ def plan_json(forecast: Forecast) -> Json:
             "dropped_bits": profile.dropped_bits,
         },
         "exactness": _exactness(forecast.proof),
+        "openings": [_round(expected) for expected in forecast.openings],
         "per_round": [_round(expected) for expected in forecast.rounds],
         "float32": {member: _traffic(traffic) for member, traffic in forecast.float32.items()},
         "payloads": {
@@ -58,7 +59,7 @@ def comparison_json(lines: Sequence[Line]) -> list[JsonValue]:
     return [
         {
             "what": line.what,
-            "round_number": line.round_number or None,
+            "round_number": line.round_number,
             "of": line.of,
             "predicted": line.predicted,
             "measured": line.measured,

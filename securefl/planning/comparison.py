@@ -43,7 +43,7 @@ class Line:
 
     Attributes:
         what: Its name and unit.
-        round_number: The round, or 0 for the whole run.
+        round_number: The round; None for the whole run.
         of: What it is a figure of.
         predicted: Before the run.
         measured: In the run.
@@ -51,7 +51,7 @@ class Line:
     """
 
     what: str
-    round_number: int
+    round_number: int | None
     of: str
     predicted: float
     measured: float
@@ -71,7 +71,7 @@ def compare_memory(forecast: Forecast, *, clients: Sequence[int], server: int | 
         clients: Peaks of the clients' processes; none where they were not reported.
         server: That of the server's.
     """
-    memories = [expected.memory for expected in forecast.rounds]
+    memories = [expected.memory for expected in (*forecast.openings, *forecast.rounds)]
     lines = []
     for what, predicted, measured in (
         ("client_memory_bytes", max(memory.client for memory in memories), max(clients, default=None)),
@@ -81,7 +81,12 @@ def compare_memory(forecast: Forecast, *, clients: Sequence[int], server: int | 
             of = "predicted: the sum's buffers; measured: the largest process, with all its libraries"
             lines.append(
                 Line(
-                    what=what, round_number=0, of=of, predicted=predicted, measured=measured, same_thing=False
+                    what=what,
+                    round_number=None,
+                    of=of,
+                    predicted=predicted,
+                    measured=measured,
+                    same_thing=False,
                 )
             )
     return tuple(lines)
@@ -105,7 +110,7 @@ def over_the_run(lines: Sequence[Line]) -> tuple[Line, ...]:
         totals.append(
             Line(
                 what=what,
-                round_number=0,
+                round_number=None,
                 of=same[0].of,
                 predicted=sum(line.predicted for line in same),
                 measured=sum(line.measured for line in same),

@@ -10,7 +10,7 @@ has on the grid, and their sum in as many bits as it needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -118,6 +118,7 @@ class Forecast:
     Attributes:
         federation: What is planned.
         proof: Why its sums are exact.
+        openings: The sums before the first round, in their order; none where nothing is summed before it.
         rounds: One of each kind.
         float32: What each client would move without us.
         alternatives: What other payloads would move.
@@ -126,6 +127,7 @@ class Forecast:
 
     federation: Federation
     proof: Proof
+    openings: tuple[RoundForecast, ...]
     rounds: tuple[RoundForecast, ...]
     float32: Mapping[str, Traffic]
     alternatives: tuple[Alternative, ...]
@@ -153,6 +155,7 @@ def forecast(federation: Federation, *, speed: Speed | None) -> Forecast:
             precision_bits=federation.terms.grid.precision_bits,
             cohort=len(federation.cohort),
         ),
+        openings=tuple(_round(federation, kind, speed) for kind in _opening_kinds(federation)),
         rounds=tuple(_round(federation, kind, speed) for kind in kinds_of(federation)),
         float32={member.id: _float32(federation, member.rank) for member in federation.roster},
         alternatives=tuple(
@@ -161,6 +164,11 @@ def forecast(federation: Federation, *, speed: Speed | None) -> Forecast:
         ),
         speed=speed,
     )
+
+
+def _opening_kinds(federation: Federation) -> Iterator[Kind]:
+    for number, opening in enumerate(federation.openings, start=federation.first_round):
+        yield Kind(opening.words, sizes_of(federation, number))
 
 
 def kinds_of(federation: Federation) -> tuple[Kind, ...]:

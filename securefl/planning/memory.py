@@ -73,6 +73,8 @@ def memory_of(federation: Federation, sizes: RoundSizes) -> Memory:
 
 def _longest_run(federation: Federation, number: int) -> int:
     """Most coordinates that a payload has in memory at a time: those of one tensor, or some rows of a product."""
+    if number < 1:
+        return federation.kind_of(number).total
     plan = federation.plan
     shapes = {(tensor.rows, tensor.columns, tensor.kind): tensor for tensor in federation.layout.tensors}
     longest = max(replace(plan, layout=Layout((tensor,))).length(number) for tensor in shapes.values())

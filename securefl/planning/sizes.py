@@ -36,7 +36,7 @@ class RoundSizes:
     Attributes:
         round_number: Its number.
         values: D, the integers of one contribution, the client's weight and its scores included.
-        weights: How many of them are weights: 1 in the first round, 0 later.
+        weights: How many of them are weights.
         sections: What a contribution consists of.
         up: Bytes that each client sends; they differ by the length of its name.
         down: Bytes that every client fetches.

@@ -6,6 +6,7 @@ What all agree on:
 ``terms``           what holds for every member
 ``federation``      the pinned federation file
 ``server_view``     what the server knows of it
+``openings``        the sums before the first round of training, and how rounds are numbered for them
 ``round_kind``      what the contributions to a round carry
 ``sections``        runs of ciphertexts that a contribution consists of, and their lengths
 

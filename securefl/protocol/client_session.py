@@ -9,7 +9,7 @@ One round, where ``federation`` is the pinned file, of one round, and ``digest``
 this):
 
     >>> manifest = Manifest(federation.digest, 1, federation.cohort)
-    >>> state, effects = transition(start(), Announced(RoundOpened(manifest)), federation=federation)
+    >>> state, effects = transition(start(federation), Announced(RoundOpened(manifest)), federation=federation)
     >>> effects == (Contribute(manifest),)
     True
     >>> receipt = Contributed(Receipt(1, digest), digest)
@@ -66,12 +66,12 @@ class ClientState:
 
     Attributes:
         phase: Where the client stands.
-        applied: Number of rounds applied.
+        applied: Number of the last round applied; before the first one, its number less 1.
         manifest: Of the round it is in, or was in last; None before the first.
     """
 
     phase: ClientPhase
-    applied: int = 0
+    applied: int
     manifest: Manifest | None = None
 
 
@@ -79,9 +79,9 @@ Outcome = tuple[ClientState, tuple[Effect, ...]]
 """The next state, and what to carry out, in this order."""
 
 
-def start() -> ClientState:
+def start(federation: Federation) -> ClientState:
     """The state before any event."""
-    return ClientState(ClientPhase.WAIT)
+    return ClientState(ClientPhase.WAIT, federation.first_round - 1)
 
 
 def transition(state: ClientState, event: Event, *, federation: Federation) -> Outcome:

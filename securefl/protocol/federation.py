@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import assert_never
 
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
@@ -21,8 +22,9 @@ from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
-from securefl.errors import IdentityError, SecureFLError
+from securefl.errors import ConfigError, IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
+from securefl.protocol.openings import Opening, first_round, opening_in
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
@@ -74,6 +76,32 @@ class Federation:
         return tuple(member.id for member in self.roster)
 
     @property
+    def openings(self) -> tuple[Opening, ...]:
+        """The sums before the first round of training, in their order."""
+        return self.terms.openings
+
+    @property
+    def first_round(self) -> int:
+        """Number of the first round, openings included: 1 without them."""
+        return first_round(self.openings)
+
+    @property
+    def classes(self) -> int:
+        """C, the rows that every head has: one for each class.
+
+        Raises:
+            ConfigError: if the heads have none, or not equally many rows.
+        """
+        rows = {head.rows for head in self.layout.heads}
+        if len(rows) != 1:
+            raise ConfigError(
+                "the heads of this model have no row for each class",
+                where="head.rows",
+                hint='set rows = "together" and start = "zeros" in [head]',
+            )
+        return rows.pop()
+
+    @property
     def plan(self) -> PayloadPlan:
         """The way from an update to integers."""
         return PayloadPlan(
@@ -86,6 +114,7 @@ class Federation:
             samples_cap=self.terms.samples_cap,
             seed=self.terms.federation.seed,
             sketch_rank=sketch_rank_of(self.terms.payload),
+            weighs_first=not self.openings,
         )
 
     @property
@@ -95,6 +124,9 @@ class Federation:
 
     def kind_of(self, round_number: int) -> RoundKind:
         """The kind of this round: what its contributions carry."""
+        opening = opening_in(self.openings, round_number)
+        if opening is not None:
+            return self._opening_kind(opening)
         plan, share = self.plan, self.terms.encryption.select.share
         segments = plan.segments(round_number)
         values = sum(segment.size for segment in segments)
@@ -105,6 +137,17 @@ class Federation:
             # The scores that the later rounds select by are summed first, and nothing is selected before that.
             return RoundKind(values=values, weights=weights, scores=feature_count(self.layout))
         return RoundKind(values=values, weights=weights, plain=values - encrypted_count(segments, share))
+
+    def _opening_kind(self, opening: Opening) -> RoundKind:
+        match opening:
+            case Opening.HOLDERS:
+                return RoundKind(values=self.classes + 1, weights=0, opening=opening)
+            case Opening.STATISTICS:
+                return RoundKind(values=0, weights=self.classes, opening=opening)
+            case Opening.TRIALS:
+                return RoundKind(values=1, weights=0, opening=opening)
+            case _:
+                assert_never(opening)
 
     def section_schemes(self, round_number: int) -> tuple[Scheme, ...]:
         """The cipher of each section of a contribution to this round."""
@@ -146,9 +189,10 @@ class Federation:
             name=self.terms.federation.name,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
+            openings=tuple(self._section_entries(number) for number in range(self.first_round, 1)),
             # One round stands for each kind that there can be: the first may carry what later ones do not, and
             # `basis` trains one factor in odd rounds and the other in even ones.
-            first_round=self._section_entries(1),
+            round_one=self._section_entries(1),
             odd_rounds=self._section_entries(3),
             even_rounds=self._section_entries(2),
             roster=tuple(member.entry for member in self.roster),

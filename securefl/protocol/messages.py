@@ -28,7 +28,7 @@ class Manifest:
 
     Attributes:
         federation_digest: SHA-256 of the federation file (32 bytes).
-        round_number: Number of the round, from 1.
+        round_number: Number of the round: from 1 on for training, up to 0 for openings.
         cohort: Ids of the members asked to contribute, in the roster's order.
     """
 
@@ -41,7 +41,7 @@ class Manifest:
         """SHA-256 over the manifest's canonical bytes: what contributions are bound to."""
         fields = [
             self.federation_digest,
-            self.round_number.to_bytes(8, "big"),
+            self.round_number.to_bytes(8, "big", signed=True),
             *(member.encode() for member in self.cohort),
         ]
         return hashlib.sha256(MANIFEST_DOMAIN + framed(*fields)).digest()
@@ -70,7 +70,7 @@ class ContributionHeader:
         return HEADER_DOMAIN + framed(
             PROTOCOL_VERSION.to_bytes(2, "big"),
             self.member.encode(),
-            self.round_number.to_bytes(8, "big"),
+            self.round_number.to_bytes(8, "big", signed=True),
             self.manifest_digest,
             self.seeds_digest,
             self.body_digest,

@@ -6,6 +6,7 @@ carries. Rounds whose contributions carry the same are of one kind, and equal.
     values | weights | scores        encrypted, in one section
     the selected values | weights    encrypted, where the others are
     the other values                 plain, in a second one
+    weights | values                 encrypted, in an opening: before training, see ``openings``
 
     >>> opening = RoundKind(values=1000, weights=1, scores=80)
     >>> opening.section_values, opening.asks_scores
@@ -19,22 +20,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securefl.protocol.openings import Opening
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundKind:
     """Content of a contribution, counted in integers.
 
     Attributes:
-        values: The update's, on the grid.
+        values: The update's, or the opening's, on the grid.
         weights: Sample weights, which the values were multiplied by.
         scores: Sensitivity scores that selective encryption chooses by; 0 where the round asks for none.
         plain: Those of the values that are not encrypted; 0 where all are.
+        opening: What the values are of where they are not an update's; None in rounds of training.
     """
 
     values: int
     weights: int
     scores: int = 0
     plain: int = 0
+    opening: Opening | None = None
 
     @property
     def asks_scores(self) -> bool:
@@ -48,7 +53,7 @@ class RoundKind:
 
     @property
     def encoded(self) -> int:
-        """D, the values and the weights: what of a contribution comes from an update."""
+        """D, the values and the weights: all but the scores."""
         return self.values + self.weights
 
     @property

@@ -109,8 +109,14 @@ class ServerState:
 
     @property
     def round_number(self) -> int:
-        """Number of the open round; 0 before the first."""
-        return self.manifest.round_number if self.manifest else 0
+        """Number of the open round, or of the last one.
+
+        Raises:
+            ProtocolError: before the first one.
+        """
+        if self.manifest is None:
+            raise ProtocolError("no round is open yet")
+        return self.manifest.round_number
 
     @property
     def contributors(self) -> frozenset[str]:
@@ -232,7 +238,7 @@ def _join(state: ServerState, member: str, *, view: ServerView) -> Outcome:
     step = ServerStep.ROSTER_COMPLETE if gathered else ServerStep.JOIN
     state = replace(_stepped(state, step), joined=joined)
     if gathered:
-        state, effects = _open(state, 1, view=view)
+        state, effects = _open(state, view.first_round, view=view)
         return state, (StopTimer(Timer.JOIN), *effects)
     if state.phase is ServerPhase.GATHER:
         return _announce(state, Waiting(missing))
@@ -261,7 +267,7 @@ def _contribute(state: ServerState, event: ContributionAccepted, *, view: Server
 
 def _fetch(state: ServerState, member: str, *, number: int, view: ServerView) -> Outcome:
     view.entry(member)
-    if number != state.round_number:
+    if state.manifest is None or number != state.round_number:
         # The confirmation of an earlier round, repeated after a reconnection, changes nothing.
         return state, ()
     fetched = state.fetched | {member}

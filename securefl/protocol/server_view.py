@@ -18,6 +18,7 @@ from securefl.crypto.profiles import profile_named
 from securefl.crypto.wireform import Scheme, wire_form
 from securefl.errors import AuthenticationError, IdentityError, SecureFLError
 from securefl.protocol.file_format import file_text, parsed
+from securefl.protocol.openings import MAX_OPENINGS
 from securefl.protocol.sections import Section
 
 
@@ -55,6 +56,10 @@ class SectionEntry(ConfigSection):
     ciphertexts: int = Field(ge=1)
 
 
+Sections = Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
+"""Sections of one contribution."""
+
+
 class ServerView(ConfigSection):
     """A federation as the server knows it.
 
@@ -63,7 +68,9 @@ class ServerView(ConfigSection):
         name: The federation's name.
         rounds: Number of rounds.
         profile: Name of the encryption's profile.
-        first_round: Sections of a contribution in the first round.
+        openings: Sections of a contribution in each of the rounds that come before training; what they sum, the
+            server does not know.
+        round_one: The same in round 1.
         odd_rounds: The same in later odd rounds.
         even_rounds: The same in even ones.
         roster: All members, in order.
@@ -74,9 +81,10 @@ class ServerView(ConfigSection):
     name: Name
     rounds: int = Field(ge=1)
     profile: str
-    first_round: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
-    odd_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
-    even_rounds: Annotated[tuple[SectionEntry, ...], Field(min_length=1)]
+    openings: Annotated[tuple[Sections, ...], Field(max_length=MAX_OPENINGS)]
+    round_one: Sections
+    odd_rounds: Sections
+    even_rounds: Sections
     roster: tuple[RosterEntry, ...]
     server: ServerSection
 
@@ -85,12 +93,24 @@ class ServerView(ConfigSection):
         """Every member's id, in the roster's order."""
         return tuple(entry.id for entry in self.roster)
 
+    @property
+    def first_round(self) -> int:
+        """Number of the first round: 1 without openings, 0 or less with them."""
+        return 1 - len(self.openings)
+
     def sections(self, round_number: int) -> tuple[Section, ...]:
         """Sections of a contribution to this round."""
         profile = profile_named(self.profile)
+        return tuple(
+            Section(wire_form(entry.scheme, profile), entry.ciphertexts)
+            for entry in self._entries(round_number)
+        )
+
+    def _entries(self, round_number: int) -> tuple[SectionEntry, ...]:
+        if round_number < 1:
+            return self.openings[round_number - self.first_round]
         later = self.odd_rounds if round_number % 2 else self.even_rounds
-        entries = self.first_round if round_number == 1 else later
-        return tuple(Section(wire_form(entry.scheme, profile), entry.ciphertexts) for entry in entries)
+        return self.round_one if round_number == 1 else later
 
     def entry(self, name: str) -> RosterEntry:
         """One entry of the roster.

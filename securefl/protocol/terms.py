@@ -20,6 +20,7 @@ from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
 from securefl.config.task import Pooling
 from securefl.config.training import SchedulerType
+from securefl.protocol.openings import Opening
 from securefl.protocol.server_view import Digest
 
 
@@ -96,3 +97,8 @@ class Terms(ConfigSection):
     encryption: EncryptionSection
     grid: GridSection
     samples_cap: int = Field(ge=1)
+
+    @property
+    def openings(self) -> tuple[Opening, ...]:
+        """The sums before the first round of training, in their order; none while members cannot encode any."""
+        return ()

@@ -132,7 +132,7 @@ def decode_announcement(data: bytes) -> Announcement:
     if kind == "round_opened":
         return RoundOpened(_manifest(message.round_opened.manifest))
     if kind == "aggregate_ready":
-        return AggregateReady(fields.round_number(message.aggregate_ready.round_number))
+        return AggregateReady(fields.round_number(message.aggregate_ready))
     if kind == "closed":
         return FederationClosed()
     if kind == "failed":
@@ -153,9 +153,7 @@ def decode_receipt(data: bytes) -> Receipt:
         WireError: if the bytes are no such message or break a limit.
     """
     message = fields.parsed(pb.Receipt, data)
-    return Receipt(
-        fields.round_number(message.round_number), fields.digest(message.body_digest, "body digest")
-    )
+    return Receipt(fields.round_number(message), fields.digest(message.body_digest, "body digest"))
 
 
 def encode_fetch(number: int) -> bytes:
@@ -169,7 +167,7 @@ def decode_fetch(data: bytes) -> int:
     Raises:
         WireError: if the bytes are no such message or break a limit.
     """
-    return fields.round_number(fields.parsed(pb.FetchRequest, data).round_number)
+    return fields.round_number(fields.parsed(pb.FetchRequest, data))
 
 
 def encode_confirm(number: int) -> bytes:
@@ -183,7 +181,7 @@ def decode_confirm(data: bytes) -> int:
     Raises:
         WireError: if the bytes are no such message or break a limit.
     """
-    return fields.round_number(fields.parsed(pb.ConfirmRequest, data).round_number)
+    return fields.round_number(fields.parsed(pb.ConfirmRequest, data))
 
 
 def encode_farewell(farewell: Farewell) -> bytes:
@@ -210,7 +208,7 @@ def decode_farewell(data: bytes) -> Farewell:
 def _manifest(message: pb.Manifest) -> Manifest:
     return Manifest(
         federation_digest=fields.digest(message.federation_digest, "federation digest"),
-        round_number=fields.round_number(message.round_number),
+        round_number=fields.round_number(message),
         cohort=_members(message.cohort, at_least=MIN_COHORT, what="cohort"),
     )
 

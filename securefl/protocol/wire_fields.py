@@ -7,17 +7,30 @@ quotes a peer's bytes.
 from __future__ import annotations
 
 import re
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from securefl.errors import WireError
 from securefl.protocol.messages import DIGEST_BYTES
+from securefl.protocol.openings import MAX_OPENINGS
 
 MAX_ROUND: Final = 10_000
 """The largest ``federation.rounds`` that a config may hold."""
+MIN_ROUND: Final = 1 - MAX_OPENINGS
+"""The number of the first opening where there are most of them."""
 _MEMBER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _Wire = TypeVar("_Wire", bound=Message)
+
+
+class Numbered(Protocol):
+    """A message that names a round."""
+
+    round_number: int
+
+    def HasField(self, field_name: str) -> bool:  # noqa: N802 - protobuf's name
+        """True where the peer sent the field."""
+        ...
 
 
 def to_bytes(message: Message) -> bytes:
@@ -48,13 +61,15 @@ def within(value: int, lowest: int, highest: int, what: str) -> int:
     return value
 
 
-def round_number(value: int) -> int:
-    """A round's number, 1 to ``MAX_ROUND``.
+def round_number(message: Numbered) -> int:
+    """The number of the round that a message names, ``MIN_ROUND`` to ``MAX_ROUND``.
 
     Raises:
-        WireError: if it lies outside.
+        WireError: if it lies outside, or the message names none: 0 is a round, so it is not what is left out.
     """
-    return within(value, 1, MAX_ROUND, "round number")
+    if not message.HasField("round_number"):
+        raise WireError("a message names no round")
+    return within(message.round_number, MIN_ROUND, MAX_ROUND, "round number")
 
 
 def exactly(value: bytes, length: int, what: str) -> bytes:

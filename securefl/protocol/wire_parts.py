@@ -101,7 +101,7 @@ def decode_contribution_part(data: bytes) -> ContributionPart:
             seeds_bytes=fields.within(head.seeds_bytes, 0, MAX_STREAM_BYTES, "length of the seeds"),
             body_bytes=fields.within(head.body_bytes, 1, MAX_STREAM_BYTES, "length of the body"),
         )
-        return ContributionHead(fields.round_number(head.round_number), sizes)
+        return ContributionHead(fields.round_number(head), sizes)
     if kind == "header":
         return _signed_header(message.header)
     if kind == "seeds":
@@ -167,7 +167,7 @@ def _wire_header(signed: SignedHeader) -> pb.SignedHeader:
 def _signed_header(message: pb.SignedHeader) -> SignedHeader:
     header = ContributionHeader(
         member=fields.member_id(message.member),
-        round_number=fields.round_number(message.round_number),
+        round_number=fields.round_number(message),
         manifest_digest=fields.digest(message.manifest_digest, "manifest digest"),
         seeds_digest=fields.digest(message.seeds_digest, "seeds digest"),
         body_digest=fields.digest(message.body_digest, "body digest"),
@@ -180,7 +180,7 @@ def _aggregate_head(message: pb.AggregateHead) -> AggregateHead:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise WireError("an aggregate's seconds are no duration")
     return AggregateHead(
-        round_number=fields.round_number(message.round_number),
+        round_number=fields.round_number(message),
         contributors=fields.within(message.contributors, 1, MAX_COHORT, "number of contributors"),
         seeds_bytes=fields.within(message.seeds_bytes, 0, MAX_STREAM_BYTES, "length of the seeds"),
         body_bytes=fields.within(message.body_bytes, 1, MAX_STREAM_BYTES, "length of the body"),

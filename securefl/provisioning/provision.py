@@ -87,10 +87,10 @@ def provision(
 @contextmanager
 def _told(phase: Phase, emit: EventSink) -> Iterator[None]:
     """Reports the beginning and, if it comes to a good one, the end of what happens inside."""
-    emit(PhaseStarted(member=_REPORTER, round_number=0, phase=phase))
+    emit(PhaseStarted(member=_REPORTER, round_number=None, phase=phase))
     started = time.perf_counter()
     yield
-    emit(PhaseEnded(member=_REPORTER, round_number=0, phase=phase, seconds=time.perf_counter() - started))
+    emit(PhaseEnded(member=_REPORTER, round_number=None, phase=phase, seconds=time.perf_counter() - started))
 
 
 def _make(config: FederationConfig, folder: Path, emit: EventSink, layout: Layout | None) -> DataOverview:

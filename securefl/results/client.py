@@ -137,22 +137,44 @@ class BytesReport(_Part):
     float32_up: int
 
 
-class RoundReport(_Part):
-    """One round of one client.
+class SumReport(_Part):
+    """One sum over the members, as one client saw it.
 
     Attributes:
-        reconstruction_error: Under ``sketch``, the estimated Frobenius error of the mean update's weights by their
-            norm; equal at every client to rounding. None where nothing was sketched: the mean is exact.
+        round_number: From 1 on for training, up to 0 for openings.
+        seconds: By phase.
         integers_sha256: Of the decrypted sums; equal at every client.
     """
 
     round_number: int
     seconds: Mapping[str, float]
     bytes: BytesReport
+    integers_sha256: str
+
+
+class RoundReport(SumReport):
+    """One round of one client.
+
+    Attributes:
+        reconstruction_error: Under ``sketch``, the estimated Frobenius error of the mean update's weights by their
+            norm; equal at every client to rounding. None where nothing was sketched: the mean is exact.
+    """
+
     loss: float | None
     saturated: int
     reconstruction_error: float | None
-    integers_sha256: str
+
+
+class OpeningReport(SumReport):
+    """One sum before the first round of training, of one client; nothing plain stands beside its bytes.
+
+    Attributes:
+        what: ``holders``, ``statistics`` or ``trials``; see ``securefl.protocol.openings``.
+        clipped: Values that exceeded their bound.
+    """
+
+    what: str
+    clipped: int
 
 
 class ClientResult(_Part):
@@ -173,6 +195,7 @@ class ClientResult(_Part):
     precision: str | None
     metric: MetricReport
     fusion: FusionReport | None
+    openings_log: tuple[OpeningReport, ...] = ()
     rounds_log: tuple[RoundReport, ...]
     seconds: Mapping[str, float]
     seconds_total: float
@@ -182,7 +205,7 @@ class ClientResult(_Part):
 
     @property
     def bytes(self) -> BytesReport:
-        """Bytes of all rounds."""
+        """Bytes of all rounds of training; those of the openings stand apart, in their log."""
         return added_bytes([entry.bytes for entry in self.rounds_log])
 
     def write(self, folder: Path) -> Path:
@@ -235,6 +258,7 @@ def encryption_report(federation: Federation) -> EncryptionReport:
 
 
 def _encrypted_share(federation: Federation) -> float:
-    """Share of all rounds' values that are in an encrypted section."""
-    kinds = [federation.kind_of(number) for number in range(1, federation.terms.federation.rounds + 1)]
+    """Share of all rounds' values, openings included, that are in an encrypted section."""
+    numbers = range(federation.first_round, federation.terms.federation.rounds + 1)
+    kinds = [federation.kind_of(number) for number in numbers]
     return sum(kind.total - kind.plain for kind in kinds) / sum(kind.total for kind in kinds)

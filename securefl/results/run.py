@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
@@ -18,15 +19,16 @@ from securefl.errors import StateError
 from securefl.planning.as_json import comparison_json, plan_json
 from securefl.planning.comparison import Line, MeasuredRound, compare_memory, compare_rounds
 from securefl.planning.forecast import Forecast
-from securefl.results.client import ClientResult, added_bytes
+from securefl.results.client import ClientResult, OpeningReport, SumReport, added_bytes
 from securefl.results.formats import current, stamped
 
 Seconds = Mapping[str, float]
+Log = Literal["openings_log", "rounds_log"]
 
 
 def _of_a_run(client: ClientResult) -> dict[str, JsonValue]:
     """A client's entry in the run's result: its own keys, and the bytes of all its rounds."""
-    shared = {"federation", "recipe", "rounds", "encryption", "rounds_log"}
+    shared = {"federation", "recipe", "rounds", "encryption", "openings_log", "rounds_log"}
     own: dict[str, JsonValue] = client.model_dump(mode="json", exclude=shared)
     return {**own, "bytes": client.bytes.model_dump(mode="json")}
 
@@ -72,7 +74,8 @@ class RunResult:
                 "rounds": first.rounds,
                 "encryption": first.encryption.model_dump(mode="json"),
                 "clients": [_of_a_run(client) for client in self.clients],
-                "rounds_log": [self._round(position) for position in range(len(first.rounds_log))],
+                "openings_log": self._merged_log("openings_log"),
+                "rounds_log": self._merged_log("rounds_log"),
                 "seconds_total": self.seconds_total,
                 "peak_memory_bytes": self.peak_memory_bytes,
                 "plan": plan_json(self.forecast),
@@ -80,17 +83,31 @@ class RunResult:
             }
         )
 
-    def _round(self, position: int) -> dict[str, JsonValue]:
-        entries = {client.id: client.rounds_log[position] for client in self.clients}
-        return {
-            "round_number": self.clients[0].rounds_log[position].round_number,
-            "seconds": {**_combined([entry.seconds for entry in entries.values()], max)},
-            "bytes": added_bytes([entry.bytes for entry in entries.values()]).model_dump(mode="json"),
-            "clients": {
-                name: entry.model_dump(mode="json", exclude={"round_number"})
-                for name, entry in entries.items()
-            },
-        }
+    def _merged_log(self, log: Log) -> list[JsonValue]:
+        """The clients' entries of each sum, beside their figures put together."""
+        return [
+            _merged_entry({client.id: entry for client, entry in zip(self.clients, entries, strict=True)})
+            for entries in zip(*(_log_of(client, log) for client in self.clients), strict=True)
+        ]
+
+
+def _log_of(client: ClientResult, log: Log) -> Sequence[SumReport]:
+    return client.openings_log if log == "openings_log" else client.rounds_log
+
+
+def _merged_entry(entries: Mapping[str, SumReport]) -> dict[str, JsonValue]:
+    first = next(iter(entries.values()))
+    what: dict[str, JsonValue] = {"what": first.what} if isinstance(first, OpeningReport) else {}
+    return {
+        "round_number": first.round_number,
+        **what,
+        "seconds": {**_combined([entry.seconds for entry in entries.values()], max)},
+        "bytes": added_bytes([entry.bytes for entry in entries.values()]).model_dump(mode="json"),
+        "clients": {
+            name: entry.model_dump(mode="json", exclude={"round_number", "what"})
+            for name, entry in entries.items()
+        },
+    }
 
 
 def roster_of(path: Path) -> list[str]:
@@ -146,9 +163,7 @@ def merged(
         for key in ("federation", "recipe", "rounds", "encryption"):
             if getattr(client, key) != getattr(first, key):
                 raise StateError(f"{first.id} and {client.id} do not report the same {key}")
-        if [entry.round_number for entry in client.rounds_log] != [
-            entry.round_number for entry in first.rounds_log
-        ]:
+        if _numbers(client) != _numbers(first):
             raise StateError(f"{first.id} and {client.id} do not report the same rounds")
     return RunResult(
         name=name,
@@ -165,6 +180,11 @@ def merged(
     )
 
 
+def _numbers(client: ClientResult) -> list[int]:
+    """The numbers of all sums that a client took part in."""
+    return [entry.round_number for entry in (*client.openings_log, *client.rounds_log)]
+
+
 def _measured(clients: Sequence[ClientResult]) -> list[MeasuredRound]:
     return [
         MeasuredRound(
@@ -175,7 +195,7 @@ def _measured(clients: Sequence[ClientResult]) -> list[MeasuredRound]:
             seconds=entry.seconds,
         )
         for client in clients
-        for entry in client.rounds_log
+        for entry in (*client.openings_log, *client.rounds_log)
     ]
 
 

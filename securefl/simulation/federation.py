@@ -193,7 +193,7 @@ class SimulatedServer:
 class _Seat:
     aggregation: MemberAggregation
     learner: UpdateSource
-    state: ClientState = field(default_factory=client_session.start)
+    state: ClientState
 
     def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
         """Effects of an event on this member."""
@@ -227,7 +227,10 @@ class SimulatedFederation:
         applied: Callable[[str, int], None] = lambda member, round_number: None,
     ) -> None:
         federation = next(iter(members.values())).federation
-        self._seats = {member: _Seat(members[member], learners[member]) for member in federation.cohort}
+        self._seats = {
+            member: _Seat(members[member], learners[member], client_session.start(federation))
+            for member in federation.cohort
+        }
         self._queue: list[Announcement] = []
         self._server = SimulatedServer(
             federation.server_view(ServerSection()), self._queue.append, clock=clock

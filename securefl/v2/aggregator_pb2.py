@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csecurefl/v2/aggregator.proto\x12\x0bsecurefl.v2\"S\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x02 \x01(\x0c\x12\x0f\n\x07process\x18\x03 \x01(\x0cJ\x04\x08\x04\x10\x08\"\x91\x02\n\x0c\x41nnouncement\x12\'\n\x07waiting\x18\x01 \x01(\x0b\x32\x14.securefl.v2.WaitingH\x00\x12\x30\n\x0cround_opened\x18\x02 \x01(\x0b\x32\x18.securefl.v2.RoundOpenedH\x00\x12\x36\n\x0f\x61ggregate_ready\x18\x08 \x01(\x0b\x32\x1b.securefl.v2.AggregateReadyH\x00\x12/\n\x06\x63losed\x18\t \x01(\x0b\x32\x1d.securefl.v2.FederationClosedH\x00\x12/\n\x06\x66\x61iled\x18\n \x01(\x0b\x32\x1d.securefl.v2.FederationFailedH\x00\x42\x06\n\x04kindJ\x04\x08\x03\x10\x08\"\x1a\n\x07Waiting\x12\x0f\n\x07missing\x18\x01 \x03(\t\"<\n\x0bRoundOpened\x12\'\n\x08manifest\x18\x01 \x01(\x0b\x32\x15.securefl.v2.ManifestJ\x04\x08\x02\x10\x06\"Q\n\x08Manifest\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x01 \x01(\x0c\x12\x14\n\x0cround_number\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ohort\x18\x03 \x03(\tJ\x04\x08\x04\x10\n\",\n\x0e\x41ggregateReady\x12\x14\n\x0cround_number\x18\x01 \x01(\x04J\x04\x08\x02\x10\x05\"\x12\n\x10\x46\x65\x64\x65rationClosed\"2\n\x10\x46\x65\x64\x65rationFailed\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x91\x01\n\x0cSignedHeader\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x14\n\x0cround_number\x18\x02 \x01(\x04\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x14\n\x0cseeds_digest\x18\x04 \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0cJ\x04\x08\x07\x10\r\"\x9d\x01\n\x10\x43ontributionPart\x12-\n\x04head\x18\x01 \x01(\x0b\x32\x1d.securefl.v2.ContributionHeadH\x00\x12\x0e\n\x04\x62ody\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12+\n\x06header\x18\x04 \x01(\x0b\x32\x19.securefl.v2.SignedHeaderH\x00\x42\x06\n\x04partJ\x04\x08\x05\x10\n\"W\n\x10\x43ontributionHead\x12\x14\n\x0cround_number\x18\x01 \x01(\x04\x12\x13\n\x0bseeds_bytes\x18\x02 \x01(\x04\x12\x12\n\nbody_bytes\x18\x03 \x01(\x04J\x04\x08\x04\x10\x07\":\n\x07Receipt\x12\x14\n\x0cround_number\x18\x01 \x01(\x04\x12\x13\n\x0b\x62ody_digest\x18\x02 \x01(\x0cJ\x04\x08\x03\x10\x06\"*\n\x0c\x46\x65tchRequest\x12\x14\n\x0cround_number\x18\x01 \x01(\x04J\x04\x08\x02\x10\x05\"\x9c\x01\n\rAggregatePart\x12*\n\x04head\x18\x01 \x01(\x0b\x32\x1a.securefl.v2.AggregateHeadH\x00\x12\x30\n\x0b\x63ontributor\x18\x02 \x01(\x0b\x32\x19.securefl.v2.SignedHeaderH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12\x0e\n\x04\x62ody\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04partJ\x04\x08\x05\x10\n\"\x85\x01\n\rAggregateHead\x12\x14\n\x0cround_number\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontributors\x18\x02 \x01(\r\x12\x13\n\x0bseeds_bytes\x18\x03 \x01(\x04\x12\x12\n\nbody_bytes\x18\x04 \x01(\x04\x12\x19\n\x11\x61ggregate_seconds\x18\x05 \x01(\x01J\x04\x08\x06\x10\n\",\n\x0e\x43onfirmRequest\x12\x14\n\x0cround_number\x18\x01 \x01(\x04J\x04\x08\x02\x10\x05\"\x0e\n\x0c\x43onfirmReply\"E\n\x0cLeaveRequest\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x12\n\nlast_words\x18\x02 \x01(\t\x12\x0f\n\x07process\x18\x03 \x01(\x0c\"\x0c\n\nLeaveReply2\x8e\x03\n\nAggregator\x12\x35\n\x04Join\x12\x12.securefl.v2.Hello\x1a\x19.securefl.v2.Announcement\x12\x39\n\x06\x46ollow\x12\x12.securefl.v2.Hello\x1a\x19.securefl.v2.Announcement0\x01\x12\x43\n\nContribute\x12\x1d.securefl.v2.ContributionPart\x1a\x14.securefl.v2.Receipt(\x01\x12I\n\x0e\x46\x65tchAggregate\x12\x19.securefl.v2.FetchRequest\x1a\x1a.securefl.v2.AggregatePart0\x01\x12\x41\n\x07\x43onfirm\x12\x1b.securefl.v2.ConfirmRequest\x1a\x19.securefl.v2.ConfirmReply\x12;\n\x05Leave\x12\x19.securefl.v2.LeaveRequest\x1a\x17.securefl.v2.LeaveReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csecurefl/v2/aggregator.proto\x12\x0bsecurefl.v2\"S\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x02 \x01(\x0c\x12\x0f\n\x07process\x18\x03 \x01(\x0cJ\x04\x08\x04\x10\x08\"\x91\x02\n\x0c\x41nnouncement\x12\'\n\x07waiting\x18\x01 \x01(\x0b\x32\x14.securefl.v2.WaitingH\x00\x12\x30\n\x0cround_opened\x18\x02 \x01(\x0b\x32\x18.securefl.v2.RoundOpenedH\x00\x12\x36\n\x0f\x61ggregate_ready\x18\x08 \x01(\x0b\x32\x1b.securefl.v2.AggregateReadyH\x00\x12/\n\x06\x63losed\x18\t \x01(\x0b\x32\x1d.securefl.v2.FederationClosedH\x00\x12/\n\x06\x66\x61iled\x18\n \x01(\x0b\x32\x1d.securefl.v2.FederationFailedH\x00\x42\x06\n\x04kindJ\x04\x08\x03\x10\x08\"\x1a\n\x07Waiting\x12\x0f\n\x07missing\x18\x01 \x03(\t\"<\n\x0bRoundOpened\x12\'\n\x08manifest\x18\x01 \x01(\x0b\x32\x15.securefl.v2.ManifestJ\x04\x08\x02\x10\x06\"g\n\x08Manifest\x12\x19\n\x11\x66\x65\x64\x65ration_digest\x18\x01 \x01(\x0c\x12\x19\n\x0cround_number\x18\x02 \x01(\x12H\x00\x88\x01\x01\x12\x0e\n\x06\x63ohort\x18\x03 \x03(\tB\x0f\n\r_round_numberJ\x04\x08\x04\x10\n\"B\n\x0e\x41ggregateReady\x12\x19\n\x0cround_number\x18\x01 \x01(\x12H\x00\x88\x01\x01\x42\x0f\n\r_round_numberJ\x04\x08\x02\x10\x05\"\x12\n\x10\x46\x65\x64\x65rationClosed\"2\n\x10\x46\x65\x64\x65rationFailed\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xa7\x01\n\x0cSignedHeader\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x19\n\x0cround_number\x18\x02 \x01(\x12H\x00\x88\x01\x01\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x14\n\x0cseeds_digest\x18\x04 \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\x42\x0f\n\r_round_numberJ\x04\x08\x07\x10\r\"\x9d\x01\n\x10\x43ontributionPart\x12-\n\x04head\x18\x01 \x01(\x0b\x32\x1d.securefl.v2.ContributionHeadH\x00\x12\x0e\n\x04\x62ody\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12+\n\x06header\x18\x04 \x01(\x0b\x32\x19.securefl.v2.SignedHeaderH\x00\x42\x06\n\x04partJ\x04\x08\x05\x10\n\"m\n\x10\x43ontributionHead\x12\x19\n\x0cround_number\x18\x01 \x01(\x12H\x00\x88\x01\x01\x12\x13\n\x0bseeds_bytes\x18\x02 \x01(\x04\x12\x12\n\nbody_bytes\x18\x03 \x01(\x04\x42\x0f\n\r_round_numberJ\x04\x08\x04\x10\x07\"P\n\x07Receipt\x12\x19\n\x0cround_number\x18\x01 \x01(\x12H\x00\x88\x01\x01\x12\x13\n\x0b\x62ody_digest\x18\x02 \x01(\x0c\x42\x0f\n\r_round_numberJ\x04\x08\x03\x10\x06\"@\n\x0c\x46\x65tchRequest\x12\x19\n\x0cround_number\x18\x01 \x01(\x12H\x00\x88\x01\x01\x42\x0f\n\r_round_numberJ\x04\x08\x02\x10\x05\"\x9c\x01\n\rAggregatePart\x12*\n\x04head\x18\x01 \x01(\x0b\x32\x1a.securefl.v2.AggregateHeadH\x00\x12\x30\n\x0b\x63ontributor\x18\x02 \x01(\x0b\x32\x19.securefl.v2.SignedHeaderH\x00\x12\x0f\n\x05seeds\x18\x03 \x01(\x0cH\x00\x12\x0e\n\x04\x62ody\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04partJ\x04\x08\x05\x10\n\"\x9b\x01\n\rAggregateHead\x12\x19\n\x0cround_number\x18\x01 \x01(\x12H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontributors\x18\x02 \x01(\r\x12\x13\n\x0bseeds_bytes\x18\x03 \x01(\x04\x12\x12\n\nbody_bytes\x18\x04 \x01(\x04\x12\x19\n\x11\x61ggregate_seconds\x18\x05 \x01(\x01\x42\x0f\n\r_round_numberJ\x04\x08\x06\x10\n\"B\n\x0e\x43onfirmRequest\x12\x19\n\x0cround_number\x18\x01 \x01(\x12H\x00\x88\x01\x01\x42\x0f\n\r_round_numberJ\x04\x08\x02\x10\x05\"\x0e\n\x0c\x43onfirmReply\"E\n\x0cLeaveRequest\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\x12\x12\n\nlast_words\x18\x02 \x01(\t\x12\x0f\n\x07process\x18\x03 \x01(\x0c\"\x0c\n\nLeaveReply2\x8e\x03\n\nAggregator\x12\x35\n\x04Join\x12\x12.securefl.v2.Hello\x1a\x19.securefl.v2.Announcement\x12\x39\n\x06\x46ollow\x12\x12.securefl.v2.Hello\x1a\x19.securefl.v2.Announcement0\x01\x12\x43\n\nContribute\x12\x1d.securefl.v2.ContributionPart\x1a\x14.securefl.v2.Receipt(\x01\x12I\n\x0e\x46\x65tchAggregate\x12\x19.securefl.v2.FetchRequest\x1a\x1a.securefl.v2.AggregatePart0\x01\x12\x41\n\x07\x43onfirm\x12\x1b.securefl.v2.ConfirmRequest\x1a\x19.securefl.v2.ConfirmReply\x12;\n\x05Leave\x12\x19.securefl.v2.LeaveRequest\x1a\x17.securefl.v2.LeaveReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,35 +40,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUNDOPENED']._serialized_start=434
   _globals['_ROUNDOPENED']._serialized_end=494
   _globals['_MANIFEST']._serialized_start=496
-  _globals['_MANIFEST']._serialized_end=577
-  _globals['_AGGREGATEREADY']._serialized_start=579
-  _globals['_AGGREGATEREADY']._serialized_end=623
-  _globals['_FEDERATIONCLOSED']._serialized_start=625
-  _globals['_FEDERATIONCLOSED']._serialized_end=643
-  _globals['_FEDERATIONFAILED']._serialized_start=645
-  _globals['_FEDERATIONFAILED']._serialized_end=695
-  _globals['_SIGNEDHEADER']._serialized_start=698
-  _globals['_SIGNEDHEADER']._serialized_end=843
-  _globals['_CONTRIBUTIONPART']._serialized_start=846
-  _globals['_CONTRIBUTIONPART']._serialized_end=1003
-  _globals['_CONTRIBUTIONHEAD']._serialized_start=1005
-  _globals['_CONTRIBUTIONHEAD']._serialized_end=1092
-  _globals['_RECEIPT']._serialized_start=1094
-  _globals['_RECEIPT']._serialized_end=1152
-  _globals['_FETCHREQUEST']._serialized_start=1154
-  _globals['_FETCHREQUEST']._serialized_end=1196
-  _globals['_AGGREGATEPART']._serialized_start=1199
-  _globals['_AGGREGATEPART']._serialized_end=1355
-  _globals['_AGGREGATEHEAD']._serialized_start=1358
-  _globals['_AGGREGATEHEAD']._serialized_end=1491
-  _globals['_CONFIRMREQUEST']._serialized_start=1493
-  _globals['_CONFIRMREQUEST']._serialized_end=1537
-  _globals['_CONFIRMREPLY']._serialized_start=1539
-  _globals['_CONFIRMREPLY']._serialized_end=1553
-  _globals['_LEAVEREQUEST']._serialized_start=1555
-  _globals['_LEAVEREQUEST']._serialized_end=1624
-  _globals['_LEAVEREPLY']._serialized_start=1626
-  _globals['_LEAVEREPLY']._serialized_end=1638
-  _globals['_AGGREGATOR']._serialized_start=1641
-  _globals['_AGGREGATOR']._serialized_end=2039
+  _globals['_MANIFEST']._serialized_end=599
+  _globals['_AGGREGATEREADY']._serialized_start=601
+  _globals['_AGGREGATEREADY']._serialized_end=667
+  _globals['_FEDERATIONCLOSED']._serialized_start=669
+  _globals['_FEDERATIONCLOSED']._serialized_end=687
+  _globals['_FEDERATIONFAILED']._serialized_start=689
+  _globals['_FEDERATIONFAILED']._serialized_end=739
+  _globals['_SIGNEDHEADER']._serialized_start=742
+  _globals['_SIGNEDHEADER']._serialized_end=909
+  _globals['_CONTRIBUTIONPART']._serialized_start=912
+  _globals['_CONTRIBUTIONPART']._serialized_end=1069
+  _globals['_CONTRIBUTIONHEAD']._serialized_start=1071
+  _globals['_CONTRIBUTIONHEAD']._serialized_end=1180
+  _globals['_RECEIPT']._serialized_start=1182
+  _globals['_RECEIPT']._serialized_end=1262
+  _globals['_FETCHREQUEST']._serialized_start=1264
+  _globals['_FETCHREQUEST']._serialized_end=1328
+  _globals['_AGGREGATEPART']._serialized_start=1331
+  _globals['_AGGREGATEPART']._serialized_end=1487
+  _globals['_AGGREGATEHEAD']._serialized_start=1490
+  _globals['_AGGREGATEHEAD']._serialized_end=1645
+  _globals['_CONFIRMREQUEST']._serialized_start=1647
+  _globals['_CONFIRMREQUEST']._serialized_end=1713
+  _globals['_CONFIRMREPLY']._serialized_start=1715
+  _globals['_CONFIRMREPLY']._serialized_end=1729
+  _globals['_LEAVEREQUEST']._serialized_start=1731
+  _globals['_LEAVEREQUEST']._serialized_end=1800
+  _globals['_LEAVEREPLY']._serialized_start=1802
+  _globals['_LEAVEREPLY']._serialized_end=1814
+  _globals['_AGGREGATOR']._serialized_start=1817
+  _globals['_AGGREGATOR']._serialized_end=2215
 # @@protoc_insertion_point(module_scope)

@@ -236,7 +236,9 @@ class Conductor:
 
     def _contributed(self, member: str) -> bool:
         """True if the server holds, or has added up, anything of a member's."""
-        return self.state.round_number > 1 or self.state.accepted(member) is not None
+        if self.state.manifest is None:
+            return False
+        return self.state.round_number > self._view.first_round or self.state.accepted(member) is not None
 
     @property
     def aggregate_seconds(self) -> float:
@@ -285,7 +287,10 @@ class Conductor:
     def _open(self, number: int) -> None:
         self._sum = RoundSum(self._view.sections(number))
         self._recorder.open_round()
-        self._emit(RoundStarted(member=SERVER, round_number=number, rounds=self._view.rounds))
+        what = (
+            f"sum {number - self._view.first_round + 1} of {len(self._view.openings)}" if number < 1 else ""
+        )
+        self._emit(RoundStarted(member=SERVER, round_number=number, rounds=self._view.rounds, what=what))
 
     async def _save(self, number: int) -> None:
         self._emit(PhaseStarted(member=SERVER, round_number=number, phase=Phase.AGGREGATE))

@@ -88,8 +88,9 @@ class Recorder:
         """
         result = {
             "federation": self._federation,
-            "rounds": len(self._rounds),
-            "rounds_log": [asdict(figures) for figures in self._rounds],
+            "rounds": len([figures for figures in self._rounds if figures.round_number > 0]),
+            "openings_log": [asdict(figures) for figures in self._rounds if figures.round_number < 1],
+            "rounds_log": [asdict(figures) for figures in self._rounds if figures.round_number > 0],
             "bytes": asdict(self._seen()),
             "seconds_total": time.perf_counter() - self._started,
             "peak_memory_bytes": peak_memory_bytes(),

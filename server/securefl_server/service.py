@@ -133,7 +133,7 @@ class FederationService:
             ProtocolError: if there is no such aggregate yet.
         """
         member = self._member(peer)
-        if number <= self._confirmed.get(member, 0):
+        if number <= self._confirmed.get(member, self._view.first_round - 1):
             return
         if number != self._conductor.state.round_number:
             raise ProtocolError(f"round {number} is not the open one")
@@ -175,7 +175,7 @@ class FederationService:
 
     async def _take(self, member: str, messages: AsyncIterator[bytes]) -> SignedHeader:
         timed = self._timed(messages)
-        number = self._open_round()
+        number = self._conductor.state.round_number
         sizes = StreamSizes.of_contribution(self._view.sections(number))
         reader = ContributionReader(number, sizes=sizes)
         # A stream that ends too early reads as an empty message, which no part is.
@@ -196,12 +196,6 @@ class FederationService:
             stack.pop_all()
         await self._conductor.accept(signed, reader.seeds, body)
         return signed
-
-    def _open_round(self) -> int:
-        number = self._conductor.state.round_number
-        if not number:
-            raise ProtocolError("no round is open yet")
-        return number
 
     def _received_before(self, signed: SignedHeader) -> bool:
         accepted = self._conductor.state.accepted(signed.header.member)

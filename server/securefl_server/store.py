@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from securefl.errors import IdentityError
+from securefl.protocol.openings import round_name
 
 SPOOL = "spool"
 
@@ -84,11 +85,11 @@ class Spool:
     def incoming(self, number: int, member: str) -> Incoming:
         """A fresh file for one attempt of a member to contribute to round ``number``."""
         self._attempts += 1
-        return Incoming(self.folder / f"round-{number}-{member}-{self._attempts}.part")
+        return Incoming(self.folder / f"{round_name(number)}-{member}-{self._attempts}.part")
 
     def total(self, number: int) -> Path:
         """Path of the sum of round ``number`` once it is saved."""
-        return self.folder / f"round-{number}.sum"
+        return self.folder / f"{round_name(number)}.sum"
 
     def saved(self, number: int) -> BinaryIO:
         """The saved sum of round ``number``, open for reading."""

@@ -151,7 +151,7 @@ class Machine:
 
 
 SERVER = Machine(server_round.start(VIEW)[0], server_step, server_next, SERVER_EVENTS)
-CLIENT = Machine(client_session.start(), client_step, client_next, CLIENT_EVENTS)
+CLIENT = Machine(client_session.start(FEDERATION), client_step, client_next, CLIENT_EVENTS)
 MACHINES = pytest.mark.parametrize("machine", [SERVER, CLIENT], ids=["server", "client"])
 
 

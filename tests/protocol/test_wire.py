@@ -33,7 +33,7 @@ SIGNED = SignedHeader(ContributionHeader("client-1", 3, DIGEST, DIGEST, DIGEST),
 first = st.sampled_from(string.ascii_lowercase + string.digits)
 rest = st.text(string.ascii_lowercase + string.digits + "-_", max_size=62)
 members = st.builds(str.__add__, first, rest)
-rounds = st.integers(1, wire_fields.MAX_ROUND)
+rounds = st.integers(wire_fields.MIN_ROUND, wire_fields.MAX_ROUND)
 digests = st.binary(min_size=32, max_size=32)
 words = st.text(max_size=600).map(wire.plain_words)
 chunks = st.binary(min_size=1, max_size=200)
@@ -173,9 +173,11 @@ def header(**changed: object) -> pb.SignedHeader:
         {"member": "c" * 64},
         {"member": "client-1\n"},
         {"member": "../client-1"},
-        {"round_number": 0},
+        {"round_number": None},
+        {"round_number": wire_fields.MIN_ROUND - 1},
         {"round_number": wire_fields.MAX_ROUND + 1},
-        {"round_number": 2**64 - 1},
+        {"round_number": 2**63 - 1},
+        {"round_number": -(2**63)},
         {"manifest_digest": b""},
         {"manifest_digest": b"d" * 31},
         {"seeds_digest": b"d" * 33},
@@ -193,7 +195,13 @@ def test_a_header_outside_its_limits_is_refused(wrong: dict[str, object]) -> Non
         wire_parts.decode_contribution_part(pb.ContributionPart(header=header(**wrong)).SerializeToString())
 
 
-@pytest.mark.parametrize("number", [0, 10_001])
+def test_a_head_that_names_no_round_is_refused_although_0_is_one() -> None:
+    part = pb.ContributionPart(head=pb.ContributionHead(seeds_bytes=1, body_bytes=1))
+    with pytest.raises(WireError, match="names no round"):
+        wire_parts.decode_contribution_part(part.SerializeToString())
+
+
+@pytest.mark.parametrize("number", [-3, 10_001])
 def test_a_head_of_no_round_is_refused(number: int) -> None:
     head = pb.ContributionHead(round_number=number, seeds_bytes=1, body_bytes=1)
     with pytest.raises(WireError, match="round number"):

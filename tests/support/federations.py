@@ -46,6 +46,8 @@ LAYOUT = Layout(
     )
 )
 ALPHA = 16.0
+TOGETHER = HeadSection(start="zeros", rows="together")
+"""Without openings."""
 
 
 def terms(
@@ -57,6 +59,7 @@ def terms(
     bits: int = 16,
     fraction: float = 1.0,
     outer: Outer | None = None,
+    head: HeadSection = TOGETHER,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -77,7 +80,7 @@ def terms(
             max_grad_norm=1.0,
         ),
         recipe=Recipe(name="default", personal=True),
-        head=HeadSection(start="zeros", rows="together"),
+        head=head,
         payload=payload_of(payload, sketch_rank),
         outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),

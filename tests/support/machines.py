@@ -35,7 +35,7 @@ class Client:
 
     def __init__(self, federation: Federation) -> None:
         self.federation = federation
-        self.state = client_session.start()
+        self.state = client_session.start(federation)
 
     def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
         self.state, effects = client_session.transition(self.state, event, federation=self.federation)

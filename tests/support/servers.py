@@ -169,7 +169,8 @@ def make_roster(
         name="unit",
         rounds=rounds,
         profile=profile_for(members, 16).name,
-        first_round=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
+        openings=(),
+        round_one=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
         odd_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
         even_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
         roster=tuple(

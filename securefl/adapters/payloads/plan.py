@@ -18,7 +18,7 @@ from securefl.config.payload import PayloadName
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1
-"""The round whose contributions carry the members' weights."""
+"""The round whose contributions carry the members' weights, where no sum before it did."""
 KEPT_RANKS, KEPT_SKETCHES = 8, 4
 """Directions of a weight that the global state keeps, in units of the largest rank, and at least of a sketch's.
 
@@ -45,6 +45,7 @@ class PayloadPlan:
         samples_cap: The sample count from which on every client weighs the same.
         seed: The federation's seed; it draws frozen factors and test matrices.
         sketch_rank: k of a sketch; None for twice the largest rank.
+        weighs_first: Whether the first round's contributions carry the members' weights; else a sum before it did.
 
     Raises:
         ConfigError: if a rank exceeds a weight's smaller side.
@@ -59,6 +60,7 @@ class PayloadPlan:
     samples_cap: int
     seed: int
     sketch_rank: int | None = None
+    weighs_first: bool = True
 
     def __post_init__(self) -> None:
         largest = max(self.ranks.ranks)
@@ -88,7 +90,7 @@ class PayloadPlan:
 
     def weighs(self, round_number: int) -> bool:
         """True where contributions to a round carry the members' weights."""
-        return round_number == WEIGHED_ROUND
+        return self.weighs_first and round_number == WEIGHED_ROUND
 
     def segments(self, round_number: int) -> tuple[Segment, ...]:
         """Segments of a contribution to a round, without drawing what it trains against."""
