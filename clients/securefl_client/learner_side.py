@@ -51,13 +51,18 @@ class LearnerSide:
         """Measure the base model; a learner that cannot measure shows before anything was sent."""
         self._base = self._measured(adapter, AdapterKind.BASE, None)
 
+    def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
+        """The base model's metrics, which are the start's: its factors change nothing."""
+        return self._base
+
     def uploaded(self, round_number: int) -> None:
         """Do nothing: a learner has nothing to do while the others are at work."""
 
-    def install(self, adapter: Adapter, round_number: int) -> None:
+    def install(self, adapter: Adapter, round_number: int) -> Mapping[str, float]:
         """Keep the global adapter, and measure it."""
         self.adapter = adapter
         self.metrics = self._measured(adapter, AdapterKind.GLOBAL, round_number)
+        return self.metrics
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Save the last global adapter, and report its main metric beside the base model's."""

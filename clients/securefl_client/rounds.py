@@ -7,7 +7,7 @@ arise, so that what is reported is what happened.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +34,10 @@ from securefl.results.client import (
     SumReport,
     encryption_report,
 )
+from securefl.results.curve import best_of, figures_by_round
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
-from securefl_client.side import Measured, Side
+from securefl_client.side import FIRST_ROUND, Measured, Side
 
 MUCH_MISSED = 0.25
 """Share of the mean update, by norm, from which on a sketch that missed it is warned of."""
@@ -84,6 +85,7 @@ class MemberRounds:
         self._open: dict[int, _OpenRound] = {}
         self._openings: list[OpeningReport] = []
         self._rounds: list[RoundReport] = []
+        self._start: Mapping[str, float] = {}
         side.begin(aggregation.start())
 
     @property
@@ -108,6 +110,8 @@ class MemberRounds:
             )
         )
         started = time.perf_counter()
+        if number == FIRST_ROUND:
+            self._start = self._side.figures_of_start(self._aggregation.start())
         prepared = self._aggregation.contribute(self._side.learner, manifest=manifest)
         self._ledger.append(RoundReserved(round_number=number, manifest_digest=manifest.digest))
         with Outbox(self._folder, prepared.encryption, number=number, complete=self._note_complete) as outbox:
@@ -134,10 +138,11 @@ class MemberRounds:
         sums = self._aggregation.receive(header, body, manifest=manifest)
         digest = integers_digest(sums)
         self._ledger.append(AggregateApplied(round_number=number, integers_sha256=digest))
-        if number >= 0:
-            # The last opening gives the head a start, so there is a global adapter to measure before round 1.
-            self._side.install(self._aggregation.start(), number)
-        self._close(header, down_bytes, digest=digest)
+        validation = (
+            # An opening leaves the adapter as it is.
+            self._side.install(self._aggregation.start(), number) if number >= FIRST_ROUND else {}
+        )
+        self._close(header, down_bytes, digest=digest, validation=validation)
 
     def finish(self, folder: Path) -> Path:
         """Let the member's side measure and save its adapters, and write the result.
@@ -158,7 +163,7 @@ class MemberRounds:
         for entry in entries:
             for phase, seconds in entry.seconds.items():
                 totals[phase] = totals.get(phase, 0.0) + seconds
-        return ClientResult(
+        result = ClientResult(
             federation=federation.terms.federation.name,
             federation_digest=federation.digest.hex(),
             recipe=federation.terms.recipe.name,
@@ -175,6 +180,7 @@ class MemberRounds:
             metric=measured.metric,
             fusion=measured.fusion,
             openings_log=tuple(self._openings),
+            start=self._start,
             rounds_log=tuple(self._rounds),
             seconds=totals,
             seconds_total=time.perf_counter() - self._started,
@@ -182,6 +188,8 @@ class MemberRounds:
             epsilon="infinity",
             ledger_head=self._ledger.head.hex(),
         )
+        best = best_of(figures_by_round(result), result.metric_name)
+        return result.model_copy(update={"best_round": best})
 
     def _warn_of_clipping(self, number: int, *, clipped: int, of: int) -> None:
         if clipped:
@@ -215,7 +223,9 @@ class MemberRounds:
             )
         return missed
 
-    def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes) -> None:
+    def _close(
+        self, header: AggregateHeader, down_bytes: int, *, digest: bytes, validation: Mapping[str, float]
+    ) -> None:
         opened = self._open.pop(header.round_number)
         seconds = self._clock.seconds(header.round_number) | {Phase.AGGREGATE.value: header.aggregate_seconds}
         kind = self._aggregation.federation.kind_of(header.round_number)
@@ -241,6 +251,7 @@ class MemberRounds:
                     saturated=opened.saturated,
                     reconstruction_error=self._reconstruction_error(header.round_number),
                     integers_sha256=digest.hex(),
+                    validation=validation,
                 )
             )
         elapsed = time.perf_counter() - opened.started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,9 @@ from securefl.aggregation.update_source import UpdateSource
 from securefl.results.client import FusionReport, MetricReport
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
+
+FIRST_ROUND = 1
+"""Number of the first round that trains; its start is measured in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,16 @@ class Side(Protocol):
         """Get ready for the first round, which trains from this adapter."""
         ...
 
+    def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
+        """Figures by name of the adapter that round 1 starts from, on rows that it is not trained on."""
+        ...
+
     def uploaded(self, round_number: int) -> None:
         """Use the time while the others are still at work."""
         ...
 
-    def install(self, adapter: Adapter, round_number: int) -> None:
-        """Take up a round's global adapter, at this member's rank, and measure it."""
+    def install(self, adapter: Adapter, round_number: int) -> Mapping[str, float]:
+        """Take up a round's global adapter, at this member's rank, and measure it as the start was."""
         ...
 
     def finish(self, folder: Path, round_number: int) -> Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import ComparisonReport, FusionReport, MetricReport, WorthReport
 from securefl.storage.disk import owner_only
 from securefl_client.phases import PhaseClock
-from securefl_client.side import Measured
+from securefl_client.side import FIRST_ROUND, Measured
 
 if TYPE_CHECKING:
     from securefl.training.fusion import FusionResult
@@ -60,19 +61,26 @@ class TrainerSide:
     def begin(self, adapter: Adapter) -> None:
         """Do nothing: a trainer takes the adapter up when it trains."""
 
+    def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
+        """Figures of the adapter that round 1 starts from, on the validation rows."""
+        with self._clock.phase(Phase.EVALUATE, FIRST_ROUND):
+            self._trainer.install_global(adapter)
+            metric = self._trainer.measure("global", part="validation")
+        return metric.figures
+
     def uploaded(self, round_number: int) -> None:
         """Train the personal adapter while the others are still at work."""
         if self._personal:
             with self._clock.phase(Phase.PERSONAL, round_number):
                 self._trainer.train_personal(round_number)
 
-    def install(self, adapter: Adapter, round_number: int) -> None:
+    def install(self, adapter: Adapter, round_number: int) -> Mapping[str, float]:
         """Replace the global adapter, and measure it on the validation rows."""
         with self._clock.phase(Phase.REDISTRIBUTE, round_number):
             self._trainer.install_global(adapter)
         with self._clock.phase(Phase.EVALUATE, round_number):
             metric = self._trainer.measure("global", part="validation")
-        self._tell(AdapterKind.GLOBAL, metric, round_number)
+        return self._tell(AdapterKind.GLOBAL, metric, round_number).figures
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Fuse, measure on the test rows, and save the adapters as PEFT folders."""

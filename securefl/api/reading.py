@@ -13,6 +13,7 @@ from securefl.identity.signing import verify
 from securefl.ledger.ledger import LedgerReader, RunStarted, VerifiedLedger
 from securefl.protocol.federation import Federation
 from securefl.results.client import EncryptionReport, MetricReport, read_client_result
+from securefl.results.curve import LearningCurve, learning_curve
 from securefl.results.formats import current
 
 RESULT = "result.json"
@@ -21,7 +22,11 @@ FEDERATION = "federation.json"
 
 
 class ClientRecord(BaseModel):
-    """One client's part of a result; other keys of the file are kept as attributes."""
+    """One client's part of a result; other keys of the file are kept as attributes.
+
+    Attributes:
+        best_round: Number of the round whose global adapter is best on its validation rows, 0 for the start.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -29,6 +34,7 @@ class ClientRecord(BaseModel):
     rank: int
     samples: int
     metric: MetricReport
+    best_round: int | None = None
 
 
 class RunRecord(BaseModel):
@@ -41,6 +47,7 @@ class RunRecord(BaseModel):
         encryption: How the sum was protected.
         clients: In the roster's order; one for a member's own results.
         seconds_total: Wall time.
+        learning_curve: The global adapter on the members' validation rows, round by round; None in results of 0.1.0.
         advice: A sentence for each client on which adapter to use; empty for a member's own results.
     """
 
@@ -52,6 +59,7 @@ class RunRecord(BaseModel):
     encryption: EncryptionReport
     clients: tuple[ClientRecord, ...]
     seconds_total: float
+    learning_curve: LearningCurve | None = None
     advice: tuple[str, ...] = ()
 
 
@@ -92,6 +100,7 @@ def _of_one(folder: Path, path: Path) -> RunRecord:
         encryption=own.encryption,
         clients=(ClientRecord.model_validate(own.model_dump(mode="json")),),
         seconds_total=own.seconds_total,
+        learning_curve=learning_curve((own,)),
     )
 
 

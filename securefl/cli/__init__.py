@@ -11,6 +11,7 @@
 ``events``         one process's events, to a person or to ``securefl run``
 ``live``           progress while a run works
 ``summary``        what a run shows at its end
+``curve_table``    the learning curve in that summary
 ``data_overview``  the table of every client's rows
 ``tables``         the one style of all tables
 ``output``         the consoles, and the one writer of results as JSON

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from securefl.cli.curve_table import curve_table
 from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
 from securefl.results.advice import advice, worth_exporting
@@ -28,8 +29,10 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
     metric = result.clients[0].metric.name
     count = result.clients[0].rounds
     rounds = "1 round" if count == 1 else f"{count} rounds"
+    curve = result.learning_curve
     tables = (
         _table(f"{metric} on each client's own test data", GAINS, result, _gains),
+        *([curve_table(curve)] if curve is not None else []),
         _table(f"sent and received in {rounds}, in MB, beside plain float32", TRAFFIC, result, _traffic),
         _table(f"seconds of {rounds} by phase", PHASES, result, _seconds),
     )

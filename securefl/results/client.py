@@ -158,11 +158,14 @@ class RoundReport(SumReport):
     Attributes:
         reconstruction_error: Under ``sketch``, the estimated Frobenius error of the mean update's weights by their
             norm; equal at every client to rounding. None where nothing was sketched: the mean is exact.
+        validation: Figures by name of the round's global adapter on the client's validation rows; empty where nothing
+            was measured, as in results of 0.1.0.
     """
 
     loss: float | None
     saturated: int
     reconstruction_error: float | None
+    validation: Mapping[str, float] = Field(default_factory=dict)
 
 
 class OpeningReport(SumReport):
@@ -178,7 +181,13 @@ class OpeningReport(SumReport):
 
 
 class ClientResult(_Part):
-    """A whole ``result.json`` of a client."""
+    """A whole ``result.json`` of a client.
+
+    Attributes:
+        start: Figures by name of the adapter that round 1 starts from, as those of every round in ``rounds_log``.
+        best_round: Number of the round whose global adapter is best on the validation rows, 0 for the start; None where
+            none was measured.
+    """
 
     federation: str
     federation_digest: str
@@ -196,12 +205,19 @@ class ClientResult(_Part):
     metric: MetricReport
     fusion: FusionReport | None
     openings_log: tuple[OpeningReport, ...] = ()
+    start: Mapping[str, float] = Field(default_factory=dict)
+    best_round: int | None = None
     rounds_log: tuple[RoundReport, ...]
     seconds: Mapping[str, float]
     seconds_total: float
     peak_memory_bytes: int
     epsilon: str
     ledger_head: str
+
+    @property
+    def metric_name(self) -> str:
+        """Name of the figure that reports show."""
+        return self.metric.name
 
     @property
     def bytes(self) -> BytesReport:

@@ -20,6 +20,7 @@ from securefl.planning.as_json import comparison_json, plan_json
 from securefl.planning.comparison import Line, MeasuredRound, compare_memory, compare_rounds
 from securefl.planning.forecast import Forecast
 from securefl.results.client import ClientResult, OpeningReport, SumReport, added_bytes
+from securefl.results.curve import LearningCurve, learning_curve
 from securefl.results.formats import current, stamped
 
 Seconds = Mapping[str, float]
@@ -63,9 +64,14 @@ class RunResult:
     forecast: Forecast
     compared: tuple[Line, ...]
 
+    @property
+    def learning_curve(self) -> LearningCurve | None:
+        """The global adapter on the members' validation rows, round by round; None where nobody measured it."""
+        return learning_curve(self.clients)
+
     def to_json(self) -> dict[str, JsonValue]:
         """The content of the run's ``result.json``."""
-        first = self.clients[0]
+        first, curve = self.clients[0], self.learning_curve
         return stamped(
             {
                 "name": self.name,
@@ -74,6 +80,7 @@ class RunResult:
                 "rounds": first.rounds,
                 "encryption": first.encryption.model_dump(mode="json"),
                 "clients": [_of_a_run(client) for client in self.clients],
+                "learning_curve": curve.model_dump(mode="json") if curve else None,
                 "openings_log": self._merged_log("openings_log"),
                 "rounds_log": self._merged_log("rounds_log"),
                 "seconds_total": self.seconds_total,

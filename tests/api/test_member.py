@@ -53,6 +53,16 @@ def test_metrics_of_a_learner_are_told_and_end_in_the_result(outcome: Outcome) -
     assert metric["global"] == pytest.approx(1.0, abs=1e-3)
 
 
+def test_every_global_adapter_that_a_learner_measures_is_in_its_learning_curve(outcome: Outcome) -> None:
+    result = json.loads(outcome.results["client-2"].path.read_text())
+    assert result["start"]["height"] == 0.0
+    assert [entry["validation"].keys() for entry in result["rounds_log"]] == [{"height", "second"}] * len(
+        result["rounds_log"]
+    )
+    assert result["rounds_log"][-1]["validation"]["height"] == result["metric"]["global"]
+    assert result["best_round"] >= 1
+
+
 def test_the_last_adapter_is_saved_for_its_owner_only(outcome: Outcome) -> None:
     result = outcome.results["client-3"]
     path = result.path.parent / "global" / "adapter.npz"

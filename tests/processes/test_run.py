@@ -83,6 +83,20 @@ def test_the_result_has_every_key_that_readers_rely_on(run_of: Run) -> None:
         assert {"up", "down", "float32_up"} <= set(entry["bytes"])
 
 
+def test_the_global_adapter_is_measured_on_validation_rows_at_the_start_and_after_every_round(
+    run_of: Run,
+) -> None:
+    run = run_of("sketch", "bfv")
+    curve = result_of(run)["learning_curve"]
+    assert [point["round_number"] for point in curve["points"]] == [0, 1, 2]
+    for own in client_results(run):
+        after = own["rounds_log"][-1]["validation"]
+        assert after["accuracy"] == own["metric"]["worth"]["validation"]["global"]
+        assert after["samples"] == own["metric"]["worth"]["validation_samples"]
+        assert set(own["start"]) == set(after)
+        assert own["best_round"] == curve["best_round"][own["id"]]
+
+
 def test_the_result_says_whether_values_were_encrypted(run_of: Run) -> None:
     assert result_of(run_of("sketch", "bfv"))["encryption"]["fraction"] == 1.0
     assert result_of(run_of("sketch", "none"))["encryption"]["fraction"] == 0.0

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from support.federations import make_federation
-from support.results import client_result
+from support.results import client_result, round_of
 
+from securefl.api.reading import read_result
 from securefl.errors import StateError
 from securefl.planning.forecast import forecast
 from securefl.results.client import ClientResult, read_client_result
@@ -92,3 +93,37 @@ def test_a_server_without_a_figure_of_its_memory_is_no_error(
     (tmp_path / "server.json").write_text(text)
     assert read_server_memory(tmp_path / "server.json") == memory
     assert read_server_memory(tmp_path / "nothing.json") is None
+
+
+def test_the_result_has_the_cohorts_learning_curve(tmp_path: Path) -> None:
+    measured = [
+        client_result(
+            number,
+            best_round=2,
+            rounds_log=[
+                {**round_of(position, number), "validation": {"accuracy": 0.1 * number * position}}
+                for position in (1, 2)
+            ],
+        )
+        for number in (1, 3)
+    ]
+    result = _merged(*measured)
+    assert [point["round_number"] for point in result["learning_curve"]["points"]] == [1, 2]
+    assert result["learning_curve"]["points"][1]["mean"]["accuracy"] == pytest.approx(0.4)
+    assert result["learning_curve"]["best_round"] == {"client-1": 2, "client-3": 2}
+    assert result["clients"][0]["best_round"] == 2
+    assert result["rounds_log"][1]["clients"]["client-3"]["validation"]["accuracy"] == pytest.approx(0.6)
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    record = read_result(tmp_path)
+    assert record.clients[1].best_round == 2
+    assert record.learning_curve is not None
+    assert record.learning_curve.best == 2
+
+
+def test_a_member_reads_its_own_curve_from_its_own_result(tmp_path: Path) -> None:
+    rounds = [{**round_of(1), "validation": {"accuracy": 0.7}}]
+    own = client_result(1, start={"accuracy": 0.2}, rounds_log=rounds)
+    (tmp_path / "result.json").write_text(json.dumps(own))
+    curve = read_result(tmp_path).learning_curve
+    assert curve is not None
+    assert [point.mean["accuracy"] for point in curve.points] == [0.2, 0.7]
