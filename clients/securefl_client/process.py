@@ -7,7 +7,7 @@ The rule kept here: this file wires; what to do next is decided by ``protocol.cl
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,9 @@ _GRACE_FOR_A_REASON_S = 2.0
 """Grace for a reason: where a call fails because the federation did, it arrives on the other stream a moment later."""
 
 
-def run_client(folder: Path, *, server: str | None, out: Path, emit: EventSink) -> int:
+def run_client(
+    folder: Path, *, server: str | None, out: Path, emit: EventSink, metrics: Sequence[str] = ()
+) -> int:
     """Takes part in a federation from its first round to its last.
 
     Args:
@@ -66,6 +68,7 @@ def run_client(folder: Path, *, server: str | None, out: Path, emit: EventSink) 
         server: ``host:port``; None takes the one in ``client.toml``.
         out: Where adapters, ledger and result go; made if missing.
         emit: Where events go.
+        metrics: Places of own metric functions; see ``training.tasks.own_metrics``.
 
     Returns:
         0, the exit code of a run that went well.
@@ -73,16 +76,20 @@ def run_client(folder: Path, *, server: str | None, out: Path, emit: EventSink) 
     Raises:
         SecureFLError: whatever ends it otherwise.
     """
-    take_part(folder, server=server, out=out, emit=emit, prepare=partial(_trainer_side, emit))
+    take_part(folder, server=server, out=out, emit=emit, prepare=partial(_trainer_side, emit, metrics))
     return 0
 
 
 def _trainer_side(
-    emit: EventSink, own: ClientFolder, clock: PhaseClock, between_steps: Callable[[], None]
+    emit: EventSink,
+    metrics: Sequence[str],
+    own: ClientFolder,
+    clock: PhaseClock,
+    between_steps: Callable[[], None],
 ) -> TrainerSide:
     """The side of a member whose model and data are the ones that its folder names."""
     return TrainerSide(
-        load_trainer(own, clock, between_steps=between_steps),
+        load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
         member=own.member,
         personal=own.federation.terms.recipe.personal,
         clock=clock,

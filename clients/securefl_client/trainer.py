@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from securefl.config.training import TrainingSection
 from securefl.errors import ModelError
 from securefl.progress import Phase
+from securefl.training.tasks.own_metrics import load_functions
 from securefl.training.tasks.table import row_task_of, task_of
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from securefl.training.loading import LoadStage
     from securefl.training.loops import Progress
     from securefl.training.settings import TrainerSettings
-    from securefl.training.tasks.base import RowTask
+    from securefl.training.tasks.base import RowTask, Task
     from securefl.training.trainer import LocalTrainer
 
 _PHASES = {
@@ -30,19 +31,28 @@ _PHASES = {
 _STAGES: Mapping[LoadStage, Phase] = {"load": Phase.LOAD, "tokenise": Phase.TOKENISE}
 
 
-def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callable[[], None]) -> LocalTrainer:
+def load_trainer(
+    own: ClientFolder,
+    clock: PhaseClock,
+    *,
+    between_steps: Callable[[], None],
+    metrics: Sequence[str] = (),
+) -> LocalTrainer:
     """Loads libraries, model and data, each as a phase of its own.
 
     Args:
         own: The client's folder.
         clock: Told how far the work is.
         between_steps: Called at every step of training; what it raises ends the training.
+        metrics: Places of own metric functions; see ``own_metrics``.
 
     Raises:
+        ConfigError: if there is no such function.
         ModelError: if the members have models of their own, or the model is not, byte for byte, the federation's.
         DataError: if the data does not fit the configuration or the labels.
     """
     row_task = row_task_of(own.federation.terms.task, own.settings.data)
+    functions = load_functions(metrics)
     # Torch and transformers take seconds to import; who only asks for help or has a wrong key never waits for them.
     from securefl.training.libraries import load_libraries
     from securefl.training.model_files import model_digest, resolve_model
@@ -55,7 +65,8 @@ def load_trainer(own: ClientFolder, clock: PhaseClock, *, between_steps: Callabl
             load_libraries()
         with clock.phase(Phase.CHECK, None):
             _check_digest(own, digest.result())
-    return _trainer(own, row_task, clock, between_steps)
+    task = task_of(own.federation.terms.task, functions=functions)
+    return _trainer(own, task, row_task, clock, between_steps)
 
 
 def _check_digest(own: ClientFolder, digest: bytes) -> None:
@@ -67,7 +78,11 @@ def _check_digest(own: ClientFolder, digest: bytes) -> None:
 
 
 def _trainer(
-    own: ClientFolder, row_task: RowTask, clock: PhaseClock, between_steps: Callable[[], None]
+    own: ClientFolder,
+    task: Task,
+    row_task: RowTask,
+    clock: PhaseClock,
+    between_steps: Callable[[], None],
 ) -> LocalTrainer:
     from securefl.training.rows.client_data import load_client_data
     from securefl.training.trainer import LocalTrainer
@@ -86,7 +101,7 @@ def _trainer(
         clock.progress(_PHASES[step.what], step.fraction)
 
     trainer = LocalTrainer(
-        _trainer_settings(own),
+        _trainer_settings(own, task),
         data,
         step_sink=progress,
         stage=lambda stage: clock.phase(_STAGES[stage], None),
@@ -98,14 +113,14 @@ def _trainer(
     return trainer
 
 
-def _trainer_settings(own: ClientFolder) -> TrainerSettings:
+def _trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
     from securefl.training.settings import TrainerSettings
 
     federation, settings, terms = own.federation, own.settings, own.federation.terms
     return TrainerSettings(
         model_path=settings.model.path,
         model_digest=terms.model.digest,
-        task=task_of(terms.task),
+        task=task,
         max_length=terms.model.max_length,
         lora=terms.lora,
         training=TrainingSection(**(terms.training.model_dump() | settings.training.model_dump())),

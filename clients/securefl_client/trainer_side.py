@@ -11,6 +11,7 @@ from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import ComparisonReport, FusionReport, MetricReport, WorthReport
 from securefl.storage.disk import owner_only
 from securefl_client.phases import PhaseClock
+from securefl_client.reported_figures import figures_of, intervals_of
 from securefl_client.side import FIRST_ROUND, Measured
 
 if TYPE_CHECKING:
@@ -103,10 +104,9 @@ class TrainerSide:
         shared = self._tell(AdapterKind.GLOBAL, self._trainer.measure("global"), number)
         local = self._tell(AdapterKind.LOCAL, self._trainer.measure("personal"), number) if personal else None
         fused = self._tell(AdapterKind.FUSED, self._trainer.measure("fused"), number) if personal else None
-        measured = {"base": base, "local": local, "global": shared, "fused": fused}
-        f1 = {
-            kind: metric.extras["f1"] for kind, metric in measured.items() if metric and "f1" in metric.extras
-        }
+        all_four = {"base": base, "local": local, "global": shared, "fused": fused}
+        measured = {kind: metric for kind, metric in all_four.items() if metric is not None}
+        f1 = {kind: metric.extras["f1"] for kind, metric in measured.items() if "f1" in metric.extras}
         return MetricReport(
             name=shared.name,
             base=base.value,
@@ -115,7 +115,9 @@ class TrainerSide:
             fused=fused.value if fused else None,
             f1=f1 or None,
             samples=shared.samples,
-            worth=self._worth({kind: metric for kind, metric in measured.items() if metric}),
+            worth=self._worth(measured),
+            figures={kind: figures_of(metric) for kind, metric in measured.items()},
+            intervals={kind: intervals_of(metric) for kind, metric in measured.items()},
         )
 
     def _worth(self, measured: dict[str, Metric]) -> WorthReport:

@@ -11,8 +11,10 @@
 ``events``         one process's events, to a person or to ``securefl run``
 ``live``           progress while a run works
 ``summary``        what a run shows at its end
+``gains_table``    what each client gained, in that summary
 ``curve_table``    the learning curve in that summary
 ``data_overview``  the table of every client's rows
+``options``        options that several commands have
 ``tables``         the one style of all tables
 ``output``         the consoles, and the one writer of results as JSON
 

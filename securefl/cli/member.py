@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from securefl.cli.events import HIDDEN, event_sink, told
+from securefl.cli.options import OWN_METRIC
 from securefl.errors import IdentityError
 
 
@@ -47,6 +48,7 @@ def client(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where results go.", show_default="DIR/CLIENT/results")
     ] = None,
+    metric: Annotated[list[str] | None, OWN_METRIC] = None,
     json_path: Annotated[
         str | None,
         typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
@@ -71,7 +73,7 @@ def client(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from securefl_client.process import run_client
 
-        code = run_client(folder, server=server, out=results, emit=emit)
+        code = run_client(folder, server=server, out=results, emit=emit, metrics=metric or ())
         if not json_events:
             _say_what_it_is_worth(results / "result.json", json_path)
         if json_path is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from securefl.cli.options import OWN_METRIC
 from securefl.errors import ConfigError, SecureFLError
 from securefl.progress import SERVER
 
@@ -32,6 +33,7 @@ def run(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The run's name, if not the federation's.")
     ] = None,
+    metric: Annotated[list[str] | None, OWN_METRIC] = None,
     json_path: Annotated[
         str | None,
         typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
@@ -49,17 +51,25 @@ def run(
     from securefl.launch.run import result_json, run_federation
     from securefl.launch.signals import Interrupts
     from securefl.storage.disk import disk_errors
+    from securefl.training.tasks.own_metrics import check_place
 
     check_json_path(json_path)
     if name is not None and not NAME.fullmatch(name):
         raise ConfigError(
             f"'{name}' is no name for a run", where="--name", hint="use a-z, 0-9, - and _, at most 63"
         )
+    for place in metric or ():
+        check_place(place)
     with Interrupts() as interrupts, disk_errors(out):
         job = _prepared(federation, out, name)
         with _view((SERVER, *job.config.ranks)) as view:
             result = run_federation(
-                job.config, folder=job.folder, source=job.toml, on_event=view.show, interrupts=interrupts
+                job.config,
+                folder=job.folder,
+                source=job.toml,
+                metrics=metric or (),
+                on_event=view.show,
+                interrupts=interrupts,
             )
     summary.show(result, job.folder, console=result_console(json_path))
     write_json(result_json(result), json_path)

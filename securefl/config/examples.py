@@ -33,6 +33,7 @@ EXAMPLES: Mapping[str, str] = {
     "task.name": 'name = "sequence-classification"',
     "outer": 'outer = "nesterov"',
     "outer.name": 'name = "nesterov"',
+    "task.metrics": 'metrics = ["macro_f1", "mcc", "ece"]',
     "payload": 'payload = "sketch"',
     "payload.name": 'name = "sketch"',
     "payload.rank": "rank = 32",
@@ -134,6 +135,8 @@ def _choices(choices: list[str]) -> str:
 
 
 def _plural(option: Any) -> str:
+    if get_origin(option) is Literal:
+        return f"texts out of {', '.join(map(_toml, get_args(option)))}"
     names = {str: "texts", Path: "paths", int: "whole numbers", float: "numbers"}
     return names.get(option, "tables")
 

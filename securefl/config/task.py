@@ -8,18 +8,43 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from pydantic import field_validator
+
 from securefl.config.section import Section
 from securefl.config.values import ChosenBy
 
 Pooling = Literal["mean", "cls", "last"]
 """Hidden states to one feature: the mean over the tokens, the first token's (encoders), or the last one's."""
 
+MainMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mcc", "brier"]
+"""Figures that adapters may be chosen by. A calibration error is none: guessing by the labels' shares has none."""
+NamedMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier"]
+
 
 class SequenceClassificationSection(Section):
     """One label for each text, by a linear head on one feature."""
 
-    name: Literal["sequence-classification"]
+    name: Literal["sequence-classification"] = "sequence-classification"
     pooling: Pooling = "mean"
+    metric: MainMetric = "accuracy"
+    """The figure that reports show, and that choices on validation rows go by."""
+    metrics: tuple[NamedMetric, ...] | None = None
+    """Further figures in every result."""
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _are_names(cls, value: object) -> object:
+        """Names, or a single one; functions are refused: a member would run code for whoever wrote the file."""
+        names = [value] if isinstance(value, str) else value
+        if isinstance(names, list | tuple):
+            if not names:
+                raise ValueError("it is an empty list")
+            if any(isinstance(name, str) and ":" in name for name in names):
+                raise ValueError(
+                    "it names a function, and no member runs code because a federation's file names it: write names of "
+                    "metrics here; whoever starts a member adds functions with securefl client --metric MODULE:FUNCTION"
+                )
+        return names
 
 
 TaskSection = Annotated[SequenceClassificationSection, ChosenBy("name")]

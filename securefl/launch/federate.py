@@ -52,7 +52,13 @@ class Federated:
 
 
 def federate(
-    folder: RunFolder, config: FederationConfig, *, toml: Path, interrupts: Interrupts, emit: EventSink
+    folder: RunFolder,
+    config: FederationConfig,
+    *,
+    toml: Path,
+    metrics: Sequence[str] = (),
+    interrupts: Interrupts,
+    emit: EventSink,
 ) -> Federated:
     """Run the whole federation to its end.
 
@@ -60,6 +66,7 @@ def federate(
         folder: The run's folder; members' folders, results and logs go there.
         config: What ``toml`` says.
         toml: The federation file.
+        metrics: Places of own metric functions, for every client.
         interrupts: The person's signals.
         emit: Where the events of all members go, and the run's own stages.
 
@@ -85,7 +92,7 @@ def federate(
             # The forecast is on disk before there is anything that it could be fitted to.
             emit(StageStarted(stage=Stage.FORECAST))
             expected = forecast_run(folder, clients[0])
-            members = _meet(supervisor, folder, config)
+            members = _meet(supervisor, folder, config, metrics)
         except Interrupted:
             emit(StageStarted(stage=Stage.STOP))
             raise
@@ -110,12 +117,16 @@ def forecast_run(folder: RunFolder, member: str) -> Forecast:
     return expected
 
 
-def _meet(supervisor: Supervisor, folder: RunFolder, config: FederationConfig) -> list[Child]:
+def _meet(
+    supervisor: Supervisor, folder: RunFolder, config: FederationConfig, metrics: Sequence[str]
+) -> list[Child]:
     """Starts the server and the clients, and waits for their end."""
     arguments = ["server", str(folder.members / SERVER), *_address_arguments(config)]
     server = supervisor.start(_plan(folder, SERVER, arguments))
     listening = supervisor.wait_for(server, Listening, within_s=SERVER_START_S)
-    members = [supervisor.start(_client_plan(folder, client, listening.address)) for client in config.ranks]
+    members = [
+        supervisor.start(_client_plan(folder, client, listening.address, metrics)) for client in config.ranks
+    ]
     supervisor.wait_until_ended(members)
     supervisor.wait_until_ended([server], within_s=SERVER_END_S)
     return [server, *members]
@@ -136,8 +147,9 @@ def _address_arguments(config: FederationConfig) -> list[str]:
     return [] if named else ["--address", LOOPBACK]
 
 
-def _client_plan(folder: RunFolder, client: str, address: str) -> ChildPlan:
-    arguments = ["client", str(folder.members / client), "--server", _reachable(address)]
+def _client_plan(folder: RunFolder, client: str, address: str, metrics: Sequence[str]) -> ChildPlan:
+    own = [argument for place in metrics for argument in ("--metric", place)]
+    arguments = ["client", str(folder.members / client), "--server", _reachable(address), *own]
     return _plan(folder, client, [*arguments, "--out", str(folder.client(client))])
 
 

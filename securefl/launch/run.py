@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from securefl.config import FederationConfig
@@ -28,6 +29,7 @@ def run_federation(
     *,
     out: str | Path = "runs",
     name: str | None = None,
+    metrics: Sequence[str] = (),
     on_event: EventSink | None = None,
     folder: RunFolder | None = None,
     source: Path | None = None,
@@ -43,6 +45,9 @@ def run_federation(
         config: What the federation is; see ``load_federation``.
         out: Where runs are kept.
         name: The run's name; None takes the federation's.
+        metrics: Functions beside the metrics of ``[task]``, as ``MODULE:FUNCTION``: every client imports the module,
+            which is installed or lies on PYTHONPATH, and reports what the function makes of logits (rows, C) float64
+            and labels (rows,) int64, one float.
         on_event: Called with every event of every member, in the caller's thread; see ``securefl.progress``.
         folder: A folder that was claimed before with ``RunFolder.claim``; ``out`` and ``name`` are not read then.
         source: The file that ``config`` was loaded from; the run keeps a copy of it. None writes ``config`` out.
@@ -66,10 +71,12 @@ def run_federation(
     with disk_errors(run.root):
         toml = _kept(config, run, source)
         if interrupts is not None:
-            federated = _federated(config, run, toml=toml, interrupts=interrupts, emit=on_event)
+            federated = _federated(
+                config, run, toml=toml, interrupts=interrupts, metrics=metrics, emit=on_event
+            )
         else:
             with Interrupts(restore=True) as own:
-                federated = _federated(config, run, toml=toml, interrupts=own, emit=on_event)
+                federated = _federated(config, run, toml=toml, interrupts=own, metrics=metrics, emit=on_event)
         return _result(config, run, federated, seconds=time.monotonic() - started)
 
 
@@ -85,10 +92,16 @@ def _kept(config: FederationConfig, run: RunFolder, source: Path | None) -> Path
 
 
 def _federated(
-    config: FederationConfig, run: RunFolder, *, toml: Path, interrupts: Interrupts, emit: EventSink | None
+    config: FederationConfig,
+    run: RunFolder,
+    *,
+    toml: Path,
+    metrics: Sequence[str],
+    interrupts: Interrupts,
+    emit: EventSink | None,
 ) -> Federated:
     try:
-        return federate(run, config, toml=toml, interrupts=interrupts, emit=emit or _unheard)
+        return federate(run, config, toml=toml, metrics=metrics, interrupts=interrupts, emit=emit or _unheard)
     except UsageError:
         if not run.is_provisioned:
             # The error says all there is to know; a next try should not find a left-over.

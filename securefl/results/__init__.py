@@ -1,9 +1,10 @@
 """Things that runs leave: folders, and results of clients and of whole runs.
 
-``folder``   the folder of one run: what lies where
-``formats``  the number of a file's format, and the way from the former one
-``client``   a client's result: one schema, for who writes and who reads it
-``run``      the results of all clients as one
-``curve``    the global adapter on validation rows, round by round
-``advice``   which adapter to use, in a sentence for each client
+``folder``     the folder of one run: what lies where
+``formats``    the number of a file's format, and the way from the former one
+``client``     a client's result: one schema, for who writes and who reads it
+``run``        the results of all clients as one
+``curve``      the global adapter on validation rows, round by round
+``intervals``  how far figures of few rows can be trusted
+``advice``     which adapter to use, in a sentence for each client
 """

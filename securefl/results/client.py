@@ -92,6 +92,8 @@ class MetricReport(_Part):
         f1: F1 of the second label by the same keys, where there are two labels.
         samples: Test rows; None where a learner of the member's own measured.
         worth: Which adapter to use, by comparison with the base row by row; None as above, and in a result of 0.1.0.
+        figures: Every figure by name, for each of the keys above; empty as above.
+        intervals: Ends of their 95 % intervals, in the same way; only of figures that rows can give one.
     """
 
     name: str
@@ -102,6 +104,8 @@ class MetricReport(_Part):
     f1: Mapping[str, float] | None
     samples: int | None
     worth: WorthReport | None = None
+    figures: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = Field(default_factory=dict)
 
     def of(self, adapter: AdapterName) -> float | None:
         """The figure of one adapter."""

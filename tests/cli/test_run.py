@@ -82,6 +82,26 @@ def test_the_result_has_the_promised_keys(folder: Path, cli: Callable[..., Said]
     assert result["seconds_total"] > 0
 
 
+def test_own_metric_functions_are_named_to_every_client(folder: Path, cli: Callable[..., Said]) -> None:
+    assert cli("run", "FED.toml", "--metric", "clinic:recall", "--metric", "clinic:dice").code == 0
+    result = json.loads((folder / "runs" / "fake" / "result.json").read_text())
+    for client in result["clients"]:
+        asked = client["arguments"]
+        assert [asked[place + 1] for place, word in enumerate(asked) if word == "--metric"] == [
+            "clinic:recall",
+            "clinic:dice",
+        ]
+
+
+def test_a_text_that_names_no_function_ends_the_run_before_it_begins(
+    folder: Path, cli: Callable[..., Said]
+) -> None:
+    said = cli("run", "FED.toml", "--metric", "clinic.recall")
+    assert said.code == 2
+    assert '"clinic.recall" names no function' in said.err
+    assert not (folder / "runs").exists()
+
+
 def test_the_result_has_what_was_planned_beside_what_was_measured(
     folder: Path, cli: Callable[..., Said]
 ) -> None:
@@ -122,10 +142,13 @@ def test_the_table_shows_every_client_and_where_things_are(folder: Path, cli: Ca
 
 def test_a_run_ends_with_what_each_client_should_use(folder: Path, cli: Callable[..., Said]) -> None:
     said = cli("run", "FED.toml")
-    sentence = "client-2: use fused (0.500), 40.0 points above base (0.100) on 100 test rows, beyond chance"
+    sentence = (
+        "client-2: use fused (0.500), 40.0 ± 9.0 points above base (0.100) on 100 test rows, beyond chance"
+    )
     assert sentence in said.out
     advice = json.loads((folder / "runs" / "fake" / "result.json").read_text())["advice"]
-    assert advice[1].startswith(sentence)
+    assert advice[0] == "Use fused everywhere."
+    assert advice[2].startswith(sentence)
 
 
 def test_a_second_run_of_the_same_name_goes_beside_the_first(folder: Path, cli: Callable[..., Said]) -> None:

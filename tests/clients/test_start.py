@@ -62,6 +62,17 @@ def test_a_client_hears_what_it_waits_for(provisioned):
     assert list(dict.fromkeys(phases(told))) == [Phase.IMPORT, Phase.CHECK, Phase.TOKENISE, Phase.LOAD]
 
 
+def test_an_own_function_is_measured_beside_the_metrics_of_the_federation(provisioned, tmp_path, monkeypatch):
+    (tmp_path / "start_metrics.py").write_text("def rows(logits, labels):\n    return float(len(labels))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ClientFolder.load(provisioned[0] / "members" / "client-1", now=datetime.now(UTC))
+    clock = PhaseClock("client-1", lambda _: None)
+    trainer = load_trainer(own, clock, between_steps=lambda: None, metrics=["start_metrics:rows"])
+    metric = trainer.measure("global", part="validation")
+    assert metric.figures["rows"] == metric.samples
+    assert trainer.baseline().figures["rows"] > 0
+
+
 def test_a_model_of_other_bytes_is_refused_before_it_is_loaded(provisioned, tmp_path):
     own = ClientFolder.load(provisioned[0] / "members" / "client-1", now=datetime.now(UTC))
     save_tiny_bert(tmp_path / "model")

@@ -2,6 +2,7 @@
 
 ``base``            the protocols that a task satisfies, and the metric
 ``model``           the form of every task's model
+``own_metrics``     figures by functions of whoever starts a member
 ``table``           a task's columns, terms, reading of rows and model, by its section or its terms
 ``classification``  one label for each text
 

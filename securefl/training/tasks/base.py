@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from securefl.training.rows.tokens import Batch, Tokenised
     from securefl.training.tasks.model import TaskModel
 
+Resampled = Callable[[NDArray[np.int64]], Mapping[str, float]]
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -43,6 +45,8 @@ class Metric:
         scores: (samples,) float64, what each row counts, in the rows' order, more is better; for comparing two models
             row by row.
         smaller_is_better: Of ``value``.
+        resampled: From numbers of rows, in which one may stand several times, to the figures of these rows by name;
+            None where a task cannot tell.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Metric:
         repr=False, compare=False, default_factory=lambda: np.empty(0, dtype=np.float64)
     )
     smaller_is_better: bool = False
+    resampled: Resampled | None = field(repr=False, compare=False, default=None)
 
     @property
     def merit(self) -> tuple[float, float]:

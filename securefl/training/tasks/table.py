@@ -6,6 +6,7 @@ which a new one still lacks. What a lead asks (columns, terms) and a task's read
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from securefl.config.data import DataSection
@@ -17,6 +18,7 @@ from securefl.training.tasks.classification.rows import LabelledRows, labelled_c
 
 if TYPE_CHECKING:
     from securefl.training.tasks.base import RowTask, Task
+    from securefl.training.tasks.classification.metric import MetricFunction
 
 
 def columns_of(section: TaskSection, data: DataSection) -> Columns:
@@ -37,7 +39,13 @@ def pinned_task(section: TaskSection, *, labels: tuple[str, ...]) -> TaskTerms:
     """
     match section:
         case SequenceClassificationSection():
-            return SequenceClassificationTerms(name=section.name, pooling=section.pooling, labels=labels)
+            return SequenceClassificationTerms(
+                name=section.name,
+                pooling=section.pooling,
+                labels=labels,
+                metric=section.metric,
+                metrics=section.metrics or (),
+            )
         case _:
             assert_never(section)
 
@@ -57,17 +65,23 @@ def row_task_of(terms: TaskTerms, data: DataSection) -> RowTask:
             assert_never(terms)
 
 
-def task_of(terms: TaskTerms) -> Task:
+def task_of(terms: TaskTerms, *, functions: Mapping[str, MetricFunction] | None = None) -> Task:
     """The pinned task, which loads torch.
+
+    Args:
+        terms: The task's terms.
+        functions: Own figures of the metric by name; none where nobody on this machine asked for any.
 
     Raises:
         ModelError: if the task is the members' own.
     """
     match terms:
         case SequenceClassificationTerms():
+            from securefl.training.tasks.classification.metric import Figures
             from securefl.training.tasks.classification.task import SequenceClassification
 
-            return SequenceClassification(terms.labels, terms.pooling)
+            figures = Figures(terms.metric, terms.metrics, functions or {})
+            return SequenceClassification(terms.labels, terms.pooling, figures=figures)
         case OwnTaskTerms():
             raise _no_base_model()
         case _:

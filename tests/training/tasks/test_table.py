@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from securefl.config.data import DataSection
@@ -21,7 +23,13 @@ LABELS = ("no", "yes")
 
 def test_the_pinned_classification_has_the_files_pooling_and_the_leads_labels():
     terms = pinned_task(SECTION, labels=LABELS)
-    assert terms.model_dump() == {"name": "sequence-classification", "pooling": "cls", "labels": LABELS}
+    assert terms.model_dump() == {
+        "name": "sequence-classification",
+        "pooling": "cls",
+        "labels": LABELS,
+        "metric": "accuracy",
+        "metrics": (),
+    }
 
 
 def test_the_lead_and_a_client_read_the_same_columns():
@@ -64,3 +72,12 @@ def test_reading_rows_takes_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_the_metrics_of_a_federation_are_pinned_and_reach_the_task():
+    section = SECTION.model_copy(update={"metric": "macro_f1", "metrics": ("mcc",)})
+    terms = pinned_task(section, labels=LABELS)
+    assert (terms.metric, terms.metrics) == ("macro_f1", ("mcc",))
+    rows = SimpleNamespace(targets=[np.array([0]), np.array([1])])
+    metric = task_of(terms).metric(np.eye(2), rows)
+    assert (metric.name, set(metric.extras)) == ("macro_f1", {"accuracy", "f1", "mcc"})

@@ -1,11 +1,12 @@
 """One label for each text, or pair of texts.
 
-``labels``  names of the classes, and those that look alike
-``rows``    columns, and labels to class numbers
-``model``   a pooled feature of the backbone, and a linear head of zeros
-``metric``  accuracy and F1
-``probe``   the frozen backbone with a head of its own: what adapters must beat
-``task``    all of it behind the protocol
+``labels``   names of the classes, and those that look alike
+``rows``     columns, and labels to class numbers
+``model``    a pooled feature of the backbone, and a linear head of zeros
+``figures``  accuracy, F1, MCC, calibration and others by name
+``metric``   the figures that a federation asks for
+``probe``    the frozen backbone with a head of its own: what adapters must beat
+``task``     all of it behind the protocol
 
 Neither ``labels`` nor ``rows`` loads torch.
 """

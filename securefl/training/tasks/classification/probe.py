@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from securefl.config.training import TrainingSection
 from securefl.training.devices import Compute
 from securefl.training.rows.tokens import Tokenised, ordered_batches
-from securefl.training.tasks.base import Metric
-from securefl.training.tasks.classification.metric import class_numbers, measured
+from securefl.training.tasks.base import Metric, MetricOf
+from securefl.training.tasks.classification.metric import class_numbers
 from securefl.training.tasks.classification.model import PooledClassifier, zero_head
 
 EPOCHS = 30
@@ -29,6 +29,7 @@ def probe(
     train: Tokenised,
     test: Tokenised,
     *,
+    metric: MetricOf,
     section: TrainingSection,
     compute: Compute,
     rng: np.random.Generator,
@@ -40,6 +41,7 @@ def probe(
         model: The model, without an adapter in use.
         train: Rows to train the head on.
         test: Rows to measure.
+        metric: From their logits to the metric.
         section: Batch sizes, and the head's learning rate.
         compute: Device and precision.
         rng: Orders the batches.
@@ -64,7 +66,7 @@ def probe(
     )
     with torch.inference_mode():
         logits = head(test_features).cpu().numpy().astype(np.float64)
-    return measured(logits, class_numbers(test))
+    return metric(logits, test)
 
 
 def _features(

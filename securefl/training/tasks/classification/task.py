@@ -17,7 +17,7 @@ from securefl.training.devices import Attention, Compute
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import Batch, Tokenised, tokenise
 from securefl.training.tasks.base import Metric
-from securefl.training.tasks.classification.metric import class_numbers, measured
+from securefl.training.tasks.classification.metric import ACCURACY_ALONE, Figures, class_numbers, measured
 from securefl.training.tasks.classification.model import HEAD, PooledClassifier, filled, shared_layout
 from securefl.training.tasks.classification.probe import probe
 from securefl.training.tasks.model import TaskModel
@@ -32,15 +32,17 @@ class SequenceClassification:
     Args:
         labels: The federation's labels, in the order of the head's rows.
         pooling: Hidden states to one feature.
+        figures: What the metric consists of.
     """
 
     name = "sequence-classification"
     head_weight = f"{HEAD}.weight"
     head_bias = f"{HEAD}.bias"
 
-    def __init__(self, labels: Sequence[str], pooling: Pooling) -> None:
+    def __init__(self, labels: Sequence[str], pooling: Pooling, *, figures: Figures = ACCURACY_ALONE) -> None:
         self._labels = tuple(labels)
         self._pooling: Pooling = pooling
+        self._figures = figures
 
     def check(self, skeleton: Skeleton) -> None:
         """Refuses a pooling that does not fit the backbone; see ``Task.check``."""
@@ -67,8 +69,8 @@ class SequenceClassification:
         return tokenise(examples, tokenizer, max_length=max_length)
 
     def metric(self, outcomes: NDArray[np.float64], rows: Tokenised) -> Metric:
-        """Accuracy and cross-entropy, and F1 where there are two labels."""
-        return measured(outcomes, class_numbers(rows))
+        """The main figure, cross-entropy and all further figures; see ``metric``."""
+        return measured(outcomes, class_numbers(rows), figures=self._figures)
 
     def features(self, model: TaskModel, batch: Batch) -> Tensor:
         """Pooled features (rows, hidden), float32."""
@@ -92,7 +94,16 @@ class SequenceClassification:
     ) -> Metric:
         """The frozen backbone with a head trained to convergence; see ``Task.baseline``."""
         assert isinstance(model, PooledClassifier)
-        return probe(model, train, test, section=section, compute=compute, rng=rng, step_done=step_done)
+        return probe(
+            model,
+            train,
+            test,
+            metric=self.metric,
+            section=section,
+            compute=compute,
+            rng=rng,
+            step_done=step_done,
+        )
 
     def description(self) -> Mapping[str, object]:
         """Pooling, and the labels in the order of the head's rows."""

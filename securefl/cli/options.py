@@ -1,0 +1,11 @@
+"""Options that several commands have, with one help text for all."""
+
+from __future__ import annotations
+
+import typer
+
+OWN_METRIC = typer.Option(
+    "--metric",
+    metavar="MODULE:FUNCTION",
+    help="Also report this function of logits and labels; the module is installed, or lies on PYTHONPATH.",
+)
