@@ -48,7 +48,8 @@ class RunRecord(BaseModel):
         clients: In the roster's order; one for a member's own results.
         seconds_total: Wall time.
         learning_curve: The global adapter on the members' validation rows, round by round; None in results of 0.1.0.
-        advice: A sentence for each client on which adapter to use; empty for a member's own results.
+        advice: Which adapter to use, in a sentence for the federation and one for each client; empty for a member's own
+            results.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

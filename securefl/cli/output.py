@@ -28,6 +28,7 @@ _IN_ASCII = {
     "\N{MULTIPLICATION SIGN}": "x",
     "\N{EN DASH}": "-",
     "\N{EM DASH}": "-",
+    "\N{PLUS-MINUS SIGN}": "~",
 }
 """One letter for one, so that tables keep their columns; the ellipsis is what a column that is too narrow ends with."""
 

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from securefl.cli.curve_table import curve_table
+from securefl.cli.gains_table import gains_notes, gains_table
 from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
 from securefl.results.advice import advice, worth_exporting
-from securefl.results.client import ClientResult, MetricReport
+from securefl.results.client import ClientResult
 from securefl.results.folder import RunFolder
 from securefl.results.run import RunResult
 
@@ -26,12 +27,14 @@ Cell = str | Text
 
 def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
     """Prints the summary of a run."""
-    metric = result.clients[0].metric.name
     count = result.clients[0].rounds
     rounds = "1 round" if count == 1 else f"{count} rounds"
     curve = result.learning_curve
+    console.print()
+    console.print(gains_table(result.clients))
+    for note in gains_notes(result.clients):
+        console.print(Text(note, style="dim"))
     tables = (
-        _table(f"{metric} on each client's own test data", GAINS, result, _gains),
         *([curve_table(curve)] if curve is not None else []),
         _table(f"sent and received in {rounds}, in MB, beside plain float32", TRAFFIC, result, _traffic),
         _table(f"seconds of {rounds} by phase", PHASES, result, _seconds),
@@ -44,7 +47,6 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-GAINS = ("rank", "samples", "base", "local", "global", "fused")
 TRAFFIC = ("up", "down", "float32 up", "up / float32", "values encrypted")
 
 
@@ -54,20 +56,6 @@ def _table(
     """Table with a row a client."""
     rows = [[Text(client.id), *row(client)] for client in result.clients]
     return figures_table(title, ("client", *columns), rows)
-
-
-def _gains(client: ClientResult) -> list[Cell]:
-    return [str(client.rank), str(client.samples), *_values(client.metric)]
-
-
-def _values(metric: MetricReport) -> list[Cell]:
-    """The four figures; the best of them stands out."""
-    values = (metric.base, metric.local, metric.global_, metric.fused)
-    best = max((value for value in values if value is not None), default=None)
-    return [
-        "-" if value is None else Text(f"{value:.4f}", style="bold" if value == best else "")
-        for value in values
-    ]
 
 
 def _traffic(client: ClientResult) -> list[Cell]:

@@ -1,7 +1,8 @@
-"""Advice on which adapter to use, in a sentence for each client and one for the federation.
+"""Advice on which adapter to use, in one sentence for the federation and one for each client.
 
 The rule kept here: an adapter is recommended only where it beats the base model beyond chance on the client's own
-test rows. What is shown follows from counts in the clients' results alone; see ``training.worth`` for the test.
+test rows. What is shown follows from counts in the clients' results alone; see ``training.worth`` for the test. It
+counts rows that one of two models has right, also where the figure that reports show is another one.
 """
 
 from __future__ import annotations
@@ -9,10 +10,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from securefl.results.client import ClientResult, WorthReport
+from securefl.results.intervals import paired_reach
 from securefl.training.worth import LEVEL, exact_p
 
 SMALLEST_P = 0.001
 """Smaller figures tell a reader no more."""
+SHARE = "accuracy"
+"""The figure whose gain has an interval that follows from the counts."""
+MOST_NAMES = 4
+"""More clients than these are counted and not named."""
+BASE = "base"
+
+
+def recommendation(clients: Sequence[ClientResult]) -> str | None:
+    """One sentence for the whole federation; None where no result compares adapters with the base."""
+    places: dict[str, list[str]] = {}
+    for client in clients:
+        worth = client.metric.worth
+        if worth is not None:
+            places.setdefault(worth.chosen if _beats(worth) else BASE, []).append(client.id)
+    if not places:
+        return None
+    if list(places) == [BASE]:
+        return "Keep base everywhere: no adapter beats it beyond chance at any client."
+    if len(places) == 1:
+        return f"Use {next(iter(places))} everywhere."
+    # The base stands last, or else the adapter of most clients, which alone may be "elsewhere".
+    *groups, (last, rest) = sorted(places.items(), key=lambda group: (group[0] == BASE, len(group[1])))
+    named = [f"{adapter} at {_listed(names)}" for adapter, names in groups]
+    where = f"at {rest[0]}" if len(rest) == 1 else "elsewhere"
+    why = " (no adapter beats it there beyond chance)" if last == BASE else ""
+    return f"Use {', '.join(named)}, {last} {where}{why}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMES:
+        return f"{len(names)} clients (named below)"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def advice_for(client: ClientResult) -> str | None:
@@ -21,12 +55,15 @@ def advice_for(client: ClientResult) -> str | None:
     value = client.metric.of(worth.chosen) if worth is not None else None
     if worth is None or base is None or value is None:
         return None
-    return f"{client.id}: {_verdict(worth, base=base, value=value)}"
+    share = client.metric.name == SHARE
+    return f"{client.id}: {(_on_shares if share else _on_rows)(worth, base=base, value=value)}"
 
 
-def _verdict(worth: WorthReport, *, base: float, value: float) -> str:
+def _on_shares(worth: WorthReport, *, base: float, value: float) -> str:
+    """The verdict where the figure is a share of the very rows that are counted: how large the gain is."""
     against = worth.against_base[worth.chosen]
-    points, p = f"{abs(value - base) * 100:.1f} points", _p(against.p)
+    reach = paired_reach(against.wins, against.losses, worth.samples)
+    points, p = f"{abs(value - base) * 100:.1f} ± {reach * 100:.1f} points", _p(against.p)
     adapter, plain = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})"
     if against.p <= LEVEL and against.wins > against.losses:
         return f"use {adapter}, {points} above {plain} on {worth.samples} test rows, beyond chance ({p})"
@@ -45,14 +82,30 @@ def _verdict(worth: WorthReport, *, base: float, value: float) -> str:
     )
 
 
+def _on_rows(worth: WorthReport, *, base: float, value: float) -> str:
+    """The verdict where the figure is another one: on how many rows either model is better."""
+    against = worth.against_base[worth.chosen]
+    counts = f"better on {against.wins} of {worth.samples} test rows and worse on {against.losses}"
+    adapter, plain = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})"
+    if against.p > LEVEL:
+        return (
+            f"keep {plain}; {adapter} is {counts}, which may be chance ({_p(against.p)}): nothing here is worth "
+            "deploying yet"
+        )
+    if against.wins > against.losses:
+        return f"use {adapter}: than {plain} it is {counts}, beyond chance ({_p(against.p)})"
+    return f"use {plain}: {adapter} is {counts}, beyond chance ({_p(against.p)})"
+
+
 def advice(clients: Sequence[ClientResult]) -> list[str]:
-    """A sentence for each client, which rows decided, and where base holds at most clients, one for all."""
+    """First one for the federation, then one for each client, which rows decided, and where base holds, how firmly."""
     sentences = {client.id: sentence for client in clients if (sentence := advice_for(client)) is not None}
     told = [client.metric.worth for client in clients if client.id in sentences]
     worths = [worth for worth in told if worth is not None]
     if not worths:
         return []
-    lines = [*sentences.values(), _which_rows(worths)]
+    first = recommendation([client for client in clients if client.id in sentences])
+    lines = [*([first] if first else []), *sentences.values(), _which_rows(worths)]
     beaten = sum(_beats(worth) for worth in worths)
     return lines if 2 * beaten >= len(worths) else [*lines, _of_all(worths, unbeaten=len(worths) - beaten)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.results import client_result
 
-from securefl.results.advice import advice, advice_for, worth_exporting
+from securefl.results.advice import advice, advice_for, recommendation, worth_exporting
 from securefl.results.client import ClientResult
 from securefl.training.worth import exact_p
 
@@ -18,14 +18,21 @@ from .conftest import Said
 
 
 def client(
-    name: str, *, base: float, wins: int, losses: int, chosen: str = "fused", rows: int = 100
+    name: str,
+    *,
+    base: float,
+    wins: int,
+    losses: int,
+    chosen: str = "fused",
+    rows: int = 100,
+    figure: str = "accuracy",
 ) -> ClientResult:
     """A client whose chosen adapter wins and loses so many rows against the base; the others equal it."""
     level = {"wins": 0, "losses": 0, "p": 1.0}
     counts = {"wins": wins, "losses": losses, "p": exact_p(wins, losses)}
     values = dict.fromkeys(("local", "global", "fused"), base)
     metric: dict[str, Any] = {
-        "name": "accuracy",
+        "name": figure,
         "f1": None,
         "samples": rows,
         "base": base,
@@ -48,17 +55,17 @@ def client(
         (
             8,
             1,
-            "bank: use fused (0.870), 7.0 points above base (0.800) on 100 test rows, beyond chance (p = 0.039)",
+            "bank: use fused (0.870), 7.0 ± 5.9 points above base (0.800) on 100 test rows, beyond chance (p = 0.039)",
         ),
         (
             30,
             0,
-            "bank: use fused (1.100), 30.0 points above base (0.800) on 100 test rows, beyond chance (p < 0.001)",
+            "bank: use fused (1.100), 30.0 ± 9.0 points above base (0.800) on 100 test rows, beyond chance (p < 0.001)",
         ),
         (
             8,
             2,
-            "bank: keep base (0.800); fused (0.860) is 6.0 points above it, which 100 test rows cannot tell from "
+            "bank: keep base (0.800); fused (0.860) is 6.0 ± 6.3 points above it, which 100 test rows cannot tell from "
             "chance (p = 0.11): nothing here is worth deploying yet",
         ),
         (
@@ -70,12 +77,95 @@ def client(
         (
             1,
             10,
-            "bank: use base (0.800); fused (0.710) is 9.0 points below it on 100 test rows, beyond chance (p = 0.012)",
+            "bank: use base (0.800); fused (0.710) is 9.0 ± 6.4 points below it on 100 test rows, beyond chance "
+            "(p = 0.012)",
         ),
     ],
 )
 def test_a_client_is_told_what_to_use(wins: int, losses: int, sentence: str) -> None:
     assert advice_for(client("bank", base=0.8, wins=wins, losses=losses)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "sentence"),
+    [
+        (
+            8,
+            1,
+            "bank: use fused (0.870): than base (0.800) it is better on 8 of 100 test rows and worse on 1, beyond "
+            "chance (p = 0.039)",
+        ),
+        (
+            1,
+            10,
+            "bank: use base (0.800): fused (0.710) is better on 1 of 100 test rows and worse on 10, beyond chance "
+            "(p = 0.012)",
+        ),
+        (
+            8,
+            2,
+            "bank: keep base (0.800); fused (0.860) is better on 8 of 100 test rows and worse on 2, which may be "
+            "chance (p = 0.11): nothing here is worth deploying yet",
+        ),
+    ],
+)
+def test_of_another_figure_than_accuracy_the_rows_are_told_and_no_points(
+    wins: int, losses: int, sentence: str
+) -> None:
+    assert advice_for(client("bank", base=0.8, wins=wins, losses=losses, figure="macro_f1")) == sentence
+
+
+def gaining(name: str, adapter: str) -> ClientResult:
+    return client(name, base=0.5, wins=20, losses=0, chosen=adapter)
+
+
+def idle(name: str) -> ClientResult:
+    return client(name, base=0.8, wins=1, losses=1)
+
+
+MANY = [f"client-{number}" for number in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("clients", "sentence"),
+    [
+        ([gaining("hospital", "fused"), gaining("plant", "fused")], "Use fused everywhere."),
+        (
+            [idle("hospital"), idle("plant")],
+            "Keep base everywhere: no adapter beats it beyond chance at any client.",
+        ),
+        (
+            [
+                gaining("hospital", "fused"),
+                *(gaining(name, "global") for name in ("city", "bank", "port")),
+                gaining("plant", "fused"),
+            ],
+            "Use fused at hospital and plant, global elsewhere.",
+        ),
+        (
+            [gaining("hospital", "fused"), idle("bank")],
+            "Use fused at hospital, base at bank (no adapter beats it there beyond chance).",
+        ),
+        (
+            [idle("bank"), gaining("hospital", "fused"), gaining("city", "local"), idle("plant")],
+            "Use fused at hospital, local at city, base elsewhere (no adapter beats it there beyond chance).",
+        ),
+        (
+            [*(gaining(name, "fused") for name in MANY), idle("bank")],
+            "Use fused at 6 clients (named below), base at bank (no adapter beats it there beyond chance).",
+        ),
+    ],
+)
+def test_one_sentence_for_the_federation_stands_first(clients: list[ClientResult], sentence: str) -> None:
+    assert recommendation(clients) == sentence
+    assert advice(clients)[0] == sentence
+
+
+def test_an_adapter_that_loses_to_base_beyond_chance_is_not_recommended() -> None:
+    losing = client("bank", base=0.8, wins=0, losses=20)
+    assert recommendation([losing, gaining("city", "fused")]) == (
+        "Use fused at city, base at bank (no adapter beats it there beyond chance)."
+    )
 
 
 def test_the_adapter_that_validation_rows_chose_is_judged_and_no_other() -> None:
@@ -85,7 +175,7 @@ def test_the_adapter_that_validation_rows_chose_is_judged_and_no_other() -> None
 
 
 def test_the_rows_that_chose_and_the_rows_that_judged_are_named() -> None:
-    _, rows = advice([client("bank", base=0.5, wins=20, losses=0)])
+    *_, rows = advice([client("bank", base=0.5, wins=20, losses=0)])
     assert rows.startswith("A client's 20 validation rows chose its adapter; its test rows compared that one")
 
 
@@ -120,19 +210,18 @@ def test_a_client_started_by_hand_ends_with_its_sentence(
 ) -> None:
     told = client("bank", base=0.8, wins=8, losses=1).model_dump(mode="json", by_alias=True)
 
-    def run_client(folder: Path, *, server: str | None, out: Path, emit: object) -> int:
+    def run_client(folder: Path, *, server: str | None, out: Path, emit: object, metrics: object) -> int:
+        assert metrics == ["clinic:recall"]
         (out / "result.json").write_text(json.dumps(told))
         return 0
 
     monkeypatch.setattr("securefl_client.process.run_client", run_client)
-    said = cli("client", tmp_path, "--out", tmp_path)
-    assert said.out.startswith("bank: use fused (0.870), 7.0 points above base")
+    said = cli("client", tmp_path, "--out", tmp_path, "--metric", "clinic:recall")
+    assert said.out.startswith("bank: use fused (0.870), 7.0 ± 5.9 points above base")
 
 
 def test_the_next_step_names_an_adapter_that_beats_base_where_there_is_one() -> None:
-    idle = client("bank", base=0.8, wins=1, losses=1)
-    gaining = client("city", base=0.8, wins=30, losses=0, chosen="local")
-    assert worth_exporting([idle, gaining]) == ("city", "personal")
-    assert worth_exporting([idle]) == ("bank", "fused")
+    assert worth_exporting([idle("bank"), gaining("city", "local")]) == ("city", "personal")
+    assert worth_exporting([idle("bank")]) == ("bank", "fused")
     uncompared = ClientResult.model_validate(client_result(3))
     assert worth_exporting([uncompared]) == ("client-3", "global")

@@ -1,0 +1,83 @@
+"""Table of what each client gained: a figure of four models on its own test rows, with intervals of few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from rich.table import Table
+from rich.text import Text
+
+from securefl.cli.tables import figures_table
+from securefl.results.client import AdapterName, ClientResult, MetricReport
+from securefl.results.curve import SMALLER_IS_BETTER
+from securefl.results.intervals import Interval
+
+COLUMNS = ("client", "rank", "train\nrows", "test\nrows", "base", "local\n(tuned)", "global", "fused")
+MODELS = ("base", *get_args(AdapterName))
+MANY_ROWS = 2000
+"""With so many test rows an interval of an accuracy is narrower than 4.5 points, and is left out."""
+KNOWLEDGE = (
+    "base (frozen, own head), local (own adapter) and fused (local with global) know the site's own rows, and so how "
+    "often it sees each label; global knows the sums of all sites."
+)
+
+
+def gains_table(clients: Sequence[ClientResult]) -> Table:
+    """Figures of each client's models; its best one stands out."""
+    title = f"{clients[0].metric.name} on each client's own test rows"
+    return figures_table(title, COLUMNS, [_row(client) for client in clients])
+
+
+def gains_notes(clients: Sequence[ClientResult]) -> list[str]:
+    """Lines below that table: what ± is, where it has one, and what each model knows of a site."""
+    shown = any(_interval(client.metric, model) for client in clients for model in MODELS)
+    kind = "Wilson" if clients[0].metric.name == "accuracy" else "1,000 resamples of its rows"
+    reach = (
+        f"± is half of a figure's own 95 % interval ({kind}); two models of a client share their rows, and the "
+        "sentences below compare them row by row."
+    )
+    return [*([reach] if shown else []), KNOWLEDGE]
+
+
+def _row(client: ClientResult) -> list[Text]:
+    metric = client.metric
+    values = {model: _value(metric, model) for model in MODELS}
+    choose = min if metric.name in SMALLER_IS_BETTER else max
+    best = choose((value for value in values.values() if value is not None), default=None)
+    rows = "-" if metric.samples is None else str(metric.samples)
+    return [
+        *map(Text, (client.id, str(client.rank), str(client.samples), rows)),
+        *(
+            Text("-")
+            if value is None
+            else Text(_shown(value, _interval(metric, model)), style="bold" if value == best else "")
+            for model, value in values.items()
+        ),
+    ]
+
+
+def _value(metric: MetricReport, model: str) -> float | None:
+    return {"base": metric.base, "local": metric.local, "global": metric.global_, "fused": metric.fused}[
+        model
+    ]
+
+
+def _interval(metric: MetricReport, model: str) -> Interval | None:
+    """The interval of a figure; None where there are many rows, or the result has none."""
+    if metric.samples is None or metric.samples >= MANY_ROWS:
+        return None
+    return metric.intervals.get(model, {}).get(metric.name)
+
+
+def _shown(value: float, interval: Interval | None) -> str:
+    """``.860 ±.04`` with an interval, ``0.8600`` without one."""
+    if interval is None:
+        return f"{value:.4f}"
+    return f"{_short(value, digits=3)} ±{_short((interval[1] - interval[0]) / 2, digits=2)}"
+
+
+def _short(value: float, *, digits: int) -> str:
+    """A number without the zero before its point."""
+    text = f"{value:.{digits}f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text

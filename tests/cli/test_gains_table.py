@@ -1,0 +1,73 @@
+"""The table of gains shows how far figures of few test rows can be trusted, within 80 columns."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+from support.results import client_result
+
+from securefl.cli.gains_table import MANY_ROWS, gains_notes, gains_table
+from securefl.results.client import ClientResult
+from securefl.results.intervals import wilson
+
+VALUES = {"base": 0.8, "local": 0.75, "global": 0.9, "fused": 0.85}
+
+
+def client(rows: int | None = 100, name: str = "accuracy", **values: float) -> ClientResult:
+    figures: dict[str, Any] = {**VALUES, **values}
+    intervals = (
+        {key: {name: wilson(round(value * rows), rows)} for key, value in figures.items()} if rows else {}
+    )
+    metric = {"name": name, "f1": None, "samples": rows, "worth": None, "intervals": intervals, **figures}
+    return ClientResult.model_validate(client_result(1, id="hospital", metric=metric))
+
+
+def shown(*clients: ClientResult) -> str:
+    out = io.StringIO()
+    Console(file=out, width=80, force_terminal=False).print(gains_table(clients))
+    return out.getvalue()
+
+
+def test_figures_of_few_rows_have_their_interval_within_80_columns():
+    text = shown(client(), client())
+    assert ".800 ±.08" in text
+    assert ".900 ±.06" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+
+
+def test_figures_of_many_rows_have_none():
+    text = shown(client(rows=MANY_ROWS))
+    assert "0.8000" in text
+    assert "±" not in text + "".join(gains_notes([client(rows=MANY_ROWS)]))
+
+
+def test_a_learners_figure_without_rows_is_shown_as_it_is():
+    text = shown(client(rows=None, name="height", **{"global": 12.5}))
+    assert "12.5000" in text
+
+
+def test_a_negative_figure_keeps_its_sign():
+    one = client(name="mcc")
+    metric = one.metric.model_copy(update={"global_": -0.123, "intervals": {"global": {"mcc": (-0.3, 0.1)}}})
+    assert "-.123 ±.20" in shown(one.model_copy(update={"metric": metric}))
+
+
+def bold(one: ClientResult) -> str:
+    """The model that stands out."""
+    columns = gains_table([one]).columns[4:]
+    return next(str(column.header) for column in columns if "bold" in str(next(iter(column.cells)).style))
+
+
+def test_the_best_figure_stands_out_and_of_a_brier_score_the_smallest():
+    assert bold(client()) == "global"
+    assert bold(client(name="brier")) == "local\n(tuned)"
+
+
+def test_the_notes_say_which_models_know_the_sites_own_rows():
+    [reach, knowledge] = gains_notes([client()])
+    assert "95 % interval (Wilson)" in reach
+    assert "global knows the sums of all sites" in knowledge
+    assert "resamples" in gains_notes([client(name="mcc")])[0]
