@@ -101,7 +101,7 @@ def _trainer(
         clock.progress(_PHASES[step.what], step.fraction)
 
     trainer = LocalTrainer(
-        _trainer_settings(own, task),
+        trainer_settings(own, task),
         data,
         step_sink=progress,
         stage=lambda stage: clock.phase(_STAGES[stage], None),
@@ -113,7 +113,8 @@ def _trainer(
     return trainer
 
 
-def _trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
+def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
+    """Choices of a client's training: the federation's, and in ``[training]`` its own."""
     from securefl.training.settings import TrainerSettings
 
     federation, settings, terms = own.federation, own.settings, own.federation.terms

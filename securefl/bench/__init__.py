@@ -1,7 +1,8 @@
-"""Benchmarks: measured costs, as ``securefl bench`` shows them.
+"""Benchmarks: measured costs and gains, as ``securefl bench`` shows them.
 
 ``aggregation``  an encrypted sum of vectors, beside plaintext, CKKS and other toolkits
 ``overhead``     a whole federation in float32, as integers without a cipher, and encrypted
+``quality``      what the adapters of federations are worth, beside training alone and training centrally
 ``processes``    a measured process: pinned to one core, ended for certain
 ``stopwatch``    seconds, wall and CPU
 ``host``         description of the machine of a measurement

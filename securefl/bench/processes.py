@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -72,32 +73,79 @@ def run_told(
     Raises:
         RunError: if it cannot be started, fails, hangs, or prints no such answer.
     """
-    said, complained = folder / "stdout", folder / "stderr"
-    with said.open("wb") as stdout, complained.open("wb") as stderr, _on_one_core():
-        try:
-            process = subprocess.Popen(  # noqa: S603 - our own program, or the interpreter that the user named
-                program.command,
-                env=_environment(program),
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise RunError("it cannot be started", hint=str(error.strerror)) from None
+    with _on_one_core():
+        process = ToldProcess(program, told, folder=folder, timeout_s=timeout_s)
     try:
-        process.communicate(told.encode(), timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise RunError(f"it did not end within {timeout_s:g} seconds") from None
+        return process.answer(read)
     finally:
-        _end(process)
-    if process.returncode != 0:
-        raise RunError(f"it ended with {_ending(process.returncode)}", hint=last_words(complained))
-    try:
-        return read(_last_line(said))
-    except WireError as error:
-        raise RunError(f"it printed {error.what}", hint=last_words(complained)) from None
+        process.end()
+
+
+class ToldProcess:
+    """A program that has been started and told something.
+
+    Args:
+        program: What to start.
+        told: What it finds on stdin.
+        folder: Where it runs, and where its input and output are kept.
+        timeout_s: How long it may take from now on.
+
+    Raises:
+        RunError: if it cannot be started.
+    """
+
+    def __init__(self, program: Program, told: str, *, folder: Path, timeout_s: float) -> None:
+        self._said, self._complained = folder / "stdout", folder / "stderr"
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        (folder / "stdin").write_text(told, encoding="utf-8")
+        with (
+            (folder / "stdin").open("rb") as stdin,
+            self._said.open("wb") as stdout,
+            self._complained.open("wb") as stderr,
+        ):
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own program, or one that the user named
+                    program.command,
+                    env=_environment(program),
+                    cwd=folder,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise RunError("it cannot be started", hint=str(error.strerror)) from None
+
+    @property
+    def ended(self) -> bool:
+        """True once it has ended, or has had its time."""
+        return self._process.poll() is not None or time.monotonic() >= self._deadline
+
+    def answer(self, read: Callable[[bytes], Answer]) -> Answer:
+        """Waits for its end, and reads the last line that it printed.
+
+        Raises:
+            RunError: if it fails, hangs, or prints no such answer.
+        """
+        try:
+            self._process.wait(timeout=max(0.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise RunError(f"it did not end within {self._timeout_s:g} seconds") from None
+        if self._process.returncode != 0:
+            raise RunError(
+                f"it ended with {_ending(self._process.returncode)}", hint=last_words(self._complained)
+            )
+        try:
+            return read(_last_line(self._said))
+        except WireError as error:
+            raise RunError(f"it printed {error.what}", hint=last_words(self._complained)) from None
+
+    def end(self) -> None:
+        """Ends it and whatever it has started; at its end, that does nothing."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def last_words(output: Path) -> str:
@@ -130,13 +178,6 @@ def _on_one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, usable)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the process and whatever it has started; at its end, that does nothing."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _ending(code: int) -> str:

@@ -7,7 +7,8 @@
 ``plan``           ``securefl plan``: what a federation will cost
 ``audit``          ``securefl audit``: whether what a run left behind holds together
 ``export``         ``securefl export``: an adapter as a folder of its own
-``bench``          ``securefl bench``: costs beside those of doing without, and of others
+``bench``          ``securefl bench``: costs and gains beside those of doing without, and of others
+``quality``        the work of ``securefl bench quality``
 ``events``         one process's events, to a person or to ``securefl run``
 ``live``           progress while a run works
 ``summary``        what a run shows at its end

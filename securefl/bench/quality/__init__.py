@@ -1,0 +1,19 @@
+"""What the adapters of a federation are worth: a suite of data sets, splits and recipes, and bars to hold them against.
+
+``suite``         data sets, splits and recipes; a cell is one combination
+``rows``          rows of a cell, drawn with the seed
+``options``       its ``FED.toml``, with keys that tuning sets
+``sites``         its clients in one process
+``cell``          one cell, run and measured in a process of its own
+``central``       the training without a federation that it is compared with
+``measurement``   messages of a measured cell
+``paired``        differences on the same rows, and their standard errors
+``code_version``  version of the code that figures come from
+``store``         finished cells on disk
+``benchmark``     the cells of a suite, a few at a time
+``figures``       federations beside central trainings
+``bars``          what is promised
+``report``        the whole run, for programs
+``tables``        the same for people
+``plot``          the same as a picture
+"""

@@ -1,0 +1,239 @@
+"""One cell, run and measured: what runs in a process of its own.
+
+The rule kept here: the figures are those that the product reports; they are measured again only for what each row
+counts, and a difference between the two is an error. All of a cell's clients work one after the other, on one thread.
+
+    python -m securefl.bench.quality.cell < order.json        the measurement is the last line of stdout
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from securefl.aggregation.contribution import integers_digest
+from securefl.bench.quality.measurement import (
+    COLUMNS,
+    CellMeasurement,
+    CellOrder,
+    ClientOutcome,
+    Column,
+)
+from securefl.bench.quality.options import federation_of
+from securefl.bench.quality.rows import draw_rows
+from securefl.bench.quality.sites import (
+    FIRST_ROUND,
+    SideTransport,
+    Site,
+    adapter_digest,
+    client_data,
+    provisioned,
+    rows_digest,
+    site_of,
+)
+from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Limits
+from securefl.config import FederationConfig
+from securefl.errors import SecureFLError, TrainingError
+from securefl.planning.sizes import sizes_of
+from securefl.protocol.federation import Federation
+from securefl.results.client import MetricReport
+from securefl.simulation.federation import SimulatedFederation
+from securefl.training.tasks.base import Metric
+from securefl_client.side import Measured
+
+WITHOUT_LABELS = {"task", "model"}
+"""Terms that a record of settings leaves out: they are long, and follow from the data."""
+
+
+def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
+    """Draws the rows of a cell, runs its federation or its central training, and measures.
+
+    Args:
+        order: What to run.
+        folder: Empty; rows and the members' folders are made in it, keys included.
+
+    Raises:
+        SecureFLError: whatever the federation refuses.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    config = _config(order, folder)
+    if order.job.recipe == CENTRAL:
+        from securefl.bench.quality.central import run_central
+
+        measured = run_central(config, folder / "members")
+    else:
+        measured = run_federation(config, folder / "members", out=folder / "out")
+    return measured.model_copy(
+        update={"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    )
+
+
+def _config(order: CellOrder, folder: Path) -> FederationConfig:
+    job = order.job
+    data = DataSet(name=job.data, text=job.text, label=job.label, max_length=job.max_length)
+    rows = draw_rows(
+        Path(order.data_folder),
+        data,
+        limits=Limits(train=job.train_rows, test=job.test_rows),
+        seed=job.seed,
+        validation=job.validation,
+        into=folder,
+    )
+    return federation_of(
+        Cell(data=data, split=job.split, recipe=job.recipe, seed=job.seed),
+        rows,
+        model=order.model,
+        ranks=job.ranks,
+        scheme=job.scheme,
+        overrides=job.overrides,
+        folder=folder,
+    )
+
+
+def run_federation(config: FederationConfig, folder: Path, *, out: Path) -> CellMeasurement:
+    """Runs all rounds of a cell's federation, and every client's work beside them.
+
+    Args:
+        config: What the federation is.
+        folder: Where the members' folders are made.
+        out: Where their adapters are saved.
+    """
+    sites = {member: site_of(own) for member, own in provisioned(config, folder).items()}
+    federation = next(iter(sites.values())).own.federation
+    for site in sites.values():
+        site.side.begin(site.aggregation.start())
+    simulated = SimulatedFederation(
+        {member: site.aggregation for member, site in sites.items()},
+        {member: site.side.learner for member, site in sites.items()},
+        transport=SideTransport(sites),
+        applied=lambda member, number: sites[member].apply(number),
+    )
+    simulated.run()
+    numbers = sorted(simulated.traffic)
+    reports = {member: site.side.finish(out / member, numbers[-1]) for member, site in sites.items()}
+    return CellMeasurement(
+        metric=next(iter(reports.values())).metric.name,
+        rounds=numbers[-1],
+        clients={member: _outcome(site, reports[member], numbers) for member, site in sites.items()},
+        integers_sha256=tuple(
+            integers_digest(next(iter(simulated.traffic[number].sums.values()))).hex() for number in numbers
+        ),
+        seconds=_seconds(sites.values(), numbers),
+        wall_s=0.0,
+        cpu_s=0.0,
+        settings=settings_of(federation),
+    )
+
+
+def settings_of(federation: Federation) -> dict[str, JsonValue]:
+    """What all members of a federation share, as plain values."""
+    settings: dict[str, JsonValue] = federation.terms.model_dump(mode="json", exclude=WITHOUT_LABELS)
+    return settings
+
+
+def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutcome:
+    trainer, data = site.trainer, client_data(site.own)
+    metrics: dict[Column, Metric] = {
+        "base": trainer.baseline(),
+        "local": trainer.measure("personal"),
+        "global": trainer.measure("global"),
+        "fused": trainer.measure("fused"),
+    }
+    _check_reported(report.metric, metrics, member=site.own.member)
+    up = _uploads(site.own.federation, site.own.member, numbers)
+    return ClientOutcome(
+        rank=site.own.rank,
+        train_rows=len(data.train),
+        validation_rows=len(data.validation),
+        test_sha256=rows_digest(data.test),
+        scores={column: tuple(metric.scores.tolist()) for column, metric in metrics.items()},
+        values={column: metric.value for column, metric in metrics.items()},
+        validation=_chosen_by(report.metric),
+        curve=tuple(site.curve.values),
+        baselines=_baselines(report.metric),
+        fusion={} if report.fusion is None else report.fusion.model_dump(mode="json"),
+        up_bytes=tuple(size for number, size in up.items() if number >= FIRST_ROUND),
+        opening_bytes=sum(size for number, size in up.items() if number < FIRST_ROUND),
+        float32_bytes=site.own.federation.layout.float32_bytes(site.own.rank),
+        adapters_sha256={
+            name: adapter_digest(trainer.adapter(name)) for name in ("personal", "global", "fused")
+        },
+    )
+
+
+def _chosen_by(report: MetricReport) -> dict[Column, float]:
+    """Figures of the validation rows, by column."""
+    found = {} if report.worth is None else report.worth.validation
+    return {column: found[column] for column in COLUMNS if column in found}
+
+
+def _check_reported(report: MetricReport, metrics: Mapping[Column, Metric], *, member: str) -> None:
+    """The rows' scores belong to the figures that the product reports."""
+    reported = {
+        "base": report.base,
+        "local": report.local,
+        "global": report.global_,
+        "fused": report.fused,
+    }
+    for column, metric in metrics.items():
+        if metric.value != reported[column]:
+            raise TrainingError(
+                f"{member}'s '{column}' was measured twice with two results",
+                hint="a metric must depend on model and rows alone",
+            )
+
+
+def _baselines(report: MetricReport) -> dict[str, float]:
+    """Baselines of the fusion, where the member's side reports some."""
+    reported = report.model_dump().get("baselines")
+    if not isinstance(reported, Mapping):
+        return {}
+    return {name: float(value) for name, value in reported.items() if isinstance(value, int | float)}
+
+
+def _uploads(federation: Federation, member: str, numbers: Iterable[int]) -> dict[int, int]:
+    """Bytes of every round's upload, encrypted, whatever the cell ran with."""
+    encryption = federation.terms.encryption.model_copy(update={"scheme": "bfv"})
+    encrypted = replace(federation, terms=federation.terms.model_copy(update={"encryption": encryption}))
+    return {number: sizes_of(encrypted, number).up[member] for number in numbers}
+
+
+def _seconds(sites: Iterable[Site], numbers: Iterable[int]) -> dict[str, float]:
+    """Wall seconds by phase of all clients; round 0 holds what comes before the first."""
+    totals: dict[str, float] = {}
+    rounds = {0, *numbers}
+    for site in sites:
+        for number in rounds:
+            for phase, seconds in site.clock.seconds(number).items():
+                totals[phase] = totals.get(phase, 0.0) + seconds
+    return {phase: round(seconds, 3) for phase, seconds in sorted(totals.items())}
+
+
+def main() -> int:
+    """Reads the order from stdin and prints the measurement; 1 after one sentence where the cell failed."""
+    result = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    # Libraries print progress and warnings, which must not mix with the measurement.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    order = CellOrder.model_validate_json(sys.stdin.read())
+    # Below the working folder, which the starter removes whatever becomes of this process: there are keys in it.
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        try:
+            measured = run_cell(order, Path(folder))
+        except SecureFLError as error:
+            print(error, file=sys.stderr)
+            return 1
+    with suppress(BrokenPipeError):
+        print(measured.model_dump_json(), file=result, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""The central training: one adapter of the largest rank on the training rows of all clients together.
+
+The rule kept here: it has what the federation has (rows, epochs, batch sizes, validation rows that choose) and what a
+federation cannot have (everybody's rows in one place); its rates are tried at two scales, and the pooled validation
+rows choose, before a test row is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from securefl.bench.quality.cell import settings_of
+from securefl.bench.quality.measurement import CellMeasurement, ClientOutcome
+from securefl.bench.quality.sites import client_data, provisioned, rows_digest
+from securefl.config import FederationConfig
+from securefl.training.rows.examples import ClientData, Examples
+from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.base import Metric
+from securefl.training.tasks.table import task_of
+from securefl.training.trainer import LocalTrainer
+from securefl_client.folder import ClientFolder
+from securefl_client.trainer import trainer_settings
+
+RATE_SCALES = (1.0, 0.3)
+"""Factors of all learning rates that are tried."""
+MEMBER = "central"
+"""Stands for a client's id where batches are drawn."""
+
+
+def run_central(config: FederationConfig, folder: Path) -> CellMeasurement:
+    """Trains centrally, and measures on each client's own test rows.
+
+    Args:
+        config: What the federation would be.
+        folder: Where the members' folders are made.
+    """
+    owns = provisioned(config, folder)
+    data = {member: client_data(own) for member, own in owns.items()}
+    first = next(iter(owns.values()))
+    trainer, scale, validation = _best(
+        _settings(first, ranks=config.ranks), pooled(tuple(data.values())), rounds=config.federation.rounds
+    )
+    metric = trainer.measure("personal")
+    return CellMeasurement(
+        metric=metric.name,
+        rounds=config.federation.rounds,
+        clients=_outcomes(owns, data, metric),
+        integers_sha256=(),
+        seconds={},
+        wall_s=0.0,
+        cpu_s=0.0,
+        settings={
+            **settings_of(first.federation),
+            "rate_scales": {str(tried): figure for tried, figure in validation.items()},
+            "rate_scale": scale,
+        },
+    )
+
+
+def _settings(first: ClientFolder, *, ranks: Mapping[str, int]) -> TrainerSettings:
+    largest = max(ranks.values())
+    return replace(
+        trainer_settings(first, task_of(first.federation.terms.task)),
+        rank=largest,
+        update_rank=largest,
+        personal_rank=largest,
+        member=MEMBER,
+    )
+
+
+def _best(
+    settings: TrainerSettings, data: ClientData, *, rounds: int
+) -> tuple[LocalTrainer, float, dict[float, float]]:
+    """The trainer that is best on the validation rows, its scale, and every scale's figure there."""
+    tried: list[tuple[Metric, float, LocalTrainer]] = []
+    for scale in RATE_SCALES:
+        trainer = LocalTrainer(_scaled(settings, scale), data)
+        for number in range(1, rounds + 1):
+            trainer.train_personal(number)
+        tried.append((trainer.measure("personal", part="validation"), scale, trainer))
+    _, scale, trainer = max(tried, key=lambda each: each[0].merit)
+    return trainer, scale, {each: metric.value for metric, each, _ in tried}
+
+
+def _scaled(settings: TrainerSettings, scale: float) -> TrainerSettings:
+    training = settings.training
+    rates = {name: scale * getattr(training, name) for name in ("learning_rate", "head_learning_rate")}
+    return replace(settings, training=training.model_copy(update=rates))
+
+
+def pooled(clients: Sequence[ClientData]) -> ClientData:
+    """The rows of all clients, those of one after those of another."""
+    return ClientData(
+        train=_joined([each.train for each in clients]),
+        validation=_joined([each.validation for each in clients]),
+        test=_joined([each.test for each in clients]),
+    )
+
+
+def _joined(parts: Sequence[Examples]) -> Examples:
+    return Examples(
+        texts=tuple(texts for part in parts for texts in part.texts),
+        targets=np.concatenate([part.targets for part in parts]),
+    )
+
+
+def _outcomes(
+    owns: Mapping[str, ClientFolder], data: Mapping[str, ClientData], metric: Metric
+) -> dict[str, ClientOutcome]:
+    """Each client's part of the pooled test rows."""
+    outcomes, start = {}, 0
+    for member, own in owns.items():
+        rows = data[member]
+        scores = metric.scores[start : start + len(rows.test)]
+        start += len(rows.test)
+        outcomes[member] = ClientOutcome(
+            rank=own.rank,
+            train_rows=len(rows.train),
+            validation_rows=len(rows.validation),
+            test_sha256=rows_digest(rows.test),
+            scores={"central": tuple(scores.tolist())},
+            values={"central": float(scores.mean())},
+        )
+    return outcomes

@@ -1,0 +1,156 @@
+"""Report of the benchmark of quality, for programs: every figure, every bar, and every cell's file.
+
+The rule kept here: a report is made of cells' files alone, so that it can be made again from what is committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from securefl.bench.host import Machine
+from securefl.bench.quality.bars import Bar, bars_of
+from securefl.bench.quality.benchmark import Finished, QualityRequest
+from securefl.bench.quality.figures import Adapter, Place, identical, places_of, uploads
+from securefl.bench.quality.paired import Difference
+from securefl.bench.quality.store import FinishedCell, file_name
+
+SHOWN: tuple[Adapter, ...] = ("base", "local", "global", "fused", "better", "central")
+PAIRS: tuple[tuple[Adapter, Adapter], ...] = (
+    ("global", "base"),
+    ("global", "local"),
+    ("fused", "base"),
+    ("fused", "local"),
+    ("fused", "best"),
+    ("fused", "better"),
+    ("global", "central"),
+)
+"""Differences that the report holds, the bars' among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """A whole run of the benchmark."""
+
+    request: QualityRequest
+    machine: Machine
+    finished: Finished
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Finished federations, by recipe and place."""
+        return places_of(self.finished.cells.values())
+
+    @property
+    def recipes(self) -> dict[str, list[Place]]:
+        """The places of every recipe."""
+        found: dict[str, list[Place]] = {}
+        for place in self.places:
+            found.setdefault(place.recipe, []).append(place)
+        return found
+
+    @property
+    def bars(self) -> list[Bar]:
+        """Those of all recipes."""
+        return [bar for recipe, places in self.recipes.items() for bar in bars_of(recipe, places)]
+
+    @property
+    def missing(self) -> list[str]:
+        """Cells that were asked for and have no figures."""
+        return [cell.name for cell in self.request.cells if cell.name not in self.finished.cells]
+
+    @property
+    def codes(self) -> set[str]:
+        """Versions of the code that cells ran with."""
+        return {cell.code for cell in self._cells}
+
+    @property
+    def identical(self) -> bool | None:
+        """True where the encrypted run ended as its twin, bit for bit; None where there was none."""
+        encrypted = self.finished.encrypted
+        twin = None if encrypted is None else self.finished.cells.get(encrypted.name)
+        return None if encrypted is None or twin is None else identical(twin, encrypted)
+
+    @property
+    def _cells(self) -> tuple[FinishedCell, ...]:
+        encrypted = self.finished.encrypted
+        return (*self.finished.cells.values(), *([] if encrypted is None else [encrypted]))
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, for programs."""
+        request = self.request
+        return {
+            "benchmark": "quality",
+            "suite": request.suite_name,
+            "rows": "validation" if request.validation else "test",
+            "overrides": list(request.overrides),
+            "ranks": list(request.suite.ranks),
+            "limits": asdict(request.suite.limits),
+            "model": request.model,
+            "model_sha256": request.model_digest,
+            "machine": asdict(self.machine),
+            "code_versions": sorted(self.codes),
+            "places": [_place_json(place) for place in self.places],
+            "bars": [_bar_json(bar) for bar in self.bars],
+            "upload": {recipe: _upload_json(places) for recipe, places in self.recipes.items()},
+            "identical": self.identical,
+            "encrypted_cell": None if self.finished.encrypted is None else self.finished.encrypted.name,
+            "cells": {cell.name: file_name(cell.name, cell.job) for cell in self._cells},
+            "missing": self.missing,
+            "failures": dict(self.finished.failures),
+        }
+
+
+def _place_json(place: Place) -> dict[str, object]:
+    return {
+        "place": place.name,
+        "recipe": place.recipe,
+        "metric": place.metric,
+        "rounds": place.rounds,
+        "values": {adapter: place.value(adapter) for adapter in SHOWN},
+        "differences": {
+            f"{ours} - {theirs}": _difference_json(place.difference(ours, theirs)) for ours, theirs in PAIRS
+        },
+        "seeds": {str(run.federation.job.seed): _clients_json(run.federation) for run in place.runs},
+        "seconds": sum(run.measured.wall_s for run in place.runs),
+        "cpu_seconds": sum(run.measured.cpu_s for run in place.runs),
+    }
+
+
+def _clients_json(cell: FinishedCell) -> dict[str, object]:
+    return {
+        name: {
+            "rank": client.rank,
+            "train_rows": client.train_rows,
+            "validation_rows": client.validation_rows,
+            "test_rows": client.test_rows,
+            "values": dict(client.values),
+            "validation": dict(client.validation),
+            "curve": list(client.curve),
+            "baselines": dict(client.baselines),
+            "fusion": dict(client.fusion),
+        }
+        for name, client in cell.measured.clients.items()
+    }
+
+
+def _difference_json(found: Difference | None) -> dict[str, float] | None:
+    return None if found is None else {"mean": found.mean, "standard_error": found.error}
+
+
+def _bar_json(bar: Bar) -> dict[str, object]:
+    return {
+        "recipe": bar.recipe,
+        "bar": bar.what,
+        "verdict": "not measured" if bar.verdict is None else bar.verdict.words,
+        "places": bar.places,
+        "plainly_met": bar.plainly,
+        "worst": bar.worst,
+        "mean_over_data_sets": _difference_json(bar.mean),
+    }
+
+
+def _upload_json(places: list[Place]) -> dict[str, object]:
+    return {
+        str(rank): {"up_bytes": up, "float32_bytes": own, "ratio": ratio, "opening_bytes": opening}
+        for rank, (up, own, ratio, opening) in uploads(places).items()
+    }

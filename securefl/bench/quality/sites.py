@@ -1,0 +1,153 @@
+"""Clients of a cell in one process: their folders, their trainers, and what they do beside the sum.
+
+The rule kept here: a client's work is the product's own (``TrainerSide``, called as the real client calls it); nothing
+of training, fusion or measuring is written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securefl.adapters.update import Adapter
+from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.member import MemberAggregation
+from securefl.config import FederationConfig
+from securefl.crypto.bfv import BfvCipher
+from securefl.crypto.integer_twin import IntegerTwin
+from securefl.progress import Event, MetricMeasured
+from securefl.provisioning.provision import provision
+from securefl.simulation.federation import DirectTransport
+from securefl.training.rows.client_data import load_client_data
+from securefl.training.rows.examples import ClientData, Examples
+from securefl.training.tasks.table import row_task_of
+from securefl_client.folder import ClientFolder
+from securefl_client.phases import PhaseClock
+from securefl_client.trainer import load_trainer
+from securefl_client.trainer_side import TrainerSide
+
+if TYPE_CHECKING:
+    from securefl.training.trainer import LocalTrainer
+
+FIRST_ROUND = 1
+"""Rounds before it are openings: they sum statistics, and no adapter."""
+
+
+@dataclass(slots=True)
+class _Curve:
+    """The global adapter's metric on the validation rows, round by round."""
+
+    values: list[float] = field(default_factory=list)
+    listening: bool = False
+
+    def note(self, event: Event) -> None:
+        """Takes an event of the client."""
+        if self.listening and isinstance(event, MetricMeasured):
+            self.values.append(event.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One client.
+
+    Attributes:
+        own: Its folder, as provisioned.
+        trainer: Its model, data and adapters.
+        side: What it does beside the sum.
+        aggregation: Its side of the sum.
+        clock: Times its phases.
+        curve: The global adapter on its validation rows.
+    """
+
+    own: ClientFolder
+    trainer: LocalTrainer
+    side: TrainerSide
+    aggregation: MemberAggregation
+    clock: PhaseClock
+    curve: _Curve
+
+    def apply(self, number: int) -> None:
+        """Take up a round's global adapter, if the round has one."""
+        if number < FIRST_ROUND:
+            return
+        self.curve.listening = True
+        self.side.install(self.aggregation.start(), number)
+        self.curve.listening = False
+
+
+class SideTransport(DirectTransport):
+    """A function call, after which a client does what it does while the others are at work."""
+
+    def __init__(self, sites: Mapping[str, Site]) -> None:
+        self._sites = sites
+
+    def upload(self, contribution: Contribution) -> Contribution:
+        """Gives the contribution; the client works on."""
+        header = contribution.signed.header
+        if header.round_number >= FIRST_ROUND:
+            self._sites[header.member].side.uploaded(header.round_number)
+        return contribution
+
+
+def provisioned(config: FederationConfig, folder: Path) -> dict[str, ClientFolder]:
+    """Every member's folder, as ``securefl init`` makes them."""
+    provision(config, folder, emit=lambda _: None)
+    now = datetime.now(UTC)
+    return {member: ClientFolder.load(folder / member, now=now) for member in config.ranks}
+
+
+def site_of(own: ClientFolder) -> Site:
+    """A client with its model and data loaded."""
+    curve = _Curve()
+    clock = PhaseClock(own.member, curve.note)
+    trainer = load_trainer(own, clock, between_steps=lambda: None)
+    side = TrainerSide(trainer, member=own.member, personal=True, clock=clock, emit=curve.note)
+    return Site(own, trainer, side, _aggregation(own, clock), clock, curve)
+
+
+def client_data(own: ClientFolder) -> ClientData:
+    """A client's rows, as its trainer reads them."""
+    return load_client_data(
+        own.settings.data,
+        own.settings.cohort,
+        member=own.member,
+        task=row_task_of(own.federation.terms.task, own.settings.data),
+        seed=own.federation.terms.federation.seed,
+    )
+
+
+def rows_digest(examples: Examples) -> str:
+    """SHA-256 over texts and targets: equal for the same rows in the same order."""
+    state = hashlib.sha256(examples.targets.tobytes())
+    for texts in examples.texts:
+        for text in texts:
+            encoded = text.encode("utf-8", "surrogatepass")
+            state.update(len(encoded).to_bytes(8, "big") + encoded)
+    return state.hexdigest()
+
+
+def adapter_digest(adapter: Adapter) -> str:
+    """SHA-256 over an adapter's values: equal for adapters of the same bits."""
+    state = hashlib.sha256()
+    for name, factors in sorted(adapter.weights.items()):
+        state.update(name.encode() + factors.A.tobytes() + factors.B.tobytes())
+    for name, head in sorted(adapter.heads.items()):
+        state.update(name.encode() + head.tobytes())
+    return state.hexdigest()
+
+
+def _aggregation(own: ClientFolder, clock: PhaseClock) -> MemberAggregation:
+    profile = own.federation.profile
+    return MemberAggregation(
+        own.federation,
+        member=own.member,
+        rank=own.rank,
+        cipher=IntegerTwin(profile) if own.keys.cipher is None else BfvCipher(profile, own.keys.cipher),
+        keys=own.keys,
+        signing_key=own.signing_key,
+        clock=clock,
+    )

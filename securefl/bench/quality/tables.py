@@ -1,0 +1,203 @@
+"""The report of quality for people: the same rows on a terminal and in Markdown.
+
+The rule kept here: the bars stand first, missed ones included; and the notes say on which rows everything was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from securefl.bench.aggregation.tables import markdown_table
+from securefl.bench.host import Machine
+from securefl.bench.quality.bars import COMPARED, Bar, Compared, points
+from securefl.bench.quality.figures import Adapter, Place, uploads
+from securefl.bench.quality.report import SHOWN, QualityReport
+from securefl.bench.quality.suite import CENTRAL
+
+KILOBYTE = 1000
+MOST_NAMES = 6
+BAR_COLUMNS = ("bar", "verdict", "plainly met", "worst", "mean ± SE, points")
+VALUE_COLUMNS = ("place", "rounds", "base", "tuned local", "global", "fused", "better", "central", "seconds")
+GAP_COLUMNS = (
+    "difference ± SE, points",
+    "global - base",
+    "global - local",
+    "fused - best",
+    "fused - base",
+    "fused - local",
+    "global - central",
+)
+GAPS: tuple[tuple[Adapter, Adapter], ...] = (
+    ("global", "base"),
+    ("global", "local"),
+    ("fused", "best"),
+    ("fused", "base"),
+    ("fused", "local"),
+    ("global", "central"),
+)
+UPLOAD_COLUMNS = ("rank", "kB up a round", "kB own float32", "times", "kB openings")
+Table = tuple[str, Sequence[str], list[list[str]]]
+"""Heading, columns, rows."""
+
+
+def title(report: QualityReport) -> str:
+    """Title of the tables: the thing that was measured."""
+    suite, rows = report.request.suite, "validation" if report.request.validation else "test"
+    ranks = ", ".join(map(str, suite.ranks))
+    return (
+        f"{len(suite.ranks)} clients of ranks {ranks}; at most {suite.limits.train:,} training and "
+        f"{suite.limits.test:,} {rows} rows in all"
+    )
+
+
+def tables(report: QualityReport) -> list[Table]:
+    """Bars, metrics, differences and bytes, for every recipe."""
+    parts: list[Table] = []
+    for recipe, places in report.recipes.items():
+        bars = [bar for bar in report.bars if bar.recipe == recipe]
+        parts += [
+            (f"bars of recipe {recipe}", BAR_COLUMNS, [_bar_cells(bar) for bar in bars]),
+            (
+                f"recipe {recipe}, {places[0].metric}, mean over clients",
+                VALUE_COLUMNS,
+                [_value_cells(place) for place in places],
+            ),
+            (
+                f"recipe {recipe}, paired differences",
+                GAP_COLUMNS,
+                [[place.name, *(_gap(place, *gap) for gap in GAPS)] for place in places],
+            ),
+            (f"recipe {recipe}, bytes of one client", UPLOAD_COLUMNS, _upload_rows(places)),
+        ]
+    return parts
+
+
+def notes(report: QualityReport) -> list[str]:
+    """Notes that a reader of the tables has to know, one sentence or two each."""
+    return [*_method(report), *_identity(report), *_gaps_of_the_run(report)]
+
+
+def markdown(report: QualityReport) -> str:
+    """The whole report."""
+    parts = [
+        "# Quality: what the adapters of a federation are worth",
+        f"{title(report)}.",
+        *(
+            part
+            for heading, columns, rows in tables(report)
+            if rows
+            for part in (f"**{heading}**", markdown_table(columns, rows))
+        ),
+        "\n".join(f"- {note}" for note in notes(report)),
+        f"{_measured_on(report.machine)} `benchmarks/README.md` says how the figures are made.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _method(report: QualityReport) -> list[str]:
+    rows = (
+        "Test rows are rows held out of training (the set's validation rows, then training rows that were not drawn); "
+        "no test file was opened."
+        if report.request.validation
+        else "Test rows are the set's own, dealt to the clients by the proportions of their training rows."
+    )
+    return [
+        rows,
+        "Chosen on validation rows alone (15 % of each client's training rows): the personal adapter's settings, the "
+        "fusion, 'better' (the one of local and global that they prefer), and the central training's rates (pooled).",
+        "base, tuned local and fused know a client's mix of labels, because they are trained or fitted on its rows; "
+        "global and central are the same for all clients, but for what a recipe keeps at home.",
+        "'best' is the one of tuned local and global whose mean over clients is higher on these same rows: a yardstick "
+        "that nobody could have chosen beforehand.",
+        "A standard error is that of the mean over clients of paired differences, each client weighing the same; it "
+        "covers the choice of the rows, not another seed's training. 'met within 2 SE' means: below the bar, by no "
+        "more than two of them. Means over data sets take splits and seeds of one set to err together.",
+        f"Seeds: {', '.join(map(str, sorted({cell.seed for cell in report.request.cells})))}.",
+    ]
+
+
+def _identity(report: QualityReport) -> list[str]:
+    encrypted = report.finished.encrypted
+    if encrypted is None or report.identical is None:
+        return ["Every cell ran as the integer twin, without a cipher; none ran encrypted."]
+    same = (
+        "the same integers in every round and the same adapters at every client, bit for bit"
+        if report.identical
+        else "NOT the same integers and adapters"
+    )
+    return [f"Cells ran as integer twins; {encrypted.name} also ran encrypted, with {same}."]
+
+
+def _gaps_of_the_run(report: QualityReport) -> list[str]:
+    said = []
+    if report.request.overrides:
+        said.append(f"Keys set beside the recipes: {', '.join(report.request.overrides)}.")
+    if report.missing:
+        said.append(f"Cells without figures: {_few(report.missing)}.")
+    if len(report.codes) > 1:
+        said.append("Cells were run by different versions of the code; each file names its own.")
+    central = {cell.job.seed for cell in report.finished.cells.values() if cell.job.recipe == CENTRAL}
+    if not central:
+        said.append("There is no central training to compare with.")
+    return said
+
+
+def _few(names: Sequence[str]) -> str:
+    """The names, or the first ones and how many more there are."""
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names) if rest <= 1 else f"{', '.join(names[:MOST_NAMES])} and {rest} more"
+
+
+def _bar_cells(bar: Bar) -> list[str]:
+    return [
+        bar.what,
+        "not measured" if bar.verdict is None else bar.verdict.words,
+        f"{bar.plainly} of {bar.places}",
+        bar.worst,
+        "" if bar.mean is None else points(bar.mean),
+    ]
+
+
+def _value_cells(place: Place) -> list[str]:
+    return [
+        place.name,
+        str(place.rounds),
+        *(_number(place.value(adapter)) for adapter in SHOWN),
+        f"{sum(run.measured.wall_s for run in place.runs):.0f}",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _gap(place: Place, ours: Adapter, theirs: Adapter) -> str:
+    found = place.difference(ours, theirs)
+    if found is None:
+        return ""
+    bars = [bar for bar in COMPARED if _is_about(bar, place, ours, theirs)]
+    return f"{points(found)}{''.join(f' ({bar.verdict(found).words})' for bar in bars)}"
+
+
+def _is_about(bar: Compared, place: Place, ours: Adapter, theirs: Adapter) -> bool:
+    return (bar.ours, bar.theirs) == (ours, theirs) and bar.holds_at(place.split)
+
+
+def _upload_rows(places: Sequence[Place]) -> list[list[str]]:
+    return [
+        [
+            str(rank),
+            f"{up / KILOBYTE:,.0f}",
+            f"{own / KILOBYTE:,.0f}",
+            f"{ratio:.2f}",
+            f"{opening / KILOBYTE:,.0f}",
+        ]
+        for rank, (up, own, ratio, opening) in uploads(places).items()
+    ]
+
+
+def _measured_on(machine: Machine) -> str:
+    return (
+        f"Measured on {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / (1 << 30):.0f} GiB, "
+        f"{machine.system}, Python {machine.python}; one thread a cell."
+    )
