@@ -13,7 +13,7 @@ from pathlib import Path
 from securefl import (
     audit,
     forecast,
-    load_base_model,
+    load_adapter,
     load_federation,
     read_ledger,
     read_result,
@@ -65,17 +65,14 @@ print([entry.event.name for entry in read_ledger(run / "clients" / first).entrie
 report = audit(run)
 print("everything holds" if report.ok else [str(finding) for finding in report.findings])
 
-# %% One client's adapter on the base model, with peft alone.
-import json
-
-from peft import PeftModel
-
+# %% One client's adapter on the base model; plain transformers and PEFT do it by the code in the folder's README.md.
 folder = run / "clients" / first / "fused"
-task = json.loads((folder / "task.json").read_text())
-base = load_base_model(task["base_model"], labels=len(task["labels"]), pooling=task["pooling"])
-model = PeftModel.from_pretrained(base, str(folder))
+saved = load_adapter(folder)
+labels = saved.record.labels
+logits = saved.outcomes([("a text to judge",) * len(config.data.text)], batch_size=1)
+print("says", labels[logits[0].argmax()], "of", len(labels), "labels")
 print(
     "loaded",
-    sum(value.numel() for name, value in model.named_parameters() if "lora_" in name),
+    sum(value.numel() for name, value in saved.model.named_parameters() if "lora_" in name),
     "LoRA values",
 )

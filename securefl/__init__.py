@@ -16,7 +16,7 @@ A member with a model and data of its own
 What is left behind
     ``read_result(folder)``, ``read_ledger(folder)``, ``audit(folder)``
 Adapters
-    ``load_base_model(path)``, ``fuse(first, second)``, ``Fusible``
+    ``load_adapter(folder)``, ``load_base_model(path)``, ``fuse(first, second)``, ``Fusible``
 Errors
     ``SecureFLError``  the base of every error that this package raises on purpose
 """
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from securefl.adapters.update import Update as Update
     from securefl.adapters.update import update_between as update_between
     from securefl.api.adapters import fuse as fuse
+    from securefl.api.adapters import load_adapter as load_adapter
     from securefl.api.adapters import load_base_model as load_base_model
     from securefl.api.auditing import audit as audit
     from securefl.api.federations import forecast as forecast
@@ -57,6 +58,7 @@ _WHERE = {
     "audit": "securefl.api.auditing",
     "forecast": "securefl.api.federations",
     "fuse": "securefl.api.adapters",
+    "load_adapter": "securefl.api.adapters",
     "load_base_model": "securefl.api.adapters",
     "load_federation": "securefl.config.load",
     "provision": "securefl.api.federations",

@@ -135,4 +135,8 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         rounds=terms.federation.rounds,
         seed=terms.federation.seed,
         member=own.member,
+        model_id=terms.model.id,
+        origin=OriginRecord(
+            federation=terms.federation.name, rounds=terms.federation.rounds, payload=terms.payload.name
+        ),
     )

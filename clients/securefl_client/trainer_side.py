@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
-from securefl.results.client import ComparisonReport, FusionReport, MetricReport, WorthReport
+from securefl.results.client import AdapterName, ComparisonReport, FusionReport, MetricReport, WorthReport
 from securefl.storage.disk import owner_only
 from securefl_client.phases import PhaseClock
 from securefl_client.reported_figures import figures_of, intervals_of
 from securefl_client.side import FIRST_ROUND, Measured
 
 if TYPE_CHECKING:
+    from securefl.training.folders.task_file import MeasuredRecord
     from securefl.training.fusion import FusionResult
     from securefl.training.tasks.base import Metric
     from securefl.training.trainer import LocalTrainer, Which
 
+_KINDS: tuple[AdapterName, ...] = ("local", "global", "fused")
 _ADAPTERS: dict[str, Which] = {"local": "personal", "global": "global", "fused": "fused"}
 """By their names in a result, those of the trainer."""
 
@@ -93,10 +95,10 @@ class TrainerSide:
             metric = self._measure(round_number, personal=self._personal)
         # The libraries that write adapters make their files for everybody; a member is a process of its own here.
         with self._clock.phase(Phase.SAVE, round_number), owner_only():
-            self._trainer.save_adapter("global", folder / "global")
-            if self._personal:
-                self._trainer.save_adapter("personal", folder / "personal")
-                self._trainer.save_adapter("fused", folder / "fused")
+            for kind in _KINDS:
+                measured, which = measured_record(metric, kind), _ADAPTERS[kind]
+                if measured is not None:
+                    self._trainer.save_adapter(which, folder / which, measured=measured)
         return Measured(metric, _fusion_report(fusion))
 
     def _measure(self, number: int, *, personal: bool) -> MetricReport:
@@ -152,6 +154,14 @@ class TrainerSide:
             )
         )
         return metric
+
+
+def measured_record(metric: MetricReport, kind: AdapterName) -> MeasuredRecord | None:
+    """One adapter's metric for its folder; None where there is no such adapter."""
+    from securefl.training.folders.task_file import MeasuredRecord
+
+    value = metric.of(kind)
+    return None if value is None else MeasuredRecord.of(metric.name, value, metric.samples or 0)
 
 
 def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:

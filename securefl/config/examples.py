@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, str] = {
     "federation.name": 'name = "four-banks"',
     "federation.labels": 'labels = ["no", "yes"]',
     "model.path": 'path = "models/minilm"',
+    "model.id": 'id = "sentence-transformers/all-MiniLM-L6-v2"',
     "data.train": 'train = "train.csv"',
     "data.test": 'test = "test.csv"',
     "data.text": 'text = "text", or text = ["question", "answer"]',

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from securefl.config.section import Section
+from securefl.config.values import shown
 
 Rank = Annotated[int, Field(ge=1, le=1024)]
+_PUBLIC_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear module but the head."""
 
@@ -20,6 +23,15 @@ class ModelSection(Section):
     """A folder, or a hub id such as ``sentence-transformers/all-MiniLM-L6-v2``."""
     max_length: int = Field(default=64, ge=4, le=8192)
     """Most tokens of a text."""
+    id: str | None = None
+    """Public name, such as ``sentence-transformers/all-MiniLM-L6-v2``; without it what ``path`` tells of one."""
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not _PUBLIC_NAME.fullmatch(name):
+            raise ValueError(f"it is {shown(name)}; write the model's name at its hub, owner/name")
+        return name
 
 
 class LoraSection(Section):

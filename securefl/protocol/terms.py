@@ -33,10 +33,17 @@ class FederationTerms(ConfigSection):
 
 
 class ModelTerms(ConfigSection):
-    """The base model as every member must have it; where it lies is each member's business."""
+    """The base model as every member must have it; where it lies is each member's business.
+
+    Attributes:
+        digest: Of its files.
+        max_length: Most tokens of a text.
+        id: Its public name, for whoever loads an adapter; None where none is known.
+    """
 
     digest: Digest
     max_length: int
+    id: str | None = None
 
 
 class SequenceClassificationTerms(ConfigSection):

@@ -24,6 +24,7 @@ from securefl.protocol.terms import (
     TrainingTerms,
 )
 from securefl.provisioning.data_terms import DataFacts, facts_of_data
+from securefl.training.model_files import public_id
 from securefl.training.tasks.table import pinned_task, task_of
 
 
@@ -158,7 +159,11 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
     federation, training = config.federation, config.training
     return Terms(
         federation=FederationTerms(name=federation.name, rounds=federation.rounds, seed=federation.seed),
-        model=ModelTerms(digest=model_digest, max_length=config.model.max_length),
+        model=ModelTerms(
+            digest=model_digest,
+            max_length=config.model.max_length,
+            id=None if isinstance(task, OwnTaskTerms) else config.model.id or public_id(config.model.path),
+        ),
         task=task,
         lora=config.lora.resolved(use_rslora=_ranks_differ(config) and not isinstance(task, OwnTaskTerms)),
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),

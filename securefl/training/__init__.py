@@ -27,6 +27,7 @@
 ``trials``          candidates of a fusion, measured
 ``search``          the choice among them
 ``fusion``          the adapter that a client makes of its two
+``folders``         what stands in a saved adapter's folder, and its way back into a model
 ``saving``          adapters as PEFT folders
 ``trainer``         all of it behind one object
 

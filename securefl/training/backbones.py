@@ -100,6 +100,22 @@ def skeleton_of(path: str) -> Skeleton:
     return Skeleton(config, backbone, hidden, unused)
 
 
+def plain_skeleton(config: PreTrainedConfig, auto_class: str) -> PreTrainedModel:
+    """A class of transformers without numbers, with every module that it has by default.
+
+    Args:
+        config: The base model's.
+        auto_class: Such as ``AutoModel``.
+    """
+    import transformers
+
+    with torch.device("meta"), silent_transformers():
+        model: PreTrainedModel = getattr(transformers, auto_class).from_config(
+            config, trust_remote_code=False, attn_implementation="eager"
+        )
+    return model
+
+
 def supported_attention(config: PreTrainedConfig, wanted: Attention) -> Attention:
     """The wanted implementation of attention, or ``eager``, which every model has, where it has no other."""
     return wanted if getattr(_model_class(config), "_supports_sdpa", False) else "eager"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 from securefl.errors import ModelError
@@ -54,6 +56,39 @@ def resolve_model(path: str) -> Path:
             hint="give a folder with config.json and model.safetensors, or a hub id such as owner/name",
         )
     return _complete(_hub_folder(path), path)
+
+
+def public_id(path: str) -> str | None:
+    """A model's name at its hub, ``owner/name``, as far as the place of its files tells; None elsewhere.
+
+    The place is a hub id itself, a folder of the hub's cache, or an installed package whose summary names one model.
+    A config's ``_name_or_path`` is not believed: it names what a model was made from.
+
+    Args:
+        path: As for ``resolve_model``; nothing is read of a model.
+    """
+    if path.startswith(PACKAGE):
+        return _packaged_id(path.removeprefix(PACKAGE))
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return path if _looks_like_hub_id(path) else None
+    cached = [part for part in folder.parts if re.fullmatch(r"models--[^-].*?--.+", part)]
+    return cached[-1].removeprefix("models--").replace("--", "/", 1) if cached else None
+
+
+def _packaged_id(name: str) -> str | None:
+    try:
+        summary = metadata(name)["Summary"] or ""
+    except PackageNotFoundError:
+        return None
+    named = re.findall(r"(?<![\w/.:])[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*[A-Za-z0-9](?![\w/])", summary)
+    # A package is named after its model; anything else with a stroke, such as "and/or", is none.
+    fitting = {found for found in named if _plain(found.partition("/")[2]) in _plain(name)}
+    return fitting.pop() if len(fitting) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def model_digest(path: str) -> bytes:

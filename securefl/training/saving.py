@@ -1,18 +1,17 @@
 """Adapters as PEFT folders.
 
-The rule kept here: a saved folder needs nothing of ours but the base model. A classifier loaded with
-``peft.PeftModel.from_pretrained(load_base_model(path, labels=..., pooling=...), folder)`` computes what was measured
-here, from the same float32 numbers.
+The rule kept here: a saved folder needs nothing of ours but the base model. Its tensors carry the names of the modules
+of transformers' own class, so that ``peft.PeftModel.from_pretrained`` on that class finds every one of them; a head of
+ours, which that class does not have, stands beside them in ``head.safetensors``. What they compute together is what
+was measured here, from the same float32 numbers.
 
-Beside PEFT's two files stands ``task.json``: the base model's digest, the number of tokens, the task, and what the
-task adds, such as the labels in the order of the head's rows.
+Beside PEFT's two files stand ``task.json`` (``folders.task_file``) and ``README.md`` (``folders.card``), whose code
+loads the folder.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,109 +21,128 @@ from safetensors.torch import save
 
 from securefl.adapters.update import Adapter, Matrix
 from securefl.training.adapter_bank import AdapterBank
+from securefl.training.backbones import plain_skeleton
+from securefl.training.folders.card import model_card
+from securefl.training.folders.form import FolderForm
+from securefl.training.folders.task_file import (
+    CARD_FILE,
+    HEAD_FILE,
+    WEIGHTS_FILE,
+    FolderRecord,
+    MeasuredRecord,
+    versions,
+)
 from securefl.training.settings import TrainerSettings
-from securefl.training.tasks.model import BACKBONE
+from securefl.training.target_modules import same_targets
+from securefl.training.tasks.model import TaskModel
 
-WEIGHTS_FILE = "adapter_model.safetensors"
-TASK_FILE = "task.json"
 _PREFIX = "base_model.model."
 """PEFT's name of the base model in the names of saved tensors."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedTask:
-    """Facts that a user needs beside the adapter.
-
-    Attributes:
-        base_model: The path or id that the base model was loaded from.
-        base_model_sha256: ``model_files.model_digest`` of it, hexadecimal.
-        max_length: Most tokens of a text.
-        task: The task's name.
-        description: The task's own part, JSON values; see ``Task.description``.
-    """
-
-    base_model: str
-    base_model_sha256: str
-    max_length: int
-    task: str
-    description: Mapping[str, object]
-
-
-def save_trained(folder: Path, bank: AdapterBank, name: str, settings: TrainerSettings) -> None:
-    """Writes one of a client's adapters; see ``save_adapter``."""
-    made = bank.configured(name)
-    save_adapter(
-        folder,
-        bank.adapter(name),
-        SavedTask(
-            base_model=settings.model_path,
-            base_model_sha256=settings.model_digest.hex(),
-            max_length=settings.max_length,
-            task=settings.task.name,
-            description=settings.task.description(),
-        ),
-        alpha=made.lora_alpha,
-        use_rslora=made.use_rslora,
-        target_modules=settings.lora.target_modules,
-        fan_in_fan_out=bank.fan_in_fan_out,
-        head=bank.model.head_name,
-        dropout=settings.lora.lora_dropout,
+def save_trained(
+    folder: Path,
+    bank: AdapterBank,
+    name: str,
+    settings: TrainerSettings,
+    *,
+    measured: MeasuredRecord | None = None,
+) -> None:
+    """Write one of a client's adapters; see ``save_adapter``."""
+    record = FolderRecord(
+        base_model=settings.model_path,
+        base_model_id=settings.model_id,
+        base_model_sha256=settings.model_digest.hex(),
+        max_length=settings.max_length,
+        task=settings.task.name,
+        auto_class=bank.model.form.auto_class,
+        adapter=name,
+        origin=settings.origin,
+        measured=measured,
+        versions=versions(),
+        **settings.task.description(),
     )
+    made = bank.configured(name)
+    config = LoraConfig(
+        r=made.r,
+        lora_alpha=_plain(made.lora_alpha),  # type: ignore[arg-type] # as in the bank
+        use_rslora=made.use_rslora,
+        lora_dropout=settings.lora.lora_dropout,
+        target_modules=list(settings.lora.target_modules),
+        fan_in_fan_out=bank.fan_in_fan_out,
+    )
+    save_adapter(folder, bank.adapter(name), record, config, model=bank.model)
 
 
 def save_adapter(
-    folder: Path,
-    adapter: Adapter,
-    task: SavedTask,
-    *,
-    alpha: float,
-    use_rslora: bool,
-    target_modules: tuple[str, ...],
-    fan_in_fan_out: bool,
-    head: str | None,
-    dropout: float = 0.0,
+    folder: Path, adapter: Adapter, record: FolderRecord, config: LoraConfig, *, model: TaskModel
 ) -> None:
-    """Writes adapter_config.json, adapter_model.safetensors and task.json; the folder is made where it is missing.
+    """Write an adapter's folder, made where it is missing; ``task.json`` is the last of its files.
 
     Args:
         folder: Where to.
         adapter: Factors and heads, values that float32 holds exactly.
-        task: Written beside it.
-        alpha: lora_alpha.
-        use_rslora: The adapter's scaling is alpha / sqrt(r), not alpha / r.
-        target_modules: As the federation's terms name them.
-        fan_in_fan_out: Whether the adapted modules keep their weights transposed, as GPT-2's do.
-        head: The module that holds the heads; None where the task shares none.
-        dropout: lora_dropout, for whoever trains on.
+        record: What the folder says of itself.
+        config: The adapter's rank, scaling and target modules, as the federation's terms name them.
+        model: The model that it was trained on.
     """
-    rank = next(iter(adapter.weights.values())).A.shape[0]
+    form = model.form
+    config.task_type = form.task_type
+    config.base_model_name_or_path = record.base
+    config.target_modules = _targets(model, adapter, config.target_modules)
+    config.modules_to_save = None if form.saved_module is None else [form.saved_module]
+    config.inference_mode = True
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    _write_tensors(folder / WEIGHTS_FILE, _peft_tensors(adapter, form) | _fixed_tensors(model))
+    if form.saved_module is None and adapter.heads:
+        _write_tensors(folder / HEAD_FILE, _head_beside(adapter, model))
+    (folder / CARD_FILE).write_text(model_card(record, rank=config.r), encoding="utf-8")
+    record.write(folder)
+
+
+def _targets(model: TaskModel, adapter: Adapter, names: object) -> list[str]:
+    """Names that mean the adapted modules in transformers' own class, which may have more modules than we adapt."""
+    paths = [f"{model.form.prefix}{name}" for name in adapter.weights]
+    asked = sorted(names) if isinstance(names, list | set | tuple) else []
+    return asked if same_targets(plain_skeleton(model.config, model.form.auto_class), asked, paths) else paths
+
+
+def _peft_tensors(adapter: Adapter, form: FolderForm) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for name, factors in adapter.weights.items():
-        tensors[f"{_PREFIX}{BACKBONE}.{name}.lora_A.weight"] = _tensor(factors.A)
-        tensors[f"{_PREFIX}{BACKBONE}.{name}.lora_B.weight"] = _tensor(factors.B)
-    for name, values in adapter.heads.items():
-        tensors[f"{_PREFIX}{name}"] = _tensor(values[:, 0] if name.endswith(".bias") else values)
-    folder.mkdir(parents=True, exist_ok=True)
-    LoraConfig(
-        r=rank,
-        lora_alpha=int(alpha) if float(alpha).is_integer() else alpha,  # type: ignore[arg-type] # as in the bank
-        lora_dropout=dropout,
-        use_rslora=use_rslora,
-        target_modules=list(target_modules),
-        fan_in_fan_out=fan_in_fan_out,
-        modules_to_save=None if head is None else [head],
-        base_model_name_or_path=task.base_model,
-        inference_mode=True,
-    ).save_pretrained(str(folder))
+        tensors[f"{_PREFIX}{form.prefix}{name}.lora_A.weight"] = _tensor(factors.A)
+        tensors[f"{_PREFIX}{form.prefix}{name}.lora_B.weight"] = _tensor(factors.B)
+    for name, plain in form.head.items():
+        tensors[f"{_PREFIX}{plain}"] = _head_tensor(name, adapter.heads)
+    return tensors
+
+
+def _fixed_tensors(model: TaskModel) -> dict[str, torch.Tensor]:
+    """Pretrained tensors of the module that PEFT saves whole, beside the head's."""
+    return {
+        f"{_PREFIX}{name}": value.detach().cpu().contiguous() for name, value in model.beside_head().items()
+    }
+
+
+def _head_beside(adapter: Adapter, model: TaskModel) -> dict[str, torch.Tensor]:
+    """The head under the names of a linear module's own tensors, ``weight`` and ``bias``."""
+    return {
+        name.removeprefix(f"{model.head_name}."): _head_tensor(name, adapter.heads) for name in adapter.heads
+    }
+
+
+def _head_tensor(name: str, heads: Mapping[str, Matrix]) -> torch.Tensor:
+    return _tensor(heads[name][:, 0] if name.endswith(".bias") else heads[name])
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     # Not its save_file: what that raises of a full disk is no OSError, and the files of umask 077 are ours to make.
-    (folder / WEIGHTS_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))
-    (folder / TASK_FILE).write_text(json.dumps(_flat(task), indent=1) + "\n", encoding="utf-8")
+    path.write_bytes(save(dict(tensors), metadata={"format": "pt"}))
 
 
-def _flat(task: SavedTask) -> dict[str, object]:
-    values = asdict(task)
-    del values["description"]
-    return values | dict(task.description)
+def _plain(alpha: float) -> float:
+    return int(alpha) if float(alpha).is_integer() else alpha
 
 
 def _tensor(values: Matrix) -> torch.Tensor:

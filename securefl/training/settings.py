@@ -8,6 +8,7 @@ from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
+from securefl.training.folders.task_file import OriginRecord
 from securefl.training.tasks.base import Task
 
 
@@ -32,6 +33,8 @@ class TrainerSettings:
         rounds: Rounds of the federation.
         seed: The federation's seed.
         member: The client's id.
+        model_id: Public name of the base model; None where none is known.
+        origin: The federation, for the adapters' folders; None without one.
     """
 
     model_path: str
@@ -50,3 +53,5 @@ class TrainerSettings:
     rounds: int
     seed: int
     member: str
+    model_id: str | None = None
+    origin: OriginRecord | None = None

@@ -93,6 +93,12 @@ def adapted_tensors(backbone: nn.Module, targets: Sequence[str]) -> list[TensorS
     return tensors
 
 
+def same_targets(model: nn.Module, targets: Sequence[str], paths: Sequence[str]) -> bool:
+    """True if these names mean exactly the modules with these paths to PEFT."""
+    modules = dict(model.named_modules())
+    return {name for target in targets for name in _matched(modules, [target])} == set(paths)
+
+
 def _matched(modules: Mapping[str, nn.Module], targets: Sequence[str]) -> list[str]:
     return [name for name in modules if _is_named(name, targets)]
 

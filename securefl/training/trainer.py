@@ -26,6 +26,7 @@ from securefl.adapters.update import Adapter, Update
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
+from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import PASSES, Fusion, FusionResult
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
@@ -239,14 +240,14 @@ class LocalTrainer:
             passed=lambda number: self._step_sink(Progress("fuse", number, PASSES)),
         ).run(self._draws.fusion())
 
-    def save_adapter(self, which: Which, folder: Path) -> None:
-        """Writes an adapter as a PEFT folder; see ``saving``.
+    def save_adapter(self, which: Which, folder: Path, *, measured: MeasuredRecord | None = None) -> None:
+        """Writes an adapter as a PEFT folder, with its metric on the test rows in the card; see ``saving``.
 
         Raises:
             TrainingError: if the recipe or the moment has no such adapter.
         """
         self._bank.require(which)
-        save_trained(folder, self._bank, which, self._settings)
+        save_trained(folder, self._bank, which, self._settings, measured=measured)
 
     def _fit(
         self, round_number: int, switched_on: Callable[[], Trainable], *, used: tuple[str, ...]

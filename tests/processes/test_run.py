@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from support.cards import logits_of_the_card
 
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
@@ -129,20 +130,15 @@ def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(r
 
 
 @pytest.mark.parametrize("payload", ["sketch", "basis"])
-def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
-    run_of: Run, payload: str
+def test_a_saved_adapter_loaded_by_its_cards_code_gives_exactly_the_reported_accuracy(
+    run_of: Run, payload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-    from peft import PeftModel
-
-    from securefl.training.models import load_base_model, load_tokenizer
     from securefl.training.rows.client_data import load_client_data
     from securefl.training.tasks.classification.rows import LabelledRows
 
     run = run_of(payload, "bfv")
     config = read_toml(run.parents[1] / "FED.toml")
     federation = Federation.from_json_text((run / "federation.json").read_text(), where="federation.json")
-    tokenizer = load_tokenizer(config["model"]["path"])
     for client in client_results(run):
         section = DataSection.model_validate(config["data"])
         data = load_client_data(
@@ -153,14 +149,11 @@ def test_a_saved_adapter_loaded_by_peft_gives_exactly_the_reported_accuracy(
             seed=5,
         )
         for adapter, reported in (("global", "global"), ("personal", "local"), ("fused", "fused")):
-            base = load_base_model(config["model"]["path"], labels=3, pooling="mean")
-            model = PeftModel.from_pretrained(base, str(run / "clients" / client["id"] / adapter)).eval()
-            texts = [text for (text,) in data.test.texts]
-            batch = tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
-            with torch.no_grad():
-                logits = model(**batch).logits
-            accuracy = float((logits.argmax(-1).numpy() == data.test.targets[:, 0]).mean())
+            folder = run / "clients" / client["id"] / adapter
+            logits = logits_of_the_card(folder, [text for (text,) in data.test.texts], monkeypatch)
+            accuracy = float((logits.argmax(-1) == data.test.targets[:, 0]).mean())
             assert accuracy == client["metric"][reported]
+            assert json.loads((folder / "task.json").read_text())["measured"]["value"] == accuracy
 
 
 @pytest.mark.parametrize("payload", ["sketch", "basis"])

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from support.cards import logits_of_the_card
 from support.tiny_models import KINDS, save_tiny_model
 from torch import nn
 
@@ -28,6 +28,8 @@ from securefl.errors import ConfigError, ModelError
 from securefl.provisioning.model_fit import fit_model
 from securefl.provisioning.preview import preview
 from securefl.training.backbones import most_positions, skeleton_of
+from securefl.training.folders.reader import load_saved
+from securefl.training.model_files import model_digest
 from securefl.training.models import layout_of, load_base_model
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.rows.tokens import check_length
@@ -88,7 +90,7 @@ def trainer_of(
     return LocalTrainer(
         TrainerSettings(
             model_path=path,
-            model_digest=bytes(32),
+            model_digest=model_digest(path),
             task=task,
             max_length=16,
             lora=LoraTerms(lora_alpha=6, target_modules=names, use_rslora=False),
@@ -137,18 +139,21 @@ def logits_of(model: nn.Module, trainer: LocalTrainer) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_saved_adapter_loaded_by_plain_peft_gives_the_same_logits(model_of, name, rows, tmp_path):
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_a_saved_adapter_loaded_by_its_cards_code_gives_the_same_logits(
+    model_of, name, pooling, rows, tmp_path, monkeypatch
+):
     path = model_of(name)
-    trainer = trained(trainer_of(path, rows, targets=TARGETS[name]))
+    trainer = trained(trainer_of(path, rows, targets=TARGETS[name], pooling=pooling))
     trainer.train_personal(1)
     trainer.fuse()
+    before = logits_of(load_base_model(path, labels=3, pooling=pooling), trainer)
+    texts = [text for (text,) in rows.test.texts[:12]]
     for which in ("global", "fused"):
-        trainer.save_adapter(which, tmp_path / which)
-        base = load_base_model(path, labels=3)
-        before = logits_of(base, trainer)
-        loaded = PeftModel.from_pretrained(base, str(tmp_path / which)).eval()
+        folder = tmp_path / which
+        trainer.save_adapter(which, folder)
         measured = logits_of(trainer._bank.use((which,), head=which), trainer)
-        np.testing.assert_allclose(logits_of(loaded, trainer), measured, atol=1e-5)
+        np.testing.assert_allclose(logits_of_the_card(folder, texts, monkeypatch), measured, atol=1e-5)
         assert np.abs(measured - before).max() > 1e-2
 
 
@@ -279,7 +284,7 @@ def test_a_decoder_pooled_by_its_last_token_trains_and_is_padded_without_a_pad_t
     path = model_of("gpt2")
     trainer = trained(trainer_of(path, rows, targets=("c_attn",), pooling="last"))
     trainer.save_adapter("global", tmp_path)
-    loaded = PeftModel.from_pretrained(load_base_model(path, labels=3, pooling="last"), str(tmp_path)).eval()
+    loaded = load_saved(tmp_path).model
     together = logits_of(loaded, trainer)
     with torch.no_grad():
         alone = [

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from peft import PeftModel
-from transformers import AutoTokenizer
+from support.cards import logits_of_the_card
 
 from securefl.adapters.state import GlobalState
 from securefl.config import load_federation
 from securefl.config.training import TrainingSection
 from securefl.provisioning.data_terms import facts_of_data
-from securefl.training.model_files import resolve_model
-from securefl.training.models import layout_of, load_base_model
+from securefl.training.model_files import public_id, resolve_model
+from securefl.training.models import layout_of
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.trainer import LocalTrainer
 
@@ -51,7 +49,7 @@ def requests() -> ClientData:
 
 
 def test_minilm_learns_requests_and_its_saved_folder_gives_the_reported_metric(
-    requests, settings_of, tmp_path
+    requests, settings_of, tmp_path, monkeypatch
 ):
     # Precision is the machine's own choice here: bf16 training, where there is any, must not blur the metric.
     training = TrainingSection(per_device_train_batch_size=8, device="cpu", num_train_epochs=2)
@@ -61,12 +59,13 @@ def test_minilm_learns_requests_and_its_saved_folder_gives_the_reported_metric(
     reported = trainer.measure("global")
     assert reported.value > 0.8
     trainer.save_adapter("global", tmp_path)
-    model = PeftModel.from_pretrained(load_base_model(MINILM, labels=3), str(tmp_path)).eval()
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model(MINILM))
-    encoded = tokenizer([text for (text,) in requests.test.texts], padding=True, return_tensors="pt")
-    with torch.no_grad():
-        guesses = model(**encoded).logits.argmax(dim=1).numpy()
+    texts = [text for (text,) in requests.test.texts]
+    guesses = logits_of_the_card(tmp_path, texts, monkeypatch, base=str(resolve_model(MINILM))).argmax(axis=1)
     assert (guesses == requests.test.targets[:, 0]).mean() == reported.value
+
+
+def test_the_packaged_model_is_known_by_its_public_name():
+    assert public_id(MINILM) == "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.mark.parametrize(("name", "labels"), [("banking77", 77), ("mrpc", 2)])

@@ -1,33 +1,52 @@
-"""Saved folders are plain PEFT, and compute what was measured."""
+"""Saved folders are plain transformers and PEFT, and compute what was measured."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoTokenizer
+from safetensors.torch import load_file
+from support.cards import code_of, logits_of_the_card
+from transformers import AutoModel
 
 from securefl.config.model import LoraTerms
 from securefl.config.recipes import FusionSection
-from securefl.training.models import load_base_model
+from securefl.training.folders.task_file import FolderRecord, MeasuredRecord
 
 pytestmark = pytest.mark.slow
 
+FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "head.safetensors", "task.json"}
+SERVED = """
+import json, sys
+assert not any("securefl" in name for name in sys.modules)
+code, rows = (open(path, encoding="utf-8").read() for path in sys.argv[1:3])
+names = {}
+exec(compile(code, "card", "exec"), names)
+assert not any("securefl" in name for name in sys.modules)
+texts = json.loads(rows)
+print("LOGITS" + json.dumps(names["logits"](texts).tolist()))
+"""
 
-def measure_as_an_outsider(model_path, folder, examples, *, labels: int, max_length: int = 32) -> float:
-    """Measure as a user with transformers and peft alone would."""
-    model = PeftModel.from_pretrained(load_base_model(model_path, labels=labels, pooling="mean"), str(folder))
-    model.eval()
-    tokenizer = AutoTokenizer.from_pretrained(model_path)
-    hits = 0
-    for text, label in zip(examples.texts, examples.targets[:, 0], strict=True):
-        encoded = tokenizer(*text, truncation=True, max_length=max_length, return_tensors="pt")
-        with torch.no_grad():
-            hits += int(model(**encoded).logits.argmax()) == label
-    return hits / len(examples)
+
+def share_right(logits: np.ndarray, examples) -> float:
+    return float((logits.argmax(1) == examples.targets[:, 0]).mean())
+
+
+def texts_of(examples) -> list[str]:
+    return [text for (text,) in examples.texts]
+
+
+def logits_of_ours(trainer, which: str) -> np.ndarray:
+    rows = trainer._rows.test
+    batch = rows.batch(np.arange(len(rows)), device=torch.device("cpu"))
+    with torch.no_grad():
+        return trainer._bank.use((which,), head=which).outcomes(batch).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +62,56 @@ def trained(trainer_of, start_of):
 
 
 @pytest.mark.parametrize("which", ["global", "personal", "fused"])
-def test_a_saved_folder_loads_with_plain_peft_and_gives_the_reported_metric(
-    trained, tiny_bert, client_data, tmp_path, which
+def test_the_cards_code_gives_the_reported_metric_and_the_logits_it_was_measured_with(
+    trained, client_data, tmp_path, which, monkeypatch
 ):
-    trained.save_adapter(which, tmp_path / which)
+    trained.save_adapter(which, tmp_path)
     reported = trained.measure(which)
     assert reported.value > 0.4
-    measured = measure_as_an_outsider(tiny_bert, tmp_path / which, client_data.test, labels=3)
-    assert measured == reported.value
+    logits = logits_of_the_card(tmp_path, texts_of(client_data.test), monkeypatch)
+    assert share_right(logits, client_data.test) == reported.value
+    np.testing.assert_allclose(logits, logits_of_ours(trained, which), atol=1e-5)
 
 
-def test_a_loaded_folder_holds_exactly_the_trained_numbers(trained, tiny_bert, tmp_path):
+def test_a_process_without_this_package_serves_a_folder(trained, client_data, tmp_path):
+    folder = tmp_path / "fused"
+    trained.save_adapter("fused", folder)
+    code, rows = tmp_path / "card.py", tmp_path / "rows.json"
+    code.write_text(code_of(folder))
+    rows.write_text(json.dumps(texts_of(client_data.test)))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", SERVED, str(code), str(rows)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    logits = np.array(json.loads(done.stdout.partition("LOGITS")[2]))
+    assert share_right(logits, client_data.test) == trained.measure("fused").value
+
+
+def test_plain_peft_finds_every_tensor_and_none_is_zero(trained, tiny_bert, tmp_path):
     trained.save_adapter("fused", tmp_path)
-    model = PeftModel.from_pretrained(load_base_model(tiny_bert, labels=3), str(tmp_path))
-    loaded = dict(model.named_parameters())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        model = PeftModel.from_pretrained(AutoModel.from_pretrained(tiny_bert), str(tmp_path))
+    loaded = {name: value for name, value in model.named_parameters() if "lora_" in name}
     adapter = trained.adapter("fused")
+    assert len(loaded) == 2 * len(adapter.weights)
     for name, factors in adapter.weights.items():
-        prefix = f"base_model.model.backbone.{name}"
-        np.testing.assert_array_equal(loaded[f"{prefix}.lora_A.default.weight"].detach().numpy(), factors.A)
-        np.testing.assert_array_equal(loaded[f"{prefix}.lora_B.default.weight"].detach().numpy(), factors.B)
-    head = loaded["base_model.model.classifier.modules_to_save.default.weight"].detach().numpy()
-    np.testing.assert_array_equal(head, adapter.heads["classifier.weight"])
+        for side in "AB":
+            values = loaded[f"base_model.model.{name}.lora_{side}.default.weight"].detach().numpy()
+            assert np.abs(values).max() > 0
+            np.testing.assert_array_equal(values, getattr(factors, side))
+
+
+def test_the_head_stands_beside_as_a_linear_modules_own_tensors(trained, tmp_path):
+    trained.save_adapter("global", tmp_path)
+    head, heads = load_file(tmp_path / "head.safetensors"), trained.adapter("global").heads
+    np.testing.assert_array_equal(head["weight"].numpy(), heads["classifier.weight"])
+    np.testing.assert_array_equal(head["bias"].numpy(), heads["classifier.bias"][:, 0])
 
 
 def test_a_folder_says_its_rank_scaling_and_target_modules_in_pefts_words(trained, tmp_path):
@@ -71,7 +119,20 @@ def test_a_folder_says_its_rank_scaling_and_target_modules_in_pefts_words(traine
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"]) == (16, 16)
     assert sorted(config["target_modules"]) == ["query", "value"]
-    assert config["modules_to_save"] == ["classifier"]
+    assert (config["task_type"], config["modules_to_save"]) == ("FEATURE_EXTRACTION", None)
+
+
+def test_a_target_that_would_also_mean_a_pooling_layer_is_saved_by_paths(trainer_of, settings_of, tmp_path):
+    trainer = trainer_of(lora=replace_targets(settings_of().lora, ("dense",)))
+    trainer.save_adapter("global", tmp_path)
+    targets = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert "pooler.dense" not in targets
+    assert {name.rpartition(".")[2] for name in targets} == {"dense"}
+    assert len(targets) == len(trainer.layout.adapted)
+
+
+def replace_targets(lora, targets):
+    return lora.model_copy(update={"target_modules": targets})
 
 
 @pytest.mark.parametrize("which", ["global", "personal", "fused"])
@@ -105,19 +166,34 @@ def test_plain_peft_gives_the_same_logits_where_the_rank_is_stabilised(
 
 def test_a_folder_holds_no_pickle_and_says_labels_and_base_model(trained, tiny_bert, tmp_path):
     trained.save_adapter("global", tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == {
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "task.json",
-    }
+    assert {file.name for file in tmp_path.iterdir()} == FILES
     task = json.loads((tmp_path / "task.json").read_text())
     assert task["labels"] == ["blue", "green", "red"]
     assert task["base_model"] == tiny_bert
     assert len(task["base_model_sha256"]) == 64
 
 
+def test_the_public_name_of_the_base_stands_in_its_place(trainer_of, tmp_path):
+    trainer = trainer_of(model_id="owner/tiny")
+    trainer.save_adapter("global", tmp_path)
+    assert (
+        json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "owner/tiny"
+    )
+    assert 'base, folder = "owner/tiny", "."' in code_of(tmp_path)
+
+
+def test_the_card_says_the_metric_with_its_interval_and_that_epsilon_is_infinite(trained, tmp_path):
+    trained.save_adapter("fused", tmp_path, measured=MeasuredRecord.of("accuracy", 0.75, 24))
+    card = (tmp_path / "README.md").read_text()
+    assert "accuracy 0.7500 (95% interval 0.551 to 0.880) on 24 test rows" in card
+    assert "epsilon is infinite" in " ".join(card.split())
+    assert "fused, rank 16" in card
+    assert "blue, green, red" in card
+    assert FolderRecord.read(tmp_path).measured.samples == 24
+
+
 def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(
-    trainer_of, start_of, tiny_bert, client_data, tmp_path
+    trainer_of, start_of, client_data, tmp_path, monkeypatch
 ):
     fusion = FusionSection(space="factor")
     trainer = trainer_of(fusion=fusion)
@@ -125,5 +201,5 @@ def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(
     trainer.train_personal(1)
     assert trainer.fuse().rank == 4
     trainer.save_adapter("fused", tmp_path)
-    measured = measure_as_an_outsider(tiny_bert, tmp_path, client_data.test, labels=3)
-    assert measured == trainer.measure("fused").value
+    logits = logits_of_the_card(tmp_path, texts_of(client_data.test), monkeypatch)
+    assert share_right(logits, client_data.test) == trainer.measure("fused").value

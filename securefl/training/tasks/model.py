@@ -6,10 +6,12 @@ A head is a module that is exchanged with the adapter in use: PEFT's ``modules_t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
+from securefl.training.folders.form import BARE, FolderForm
 from securefl.training.rows.tokens import Batch
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ class TaskModel(nn.Module, ABC):
     """A backbone with what a task puts on it.
 
     Attributes:
-        head_name: The module whose tensors are the layout's heads, and PEFT's ``modules_to_save``; None where a task
-            shares none.
+        head_name: The module whose tensors are the layout's heads; None where a task shares none.
         config: The backbone's configuration, where PEFT looks for it.
         backbone: The pretrained part.
     """
@@ -48,6 +49,15 @@ class TaskModel(nn.Module, ABC):
     @abstractmethod
     def outcomes_width(self) -> int:
         """Give k, the figures of one row."""
+
+    @property
+    def form(self) -> FolderForm:
+        """Form of its adapters' folders: the backbone alone, the head in a file beside."""
+        return BARE
+
+    def beside_head(self) -> Mapping[str, Tensor]:
+        """Give pretrained tensors that a folder must hold with the head, by their names in the form's class."""
+        return {}
 
     def new_head(self) -> nn.Module:
         """Make a head of the public start; one without parameters where the task shares none."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
+from pydantic import ValidationError
+
 from securefl.config.data import DataSection
 from securefl.config.task import SequenceClassificationSection, TaskSection
 from securefl.errors import ModelError
 from securefl.protocol.terms import OwnTaskTerms, SequenceClassificationTerms, TaskTerms
+from securefl.training.folders.task_file import FolderRecord
 from securefl.training.rows.columns import Columns
 from securefl.training.tasks.classification.rows import LabelledRows, labelled_columns
 
@@ -86,6 +89,33 @@ def task_of(terms: TaskTerms, *, functions: Mapping[str, MetricFunction] | None 
             raise _no_base_model()
         case _:
             assert_never(terms)
+
+
+def recorded_task(record: FolderRecord, *, where: str) -> Task:
+    """The task of a saved folder, which loads torch.
+
+    Args:
+        record: What the folder says of itself.
+        where: The folder.
+
+    Raises:
+        ModelError: if the record does not say the task, or its model is not known here.
+    """
+    named = {"name": record.task, **record.description}
+    try:
+        match record.task:
+            case "sequence-classification":
+                known = SequenceClassificationTerms.model_fields
+                return task_of(
+                    SequenceClassificationTerms.model_validate({k: v for k, v in named.items() if k in known})
+                )
+            case _:
+                raise ModelError(
+                    f"the adapter is of the task '{record.task}', which is not known here", where=where
+                )
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ModelError(f"the folder does not say its task's '{key}'", where=where) from None
 
 
 def _no_base_model() -> ModelError:

@@ -1,0 +1,159 @@
+"""A saved folder's model card, ``README.md``: what the adapter is, how good, from where, and the code that loads it.
+
+The rule kept here: the card follows from ``task.json`` and the adapter's rank alone, and its code needs transformers,
+PEFT and torch, and nothing of ours; a test runs it as it stands. Nothing of a member's rows stands in it.
+"""
+
+from __future__ import annotations
+
+import json
+from textwrap import dedent
+
+from securefl.training.folders.task_file import HEAD_FILE, FolderRecord
+
+_LABELS_SHOWN = 24
+_POOLED = {
+    "mean": "    feature = (hidden * mask).sum(1) / mask.sum(1)",
+    "cls": "    feature = hidden[:, 0]",
+    "last": '    feature = hidden[torch.arange(len(hidden)), rows["attention_mask"].sum(1) - 1]',
+}
+"""Hidden states to one feature; the card's tokenizer pads on the right."""
+
+
+def model_card(record: FolderRecord, *, rank: int) -> str:
+    """The card's text, Markdown.
+
+    Args:
+        record: What the folder says of itself.
+        rank: The adapter's.
+    """
+    parts = (f"# {_title(record)}", _facts(record, rank), _use(record), _privacy(record), _license(record))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _title(record: FolderRecord) -> str:
+    what = "Model" if record.merged else "LoRA adapter"
+    origin = "" if record.origin is None else f" of the federation {record.origin.federation}"
+    return f"{what}{origin} ({record.adapter})"
+
+
+def _facts(record: FolderRecord, rank: int) -> str:
+    origin, measured = record.origin, record.measured
+    facts = {
+        "base model": f"`{record.base}` (digest {record.base_model_sha256[:16]}...)",
+        "task": record.task,
+        "labels": _labels(record.labels),
+        "metric": measured.text if measured else "not measured",
+        "adapter": f"{record.adapter}, rank {rank}",
+        "federation": f"{origin.federation}, {origin.rounds} rounds, payload {origin.payload}"
+        if origin
+        else "none",
+        "longest text": f"{record.max_length} tokens",
+        "written with": ", ".join(f"{name} {number}" for name, number in record.versions.items()),
+    }
+    lines = [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(labels[:_LABELS_SHOWN])
+    more = len(labels) - _LABELS_SHOWN
+    return shown if more <= 0 else f"{shown} and {more} more in task.json"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _use(record: FolderRecord) -> str:
+    code = _code(record)
+    if code is None:
+        return ""
+    return (
+        "## Use\n\nIn this folder, with transformers, PEFT and torch; `logits` gives what the metric above was "
+        f"measured with.\n\n```python\n{code}\n```"
+    )
+
+
+def _code(record: FolderRecord) -> str | None:
+    """The code that loads the folder; None for a task whose model is not known here."""
+    pooling = record.description.get("pooling")
+    if record.auto_class == "AutoModel" and isinstance(pooling, str) and pooling in _POOLED:
+        return _pooled_code(record, pooling)
+    return None
+
+
+def _pooled_code(record: FolderRecord, pooling: str) -> str:
+    return "\n".join(
+        [
+            "import json",
+            "from pathlib import Path",
+            "import torch",
+            *_imports("AutoModel", "from safetensors.torch import load_file", merged=record.merged),
+            "",
+            f'base, folder = {_base(record)}, "."',
+            *_tokenizer(),
+            *_loaded("AutoModel.from_pretrained(base, dtype=torch.float32)", merged=record.merged),
+            f'head = load_file(f"{{folder}}/{HEAD_FILE}")',
+            'labels = json.loads(Path(folder, "task.json").read_text(encoding="utf-8"))["labels"]',
+            "",
+            "def logits(texts, seconds=None):",
+            _rows(record),
+            "    with torch.no_grad():",
+            "        hidden = model(**rows).last_hidden_state",
+            *(['    mask = rows["attention_mask"].unsqueeze(-1).float()'] if pooling == "mean" else []),
+            _POOLED[pooling],
+            '    return feature @ head["weight"].T + head["bias"]',
+            "",
+            'print([labels[place] for place in logits(["a text"]).argmax(1)])',
+        ]
+    )
+
+
+def _imports(auto_class: str, *others: str, merged: bool) -> list[str]:
+    peft = [] if merged else ["from peft import PeftModel"]
+    return [*peft, *others, f"from transformers import {auto_class}, AutoTokenizer"]
+
+
+def _base(record: FolderRecord) -> str:
+    return '"."' if record.merged else json.dumps(record.base)
+
+
+def _tokenizer() -> list[str]:
+    return [
+        'tokenizer = AutoTokenizer.from_pretrained(base, padding_side="right")',
+        "tokenizer.pad_token = tokenizer.pad_token or tokenizer.convert_ids_to_tokens(0)  # the mask hides it",
+    ]
+
+
+def _loaded(base: str, *, merged: bool) -> list[str]:
+    return [
+        f"model = {base}.eval()" if merged else f"model = PeftModel.from_pretrained({base}, folder).eval()"
+    ]
+
+
+def _rows(record: FolderRecord) -> str:
+    return (
+        f"    rows = tokenizer(texts, seconds, truncation=True, max_length={record.max_length}, padding=True, "
+        'return_tensors="pt")'
+    )
+
+
+def _privacy(record: FolderRecord) -> str:
+    own = (
+        "This adapter holds what one member learnt from its own rows: it is that member's to give away."
+        if record.adapter in ("personal", "fused")
+        else "Its weights come from sums over all members. Rows of the head for labels that few members hold may be "
+        "this member's own, learnt from its rows alone."
+    )
+    return dedent(
+        f"""\
+        ## Privacy
+
+        Members' updates were added up under encryption, and nobody saw a single one. That is no differential privacy:
+        epsilon is infinite, and a model may remember rows that it was trained on. {own}"""
+    )
+
+
+def _license(record: FolderRecord) -> str:
+    return f"## License\n\nTo be chosen by whoever publishes this folder, within what `{record.base}` allows."

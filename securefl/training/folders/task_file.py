@@ -1,0 +1,156 @@
+"""A saved folder's own record, ``task.json``: base model, task, origin and metric.
+
+The rule kept here: the file says all that a reader needs beside PEFT's two files, and what it says of the base model
+is a name and a digest, so that another model of that name is found out. Keys that a task adds are kept as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from securefl.errors import ModelError, plain_reason
+from securefl.training.folders.interval import wilson
+
+ADAPTER_CONFIG = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+HEAD_FILE = "head.safetensors"
+TASK_FILE = "task.json"
+CARD_FILE = "README.md"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class MeasuredRecord(_Part):
+    """A metric on test rows.
+
+    Attributes:
+        name: Such as ``accuracy``.
+        value: Its figure.
+        samples: Number of test rows.
+        interval: Of 95%, lowest and highest; None where the metric is no share of rows.
+    """
+
+    name: str
+    value: float
+    samples: int
+    interval: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, name: str, value: float, samples: int) -> Self:
+        """The metric with its interval."""
+        return cls(
+            name=name,
+            value=value,
+            samples=samples,
+            interval=wilson(value, samples) if name == "accuracy" else None,
+        )
+
+    @property
+    def text(self) -> str:
+        """The figure, its interval and the number of rows, as people read them."""
+        span = (
+            ""
+            if self.interval is None
+            else f" (95% interval {self.interval[0]:.3f} to {self.interval[1]:.3f})"
+        )
+        return f"{self.name} {self.value:.4f}{span} on {self.samples} test rows"
+
+
+class OriginRecord(_Part):
+    """The federation that an adapter comes from.
+
+    Attributes:
+        federation: Its name.
+        rounds: How many it had.
+        payload: What members sent.
+    """
+
+    federation: str
+    rounds: int
+    payload: str
+
+
+class FolderRecord(_Part):
+    """Content of ``task.json``; keys that are not named here are the task's own.
+
+    Attributes:
+        base_model: Folder, hub id or ``package:NAME`` that the base model was loaded from.
+        base_model_id: Its public name; None where none is known.
+        base_model_sha256: ``model_files.model_digest`` of it, hexadecimal.
+        max_length: Most tokens of a text.
+        task: The task's name.
+        auto_class: The class of transformers that the adapter belongs on.
+        adapter: ``global``, ``personal`` or ``fused``.
+        origin: None where a trainer was used without a federation.
+        measured: On the client's test rows; None where nothing was.
+        merged: True where the folder holds the whole model, its adapter added to the weights.
+        versions: Of the libraries that it was written with.
+    """
+
+    base_model: str
+    base_model_id: str | None = None
+    base_model_sha256: str
+    max_length: int = Field(ge=1)
+    task: str
+    auto_class: str = "AutoModel"
+    adapter: str = "global"
+    origin: OriginRecord | None = None
+    measured: MeasuredRecord | None = None
+    merged: bool = False
+    versions: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        """The base model as others find it: its public name, else the path as it was given."""
+        return self.base_model_id or self.base_model
+
+    @property
+    def description(self) -> dict[str, JsonValue]:
+        """The task's own keys."""
+        return dict(self.model_extra or {})
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in the order of the head's rows; none where the task has no labels."""
+        labels = self.description.get("labels")
+        return tuple(map(str, labels)) if isinstance(labels, list | tuple) else ()
+
+    def write(self, folder: Path) -> None:
+        """Write ``task.json``."""
+        values = self.model_dump(mode="json")
+        (folder / TASK_FILE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder's record.
+
+        Raises:
+            ModelError: if there is none, or it is no record of this program.
+        """
+        path = folder / TASK_FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"])) or "it is no JSON table"
+            raise ModelError(f"{path} does not describe an adapter", where=place) from None
+        except OSError as error:
+            what = f"{folder} is no saved adapter" if folder.is_dir() else f"there is no folder {folder}"
+            raise ModelError(
+                what,
+                hint=f"{TASK_FILE} cannot be read ({plain_reason(error)}); give a folder such as "
+                "runs/NAME/clients/CLIENT/fused",
+            ) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that make a saved folder's numbers, by name."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("securefl", "torch", "transformers", "peft")}
