@@ -92,6 +92,7 @@ def _trainer_side(
         load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
         member=own.member,
         personal=own.federation.terms.recipe.personal,
+        baselines=own.federation.terms.fusion.baselines,
         clock=clock,
         emit=emit,
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PHASES = {
     "global": Phase.TRAIN,
     "personal": Phase.PERSONAL,
+    "fine-tuned": Phase.PERSONAL,
     "probe": Phase.EVALUATE,
     "evaluate": Phase.EVALUATE,
     "fuse": Phase.FUSE,
@@ -115,6 +116,7 @@ def _trainer(
 
 def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
     """Choices of a client's training: the federation's, and in ``[training]`` its own."""
+    from securefl.training.folders.task_file import OriginRecord
     from securefl.training.settings import TrainerSettings
 
     federation, settings, terms = own.federation, own.settings, own.federation.terms

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
-from securefl.results.client import AdapterName, ComparisonReport, FusionReport, MetricReport, WorthReport
+from securefl.results.client import (
+    AdapterName,
+    ComparisonReport,
+    FusionReport,
+    MetricReport,
+    NestedReport,
+    ScalesReport,
+    WorthReport,
+)
 from securefl.storage.disk import owner_only
 from securefl_client.phases import PhaseClock
 from securefl_client.reported_figures import figures_of, intervals_of
@@ -32,17 +41,26 @@ class TrainerSide:
         trainer: The member's model, data and adapters.
         member: The member's id.
         personal: Train a personal adapter beside the global one, and fuse both at the end.
+        baselines: Measure figures that the fused adapter must beat as well; see ``training.baselines``.
         clock: Times the phases.
         emit: Where events go.
     """
 
     def __init__(
-        self, trainer: LocalTrainer, *, member: str, personal: bool, clock: PhaseClock, emit: EventSink
+        self,
+        trainer: LocalTrainer,
+        *,
+        member: str,
+        personal: bool,
+        baselines: bool,
+        clock: PhaseClock,
+        emit: EventSink,
     ) -> None:
         self.learner = trainer
         self._trainer = trainer
         self._member = member
         self._personal = personal
+        self._with_baselines = baselines
         self._clock = clock
         self._emit = emit
 
@@ -92,7 +110,10 @@ class TrainerSide:
             with self._clock.phase(Phase.FUSE, round_number):
                 fusion = self._trainer.fuse()
         with self._clock.phase(Phase.EVALUATE, round_number):
-            metric = self._measure(round_number, personal=self._personal)
+            test, validation = self._measured(round_number)
+            metric = _metric_report(test, worth=_worth(test, validation))
+        if self._with_baselines:
+            metric = metric.model_copy(update={"baselines": self._baselines(test, validation, round_number)})
         # The libraries that write adapters make their files for everybody; a member is a process of its own here.
         with self._clock.phase(Phase.SAVE, round_number), owner_only():
             for kind in _KINDS:
@@ -101,47 +122,27 @@ class TrainerSide:
                     self._trainer.save_adapter(which, folder / which, measured=measured)
         return Measured(metric, _fusion_report(fusion))
 
-    def _measure(self, number: int, *, personal: bool) -> MetricReport:
-        base = self._tell(AdapterKind.BASE, self._trainer.baseline(), number)
-        shared = self._tell(AdapterKind.GLOBAL, self._trainer.measure("global"), number)
-        local = self._tell(AdapterKind.LOCAL, self._trainer.measure("personal"), number) if personal else None
-        fused = self._tell(AdapterKind.FUSED, self._trainer.measure("fused"), number) if personal else None
-        all_four = {"base": base, "local": local, "global": shared, "fused": fused}
-        measured = {kind: metric for kind, metric in all_four.items() if metric is not None}
-        f1 = {kind: metric.extras["f1"] for kind, metric in measured.items() if "f1" in metric.extras}
-        return MetricReport(
-            name=shared.name,
-            base=base.value,
-            local=local.value if local else None,
-            global_=shared.value,
-            fused=fused.value if fused else None,
-            f1=f1 or None,
-            samples=shared.samples,
-            worth=self._worth(measured),
-            figures={kind: figures_of(metric) for kind, metric in measured.items()},
-            intervals={kind: intervals_of(metric) for kind, metric in measured.items()},
-        )
+    def _measured(self, number: int) -> tuple[dict[str, Metric], dict[str, Metric]]:
+        """Metrics on the test rows, the base's among them, and on the validation rows, by their names in a result."""
+        names = {name: which for name, which in _ADAPTERS.items() if self._personal or name == "global"}
+        test = {"base": self._tell(AdapterKind.BASE, self._trainer.baseline(), number)}
+        for name, which in names.items():
+            test[name] = self._tell(AdapterKind(name), self._trainer.measure(which), number)
+        validation = {name: self._trainer.measure(which, part="validation") for name, which in names.items()}
+        return test, validation
 
-    def _worth(self, measured: dict[str, Metric]) -> WorthReport:
-        """Chooses an adapter by the validation rows, and compares each with the base on the test rows."""
-        from securefl.training.worth import chosen, compare
+    def _baselines(
+        self, test: Mapping[str, Metric], validation: Mapping[str, Metric], number: int
+    ) -> dict[str, float]:
+        """Figures that the fused adapter must beat; see ``training.baselines``."""
+        from securefl.training.baselines import BETTER_OF_BOTH, FINE_TUNED, better_of_both, fine_tuned
 
-        validation = {
-            kind: self._trainer.measure(which, part="validation")
-            for kind, which in _ADAPTERS.items()
-            if kind in measured
-        }
-        against = {kind: compare(measured[kind].scores, measured["base"].scores) for kind in validation}
-        return WorthReport(
-            chosen=chosen(validation),
-            validation={kind: metric.value for kind, metric in validation.items()},
-            validation_samples=validation["global"].samples,
-            against_base={
-                kind: ComparisonReport(wins=found.wins, losses=found.losses, p=found.p)
-                for kind, found in against.items()
-            },
-            samples=measured["base"].samples,
-        )
+        with self._clock.phase(Phase.PERSONAL, number):
+            tuned = fine_tuned(self._trainer, test=test["global"], validation=validation["global"])
+        if not self._personal:
+            return {FINE_TUNED: tuned}
+        alone = {name: validation[name] for name in ("global", "local")}
+        return {BETTER_OF_BOTH: better_of_both(test, alone), FINE_TUNED: tuned}
 
     def _tell(self, kind: AdapterKind, metric: Metric, number: int) -> Metric:
         self._emit(
@@ -164,6 +165,40 @@ def measured_record(metric: MetricReport, kind: AdapterName) -> MeasuredRecord |
     return None if value is None else MeasuredRecord.of(metric.name, value, metric.samples or 0)
 
 
+def _metric_report(test: Mapping[str, Metric], *, worth: WorthReport) -> MetricReport:
+    f1 = {name: metric.extras["f1"] for name, metric in test.items() if "f1" in metric.extras}
+    values = {name: metric.value for name, metric in test.items()}
+    return MetricReport(
+        name=test["global"].name,
+        base=values["base"],
+        local=values.get("local"),
+        global_=values["global"],
+        fused=values.get("fused"),
+        f1=f1 or None,
+        samples=test["global"].samples,
+        worth=worth,
+        figures={kind: figures_of(metric) for kind, metric in test.items()},
+        intervals={kind: intervals_of(metric) for kind, metric in test.items()},
+    )
+
+
+def _worth(test: Mapping[str, Metric], validation: Mapping[str, Metric]) -> WorthReport:
+    """Chooses an adapter by the validation rows, and compares each with the base on the test rows."""
+    from securefl.training.worth import chosen, compare
+
+    against = {name: compare(test[name].scores, test["base"].scores) for name in validation}
+    return WorthReport(
+        chosen=chosen(validation),
+        validation={name: metric.value for name, metric in validation.items()},
+        validation_samples=validation["global"].samples,
+        against_base={
+            name: ComparisonReport(wins=found.wins, losses=found.losses, p=found.p)
+            for name, found in against.items()
+        },
+        samples=test["base"].samples,
+    )
+
+
 def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
     if fusion is None:
         return None
@@ -174,4 +209,6 @@ def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
         loss=fusion.loss,
         candidates=fusion.candidates,
         samples=fusion.samples,
+        scales=fusion.scales and ScalesReport(**asdict(fusion.scales)),
+        nested=fusion.nested and NestedReport(**asdict(fusion.nested)),
     )

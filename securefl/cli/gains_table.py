@@ -14,6 +14,8 @@ from securefl.results.curve import SMALLER_IS_BETTER
 from securefl.results.intervals import Interval
 
 COLUMNS = ("client", "rank", "train\nrows", "test\nrows", "base", "local\n(tuned)", "global", "fused")
+BASELINES = {"better_of_both": "better\nof both", "fine_tuned": "fine-tuned\nglobal"}
+"""Headings of the baselines, by their names in a result."""
 MODELS = ("base", *get_args(AdapterName))
 MANY_ROWS = 2000
 """With so many test rows an interval of an accuracy is narrower than 4.5 points, and is left out."""
@@ -26,7 +28,9 @@ KNOWLEDGE = (
 def gains_table(clients: Sequence[ClientResult]) -> Table:
     """Figures of each client's models; its best one stands out."""
     title = f"{clients[0].metric.name} on each client's own test rows"
-    return figures_table(title, COLUMNS, [_row(client) for client in clients])
+    # All clients of a federation measure the same baselines.
+    headings = [heading for name, heading in BASELINES.items() if name in (clients[0].metric.baselines or {})]
+    return figures_table(title, (*COLUMNS, *headings), [_row(client) for client in clients])
 
 
 def gains_notes(clients: Sequence[ClientResult]) -> list[str]:
@@ -46,6 +50,7 @@ def _row(client: ClientResult) -> list[Text]:
     choose = min if metric.name in SMALLER_IS_BETTER else max
     best = choose((value for value in values.values() if value is not None), default=None)
     rows = "-" if metric.samples is None else str(metric.samples)
+    known = metric.baselines or {}
     return [
         *map(Text, (client.id, str(client.rank), str(client.samples), rows)),
         *(
@@ -54,6 +59,7 @@ def _row(client: ClientResult) -> list[Text]:
             else Text(_shown(value, _interval(metric, model)), style="bold" if value == best else "")
             for model, value in values.items()
         ),
+        *(Text(f"{known[name]:.4f}") for name in BASELINES if name in known),
     ]
 
 

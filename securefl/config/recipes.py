@@ -40,6 +40,9 @@ class FusionSection(Section):
     space: Literal["product", "factor"] = "product"
     max_samples: int = Field(default=160, ge=LEAST_SEARCH_ROWS)
     """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them."""
+    baselines: bool = False
+    """Measure as well the better of both adapters by validation rows, and the global one after one epoch more on the
+    client's own rows, which takes the time of that epoch."""
 
 
 class Recipe(Section):

@@ -94,6 +94,7 @@ class MetricReport(_Part):
         worth: Which adapter to use, by comparison with the base row by row; None as above, and in a result of 0.1.0.
         figures: Every figure by name, for each of the keys above; empty as above.
         intervals: Ends of their 95 % intervals, in the same way; only of figures that rows can give one.
+        baselines: The same metric of ``training.baselines``, by name; None where they were not asked for.
     """
 
     name: str
@@ -106,10 +107,35 @@ class MetricReport(_Part):
     worth: WorthReport | None = None
     figures: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = Field(default_factory=dict)
+    baselines: Mapping[str, float] | None = None
 
     def of(self, adapter: AdapterName) -> float | None:
         """The figure of one adapter."""
         return {"local": self.local, "global": self.global_, "fused": self.fused}[adapter]
+
+
+class ScalesReport(_Part):
+    """Multipliers of the global head, of the personal head, and of the client's log label shares in the fused head."""
+
+    h_global: float
+    h_personal: float
+    tau: float
+
+
+class NestedReport(_Part):
+    """The fusion's choice in small: made on half of its rows, measured on the other half.
+
+    Attributes:
+        fused: Metric of the candidate that the first half chose.
+        alone: Metric of the adapter, global or personal, that was the better one on the first half.
+        samples: Rows of the second half.
+        held: False where the candidate had the worse metric, and the better of both was taken.
+    """
+
+    fused: float
+    alone: float
+    samples: int
+    held: bool
 
 
 class FusionReport(_Part):
@@ -117,6 +143,8 @@ class FusionReport(_Part):
 
     Attributes:
         samples: How many rows every candidate was measured on.
+        scales: Of the heads; None where they were added with the weights, as in results of 0.1.0.
+        nested: None where there were too few rows for a search, and in results of 0.1.0.
     """
 
     w_global: float
@@ -125,6 +153,8 @@ class FusionReport(_Part):
     loss: float
     candidates: int
     samples: int
+    scales: ScalesReport | None = None
+    nested: NestedReport | None = None
 
 
 class BytesReport(_Part):

@@ -26,12 +26,13 @@
 ``scales``          two heads over the same features as one, fitted
 ``trials``          candidates of a fusion, measured
 ``search``          the choice among them
+``baselines``       figures that it must beat
 ``fusion``          the adapter that a client makes of its two
 ``folders``         what stands in a saved adapter's folder, and its way back into a model
 ``saving``          adapters as PEFT folders
 ``trainer``         all of it behind one object
 
-``model_files``, ``settings``, ``worth``, ``scales``, ``trials``, ``search``, ``rows`` but for ``tokens``, and ``tasks``
-as far as they read rows know no torch, so that the lead can check files in a second; a federation's other packages
-import the rest only where they train.
+``model_files``, ``settings``, ``worth``, ``scales``, ``trials``, ``search``, ``baselines``, ``rows`` but for
+``tokens``, and ``tasks`` as far as they read rows know no torch, so that the lead can check files in a second; a
+federation's other packages import the rest only where they train.
 """

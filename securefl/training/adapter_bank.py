@@ -30,6 +30,9 @@ from securefl.training.cores import CoreLayer
 from securefl.training.target_modules import is_transposed
 from securefl.training.tasks.model import BACKBONE, TaskModel
 
+_MAKERS = {"fused": "call fuse first", "fine-tuned": "call fine_tune first"}
+"""Remedies for adapters that one call makes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trainable:
@@ -93,6 +96,13 @@ class AdapterBank:
         peft.to(self.device)
         self.use((name,), head=name)
 
+    def copy(self, name: str, other: str) -> None:
+        """Writes an adapter's values into another one of the same rank and scaling, which is added where missing."""
+        if other not in self.names:
+            rank = self.rank(name)
+            self.add(other, rank=rank, alpha=self.scaling(name) * rank)
+        self.install(other, self.adapter(name))
+
     def _attached(self, name: str, config: LoraConfig) -> PeftModel:
         if self._peft is None:
             self._peft = get_peft_model(self.model, config, adapter_name=name)
@@ -113,7 +123,7 @@ class AdapterBank:
             TrainingError: if there is no such adapter, with what makes it.
         """
         if name not in self.names:
-            hint = "call fuse first" if name == "fused" else "set recipe.personal = true"
+            hint = _MAKERS.get(name, "set recipe.personal = true")
             raise TrainingError(f"there is no {name} adapter", hint=hint)
 
     @property

@@ -35,7 +35,7 @@ class Draws:
         """Row numbers of training batches without end, an epoch after the other.
 
         Args:
-            what: ``global`` or ``personal``.
+            what: ``global``, ``personal`` or ``fine-tuned``.
             round_number: The round.
             rows: What is trained on.
             size: Rows of a batch.

@@ -165,3 +165,12 @@ def test_a_federation_file_that_is_no_text_is_refused_in_one_sentence(tmp_path: 
     (tmp_path / "federation.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(StateError, match="no UTF-8 text"):
         read_federation(tmp_path)
+
+
+def test_a_fusion_of_0_1_0_is_read_without_scales_and_check(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(CLIENT_OF_0_1_0)
+    result = read_client_result(path)
+    assert result.fusion is not None
+    assert (result.fusion.candidates, result.fusion.scales, result.fusion.nested) == (24, None, None)
+    assert result.metric.baselines is None

@@ -335,3 +335,45 @@ def test_a_learner_evaluates_the_adapter_that_it_is_given(trainer_of, start_of):
     figures = fresh.evaluate(moved)
     assert figures == {"accuracy": metric.value, "loss": metric.loss, "samples": metric.samples}
     assert same_adapter(fresh.adapter("global"), moved)
+
+
+@pytest.mark.parametrize("payload", ["dense", "basis"])
+def test_fine_tuning_goes_on_from_the_global_adapter_and_leaves_it_as_it_is(trainer_of, start_of, payload):
+    trainer = trainer_of(payload=payload)
+    trainer.install_global(start_of(4))
+    before = {which: trainer.adapter(which) for which in ("global", "personal")}
+    trainer.fine_tune()
+    after = trainer.adapter("fine-tuned")
+    for which, adapter in before.items():
+        for name, factors in trainer.adapter(which).weights.items():
+            np.testing.assert_array_equal(factors.A, adapter.weights[name].A)
+            np.testing.assert_array_equal(factors.B, adapter.weights[name].B)
+    for name, factors in before["global"].weights.items():
+        assert (after.weights[name].A != factors.A).any()
+        assert (after.weights[name].B != factors.B).any()
+    assert any((after.heads[name] != head).any() for name, head in before["global"].heads.items())
+
+
+def test_fine_tuning_reads_every_row_once_whatever_the_epochs_of_a_round(settings_of, client_data):
+    steps = []
+    training = settings_of().training.model_copy(update={"num_train_epochs": 3.0})
+    trainer = LocalTrainer(settings_of(training=training), client_data, step_sink=steps.append)
+    trainer.fine_tune()
+    assert {step.what for step in steps} == {"fine-tuned"}
+    assert len(steps) == -(-trainer.samples // training.per_device_train_batch_size)
+
+
+def test_fine_tuning_anew_starts_from_the_global_adapter_of_then(trainer_of, start_of):
+    once, twice = trainer_of(), trainer_of()
+    for trainer in (once, twice):
+        trainer.install_global(start_of(4))
+    once.fine_tune()
+    twice.fine_tune()
+    twice.fine_tune()
+    for name, factors in once.adapter("fine-tuned").weights.items():
+        np.testing.assert_array_equal(twice.adapter("fine-tuned").weights[name].B, factors.B)
+
+
+def test_there_is_no_fine_tuned_adapter_before_fine_tuning(trainer_of):
+    with pytest.raises(TrainingError, match="call fine_tune first"):
+        trainer_of().measure("fine-tuned")

@@ -1,0 +1,51 @@
+"""The summary's table of gains has a column for every baseline that was measured, and none otherwise."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from support.federations import make_federation
+from support.results import client_result
+
+from securefl.cli.summary import show
+from securefl.planning.forecast import forecast
+from securefl.results.client import ClientResult
+from securefl.results.folder import RunFolder
+from securefl.results.run import merged
+
+
+def shown(**metric: Any) -> str:
+    values = client_result(1)
+    values["metric"] |= metric
+    client = ClientResult.model_validate({key: value for key, value in values.items() if key != "format"})
+    result = merged(
+        [client],
+        name="run",
+        seconds_total=9.0,
+        peak_memory_bytes=5,
+        forecast=forecast(make_federation((2, 4, 8), scheme="none").federation, speed=None),
+        server_memory_bytes=None,
+    )
+    console = Console(width=100, file=StringIO())
+    show(result, RunFolder(Path("run")), console=console)
+    return console.file.getvalue()
+
+
+def test_baselines_stand_beside_the_adapters() -> None:
+    said = shown(baselines={"better_of_both": 0.6123, "fine_tuned": 0.6456})
+    headings = said.partition("sent and received")[0]
+    assert "better" in headings
+    assert "fine-tuned" in headings
+    row = next(line for line in said.splitlines() if line.startswith("client-1"))
+    assert row.split()[-2:] == ["0.6123", "0.6456"]
+
+
+def test_a_run_without_baselines_has_no_columns_for_them() -> None:
+    said = shown()
+    gains = said.partition("sent and received")[0]
+    assert "client-1" in gains
+    assert "better" not in gains
+    assert "fine-tuned" not in said
