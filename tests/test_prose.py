@@ -49,6 +49,8 @@ SAME_NAME = {
     "federation.py": "config: as a person writes it; protocol: as members pin it; simulation and bench: as it runs",
     "fusion.py": "adapters: two adapters as one; training: the one that a client uses",
     "member.py": "config: a member's file; cli: the command that reads it; aggregation: what it starts",
+    "outer.py": "config: the section of a federation file; adapters: the step that it describes",
+    "personal.py": "config: the section; training: the adapter that it describes",
     "plan.py": "adapters: the plan of a payload; cli: the command that shows what follows from it",
     "process.py": "the two processes of a federation",
     "run.py": "cli and launch start a run; results has what it leaves",

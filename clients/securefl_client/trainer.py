@@ -127,6 +127,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         max_length=terms.model.max_length,
         lora=terms.lora,
         training=TrainingSection(**(terms.training.model_dump() | settings.training.model_dump())),
+        personal=settings.personal,
         recipe=terms.recipe,
         payload=terms.payload.name,
         fusion=terms.fusion,

@@ -107,6 +107,7 @@ class TrainerSide:
         """Fuse, measure on the test rows, and save the adapters as PEFT folders."""
         fusion = None
         if self._personal:
+            self._trainer.keep_best_personal()
             with self._clock.phase(Phase.FUSE, round_number):
                 fusion = self._trainer.fuse()
         with self._clock.phase(Phase.EVALUATE, round_number):

@@ -11,6 +11,7 @@
 ``task``        ``[task]``, a tagged union
 ``data``        ``[data]``, with ``split`` as a tagged union
 ``training``    ``[training]``
+``personal``    ``[personal]``
 ``payload``     ``[payload]``, a tagged union
 ``outer``       ``[outer]``, a tagged union
 ``head``        ``[head]``

@@ -19,6 +19,7 @@ from securefl.config.model import LoraSection, ModelSection
 from securefl.config.names import Name
 from securefl.config.outer import Outer
 from securefl.config.payload import Payload
+from securefl.config.personal import PersonalSection
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import DEFAULT, ROWS, FusionSection, Recipe, with_row
 from securefl.config.section import Section
@@ -60,6 +61,7 @@ class FederationConfig(Section):
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
     head: HeadSection = HeadSection()
+    personal: PersonalSection = PersonalSection()
     recipe: Recipe = ROWS[DEFAULT].recipe
     payload: Payload = ROWS[DEFAULT].payload
     outer: Outer = ROWS[DEFAULT].outer

@@ -1,7 +1,7 @@
 """A member's own file, ``client.toml``: what is nobody else's business.
 
 The rule kept here: what stands in this file may be edited by its owner at any time (where the data lies, which
-device, the server's address) without touching what the federation file pins.
+device, the rates of the personal adapter, the server's address) without touching what the federation file pins.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from securefl.config.federation import FederationConfig
 from securefl.config.load import load_file
 from securefl.config.model import Rank
 from securefl.config.names import Address, Name
+from securefl.config.personal import PersonalSection
 from securefl.config.section import Section
 from securefl.config.training import Device, Precision
 from securefl.errors import ConfigError
@@ -57,6 +58,7 @@ class ClientSettings(Section):
     model: OwnModelSection
     data: DataSection
     training: OwnTrainingSection = OwnTrainingSection()
+    personal: PersonalSection = PersonalSection()
     cohort: CohortSection
     """Ids of all clients and, where one file is split between them, who takes which part."""
 
@@ -85,6 +87,7 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
         training=OwnTrainingSection(
             **{name: getattr(config.training, name) for name in OwnTrainingSection.model_fields}
         ),
+        personal=config.personal,
         cohort=CohortSection(clients=entries),
     )
 

@@ -176,6 +176,8 @@ def _converted(field: FieldInfo, value: object) -> object:
     options = [option for option, _ in alternatives(field.annotation)]
     if isinstance(value, bool) and bool not in options and (int in options or float in options):
         raise ValueError(f"it is {shown(value)}, which is no number")
+    if any(map(_is_list_of_numbers, options)) and isinstance(value, list | tuple):
+        _check_numbers(value)
     if isinstance(value, str):
         return _converted_text(field, value, options)
     if any(map(_is_list_of_texts, options)):
@@ -196,6 +198,17 @@ def chooser_of(field: FieldInfo) -> str | None:
 
 def _is_list_of_texts(option: object) -> bool:
     return is_list(option) and get_args(option)[0] is str
+
+
+def _is_list_of_numbers(option: object) -> bool:
+    return is_list(option) and any(kind in (int, float) for kind, _ in alternatives(get_args(option)[0]))
+
+
+def _check_numbers(value: Sequence[object]) -> None:
+    """A truth value among numbers, which Python takes for 0 or 1, is refused."""
+    truths = [entry for entry in value if isinstance(entry, bool)]
+    if truths:
+        raise ValueError(f"it is a list with {shown(truths[0])}, which is no number")
 
 
 def _converted_text(field: FieldInfo, value: str, options: list[Any]) -> object:

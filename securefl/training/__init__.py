@@ -15,12 +15,12 @@
 ``settings``        what one client trains, and how
 ``adapter_bank``    several PEFT adapters on one base model, in and out of numpy
 ``cores``           a trained core between two frozen factors, as a module
-``personal``        start of the personal adapter
 ``loading``         a trainer's parts before its first round
 ``draws``           one client's random choices
 ``optimiser``       AdamW with those rates, and a limit on gradients
 ``loops``           training of one adapter, evaluation
 ``liveness``        judgement over a whole round of training
+``personal``        the personal adapter: rates, rounds, and the one that stays
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``worth``           an adapter against the base model, row by row
 ``scales``          two heads over the same features as one, fitted

@@ -12,7 +12,7 @@ from securefl.adapters.scaling import scaling_of
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.devices import Compute, seed_torch
-from securefl.training.personal import personal_start
+from securefl.training.personal import PERSONAL, personal_start
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
@@ -70,9 +70,9 @@ def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> Non
         add(BESIDE, rank=settings.update_rank)
     if settings.recipe.personal:
         rank = settings.personal_rank
-        add("personal", rank=rank)
+        add(PERSONAL, rank=rank)
         start = personal_start(bank.layout, rank=rank, seed=settings.seed, member=settings.member)
-        bank.install("personal", start)
+        bank.install(PERSONAL, start)
 
 
 def _add_shared(bank: AdapterBank, settings: TrainerSettings) -> None:

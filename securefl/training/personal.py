@@ -1,6 +1,24 @@
-"""Start of the personal adapter, which stays with its client."""
+"""The personal adapter over all rounds: its start, its learning rates, and the round that stays.
+
+The rule kept here: every choice is made on the client's own validation rows, never on test rows; so what comes out is
+a *tuned* adapter of one client alone, which a federated one must beat to be worth anything.
+
+1. In the first round it is trained once for each scale of its rates, from the same start and on the same batches. The
+   scale with the least validation loss goes on, with what it has trained and its AdamW. A scale whose training fails
+   is out, unless all fail.
+2. That AdamW lives across rounds, and its rates fall over all of them.
+3. After every round the adapter is measured on the validation rows. The best round's values are kept, and put in place
+   at the end (``keep_best``).
+
+At the rates of the global adapter it was over-trained: on the quickstart's corpus its mean accuracy was 0.752 at them
+and 0.807 at a quarter, after 12 rounds.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -8,6 +26,25 @@ from securefl.adapters.layout import Layout
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, LoraFactors
+from securefl.config.personal import PersonalSection
+from securefl.config.training import TrainingSection
+from securefl.errors import TrainingError
+from securefl.training.adapter_bank import AdapterBank
+from securefl.training.loops import Progress, StepSink
+from securefl.training.optimiser import Optimiser
+from securefl.training.schedule import Rates
+from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.base import Metric
+
+PERSONAL = "personal"
+
+
+class Fit(Protocol):
+    """The conductor's loop for the personal adapter."""
+
+    def __call__(self, round_number: int, *, optimiser: Optimiser, step_sink: StepSink) -> float:
+        """Train for a round's steps; the mean loss, nats."""
+        ...
 
 
 def personal_start(layout: Layout, *, rank: int, seed: int, member: str) -> Adapter:
@@ -19,3 +56,136 @@ def personal_start(layout: Layout, *, rank: int, seed: int, member: str) -> Adap
         weights[tensor.name] = LoraFactors(A=rows, B=np.zeros((tensor.rows, rank)))
     heads = {tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads}
     return Adapter(weights=weights, heads=heads)
+
+
+def personal_rates(personal: PersonalSection, training: TrainingSection) -> Rates:
+    """The personal adapter's learning rates before any scale."""
+    return Rates(
+        factors=personal.learning_rate or training.learning_rate,
+        head=personal.head_learning_rate or training.head_learning_rate,
+        section="personal",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One scale's first round."""
+
+    scale: float
+    optimiser: Optimiser
+    adapter: Adapter
+    loss: float
+    validation: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class BestRound:
+    """The round whose adapter is the best so far.
+
+    Attributes:
+        number: Of the round.
+        metric: On the validation rows.
+        adapter: Its values.
+    """
+
+    number: int
+    metric: Metric
+    adapter: Adapter
+
+
+class PersonalTraining:
+    """A client's personal adapter from its first round to its last.
+
+    Args:
+        bank: The client's adapters; the personal one is there, at its start.
+        settings: ``[personal]`` and ``[training]`` are read.
+        fit: The conductor's loop.
+        validate: Measures the adapter on the validation rows.
+
+    Attributes:
+        best: The best round so far; None before the first.
+        rate_scale: The scale of the rates that goes on; None before the first round.
+    """
+
+    def __init__(
+        self,
+        bank: AdapterBank,
+        settings: TrainerSettings,
+        *,
+        fit: Fit,
+        validate: Callable[[], Metric],
+    ) -> None:
+        self._bank = bank
+        self._training = settings.training
+        self._rates = personal_rates(settings.personal, settings.training)
+        self._scales = settings.personal.rate_scales
+        self._fit = fit
+        self._validate = validate
+        self._optimiser: Optimiser | None = None
+        self.best: BestRound | None = None
+        self.rate_scale: float | None = None
+
+    def train(self, round_number: int, step_sink: StepSink) -> float:
+        """Train for a round, or, in the first one, for a round at each scale.
+
+        Args:
+            round_number: Number of the round.
+            step_sink: Takes the progress over all of it.
+
+        Returns:
+            The mean loss over the steps of what goes on, nats.
+
+        Raises:
+            TrainingError: if training fails; in the first round, if it fails at every scale.
+        """
+        if self._optimiser is None:
+            trial = self._chosen(round_number, step_sink)
+            self._bank.install(PERSONAL, trial.adapter)
+            self._optimiser, self.rate_scale = trial.optimiser, trial.scale
+            loss, metric = trial.loss, trial.validation
+        else:
+            loss = self._fit(round_number, optimiser=self._optimiser, step_sink=step_sink)
+            metric = self._validate()
+        if self.best is None or metric.merit > self.best.metric.merit:
+            self.best = BestRound(round_number, metric, self._bank.adapter(PERSONAL))
+        return loss
+
+    def keep_best(self) -> None:
+        """Put the best round's values in place; nothing happens before the first round."""
+        if self.best is not None:
+            self._bank.install(PERSONAL, self.best.adapter)
+
+    def _chosen(self, round_number: int, step_sink: StepSink) -> _Trial:
+        start = self._bank.adapter(PERSONAL)
+        trials: list[_Trial] = []
+        failed: list[TrainingError] = []
+        for place, scale in enumerate(self._scales):
+            self._bank.install(PERSONAL, start)
+            sink = _part_of(step_sink, place, of=len(self._scales))
+            try:
+                trials.append(self._trial(round_number, scale, sink))
+            except TrainingError as error:
+                failed.append(error)
+        if not trials:
+            raise failed[-1]
+        return min(trials, key=lambda trial: trial.validation.loss)
+
+    def _trial(self, round_number: int, scale: float, step_sink: StepSink) -> _Trial:
+        optimiser = Optimiser(
+            self._bank.train(PERSONAL, None),
+            rates=Rates(self._rates.factors * scale, self._rates.head * scale, self._rates.section),
+            weight_decay=self._training.weight_decay,
+            max_grad_norm=self._training.max_grad_norm,
+        )
+        loss = self._fit(round_number, optimiser=optimiser, step_sink=step_sink)
+        return _Trial(scale, optimiser, self._bank.adapter(PERSONAL), loss, self._validate())
+
+
+def _part_of(step_sink: StepSink, place: int, *, of: int) -> StepSink:
+    """Counts the steps of one of several equal parts over all of them."""
+
+    def sink(progress: Progress) -> None:
+        done = place * progress.steps + progress.step
+        step_sink(Progress(progress.what, done, of * progress.steps, progress.loss))
+
+    return sink

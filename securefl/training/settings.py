@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName
+from securefl.config.personal import PersonalSection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.folders.task_file import OriginRecord
@@ -23,6 +24,7 @@ class TrainerSettings:
         max_length: Most tokens of a text.
         lora: ``[lora]``; its ``r`` is not used.
         training: ``[training]``.
+        personal: ``[personal]``.
         recipe: ``[recipe]``.
         payload: Name of the payload.
         fusion: ``[fusion]``.
@@ -43,6 +45,7 @@ class TrainerSettings:
     max_length: int
     lora: LoraTerms
     training: TrainingSection
+    personal: PersonalSection
     recipe: Recipe
     payload: PayloadName
     fusion: FusionSection

@@ -33,6 +33,7 @@ from securefl.training.fusion import PASSES, Fusion, FusionResult
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.optimiser import Optimiser
+from securefl.training.personal import PERSONAL, PersonalTraining, personal_rates
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.saving import save_trained
@@ -87,6 +88,12 @@ class LocalTrainer:
             self.layout = self._bank.layout
         with stage("tokenise"):
             self._rows = tokenised(settings, data, self._bank.model)
+        self._personal = PersonalTraining(
+            self._bank,
+            settings,
+            fit=partial(self._fit, switched_on=partial(self._bank.train, PERSONAL, None), used=(PERSONAL,)),
+            validate=lambda: self._measured(PERSONAL, self._rows.validation),
+        )
 
     @property
     def samples(self) -> int:
@@ -138,12 +145,17 @@ class LocalTrainer:
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
 
+        In the first round so many times as often as ``[personal] rate_scales`` has entries; see ``personal``.
+
         Raises:
             TrainingError: if a value is not finite, a factor cannot move, or there is no personal adapter.
         """
-        self._bank.require("personal")
-        both = partial(self._bank.train, "personal", None)
-        return self._fit(round_number, both, used=("personal",))
+        self._bank.require(PERSONAL)
+        return self._personal.train(round_number, self._step_sink)
+
+    def keep_best_personal(self) -> None:
+        """Puts the personal adapter of the best round by the validation rows in place, once all rounds are over."""
+        self._personal.keep_best()
 
     def sensitivity(self, round_number: int) -> Scores:
         """Sensitivity of this client's loss to every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
@@ -213,7 +225,7 @@ class LocalTrainer:
 
     def _measured(
         self,
-        which: Which,
+        which: str,
         rows: Tokenised,
         *,
         step_done: Callable[[int, int], None] | None = None,
@@ -274,20 +286,26 @@ class LocalTrainer:
         switched_on: Callable[[], Trainable],
         *,
         used: tuple[str, ...],
+        optimiser: Optimiser | None = None,
+        step_sink: StepSink | None = None,
         alone: bool = False,
     ) -> float:
-        """Trains the last adapter in use, with its head: a round's steps, or one epoch that stands alone."""
+        """Trains the last adapter in use, with its head: a round's steps, or one epoch that stands alone.
+
+        The global adapter has a fresh AdamW in every round: its start is the cohort's, not where its own steps ended.
+        """
         name = used[-1]
         steps = self._batches if alone else self.steps
         schedule = replace(self._schedule, rounds=1) if alone else self._schedule
-        what = name if name in ("personal", "fine-tuned") else "global"
+        what = name if name in (PERSONAL, "fine-tuned") else "global"
         seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
         model, rows = self._bank.use(used, head=name), self._rows.train
         drawn = self._draws.batches(what, round_number, rows, size=self._section.per_device_train_batch_size)
         trainable = switched_on()
-        optimiser = Optimiser(
+        shared = Rates(self._section.learning_rate, self._section.head_learning_rate)
+        optimiser = optimiser or Optimiser(
             trainable,
-            rates=Rates(self._section.learning_rate, self._section.head_learning_rate),
+            rates=personal_rates(self._settings.personal, self._section) if alone else shared,
             weight_decay=self._section.weight_decay,
             max_grad_norm=self._section.max_grad_norm,
         )
@@ -300,5 +318,5 @@ class LocalTrainer:
             share_of=lambda step: schedule.share(round_number, step=step, steps=steps),
             compute=self._compute,
             what=what,
-            step_sink=self._step_sink,
+            step_sink=step_sink or self._step_sink,
         )

@@ -10,6 +10,7 @@ import pytest
 
 from securefl.config import load_federation
 from securefl.config.member import OwnTrainingSection, client_settings_of, load_client_settings
+from securefl.config.personal import PersonalSection
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
 from securefl.protocol.terms import TrainingTerms
@@ -230,3 +231,19 @@ def test_a_head_averaged_as_a_whole_can_only_start_at_zero(write) -> None:
     assert (
         load_federation(write(MINIMAL + '[head]\nrows = "together"\nstart = "zeros"\n')).head.start == "zeros"
     )
+
+
+def test_a_client_gets_the_rates_of_the_personal_adapter_as_its_own_and_may_change_them(write, tmp_path):
+    said = "[personal]\nlearning_rate = 1e-3\nrate_scales = [1.0, 0.5, 0.1]\n"
+    settings = client_settings_of(load_federation(write(MINIMAL + said)), "client-1")
+    assert settings.personal == PersonalSection(learning_rate=1e-3, rate_scales=(1.0, 0.5, 0.1))
+    own = settings.to_toml().replace("learning_rate = 0.001", "learning_rate = 0.004")
+    (tmp_path / "client.toml").write_text(own)
+    assert load_client_settings(tmp_path).personal.learning_rate == 0.004
+
+
+@pytest.mark.parametrize("scales", ["[]", "[1.0, 1.0]"])
+def test_rate_scales_that_say_nothing_or_one_thing_twice_are_refused(write, scales) -> None:
+    said = refused(write(MINIMAL + f"[personal]\nrate_scales = {scales}\n"))
+    assert "'personal.rate_scales' is wrong" in said
+    assert "such as rate_scales = [1.0, 0.3]" in said

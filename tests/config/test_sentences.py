@@ -227,7 +227,7 @@ def test_what_is_missing_is_told_with_an_example(path: str) -> None:
         ("split", {"alpha": 1.0}, '"none", "iid", "dirichlet", "column"'),
         ("split", "column", 'split = { by = "column", column = "site" }'),
         ("weight_decay", 0.1, "[training] has a key 'weight_decay'"),
-        ("learning_rate", 0.1, "; [outer] and [training] have a key 'learning_rate'"),
+        ("learning_rate", 0.1, "; [outer] and [personal] and [training] have a key 'learning_rate'"),
         ("column_values", ["a"], "an entry of cohort.clients has a key 'column_values'"),
         ("lora", {}, "'lora' is a section of its own, [lora]"),
     ],

@@ -16,6 +16,7 @@ from securefl.adapters.state import GlobalState
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.model import LoraTerms
+from securefl.config.personal import PersonalSection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
@@ -102,6 +103,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
                 device="cpu",
                 precision="float32",
             ),
+            personal=PersonalSection(rate_scales=(1.0,)),
             recipe=Recipe(name="default", personal=personal),
             payload=payload,
             fusion=FusionSection(),

@@ -22,6 +22,7 @@ from securefl.adapters.selection import feature_places
 from securefl.adapters.state import GlobalState
 from securefl.config.load import load_federation
 from securefl.config.model import LoraTerms, ModelSection
+from securefl.config.personal import PersonalSection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
@@ -101,6 +102,7 @@ def trainer_of(
                 device="cpu",
                 precision="float32",
             ),
+            personal=PersonalSection(rate_scales=(1.0,)),
             recipe=Recipe(name="default", personal=True),
             payload=payload,
             fusion=FusionSection(),
