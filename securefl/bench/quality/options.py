@@ -95,7 +95,7 @@ def overridden(table: Table, overrides: Sequence[str]) -> Table:
 def _parsed(override: str) -> tuple[list[str], object]:
     key, separator, text = override.partition("=")
     keys = [part.strip() for part in key.split(".")]
-    if not separator or len(keys) < 2 or not all(keys):
+    if not separator or not all(keys):
         raise ConfigError(
             f"'{override}' sets no key", where="--set", hint="write --set training.learning_rate=1e-3"
         )

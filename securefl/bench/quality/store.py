@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from securefl.bench.host import Machine
 from securefl.bench.quality.measurement import CellJob, CellMeasurement, Digest
@@ -94,10 +94,10 @@ class CellStore:
         """A finished cell's file, of whatever options; None without one, or where it is no such file."""
         try:
             values = json.loads((self._folder / file_name(name, job)).read_text(encoding="utf-8"))
-            values.pop(FORMAT_KEY, None)
+            fields = {key: value for key, value in values.items() if key != FORMAT_KEY}
             # In JSON's own terms: lists stand for tuples.
-            return FinishedCell.model_validate_json(json.dumps(values))
-        except (OSError, ValueError, AttributeError, ValidationError):
+            return FinishedCell.model_validate_json(json.dumps(fields))
+        except (OSError, ValueError, AttributeError, RecursionError):
             return None
 
     def save(self, cell: FinishedCell) -> Path:

@@ -1,0 +1,118 @@
+"""A cell is the real federation: its figures are the product's, on the same rows as the central training's."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from support.quality import central_cell, colours_cell, finished, job_of, save_colours
+from support.tiny_model import save_tiny_bert
+
+from securefl.bench.quality.cell import _check_reported, run_cell
+from securefl.bench.quality.figures import identical, places_of
+from securefl.bench.quality.measurement import CellMeasurement, CellOrder
+from securefl.bench.quality.suite import Cell
+from securefl.errors import TrainingError
+from securefl.results.client import MetricReport
+from securefl.training.tasks.base import Metric
+
+pytestmark = pytest.mark.slow
+OVERRIDES = ("federation.rounds=2", "fusion.budget=3", "training.learning_rate=1e-2")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CellMeasurement]:
+    """Runs a cell of three clients with a random two-layer BERT, on 120 rows in all."""
+    folder = tmp_path_factory.mktemp("cell")
+    save_tiny_bert(folder / "model")
+    save_colours(folder / "data")
+
+    def call(cell: Cell, **changes: object) -> CellMeasurement:
+        order = CellOrder(
+            job=job_of(cell, overrides=OVERRIDES, **changes),
+            data_folder=str(folder / "data"),
+            model=str(folder / "model"),
+        )
+        return run_cell(order, tmp_path_factory.mktemp("run"))
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def federation(run: Callable[..., CellMeasurement]) -> CellMeasurement:
+    return run(colours_cell())
+
+
+def test_every_client_has_every_column_on_its_own_test_rows(federation: CellMeasurement) -> None:
+    assert [*federation.clients] == ["client-1", "client-2", "client-3"]
+    assert sum(client.test_rows for client in federation.clients.values()) == 60
+    for client in federation.clients.values():
+        assert [*client.scores] == ["base", "local", "global", "fused"]
+        assert client.values == {name: pytest.approx(np.mean(row)) for name, row in client.scores.items()}
+
+
+def test_all_training_rows_are_dealt_and_part_of_them_choose(federation: CellMeasurement) -> None:
+    clients = federation.clients.values()
+    assert sum(client.train_rows + client.validation_rows for client in clients) == 120
+    assert all({"local", "global", "fused"} == {*client.validation} for client in clients)
+    assert all(len(client.curve) == federation.rounds == 2 for client in clients)
+
+
+def test_a_cell_run_again_ends_in_the_same_adapters(
+    federation: CellMeasurement, run: Callable[..., CellMeasurement]
+) -> None:
+    again = run(colours_cell())
+    adapters = [client.adapters_sha256 for client in federation.clients.values()]
+    assert [client.adapters_sha256 for client in again.clients.values()] == adapters
+    assert len({each["personal"] for each in adapters}) == 3
+
+
+def test_bytes_are_those_of_an_encrypted_upload(federation: CellMeasurement) -> None:
+    for client in federation.clients.values():
+        assert len(client.up_bytes) == 2
+        # The tiny model's own factors are a few kilobytes; a ciphertext is more than that.
+        assert min(client.up_bytes) > 10_000
+        assert client.float32_bytes == 4 * (client.rank * 4 * 64 + 3 * 32 + 3)
+
+
+def test_the_encrypted_run_ends_as_its_twin_bit_for_bit(
+    federation: CellMeasurement, run: Callable[..., CellMeasurement]
+) -> None:
+    cell = colours_cell()
+    encrypted = finished(cell, run(cell, scheme="bfv"), scheme="bfv")
+    assert encrypted.measured.integers_sha256
+    assert identical(finished(cell, federation), encrypted)
+
+
+def test_central_is_measured_on_the_federation_s_rows(
+    federation: CellMeasurement, run: Callable[..., CellMeasurement]
+) -> None:
+    central = run(central_cell())
+    (place,) = places_of([finished(colours_cell(), federation), finished(central_cell(), central)])
+    found = place.difference("global", "central")
+    assert found is not None
+    global_, beside = place.value("global"), place.value("central")
+    assert global_ is not None
+    assert beside is not None
+    assert found.mean == pytest.approx(global_ - beside)
+    assert {"1.0", "0.3"} == {*central.settings["rate_scales"]}  # type: ignore[misc]
+
+
+def test_with_validation_no_test_file_is_needed(
+    run: Callable[..., CellMeasurement], federation: CellMeasurement
+) -> None:
+    held_out = run(colours_cell(), validation=True)
+    for member, client in held_out.clients.items():
+        assert client.adapters_sha256["global"] == federation.clients[member].adapters_sha256["global"]
+        assert client.test_sha256 != federation.clients[member].test_sha256
+
+
+def test_a_figure_that_is_not_the_reported_one_is_an_error() -> None:
+    report = MetricReport(name="accuracy", base=0.5, local=0.5, global_=0.5, fused=0.5, f1=None, samples=2)
+    metric = Metric(name="accuracy", value=0.5, loss=1.0, samples=2)
+    _check_reported(report, {"global": metric}, member="client-1")
+    with pytest.raises(TrainingError, match="client-1's 'global' was measured twice with two results"):
+        _check_reported(
+            report,
+            {"global": Metric(name="accuracy", value=0.75, loss=1.0, samples=2)},
+            member="client-1",
+        )

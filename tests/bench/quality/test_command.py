@@ -1,0 +1,133 @@
+"""``securefl bench quality``: what a person types, sees and finds."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.quality import TINY, measured, outcome, save_colours
+
+from securefl.bench.processes import Program
+from securefl.bench.quality import benchmark, suite
+from securefl.cli.main import command_line
+
+ANSWER = measured({"client-1": outcome({"base": (1, 0), "local": (1, 0), "global": (1, 1), "fused": (1, 1)})})
+CENTRAL = measured({"client-1": outcome({"central": (1, 1)})})
+
+
+class Said(NamedTuple):
+    """What a command line ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def bench(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Said]:
+    """Runs ``securefl bench quality`` on a tiny suite whose cells print the same figures."""
+    monkeypatch.setattr(suite, "SUITES", {"default": TINY})
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, sys\n"
+        "recipe = json.load(sys.stdin)['job']['recipe']\n"
+        f"print({CENTRAL.model_dump_json()!r} if recipe == 'central' else {ANSWER.model_dump_json()!r})\n"
+    )
+    monkeypatch.setattr(benchmark, "PROGRAM", Program((sys.executable, "-S", str(script)), own=True))
+    # Only its digest is asked for: no cell loads it here.
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "model" / name).write_text("{}")
+    save_colours(tmp_path / "data")
+
+    def call(*arguments: object) -> Said:
+        places = {"--data": "data", "--model": "model", "--out": "out"}
+        given = [str(part) for name, folder in places.items() for part in (name, tmp_path / folder)]
+        code = command_line(["bench", "quality", *given, *map(str, arguments)])
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+def test_a_run_leaves_json_table_plot_and_cells(bench: Callable[..., Said], tmp_path: Path) -> None:
+    said = bench()
+    assert said.code == 0
+    assert "Cell colours-dirichlet-central-7: 4 to go." in said.err
+    assert "bars of recipe default" in said.out
+    result = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert result["benchmark"] == "quality"
+    assert all((tmp_path / "out" / "cells" / name).is_file() for name in result["cells"].values())
+    assert "| colours-iid |" in (tmp_path / "out" / "quality.md").read_text()
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra bench")
+    assert (tmp_path / "out" / "quality.png").is_file()
+
+
+def test_the_same_command_again_runs_nothing(bench: Callable[..., Said]) -> None:
+    bench()
+    assert "to go" not in bench().err
+
+
+def test_a_tuning_run_has_a_report_of_its_own(bench: Callable[..., Said], tmp_path: Path) -> None:
+    said = bench("--validation", "--set", "training.learning_rate=1e-3", "--only", "colours-iid")
+    assert said.code == 0
+    assert "no test file was opened" in said.out
+    result = json.loads((tmp_path / "out" / "quality-validation.json").read_text())
+    assert result["overrides"] == ["training.learning_rate=1e-3"]
+    assert not (tmp_path / "out" / "quality.json").exists()
+
+
+def test_a_cell_that_fails_is_reported_and_the_command_fails(
+    bench: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        benchmark,
+        "PROGRAM",
+        Program((sys.executable, "-S", "-c", "raise SystemExit('out of luck')"), own=True),
+    )
+    said = bench("--recipe", "default")
+    assert said.code == 1
+    assert "2 cells could not be measured: colours-dirichlet-default-7, colours-iid-default-7" in said.err
+    assert "out of luck" in said.err
+    assert json.loads((tmp_path / "out" / "quality.json").read_text())["places"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--suite", "all"), "there is no suite 'all' (--suite)"),
+        (("--only", "hwu65"), "there is no cell 'hwu65' (--only)"),
+        (("--recipe", "none"), "there is no recipe 'none' (--recipe)"),
+        (("--set", "learning_rate"), "'learning_rate' sets no key (--set)"),
+        (("--data", "nowhere"), "there is no data file nowhere/colours/train.jsonl.gz (--data)"),
+        (("--model", "nowhere"), "there is no model folder nowhere"),
+        (("--seeds", "0"), "0 is not in the range"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_nothing_runs(
+    arguments: tuple[str, ...], said: str, bench: Callable[..., Said], tmp_path: Path
+) -> None:
+    answer = bench(*arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert len(answer.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_help_has_an_example_and_loads_nothing_heavy() -> None:
+    watch = (
+        "import json, sys\n"
+        "from securefl.cli.main import command_line\n"
+        "code = command_line(sys.argv[1:])\n"
+        "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", watch, "bench", "quality", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stderr)
+    assert code == 0
+    assert "Example: securefl bench quality" in " ".join(done.stdout.split())
+    assert not {"numpy", "torch", "tenseal", "matplotlib"} & set(modules)

@@ -1,0 +1,113 @@
+"""A cell's federation is what a user would write for it, with the keys that tuning sets."""
+
+from pathlib import Path
+
+import pytest
+from support.quality import colours_cell
+
+from securefl.bench.quality.options import federation_of, overridden
+from securefl.bench.quality.rows import DrawnRows
+from securefl.bench.quality.suite import SUITES, cells_of, suite_named
+from securefl.config import FederationConfig
+from securefl.config.recipes import DEFAULT, ROWS
+from securefl.config.training import TrainingSection
+from securefl.errors import ConfigError
+
+
+def federation(
+    tmp_path: Path, *overrides: str, recipe: str = "default", split: str = "iid"
+) -> FederationConfig:
+    rows = DrawnRows(tmp_path / "train.jsonl", tmp_path / "test.jsonl", ("blue", "red"))
+    return federation_of(
+        colours_cell(recipe, split=split),
+        rows,
+        model="somewhere/model",
+        ranks=(2, 4, 4),
+        scheme="none",
+        overrides=overrides,
+        folder=tmp_path,
+    )
+
+
+def test_what_a_recipe_decides_is_the_recipe_s(tmp_path: Path) -> None:
+    config = federation(tmp_path)
+    assert config.payload == ROWS[DEFAULT].payload
+    assert config.fusion == ROWS[DEFAULT].fusion
+    assert config.training == TrainingSection()
+    assert config.ranks == {"client-1": 2, "client-2": 4, "client-3": 4}
+
+
+def test_everybody_has_a_personal_adapter_to_compare_with(tmp_path: Path) -> None:
+    assert not ROWS["flexlora"].recipe.personal
+    assert federation(tmp_path, recipe="flexlora").recipe.personal
+
+
+def test_a_key_can_be_set(tmp_path: Path) -> None:
+    config = federation(
+        tmp_path, "training.learning_rate=1e-3", "payload={ name = 'dense' }", "data.split.by=iid"
+    )
+    assert config.training.learning_rate == 1e-3
+    assert config.payload.name == "dense"
+    assert config.data.split.by == "iid"
+
+
+def test_a_key_that_the_configuration_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="learning_rat"):
+        federation(tmp_path, "training.learning_rat=1e-3")
+
+
+@pytest.mark.parametrize("override", ["training.learning_rate", "=3", ".a=3", "training.=3"])
+def test_an_override_that_sets_no_key_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"sets no key \(--set\)"):
+        overridden({}, [override])
+
+
+def test_overriding_leaves_the_given_table_alone() -> None:
+    table = {"data": {"split": {"by": "iid"}}}
+    assert overridden(table, ["data.split.by=none"]) == {"data": {"split": {"by": "none"}}}
+    assert table == {"data": {"split": {"by": "iid"}}}
+
+
+def test_a_split_by_a_column_names_it(tmp_path: Path) -> None:
+    assert federation(tmp_path, split="site").data.split.model_dump() == {"by": "column", "column": "site"}
+
+
+def test_the_default_suite_has_every_place_of_the_bars() -> None:
+    cells = cells_of(suite_named("default"), seeds=1, recipes=("default",))
+    names = {
+        f"{data}-{split}" for data in ("banking77", "hwu64", "sst2", "mrpc") for split in ("dirichlet", "iid")
+    }
+    assert {cell.place for cell in cells} == names | {"hwu64-domain"}
+
+
+def test_every_place_has_its_central_training() -> None:
+    cells = cells_of(SUITES["default"], seeds=2)
+    federations = [cell for cell in cells if cell.recipe == "default"]
+    assert {cell.central for cell in federations} <= {*cells}
+    assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_only_chooses_places_and_data_sets() -> None:
+    chosen = cells_of(SUITES["default"], seeds=1, only=("mrpc", "hwu64-domain"), recipes=("default",))
+    assert [cell.name for cell in chosen] == [
+        "hwu64-domain-default-7",
+        "mrpc-dirichlet-default-7",
+        "mrpc-iid-default-7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"only": ("mrpc-idd",)}, r"no cell 'mrpc-idd' \(--only\): did you mean 'mrpc-iid'"),
+        ({"recipes": ("defualt",)}, r"no recipe 'defualt' \(--recipe\): did you mean 'default'"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(given: dict[str, tuple[str, ...]], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        cells_of(SUITES["default"], seeds=1, **given)  # type: ignore[arg-type]
+
+
+def test_an_unknown_suite_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no suite 'all'"):
+        suite_named("all")
