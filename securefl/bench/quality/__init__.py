@@ -1,7 +1,7 @@
-"""What the adapters of a federation are worth: a suite of data sets, splits and recipes, and bars to hold them against.
+"""Worth of the adapters of a federation: a suite of data sets, splits and recipes, and bars to hold them against.
 
 ``suite``         data sets, splits and recipes; a cell is one combination
-``rows``          rows of a cell, drawn with the seed
+``drawn_rows``    rows of a cell, drawn with the seed
 ``options``       its ``FED.toml``, with keys that tuning sets
 ``sites``         its clients in one process
 ``cell``          one cell, run and measured in a process of its own
@@ -9,7 +9,7 @@
 ``measurement``   messages of a measured cell
 ``paired``        differences on the same rows, and their standard errors
 ``code_version``  version of the code that figures come from
-``store``         finished cells on disk
+``cell_files``    finished cells on disk
 ``benchmark``     the cells of a suite, a few at a time
 ``figures``       federations beside central trainings
 ``bars``          what is promised

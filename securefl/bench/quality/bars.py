@@ -21,7 +21,7 @@ MIXED = ("dirichlet", "iid")
 
 
 class Verdict(IntEnum):
-    """How well a bar is met; the larger the better."""
+    """Degree to which a bar is met; the larger the better."""
 
     MISSED = 0
     WITHIN = 1
@@ -52,7 +52,7 @@ class Compared:
     holds_at: Callable[[str], bool]
 
     def verdict(self, found: Difference) -> Verdict:
-        """What a difference comes to."""
+        """Verdict on a difference."""
         if found.mean >= self.margin:
             return Verdict.MET
         return Verdict.WITHIN if found.reaches(self.margin) else Verdict.MISSED

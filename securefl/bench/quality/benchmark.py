@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +19,8 @@ from securefl.bench.host import Machine
 from securefl.bench.processes import Program, ToldProcess
 from securefl.bench.quality.code_version import code_version
 from securefl.bench.quality.measurement import CellJob, CellMeasurement, CellOrder, Scheme, read_cell
-from securefl.bench.quality.rows import check_data, data_digest
-from securefl.bench.quality.store import (
+from securefl.bench.quality.drawn_rows import check_data, data_digest
+from securefl.bench.quality.cell_files import (
     CellStore,
     FinishedCell,
     Material,
@@ -102,7 +102,7 @@ class QualityRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What a run of the benchmark has.
+    """Everything that a run of the benchmark has.
 
     Attributes:
         cells: Finished cells by name, in the order of the request.
@@ -132,14 +132,13 @@ class _Task:
 @dataclass(slots=True)
 class _Running:
     task: _Task
-    folder: TemporaryDirectory[str]
     process: ToldProcess
+    leftovers: ExitStack
     started: float = field(default_factory=time.monotonic)
 
     def end(self) -> None:
         """Leaves nothing of it: no process, no file."""
-        self.process.end()
-        self.folder.cleanup()
+        self.leftovers.close()
 
 
 def run_quality(request: QualityRequest, *, machine: Machine, line_sink: LineSink) -> Finished:
@@ -244,21 +243,15 @@ class _Pool:
         self._line_sink(f"{line}.")
 
     def _started(self, task: _Task) -> _Running:
-        folder = TemporaryDirectory(prefix="securefl-bench-")
-        order = CellOrder(
-            job=task.job, data_folder=str(self._request.data.resolve()), model=self._request.model
-        )
-        try:
+        request = self._request
+        order = CellOrder(job=task.job, data_folder=str(request.data.resolve()), model=request.model)
+        with ExitStack() as leftovers:
+            folder = leftovers.enter_context(TemporaryDirectory(prefix="securefl-bench-"))
             process = ToldProcess(
-                PROGRAM,
-                order.model_dump_json(),
-                folder=Path(folder.name),
-                timeout_s=self._request.timeout_s,
+                PROGRAM, order.model_dump_json(), folder=Path(folder), timeout_s=request.timeout_s
             )
-        except BaseException:
-            folder.cleanup()
-            raise
-        return _Running(task, folder, process)
+            leftovers.callback(process.end)
+            return _Running(task, process, leftovers.pop_all())
 
     def _finished(self, each: _Running) -> dict[str, FinishedCell]:
         task = each.task

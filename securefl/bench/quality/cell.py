@@ -28,7 +28,7 @@ from securefl.bench.quality.measurement import (
     Column,
 )
 from securefl.bench.quality.options import federation_of
-from securefl.bench.quality.rows import draw_rows
+from securefl.bench.quality.drawn_rows import draw_rows
 from securefl.bench.quality.sites import (
     FIRST_ROUND,
     SideTransport,
@@ -134,7 +134,7 @@ def run_federation(config: FederationConfig, folder: Path, *, out: Path) -> Cell
 
 
 def settings_of(federation: Federation) -> dict[str, JsonValue]:
-    """What all members of a federation share, as plain values."""
+    """Choices that all members of a federation share, as plain values."""
     settings: dict[str, JsonValue] = federation.terms.model_dump(mode="json", exclude=WITHOUT_LABELS)
     return settings
 

@@ -19,7 +19,7 @@ MODULES = (
     "securefl.bench.quality.cell",
     "securefl.bench.quality.central",
     "securefl.bench.quality.options",
-    "securefl.bench.quality.rows",
+    "securefl.bench.quality.drawn_rows",
     "securefl.bench.quality.sites",
     "securefl.config",
     "securefl.crypto",

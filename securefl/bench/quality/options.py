@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from securefl.bench.quality.rows import DrawnRows
+from securefl.bench.quality.drawn_rows import DrawnRows
 from securefl.bench.quality.suite import CENTRAL, Cell
 from securefl.config import FederationConfig, load_federation
 from securefl.config.recipes import DEFAULT

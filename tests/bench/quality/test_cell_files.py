@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.quality import colours_cell, finished, job_of, measured, outcome
 
-from securefl.bench.quality.store import CellStore, FinishedCell, Material, cell_digest, file_name
+from securefl.bench.quality.cell_files import CellStore, FinishedCell, Material, cell_digest, file_name
 from securefl.errors import StateError
 
 MATERIAL = Material(data="d", model="m", code="c")

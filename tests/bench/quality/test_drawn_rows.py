@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.quality import COLOURS, save_colours
 
-from securefl.bench.quality.rows import DrawnRows, data_digest, draw_rows
+from securefl.bench.quality.drawn_rows import DrawnRows, data_digest, draw_rows
 from securefl.bench.quality.suite import DataSet, Limits
 from securefl.errors import DataError
 
