@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from securefl.bench.host import Machine
-from securefl.bench.quality.measurement import CellJob, CellMeasurement, ClientOutcome, Column
 from securefl.bench.quality.cell_files import FinishedCell
+from securefl.bench.quality.measurement import CellJob, CellMeasurement, ClientOutcome, Column
 from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Limits, Suite
 from support.tiny_model import write_rows
 

@@ -17,9 +17,6 @@ from tempfile import TemporaryDirectory
 
 from securefl.bench.host import Machine
 from securefl.bench.processes import Program, ToldProcess
-from securefl.bench.quality.code_version import code_version
-from securefl.bench.quality.measurement import CellJob, CellMeasurement, CellOrder, Scheme, read_cell
-from securefl.bench.quality.drawn_rows import check_data, data_digest
 from securefl.bench.quality.cell_files import (
     CellStore,
     FinishedCell,
@@ -27,6 +24,9 @@ from securefl.bench.quality.cell_files import (
     cell_digest,
     machine_values,
 )
+from securefl.bench.quality.code_version import code_version
+from securefl.bench.quality.drawn_rows import check_data, data_digest
+from securefl.bench.quality.measurement import CellJob, CellMeasurement, CellOrder, Scheme, read_cell
 from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Suite
 from securefl.errors import DataError, RunError
 

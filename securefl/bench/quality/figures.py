@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Literal
 
+from securefl.bench.quality.cell_files import FinishedCell
 from securefl.bench.quality.measurement import COLUMNS, CellMeasurement, ClientOutcome, Column
 from securefl.bench.quality.paired import Difference, Scores, difference, joint
-from securefl.bench.quality.cell_files import FinishedCell
 from securefl.bench.quality.suite import CENTRAL
 from securefl.errors import StateError
 

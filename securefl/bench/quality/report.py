@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from securefl.bench.host import Machine
 from securefl.bench.quality.bars import Bar, bars_of
 from securefl.bench.quality.benchmark import Finished, QualityRequest
+from securefl.bench.quality.cell_files import FinishedCell, file_name
 from securefl.bench.quality.figures import Adapter, Place, identical, places_of, uploads
 from securefl.bench.quality.paired import Difference
-from securefl.bench.quality.cell_files import FinishedCell, file_name
 
 SHOWN: tuple[Adapter, ...] = ("base", "local", "global", "fused", "better", "central")
 PAIRS: tuple[tuple[Adapter, Adapter], ...] = (
