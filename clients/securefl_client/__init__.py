@@ -9,6 +9,7 @@
 ``trainer_side``    a side with a model of the federation's kind
 ``reported_figures``  a metric's figures and intervals, as a result has them
 ``trainer``         from a folder to its trainer
+``validation_history``  which round was the best, and if the last is clearly worse
 ``learner_side``    a side with a learner of the member's own
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch

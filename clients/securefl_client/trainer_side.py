@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
-from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
+from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase, Warned
 from securefl.results.client import (
     AdapterName,
     ComparisonReport,
@@ -18,10 +18,12 @@ from securefl.results.client import (
     ScalesReport,
     WorthReport,
 )
+from securefl.results.curve import START
 from securefl.storage.disk import owner_only
 from securefl_client.phases import PhaseClock
 from securefl_client.reported_figures import figures_of, intervals_of
 from securefl_client.side import FIRST_ROUND, Measured
+from securefl_client.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
     from securefl.training.folders.task_file import MeasuredRecord
@@ -63,6 +65,7 @@ class TrainerSide:
         self._with_baselines = baselines
         self._clock = clock
         self._emit = emit
+        self._history = ValidationHistory()
 
     @property
     def loss(self) -> float | None:
@@ -87,6 +90,7 @@ class TrainerSide:
         with self._clock.phase(Phase.EVALUATE, FIRST_ROUND):
             self._trainer.install_global(adapter)
             metric = self._trainer.measure("global", part="validation")
+        self._history.note(START, metric)
         return metric.figures
 
     def uploaded(self, round_number: int) -> None:
@@ -101,10 +105,14 @@ class TrainerSide:
             self._trainer.install_global(adapter)
         with self._clock.phase(Phase.EVALUATE, round_number):
             metric = self._trainer.measure("global", part="validation")
+        self._history.note(round_number, metric)
         return self._tell(AdapterKind.GLOBAL, metric, round_number).figures
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Fuse, measure on the test rows, and save the adapters as PEFT folders."""
+        warning = self._history.warning()
+        if warning is not None:
+            self._emit(Warned(member=self._member, message=warning))
         fusion = None
         if self._personal:
             self._trainer.keep_best_personal()

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.frozen import Frozen
 from securefl.adapters.closed_form import HeadOpening, HeadStart
+from securefl.adapters.frozen import Frozen
 from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update

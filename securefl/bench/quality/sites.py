@@ -105,7 +105,9 @@ def site_of(own: ClientFolder) -> Site:
     curve = _Curve()
     clock = PhaseClock(own.member, curve.note)
     trainer = load_trainer(own, clock, between_steps=lambda: None)
-    side = TrainerSide(trainer, member=own.member, personal=True, baselines=True, clock=clock, emit=curve.note)
+    side = TrainerSide(
+        trainer, member=own.member, personal=True, baselines=True, clock=clock, emit=curve.note
+    )
     return Site(own, trainer, side, _aggregation(own, clock), clock, curve)
 
 
