@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -9,10 +10,12 @@ from rich.text import Text
 
 from securefl.cli.tables import figures_table
 from securefl.results.curve import START, Figures, LearningCurve
+from securefl.results.intervals import wilson
 
 MOST_COLUMNS = 8
 """Rounds shown at most; with these and a name of 20 letters the table has 80 columns."""
 MEAN = "mean"
+SHARE = "accuracy"
 
 
 def curve_table(curve: LearningCurve) -> Table:
@@ -26,10 +29,30 @@ def curve_table(curve: LearningCurve) -> Table:
     ]
     means = {point.round_number: point.mean for point in curve.points}
     return figures_table(
-        f"{curve.metric} of the global adapter on validation rows, after every round",
+        f"{curve.metric} of global on validation rows, by round",
         ("client", *("start" if number == START else str(number) for number in shown), "best"),
         [*rows, _row(MEAN, means, curve, shown, best=curve.best)],
     )
+
+
+def curve_notes(curve: LearningCurve) -> list[str]:
+    """One line on how far a figure of so few validation rows can be trusted; none where it is no share of rows."""
+    last = curve.points[-1].members.values()
+    if curve.metric != SHARE or not all("samples" in figures for figures in last):
+        return []
+    reaches = [_reach(figures[SHARE], round(figures["samples"])) for figures in last]
+    fewest, most = (choose(round(figures["samples"]) for figures in last) for choose in (min, max))
+    rows = str(fewest) if fewest == most else f"{fewest} to {most}"
+    mean = math.sqrt(math.fsum(reach**2 for reach in reaches)) / len(reaches)
+    return [
+        f"On {rows} validation rows a client's figure is known to about ±{max(reaches):.2f}, the mean to about "
+        f"±{mean:.2f} (95 %)."
+    ]
+
+
+def _reach(share: float, rows: int) -> float:
+    low, high = wilson(round(share * rows), rows)
+    return (high - low) / 2
 
 
 def shown_rounds(numbers: Sequence[int], *, best: int) -> list[int]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from securefl.cli.curve_table import curve_table
+from securefl.cli.curve_table import curve_notes, curve_table
 from securefl.cli.gains_table import gains_notes, gains_table
 from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
@@ -30,18 +30,20 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
     count = result.clients[0].rounds
     rounds = "1 round" if count == 1 else f"{count} rounds"
     curve = result.learning_curve
-    console.print()
-    console.print(gains_table(result.clients))
-    for note in gains_notes(result.clients):
-        console.print(Text(note, style="dim"))
     tables = (
-        *([curve_table(curve)] if curve is not None else []),
-        _table(f"sent and received in {rounds}, in MB, beside plain float32", TRAFFIC, result, _traffic),
-        _table(f"seconds of {rounds} by phase", PHASES, result, _seconds),
+        (gains_table(result.clients), gains_notes(result.clients)),
+        *([(curve_table(curve), curve_notes(curve))] if curve is not None else []),
+        (
+            _table(f"sent and received in {rounds}, in MB, beside plain float32", TRAFFIC, result, _traffic),
+            [],
+        ),
+        (_table(f"seconds of {rounds} by phase", PHASES, result, _seconds), []),
     )
-    for table in tables:
+    for table, notes in tables:
         console.print()
         console.print(table)
+        for note in notes:
+            console.print(Text(note, style="dim"))
     console.print()
     for line in (*_said(advice(result.clients)), *_closing(result, folder)):
         console.print(Text(line), soft_wrap=True)

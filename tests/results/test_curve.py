@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.results import client_result, round_of
 
-from securefl.cli.curve_table import MOST_COLUMNS, curve_table, shown_rounds
+from securefl.cli.curve_table import MOST_COLUMNS, curve_notes, curve_table, shown_rounds
 from securefl.results.client import ClientResult
 from securefl.results.curve import SMALLER_IS_BETTER, best_of, learning_curve
 from securefl.training.tasks.base import Metric
@@ -103,6 +103,21 @@ def test_the_table_has_a_row_a_member_and_one_of_the_mean():
     assert columns["client"] == ["client-1", "client-2", "mean"]
     assert columns["2"] == ["0.9000", "0.6000", "0.7500"]
     assert columns["best"] == ["2", "1", "2"]
+
+
+def test_the_table_says_how_far_few_validation_rows_can_be_trusted():
+    rounds = [{**round_of(1), "validation": {"accuracy": 0.5, "samples": 40.0}}]
+    members = [client(number, rounds_log=rounds, start={}) for number in range(1, 5)]
+    [note] = curve_notes(learning_curve(members))
+    # Wilson's interval of 20 in 40 is .35 to .65; of a mean over four the root of four makes half of it.
+    assert (
+        note
+        == "On 40 validation rows a client's figure is known to about ±0.15, the mean to about ±0.07 (95 %)."
+    )
+
+
+def test_a_figure_that_is_no_share_of_rows_has_no_such_line():
+    assert curve_notes(learning_curve([client(1, 0.5)])) == []
 
 
 @pytest.mark.parametrize("count", [2, MOST_COLUMNS, MOST_COLUMNS + 1, 50, 10_000])
