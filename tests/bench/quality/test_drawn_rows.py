@@ -100,7 +100,11 @@ def test_a_missing_set_is_a_sentence(data: Path, tmp_path: Path) -> None:
         drawn(data, tmp_path / "a", data_set=replace(COLOURS, name="plants"))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"[1]\n"), gzip.compress(b'{"text": "a"}\n')])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"[1]\n", mtime=0), gzip.compress(b'{"text": "a"}\n', mtime=0)],
+    ids=["no gzip", "no table", "no label"],
+)
 def test_a_damaged_set_is_a_sentence(content: bytes, data: Path, tmp_path: Path) -> None:
     (data / "colours" / "train.jsonl.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"train\.jsonl\.gz"):
