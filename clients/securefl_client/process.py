@@ -76,11 +76,11 @@ def run_client(
     Raises:
         SecureFLError: whatever ends it otherwise.
     """
-    take_part(folder, server=server, out=out, emit=emit, prepare=partial(_trainer_side, emit, metrics))
+    take_part(folder, server=server, out=out, emit=emit, prepare=partial(trainer_side, emit, metrics))
     return 0
 
 
-def _trainer_side(
+def trainer_side(
     emit: EventSink,
     metrics: Sequence[str],
     own: ClientFolder,

@@ -140,7 +140,7 @@ def settings_of(federation: Federation) -> dict[str, JsonValue]:
 
 
 def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutcome:
-    trainer, data = site.trainer, client_data(site.own)
+    trainer, data = site.side.learner, client_data(site.own)
     metrics: dict[Column, Metric] = {
         "base": trainer.baseline(),
         "local": trainer.measure("personal"),
@@ -157,7 +157,7 @@ def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutc
         scores={column: tuple(metric.scores.tolist()) for column, metric in metrics.items()},
         values={column: metric.value for column, metric in metrics.items()},
         validation=_chosen_by(report.metric),
-        curve=tuple(site.curve.values),
+        curve=dict(site.curve.values),
         baselines=_baselines(report.metric),
         fusion={} if report.fusion is None else report.fusion.model_dump(mode="json"),
         up_bytes=tuple(size for number, size in up.items() if number >= FIRST_ROUND),

@@ -91,7 +91,7 @@ class ClientOutcome(_Frozen):
         scores: By column, what each test row counts, in the rows' order; of accuracy, 1 or 0.
         values: By column, the metric of the test rows.
         validation: By column, the metric of the validation rows, of ``local``, ``global`` and ``fused``.
-        curve: The global adapter's metric on the validation rows after each round.
+        curve: The global adapter's metric on the validation rows, by round; 0 is its start.
         baselines: What the member's side reports beside its columns, by name.
         fusion: What the fusion found.
         up_bytes: What it uploads in each round from 1 on, encrypted, by planning.
@@ -107,7 +107,7 @@ class ClientOutcome(_Frozen):
     scores: dict[Column, tuple[Figure, ...]]
     values: dict[Column, Figure]
     validation: dict[Column, Figure] = {}
-    curve: tuple[Figure, ...] = ()
+    curve: dict[str, Figure] = {}
     baselines: dict[str, Figure] = {}
     fusion: dict[str, JsonValue] = {}
     up_bytes: tuple[Count, ...] = ()

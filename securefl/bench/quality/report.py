@@ -125,7 +125,7 @@ def _clients_json(cell: FinishedCell) -> dict[str, object]:
             "test_rows": client.test_rows,
             "values": dict(client.values),
             "validation": dict(client.validation),
-            "curve": list(client.curve),
+            "curve": dict(client.curve),
             "baselines": dict(client.baselines),
             "fusion": dict(client.fusion),
         }

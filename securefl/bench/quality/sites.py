@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
 from securefl.aggregation.contribution import Contribution
@@ -27,27 +26,26 @@ from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.tasks.table import row_task_of
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
-from securefl_client.trainer import load_trainer
+from securefl_client.process import trainer_side
 from securefl_client.trainer_side import TrainerSide
-
-if TYPE_CHECKING:
-    from securefl.training.trainer import LocalTrainer
 
 FIRST_ROUND = 1
 """Rounds before it are openings: they sum statistics, and no adapter."""
+START = 0
+"""The last opening, if there is one: there is a global adapter to measure after it."""
 
 
 @dataclass(slots=True)
 class _Curve:
-    """The global adapter's metric on the validation rows, round by round."""
+    """The global adapter's metric on the validation rows, by round."""
 
-    values: list[float] = field(default_factory=list)
+    values: dict[str, float] = field(default_factory=dict)
     listening: bool = False
 
     def note(self, event: Event) -> None:
         """Takes an event of the client."""
         if self.listening and isinstance(event, MetricMeasured):
-            self.values.append(event.value)
+            self.values[str(event.round_number)] = event.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +54,13 @@ class Site:
 
     Attributes:
         own: Its folder, as provisioned.
-        trainer: Its model, data and adapters.
-        side: What it does beside the sum.
+        side: What it does beside the sum; its learner is the client's trainer.
         aggregation: Its side of the sum.
         clock: Times its phases.
         curve: The global adapter on its validation rows.
     """
 
     own: ClientFolder
-    trainer: LocalTrainer
     side: TrainerSide
     aggregation: MemberAggregation
     clock: PhaseClock
@@ -72,7 +68,7 @@ class Site:
 
     def apply(self, number: int) -> None:
         """Take up a round's global adapter, if the round has one."""
-        if number < FIRST_ROUND:
+        if number < START:
             return
         self.curve.listening = True
         self.side.install(self.aggregation.start(), number)
@@ -104,11 +100,8 @@ def site_of(own: ClientFolder) -> Site:
     """A client with its model and data loaded."""
     curve = _Curve()
     clock = PhaseClock(own.member, curve.note)
-    trainer = load_trainer(own, clock, between_steps=lambda: None)
-    side = TrainerSide(
-        trainer, member=own.member, personal=True, baselines=True, clock=clock, emit=curve.note
-    )
-    return Site(own, trainer, side, _aggregation(own, clock), clock, curve)
+    side = trainer_side(curve.note, (), own, clock, between_steps=lambda: None)
+    return Site(own, side, _aggregation(own, clock), clock, curve)
 
 
 def client_data(own: ClientFolder) -> ClientData:

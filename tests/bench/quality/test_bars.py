@@ -38,7 +38,7 @@ def right(share: float, *, shift: int = 0) -> list[float]:
 def cell(shares: dict[Column, float], *, split: str = "iid", **changes: object) -> FinishedCell:
     """A federation of two clients, right on these shares of 200 rows each."""
     scores = {column: right(share, shift=9 * place) for place, (column, share) in enumerate(shares.items())}
-    client = outcome(scores, validation={"local": 0.5, "global": 0.4}, curve=(0.1, 0.2, 0.3))
+    client = outcome(scores, validation={"local": 0.5, "global": 0.4}, curve={"1": 0.1, "2": 0.2, "3": 0.3})
     return finished(colours_cell(split=split), measured({"a": client, "b": client}, **changes))
 
 

@@ -54,7 +54,8 @@ def test_all_training_rows_are_dealt_and_part_of_them_choose(federation: CellMea
     clients = federation.clients.values()
     assert sum(client.train_rows + client.validation_rows for client in clients) == 120
     assert all({"local", "global", "fused"} == {*client.validation} for client in clients)
-    assert all(len(client.curve) == federation.rounds == 2 for client in clients)
+    assert federation.rounds == 2
+    assert all({"1", "2"} <= {*client.curve} for client in clients)
 
 
 def test_a_cell_run_again_ends_in_the_same_adapters(
