@@ -110,6 +110,16 @@ class Place:
         known = [value for value in found if value is not None]
         return mean(known) if len(known) == len(found) else None
 
+    @property
+    def baselines(self) -> dict[str, float]:
+        """The means over seeds and clients of what every client reports beside its columns, by name."""
+        every = [each.baselines for run in self.runs for each in run.measured.clients.values()]
+        return {
+            name: mean(each[name] for each in every)
+            for name in every[0]
+            if all(name in each for each in every)
+        }
+
     def difference(self, ours: Adapter, theirs: Adapter) -> Difference | None:
         """The mean over seeds, whose errors are taken to go together; None where one is missing."""
         found = [run.difference(ours, theirs) for run in self.runs]

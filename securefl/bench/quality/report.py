@@ -107,6 +107,7 @@ def _place_json(place: Place) -> dict[str, object]:
         "metric": place.metric,
         "rounds": place.rounds,
         "values": {adapter: place.value(adapter) for adapter in SHOWN},
+        "baselines": place.baselines,
         "differences": {
             f"{ours} - {theirs}": _difference_json(place.difference(ours, theirs)) for ours, theirs in PAIRS
         },

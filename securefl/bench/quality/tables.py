@@ -67,6 +67,7 @@ def tables(report: QualityReport) -> list[Table]:
                 GAP_COLUMNS,
                 [[place.name, *(_gap(place, *gap) for gap in GAPS)] for place in places],
             ),
+            *_baselines(recipe, places),
             (f"recipe {recipe}, bytes of one client", UPLOAD_COLUMNS, _upload_rows(places)),
         ]
     return parts
@@ -181,6 +182,19 @@ def _gap(place: Place, ours: Adapter, theirs: Adapter) -> str:
 
 def _is_about(bar: Compared, place: Place, ours: Adapter, theirs: Adapter) -> bool:
     return (bar.ours, bar.theirs) == (ours, theirs) and bar.holds_at(place.split)
+
+
+def _baselines(recipe: str, places: Sequence[Place]) -> list[Table]:
+    """Figures that the members report beside their columns, where they do."""
+    names = list(dict.fromkeys(name for place in places for name in place.baselines))
+    if not names:
+        return []
+    columns = ("place", "fused", *(name.replace("_", " ") for name in names))
+    rows = [
+        [place.name, _number(place.value("fused")), *(_number(place.baselines.get(name)) for name in names)]
+        for place in places
+    ]
+    return [(f"recipe {recipe}, baselines of the fusion", columns, rows)]
 
 
 def _upload_rows(places: Sequence[Place]) -> list[list[str]]:

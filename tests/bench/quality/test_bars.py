@@ -210,3 +210,13 @@ def test_a_report_can_be_drawn(report: QualityReport, tmp_path: Path) -> None:
 
     draw(report, tmp_path / "out.png")
     assert (tmp_path / "out.png").stat().st_size > 10_000
+
+
+def test_baselines_have_a_table_where_every_client_reports_them() -> None:
+    scores: dict[Column, list[float]] = {"base": [1.0], "fused": [1.0]}
+    clients = {
+        "a": outcome(scores, baselines={"better_of_both": 0.8, "fine_tuned": 0.6}),
+        "b": outcome(scores, baselines={"better_of_both": 0.6}),
+    }
+    (place,) = places_of([finished(colours_cell(), measured(clients))])
+    assert place.baselines == {"better_of_both": pytest.approx(0.7)}
