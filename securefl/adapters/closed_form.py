@@ -4,7 +4,7 @@ The rule kept here: a head follows from integer sums alone, so every member has 
 member adds of its own are rows of classes that are not shared, which stay with it.
 
     members     HeadStatistics.of -> packed        (then the grid and the cipher)
-    everybody   HeadStatistics.unpacked(sum) -> closed_form -> the head that rounds start from
+    everybody   HeadStatistics.unpacked -> closed_form -> the head that rounds start from
     a holder    home_rows(sum, own class means) -> its rows of classes that are not shared
 
 With m_c the class means, m their mean and S' = (1 - g) S + g tr(S) / p I, the rows are w_c = T S'^-1 (m_c - m) and
@@ -160,7 +160,7 @@ class _Discriminant:
     @classmethod
     def of(cls, sums: HeadStatistics, shared: Flags, *, shrinkage: float) -> _Discriminant:
         means, there = _shared_means(sums, shared)
-        weights = np.where(there, sums.class_weights, 0.0)
+        weights = np.where(there, sums.class_shares, 0.0)
         centre = weights @ means / max(float(weights.sum()), np.finfo(np.float64).tiny)
         return cls(centre, _shrunk_inverse(sums, shrinkage))
 
@@ -173,9 +173,9 @@ class _Discriminant:
 
 def _shared_means(sums: HeadStatistics, shared: Flags) -> tuple[Matrix, Flags]:
     """Pooled class means (C, p), zeros where there is none, and the classes that have one."""
-    there = shared & (sums.class_weights > 0)
+    there = shared & (sums.class_shares > 0)
     means = np.where(there[:, None], sums.class_means, 0.0)
-    return means / np.where(there, sums.class_weights, 1.0)[:, None], there
+    return means / np.where(there, sums.class_shares, 1.0)[:, None], there
 
 
 def _shrunk_inverse(sums: HeadStatistics, shrinkage: float) -> Matrix:

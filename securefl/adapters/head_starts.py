@@ -35,6 +35,11 @@ def statistics_width(head: HeadSection, layout: Layout) -> int:
     return 0 if head.start == "zeros" else width_within(_head_shape(layout)[1], head.projection)
 
 
+def start_count(head: HeadSection) -> int:
+    """Number of starts that ``starts_of`` gives."""
+    return 2 if head.start == "auto" else 1
+
+
 def space_of(head: HeadSection, layout: Layout, *, exponent: int, seed: int) -> HeadSpace:
     """The federation's space of features.
 

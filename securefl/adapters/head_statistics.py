@@ -1,13 +1,15 @@
 """One member's statistics for a head in closed form: class shares, class means, within-class covariance.
 
-The rule kept here: nothing of a row of a class that is not shared enters a sum by class, and no sum over all classes
-is made beside the sums by class, because the two would differ by the rows of classes that few members hold. The
-scatter is taken about *local* class means and is of all rows: no sum by class can be taken away from it.
+The rule kept here: of the number of a member's rows of a class there is one function in all sums, its *class share*
+s = rows of the class / max(rows of shared classes, samples cap), and none for classes that are not shared. Every other
+weight is linear in the shares, with public constants: what a member weighs as a whole, and what its covariance and its
+means are multiplied by. A second function, such as a count with another cap, would agree with the first one for all
+members below the caps, so that the difference of both sums told of the few above; a sum over all classes beside the
+sums by class would tell of the rows of classes that few members hold.
 
-Every value is an average times a weight from 0 to 1, as in every other contribution: a class mean times
-u = min(rows of the class / class cap, 1), the within-class covariance times min(degrees of freedom / samples cap, 1).
-While no cap is reached, dividing the sums gives the pooled class means and the pooled covariance. ``HeadSpace``
-keeps the averages near 1; if one does not fit its bound, it is sent with a smaller weight, never clipped.
+While no member has more rows than the cap, dividing the sums gives the pooled class means and the cohort's shares. The
+covariance is about *local* class means and of all rows: no sum by class can be taken away from it. ``HeadSpace`` keeps
+the averages near 1.
 
 Where the head starts at zero, statistics have width 0: the shares are needed all the same, because members train with
 logits adjusted by log(own share / cohort's share); see ``cohort_log_shares``.
@@ -29,6 +31,8 @@ MEAN_BOUND = 8.0
 """Of the entries of a class mean: eight times the root mean square; a random rotation all but never reaches it."""
 SCATTER_BOUND = 8.0
 """Of the entries of the within-class covariance."""
+LEAST_PART = 16
+"""A member weighs at least 1 / 16 of the most, so that one whose classes are not shared still adapts with the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,14 @@ class HeadStatistics:
     """One member's statistics of its pooled features, or the sum of several members'.
 
     Attributes:
-        class_shares: (C,), the member's share of rows of each class times min(rows / samples cap, 1); 0 for classes
-            that are not shared.
-        class_weights: u (C,), from 0 to 1 a member; 0 for classes that are not shared or not held.
-        class_means: (C, p), class means times u.
-        weight: Weight of the covariance, from 0 to 1 a member; 0 for a member with one row a class at most.
+        class_shares: s (C,), from 0 to 1 a member; 0 for classes that are not shared or not held.
+        class_means: (C, p), class means times s.
+        weight: w of ``member_weight``, from 0 to 1 a member.
         scatter: Upper triangle (p (p + 1) / 2,), by rows, of the within-class covariance about local class means,
-            times ``weight``.
+            times w.
     """
 
     class_shares: Vector = field(repr=False)
-    class_weights: Vector = field(repr=False)
     class_means: Matrix = field(repr=False)
     weight: float = field(repr=False)
     scatter: Vector = field(repr=False)
@@ -80,70 +81,75 @@ class HeadStatistics:
         """
         counts = np.bincount(labels, minlength=len(shared))
         means = class_means(features, labels, classes=len(shared))
-        weights = np.where(shared, class_weights(counts, samples_cap=samples_cap), 0.0)
-        weights *= _fitting(np.abs(means).max(axis=1, initial=0.0), MEAN_BOUND)
+        shares = class_shares(counts, shared, samples_cap=samples_cap)
+        weight = member_weight(shares, shared)
         freedom = len(labels) - int(np.count_nonzero(counts))
-        scatter = _scatter(features - means[labels]) / max(freedom, 1)
-        weight = min(freedom / samples_cap, 1.0) * float(
-            _fitting(np.abs(scatter).max(initial=0.0), SCATTER_BOUND)
-        )
-        return cls(
-            np.where(shared, class_shares(counts, samples_cap=samples_cap), 0.0),
-            weights,
-            weights[:, None] * means,
-            weight,
-            weight * scatter,
-        )
+        covariance = _scatter(features - means[labels]) / max(freedom, 1)
+        return cls(shares, shares[:, None] * means, weight, weight * covariance)
 
     @staticmethod
     def bounds(classes: int, width: int) -> tuple[Block, ...]:
         """Blocks of a packed vector, in order, for C classes and width p."""
         return (
-            Block("class shares", classes, 1.0),
-            Block("class weights", classes, 1.0),
             Block("class means", classes * width, MEAN_BOUND),
-            Block("weight", 1, 1.0),
             Block("scatter", width * (width + 1) // 2, SCATTER_BOUND),
         )
 
+    def reweighted(self, *, class_shares: Vector, weight: float) -> HeadStatistics:
+        """The same averages of one member under other weights, such as those that a grid has."""
+        held = self.class_shares > 0
+        factors = np.where(held, class_shares, 0.0) / np.where(held, self.class_shares, 1.0)
+        scatter = self.scatter * (weight / self.weight) if self.weight else self.scatter
+        return HeadStatistics(class_shares, factors[:, None] * self.class_means, weight, scatter)
+
     def packed(self) -> Vector:
-        """All values in one vector (K,), within ``bounds``; they are weighted already, and divided by no cap."""
-        return np.concatenate(
-            [self.class_shares, self.class_weights, self.class_means.ravel(), [self.weight], self.scatter]
-        )
+        """Means and covariance in one vector (K,), times their weights, which are not in it; see ``bounds``."""
+        return np.concatenate([self.class_means.ravel(), self.scatter])
 
     @classmethod
-    def unpacked(cls, vector: Vector, *, classes: int, width: int) -> HeadStatistics:
-        """The inverse of ``packed``, for one member's vector or a sum of several.
+    def unpacked(cls, vector: Vector, *, width: int, class_shares: Vector, weight: float) -> HeadStatistics:
+        """The inverse of ``packed``, for one member's vector or a sum of several, with the sums of their weights.
 
         Raises:
             ConfigError: if the vector has another length.
         """
+        classes = len(class_shares)
         sizes = [block.values for block in cls.bounds(classes, width)]
         if vector.shape != (sum(sizes),):
             raise ConfigError(
                 f"{vector.size} values are no statistics of {classes} classes of width {width}",
                 hint="take the task and the head's projection from one federation file",
             )
-        shares, weights, means, weight, scatter = np.split(vector, np.cumsum(sizes)[:-1])
-        return cls(shares, weights, means.reshape(classes, width), float(weight[0]), scatter)
+        means, scatter = vector[: sizes[0]], vector[sizes[0] :]
+        return cls(class_shares, means.reshape(classes, width), weight, scatter)
 
 
-def class_cap(classes: int, samples_cap: int) -> int:
-    """Rows of a class from which on every member weighs the same in the class's row: four even shares, at least 1."""
-    return max(1, -(-4 * samples_cap // classes))
-
-
-def class_weights(counts: NDArray[np.integer], *, samples_cap: int) -> Vector:
-    """Weights u (C,) of a member's rows of a head: min(rows of the class / ``class_cap``, 1)."""
-    weights: Vector = np.minimum(counts / class_cap(len(counts), samples_cap), 1.0)
-    return weights
-
-
-def class_shares(counts: NDArray[np.integer], *, samples_cap: int) -> Vector:
-    """Shares (C,) of a member's rows times its weight min(rows / samples cap, 1)."""
-    shares: Vector = counts / max(float(counts.sum()), float(samples_cap))
+def class_shares(counts: NDArray[np.integer], shared: Flags, *, samples_cap: int) -> Vector:
+    """Class shares s (C,) of a member: its rows of each shared class by the larger of all those and the cap."""
+    there = np.where(shared, counts, 0)
+    shares: Vector = there / max(float(there.sum()), float(samples_cap))
     return shares
+
+
+def weighs_by_shares(shared: Flags) -> bool:
+    """True where members weigh by their rows: at least half of the classes are shared, so that these tell of most.
+
+    Else all members weigh the same, since the rows of few classes would decide for all; it follows from what
+    everybody knows.
+    """
+    return 2 * int(np.count_nonzero(shared)) >= len(shared)
+
+
+def member_weight(shares: Vector, shared: Flags) -> float:
+    """Weight w of a member as a whole, of its adapters and its covariance: (1 + 15 sum of s) / 16, or 1 for all.
+
+    Args:
+        shares: s (C,).
+        shared: (C,).
+    """
+    if not weighs_by_shares(shared):
+        return 1.0
+    return (1.0 + (LEAST_PART - 1) * float(shares.sum())) / LEAST_PART
 
 
 def cohort_log_shares(
@@ -157,7 +163,9 @@ def cohort_log_shares(
         own: (C,), the member's own rows of each class, which are all that it knows of the others.
         samples_cap: The number of rows from which on every member weighs the same.
     """
-    known = np.where(shared, np.maximum(sums.class_shares, 0.0), class_shares(own, samples_cap=samples_cap))
+    there = float(np.where(shared, own, 0).sum())
+    at_home = own / max(there, float(samples_cap))
+    known = np.where(shared, np.maximum(sums.class_shares, at_home), at_home)
     whole = float(np.where(shared, known, 0.0).sum()) or float(known.sum())
     with np.errstate(divide="ignore"):
         logs: Vector = np.log(known * len(known) / whole) if whole > 0 else np.zeros(len(known))
@@ -176,8 +184,3 @@ def _scatter(deviations: Matrix) -> Vector:
     whole = deviations.T @ deviations
     triangle: Vector = whole[np.triu_indices(len(whole))]
     return triangle
-
-
-def _fitting(largest: NDArray[np.float64] | np.floating, bound: float) -> NDArray[np.float64]:
-    """Factors of at most 1 that bring averages of this magnitude within their bound."""
-    return bound / np.maximum(largest, bound)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,6 +91,10 @@ class LearnedFactors:
             },
             heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
         )
+
+    def with_heads(self, heads: Mapping[str, Matrix]) -> LearnedFactors:
+        """The state with other values of its heads, before the first round of training."""
+        return replace(self, heads={name: heads[name].copy() for name in self.heads})
 
     def redistributed(self, rank: int, *, scaling: float) -> Adapter:
         """The best adapter of a client's own rank: the shared one itself, to rounding, from rank R on.

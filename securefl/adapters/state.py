@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -50,6 +50,10 @@ class SharedState(Protocol):
 
     def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> Self:
         """The state with one more mean update applied."""
+        ...
+
+    def with_heads(self, heads: Mapping[str, Matrix]) -> Self:
+        """The state with other values of its heads, before the first round of training."""
         ...
 
     def redistributed(self, rank: int, *, scaling: float) -> Adapter:
@@ -122,6 +126,10 @@ class GlobalState:
             noise_std=noise_std,
             kept_rank=self.kept_rank,
         )
+
+    def with_heads(self, heads: Mapping[str, Matrix]) -> GlobalState:
+        """The state with other values of its heads, before the first round of training."""
+        return replace(self, heads={name: heads[name].copy() for name in self.heads})
 
     def redistributed(self, rank: int, *, scaling: float) -> Adapter:
         """The best adapter of a client's own rank.

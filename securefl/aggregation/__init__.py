@@ -6,7 +6,10 @@ In the order of the way, with the modules of other packages that stand on it:
 ``update_source`` a model and its data, as far as the sequence asks for them
 ``clock``         its stages, and the clock that they are timed by
                   ``adapters.payloads``: the linear map
+``head_openings`` the sums before training: what a member answers, and what it then knows
+``opening_sums``  their integers, and what follows from their sums
 ``weighting``     the members' weights, and the one sum of them
+``class_weighting`` the same by class, for heads with one row a class
                   (clipping for privacy will stand here)
 ``grid``          reals to bounded integers by stochastic rounding, and back
                   (noise for privacy will stand here)

@@ -1,6 +1,7 @@
 """From a client's update to the integers of its contribution, and from their sum to the mean update.
 
     update -> payload -> times the own weight -> grid -> integers; in the first round, then the weight
+    (where the openings summed weights by class, rows of heads are multiplied and divided by their classes')
     sums of integers -> grid -> divided by the first round's sum of weights, scaled -> payload -> mean update
 
 Each arrow is one call, on values that come in runs. Clipping for privacy will stand between weight and grid, noise
@@ -41,6 +42,7 @@ from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.payloads import Payload, SegmentKind
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import MeanUpdate, Update
+from securefl.aggregation.class_weighting import ClassWeights, divide_by_class, weighted_by_class
 from securefl.aggregation.grid import Grid, Integers, Span
 from securefl.aggregation.weighting import WeightSum, divide_by_weights, weight_steps, weighted
 from securefl.errors import ProtocolError, TrainingError
@@ -98,7 +100,13 @@ class RoundCodec:
         return self.payload.size + self.weighs
 
     def encode(
-        self, update: Update, *, rank: int, samples: int, rng: np.random.Generator
+        self,
+        update: Update,
+        *,
+        rank: int,
+        samples: int,
+        rng: np.random.Generator,
+        weights: ClassWeights | None = None,
     ) -> EncodedContribution:
         """A client's contribution.
 
@@ -108,6 +116,7 @@ class RoundCodec:
             samples: What it trained on; it leaves the client as the weight of its first contribution, and as the
                 factor of its values.
             rng: Drives the stochastic rounding.
+            weights: The member's weights by class, where an opening has summed them: then ``samples`` does not weigh.
 
         Raises:
             ProtocolError: if the update is not one of this round's layout, rank and frozen factors.
@@ -121,7 +130,11 @@ class RoundCodec:
         saturated: dict[str, int] = {}
 
         def runs() -> Iterator[Integers]:
-            values = weighted(self.payload.encode(update, rank=rank), steps=steps, limit=self.grid.limit)
+            plain = self.payload.encode(update, rank=rank)
+            if weights is None:
+                values = weighted(plain, steps=steps, limit=self.grid.limit)
+            else:
+                values = weighted_by_class(plain, segments=self.payload.segments, weights=weights)
             clipped = np.zeros(len(self.grid.spans), dtype=np.int64)
             yield from self.grid.quantise(values, rng=np.random.default_rng(seed), saturated=clipped)
             if self.weighs:
@@ -144,20 +157,25 @@ class RoundCodec:
             )
         return WeightSum(int(sums[-1]), limit=self.grid.limit, contributors=self._cohort)
 
-    def decode(self, sums: Integers, *, weight_sum: WeightSum | None = None) -> MeanUpdate:
+    def decode(self, sums: Integers, *, weight_sum: WeightSum | ClassWeights | None = None) -> MeanUpdate:
         """The mean update from the sums (D,) of the whole cohort's integers.
 
         Args:
             sums: Of every coordinate.
-            weight_sum: The first round's, as the state holds it; None where ``sums`` are that round's own.
+            weight_sum: The first round's, or the cohort's weights by class, as the member holds it; None where
+                ``sums`` are the first round's own.
 
         Raises:
             ProtocolError: if the length is wrong; see ``weight_sum``.
         """
         self._check_length(sums)
-        divisors = self._divisors(self.weight_sum(sums) if weight_sum is None else weight_sum)
+        known = self.weight_sum(sums) if weight_sum is None else weight_sum
+        divisors = self._divisors(known)
         values = self.grid.dequantise(sums[: self.payload.size])
-        divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
+        if isinstance(known, ClassWeights):
+            divide_by_class(values, segments=self.payload.segments, divisors=divisors, weights=known)
+        else:
+            divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
         return self.payload.decode(values, noise_std=self._noise_std(divisors))
 
     @property
@@ -169,7 +187,7 @@ class RoundCodec:
         if sums.shape != (self.length,):
             raise ProtocolError(f"the aggregate has {sums.size} integers where {self.length} belong")
 
-    def _divisors(self, weight_sum: WeightSum) -> tuple[float, ...]:
+    def _divisors(self, weight_sum: WeightSum | ClassWeights) -> tuple[float, ...]:
         """One for each partition; every member of the cohort is in every sum."""
         return tuple(weight_sum.divisor(partition.owners) for partition in self.payload.partitions)
 

@@ -4,7 +4,9 @@ The rule kept here: a member's state advances only by an aggregate that it verif
 it sends is a function of its update, the federation file and the seed, apart from the cipher's own randomness.
 
     contribute   start -> learn -> encode (payload, weight, grid) -> encrypt (pack, tag, encrypt, MAC, sign)
-    receive      decrypt (verify, decrypt, tags, unpack) -> apply (mean, outer step) -> redistribute -> next start
+                 before round 1 an opening's answer stands in the place of the update
+    receive      decrypt (verify, decrypt, tags, unpack) -> apply (mean, outer step; or what an opening tells)
+                 -> redistribute -> next start
 
 Each step is a method, so that tests and measurements can stop after any of them; ``contribute`` and ``receive`` are
 the sequence, and the only place where the stages are timed.
@@ -26,12 +28,14 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import SharedState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
+from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import Encryption, Part
+from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.selection import Selection
-from securefl.aggregation.update_source import UpdateSource
+from securefl.aggregation.update_source import HeadSource, UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
@@ -41,6 +45,7 @@ from securefl.errors import DataError, ForgeryError, ProtocolError
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
+from securefl.protocol.openings import Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ class MemberAggregation:
 
     Attributes:
         state: The global state after the rounds applied so far.
-        weight_sum: The first round's, which all means are divided by; None before it.
+        weight_sum: The sum that all means are divided by: the first round's, or by class that of the openings;
+            None before it.
         reconstruction_error: Of the last round applied, an estimate for every weight that the payload only
             approximates; empty under the exact ones.
     """
@@ -92,10 +98,13 @@ class MemberAggregation:
         self._plan = federation.plan
         self.state: SharedState = self._plan.start()
         self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
-        self.weight_sum: WeightSum | None = None
+        self.weight_sum: WeightSum | ClassWeights | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._start: Adapter | None = None
         self._samples: int | None = None
+        self._applied = federation.first_round - 1
+        self._openings = HeadOpenings(federation, member) if federation.openings else None
+        self._source: HeadSource | None = None
         self._codec: tuple[int, SharedState, RoundCodec] | None = None
         self._cipher = cipher
         self._keys = keys
@@ -122,6 +131,32 @@ class MemberAggregation:
             SecureFLError: what the learner raises; see ``encode`` and ``encrypt``.
         """
         number, clock = manifest.round_number, self._clock
+        opening = self.federation.kind_of(number).opening
+        if opening is None:
+            encoded, scores = self._trained(learner, manifest)
+        else:
+            with clock.stage(Stage.TRAIN, number):
+                encoded, scores = self.answer(opening, learner), None
+        # Integers are made when the cipher asks for them; that is still encoding.
+        timed = replace(encoded, runs=lambda: clock.through(Stage.ENCODE, number, encoded.runs()))
+        return PreparedContribution(timed, self.encrypt(timed, manifest=manifest, scores=scores))
+
+    def answer(self, opening: Opening, learner: UpdateSource) -> EncodedContribution:
+        """The integers that this member contributes to an opening.
+
+        Raises:
+            ModelError: if the learner cannot answer openings.
+            SecureFLError: what it raises; see ``HeadOpenings.answer``.
+        """
+        if self._openings is None:
+            raise ProtocolError("this federation has no openings")
+        self._source = head_source(learner)
+        return self._openings.answer(opening, self._source)
+
+    def _trained(
+        self, learner: UpdateSource, manifest: Manifest
+    ) -> tuple[EncodedContribution, Scores | None]:
+        number, clock = manifest.round_number, self._clock
         with clock.stage(Stage.ENCODE, number):
             frozen = self.frozen(number)
         with clock.stage(Stage.TRAIN, number):
@@ -129,10 +164,7 @@ class MemberAggregation:
             asked = self.federation.kind_of(number).asks_scores
             scores = learner.sensitivity(number) if asked else None
         with clock.stage(Stage.ENCODE, number):
-            encoded = self.encode(update, manifest=manifest, samples=learner.samples)
-        # Integers are made when the cipher asks for them; that is still encoding.
-        timed = replace(encoded, runs=lambda: clock.through(Stage.ENCODE, number, encoded.runs()))
-        return PreparedContribution(timed, self.encrypt(timed, manifest=manifest, scores=scores))
+            return self.encode(update, manifest=manifest, samples=learner.samples), scores
 
     def receive(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
         """Verifies, decrypts and applies a round's aggregate, and makes the next start.
@@ -170,7 +202,7 @@ class MemberAggregation:
             update: The change since ``start``.
             manifest: The open round.
             samples: What it was trained on, the same in every round; it leaves as the encrypted weight of the first
-                one, and as the factor of the values.
+                one, and as the factor of the values, unless the openings have summed weights by class.
 
         Raises:
             DataError: if it is not the count of the rounds before, which everybody's mean is divided by.
@@ -184,7 +216,13 @@ class MemberAggregation:
         self._samples = samples
         # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
         rng = seeded_generator(self._plan.seed, "rounding", manifest.round_number, self.member)
-        return self._round(manifest.round_number).encode(update, rank=self.rank, samples=samples, rng=rng)
+        by_class = self._openings.weights if self._openings else None
+        if self._openings is not None and by_class is None:
+            raise ProtocolError("the openings come before the first round of training")
+        own = by_class.own if by_class else None
+        return self._round(manifest.round_number).encode(
+            update, rank=self.rank, samples=samples, rng=rng, weights=own
+        )
 
     def encrypt(
         self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
@@ -259,15 +297,34 @@ class MemberAggregation:
         return self._selection.together(sums, round_number=manifest.round_number)
 
     def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
-        """Advances the state by the mean that the sums hold.
+        """Advances the state by the mean that the sums hold, or takes up what an opening tells.
 
         Raises:
-            ProtocolError: if it is not the next round's, or the first round's weights do not sum to a weight.
+            ProtocolError: if it is not the next round's, or the weights in it do not sum to weights.
         """
-        if manifest.round_number != self.state.round_number + 1:
-            raise ProtocolError(
-                f"round {manifest.round_number} cannot follow round {self.state.round_number}"
-            )
+        if manifest.round_number != self._applied + 1:
+            raise ProtocolError(f"round {manifest.round_number} cannot follow round {self._applied}")
+        opening = self.federation.kind_of(manifest.round_number).opening
+        if opening is None:
+            self._advance(sums, manifest)
+        else:
+            self._take(opening, sums)
+        self._applied = manifest.round_number
+
+    def _take(self, opening: Opening, sums: NDArray[np.int64]) -> None:
+        if self._openings is None or self._source is None:
+            raise ProtocolError(f"{self.member} has answered no opening")
+        self._openings.take(opening, sums)
+        if self._openings.weights is not None:
+            self.weight_sum = self._openings.weights.cohort
+        begun = self._openings.begun
+        if begun is not None:
+            if begun.start.heads is not None:
+                self.state = self.state.with_heads(begun.start.heads)
+            self._start = None
+            self._source.begin_heads(begun)
+
+    def _advance(self, sums: NDArray[np.int64], manifest: Manifest) -> None:
         codec = self._round(manifest.round_number)
         weight_sum = self.weight_sum or codec.weight_sum(sums)
         mean = codec.decode(sums, weight_sum=weight_sum)

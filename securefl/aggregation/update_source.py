@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.closed_form import HeadOpening, HeadStart
+from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores
@@ -32,6 +32,7 @@ class UpdateSource(Protocol):
         ...
 
 
+@runtime_checkable
 class HeadSource(Protocol):
     """A member whose head has one row a class, as the openings see it."""
 
@@ -52,8 +53,12 @@ class HeadSource(Protocol):
         """
         ...
 
-    def trial_losses(self, candidates: Sequence[HeadStart], /) -> NDArray[np.float64]:
-        """Mean loss (K,) of each candidate on the own validation rows after a short trial, nats, at most 16."""
+    def trial_losses(self, candidates: Sequence[HeadOpening], /) -> NDArray[np.float64]:
+        """Mean loss (K,) of each candidate on the own validation rows after a short trial, nats, at most 16.
+
+        Args:
+            candidates: The opening that each start would make.
+        """
         ...
 
     def begin_heads(self, opening: HeadOpening, /) -> None:

@@ -110,6 +110,8 @@ def show(forecast: Forecast, *, console: Console) -> None:
     console.print(Text(_margin(forecast)))
     console.print()
     print_table(console, "a client and round, in MB, beside plaintext", *_traffic(forecast))
+    if forecast.openings:
+        print_table(console, "before round 1, once, a client, in MB", *_openings(forecast))
     print_table(console, "seconds to transfer both", *_transfers(forecast))
     if forecast.speed is not None:
         print_table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
@@ -201,6 +203,23 @@ def _traffic(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
     return columns, rows
 
 
+def _openings(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
+    """What is summed before training: it is no part of a round."""
+    columns = ("", "values", "ciphertexts", "up", "down")
+    moved = [(expected.applies_to, expected.sizes) for expected in forecast.openings]
+    rows = [
+        [
+            what,
+            f"{sizes.values:,}",
+            f"{sizes.ciphertexts:,}",
+            _figure(sizes.largest_up / MB),
+            _figure(sizes.down / MB),
+        ]
+        for what, sizes in moved
+    ]
+    return columns, rows
+
+
 def _transfers(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
     from securefl.planning.forecast import LINKS_MBIT
 
@@ -279,7 +298,10 @@ def _notes(forecast: Forecast) -> Iterator[str]:
             f"{forecast.speed.took_s:.1f} s) and grow with the ciphertexts; training, waiting and transfer are not "
             "in them."
         )
-    yield "One of the first round's values is the client's weight; later rounds have none."
+    if forecast.openings:
+        yield "Weights are summed before round 1; no round has any."
+    else:
+        yield "One of the first round's values is the client's weight; later rounds have none."
     yield "Bytes are exact, inside TLS. Memory comes on top of the model and its training."
 
 

@@ -12,6 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import assert_never
 
+from securefl.adapters.head_starts import class_count, start_count, statistics_width
+from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
@@ -22,7 +24,7 @@ from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
-from securefl.errors import ConfigError, IdentityError, SecureFLError
+from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
 from securefl.protocol.round_kind import RoundKind
@@ -87,19 +89,12 @@ class Federation:
 
     @property
     def classes(self) -> int:
-        """C, the rows that every head has: one for each class.
+        """C, the rows that the head has: one for each class.
 
         Raises:
-            ConfigError: if the heads have none, or not equally many rows.
+            ConfigError: if the shared tensors have no such head.
         """
-        rows = {head.rows for head in self.layout.heads}
-        if len(rows) != 1:
-            raise ConfigError(
-                "the heads of this model have no row for each class",
-                where="head.rows",
-                hint='set rows = "together" and start = "zeros" in [head]',
-            )
-        return rows.pop()
+        return class_count(self.layout)
 
     @property
     def plan(self) -> PayloadPlan:
@@ -143,9 +138,12 @@ class Federation:
             case Opening.HOLDERS:
                 return RoundKind(values=self.classes + 1, weights=0, opening=opening)
             case Opening.STATISTICS:
-                return RoundKind(values=0, weights=self.classes, opening=opening)
+                width = statistics_width(self.terms.head, self.layout)
+                blocks = HeadStatistics.bounds(self.classes, width)
+                statistics = sum(block.values for block in blocks)
+                return RoundKind(values=statistics, weights=self.classes, opening=opening)
             case Opening.TRIALS:
-                return RoundKind(values=1, weights=0, opening=opening)
+                return RoundKind(values=start_count(self.terms.head), weights=0, opening=opening)
             case _:
                 assert_never(opening)
 

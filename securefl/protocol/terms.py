@@ -111,5 +111,8 @@ class Terms(ConfigSection):
 
     @property
     def openings(self) -> tuple[Opening, ...]:
-        """The sums before the first round of training, in their order; none while members cannot encode any."""
-        return ()
+        """The sums before the first round of training, in their order; none where no head is averaged by classes."""
+        if isinstance(self.task, OwnTaskTerms) or self.head.rows == "together":
+            return ()
+        sums = (Opening.HOLDERS, Opening.STATISTICS)
+        return (*sums, Opening.TRIALS) if self.head.start == "auto" else sums

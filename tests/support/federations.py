@@ -133,7 +133,9 @@ class TestFederation:
         return BfvCipher(profile, self.keys.cipher) if self.keys.cipher else IntegerTwin(profile)
 
 
-def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -> TestFederation:
+def make_federation(
+    ranks: tuple[int, ...] = (2, 4, 8, 16), *, layout: Layout = LAYOUT, **changes: object
+) -> TestFederation:
     """A federation of ``len(ranks)`` members; ``changes`` go to ``terms``."""
     chosen = terms(**changes)  # type: ignore[arg-type]
     keys = {f"client-{number}": SigningKey.generate() for number in range(1, len(ranks) + 1)}
@@ -144,7 +146,7 @@ def make_federation(ranks: tuple[int, ...] = (2, 4, 8, 16), **changes: object) -
     federation = Federation(
         federation_id=bytes(range(32)),
         terms=chosen,
-        layout=LAYOUT,
+        layout=layout,
         profile=profile_for(len(ranks), chosen.grid.precision_bits),
         roster=roster,
     )
