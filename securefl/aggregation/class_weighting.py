@@ -12,7 +12,7 @@ t are a member's shares in steps of 1 / limit, whole numbers; of a class that is
 that its rows are zeros in every contribution, and stay what they are in every state.
 
 Reference: ``adapters.head_statistics`` has the shares and the reason for a single one;
-``tests/attacks/test_constants.py`` looks at all linear combinations of what is released.
+``tests/attacks/test_class_constants.py`` looks at all linear combinations of what is released.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class ClassWeights:
     Guarantee:
         The sums of shares cover, for each class, all its holders, of whom there are at least c_max + 2, and all
         divisors are functions of them: a coalition with c of a class's holders learns the sum of the others' shares.
-        Assumptions: members' holder bits are true (one that lies makes a class of too few holders look shared), and a
-        member makes one contribution to the opening. Source: linear algebra over the rationals,
-        ``tests/attacks/test_constants.py``.
+        Assumptions: members' holder bits are true (one that lies makes a class of too few holders look shared); a
+        member makes one contribution to the opening; and who knows that a member has more rows than the cap knows that
+        its shares add up to 1, so that this member counts as a colluder. Source: linear algebra over the rationals,
+        ``tests/attacks/test_class_constants.py``.
     """
 
     steps: NDArray[np.int64] = field(repr=False)

@@ -60,7 +60,7 @@ class HolderSums:
         of them learns, of each class, how many of the other n - c hold it. Rows, weights and statistics of a class
         enter sums only if it has c_max + 2 holders, so that c_max colluders still face a sum of two. Assumption: the
         bits are true; one colluder can send any number as its bit. Source: the owner rule of ``adapters.ownership``;
-        ``tests/attacks/test_constants.py``.
+        ``tests/attacks/test_class_constants.py``.
     """
 
     holders: NDArray[np.int64] = field(repr=False)
