@@ -57,6 +57,10 @@ class Draws:
         """Halves of the fusion's nested check."""
         return seeded_generator(self.seed, "fusion", self.member)
 
+    def trial(self) -> np.random.Generator:
+        """Order of the rows in a trial of the head's start; the same at every call."""
+        return seeded_generator(self.seed, "batches", "head", self.member)
+
     def fusion_rows(self, rows: Tokenised, *, most: int) -> Tokenised:
         """These rows, or as many of them as are allowed."""
         if len(rows) <= most:

@@ -29,7 +29,7 @@ class Progress:
     """Progress of a long piece of work.
 
     Attributes:
-        what: ``global``, ``personal``, ``fine-tuned``, ``probe``, ``evaluate`` or ``fuse``.
+        what: ``global``, ``personal``, ``fine-tuned``, ``head``, ``probe``, ``evaluate`` or ``fuse``.
         step: Steps done.
         steps: Steps in all.
         loss: Loss of the last step, where there is one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName
 from securefl.config.personal import PersonalSection
@@ -25,6 +26,7 @@ class TrainerSettings:
         lora: ``[lora]``; its ``r`` is not used.
         training: ``[training]``.
         personal: ``[personal]``.
+        head: ``[head]``.
         recipe: ``[recipe]``.
         payload: Name of the payload.
         fusion: ``[fusion]``.
@@ -33,6 +35,7 @@ class TrainerSettings:
         shared_rank: Rank of the adapter that all clients share, where a payload trains one: ``RankTable.shared_rank``.
         personal_rank: Rank of its personal adapter: ``PayloadPlan.personal_rank``.
         rounds: Rounds of the federation.
+        samples_cap: The number of rows from which on every client weighs the same.
         seed: The federation's seed.
         member: The client's id.
         model_id: Public name of the base model; None where none is known.
@@ -46,6 +49,7 @@ class TrainerSettings:
     lora: LoraTerms
     training: TrainingSection
     personal: PersonalSection
+    head: HeadSection
     recipe: Recipe
     payload: PayloadName
     fusion: FusionSection
@@ -54,6 +58,7 @@ class TrainerSettings:
     shared_rank: int
     personal_rank: int
     rounds: int
+    samples_cap: int
     seed: int
     member: str
     model_id: str | None = None

@@ -16,13 +16,18 @@ Adapters of one client:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Update
 from securefl.training.adapter_bank import Trainable
@@ -41,6 +46,7 @@ from securefl.training.schedule import Rates, Schedule
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
+from securefl.training.tasks.head import HeadContext
 from securefl.training.updates.table import way_of
 from securefl.training.updates.way import Learnt
 
@@ -94,6 +100,7 @@ class LocalTrainer:
             fit=partial(self._fit, switched_on=partial(self._bank.train, PERSONAL, None), used=(PERSONAL,)),
             validate=lambda: self._measured(PERSONAL, self._rows.validation),
         )
+        self._head = settings.task.head(self._head_context())
 
     @property
     def samples(self) -> int:
@@ -138,9 +145,12 @@ class LocalTrainer:
             TrainingError: if a value is not finite, a factor cannot move, or the frozen factors and the payload do
                 not fit.
         """
+        start = self._head.with_home(start, round_number=round_number)
         self._bank.install("global", start)
-        fit = partial(self._fit, round_number, used=self._way.used)
-        return self._way.learn(self._bank, start, frozen, fit=fit)
+        fit = partial(self._fit, round_number, used=self._way.used, factor=self._head.rate_factor)
+        with self._head.adjusted(self._bank.model):
+            learnt = self._way.learn(self._bank, start, frozen, fit=fit)
+        return replace(learnt, update=self._head.without_home(learnt.update, round_number=round_number))
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
@@ -173,12 +183,32 @@ class LocalTrainer:
         return rooted(feature_scores(model, self.layout, batches, compute=self._compute))
 
     def install_global(self, adapter: Adapter) -> None:
-        """Replaces the global adapter by the redistributed aggregate.
+        """Replaces the global adapter by the redistributed aggregate, with this client's own rows of the head in it.
 
         Raises:
             ModelError: if its shapes are not the layout's at this client's rank.
         """
-        self._bank.install("global", adapter)
+        self._bank.install("global", self._head.with_home(adapter))
+
+    def row_counts(self) -> NDArray[np.int64]:
+        """Training rows of each class (C,); see ``TaskHead``, as for the next four."""
+        return self._head.row_counts()
+
+    def feature_exponent(self) -> int:
+        """The power of two nearest to the root mean square of the features of the training rows."""
+        return self._head.feature_exponent()
+
+    def statistics(self, *, shared: NDArray[np.bool_], exponent: int) -> HeadStatistics:
+        """Statistics of the training rows for a head in closed form."""
+        return self._head.statistics(shared=shared, exponent=exponent)
+
+    def trial_losses(self, candidates: Sequence[HeadOpening]) -> NDArray[np.float64]:
+        """Validation loss (K,) of each candidate for the head's start after a short trial, nats."""
+        return self._head.trial_losses(candidates)
+
+    def begin_heads(self, opening: HeadOpening) -> None:
+        """Takes the start of the head that the cohort chose; before round 1."""
+        self._head.begin_heads(opening)
 
     def adapter(self, which: Which) -> Adapter:
         """An adapter's values: float32 numbers, exactly, as float64.
@@ -219,6 +249,22 @@ class LocalTrainer:
         """
         self.install_global(adapter)
         return self.measure("global", part="validation").figures
+
+    def _head_context(self) -> HeadContext:
+        settings = self._settings
+        return HeadContext(
+            layout=self.layout,
+            model=lambda: self._bank.use((), head="global"),
+            train=self._rows.train,
+            validation=self._rows.validation,
+            head=settings.head,
+            training=self._section,
+            samples_cap=settings.samples_cap,
+            seed=settings.seed,
+            compute=self._compute,
+            order=self._draws.trial,
+            step_done=self._steps_of("head"),
+        )
 
     def _steps_of(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: self._step_sink(Progress(what, done, total))
@@ -288,11 +334,21 @@ class LocalTrainer:
         used: tuple[str, ...],
         optimiser: Optimiser | None = None,
         step_sink: StepSink | None = None,
+        factor: float = 1.0,
         alone: bool = False,
     ) -> float:
         """Trains the last adapter in use, with its head: a round's steps, or one epoch that stands alone.
 
         The global adapter has a fresh AdamW in every round: its start is the cohort's, not where its own steps ended.
+
+        Args:
+            round_number: The round.
+            switched_on: Switches on the gradients.
+            used: The adapters in use.
+            optimiser: One that lives across rounds; None for a fresh one.
+            step_sink: Takes the progress; None for the trainer's own.
+            factor: Factor of the head's learning rate.
+            alone: Train for one epoch at the personal adapter's rates, which fall within it.
         """
         name = used[-1]
         steps = self._batches if alone else self.steps
@@ -302,7 +358,7 @@ class LocalTrainer:
         model, rows = self._bank.use(used, head=name), self._rows.train
         drawn = self._draws.batches(what, round_number, rows, size=self._section.per_device_train_batch_size)
         trainable = switched_on()
-        shared = Rates(self._section.learning_rate, self._section.head_learning_rate)
+        shared = Rates(self._section.learning_rate, factor * self._section.head_learning_rate)
         optimiser = optimiser or Optimiser(
             trainable,
             rates=personal_rates(self._settings.personal, self._section) if alone else shared,

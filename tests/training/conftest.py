@@ -15,6 +15,7 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.state import GlobalState
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
+from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.personal import PersonalSection
 from securefl.config.recipes import FusionSection, Recipe
@@ -105,6 +106,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
             ),
             personal=PersonalSection(rate_scales=(1.0,)),
             recipe=Recipe(name="default", personal=personal),
+            head=HeadSection(start="zeros", rows="together"),
             payload=payload,
             fusion=FusionSection(),
             rank=rank,
@@ -112,6 +114,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
             shared_rank=plan.ranks.shared_rank,
             personal_rank=plan.personal_rank(rank),
             rounds=3,
+            samples_cap=50,
             seed=SEED,
             member="client-1",
         )

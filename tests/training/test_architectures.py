@@ -20,6 +20,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import feature_places
 from securefl.adapters.state import GlobalState
+from securefl.config.head import HeadSection
 from securefl.config.load import load_federation
 from securefl.config.model import LoraTerms, ModelSection
 from securefl.config.personal import PersonalSection
@@ -104,6 +105,7 @@ def trainer_of(
             ),
             personal=PersonalSection(rate_scales=(1.0,)),
             recipe=Recipe(name="default", personal=True),
+            head=HeadSection(start="zeros", rows="together"),
             payload=payload,
             fusion=FusionSection(),
             rank=RANK,
@@ -111,6 +113,7 @@ def trainer_of(
             shared_rank=RANK,
             personal_rank=RANK,
             rounds=3,
+            samples_cap=50,
             seed=3,
             member="client-1",
         ),

@@ -3,6 +3,7 @@
 ``base``            the protocols that a task satisfies, and the metric
 ``model``           the form of every task's model
 ``own_metrics``     figures by functions of whoever starts a member
+``head``            its part in the openings: rows of the head by class, or none
 ``table``           a task's columns, terms, reading of rows and model, by its section or its terms
 ``classification``  one label for each text
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from securefl.training.backbones import Skeleton
     from securefl.training.devices import Attention, Compute
     from securefl.training.rows.tokens import Batch, Tokenised
+    from securefl.training.tasks.head import HeadContext, TaskHead
     from securefl.training.tasks.model import TaskModel
 
 Resampled = Callable[[NDArray[np.int64]], Mapping[str, float]]
@@ -126,6 +127,13 @@ class Task(Protocol):
         self, examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int
     ) -> Tokenised:
         """Token ids and targets of examples, of ``max_length`` tokens at most."""
+
+    def head(self, context: HeadContext) -> TaskHead:
+        """The task's part in the openings and the rounds; ``WholeHead`` where rows of the head are of no classes.
+
+        Raises:
+            ConfigError: if ``[head]`` does not fit the task.
+        """
 
     def metric(self, outcomes: NDArray[np.float64], rows: Tokenised) -> Metric:
         """The metric of ``TaskModel.outcomes`` (rows, k), in the rows' order."""

@@ -16,6 +16,7 @@ from securefl.training.pretrained import load_backbone
 from securefl.training.rows.tokens import IGNORED, tokenise
 from securefl.training.target_modules import adapted_tensors, resolved_targets
 from securefl.training.tasks.base import Metric
+from securefl.training.tasks.head import WholeHead
 from securefl.training.tasks.model import TaskModel
 from securefl.training.trainer import LocalTrainer
 
@@ -57,6 +58,9 @@ class LanguageTask:
     def tokenise(self, examples, tokenizer, *, max_length):
         rows = tokenise(examples, tokenizer, max_length=max_length)
         return replace(rows, targets=tuple(np.append(ids[1:], IGNORED) for ids in rows.ids))
+
+    def head(self, context):
+        return WholeHead()
 
     def metric(self, outcomes, rows):
         losses, tokens = outcomes.T

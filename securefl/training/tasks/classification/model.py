@@ -36,6 +36,7 @@ class PooledClassifier(TaskModel):
     Attributes:
         pooling: Hidden states to one feature.
         classifier: The head, (labels, hidden) and a bias, both zero at the start.
+        adjustment: (labels,), added to the logits in ``loss`` alone, while a round trains; see ``class_head``.
     """
 
     head_name = HEAD
@@ -44,6 +45,7 @@ class PooledClassifier(TaskModel):
         super().__init__(backbone)
         self.pooling = pooling
         self.classifier = zero_head(hidden, labels)
+        self.adjustment: Tensor | None = None
 
     def forward(
         self,
@@ -67,8 +69,11 @@ class PooledClassifier(TaskModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy of a batch, nats."""
-        return nn.functional.cross_entropy(self.outcomes(batch), batch.targets[:, 0])
+        """Mean cross-entropy of a batch, nats; of adjusted logits where there is an ``adjustment``."""
+        logits = self.outcomes(batch)
+        if self.adjustment is not None:
+            logits = logits + self.adjustment
+        return nn.functional.cross_entropy(logits, batch.targets[:, 0])
 
     def outcomes(self, batch: Batch) -> Tensor:
         """Logits (rows, labels)."""

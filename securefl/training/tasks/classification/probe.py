@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from securefl.config.training import TrainingSection
 from securefl.training.devices import Compute
-from securefl.training.rows.tokens import Tokenised, ordered_batches
+from securefl.training.rows.tokens import Tokenised
 from securefl.training.tasks.base import Metric, MetricOf
+from securefl.training.tasks.classification.features import pooled_features
 from securefl.training.tasks.classification.metric import class_numbers
 from securefl.training.tasks.classification.model import PooledClassifier, zero_head
 
@@ -58,7 +59,7 @@ def probe(
 
     size = section.per_device_eval_batch_size
     features, test_features = (
-        _features(model, rows, batch_size=size, compute=compute, exact=exact, batch_read=batch_read)
+        pooled_features(model, rows, batch_size=size, compute=compute, exact=exact, batch_read=batch_read)
         for rows, exact in ((train, False), (test, True))
     )
     head = _fitted(
@@ -67,27 +68,6 @@ def probe(
     with torch.inference_mode():
         logits = head(test_features).cpu().numpy().astype(np.float64)
     return metric(logits, test)
-
-
-def _features(
-    model: PooledClassifier,
-    rows: Tokenised,
-    *,
-    batch_size: int,
-    compute: Compute,
-    exact: bool,
-    batch_read: Callable[[int], None],
-) -> Tensor:
-    """(rows, hidden) float32 on the training device."""
-    features = torch.empty(len(rows), model.classifier.in_features, device=compute.device)
-    with torch.no_grad(), compute.casting(enabled=not exact):
-        for place in ordered_batches(rows.lengths, batch_size):
-            batch = rows.batch(place, device=compute.device)
-            features[torch.from_numpy(place)] = model.features(
-                batch.input_ids, batch.attention_mask, batch.token_type_ids
-            )
-            batch_read(len(place))
-    return features
 
 
 def _fitted(

@@ -17,9 +17,11 @@ from securefl.training.devices import Attention, Compute
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import Batch, Tokenised, tokenise
 from securefl.training.tasks.base import Metric
+from securefl.training.tasks.classification.class_head import ClassHead
 from securefl.training.tasks.classification.metric import ACCURACY_ALONE, Figures, class_numbers, measured
 from securefl.training.tasks.classification.model import HEAD, PooledClassifier, filled, shared_layout
 from securefl.training.tasks.classification.probe import probe
+from securefl.training.tasks.head import HeadContext, TaskHead, WholeHead
 from securefl.training.tasks.model import TaskModel
 
 if TYPE_CHECKING:
@@ -67,6 +69,10 @@ class SequenceClassification:
     ) -> Tokenised:
         """Token ids of the texts, and one target a row: the number of its label."""
         return tokenise(examples, tokenizer, max_length=max_length)
+
+    def head(self, context: HeadContext) -> TaskHead:
+        """Rows of the head by class, or the whole head where ``[head] rows`` says so."""
+        return ClassHead(context) if context.head.rows == "by-class" else WholeHead()
 
     def metric(self, outcomes: NDArray[np.float64], rows: Tokenised) -> Metric:
         """The main figure, cross-entropy and all further figures; see ``metric``."""
