@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from securefl.adapters.head_statistics import HeadStatistics
 from securefl.config.head import HeadSection
 from securefl.errors import TrainingError
 from securefl.training.rows.examples import ClientData, Examples
+from securefl.training.tasks.classification.metric import class_numbers
 
 if TYPE_CHECKING:
     from securefl.training.trainer import LocalTrainer
@@ -53,25 +54,21 @@ def trainer_on(settings_of) -> Callable[..., LocalTrainer]:
 def opening_of(
     trainer: LocalTrainer, *, shared=EVERY, start: str = "closed-form", section: HeadSection = SECTION
 ) -> HeadOpening:
-    """The opening of a cohort of this member and one with as many rows of every class."""
+    """The opening of a cohort of this member and one with twenty rows of every class."""
     exponent = trainer.feature_exponent()
-    sums = trainer.statistics(shared=shared, exponent=exponent)
-    counts = np.where(shared, 20, 0)
-    other = HeadStatistics(
-        counts / CAP,
-        counts / CAP,
-        sums.class_means / np.maximum(sums.class_weights, 1e-9)[:, None] * (counts / CAP)[:, None],
-        1.0,
-        sums.scatter / sums.weight,
-    )
-    both = HeadStatistics.unpacked(
-        sums.packed() + other.packed(),
-        classes=3,
-        width=space_of(section, trainer.layout, exponent=0, seed=1).width,
-    )
-    starts = starts_of(section, both, shared, layout=trainer.layout, exponent=exponent, seed=SEED)
+    own = trainer.statistics(shared=shared, exponent=exponent)
+    rng, labels = np.random.default_rng(3), np.arange(60) % 3
+    held = np.bincount(class_numbers(trainer._rows.train), minlength=3) > 0
+    features = trainer._head._inside(exponent)
+    rows = [
+        rng.choice(np.flatnonzero(class_numbers(trainer._rows.train) == (c if held[c] else RED)))
+        for c in labels
+    ]
+    other = HeadStatistics.of(features[rows], labels, shared=shared, samples_cap=CAP)
+    sums = HeadStatistics(*(getattr(own, part.name) + getattr(other, part.name) for part in fields(own)))
+    starts = starts_of(section, sums, shared, layout=trainer.layout, exponent=exponent, seed=SEED)
     [chosen] = [one for one in starts if one.name == start]
-    return HeadOpening(shared, chosen, both, exponent)
+    return HeadOpening(shared, chosen, sums, exponent)
 
 
 def heads_of(trainer: LocalTrainer) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +134,8 @@ def test_rounds_train_logits_adjusted_by_own_shares_over_the_cohorts(
     trainer.begin_heads(opening_of(trainer))
     seen = adjustments(trainer, monkeypatch)
     trainer.train_round(1, start_of())
-    cohort = (counts / max(counts.sum(), CAP) * CAP + 20) / (counts / max(counts.sum(), CAP) * CAP + 20).sum()
+    # Each member's shares weigh by its rows up to the cap; both have more.
+    cohort = (counts / counts.sum() + 20 / 60) / 2
     expected = np.log(counts[[BLUE, RED]] / counts.sum() / cohort[[BLUE, RED]])
     assert len(seen) == trainer.steps
     for added in seen:
