@@ -13,6 +13,7 @@
 ``learner_side``    a side with a learner of the member's own
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch
+``growth``          a warning where mean updates grow without end
 ``outbox``          a contribution on its way out
 ``aggregate_file``  an aggregate on its way in
 """

@@ -35,6 +35,7 @@ from securefl.results.client import (
     encryption_report,
 )
 from securefl.results.curve import best_of, figures_by_round
+from securefl_client.growth import GrowthWatch
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
 from securefl_client.side import FIRST_ROUND, Measured, Side
@@ -86,6 +87,7 @@ class MemberRounds:
         self._openings: list[OpeningReport] = []
         self._rounds: list[RoundReport] = []
         self._start: Mapping[str, float] = {}
+        self._growth = GrowthWatch(aggregation.federation.terms.training.warmup_rounds)
         side.begin(aggregation.start())
 
     @property
@@ -223,6 +225,14 @@ class MemberRounds:
             )
         return missed
 
+    def _update_norm(self, number: int) -> float | None:
+        """Norm of the round's mean update; a person hears of it when the norms first run away."""
+        norm = self._aggregation.update_norm
+        message = None if norm is None else self._growth.note(number, norm)
+        if message is not None:
+            self._emit(Warned(member=self._member, message=message))
+        return norm
+
     def _close(
         self, header: AggregateHeader, down_bytes: int, *, digest: bytes, validation: Mapping[str, float]
     ) -> None:
@@ -252,6 +262,7 @@ class MemberRounds:
                     reconstruction_error=self._reconstruction_error(header.round_number),
                     integers_sha256=digest.hex(),
                     validation=validation,
+                    update_norm=self._update_norm(header.round_number),
                 )
             )
         elapsed = time.perf_counter() - opened.started

@@ -10,6 +10,7 @@
 ``selection``        which coordinates are encrypted, by sums of sensitivity scores
 ``state``            the global change, round after round
 ``outer``            the step along the mean, with or without momentum
+``update_norm``      size of the mean update from round to round
 ``learned_factors``  the factors of one shared adapter, round after round, in the same bits everywhere
 ``head_space``       rotated and scaled features, in which a head is computed
 ``head_statistics``  a member's class shares, class means and within-class covariance

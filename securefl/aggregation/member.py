@@ -28,6 +28,7 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import SharedState
 from securefl.adapters.update import Adapter, ErrorEstimate, Update
+from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
@@ -77,6 +78,7 @@ class MemberAggregation:
         state: The global state after the rounds applied so far.
         weight_sum: The sum that all means are divided by: the first round's, or by class that of the openings;
             None before it.
+        update_norm: Of the mean update of the last round applied; see ``adapters.update_norm``. None before it.
         reconstruction_error: Of the last round applied, an estimate for every weight that the payload only
             approximates; empty under the exact ones.
     """
@@ -99,6 +101,7 @@ class MemberAggregation:
         self.state: SharedState = self._plan.start()
         self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
         self.weight_sum: WeightSum | ClassWeights | None = None
+        self.update_norm: float | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
         self._start: Adapter | None = None
         self._samples: int | None = None
@@ -333,6 +336,7 @@ class MemberAggregation:
         self.state, self._outer = self.state.advanced(step), outer
         self.weight_sum = weight_sum
         self._start = None
+        self.update_norm = update_norm(mean)
         self.reconstruction_error = mean.error_estimate
 
     def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:

@@ -178,12 +178,15 @@ class SumReport(_Part):
         round_number: From 1 on for training, up to 0 for openings.
         seconds: By phase.
         integers_sha256: Of the decrypted sums; equal at every client.
+        update_norm: Frobenius norm of the mean update's weights; equal at every client to rounding. None in results
+            of 0.1.0.
     """
 
     round_number: int
     seconds: Mapping[str, float]
     bytes: BytesReport
     integers_sha256: str
+    update_norm: float | None = None
 
 
 class RoundReport(SumReport):

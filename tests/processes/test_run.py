@@ -206,3 +206,11 @@ def test_a_client_hears_once_that_a_sketch_misses_much_and_which_knob_helps(
 
 def test_an_exact_payload_has_nothing_to_estimate(finished: Runs) -> None:
     assert estimates(finished("basis", "bfv").folder) == [{None}, {None}]
+
+
+def test_all_clients_report_the_same_norm_of_every_mean_update(finished: Runs) -> None:
+    rounds = json.loads((finished("sketch", "none").folder / "result.json").read_text())["rounds_log"]
+    for entry in rounds:
+        norms = {client["update_norm"] for client in entry["clients"].values()}
+        assert len(norms) == 1
+        assert norms.pop() > 0

@@ -99,6 +99,22 @@ def test_exact_payloads_miss_nothing_to_estimate() -> None:
     assert not members["client-1"].reconstruction_error
 
 
+@pytest.mark.parametrize(("payload", "sketch_rank"), [("dense", None), ("sketch", 4)])
+def test_every_client_knows_the_same_norm_of_the_mean_update(payload: str, sketch_rank: int | None) -> None:
+    _, members, _ = run(make_federation(payload=payload, sketch_rank=sketch_rank, rounds=1))
+    known = {aggregation.update_norm for aggregation in members.values()}
+    # After the first round the state is the mean.
+    weights = members["client-1"].state.weights.values()
+    assert len(known) == 1
+    assert known.pop() == pytest.approx(
+        np.linalg.norm([np.linalg.norm(product(weight)) for weight in weights])
+    )
+
+
+def test_before_the_first_round_there_is_no_norm() -> None:
+    assert make_federation().aggregation("client-1").update_norm is None
+
+
 def test_the_uploaded_bytes_of_two_equal_updates_differ() -> None:
     federation = make_federation()
     bodies = []
