@@ -112,6 +112,8 @@ def show(forecast: Forecast, *, console: Console) -> None:
     print_table(console, "a client and round, in MB, beside plaintext", *_traffic(forecast))
     if forecast.openings:
         print_table(console, "before round 1, once, a client, in MB", *_openings(forecast))
+    console.print(Text(_upload_ratios(forecast)))
+    console.print()
     print_table(console, "seconds to transfer both", *_transfers(forecast))
     if forecast.speed is not None:
         print_table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
@@ -131,6 +133,11 @@ def _heading(forecast: Forecast) -> Iterator[str]:
         f"{terms.federation.name}: {len(forecast.federation.roster)} clients of ranks {ranks}; "
         f"{terms.federation.rounds} rounds; payload {terms.payload.name}"
     )
+    chosen = forecast.by_ranks
+    if chosen.payload == terms.payload.name:
+        yield f"  {chosen.payload} is the default here: {chosen.reason}"
+    else:
+        yield f"  chosen by recipe or file; the default here would be {chosen.payload}: {chosen.reason}"
 
 
 def _profile(forecast: Forecast) -> Iterator[str]:
@@ -218,6 +225,13 @@ def _openings(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
         for what, sizes in moved
     ]
     return columns, rows
+
+
+def _upload_ratios(forecast: Forecast) -> str:
+    # One figure a rank, since that alone decides, but for the length of a client's name.
+    by_rank = {member.rank: forecast.upload_ratios[member.id] for member in forecast.federation.roster}
+    ratios = ", ".join(f"{ratio:.2f} (r = {rank})" for rank, ratio in sorted(by_rank.items()))
+    return f"A round's largest upload by a client's own float32 factors and head: {ratios}."
 
 
 def _transfers(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:

@@ -18,7 +18,7 @@ from securefl.config.head import HeadSection
 from securefl.config.model import LoraSection, ModelSection
 from securefl.config.names import Name
 from securefl.config.outer import Outer
-from securefl.config.payload import Payload
+from securefl.config.payload import PayloadChoice
 from securefl.config.personal import PersonalSection
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import DEFAULT, ROWS, FusionSection, Recipe, with_row
@@ -63,7 +63,7 @@ class FederationConfig(Section):
     head: HeadSection = HeadSection()
     personal: PersonalSection = PersonalSection()
     recipe: Recipe = ROWS[DEFAULT].recipe
-    payload: Payload = ROWS[DEFAULT].payload
+    payload: PayloadChoice = ROWS[DEFAULT].payload
     outer: Outer = ROWS[DEFAULT].outer
     fusion: FusionSection = ROWS[DEFAULT].fusion
     privacy: PrivacySection = PrivacySection()

@@ -42,6 +42,12 @@ class StatePayload(Section):
     name: Literal["state"]
 
 
+class AutoPayload(Section):
+    """The payload that the cohort's ranks call for; the one that it is stands in the provisioned federation."""
+
+    name: Literal["auto"]
+
+
 class CorePayload(Section):
     """A square core between two frozen random factors."""
 
@@ -51,6 +57,12 @@ class CorePayload(Section):
 Payload = Annotated[
     DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload, Field(discriminator="name")
 ]
+"""A payload that rounds are run under."""
+PayloadChoice = Annotated[
+    AutoPayload | DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload,
+    Field(discriminator="name"),
+]
+"""``[payload]`` as a file has it."""
 _PAYLOAD: TypeAdapter[Payload] = TypeAdapter(Payload)
 
 

@@ -27,6 +27,7 @@ def plan_json(forecast: Forecast) -> Json:
         "clients": {member.id: member.rank for member in federation.roster},
         "rounds": federation.terms.federation.rounds,
         "payload": federation.terms.payload.name,
+        "payload_by_ranks": {"name": forecast.by_ranks.payload, "reason": forecast.by_ranks.reason},
         "scheme": terms.encryption.scheme,
         "precision_bits": terms.grid.precision_bits,
         "adapter_bound": terms.grid.adapter_bound,
@@ -44,6 +45,7 @@ def plan_json(forecast: Forecast) -> Json:
         "openings": [_round(expected) for expected in forecast.openings],
         "per_round": [_round(expected) for expected in forecast.rounds],
         "float32": {member: _traffic(traffic) for member, traffic in forecast.float32.items()},
+        "upload_by_float32": dict(forecast.upload_ratios),
         "payloads": {
             alternative.payload: [
                 {"applies_to": kind.applies_to, **_sizes(kind.sizes)} for kind in alternative.kinds

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+from securefl.adapters.payloads.choice import ChosenPayload, payload_for
 from securefl.config.payload import PayloadName
 from securefl.planning.exactness import Proof, prove
 from securefl.planning.memory import Memory, memory_of
 from securefl.planning.sizes import RoundSizes, sizes_of, with_payload
 from securefl.planning.speed import Speed
 from securefl.protocol.federation import Federation
+from securefl.protocol.terms import OwnTaskTerms
 
 LINKS_MBIT = (10, 100, 1000)
 """Speeds of a link, in 10^6 bits a second."""
@@ -121,6 +123,7 @@ class Forecast:
         openings: The sums before the first round, in their order; none where nothing is summed before it.
         rounds: One of each kind.
         float32: What each client would move without us.
+        by_ranks: The payload that the cohort's ranks call for; the file may name another one.
         alternatives: What other payloads would move.
         speed: What the seconds follow from; None where it was not measured.
     """
@@ -130,8 +133,18 @@ class Forecast:
     openings: tuple[RoundForecast, ...]
     rounds: tuple[RoundForecast, ...]
     float32: Mapping[str, Traffic]
+    by_ranks: ChosenPayload
     alternatives: tuple[Alternative, ...]
     speed: Speed | None
+
+    @property
+    def upload_ratios(self) -> Mapping[str, float]:
+        """The largest upload of each client in a round, by what it would send without us."""
+        return {
+            member: max(one.sizes.up[member] for one in self.rounds if one.sizes.round_number >= 1)
+            / traffic.up
+            for member, traffic in self.float32.items()
+        }
 
     def of_round(self, number: int) -> RoundForecast:
         """Forecast of a round, its sizes those of this very number."""
@@ -158,6 +171,9 @@ def forecast(federation: Federation, *, speed: Speed | None) -> Forecast:
         openings=tuple(_round(federation, kind, speed) for kind in _opening_kinds(federation)),
         rounds=tuple(_round(federation, kind, speed) for kind in kinds_of(federation)),
         float32={member.id: _float32(federation, member.rank) for member in federation.roster},
+        by_ranks=payload_for(
+            federation.plan.ranks, own_learners=isinstance(federation.terms.task, OwnTaskTerms)
+        ),
         alternatives=tuple(
             Alternative(payload, kinds_of(with_payload(federation, payload)))
             for payload in get_args(PayloadName)

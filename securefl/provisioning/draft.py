@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from securefl.adapters.layout import Layout
+from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.choice import payload_for
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
+from securefl.config.payload import AutoPayload, Payload, payload_named
 from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
 from securefl.protocol.federation import Federation, Member
@@ -169,7 +172,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         training=TrainingTerms(**{name: getattr(training, name) for name in TrainingTerms.model_fields}),
         head=config.head,
         recipe=config.recipe,
-        payload=config.payload,
+        payload=resolved_payload(config, own_learners=isinstance(task, OwnTaskTerms)),
         outer=config.outer,
         fusion=config.fusion,
         privacy=config.privacy,
@@ -177,3 +180,19 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         grid=config.grid,
         samples_cap=samples_cap,
     )
+
+
+def resolved_payload(config: FederationConfig, *, own_learners: bool) -> Payload:
+    """The payload that is pinned: the file's, or the one that the ranks call for.
+
+    Args:
+        config: A whole file.
+        own_learners: True where the members' own learners train; see ``payload_for``.
+
+    Raises:
+        ConfigError: if the ranks make no cohort.
+    """
+    if not isinstance(config.payload, AutoPayload):
+        return config.payload
+    ranks = RankTable(tuple(config.ranks.values()))
+    return payload_named(payload_for(ranks, own_learners=own_learners).payload)

@@ -11,6 +11,7 @@ from support.tiny_model import save_tiny_bert
 
 from securefl.config import load_federation
 from securefl.planning import speed_process
+from securefl.planning.forecast import forecast
 from securefl.planning.sizes import sizes_of
 from securefl.planning.speed import Speed, measure_speed
 from securefl.provisioning.preview import preview
@@ -138,6 +139,27 @@ def test_a_plan_with_a_plain_part_says_what_the_server_reads(write: Write, cli: 
     shown = _words(cli("plan", path))
     assert "values of every client's update in a round from round 2 on" in shown
     assert "The server alone learns no update" not in shown
+
+
+def test_a_plan_says_which_payload_is_the_default_for_the_ranks_and_why(
+    write: Write, cli: Callable[..., Said]
+) -> None:
+    path = write(ranks=(2, 4, 8, 16))
+    shown = _words(cli("plan", path))
+    reason = "ranks 2, 4, 8, 16 share 4 directions, below the median 6"
+    assert f"payload dense chosen by recipe or file; the default here would be sketch: {reason}" in shown
+    path.write_text(path.read_text().replace('name = "dense"', 'name = "auto"'))
+    assert f"payload sketch sketch is the default here: {reason}" in _words(cli("plan", path))
+
+
+def test_a_plan_sets_every_upload_beside_the_clients_own_float32_factors(
+    write: Write, cli: Callable[..., Said]
+) -> None:
+    path = write(ranks=(2, 4, 8, 16), payload="state")
+    found = forecast(preview(load_federation(path)), speed=None)
+    shown = _words(cli("plan", path))
+    ratios = (f"{found.upload_ratios[f'client-{n}']:.2f} (r = {2**n})" for n in (1, 2, 3, 4))
+    assert f"own float32 factors and head: {', '.join(ratios)}." in shown
 
 
 def test_nothing_is_cut_off_in_80_columns(

@@ -12,7 +12,7 @@ from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.load import validated
 from securefl.config.outer import NO_COORDINATES, NesterovSection, SgdSection
-from securefl.config.payload import BasisPayload, PayloadName, SketchPayload
+from securefl.config.payload import AutoPayload, BasisPayload, PayloadName, SketchPayload, StatePayload
 from securefl.config.recipes import ROWS, FusionSection
 from securefl.errors import ConfigError
 
@@ -23,10 +23,14 @@ def read(**sections: object) -> FederationConfig:
     return validated(FederationConfig, MINIMAL | sections, where="FED.toml")
 
 
-def test_the_default_trains_a_personal_adapter_beside_a_payload_of_any_ranks():
+def test_the_default_trains_a_personal_adapter_beside_a_payload_that_the_ranks_choose():
     config = read()
     assert (config.recipe.name, config.recipe.personal) == ("default", True)
-    assert (config.payload, config.outer) == (SketchPayload(name="sketch"), SgdSection(name="sgd"))
+    assert (config.payload, config.outer) == (AutoPayload(name="auto"), SgdSection(name="sgd"))
+
+
+def test_lean_trains_one_factor_of_a_shared_adapter_whatever_the_ranks():
+    assert read(recipe={"name": "lean"}).payload == StatePayload(name="state")
 
 
 def test_flexlora_is_the_mean_of_products_of_any_ranks_and_nothing_personal():
@@ -81,16 +85,23 @@ def test_every_payload_without_a_reason_against_it_takes_adam():
         refuse_misfits(read(payload=payload, outer="adam"), where="FED.toml")
 
 
-def test_a_key_of_the_rows_payload_needs_no_name():
-    assert read(payload={"rank": 32}).payload == SketchPayload(name="sketch", rank=32)
+@pytest.mark.parametrize("recipe", ["default", "flexlora"])
+def test_a_rank_alone_is_that_of_sketches(recipe):
+    config = read(recipe={"name": recipe}, payload={"rank": 32})
+    assert config.payload == SketchPayload(name="sketch", rank=32)
 
 
-@pytest.mark.parametrize(("name", "payload"), [("core", "core"), ("basis", "basis"), ("sketch", "sketch")])
-def test_a_payloads_name_may_stand_for_its_section(name, payload):
-    assert read(payload=name).payload.name == payload
+def test_a_rank_is_refused_where_the_row_sends_no_sketches():
+    with pytest.raises(ConfigError, match=r"unknown key 'payload\.rank'"):
+        read(recipe={"name": "lean"}, payload={"rank": 32})
 
 
-@pytest.mark.parametrize("name", ["dense", "basis", "state", "core"])
+@pytest.mark.parametrize("name", ["core", "basis", "state", "sketch", "auto"])
+def test_a_payloads_name_may_stand_for_its_section(name):
+    assert read(payload=name).payload.name == name
+
+
+@pytest.mark.parametrize("name", ["auto", "dense", "basis", "state", "core"])
 def test_a_rank_is_refused_where_nothing_is_sketched(name):
     with pytest.raises(
         ConfigError, match=r"'payload.rank'.*\[payload\] with name = \"sketch\" has a key 'rank'"
@@ -99,9 +110,8 @@ def test_a_rank_is_refused_where_nothing_is_sketched(name):
 
 
 def test_a_payload_that_there_is_not_names_those_there_are():
-    words = (
-        r"'payload.name' is wrong.*one of \"dense\", \"sketch\", \"basis\", \"state\", \"core\".*did you mean"
-    )
+    names = r"\"auto\", \"dense\", \"sketch\", \"basis\", \"state\", \"core\""
+    words = rf"'payload.name' is wrong.*one of {names}.*did you mean"
     with pytest.raises(ConfigError, match=words):
         read(payload={"name": "scetch"})
 
@@ -111,7 +121,7 @@ def test_a_payload_that_there_is_not_names_those_there_are():
     [
         ("defualt", "did you mean 'default'"),
         ("flexlor", "did you mean 'flexlora'"),
-        ("magic", "there is default, flexlora"),
+        ("magic", "there is default, flexlora, lean"),
     ],
 )
 def test_an_unknown_recipe_names_the_known_ones(name, hint):

@@ -12,6 +12,8 @@ from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Traffic, forecast, kinds_of
 from securefl.planning.sizes import sizes_of, with_payload
 from securefl.planning.speed import Rate, Speed, measure_speed
+from securefl.protocol.federation import Federation
+from securefl.protocol.terms import Terms
 
 SPEED = Speed(
     encode_s=1e-6,
@@ -134,3 +136,30 @@ def test_a_short_federation_has_no_more_kinds_of_rounds_than_rounds(
     )
     short = replace(federation, layout=type(federation.layout)((tall,)), terms=terms)
     assert [kind.applies_to for kind in kinds_of(short)] == kinds
+
+
+def test_every_clients_largest_upload_is_set_beside_its_own_float32_bytes(wide: TestFederation) -> None:
+    federation = with_payload(wide.federation, "state")
+    adapted = (replace(tensor, rows=9000) for tensor in federation.layout.adapted)
+    layout = type(federation.layout)((*adapted, *federation.layout.heads))
+    tall = replace(federation, layout=layout)
+    found = forecast(replace(tall, terms=_of_rounds(tall, 4)), speed=None)
+    first, second = (sizes_of(found.federation, number) for number in (1, 2))
+    assert first.largest_up > second.largest_up
+    for member, ratio in found.upload_ratios.items():
+        own = layout.float32_bytes(found.federation.member(member).rank)
+        assert ratio == first.up[member] / own
+
+
+def test_a_plan_says_which_payload_the_ranks_call_for_whatever_was_chosen() -> None:
+    found = forecast(make_federation(payload="dense", scheme="none").federation, speed=None)
+    assert found.by_ranks.payload == "sketch"
+    assert plan_json(found)["payload_by_ranks"] == {
+        "name": "sketch",
+        "reason": "ranks 2, 4, 8, 16 share 4 directions, below the median 6",
+    }
+
+
+def _of_rounds(federation: Federation, rounds: int) -> Terms:
+    section = federation.terms.federation.model_copy(update={"rounds": rounds})
+    return federation.terms.model_copy(update={"federation": section})

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 import pytest
 from support.federations import TestFederation, make_federation
 
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.aggregation.contribution import Contribution
+from securefl.config.federation import FederationConfig
+from securefl.config.load import validated
 from securefl.config.payload import CorePayload
 from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
@@ -19,6 +22,7 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.messages import SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.streams import aggregate_preamble, chunks, contribution_messages
+from securefl.provisioning.preview import preview_of_layout
 from securefl.simulation.federation import Traffic
 
 Played = Callable[[TestFederation], dict[int, Traffic]]
@@ -127,3 +131,33 @@ def test_a_contribution_longer_than_a_stream_is_refused_with_the_knob(
     monkeypatch.setattr(sizes_module.wire_parts, "MAX_STREAM_BYTES", 100_000)
     with pytest.raises(CapacityError, match=r"'dense' moves \d+ bytes .*payload.name.*'sketch', 'basis'"):
         sizes_of(wide.federation, 1)
+
+
+def _minilm(labels: int) -> Layout:
+    """Query and value of MiniLM's six layers, and a head."""
+    adapted = (
+        TensorSpec(f"encoder.layer.{layer}.attention.self.{name}", 384, 384, TensorKind.ADAPTED)
+        for layer in range(6)
+        for name in ("query", "value")
+    )
+    weight = TensorSpec("classifier.weight", labels, 384, TensorKind.HEAD)
+    return Layout((*adapted, weight, TensorSpec("classifier.bias", labels, 1, TensorKind.HEAD)))
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("labels", [2, 64, 77])
+def test_the_lean_recipe_uploads_no_more_than_a_clients_own_float32_factors_and_head(
+    labels: int, bits: int
+) -> None:
+    table = {
+        "federation": {"name": "test", "rounds": 4},
+        "model": {"path": "m"},
+        "recipe": {"name": "lean"},
+        "grid": {"precision_bits": bits},
+        "cohort": {"samples_cap": 100, "clients": [{"r": rank} for rank in (2, 4, 8, 16)]},
+    }
+    federation = preview_of_layout(validated(FederationConfig, table, where="FED.toml"), _minilm(labels))
+    assert federation.terms.encryption.scheme == "bfv"
+    for number in (1, 2, 3, 4):
+        for member, up in sizes_of(federation, number).up.items():
+            assert up <= federation.layout.float32_bytes(federation.member(member).rank)

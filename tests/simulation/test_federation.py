@@ -61,6 +61,18 @@ def test_all_clients_hold_the_same_state_whatever_their_rank() -> None:
             np.testing.assert_array_equal(product(states[0].weights[name]), product(state.weights[name]))
 
 
+def test_all_clients_learn_the_same_shared_adapter_to_the_bit_under_encryption() -> None:
+    _, members, _ = run(make_federation(payload="state", ranks=(2, 4, 8, 16), rounds=3, scheme="bfv"))
+    first, *others = [aggregation.state.learned for aggregation in members.values()]
+    assert others
+    for name, pair in first.items():
+        assert pair.A.shape[0] == 4
+        assert pair.B.any()
+        for other in others:
+            assert other[name].A.tobytes() == pair.A.tobytes()
+            assert other[name].B.tobytes() == pair.B.tobytes()
+
+
 def test_each_client_gets_the_best_adapter_of_its_rank_of_the_true_weighted_mean() -> None:
     federation = make_federation(ranks=(2, 4, 8, 16), rounds=1)
     _, members, learners = run(federation)

@@ -2,6 +2,7 @@
 
 ``base``    what every payload is
 ``facts``   what is true of each payload, in one table
+``choice``  the payload that a cohort's ranks call for, where a file leaves it open
 ``plan``    what the federation file says of its payload, and each round's linear map
 ``dense``   whole products: exact for any ranks, m n values a weight
 ``basis``   one factor against the round's frozen one: exact for any ranks, m R or n R values a weight
