@@ -70,6 +70,11 @@ class LearnedFactors:
         """Both factors of every weight."""
         return self.weights
 
+    @property
+    def learned_side(self) -> Side:
+        """The factor that the next mean moves."""
+        return trained_side(self.round_number + 1)
+
     def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> LearnedFactors:
         """The state with one more mean update applied.
 
@@ -80,7 +85,7 @@ class LearnedFactors:
         Raises:
             ProtocolError: if a change is not against the frozen factor.
         """
-        side, rate = trained_side(self.round_number + 1), outer_learning_rate
+        side, rate = self.learned_side, outer_learning_rate
         return LearnedFactors(
             layout=self.layout,
             seed=self.seed,

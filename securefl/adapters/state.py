@@ -23,6 +23,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from securefl.adapters.frozen.basis import Side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import Decomposition, decompose
 from securefl.adapters.redistribution import redistribute
@@ -46,6 +47,11 @@ class SharedState(Protocol):
     @property
     def learned(self) -> Mapping[str, LoraFactors]:
         """Factors of one shared adapter that rounds train in turn, in the same bits everywhere; empty without one."""
+        ...
+
+    @property
+    def learned_side(self) -> Side | None:
+        """The factor of ``learned`` that the next mean moves, whose entries are its coordinates; None without one."""
         ...
 
     def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> Self:
@@ -103,6 +109,11 @@ class GlobalState:
     def learned(self) -> Mapping[str, LoraFactors]:
         """Nothing: no factors last beyond a round."""
         return {}
+
+    @property
+    def learned_side(self) -> Side | None:
+        """None: a mean moves weights as a whole."""
+        return None
 
     def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> GlobalState:
         """The state with one more mean update applied.

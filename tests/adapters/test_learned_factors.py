@@ -192,6 +192,7 @@ def test_the_frozen_factor_of_a_round_is_what_the_round_before_left(
     state = advanced(plan, number - 1)
     frozen = RoundCodec.of(plan, number, state.learned).frozen
     assert frozen is not None
+    assert state.learned_side is side
     for tensor in plan.layout.adapted:
         pair = state.weights[tensor.name]
         trained = np.ones(frozen.trained_shape(tensor, 2))

@@ -56,6 +56,12 @@ def test_the_state_is_the_sum_of_the_means(layout: Layout, rng: np.random.Genera
         assert np.allclose(state.heads[tensor.name], 0.5 * sum(mean.heads[tensor.name] for mean in means))
 
 
+def test_a_sum_of_changes_has_no_factors_that_last(layout: Layout, rng: np.random.Generator) -> None:
+    state = GlobalState.start(layout, seed=7).advanced(basis_mean(layout, 1, rng=rng))
+    assert not state.learned
+    assert state.learned_side is None
+
+
 def test_advancing_leaves_the_old_state_and_the_mean_as_they_were(
     layout: Layout, rng: np.random.Generator
 ) -> None:
