@@ -8,7 +8,7 @@ member adds of its own are rows of classes that are not shared, which stay with 
     a holder    home_rows(sum, own class means) -> its rows of classes that are not shared
 
 With m_c the class means, m their mean and S' = (1 - g) S + g tr(S) / p I, the rows are w_c = T S'^-1 (m_c - m) and
-b_c = -T (m_c - m)^T S'^-1 (m_c + m) / 2 + log(q_c C), where q_c is the cohort's share of the class among the rows of
+b_c = T (log(q_c C) - (m_c - m)^T S'^-1 (m_c + m) / 2), where q_c is the cohort's share of the class among the rows of
 shared classes. Another m adds the same to every logit.
 
 References: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, section 4.3; the shrinkage towards a
@@ -114,7 +114,7 @@ def closed_form(
     discriminant = _Discriminant.of(sums, shared, shrinkage=shrinkage)
     rows = discriminant.rows(means, there, space=space, temperature=temperature)
     nobody = np.zeros(len(shared), dtype=np.int64)
-    return rows.with_bias(cohort_log_shares(sums, shared, nobody, samples_cap=1), there)
+    return rows.with_bias(temperature * cohort_log_shares(sums, shared, nobody, samples_cap=1), there)
 
 
 def home_rows(
@@ -142,7 +142,7 @@ def home_rows(
     """
     discriminant = _Discriminant.of(sums, shared, shrinkage=shrinkage)
     rows = discriminant.rows(own_means, home, space=space, temperature=temperature)
-    return rows.with_bias(log_shares, home)
+    return rows.with_bias(temperature * log_shares, home)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -92,8 +92,12 @@ def by_the_formula(members: list[Rows], *, temperature: float, shrinkage: float)
     weight = np.array([temperature * inverse @ (mean - centre) for mean in means])
     shares = np.bincount([label for _, label in rows], minlength=CLASSES) / len(rows)
     bias = [
-        np.log(share * CLASSES)
-        - temperature * (0.5 * (m - centre) @ inverse @ (m - centre) + (m - centre) @ inverse @ centre)
+        temperature
+        * (
+            np.log(share * CLASSES)
+            - 0.5 * (m - centre) @ inverse @ (m - centre)
+            - (m - centre) @ inverse @ centre
+        )
         for m, share in zip(means, shares, strict=True)
     ]
     return LinearHead(weight, np.array(bias)[:, None])
