@@ -63,7 +63,7 @@ def _values(axes: Axes, recipe: str, places: Sequence[Place]) -> None:
             marker = "|" if adapter == "central" else "o"
             axes.scatter(values, rows, s=55, color=colour, marker=marker, label=adapter, zorder=3, alpha=0.85)
     axes.set_yticks(range(len(places)), [place.name for place in places])
-    axes.invert_yaxis()
+    axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_title(f"recipe {recipe}: {places[0].metric}", loc="left", color=INK, fontsize=10)
     axes.legend(frameon=False, fontsize=7, loc="best")
     plain(axes)
