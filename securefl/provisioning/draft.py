@@ -132,8 +132,9 @@ def _draft(
     federation_id: bytes,
     model_digest: bytes,
 ) -> Draft:
-    refuse_misfits(config)
     terms = terms_of(config, task=task, model_digest=model_digest, samples_cap=facts.samples_cap)
+    # A payload that the file left open is known now.
+    refuse_misfits(config.model_copy(update={"payload": terms.payload}))
     federation = Federation(
         federation_id=federation_id,
         terms=terms,
