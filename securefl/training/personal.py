@@ -29,7 +29,7 @@ from securefl.adapters.update import Adapter, LoraFactors
 from securefl.config.personal import PersonalSection
 from securefl.config.training import TrainingSection
 from securefl.errors import TrainingError
-from securefl.training.adapter_bank import AdapterBank
+from securefl.training.adapter_bank import AdapterBank, Trainable
 from securefl.training.loops import Progress, StepSink
 from securefl.training.optimiser import Optimiser
 from securefl.training.schedule import Rates
@@ -150,6 +150,21 @@ class PersonalTraining:
             self.best = BestRound(round_number, metric, self._bank.adapter(PERSONAL))
         return loss
 
+    def fresh_optimiser(self, trainable: Trainable, *, scale: float | None = None) -> Optimiser:
+        """Give a new AdamW at these rates.
+
+        Args:
+            trainable: Parameters that it moves, of this adapter or another one.
+            scale: Multiplies the rates; without it the scale that goes on, and 1 before the first round.
+        """
+        factor = scale or self.rate_scale or 1.0
+        return Optimiser(
+            trainable,
+            rates=Rates(self._rates.factors * factor, self._rates.head * factor, self._rates.section),
+            weight_decay=self._training.weight_decay,
+            max_grad_norm=self._training.max_grad_norm,
+        )
+
     def keep_best(self) -> None:
         """Put the best round's values in place; nothing happens before the first round."""
         if self.best is not None:
@@ -171,12 +186,7 @@ class PersonalTraining:
         return min(trials, key=lambda trial: trial.validation.loss)
 
     def _trial(self, round_number: int, scale: float, step_sink: StepSink) -> _Trial:
-        optimiser = Optimiser(
-            self._bank.train(PERSONAL, None),
-            rates=Rates(self._rates.factors * scale, self._rates.head * scale, self._rates.section),
-            weight_decay=self._training.weight_decay,
-            max_grad_norm=self._training.max_grad_norm,
-        )
+        optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None), scale=scale)
         loss = self._fit(round_number, optimiser=optimiser, step_sink=step_sink)
         return _Trial(scale, optimiser, self._bank.adapter(PERSONAL), loss, self._validate())
 

@@ -38,7 +38,7 @@ from securefl.training.fusion import PASSES, Fusion, FusionResult
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.optimiser import Optimiser
-from securefl.training.personal import PERSONAL, PersonalTraining, personal_rates
+from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.saving import save_trained
@@ -52,6 +52,7 @@ from securefl.training.updates.way import Learnt
 
 Which = Literal["global", "personal", "fused", "fine-tuned"]
 Part = Literal["test", "validation"]
+_COPY = "fine-tuned"
 
 
 class LocalTrainer:
@@ -307,15 +308,21 @@ class LocalTrainer:
     def fine_tune(self) -> float:
         """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
 
-        Both factors are trained, whatever the payload.
+        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
         """
-        name = "fine-tuned"
-        self._bank.copy("global", name)
-        both = partial(self._bank.train, name, None)
-        return self._fit(1, both, used=(name,), alone=True)
+        self._bank.copy("global", _COPY)
+        both = partial(self._bank.train, _COPY, None)
+        return self._fit(
+            1,
+            both,
+            used=(_COPY,),
+            optimiser=self._personal.fresh_optimiser(both()),
+            schedule=Schedule(kind=self._section.lr_scheduler_type, rounds=1, warmup_rounds=0.0),
+            steps=self._batches,
+        )
 
     def save_adapter(self, which: Which, folder: Path, *, measured: MeasuredRecord | None = None) -> None:
         """Writes an adapter as a PEFT folder, with its metric on the test rows in the card; see ``saving``.
@@ -333,35 +340,25 @@ class LocalTrainer:
         *,
         used: tuple[str, ...],
         optimiser: Optimiser | None = None,
-        step_sink: StepSink | None = None,
+        schedule: Schedule | None = None,
+        steps: int | None = None,
         factor: float = 1.0,
-        alone: bool = False,
+        step_sink: StepSink | None = None,
     ) -> float:
-        """Trains the last adapter in use, with its head: a round's steps, or one epoch that stands alone.
+        """Trains a round's steps, or so many; of the adapters in use the last one is trained, with its head at
+        ``factor`` times its rate.
 
         The global adapter has a fresh AdamW in every round: its start is the cohort's, not where its own steps ended.
-
-        Args:
-            round_number: The round.
-            switched_on: Switches on the gradients.
-            used: The adapters in use.
-            optimiser: One that lives across rounds; None for a fresh one.
-            step_sink: Takes the progress; None for the trainer's own.
-            factor: Factor of the head's learning rate.
-            alone: Train for one epoch at the personal adapter's rates, which fall within it.
         """
-        name = used[-1]
-        steps = self._batches if alone else self.steps
-        schedule = replace(self._schedule, rounds=1) if alone else self._schedule
-        what = name if name in (PERSONAL, "fine-tuned") else "global"
+        name, steps, schedule = used[-1], steps or self.steps, schedule or self._schedule
+        what = name if name in (PERSONAL, _COPY) else "global"
         seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
         model, rows = self._bank.use(used, head=name), self._rows.train
         drawn = self._draws.batches(what, round_number, rows, size=self._section.per_device_train_batch_size)
         trainable = switched_on()
-        shared = Rates(self._section.learning_rate, factor * self._section.head_learning_rate)
         optimiser = optimiser or Optimiser(
             trainable,
-            rates=personal_rates(self._settings.personal, self._section) if alone else shared,
+            rates=Rates(self._section.learning_rate, factor * self._section.head_learning_rate),
             weight_decay=self._section.weight_decay,
             max_grad_norm=self._section.max_grad_norm,
         )
