@@ -39,8 +39,9 @@ class FusionSection(Section):
     """``[fusion]``: the search for how much of each adapter a client uses (after FDLoRA's AdaFusion)."""
 
     space: Literal["product", "factor"] = "product"
-    max_samples: int = Field(default=160, ge=LEAST_SEARCH_ROWS)
-    """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them."""
+    max_samples: int = Field(default=375, ge=LEAST_SEARCH_ROWS)
+    """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them. On
+    MiniLM 375 rows take 11 processor seconds, less than the 24 candidates of 0.1.0 took on 160."""
     baselines: bool = False
     """Measure as well the better of both adapters by validation rows, and the global one after one epoch more on the
     client's own rows, which takes the time of that epoch."""
