@@ -1,8 +1,9 @@
 """The central training: one adapter of the largest rank on the training rows of all clients together.
 
 The rule kept here: it has what the federation has (rows, epochs, batch sizes, validation rows that choose) and what a
-federation cannot have (everybody's rows in one place); its rates are tried at two scales, and the pooled validation
-rows choose, before a test row is looked at.
+federation cannot have (everybody's rows in one place). It is trained as a personal adapter is; its rates are tried at
+two scales over all epochs, and the pooled validation rows choose the scale and the epoch, before a test row is looked
+at.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from securefl_client.folder import ClientFolder
 from securefl_client.trainer import trainer_settings
 
 RATE_SCALES = (1.0, 0.3)
-"""Factors of all learning rates that are tried."""
+"""Factors of the personal adapter's learning rates that are tried."""
 MEMBER = "central"
 """Stands for a client's id where batches are drawn."""
 
@@ -81,15 +82,15 @@ def _best(
         trainer = LocalTrainer(_scaled(settings, scale), data)
         for number in range(1, rounds + 1):
             trainer.train_personal(number)
+        trainer.keep_best_personal()
         tried.append((trainer.measure("personal", part="validation"), scale, trainer))
     _, scale, trainer = max(tried, key=lambda each: each[0].merit)
     return trainer, scale, {each: metric.value for metric, each, _ in tried}
 
 
 def _scaled(settings: TrainerSettings, scale: float) -> TrainerSettings:
-    training = settings.training
-    rates = {name: scale * getattr(training, name) for name in ("learning_rate", "head_learning_rate")}
-    return replace(settings, training=training.model_copy(update=rates))
+    """The settings with a single scale: over all epochs, and not the first one alone, two are compared here."""
+    return replace(settings, personal=settings.personal.model_copy(update={"rate_scales": (scale,)}))
 
 
 def pooled(clients: Sequence[ClientData]) -> ClientData:
