@@ -6,9 +6,9 @@ second one ``TaskSection`` becomes ``Annotated[A | B, Field(discriminator="name"
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from securefl.config.section import Section
 from securefl.config.values import ChosenBy
@@ -21,11 +21,17 @@ MainMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mcc", "brier"
 NamedMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier"]
 
 
+HeadKind = Literal["pooled", "transformers"]
+"""A linear head on a feature that is pooled here, or the classifier that transformers has for the model."""
+
+
 class SequenceClassificationSection(Section):
     """One label for each text, by a linear head on one feature."""
 
     name: Literal["sequence-classification"] = "sequence-classification"
+    head: HeadKind = "pooled"
     pooling: Pooling = "mean"
+    """Of a pooled head; the classifier of transformers pools in its own way."""
     metric: MainMetric = "accuracy"
     """The figure that reports show, and that choices on validation rows go by."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -45,6 +51,12 @@ class SequenceClassificationSection(Section):
                     "metrics here; whoever starts a member adds functions with securefl client --metric MODULE:FUNCTION"
                 )
         return names
+
+    @model_validator(mode="after")
+    def _pooling_is_of_a_pooled_head(self) -> Self:
+        if self.head == "transformers" and "pooling" in self.model_fields_set:
+            raise ValueError('head = "transformers" pools in its own way: leave pooling out')
+        return self
 
 
 TaskSection = Annotated[SequenceClassificationSection, ChosenBy("name")]

@@ -18,7 +18,7 @@ from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
-from securefl.config.task import MainMetric, NamedMetric, Pooling
+from securefl.config.task import HeadKind, MainMetric, NamedMetric, Pooling
 from securefl.config.training import SchedulerType
 from securefl.protocol.openings import Opening
 from securefl.protocol.server_view import Digest
@@ -51,14 +51,16 @@ class SequenceClassificationTerms(ConfigSection):
 
     Attributes:
         name: The task's name.
-        pooling: Hidden states to one feature.
+        head: A pooled feature's head, or the last layer of transformers' own classifier.
+        pooling: Hidden states to one feature, for a pooled head.
         labels: The class names, in the order of the head's rows.
         metric: The figure that reports show, and that choices on validation rows go by.
         metrics: Further figures.
     """
 
     name: Literal["sequence-classification"]
-    pooling: Pooling
+    head: HeadKind = "pooled"
+    pooling: Pooling = "mean"
     labels: tuple[str, ...]
     metric: MainMetric = "accuracy"
     metrics: tuple[NamedMetric, ...] = ()

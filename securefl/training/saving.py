@@ -56,6 +56,7 @@ def save_trained(
         max_length=settings.max_length,
         task=settings.task.name,
         auto_class=bank.model.form.auto_class,
+        pad_token_id=bank.model.form.pad_token_id,
         adapter=name,
         origin=settings.origin,
         measured=measured,

@@ -331,3 +331,15 @@ def test_a_word_in_the_place_of_a_section_is_shown_where_it_chooses_nothing(task
         validated(FederationConfig, BASES[FederationConfig] | {"task": task}, where="FED.toml")
     assert "'task' is wrong" in str(caught.value)
     assert 'task = "sequence-classification"' in str(caught.value)
+
+
+def test_a_pooling_beside_transformers_own_head_is_refused() -> None:
+    task = {"name": "sequence-classification", "head": "transformers", "pooling": "cls"}
+    sentence = sentence_of(FederationConfig, BASES[FederationConfig] | {"task": task})
+    assert "leave pooling out" in sentence
+
+
+@pytest.mark.parametrize("name", ["minilm", "a/b/c", "/models/minilm", "", "a b/c"])
+def test_a_public_name_of_a_model_has_an_owner(name: str) -> None:
+    model = BASES[FederationConfig]["model"] | {"id": name}
+    assert "'model.id'" in sentence_of(FederationConfig, BASES[FederationConfig] | {"model": model})

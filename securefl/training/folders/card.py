@@ -80,6 +80,8 @@ def _code(record: FolderRecord) -> str | None:
     pooling = record.description.get("pooling")
     if record.auto_class == "AutoModel" and isinstance(pooling, str) and pooling in _POOLED:
         return _pooled_code(record, pooling)
+    if record.auto_class == "AutoModelForSequenceClassification":
+        return _classifier_code(record)
     return None
 
 
@@ -110,6 +112,49 @@ def _pooled_code(record: FolderRecord, pooling: str) -> str:
     )
 
 
+def _classifier_code(record: FolderRecord) -> str:
+    pad = record.pad_token_id
+    options = [
+        "dtype=torch.float32",
+        *([] if record.merged else _label_options()),
+        *([] if pad is None else [f"pad_token_id={pad}"]),
+    ]
+    class_of_labels = (
+        []
+        if record.merged
+        else ['labels = json.loads(Path(folder, "task.json").read_text(encoding="utf-8"))["labels"]']
+    )
+    return "\n".join(
+        [
+            *([] if record.merged else ["import json", "from pathlib import Path"]),
+            "import torch",
+            *_imports(record.auto_class, merged=record.merged),
+            "",
+            f'base, folder = {_base(record)}, "."',
+            *class_of_labels,
+            *_tokenizer(pad),
+            f"network = {record.auto_class}.from_pretrained(base, {', '.join(options)})",
+            *_loaded("network", merged=record.merged),
+            "",
+            "def logits(texts, seconds=None):",
+            _rows(record),
+            "    with torch.no_grad():",
+            "        return model(**rows).logits",
+            "",
+            'print([model.config.id2label[place] for place in logits(["a text"]).argmax(1).tolist()])',
+        ]
+    )
+
+
+def _label_options() -> list[str]:
+    return [
+        "num_labels=len(labels)",
+        "id2label=dict(enumerate(labels))",
+        "label2id={label: place for place, label in enumerate(labels)}",
+        "ignore_mismatched_sizes=True",
+    ]
+
+
 def _imports(auto_class: str, *others: str, merged: bool) -> list[str]:
     peft = [] if merged else ["from peft import PeftModel"]
     return [*peft, *others, f"from transformers import {auto_class}, AutoTokenizer"]
@@ -119,11 +164,14 @@ def _base(record: FolderRecord) -> str:
     return '"."' if record.merged else json.dumps(record.base)
 
 
-def _tokenizer() -> list[str]:
-    return [
-        'tokenizer = AutoTokenizer.from_pretrained(base, padding_side="right")',
-        "tokenizer.pad_token = tokenizer.pad_token or tokenizer.convert_ids_to_tokens(0)  # the mask hides it",
-    ]
+def _tokenizer(pad: int | None = None) -> list[str]:
+    """The tokenizer's lines; a class that finds the end of a text by a token is given that one to fill rows with."""
+    filling = (
+        "tokenizer.pad_token = tokenizer.pad_token or tokenizer.convert_ids_to_tokens(0)  # the mask hides it"
+        if pad is None
+        else f"tokenizer.pad_token = tokenizer.convert_ids_to_tokens({pad})  # the class looks for it"
+    )
+    return ['tokenizer = AutoTokenizer.from_pretrained(base, padding_side="right")', filling]
 
 
 def _loaded(base: str, *, merged: bool) -> list[str]:

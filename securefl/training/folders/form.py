@@ -23,6 +23,7 @@ class FolderForm:
         prefix: Path of the backbone in that class, with its dot at the end; empty where it is the class itself.
         saved_module: The module that PEFT saves whole, head included; None where the head stands in a file beside.
         head: By the layout's names of the head's tensors, their names in that class.
+        pad_token_id: The token by which that class finds the end of a text; None where it needs none.
     """
 
     task_type: TaskType
@@ -30,6 +31,7 @@ class FolderForm:
     prefix: str = ""
     saved_module: str | None = None
     head: Mapping[str, str] = field(default_factory=dict)
+    pad_token_id: int | None = None
 
 
 BARE = FolderForm(task_type="FEATURE_EXTRACTION", auto_class="AutoModel")

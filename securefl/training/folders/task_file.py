@@ -87,6 +87,7 @@ class FolderRecord(_Part):
         max_length: Most tokens of a text.
         task: The task's name.
         auto_class: The class of transformers that the adapter belongs on.
+        pad_token_id: The token that fills rows for that class; None where it needs none.
         adapter: ``global``, ``personal`` or ``fused``.
         origin: None where a trainer was used without a federation.
         measured: On the client's test rows; None where nothing was.
@@ -100,6 +101,7 @@ class FolderRecord(_Part):
     max_length: int = Field(ge=1)
     task: str
     auto_class: str = "AutoModel"
+    pad_token_id: int | None = None
     adapter: str = "global"
     origin: OriginRecord | None = None
     measured: MeasuredRecord | None = None

@@ -44,6 +44,7 @@ def pinned_task(section: TaskSection, *, labels: tuple[str, ...]) -> TaskTerms:
         case SequenceClassificationSection():
             return SequenceClassificationTerms(
                 name=section.name,
+                head=section.head,
                 pooling=section.pooling,
                 labels=labels,
                 metric=section.metric,
@@ -84,7 +85,7 @@ def task_of(terms: TaskTerms, *, functions: Mapping[str, MetricFunction] | None 
             from securefl.training.tasks.classification.task import SequenceClassification
 
             figures = Figures(terms.metric, terms.metrics, functions or {})
-            return SequenceClassification(terms.labels, terms.pooling, figures=figures)
+            return SequenceClassification(terms.labels, terms.pooling, head=terms.head, figures=figures)
         case OwnTaskTerms():
             raise _no_base_model()
         case _:

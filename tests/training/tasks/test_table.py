@@ -25,6 +25,7 @@ def test_the_pinned_classification_has_the_files_pooling_and_the_leads_labels():
     terms = pinned_task(SECTION, labels=LABELS)
     assert terms.model_dump() == {
         "name": "sequence-classification",
+        "head": "pooled",
         "pooling": "cls",
         "labels": LABELS,
         "metric": "accuracy",
@@ -42,7 +43,7 @@ def test_a_task_has_the_name_and_the_choices_of_its_terms():
     terms = pinned_task(SECTION, labels=LABELS)
     task = task_of(terms)
     assert task.name == terms.name
-    assert task.description() == {"pooling": "cls", "labels": LABELS}
+    assert task.description() == {"head": "pooled", "pooling": "cls", "labels": LABELS}
 
 
 @pytest.mark.parametrize("build", [task_of, lambda terms: row_task_of(terms, DATA)])

@@ -3,6 +3,7 @@
 ``labels``      names of the classes, and those that look alike
 ``rows``        columns, and labels to class numbers
 ``model``       a pooled feature of the backbone, and a linear head of zeros
+``own_class``   the classifier that transformers has for a model, its last layer as the head
 ``figures``     accuracy, F1, MCC, calibration and others by name
 ``metric``      the figures that a federation asks for
 ``features``    pooled features of rows, read once
