@@ -17,6 +17,7 @@
 ``closed_form``      a head from sums of them
 ``head_starts``      starts among which a cohort chooses
 ``redistribution``   the best adapter of a client's own rank, by SVD
+``reduction``        the nearest adapter of a smaller rank
 ``fusion``           the global and the personal adapter as one
 ``linalg``           decompositions with fixed signs
 ``seeding``          reproducible generators

@@ -7,6 +7,8 @@
 ``plan``           ``securefl plan``: what a federation will cost
 ``audit``          ``securefl audit``: whether what a run left behind holds together
 ``export``         ``securefl export``: an adapter as a folder of its own
+``evaluate``       ``securefl evaluate``: a saved adapter's metric on rows of one's own
+``predict``        ``securefl predict``: labels that a saved adapter gives to texts
 ``bench``          ``securefl bench``: costs and gains beside those of doing without, and of others
 ``quality``        the work of ``securefl bench quality``
 ``events``         one process's events, to a person or to ``securefl run``

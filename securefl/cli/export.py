@@ -1,8 +1,11 @@
-"""``securefl export``: one adapter of a run as a folder of its own, as PEFT loads it."""
+"""``securefl export``: one adapter of a run as a folder of its own, as transformers and PEFT load it."""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -33,8 +36,23 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Where to; must not exist.", show_default="RUN-CLIENT-ADAPTER"),
     ] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="R", help="Write the nearest adapter of a smaller rank."),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write the whole model, the adapter in its weights.")
+    ] = False,
+    hub: Annotated[
+        bool,
+        typer.Option("--hub-layout", help="Lay the folder out as a hub's repository; nothing is uploaded."),
+    ] = False,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Where the base model lies, if not where the adapter says."),
+    ] = None,
 ) -> None:
-    """Copy one adapter out of a run, as a folder that peft.PeftModel.from_pretrained loads.
+    """Write one adapter of a run as a folder that transformers and PEFT load, by the code in its README.md.
 
     **Example:** securefl export runs/quickstart --client 2 --adapter fused --out my-adapter
     """
@@ -45,15 +63,35 @@ def export(
     if not all((source / name).is_file() for name in PEFT_FILES):
         raise ConfigError(f"there is no {adapter.value} adapter at {source}", hint=_present(results))
     target = out or Path(f"{run.resolve().name}-{results.resolve().name}-{adapter.value}")
+    # numpy and more, which the help does without.
+    from securefl.training.folders.exports import Form, write_form
+
+    form = Form(rank=rank, merge=merge, hub=hub, base=base)
+    with _new_folder(target) as workshop:
+        told = write_form(source, workshop, form)
+    lines = (f"The {adapter.value} adapter of {results.name} is in {target}.", *told)
+    result_console(None).print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """Gives a folder to write, its owner's only, which becomes the target at the end; what fails leaves nothing behind.
+
+    Raises:
+        ConfigError: if the target exists or cannot be written.
+    """
+    if target.exists():
+        raise ConfigError(f"{target} exists", where="--out", hint="name a folder that does not exist")
     try:
-        shutil.copytree(source, target)
-    except FileExistsError:
-        raise ConfigError(
-            f"{target} exists", where="--out", hint="name a folder that does not exist"
-        ) from None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            yield workshop
+            workshop.replace(target)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written", where="--out", hint=plain_reason(error)) from None
-    result_console(None).print(f"The {adapter.value} adapter of {results.name} is in {target}.", markup=False)
 
 
 def client_results(run: Path, client: str | None) -> Path:

@@ -29,7 +29,8 @@ def _check_warmup(config: FederationConfig, *, where: str) -> None:
 
 
 def _check_outer(config: FederationConfig, *, where: str) -> None:
-    reason = NO_COORDINATES.get(config.payload.name)
+    # A choice that is still open is looked at when it is made.
+    reason = None if config.payload.name == "auto" else NO_COORDINATES.get(config.payload.name)
     if isinstance(config.outer, AdamSection) and reason is not None:
         raise ConfigError(
             f'\'outer.name\' is "adam", which needs coordinates, and under payload "{config.payload.name}" {reason}',

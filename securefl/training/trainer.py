@@ -345,8 +345,7 @@ class LocalTrainer:
         factor: float = 1.0,
         step_sink: StepSink | None = None,
     ) -> float:
-        """Trains a round's steps, or so many; of the adapters in use the last one is trained, with its head at
-        ``factor`` times its rate.
+        """Trains the last adapter in use for a round's steps, or so many, its head at so much of its rate.
 
         The global adapter has a fresh AdamW in every round: its start is the cohort's, not where its own steps ended.
         """

@@ -31,6 +31,22 @@ def model_card(record: FolderRecord, *, rank: int) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def hub_card(card: str, record: FolderRecord) -> str:
+    """A card with the YAML block that hubs read before it; the licence is left to the user."""
+    facts = {
+        "base_model": record.base_model_id,
+        "base_model_relation": "finetune" if record.merged else "adapter",
+        "library_name": "transformers" if record.merged else "peft",
+        "pipeline_tag": "text-classification" if record.labels else None,
+    }
+    # JSON's strings are YAML's.
+    lines = [f"{name}: {json.dumps(value)}" for name, value in facts.items() if value is not None]
+    tags = ["tags:", *(f"- {tag}" for tag in ("lora", "federated-learning", "securefl"))]
+    return "\n".join(
+        ["---", "# license: to be chosen by whoever publishes this", *lines, *tags, "---", "", card]
+    )
+
+
 def _title(record: FolderRecord) -> str:
     what = "Model" if record.merged else "LoRA adapter"
     origin = "" if record.origin is None else f" of the federation {record.origin.federation}"
@@ -44,7 +60,7 @@ def _facts(record: FolderRecord, rank: int) -> str:
         "task": record.task,
         "labels": _labels(record.labels),
         "metric": measured.text if measured else "not measured",
-        "adapter": f"{record.adapter}, rank {rank}",
+        "adapter": f"{record.adapter}, rank {rank}{_reduced(record)}",
         "federation": f"{origin.federation}, {origin.rounds} rounds, payload {origin.payload}"
         if origin
         else "none",
@@ -53,6 +69,12 @@ def _facts(record: FolderRecord, rank: int) -> str:
     }
     lines = [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value]
     return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _reduced(record: FolderRecord) -> str:
+    if record.reduced_from is None or record.lost is None:
+        return ""
+    return f" (reduced from rank {record.reduced_from}: {record.lost:.1%} of its norm were lost)"
 
 
 def _labels(labels: tuple[str, ...]) -> str:

@@ -1,7 +1,6 @@
 """A saved folder as a model that computes: the base, its adapter and its head.
 
-The rule kept here: a folder computes on the very base model that it was trained on, byte for byte; another one of the
-same name is refused.
+The rule kept here: it computes as the trainer did that saved it, in float32, and every number is the folder's.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from securefl.errors import ModelError
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import skeleton_of
 from securefl.training.devices import Compute, choose_compute
+from securefl.training.folders.bases import base_of
 from securefl.training.folders.task_file import HEAD_FILE, FolderRecord
 from securefl.training.folders.tensors import load_tensors, read_tensors
 from securefl.training.loops import evaluate
-from securefl.training.model_files import model_digest
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import Tokenised, ordered_batches
 from securefl.training.tasks.base import Metric, Task
 from securefl.training.tasks.model import TaskModel
-from securefl.training.tasks.table import recorded_task
+from securefl.training.tasks.table import recorded_terms, task_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -101,43 +100,12 @@ def load_saved(folder: Path, *, base: str | None = None, device: str = "cpu") ->
         ConfigError: if the device is not there.
     """
     record = FolderRecord.read(folder)
-    task = recorded_task(record, where=str(folder))
+    task = task_of(recorded_terms(record, where=str(folder)))
     path = str(folder) if record.merged else base_of(record, base)
     section = TrainingSection.model_validate({"device": device, "precision": "float32"})
     compute = choose_compute(section, max_length=record.max_length)
     model = _merged(folder, task, compute) if record.merged else _adapted(folder, path, task, compute)
     return SavedModel(record, model, task, load_tokenizer(path), compute)
-
-
-def base_of(record: FolderRecord, given: str | None) -> str:
-    """The place of a folder's base model, checked byte for byte.
-
-    Args:
-        record: The folder's.
-        given: Where somebody says that it lies; None tries the path and the public name of the record.
-
-    Raises:
-        ModelError: if it is at no such place, or another model is.
-    """
-    named = [record.base_model, *([record.base_model_id] if record.base_model_id else [])]
-    places = [given] if given is not None else named
-    for place in places[:-1]:
-        try:
-            return _checked(record, place)
-        except ModelError:
-            # Folders travel: the path of the machine that wrote it need not exist here, so the name is tried next.
-            continue
-    return _checked(record, places[-1])
-
-
-def _checked(record: FolderRecord, path: str) -> str:
-    if model_digest(path).hex() != record.base_model_sha256:
-        raise ModelError(
-            f"{path} is not the base model that this adapter was trained on",
-            where=f"SHA-256 {record.base_model_sha256[:16]}...",
-            hint=f"give the files of {record.base} with --base; the digest covers weights, config and tokenizer",
-        )
-    return path
 
 
 def _adapted(folder: Path, path: str, task: Task, compute: Compute) -> TaskModel:
@@ -156,12 +124,33 @@ def _adapted(folder: Path, path: str, task: Task, compute: Compute) -> TaskModel
 def _merged(folder: Path, task: Task, compute: Compute) -> TaskModel:
     model = task.model(skeleton_of(str(folder)), str(folder), attention=compute.attention)
     head = model.new_head()
-    saved = load_tensors(folder / HEAD_FILE)
     try:
-        head.load_state_dict({name: torch.from_numpy(values).float() for name, values in saved.items()})
+        head.load_state_dict(_merged_head(folder, model))
     except RuntimeError:
-        raise ModelError(f"{folder / HEAD_FILE} is not the head of this model") from None
+        raise ModelError(f"{folder} does not hold the head of its task") from None
     model.use_head(head)
     model.requires_grad_(False)
     model.eval()
     return model.to(compute.device)
+
+
+def _merged_head(folder: Path, model: TaskModel) -> dict[str, torch.Tensor]:
+    """The head's own tensors: of the file beside, or from among the model's weights."""
+    form = model.form
+    if form.saved_module is None:
+        return {
+            name: torch.from_numpy(values).float()
+            for name, values in load_tensors(folder / HEAD_FILE).items()
+        }
+    from safetensors import safe_open
+
+    found: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            there = set(tensors.keys())
+            found |= {
+                name.removeprefix(f"{model.head_name}."): tensors.get_tensor(plain).float()
+                for name, plain in form.head.items()
+                if plain in there
+            }
+    return found

@@ -92,6 +92,8 @@ class FolderRecord(_Part):
         origin: None where a trainer was used without a federation.
         measured: On the client's test rows; None where nothing was.
         merged: True where the folder holds the whole model, its adapter added to the weights.
+        reduced_from: Its former rank, where it was reduced.
+        lost: Share of the adapter's norm that was lost by that.
         versions: Of the libraries that it was written with.
     """
 
@@ -106,6 +108,8 @@ class FolderRecord(_Part):
     origin: OriginRecord | None = None
     measured: MeasuredRecord | None = None
     merged: bool = False
+    reduced_from: int | None = None
+    lost: float | None = None
     versions: Mapping[str, str] = Field(default_factory=dict)
 
     @property

@@ -92,8 +92,8 @@ def task_of(terms: TaskTerms, *, functions: Mapping[str, MetricFunction] | None 
             assert_never(terms)
 
 
-def recorded_task(record: FolderRecord, *, where: str) -> Task:
-    """The task of a saved folder, which loads torch.
+def recorded_terms(record: FolderRecord, *, where: str) -> TaskTerms:
+    """The terms of a saved folder's task.
 
     Args:
         record: What the folder says of itself.
@@ -107,8 +107,8 @@ def recorded_task(record: FolderRecord, *, where: str) -> Task:
         match record.task:
             case "sequence-classification":
                 known = SequenceClassificationTerms.model_fields
-                return task_of(
-                    SequenceClassificationTerms.model_validate({k: v for k, v in named.items() if k in known})
+                return SequenceClassificationTerms.model_validate(
+                    {key: value for key, value in named.items() if key in known}
                 )
             case _:
                 raise ModelError(

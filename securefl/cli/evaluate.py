@@ -1,0 +1,95 @@
+"""``securefl evaluate``: a saved adapter's metric on rows of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from securefl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from securefl.config.data import DataSection
+    from securefl.training.tasks.base import Metric
+
+TextColumns = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="COLUMN", help="Column of texts; twice for pairs.", show_default="text"),
+]
+BasePath = Annotated[
+    str | None,
+    typer.Option("--base", metavar="PATH", help="Where the base model lies, if not where the adapter says."),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Rows at a time.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device to compute on.")]
+JsonPath = Annotated[
+    str | None,
+    typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
+]
+
+
+def evaluate(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A saved adapter's folder.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A csv, tsv, jsonl or parquet file with labels.")
+    ],
+    text: TextColumns = None,
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")] = "label",
+    base: BasePath = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    json_path: JsonPath = None,
+) -> None:
+    """Measure a saved adapter on a file of labelled rows, as members measured it.
+
+    **Example:** securefl evaluate runs/quickstart/clients/city/fused rows.csv
+    """
+    from securefl.cli.output import check_json_path, result_console, write_json
+    from securefl.cli.tables import print_table
+    from securefl.training.folders.inputs import labelled_rows
+    from securefl.training.folders.task_file import FolderRecord, MeasuredRecord
+
+    check_json_path(json_path)
+    record = FolderRecord.read(adapter)
+    rows = labelled_rows(record, data, section=named_columns(text, label), where=str(adapter))
+    # Torch is loaded only for rows that can be measured.
+    from securefl.training.folders.reader import load_saved
+
+    metric = load_saved(adapter, base=base, device=device).measure(rows, batch_size=batch_size)
+    measured = MeasuredRecord.of(metric.name, metric.value, metric.samples)
+    print_table(
+        result_console(json_path),
+        f"{adapter} on {metric.samples} rows of {data}",
+        ("", "value", "95 % interval"),
+        [
+            (name, f"{value:.4f}", _span(measured) if name == measured.name else "")
+            for name, value in figures(metric).items()
+        ],
+    )
+    result = {"adapter": str(adapter), "data": str(data), "base_model": record.base}
+    write_json({**result, **measured.model_dump(mode="json"), "figures": figures(metric)}, json_path)
+
+
+def named_columns(text: list[str] | None, label: str = "label") -> DataSection:
+    """Columns that the options name.
+
+    Raises:
+        ConfigError: if there are more than two columns of texts.
+    """
+    from securefl.training.folders.inputs import columns
+
+    names = text or ["text"]
+    if len(names) > 2:
+        raise ConfigError(f"{len(names)} columns of texts are named", where="--text", hint="name one or two")
+    return columns(names, label)
+
+
+def figures(metric: Metric) -> dict[str, float]:
+    """Every figure by name but the number of rows."""
+    return {name: value for name, value in metric.figures.items() if name != "samples"}
+
+
+def _span(measured: object) -> str:
+    interval = getattr(measured, "interval", None)
+    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

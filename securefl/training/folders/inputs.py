@@ -1,0 +1,67 @@
+"""Rows for a saved folder: labelled ones to measure it on, texts to ask it about.
+
+The rule kept here: rows are read as a member's are, and all of them before the model is loaded, so that a wrong column
+or an unknown label shows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from securefl.config.data import DataSection
+from securefl.training.folders.task_file import FolderRecord
+from securefl.training.rows.examples import Examples
+from securefl.training.rows.tables import read_table
+from securefl.training.rows.text_file import TextFormat
+from securefl.training.tasks.table import recorded_terms, row_task_of
+
+
+def labelled_rows(record: FolderRecord, data: Path, *, section: DataSection, where: str) -> Examples:
+    """All rows of a file, as the folder's task measures them.
+
+    Args:
+        record: The folder's.
+        data: A csv, tsv or jsonl file, possibly gzipped, or a parquet file.
+        section: Names of columns, and the file's spelling.
+        where: The folder.
+
+    Raises:
+        DataError: if the file or a column is not there, or a row does not fit the task.
+        ModelError: if the folder does not say its task.
+    """
+    task = row_task_of(recorded_terms(record, where=where), section)
+    columns = task.columns
+    names = (*columns.texts, *columns.filled)
+    table = read_table(data, names, filled=columns.filled, form=_form(section))
+    return task.examples(table, np.arange(len(table)))
+
+
+def texts_of_file(data: Path, *, section: DataSection) -> list[tuple[str, ...]]:
+    """The texts of all rows of a file; no label is read.
+
+    Raises:
+        DataError: if the file or a column is not there, or a cell is no text.
+    """
+    table = read_table(data, section.text, form=_form(section))
+    return list(zip(*(table.columns[name] for name in section.text), strict=True))
+
+
+def texts_of_lines(text: str) -> list[tuple[str, ...]]:
+    """One text a line; blank lines are passed over."""
+    return [(line,) for line in text.splitlines() if line.strip()]
+
+
+def columns(text: Sequence[str], label: str = "label") -> DataSection:
+    """Names of columns, in the words of ``[data]``.
+
+    Raises:
+        ValueError: if there are more than two columns of texts.
+    """
+    return DataSection(text=tuple(text), label=label)
+
+
+def _form(section: DataSection) -> TextFormat:
+    return TextFormat(encoding=section.encoding, delimiter=section.delimiter, quotes=section.quotes)

@@ -1,0 +1,101 @@
+"""``evaluate`` and ``predict`` say in a sentence what is wrong with a folder, a file or a label, before torch loads."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Said
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose record is whole; torch is not to be had."""
+    folder = tmp_path / "fused"
+    folder.mkdir()
+    record = {
+        "base_model": "package:none",
+        "base_model_sha256": "00" * 32,
+        "max_length": 16,
+        "task": "sequence-classification",
+        "labels": ["no", "yes"],
+        "pooling": "mean",
+    }
+    (folder / "task.json").write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ("text,label\na,maybe\n", [], "the label 'maybe' is not in the federation's list of 2 labels"),
+        ("text,label\na,Yes\n", [], "the list has 'yes', which is the same but for case"),
+        ("text,target\na,yes\n", [], "label"),
+        ("words,label\na,yes\n", [], "text"),
+        ("text,label\n", [], "rows.csv"),
+        (
+            "text,label\na,yes\n",
+            ["--text", "a", "--text", "b", "--text", "c"],
+            "3 columns of texts are named",
+        ),
+        ("text,label\na,yes\n", ["--json", "."], "is a folder"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_before_a_model_is_loaded(
+    adapter: Path, cli: Callable[..., Said], content: str, options: list[str], said: str
+) -> None:
+    Path("rows.csv").write_text(content)
+    answer = cli("evaluate", adapter, "rows.csv", *options)
+    assert answer.code == 2
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "it is not said which texts"),
+        (["a", "--input", "rows.csv"], "texts are given twice"),
+        (["--input", "rows.csv"], "there is no data file rows.csv"),
+        (["--input", "rows.txt"], "rows.txt cannot be read"),
+    ],
+)
+def test_texts_that_are_not_there_are_refused(
+    adapter: Path, cli: Callable[..., Said], options: list[str], said: str
+) -> None:
+    answer = cli("predict", adapter, *options)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+def test_an_empty_stdin_has_no_text(
+    adapter: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+    answer = cli("predict", adapter, "-")
+    assert answer.code == 2
+    assert "there is no text to label" in answer.err
+
+
+@pytest.mark.parametrize("command", [["evaluate", "gone", "rows.csv"], ["predict", "gone", "a"]])
+def test_a_folder_that_is_not_there_is_said(
+    adapter: Path, cli: Callable[..., Said], command: list[str]
+) -> None:
+    answer = cli(*command)
+    assert answer.code == 2
+    assert "there is no folder gone" in answer.err
+
+
+def test_a_task_that_is_not_known_here_is_said(adapter: Path, cli: Callable[..., Said]) -> None:
+    Path("rows.csv").write_text("text,label\na,yes\n")
+    record = json.loads((adapter / "task.json").read_text())
+    (adapter / "task.json").write_text(json.dumps(record | {"task": "translation"}))
+    answer = cli("evaluate", adapter, "rows.csv")
+    assert answer.code == 2
+    assert "the task 'translation', which is not known here" in answer.err
