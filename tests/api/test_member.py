@@ -211,3 +211,14 @@ def test_the_clients_own_program_says_that_it_has_no_model_for_such_a_federation
     own = ClientFolder.load(provisioned(tmp_path) / "client-1", now=datetime.now(UTC))
     with pytest.raises(ModelError, match="models of their own"):
         load_trainer(own, PhaseClock("client-1", lambda _: None), between_steps=lambda: None)
+
+
+def test_heads_of_models_of_the_members_own_are_averaged_as_a_whole(tmp_path: Path) -> None:
+    """Nobody but the learner knows whether their rows are of classes."""
+    from datetime import UTC, datetime
+
+    from securefl.config.head import HeadSection
+    from securefl_client.folder import ClientFolder
+
+    own = ClientFolder.load(provisioned(tmp_path) / "client-1", now=datetime.now(UTC))
+    assert own.federation.terms.head == HeadSection(start="zeros", rows="together", logit_adjustment=False)
