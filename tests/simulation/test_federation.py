@@ -52,6 +52,17 @@ def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same
             np.testing.assert_array_equal(factors.B, other.weights[name].B)
 
 
+@pytest.mark.parametrize("payload", ["sketch", "state"])
+def test_twelve_bits_are_summed_as_exactly_as_sixteen(payload: str) -> None:
+    choices = {"payload": payload, "rounds": 2, "bits": 12}
+    encrypted, members, _ = run(make_federation(scheme="bfv", **choices))
+    twin, _, _ = run(make_federation(scheme="none", **choices))
+    assert members["client-1"].federation.profile.lane_bits == 16
+    for number in (1, 2):
+        own, other = (run.traffic[number].sums["client-1"] for run in (encrypted, twin))
+        np.testing.assert_array_equal(own, other)
+
+
 def test_all_clients_hold_the_same_state_whatever_their_rank() -> None:
     _, members, _ = run(make_federation(ranks=(2, 4, 8, 16), rounds=2))
 

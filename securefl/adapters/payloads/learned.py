@@ -20,7 +20,7 @@ STEP_SCALE = 4.0
 
 A row of a change is the row of B's step times rows of A, whose entries are about 1/sqrt(n): the step's entries are
 larger than the change's by about sqrt(n / R), 10 for MiniLM and R = 4. Measured there (HWU64, ranks 2 to 16, learning
-rate 2e-3, 42 steps, alpha / sqrt(r)): entries up to 0.47 in the first round; the default b is 0.25. Steps of A are
+rate 2e-3, 45 steps, alpha / sqrt(r)): entries up to 0.47 in the first round; the default b is 0.25. Steps of A are
 smaller, by about the scaling.
 """
 
