@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from securefl.config.training import TrainingSection
 from securefl.errors import ModelError
 from securefl.progress import Phase
+from securefl.results.client import encryption_report
 from securefl.training.tasks.own_metrics import load_functions
 from securefl.training.tasks.table import row_task_of, task_of
 from securefl_client.folder import ClientFolder
@@ -143,6 +144,9 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         member=own.member,
         model_id=terms.model.id,
         origin=OriginRecord(
-            federation=terms.federation.name, rounds=terms.federation.rounds, payload=terms.payload.name
+            federation=terms.federation.name,
+            rounds=terms.federation.rounds,
+            payload=terms.payload.name,
+            encrypted=encryption_report(federation).fraction,
         ),
     )

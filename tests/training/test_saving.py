@@ -17,7 +17,7 @@ from transformers import AutoModel
 
 from securefl.config.model import LoraTerms
 from securefl.config.recipes import FusionSection
-from securefl.training.folders.task_file import FolderRecord, MeasuredRecord
+from securefl.training.folders.task_file import FolderRecord, MeasuredRecord, OriginRecord
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +182,23 @@ def test_the_card_says_the_metric_with_its_interval_and_that_epsilon_is_infinite
     assert "fused, rank 16" in card
     assert "blue, green, red" in card
     assert FolderRecord.read(tmp_path).measured.samples == 24
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (1.0, "the server added them up without reading one"),
+        (0.0, "travelled without encryption: the server could read each of them"),
+        (0.25, "25% travelled encrypted: the server could read the rest"),
+    ],
+)
+def test_the_card_says_what_the_server_could_read(trainer_of, tmp_path, share, said):
+    origin = OriginRecord(federation="four-banks", rounds=3, payload="sketch", encrypted=share)
+    trainer_of(origin=origin).save_adapter("global", tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert said in card
+    assert "four-banks, 3 rounds, payload sketch" in card
+    assert "may be this member's own" in card
 
 
 def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(

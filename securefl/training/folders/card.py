@@ -7,11 +7,14 @@ PEFT and torch, and nothing of ours; a test runs it as it stands. Nothing of a m
 from __future__ import annotations
 
 import json
-from textwrap import dedent
 
 from securefl.training.folders.task_file import HEAD_FILE, FolderRecord
 
 _LABELS_SHOWN = 24
+_NO_PRIVACY = (
+    "Encryption is no differential privacy: epsilon is infinite, and a model may remember rows that it was "
+    "trained on."
+)
 _POOLED = {
     "mean": "    feature = (hidden * mask).sum(1) / mask.sum(1)",
     "cls": "    feature = hidden[:, 0]",
@@ -210,18 +213,29 @@ def _rows(record: FolderRecord) -> str:
 
 
 def _privacy(record: FolderRecord) -> str:
-    own = (
-        "This adapter holds what one member learnt from its own rows: it is that member's to give away."
-        if record.adapter in ("personal", "fused")
-        else "Its weights come from sums over all members. Rows of the head for labels that few members hold may be "
-        "this member's own, learnt from its rows alone."
-    )
-    return dedent(
-        f"""\
-        ## Privacy
+    sentences = (_travelled(record), _NO_PRIVACY, _own_rows(record))
+    return "## Privacy\n\n" + " ".join(sentence for sentence in sentences if sentence)
 
-        Members' updates were added up under encryption, and nobody saw a single one. That is no differential privacy:
-        epsilon is infinite, and a model may remember rows that it was trained on. {own}"""
+
+def _travelled(record: FolderRecord) -> str:
+    if record.origin is None:
+        return ""
+    share = record.origin.encrypted
+    if share == 1:
+        return "Members' updates travelled encrypted: the server added them up without reading one."
+    if share == 0:
+        return "Members' updates travelled without encryption: the server could read each of them."
+    return f"Of each member's updates {share:.0%} travelled encrypted: the server could read the rest."
+
+
+def _own_rows(record: FolderRecord) -> str:
+    if record.adapter in ("personal", "fused"):
+        return (
+            "This adapter holds what one member learnt from its own rows: it is that member's to give away."
+        )
+    return (
+        "Its weights come from sums over all members. Rows of the head for labels that few members hold may be this "
+        "member's own, learnt from its rows alone."
     )
 
 

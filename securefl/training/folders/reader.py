@@ -116,7 +116,7 @@ def _adapted(folder: Path, path: str, task: Task, compute: Compute) -> TaskModel
     if {tensor.name for tensor in layout.heads} != adapter.heads.keys():
         raise ModelError(f"{folder} does not hold the head of its task", where=HEAD_FILE)
     bank = AdapterBank(model.to(compute.device), layout, dropout=0.0)
-    bank.add(_NAME, rank=tensors.config.r, alpha=tensors.config.scaling * tensors.config.r)
+    bank.add(_NAME, rank=tensors.config.r, alpha=tensors.config.plain_alpha)
     bank.install(_NAME, adapter)
     return bank.use((_NAME,), head=_NAME)
 

@@ -70,11 +70,13 @@ class OriginRecord(_Part):
         federation: Its name.
         rounds: How many it had.
         payload: What members sent.
+        encrypted: Share of the sent values that travelled encrypted, from 0 to 1.
     """
 
     federation: str
     rounds: int
     payload: str
+    encrypted: float = Field(ge=0, le=1)
 
 
 class FolderRecord(_Part):

@@ -49,6 +49,11 @@ class PeftRecord(BaseModel):
         """The number by which the product of the factors is multiplied."""
         return float(self.lora_alpha / (self.r**0.5 if self.use_rslora else self.r))
 
+    @property
+    def plain_alpha(self) -> float:
+        """The alpha that gives the same scaling without ``use_rslora``."""
+        return self.scaling * self.r if self.use_rslora else self.lora_alpha
+
 
 @dataclass(frozen=True, slots=True)
 class FolderTensors:
