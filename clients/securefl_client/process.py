@@ -265,8 +265,8 @@ class Client:
                 file.flush()
             down_bytes = self._traffic.received - before
             work.apply(header, FileBody(file), manifest=manifest, down_bytes=down_bytes)
-        self._step(Applied(manifest.round_number))
-        self._aggregator.confirm(manifest.round_number)
+        self._step(Applied(manifest.round_number, last=work.ended))
+        self._aggregator.confirm(manifest.round_number, last=work.ended)
 
 
 class _LastWords:

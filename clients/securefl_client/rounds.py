@@ -34,7 +34,7 @@ from securefl.results.client import (
     SumReport,
     encryption_report,
 )
-from securefl.results.curve import best_of, figures_by_round
+from securefl.results.curve import LOSS, START, best_of, figures_by_round
 from securefl_client.growth import GrowthWatch
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
@@ -88,7 +88,13 @@ class MemberRounds:
         self._rounds: list[RoundReport] = []
         self._start: Mapping[str, float] = {}
         self._growth = GrowthWatch(aggregation.federation.terms.training.warmup_rounds)
+        self._newest: Mapping[str, float] = {}
         side.begin(aggregation.start())
+
+    @property
+    def _applied(self) -> int:
+        """Number of the last round; the state may be that of an earlier one, which was kept."""
+        return self._rounds[-1].round_number
 
     @property
     def _member(self) -> str:
@@ -112,9 +118,11 @@ class MemberRounds:
             )
         )
         started = time.perf_counter()
-        if number == FIRST_ROUND:
-            self._start = self._side.figures_of_start(self._aggregation.start())
-        prepared = self._aggregation.contribute(self._side.learner, manifest=manifest)
+        if number == FIRST_ROUND and not self._start:
+            self._start = self._newest = self._side.figures_of_start(self._aggregation.start())
+        prepared = self._aggregation.contribute(
+            self._side.learner, manifest=manifest, start_loss=self._newest.get(LOSS)
+        )
         self._ledger.append(RoundReserved(round_number=number, manifest_digest=manifest.digest))
         with Outbox(self._folder, prepared.encryption, number=number, complete=self._note_complete) as outbox:
             yield outbox
@@ -140,11 +148,17 @@ class MemberRounds:
         sums = self._aggregation.receive(header, body, manifest=manifest)
         digest = integers_digest(sums)
         self._ledger.append(AggregateApplied(round_number=number, integers_sha256=digest))
-        validation = (
-            # An opening leaves the adapter as it is.
-            self._side.install(self._aggregation.start(), number) if number >= FIRST_ROUND else {}
-        )
+        self._tell_of_the_end(number)
+        validation: Mapping[str, float] = {}
+        if number >= START:
+            # The last opening gives the head a start, so there is a global adapter to measure before round 1.
+            validation = self._newest = self._side.install(self._aggregation.start(), number)
         self._close(header, down_bytes, digest=digest, validation=validation)
+
+    @property
+    def ended(self) -> bool:
+        """True once the sums of a round have ended the federation before its last one."""
+        return self._aggregation.kept_round is not None
 
     def finish(self, folder: Path) -> Path:
         """Let the member's side measure and save its adapters, and write the result.
@@ -152,7 +166,7 @@ class MemberRounds:
         Returns:
             The path of ``result.json``.
         """
-        last = self._aggregation.state.round_number
+        last = self._applied
         measured = self._side.finish(folder, last)
         self._ledger.append(RunFinished(rounds=last))
         return self._result(measured).write(folder)
@@ -170,7 +184,7 @@ class MemberRounds:
             federation_digest=federation.digest.hex(),
             recipe=federation.terms.recipe.name,
             payload=federation.terms.payload.name,
-            rounds=self._aggregation.state.round_number,
+            rounds=self._applied,
             encryption=encryption_report(federation),
             id=self._member,
             rank=self._aggregation.rank,
@@ -181,6 +195,7 @@ class MemberRounds:
             precision=self._side.precision,
             metric=measured.metric,
             fusion=measured.fusion,
+            kept_round=self._aggregation.kept_round,
             openings_log=tuple(self._openings),
             start=self._start,
             rounds_log=tuple(self._rounds),
@@ -192,6 +207,19 @@ class MemberRounds:
         )
         best = best_of(figures_by_round(result), result.metric_name)
         return result.model_copy(update={"best_round": best})
+
+    def _tell_of_the_end(self, number: int) -> None:
+        """A person hears why there are no further rounds, and which adapter is the global one from here on."""
+        kept = self._aggregation.kept_round
+        patience = self._aggregation.federation.terms.training.early_stopping_rounds
+        if kept is not None:
+            self._emit(
+                Warned(
+                    member=self._member,
+                    message=f"the cohort's validation loss has not fallen for {patience} rounds: the federation ends "
+                    f"with round {number}, and goes back to the adapter {_after(kept)}",
+                )
+            )
 
     def _warn_of_clipping(self, number: int, *, clipped: int, of: int) -> None:
         if clipped:
@@ -267,3 +295,7 @@ class MemberRounds:
             )
         elapsed = time.perf_counter() - opened.started
         self._emit(RoundFinished(member=self._member, round_number=header.round_number, seconds=elapsed))
+
+
+def _after(round_number: int) -> str:
+    return "before round 1" if round_number == START else f"after round {round_number}"

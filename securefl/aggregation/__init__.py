@@ -14,6 +14,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``grid``          reals to bounded integers by stochastic rounding, and back
                   (noise for privacy will stand here)
 ``encoding``      the three above in one: an update to integers, a sum of integers to the mean update
+``early_stopping``  the cohort's sum of validation losses, and when it ends the federation
 ``selection``     which integers go into which section
                   ``crypto.packing``, ``crypto.tags``, ``crypto.cipher``
 ``encryption``    integers to windows of ciphertexts, and the signed header

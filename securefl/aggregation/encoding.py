@@ -33,7 +33,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
@@ -66,6 +67,10 @@ class EncodedContribution:
     def integers(self) -> Integers:
         """All of them at once, (D,) int64."""
         return np.concatenate(list(self.runs()))
+
+    def followed_by(self, last: int) -> EncodedContribution:
+        """The same contribution with one more integer at its end."""
+        return replace(self, runs=lambda: chain(self.runs(), [np.array([last], dtype=np.int64)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.frozen.basis import trained_side
 from securefl.adapters.outer import outer_of
 from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
@@ -32,6 +31,7 @@ from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
+from securefl.aggregation.early_stopping import EarlyStopping, checked_total, loss_steps
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import Encryption, Part
 from securefl.aggregation.head_openings import HeadOpenings, head_source
@@ -76,6 +76,7 @@ class MemberAggregation:
 
     Attributes:
         state: The global state after the rounds applied so far.
+        kept_round: Number of the round whose adapter is kept, once the sums have ended the federation early; else None.
         weight_sum: The sum that all means are divided by: the first round's, or by class that of the openings;
             None before it.
         update_norm: Of the mean update of the last round applied; see ``adapters.update_norm``. None before it.
@@ -100,6 +101,10 @@ class MemberAggregation:
         self._plan = federation.plan
         self.state: SharedState = self._plan.start()
         self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
+        self.kept_round: int | None = None
+        patience = federation.terms.training.early_stopping_rounds
+        self._stopping = None if patience is None else EarlyStopping(patience)
+        self._best_state = self.state
         self.weight_sum: WeightSum | ClassWeights | None = None
         self.update_norm: float | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
@@ -123,12 +128,15 @@ class MemberAggregation:
         """Scaling of this member's adapters; see ``adapters.scaling``."""
         return scaling_of(self.federation.terms.lora, self.rank)
 
-    def contribute(self, learner: UpdateSource, *, manifest: Manifest) -> PreparedContribution:
+    def contribute(
+        self, learner: UpdateSource, *, manifest: Manifest, start_loss: float | None = None
+    ) -> PreparedContribution:
         """Trains, and prepares what is sent of it; the windows are made as they are asked for.
 
         Args:
             learner: This member's model and data.
             manifest: The open round.
+            start_loss: Mean validation loss of ``start``, nats, where the round's kind asks for it.
 
         Raises:
             SecureFLError: what the learner raises; see ``encode`` and ``encrypt``.
@@ -137,6 +145,8 @@ class MemberAggregation:
         opening = self.federation.kind_of(number).opening
         if opening is None:
             encoded, scores = self._trained(learner, manifest)
+            if self._stopping is not None:
+                encoded = encoded.followed_by(loss_steps(start_loss, limit=self._round(number).grid.limit))
         else:
             with clock.stage(Stage.TRAIN, number):
                 encoded, scores = self.answer(opening, learner), None
@@ -302,9 +312,14 @@ class MemberAggregation:
     def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
         """Advances the state by the mean that the sums hold, or takes up what an opening tells.
 
+        Where the sums end the federation, the state is the best one again.
+
         Raises:
-            ProtocolError: if it is not the next round's, or the weights in it do not sum to weights.
+            ProtocolError: if it is not the next round's, the weights in it do not sum to weights or the losses to
+                losses, or the federation has ended.
         """
+        if self.kept_round is not None:
+            raise ProtocolError(f"the federation ended before round {manifest.round_number}")
         if manifest.round_number != self._applied + 1:
             raise ProtocolError(f"round {manifest.round_number} cannot follow round {self._applied}")
         opening = self.federation.kind_of(manifest.round_number).opening
@@ -329,15 +344,29 @@ class MemberAggregation:
 
     def _advance(self, sums: NDArray[np.int64], manifest: Manifest) -> None:
         codec = self._round(manifest.round_number)
+        if self._stopping is not None:
+            sums = self._judge(sums, self._stopping, manifest=manifest)
         weight_sum = self.weight_sum or codec.weight_sum(sums)
         mean = codec.decode(sums, weight_sum=weight_sum)
-        learned = trained_side(manifest.round_number) if self.state.learned else None
-        step, outer = self._outer.step(mean, learned=learned)
+        step, outer = self._outer.step(mean, learned=self.state.learned_side)
         self.state, self._outer = self.state.advanced(step), outer
+        if self._stopping is not None and self._stopping.over:
+            self.state, self.kept_round = self._best_state, self._stopping.best_round
         self.weight_sum = weight_sum
         self._start = None
         self.update_norm = update_norm(mean)
         self.reconstruction_error = mean.error_estimate
+
+    def _judge(
+        self, sums: NDArray[np.int64], stopping: EarlyStopping, *, manifest: Manifest
+    ) -> NDArray[np.int64]:
+        """Take in the round's sum of losses, which is of the state before its mean; gives the other sums."""
+        limit = self._round(manifest.round_number).grid.limit
+        total = checked_total(int(sums[-1]), limit=limit, members=len(manifest.cohort))
+        self._stopping = stopping.told(manifest.round_number, total)
+        if self._stopping.best_round == self._stopping.measured:
+            self._best_state = self.state
+        return sums[:-1]
 
     def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:
         """The cipher of each section of a round."""

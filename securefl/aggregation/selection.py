@@ -80,12 +80,13 @@ class Selection:
         return np.rint(scores * limit).astype(np.int64)
 
     def _mask(self, round_number: int) -> Mask:
-        """The encrypted ones of a later round's integers (V,), which have no weight among them."""
+        """The encrypted ones of a later round's integers: some of V values, which have no weight, and all losses."""
         if self._score_sums is None:
             raise ProtocolError("the first round's sensitivity scores have not been summed")
         segments = self._federation.plan.segments(round_number)
         share = self._federation.terms.encryption.select.share
-        return select(segments, self._federation.layout, self._score_sums, share)
+        chosen = select(segments, self._federation.layout, self._score_sums, share)
+        return np.append(chosen, np.ones(self._federation.kind_of(round_number).losses, dtype=np.bool_))
 
 
 def _followed(runs: Runs, last: Integers) -> Runs:

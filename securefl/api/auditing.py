@@ -54,7 +54,7 @@ class AuditReport:
     Attributes:
         folder: The run's folder.
         members: Whose ledgers were looked for, in the roster's order.
-        rounds: How many rounds the federation file names.
+        rounds: How many rounds the federation file names; early stopping may have ended it before.
         findings: Everything that does not hold; empty for a run that does.
     """
 
@@ -208,7 +208,7 @@ def _own_result(folder: Path) -> _OwnResult:
 
 def _of_events(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
     """A ledger's events, beside those of a member that took part in every round, once and in order."""
-    rounds = federation.terms.federation.rounds
+    rounds = _rounds_of(ledger, federation)
     said = [_step(entry.event) for entry in ledger.entries]
     expected = [(RunStarted.name, 0)]
     for number in range(federation.first_round, rounds + 1):
@@ -222,6 +222,19 @@ def _of_events(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
         found = _words(said[place]) if place < len(said) else "its end"
         wanted = _words(expected[place]) if place < len(expected) else "its end"
         yield f"its ledger has {found} at entry {place + 1}, where {wanted} belongs"
+
+
+def _rounds_of(ledger: VerifiedLedger, federation: Federation) -> int:
+    """Rounds that a ledger should tell of: all, or under early stopping as many as it says, where they can be so few.
+
+    The sums of losses that ended a federation stand in no ledger, only in its digests; that all members ended with the
+    same round shows by comparison of their sums.
+    """
+    rounds, patience = federation.terms.federation.rounds, federation.terms.training.early_stopping_rounds
+    last = ledger.entries[-1].event
+    if patience is not None and isinstance(last, RunFinished) and patience < last.rounds <= rounds:
+        return last.rounds
+    return rounds
 
 
 def _step(event: Event) -> tuple[str, int]:

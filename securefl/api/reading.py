@@ -44,6 +44,7 @@ class RunRecord(BaseModel):
         name: The run's name.
         federation: The federation's name.
         rounds: How many rounds it had.
+        kept_round: Number of the round whose adapter was kept, where the federation ended early.
         encryption: How the sum was protected.
         clients: In the roster's order; one for a member's own results.
         seconds_total: Wall time.
@@ -57,6 +58,7 @@ class RunRecord(BaseModel):
     name: str
     federation: str
     rounds: int
+    kept_round: int | None = None
     encryption: EncryptionReport
     clients: tuple[ClientRecord, ...]
     seconds_total: float
@@ -98,6 +100,7 @@ def _of_one(folder: Path, path: Path) -> RunRecord:
         name=folder.resolve().name,
         federation=own.federation,
         rounds=own.rounds,
+        kept_round=own.kept_round,
         encryption=own.encryption,
         clients=(ClientRecord.model_validate(own.model_dump(mode="json")),),
         seconds_total=own.seconds_total,

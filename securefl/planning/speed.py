@@ -222,7 +222,8 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     roster = tuple(member.model_copy(update={"signing_key": key.public_key}) for member, key in members)
     layout = Layout((TensorSpec("sample", values, 1, TensorKind.HEAD),))
     encryption = federation.terms.encryption.model_copy(update={"select": SelectSection()})
-    terms = federation.terms.model_copy(update={"encryption": encryption})
+    training = federation.terms.training.model_copy(update={"early_stopping_rounds": None})
+    terms = federation.terms.model_copy(update={"encryption": encryption, "training": training})
     return replace(federation, terms=terms, layout=layout, roster=roster)
 
 

@@ -28,9 +28,10 @@ class Contributed:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Event: the aggregate of a round is verified, decrypted and applied."""
+    """Event: the aggregate of a round is verified, decrypted and applied; ``last`` if its sums end the federation."""
 
     round_number: int
+    last: bool = False
 
 
 Event = Announced | Contributed | Applied

@@ -68,11 +68,13 @@ class ClientState:
         phase: Where the client stands.
         applied: Number of the last round applied; before the first one, its number less 1.
         manifest: Of the round it is in, or was in last; None before the first.
+        ended: The sums of the last round applied have ended the federation; the server cannot.
     """
 
     phase: ClientPhase
     applied: int
     manifest: Manifest | None = None
+    ended: bool = False
 
 
 Outcome = tuple[ClientState, tuple[Effect, ...]]
@@ -98,10 +100,10 @@ def transition(state: ClientState, event: Event, *, federation: Federation) -> O
             if state.manifest is None or receipt != Receipt(state.manifest.round_number, body_digest):
                 raise ProtocolError("the server's receipt is for another contribution")
             return _stepped(state, ClientStep.RECEIPT), ()
-        case Applied(number):
+        case Applied(number, last):
             if state.manifest is None or number != state.manifest.round_number:
                 raise ProtocolError(f"round {number} was applied, but it is not the open one")
-            return replace(_stepped(state, ClientStep.APPLIED), applied=number), ()
+            return replace(_stepped(state, ClientStep.APPLIED), applied=number, ended=last), ()
         case _:
             assert_never(event)
 
@@ -132,6 +134,8 @@ def _hear(state: ClientState, announcement: Announcement, *, federation: Federat
 def _open(state: ClientState, manifest: Manifest, *, federation: Federation) -> Outcome:
     if manifest == state.manifest:
         return _stepped(state, ClientStep.REPEATED), ()
+    if state.ended:
+        raise ProtocolError(f"the server opened a round, but round {state.applied} ended the federation")
     _check(manifest, expected=state.applied + 1, federation=federation)
     return replace(_stepped(state, ClientStep.OPENED), manifest=manifest), (Contribute(manifest),)
 
@@ -163,7 +167,7 @@ def _ready(state: ClientState, number: int) -> Outcome:
 def _close(state: ClientState, *, federation: Federation) -> Outcome:
     if state.phase is ClientPhase.FINISH:
         return _stepped(state, ClientStep.REPEATED), ()
-    if state.applied != federation.terms.federation.rounds:
+    if not state.ended and state.applied != federation.terms.federation.rounds:
         raise ProtocolError(f"the server closed the federation after round {state.applied}, before its last")
     return _stepped(state, ClientStep.CLOSED), (Finish(),)
 

@@ -126,12 +126,14 @@ class Federation:
         segments = plan.segments(round_number)
         values = sum(segment.size for segment in segments)
         weights = plan.length(round_number) - values
+        losses = 0 if self.terms.training.early_stopping_rounds is None else 1
         if share == 1:
-            return RoundKind(values=values, weights=weights)
+            return RoundKind(values=values, weights=weights, losses=losses)
         if round_number == 1:
             # The scores that the later rounds select by are summed first, and nothing is selected before that.
-            return RoundKind(values=values, weights=weights, scores=feature_count(self.layout))
-        return RoundKind(values=values, weights=weights, plain=values - encrypted_count(segments, share))
+            return RoundKind(values=values, weights=weights, losses=losses, scores=feature_count(self.layout))
+        plain = values - encrypted_count(segments, share)
+        return RoundKind(values=values, weights=weights, losses=losses, plain=plain)
 
     def _opening_kind(self, opening: Opening) -> RoundKind:
         match opening:

@@ -50,10 +50,11 @@ class SumSaved:
 
 @dataclass(frozen=True, slots=True)
 class AggregateFetched:
-    """Event: a member confirms that it has the whole aggregate of a round."""
+    """Event: a member confirms that it has the whole aggregate of a round; ``last`` if its sums end the federation."""
 
     member: str
     round_number: int
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ class ServerState:
         joined: Members that opened their stream at least once.
         contributions: Accepted in this round, in the cohort's order, whatever order they came in.
         fetched: Members that have this round's aggregate; the last one's confirmation moves the phase instead.
+        ending: Those of them whose sums end the federation with this round.
         finished: Members that have all they need.
     """
 
@@ -105,6 +106,7 @@ class ServerState:
     joined: frozenset[str] = frozenset()
     contributions: tuple[ContributionAccepted, ...] = ()
     fetched: frozenset[str] = frozenset()
+    ending: frozenset[str] = frozenset()
     finished: frozenset[str] = frozenset()
 
     @property
@@ -160,8 +162,8 @@ def transition(state: ServerState, event: Event, *, view: ServerView) -> Outcome
             return _contribute(state, event, view=view)
         case SumSaved():
             return _announce(_stepped(state, ServerStep.SUM_SAVED), AggregateReady(state.round_number))
-        case AggregateFetched(member, number):
-            return _fetch(state, member, number=number, view=view)
+        case AggregateFetched():
+            return _fetch(state, event, view=view)
         case MemberFinished(member):
             return _finish(state, member, view=view)
         case MemberGone(member, last_words):
@@ -247,7 +249,7 @@ def _join(state: ServerState, member: str, *, view: ServerView) -> Outcome:
 
 def _open(state: ServerState, number: int, *, view: ServerView) -> Outcome:
     manifest = Manifest(view.federation_digest, number, view.cohort)
-    state = replace(state, manifest=manifest, contributions=(), fetched=frozenset())
+    state = replace(state, manifest=manifest, contributions=(), fetched=frozenset(), ending=frozenset())
     state, announce = _announce(state, RoundOpened(manifest))
     return state, (OpenSum(number), StartTimer(Timer.ROUND, view.server.round_timeout_s), *announce)
 
@@ -265,19 +267,32 @@ def _contribute(state: ServerState, event: ContributionAccepted, *, view: Server
     return state, (SaveSum(state.round_number),) if complete else ()
 
 
-def _fetch(state: ServerState, member: str, *, number: int, view: ServerView) -> Outcome:
+def _fetch(state: ServerState, event: AggregateFetched, *, view: ServerView) -> Outcome:
+    member, number = event.member, event.round_number
     view.entry(member)
     if state.manifest is None or number != state.round_number:
         # The confirmation of an earlier round, repeated after a reconnection, changes nothing.
         return state, ()
     fetched = state.fetched | {member}
+    ending = state.ending | ({member} if event.last else frozenset())
     if fetched != frozenset(view.cohort):
-        return replace(_stepped(state, ServerStep.FETCH), fetched=fetched), ()
-    if number == view.rounds:
+        return replace(_stepped(state, ServerStep.FETCH), fetched=fetched, ending=ending), ()
+    if ending and ending != fetched:
+        return _fail(state, _disagreement(ending, number=number, view=view), reason=_DISAGREE)
+    if number == view.rounds or ending:
         state, announce = _announce(_stepped(state, ServerStep.LAST_FETCHED), FederationClosed())
         return state, (Discard(number), StopTimer(Timer.ROUND), *announce)
     state, effects = _open(_stepped(state, ServerStep.ALL_FETCHED), number + 1, view=view)
     return state, (Discard(number), *effects)
+
+
+_DISAGREE = "the members do not agree that the federation ends early"
+
+
+def _disagreement(ending: frozenset[str], *, number: int, view: ServerView) -> Failure:
+    """The end of a run in which some members, whose sums are the same, say that it is over, and others do not."""
+    names = ", ".join(member for member in view.cohort if member in ending)
+    return Failure(_DISAGREE, hint=f"after round {number} only {names} did; compare the members' versions")
 
 
 def _finish(state: ServerState, member: str, *, view: ServerView) -> Outcome:

@@ -91,6 +91,7 @@ class TrainingTerms(ConfigSection):
     lr_scheduler_type: SchedulerType
     warmup_rounds: float
     max_grad_norm: float
+    early_stopping_rounds: int | None = None
 
 
 class Terms(ConfigSection):

@@ -170,18 +170,32 @@ def decode_fetch(data: bytes) -> int:
     return fields.round_number(fields.parsed(pb.FetchRequest, data))
 
 
-def encode_confirm(number: int) -> bytes:
-    """The bytes of a member's word that it has the aggregate of round ``number``."""
-    return fields.to_bytes(pb.ConfirmRequest(round_number=number))
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A member's word that it has the aggregate of a round.
+
+    Attributes:
+        round_number: The round.
+        last: The sums of it end the federation early.
+    """
+
+    round_number: int
+    last: bool = False
 
 
-def decode_confirm(data: bytes) -> int:
+def encode_confirm(confirmation: Confirmation) -> bytes:
+    """The bytes of a ``Confirmation``."""
+    return fields.to_bytes(pb.ConfirmRequest(round_number=confirmation.round_number, last=confirmation.last))
+
+
+def decode_confirm(data: bytes) -> Confirmation:
     """The inverse of ``encode_confirm``.
 
     Raises:
         WireError: if the bytes are no such message or break a limit.
     """
-    return fields.round_number(fields.parsed(pb.ConfirmRequest, data))
+    message = fields.parsed(pb.ConfirmRequest, data)
+    return Confirmation(fields.round_number(message), last=message.last)
 
 
 def encode_farewell(farewell: Farewell) -> bytes:

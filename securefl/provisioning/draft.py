@@ -104,6 +104,11 @@ def draft_of_layout(
             hint="with models of the members' own no data is read here: set the sample count from which on every "
             "client weighs the same",
         )
+    if config.training.early_stopping_rounds is not None:
+        raise ConfigError(
+            "'training.early_stopping_rounds' needs a base model",
+            hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
+        )
     # Read back as every member will, so that a layout which they would refuse is refused here.
     checked = Layout.from_json([*layout.to_json()])
     return _draft(

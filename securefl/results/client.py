@@ -224,6 +224,8 @@ class ClientResult(_Part):
         start: Figures by name of the adapter that round 1 starts from, as those of every round in ``rounds_log``.
         best_round: Number of the round whose global adapter is best on the validation rows, 0 for the start; None where
             none was measured.
+        kept_round: Number of the round whose global adapter is the last one too, 0 for the start, where the sum of the
+            members' validation losses has ended the federation early; ``rounds`` is then how many there were.
     """
 
     federation: str
@@ -244,6 +246,7 @@ class ClientResult(_Part):
     openings_log: tuple[OpeningReport, ...] = ()
     start: Mapping[str, float] = Field(default_factory=dict)
     best_round: int | None = None
+    kept_round: int | None = None
     rounds_log: tuple[RoundReport, ...]
     seconds: Mapping[str, float]
     seconds_total: float

@@ -212,6 +212,7 @@ class SimulatedFederation:
         transport: What carries contributions and aggregates.
         clock: Times the server; members have their own.
         applied: Called with a member's id and the round when it has applied an aggregate.
+        losses: Gives a member's validation loss of the adapter that a round starts from; for early stopping.
 
     Attributes:
         traffic: What travelled, by round.
@@ -225,6 +226,7 @@ class SimulatedFederation:
         transport: Transport | None = None,
         clock: StageClock = SILENT,
         applied: Callable[[str, int], None] = lambda member, round_number: None,
+        losses: Callable[[str, int], float] | None = None,
     ) -> None:
         federation = next(iter(members.values())).federation
         self._seats = {
@@ -237,6 +239,7 @@ class SimulatedFederation:
         )
         self._transport = transport or DirectTransport()
         self._applied = applied
+        self._losses = losses
         self.traffic: dict[int, Traffic] = {}
 
     def run(self) -> None:
@@ -266,7 +269,8 @@ class SimulatedFederation:
                         raise client_session.failure_of(failed)
 
     def _contribute(self, member: str, seat: _Seat, manifest: Manifest) -> None:
-        prepared = seat.aggregation.contribute(seat.learner, manifest=manifest)
+        loss = self._losses(member, manifest.round_number) if self._losses else None
+        prepared = seat.aggregation.contribute(seat.learner, manifest=manifest, start_loss=loss)
         contribution = encrypt_at_once(prepared.encryption)
         self.traffic.setdefault(manifest.round_number, Traffic()).contributions[member] = contribution
         receipt = self._server.take(self._transport.upload(contribution))
@@ -279,5 +283,6 @@ class SimulatedFederation:
         header, body = self._transport.download(*published, member=member)
         traffic.sums[member] = seat.aggregation.receive(header, body, manifest=manifest)
         self._applied(member, number)
-        seat.receive(Applied(number))
-        self._server.feed(AggregateFetched(member, number))
+        ended = seat.aggregation.kept_round is not None
+        seat.receive(Applied(number, last=ended))
+        self._server.feed(AggregateFetched(member, number, last=ended))

@@ -226,14 +226,19 @@ class AggregatorClient:
 
         return self._repeated(download)
 
-    def confirm(self, number: int) -> None:
+    def confirm(self, number: int, *, last: bool = False) -> None:
         """Tells the server that this member has the whole aggregate of a round; the next one may begin.
+
+        Args:
+            number: The round.
+            last: Its sums end the federation early.
 
         Raises:
             TransportError: if no attempt came through.
             RunError: if the server refuses.
         """
-        self._repeated(lambda: self._unary(Method.CONFIRM, wire.encode_confirm(number)))
+        confirmation = wire.encode_confirm(wire.Confirmation(number, last=last))
+        self._repeated(lambda: self._unary(Method.CONFIRM, confirmation))
 
     def finish(self) -> None:
         """Says farewell with everything done.

@@ -51,7 +51,7 @@ class AggregatorService(Protocol):
     def fetch(self, peer: bytes, number: int) -> AsyncGenerator[bytes, None]:
         """The messages of a round's aggregate."""
 
-    async def confirm(self, peer: bytes, number: int) -> None:
+    async def confirm(self, peer: bytes, confirmation: wire.Confirmation) -> None:
         """Notes that the peer has the aggregate."""
 
     async def leave(self, peer: bytes, farewell: wire.Farewell) -> None:

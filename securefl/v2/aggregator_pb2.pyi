@@ -149,10 +149,12 @@ class AggregateHead(_message.Message):
     def __init__(self, round_number: _Optional[int] = ..., contributors: _Optional[int] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ..., aggregate_seconds: _Optional[float] = ...) -> None: ...
 
 class ConfirmRequest(_message.Message):
-    __slots__ = ("round_number",)
+    __slots__ = ("round_number", "last")
     ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     round_number: int
-    def __init__(self, round_number: _Optional[int] = ...) -> None: ...
+    last: bool
+    def __init__(self, round_number: _Optional[int] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class ConfirmReply(_message.Message):
     __slots__ = ()

@@ -125,19 +125,19 @@ class FederationService:
             while chunk := await self._offload(body.read, CHUNK_BYTES):
                 yield wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk))
 
-    async def confirm(self, peer: bytes, number: int) -> None:
+    async def confirm(self, peer: bytes, confirmation: wire.Confirmation) -> None:
         """Notes that a member has the aggregate of a round; said again, it changes nothing.
 
         Raises:
             AuthenticationError: if the certificate is no member's.
             ProtocolError: if there is no such aggregate yet.
         """
-        member = self._member(peer)
+        member, number = self._member(peer), confirmation.round_number
         if number <= self._confirmed.get(member, self._view.first_round - 1):
             return
         if number != self._conductor.state.round_number:
             raise ProtocolError(f"round {number} is not the open one")
-        self._conductor.feed(AggregateFetched(member, number))
+        self._conductor.feed(AggregateFetched(member, number, last=confirmation.last))
         self._confirmed[member] = number
 
     async def leave(self, peer: bytes, farewell: wire.Farewell) -> None:

@@ -6,12 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.federations import make_federation
 
 from securefl import audit, read_ledger, read_result
+from securefl.api.auditing import _rounds_of
 from securefl.errors import StateError
+from securefl.ledger.ledger import RunFinished
 
 from .conftest import MEMBERS
 
@@ -160,3 +164,15 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(StateError, match="is no"):
         read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("patience", "said", "expected"),
+    [(None, 3, 5), (2, 3, 3), (2, 5, 5), (2, 2, 5), (2, 0, 5), (2, 6, 5)],
+)
+def test_a_ledger_may_end_early_only_where_early_stopping_can_have_ended_it(
+    patience: int | None, said: int, expected: int
+) -> None:
+    federation = make_federation(rounds=5, scheme="none", early_stopping_rounds=patience).federation
+    ledger = SimpleNamespace(entries=[SimpleNamespace(event=RunFinished(rounds=said))])
+    assert _rounds_of(ledger, federation) == expected

@@ -103,6 +103,12 @@ def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, sc
     )
 
 
+@pytest.mark.slow
+def test_this_machine_is_measured_for_a_federation_that_may_end_early() -> None:
+    speed = measure_speed(make_federation(scheme="none", early_stopping_rounds=2).federation)
+    assert speed.encode_s > 0
+
+
 def test_a_plan_is_plain_json_with_the_keys_that_programs_rely_on() -> None:
     plan = plan_json(forecast(make_federation(scheme="none").federation, speed=SPEED))
     assert json.loads(json.dumps(plan)) == plan

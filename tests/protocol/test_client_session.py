@@ -92,6 +92,28 @@ def test_a_federation_closed_early_is_refused(session: Client, federation: TestF
         session.receive(Announced(FederationClosed()))
 
 
+def test_a_federation_that_the_sums_have_ended_is_closed_before_its_last_round(
+    session: Client, federation: TestFederation
+) -> None:
+    end_round(session, federation)
+    assert session.receive(Announced(FederationClosed())) == (Finish(),)
+
+
+def test_a_round_that_is_opened_after_the_sums_have_ended_the_federation_is_refused(
+    session: Client, federation: TestFederation
+) -> None:
+    end_round(session, federation)
+    with pytest.raises(ProtocolError, match="round 1 ended the federation"):
+        open_round(session, federation, 2)
+
+
+def end_round(session: Client, federation: TestFederation) -> None:
+    open_round(session, federation)
+    session.receive(Contributed(Receipt(1, DIGEST), DIGEST))
+    session.receive(Announced(AggregateReady(1)))
+    session.receive(Applied(1, last=True))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -134,6 +134,41 @@ def test_after_the_last_round_the_server_ends_when_every_member_has_finished(
     assert [server.receive(MemberFinished(member)) for member in MEMBERS] == [(), (), (End(None),)]
 
 
+def test_a_round_that_all_members_call_the_last_ends_the_federation(
+    server: Server, federation: TestFederation
+) -> None:
+    joined(server)
+    to_aggregate(server, federation)
+    for member in MEMBERS:
+        effects = server.receive(AggregateFetched(member, 1, last=True))
+    assert effects == (Discard(1), StopTimer(Timer.ROUND), Announce(FederationClosed()))
+    assert [server.receive(MemberFinished(member)) for member in MEMBERS] == [(), (), (End(None),)]
+
+
+@pytest.mark.parametrize("ending", [("client-2",), ("client-1", "client-3")])
+def test_members_that_disagree_on_the_end_fail_the_federation_whoever_is_the_last(
+    server: Server, federation: TestFederation, ending: tuple[str, ...]
+) -> None:
+    joined(server)
+    to_aggregate(server, federation)
+    for member in MEMBERS:
+        effects = server.receive(AggregateFetched(member, 1, last=member in ending))
+    assert server.state.phase is ServerPhase.FAILED
+    assert isinstance(effects[-1], End)
+    assert f"after round 1 only {', '.join(ending)} did" in str(effects[-1].error)
+
+
+def test_the_word_of_the_last_round_counts_for_that_round_alone(
+    server: Server, federation: TestFederation
+) -> None:
+    joined(server)
+    to_aggregate(server, federation)
+    for member in MEMBERS:
+        server.receive(AggregateFetched(member, 1))
+    server.receive(AggregateFetched("client-1", 1, last=True))
+    assert server.state.ending == frozenset()
+
+
 def test_a_confirmation_repeated_in_the_next_round_changes_nothing(
     server: Server, federation: TestFederation
 ) -> None:

@@ -75,6 +75,7 @@ aggregate_parts = st.one_of(
 processes = st.binary(min_size=wire.PROCESS_BYTES, max_size=wire.PROCESS_BYTES)
 hellos = st.builds(wire.Hello, st.integers(1, wire.MAX_VERSION), digests, processes)
 receipts = st.builds(Receipt, rounds, digests)
+confirmations = st.builds(wire.Confirmation, rounds, st.booleans())
 farewells = st.builds(wire.Farewell, st.booleans(), words, processes)
 
 Codec = tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]
@@ -83,7 +84,7 @@ CODECS: dict[str, Codec] = {
     "announcement": (announcements, wire.encode_announcement, wire.decode_announcement),
     "receipt": (receipts, wire.encode_receipt, wire.decode_receipt),
     "fetch": (rounds, wire.encode_fetch, wire.decode_fetch),
-    "confirm": (rounds, wire.encode_confirm, wire.decode_confirm),
+    "confirm": (confirmations, wire.encode_confirm, wire.decode_confirm),
     "farewell": (farewells, wire.encode_farewell, wire.decode_farewell),
     "contribution": (
         contribution_parts,

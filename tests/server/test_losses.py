@@ -332,7 +332,7 @@ def test_a_farewell_said_twice_changes_nothing(tmp_path: Path) -> None:
             while conductor.state.phase is not ServerPhase.AGGREGATE:
                 await asyncio.sleep(0.01)
             for peer in peers:
-                await service.confirm(peer, 1)
+                await service.confirm(peer, wire.Confirmation(1))
             for peer in peers:
                 for _ in range(2):
                     await service.leave(peer, wire.Farewell(finished=True, last_words="", process=PROCESS))

@@ -59,6 +59,7 @@ def terms(
     bits: int = 16,
     fraction: float = 1.0,
     outer: Outer | None = None,
+    early_stopping_rounds: int | None = None,
     head: HeadSection = TOGETHER,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
@@ -78,6 +79,7 @@ def terms(
             lr_scheduler_type="cosine",
             warmup_rounds=0.0,
             max_grad_norm=1.0,
+            early_stopping_rounds=early_stopping_rounds,
         ),
         recipe=Recipe(name="default", personal=True),
         head=head,

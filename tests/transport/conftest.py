@@ -60,8 +60,8 @@ class ScriptedService:
             yield part
         self.note(peer, number)
 
-    async def confirm(self, peer: bytes, number: int) -> None:
-        self.note(peer, number)
+    async def confirm(self, peer: bytes, confirmation: wire.Confirmation) -> None:
+        self.note(peer, confirmation)
 
     async def leave(self, peer: bytes, farewell: wire.Farewell) -> None:
         self.note(peer, farewell)

@@ -72,6 +72,7 @@ def test_every_call_reaches_the_service_with_its_objects(serve, service, certifi
         body = io.BytesIO(b"left over from an attempt that broke off" * 100_000)
         header = client.fetch_aggregate(1, contributors=3, sizes=SIZES, body=body)
         client.confirm(7)
+        client.confirm(8, last=True)
         client.finish()
         client.last_words("no\nmemory")
     assert (header, body.getvalue()) == (HEADER, BODY)
@@ -82,7 +83,8 @@ def test_every_call_reaches_the_service_with_its_objects(serve, service, certifi
         hello,
         "contribution",
         1,
-        7,
+        wire.Confirmation(7),
+        wire.Confirmation(8, last=True),
         wire.Farewell(finished=True, last_words="", process=PROCESS),
         wire.Farewell(finished=False, last_words="no memory", process=PROCESS),
     ]

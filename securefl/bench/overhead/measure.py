@@ -97,6 +97,8 @@ def variant_of(config: FederationConfig, job: OverheadJob) -> FederationConfig:
     recipe = config.recipe.model_copy(update={"personal": False})
     # Rounds are compared with rounds: float32 has no openings, and their share would shrink with more rounds.
     head = HeadSection(start="zeros", rows="together")
+    # All variants run the same rounds, so nothing ends them early.
+    training = config.training.model_copy(update={"early_stopping_rounds": None})
     match job.variant:
         case "encrypted":
             scheme = "bfv"
@@ -108,9 +110,8 @@ def variant_of(config: FederationConfig, job: OverheadJob) -> FederationConfig:
         case _:
             assert_never(job.variant)
     encryption = config.encryption.model_copy(update={"scheme": scheme})
-    return config.model_copy(
-        update={"federation": federation, "recipe": recipe, "head": head, "encryption": encryption}
-    )
+    sections = {"federation": federation, "recipe": recipe, "head": head, "training": training}
+    return config.model_copy(update={**sections, "encryption": encryption})
 
 
 def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:

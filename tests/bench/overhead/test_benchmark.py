@@ -232,6 +232,14 @@ def test_the_personal_adapter_is_nobodys_and_only_float32_leaves_the_payload(fed
     assert {each.federation.rounds for each in variants.values()} == {1}
 
 
+def test_no_variant_ends_early(federation: Path) -> None:
+    config = load_federation(federation)
+    training = config.training.model_copy(update={"early_stopping_rounds": 1})
+    config = config.model_copy(update={"training": training})
+    variants = [variant_of(config, job(federation, variant, rounds=1)) for variant in VARIANTS]
+    assert {each.training.early_stopping_rounds for each in variants} == {None}
+
+
 def test_the_json_has_the_headline_and_every_run(report: OverheadReport) -> None:
     result = json.loads(json.dumps(report.to_json()))
     assert result["benchmark"] == "overhead"

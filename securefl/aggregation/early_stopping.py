@@ -1,0 +1,94 @@
+"""Early stopping: a federation ends where the cohort's validation loss has stopped falling, by sums that all decrypt.
+
+The rule kept here: what decides is the decrypted sum of one integer a member and round, an exact one, so every member
+decides the same; nobody, and least of all the server, can tell a member that the federation is over.
+
+A member's integer of round r is its mean validation loss of the adapter that round r starts from, so the adapter after
+round r - 1; 0 is the start. The loss is cut to 0 to ``LOSS_BOUND`` nats, and rounded to the nearest step of
+``LOSS_BOUND / limit``, where the limit is the grid's. All members weigh the same.
+
+Guarantee: the server sees ciphertexts of these integers, as of all others, and in which round the federation ends;
+members see the cohort's sum in every round, so with the own loss the sum of the others'. Not for differential privacy,
+where an exact sum of losses would be a release of its own.
+
+    >>> stopping = EarlyStopping(patience=2)
+    >>> for round_number, total in ((1, 900), (2, 700), (3, 710), (4, 700)):
+    ...     stopping = stopping.told(round_number, total)
+    >>> stopping.best_round, stopping.over
+    (1, True)
+
+Reference: Prechelt, Early Stopping - But When?, in Neural Networks: Tricks of the Trade (1998); the criterion UP.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from securefl.errors import ProtocolError, TrainingError
+
+LOSS_BOUND: Final = 16.0
+"""Nats; guessing at random among nine million labels costs as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """The cohort's losses so far, as far as they decide anything.
+
+    Attributes:
+        patience: Rounds without a smaller loss after which the federation ends, at least 1.
+        best_round: Number of the round after which the loss was smallest, of equal ones the earliest.
+        best_total: That loss, summed, in steps; None before the first sum.
+        measured: Number of the round after which the loss was measured last.
+    """
+
+    patience: int
+    best_round: int = 0
+    best_total: int | None = None
+    measured: int = -1
+
+    def told(self, round_number: int, total: int) -> EarlyStopping:
+        """The state after the sum of a round; it is the loss of the adapter that the round started from.
+
+        Raises:
+            ProtocolError: if it is not the next round's.
+        """
+        if round_number != self.measured + 2:
+            raise ProtocolError(
+                f"the losses of round {round_number} do not follow those of {self.measured + 1}"
+            )
+        measured = round_number - 1
+        if self.best_total is None or total < self.best_total:
+            return replace(self, best_round=measured, best_total=total, measured=measured)
+        return replace(self, measured=measured)
+
+    @property
+    def over(self) -> bool:
+        """True where the loss has not fallen for ``patience`` rounds."""
+        return self.measured - self.best_round >= self.patience
+
+
+def loss_steps(loss: float | None, *, limit: int) -> int:
+    """A loss in nats as the integer that a member sends, from 0 to ``limit``.
+
+    Raises:
+        ProtocolError: if it is missing.
+        TrainingError: if it is not finite.
+    """
+    if loss is None:
+        raise ProtocolError("the round asks for a validation loss, and none was measured")
+    if not math.isfinite(loss):
+        raise TrainingError("the validation loss is not finite", hint="lower the learning rate")
+    return round(min(max(loss, 0.0), LOSS_BOUND) / LOSS_BOUND * limit)
+
+
+def checked_total(total: int, *, limit: int, members: int) -> int:
+    """A sum of losses, which so many integers from 0 to ``limit`` can have.
+
+    Raises:
+        ProtocolError: if they cannot.
+    """
+    if not 0 <= total <= members * limit:
+        raise ProtocolError("the aggregate's sum of losses is none")
+    return total
