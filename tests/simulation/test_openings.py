@@ -31,8 +31,10 @@ STARTS = ["auto", "zeros", "closed-form"]
 class Recorded(MemberAggregation):
     """A member that keeps the integers of its contributions."""
 
-    def contribute(self, learner: UpdateSource, *, manifest: Manifest) -> PreparedContribution:
-        prepared = super().contribute(learner, manifest=manifest)
+    def contribute(
+        self, learner: UpdateSource, *, manifest: Manifest, start_loss: float | None = None
+    ) -> PreparedContribution:
+        prepared = super().contribute(learner, manifest=manifest, start_loss=start_loss)
         self.sent: dict[int, np.ndarray] = getattr(self, "sent", {})
         self.sent[manifest.round_number] = prepared.encoded.integers
         return prepared
