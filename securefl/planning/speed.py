@@ -30,6 +30,7 @@ from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.encryption import SelectSection
+from securefl.config.head import HeadSection
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Cipher
@@ -222,8 +223,9 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     roster = tuple(member.model_copy(update={"signing_key": key.public_key}) for member, key in members)
     layout = Layout((TensorSpec("sample", values, 1, TensorKind.HEAD),))
     encryption = federation.terms.encryption.model_copy(update={"select": SelectSection()})
+    head = HeadSection(start="zeros", rows="together")
     training = federation.terms.training.model_copy(update={"early_stopping_rounds": None})
-    terms = federation.terms.model_copy(update={"encryption": encryption, "training": training})
+    terms = federation.terms.model_copy(update={"encryption": encryption, "head": head, "training": training})
     return replace(federation, terms=terms, layout=layout, roster=roster)
 
 

@@ -227,6 +227,8 @@ class Federation:
                 roster=file.roster,
             )
             needed = profile_for(len(file.roster), file.terms.grid.precision_bits)
+            for number in range(federation.first_round, 1):
+                federation.kind_of(number)
         except SecureFLError as error:
             raise IdentityError(
                 "the federation file does not hold together", where=where, hint=str(error)

@@ -148,6 +148,7 @@ def _draft(
         roster=roster,
     )
     # The plan refuses ranks that do not fit the model; better now than at a client.
+    federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
     return Draft(federation, facts)
 

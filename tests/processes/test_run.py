@@ -121,7 +121,8 @@ def test_the_ledger_states_that_nothing_bounds_epsilon_and_holds_the_whole_run(r
             head=bytes.fromhex(client["ledger_head"]),
         )
         events = [entry.event for entry in ledger.entries]
-        kinds = [RunStarted, *[RoundReserved, RoundContributed, AggregateApplied] * 2, RunFinished]
+        sums = len(federation.openings) + 2
+        kinds = [RunStarted, *[RoundReserved, RoundContributed, AggregateApplied] * sums, RunFinished]
         assert [type(event) for event in events] == kinds
         assert isinstance(events[0], RunStarted)
         assert events[0].epsilon == "infinity"

@@ -1,0 +1,233 @@
+"""What a member records of openings: ledger, log of its own, events; and what an audit makes of it. No network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.federations import TestFederation
+from support.heads import HeadLearner, head_learners, make_by_class
+
+from securefl.adapters.update import Adapter
+from securefl.aggregation.contribution import Contribution
+from securefl.api.auditing import audit
+from securefl.cli.live import PlainView
+from securefl.config.server import ServerSection
+from securefl.identity.signing import verify
+from securefl.ledger.ledger import Event as Recorded
+from securefl.ledger.ledger import Ledger, RoundReserved, RunStarted
+from securefl.planning.forecast import forecast
+from securefl.progress import Event, RoundStarted, Warned
+from securefl.protocol.messages import Manifest
+from securefl.protocol.server_events import AggregateFetched, MemberJoined
+from securefl.results.client import ClientResult, MetricReport, read_client_result
+from securefl.results.run import merged
+from securefl.simulation.federation import SimulatedServer
+from securefl_client.phases import PhaseClock
+from securefl_client.rounds import MemberRounds
+from securefl_client.side import Measured
+
+ROUNDS = 2
+NUMBERS = [-2, -1, 0, 1, 2]
+
+
+@dataclass
+class FakeSide:
+    """A side that notes what it is asked for."""
+
+    learner: HeadLearner
+    loss: float | None = None
+    device: str | None = None
+    precision: str | None = None
+    installed: list[int] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+
+    def begin(self, adapter: Adapter) -> None:
+        """Nothing to prepare."""
+
+    def uploaded(self, round_number: int) -> None:
+        self.used.append(round_number)
+
+    def install(self, adapter: Adapter, round_number: int) -> None:
+        self.installed.append(round_number)
+
+    def finish(self, folder: Path, round_number: int) -> Measured:
+        metric = {"name": "accuracy", "base": None, "local": None, "global": 0.5}
+        return Measured(MetricReport.model_validate({**metric, "fused": None, "f1": None, "samples": None}))
+
+
+class SkippingLedger(Ledger):
+    """A ledger of a member that leaves one event out."""
+
+    def append(self, event: Recorded) -> object:  # type: ignore[override]
+        return None if event == self.skipped else super().append(event)
+
+    skipped: object = None
+
+
+@dataclass
+class Whole:
+    """A run's folder, and what was seen of it."""
+
+    folder: Path
+    sides: dict[str, FakeSide]
+    events: list[Event]
+    results: list[ClientResult]
+
+
+def run_whole(base: Path, made: TestFederation, *, skip: Callable[[Manifest], object] | None = None) -> Whole:
+    """All members' rounds, with their ledgers and results, as a run's folder."""
+    federation, events = made.federation, []
+    sides = {name: FakeSide(learner) for name, learner in head_learners(federation).items()}
+    work: dict[str, MemberRounds] = {}
+    for member, side in sides.items():
+        folder = base / "clients" / member
+        folder.mkdir(parents=True)
+        key = made.signing_keys[member]
+        ledger = SkippingLedger.open(
+            folder / "ledger.jsonl", signer=key, verifier=partial(verify, key.public_key)
+        )
+        ledger.append(RunStarted(member=member, federation_digest=federation.digest))
+        if skip and member == "client-2":
+            ledger.skipped = skip(Manifest(federation.digest, -1, federation.cohort))  # type: ignore[attr-defined]
+        clock = PhaseClock(member, events.append)
+        work[member] = MemberRounds(
+            made.aggregation(member, clock=clock),
+            side,
+            ledger=ledger,
+            clock=clock,
+            emit=events.append,
+            folder=folder,
+        )
+    server = SimulatedServer(federation.server_view(ServerSection()), lambda announcement: None)
+    for member in work:
+        server.feed(MemberJoined(member))
+    for number in range(federation.first_round, ROUNDS + 1):
+        one_round(server, work, Manifest(federation.digest, number, federation.cohort))
+    results = [
+        read_client_result(rounds.finish(base / "clients" / member)) for member, rounds in work.items()
+    ]
+    result = merged(
+        results,
+        name="run",
+        seconds_total=1.0,
+        peak_memory_bytes=1,
+        forecast=forecast(federation, speed=None),
+        server_memory_bytes=None,
+    )
+    (base / "result.json").write_text(json.dumps(result.to_json()))
+    (base / "federation.json").write_text(federation.to_json_text())
+    return Whole(base, sides, events, results)
+
+
+def one_round(server: SimulatedServer, work: dict[str, MemberRounds], manifest: Manifest) -> None:
+    for rounds in work.values():
+        with rounds.contribution(manifest) as outbox:
+            body = b"".join(outbox.body())
+            seeds, signed = outbox.ending()
+            server.take(Contribution(signed, seeds, body))
+        rounds.sent(manifest, up_bytes=len(body))
+    header, total = server.give()
+    for member, rounds in work.items():
+        rounds.apply(header, total, manifest=manifest, down_bytes=len(total))
+        server.feed(AggregateFetched(member, manifest.round_number))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    made = make_by_class(scheme="none", rounds=ROUNDS)
+    return run_whole(tmp_path_factory.mktemp("run"), made)
+
+
+def test_openings_have_a_log_of_their_own(whole: Whole) -> None:
+    for result in whole.results:
+        assert [(entry.round_number, entry.what) for entry in result.openings_log] == [
+            (-2, "holders"),
+            (-1, "statistics"),
+            (0, "trials"),
+        ]
+        assert [entry.round_number for entry in result.rounds_log] == [1, 2]
+
+
+def test_bytes_of_openings_are_stated_apart_from_the_rounds(whole: Whole) -> None:
+    for result in whole.results:
+        assert all(entry.bytes.up > 0 and entry.bytes.down > 0 for entry in result.openings_log)
+        assert result.bytes.up == sum(entry.bytes.up for entry in result.rounds_log)
+        assert all("encrypt" in entry.seconds for entry in result.openings_log)
+
+
+def test_a_runs_result_has_the_openings_of_all_clients(whole: Whole) -> None:
+    log = json.loads((whole.folder / "result.json").read_text())["openings_log"]
+    assert [entry["what"] for entry in log] == ["holders", "statistics", "trials"]
+    assert set(log[0]["clients"]) == set(whole.sides)
+    assert log[0]["bytes"]["up"] == sum(client["bytes"]["up"] for client in log[0]["clients"].values())
+
+
+def test_a_global_adapter_is_taken_up_once_the_head_has_its_start(whole: Whole) -> None:
+    for side in whole.sides.values():
+        assert side.installed == [0, 1, 2]
+        assert side.used == [1, 2]
+
+
+def test_people_are_told_what_is_summed_before_the_first_round(whole: Whole) -> None:
+    said = [event.what for event in whole.events if isinstance(event, RoundStarted)]
+    assert said[: len(whole.sides)] == ["who holds which classes"] * len(whole.sides)
+    assert said[-1] == ""
+
+
+def test_no_warning_speaks_of_bounds_where_nothing_was_clipped(whole: Whole) -> None:
+    assert not [event for event in whole.events if isinstance(event, Warned)]
+
+
+def test_an_audit_covers_the_openings(whole: Whole) -> None:
+    report = audit(whole.folder)
+    assert report.findings == ()
+    assert report.rounds == ROUNDS
+
+
+@pytest.mark.parametrize("place", ["clients/client-3/result.json", "result.json"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_audit_finds_other_sums_of_an_opening(
+    whole: Whole, tmp_path: Path, place: str, number: int
+) -> None:
+    copy = tmp_path / "run"
+    for path in whole.folder.rglob("*.json*"):
+        target = copy / path.relative_to(whole.folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    values = json.loads((copy / place).read_text())
+    entry = values["openings_log"][number]
+    entry = entry if "integers_sha256" in entry else entry["clients"]["client-3"]
+    entry["integers_sha256"] = "00" * 32
+    (copy / place).write_text(json.dumps(values))
+    (finding,) = audit(copy).findings
+    assert f"for round {number - 2}" in str(finding)
+    assert "client-3" in str(finding)
+
+
+def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(tmp_path: Path) -> None:
+    made = make_by_class(scheme="none", rounds=ROUNDS)
+
+    def skipped(manifest: Manifest) -> object:
+        return RoundReserved(round_number=-1, manifest_digest=manifest.digest)
+
+    (finding,) = audit(run_whole(tmp_path, made, skip=skipped).folder).findings
+    found = "its ledger has 'round-contributed' of round -1 at entry 5"
+    assert str(finding) == f"client-2: {found}, where 'round-reserved' of round -1 belongs"
+
+
+def test_a_log_says_that_openings_come_before_the_first_round(
+    whole: Whole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    with PlainView(Console(width=200), clock=lambda: 0.0) as view:
+        for event in whole.events:
+            view.show(event)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "client-1" in line]
+    assert lines[0].endswith("client-1  before round 1: who holds which classes")
+    assert not any("round -" in line for line in lines)
