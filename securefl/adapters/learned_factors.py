@@ -1,6 +1,6 @@
 """The global state under ``state``: both learned factors of one shared adapter of rank R, and the heads.
 
-The rule kept here: what is carried from round to round comes from decoded integer sums by additions and
+The rule kept here: what is carried of the factors from round to round comes from decoded integer sums by additions and
 multiplications of single float64 numbers. IEEE 754 fixes the result of each of these, so every machine has the same
 bits; no matrix product and no decomposition, whose bits depend on the machine's library, is part of it. Decompositions
 only serve what a client measures and saves (``redistributed``).

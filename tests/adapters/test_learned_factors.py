@@ -162,6 +162,19 @@ def test_below_the_shared_rank_a_client_holds_its_best_approximation(plan: Paylo
         assert np.allclose(0.5 * held.weights[name].B @ held.weights[name].A, best, atol=1e-12)
 
 
+@pytest.mark.parametrize("payload", ["state", "sketch"])
+def test_other_heads_leave_every_weight_as_it_is(make_plan: MakePlan, payload: str) -> None:
+    start = make_plan(payload).start()
+    heads = {name: np.ones_like(head) for name, head in start.heads.items()}
+    other = start.with_heads(heads)
+    heads["classifier.bias"][0] = 5.0
+    assert all((head == 1.0).all() for head in other.heads.values())
+    one, two = (state.redistributed(2, scaling=1.0).weights for state in (start, other))
+    for name, pair in one.items():
+        assert np.array_equal(two[name].A, pair.A)
+        assert np.array_equal(two[name].B, pair.B)
+
+
 def test_a_mean_against_another_rounds_factor_is_refused(plan: PayloadPlan) -> None:
     state = advanced(plan, 2)
     late = mean_of(plan, advanced(plan, 0), 3)
