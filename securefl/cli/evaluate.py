@@ -58,9 +58,11 @@ def evaluate(
 
     metric = load_saved(adapter, base=base, device=device).measure(rows, batch_size=batch_size)
     measured = MeasuredRecord.of(metric.name, metric.value, metric.samples)
+    console = result_console(json_path)
+    console.print(f"{adapter} on {metric.samples} rows of {data}", markup=False, soft_wrap=True)
     print_table(
-        result_console(json_path),
-        f"{adapter} on {metric.samples} rows of {data}",
+        console,
+        "",
         ("", "value", "95 % interval"),
         [
             (name, f"{value:.4f}", _span(measured) if name == measured.name else "")

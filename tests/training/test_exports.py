@@ -168,6 +168,13 @@ def test_evaluate_measures_a_folder_of_any_form(folders, head, form, rows_csv, c
     assert result["samples"] == len(client_data.test)
 
 
+def test_evaluate_says_which_folder_and_how_many_rows_on_one_line(folders, rows_csv, client_data, capsys):
+    assert command_line(["evaluate", str(folders["pooled"]), str(rows_csv)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{folders['pooled']} on {len(client_data.test)} rows of {rows_csv}\n")
+    assert re.search(r"accuracy +0\.\d{4} +0\.\d{3} to [01]\.\d{3}", said)
+
+
 def test_predict_gives_labels_and_probabilities(folders, texts, capsys, monkeypatch, tmp_path):
     folder = str(folders["pooled"])
     assert command_line(["predict", folder, texts[0], texts[1], "--json", str(tmp_path / "out.json")]) == 0
