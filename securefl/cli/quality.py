@@ -58,7 +58,7 @@ def measure_quality(options: QualityOptions) -> QualityReport:
 
 def _request(options: QualityOptions) -> QualityRequest:
     from securefl.bench.quality.benchmark import QualityRequest
-    from securefl.bench.quality.options import overridden
+    from securefl.bench.quality.cell_options import overridden
     from securefl.bench.quality.suite import cells_of, suite_named
     from securefl.training.model_files import model_digest
 

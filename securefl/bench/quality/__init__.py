@@ -2,7 +2,7 @@
 
 ``suite``         data sets, splits and recipes; a cell is one combination
 ``drawn_rows``    rows of a cell, drawn with the seed
-``options``       its ``FED.toml``, with keys that tuning sets
+``cell_options``  its ``FED.toml``, with keys that tuning sets
 ``sites``         its clients in one process
 ``cell``          one cell, run and measured in a process of its own
 ``central``       the training without a federation that it is compared with
@@ -11,7 +11,7 @@
 ``code_version``  version of the code that figures come from
 ``cell_files``    finished cells on disk
 ``benchmark``     the cells of a suite, a few at a time
-``figures``       federations beside central trainings
+``cell_figures``  federations beside central trainings
 ``bars``          what is promised
 ``report``        the whole run, for programs
 ``tables``        the same for people

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from securefl.bench.quality.figures import Adapter, Place, over_places, uploads
+from securefl.bench.quality.cell_figures import Adapter, Place, over_places, uploads
 from securefl.bench.quality.paired import Difference
 
 MOST_ROUNDS = 4

@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from securefl.aggregation.contribution import integers_digest
+from securefl.bench.quality.cell_options import federation_of
 from securefl.bench.quality.drawn_rows import draw_rows
 from securefl.bench.quality.measurement import (
     COLUMNS,
@@ -28,7 +29,6 @@ from securefl.bench.quality.measurement import (
     ClientOutcome,
     Column,
 )
-from securefl.bench.quality.options import federation_of
 from securefl.bench.quality.sites import (
     FIRST_ROUND,
     SideTransport,

@@ -18,7 +18,7 @@ MODULES = (
     "securefl.aggregation",
     "securefl.bench.quality.cell",
     "securefl.bench.quality.central",
-    "securefl.bench.quality.options",
+    "securefl.bench.quality.cell_options",
     "securefl.bench.quality.drawn_rows",
     "securefl.bench.quality.sites",
     "securefl.config",

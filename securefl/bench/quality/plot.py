@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.bench.aggregation.plot import INK, OURS, THEIRS, blank_picture, plain, save
-from securefl.bench.quality.figures import Adapter, Place
+from securefl.bench.quality.cell_figures import Adapter, Place
 from securefl.bench.quality.report import QualityReport
 from securefl.bench.quality.tables import title
 

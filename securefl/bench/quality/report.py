@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from securefl.bench.host import Machine
 from securefl.bench.quality.bars import Bar, bars_of
 from securefl.bench.quality.benchmark import Finished, QualityRequest
+from securefl.bench.quality.cell_figures import Adapter, Place, identical, places_of, uploads
 from securefl.bench.quality.cell_files import FinishedCell, file_name
-from securefl.bench.quality.figures import Adapter, Place, identical, places_of, uploads
 from securefl.bench.quality.paired import Difference
 
 SHOWN: tuple[Adapter, ...] = ("base", "local", "global", "fused", "better", "central")

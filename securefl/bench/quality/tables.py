@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from securefl.bench.aggregation.tables import markdown_table
 from securefl.bench.host import Machine
 from securefl.bench.quality.bars import COMPARED, Bar, Compared, points
-from securefl.bench.quality.figures import Adapter, Place, uploads
+from securefl.bench.quality.cell_figures import Adapter, Place, uploads
 from securefl.bench.quality.report import SHOWN, QualityReport
 from securefl.bench.quality.suite import CENTRAL
 

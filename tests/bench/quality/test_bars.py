@@ -19,8 +19,8 @@ from support.quality import (
 
 from securefl.bench.quality.bars import Bar, Verdict, bars_of
 from securefl.bench.quality.benchmark import Finished, QualityRequest
+from securefl.bench.quality.cell_figures import Place, places_of, uploads
 from securefl.bench.quality.cell_files import FinishedCell
-from securefl.bench.quality.figures import Place, places_of, uploads
 from securefl.bench.quality.measurement import Column
 from securefl.bench.quality.report import QualityReport
 from securefl.bench.quality.suite import cells_of

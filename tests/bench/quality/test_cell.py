@@ -8,7 +8,7 @@ from support.quality import central_cell, colours_cell, finished, job_of, save_c
 from support.tiny_model import save_tiny_bert
 
 from securefl.bench.quality.cell import _check_reported, run_cell
-from securefl.bench.quality.figures import identical, places_of
+from securefl.bench.quality.cell_figures import identical, places_of
 from securefl.bench.quality.measurement import CellMeasurement, CellOrder
 from securefl.bench.quality.suite import Cell
 from securefl.errors import TrainingError

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from support.quality import colours_cell
 
+from securefl.bench.quality.cell_options import federation_of, overridden
 from securefl.bench.quality.drawn_rows import DrawnRows
-from securefl.bench.quality.options import federation_of, overridden
 from securefl.bench.quality.suite import SUITES, cells_of, suite_named
 from securefl.config import FederationConfig
 from securefl.config.recipes import DEFAULT, ROWS
