@@ -147,9 +147,10 @@ def _draft(
         profile=profile_for(len(config.ranks), config.grid.precision_bits),
         roster=roster,
     )
-    # The plan refuses ranks that do not fit the model; better now than at a client.
+    # Ranks that do not fit the model, and a head without rows of classes, are refused now and not at a client.
     federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
+    federation.ciphertexts(federation.first_round)
     return Draft(federation, facts)
 
 

@@ -9,7 +9,7 @@ The rule kept here: with too few rows for a choice (``LEAST_SEARCH_ROWS``) nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from securefl.adapters.fusion import Fusible, FusionSpace, fuse, fused_rank
+from securefl.adapters.head_starts import HEAD_TENSORS
 from securefl.adapters.update import Adapter, Matrix
 from securefl.config.recipes import LEAST_SEARCH_ROWS
 from securefl.training.adapter_bank import AdapterBank
@@ -122,7 +123,8 @@ class Fusion:
     def _trials(self) -> tuple[Trials, NDArray[np.int64]]:
         """All candidates, read; and the strata of the rows: classes, where the task has them."""
         task, model = self.task, self.bank.model
-        if not isinstance(task, LinearHead):
+        if not isinstance(task, LinearHead) or len(self.bank.layout.heads) != HEAD_TENSORS:
+            # Without a bias there is no place for the label shares.
             outcomes = self._grid(model.outcomes, width=model.outcomes_width())
             return GridTrials(outcomes, self._metric), np.zeros(len(self.rows), dtype=np.int64)
         heads, classes = self._heads(task), task.classes(self.rows)
@@ -133,7 +135,9 @@ class Fusion:
         return self.task.metric(outcomes, self.rows.taken(rows))
 
     def _heads(self, task: LinearHead) -> HeadPair:
-        shared, own = (_head(self.bank.heads(name), task) for name in _PARTS)
+        weight, bias = (tensor.name for tensor in self.bank.layout.heads)
+        both = [self.bank.heads(name) for name in _PARTS]
+        shared, own = (Head(weight=heads[weight], bias=heads[bias][:, 0]) for heads in both)
         counts = np.bincount(task.classes(self.train), minlength=len(shared.bias))
         return HeadPair(shared, own, log_label_shares(counts))
 
@@ -157,7 +161,8 @@ class Fusion:
         if candidate.scales is not None:
             assert isinstance(self.task, LinearHead)
             scaled = self._heads(self.task).scaled(candidate.scales)
-            heads = {self.task.head_weight: scaled.weight, self.task.head_bias: scaled.bias[:, np.newaxis]}
+            values = (scaled.weight, scaled.bias[:, np.newaxis])
+            heads = {tensor.name: value for tensor, value in zip(self.bank.layout.heads, values, strict=True)}
             fused = Adapter(weights=fused.weights, heads=heads)
         self.bank.install("fused", fused)
 
@@ -175,7 +180,3 @@ class Fusion:
             rank=self.bank.rank("fused"),
             nested=nested,
         )
-
-
-def _head(heads: Mapping[str, Matrix], task: LinearHead) -> Head:
-    return Head(weight=heads[task.head_weight], bias=heads[task.head_bias][:, 0])

@@ -167,15 +167,10 @@ class Task(Protocol):
 
 @runtime_checkable
 class LinearHead(Protocol):
-    """A task whose outcomes are logits of classes, linear in features of the backbone; optional beside ``Task``."""
+    """A task whose outcomes are logits of classes, linear in features of the backbone; optional beside ``Task``.
 
-    @property
-    def head_weight(self) -> str:
-        """Name of the head's weight (classes, width) in the layout."""
-
-    @property
-    def head_bias(self) -> str:
-        """Name of the head's bias (classes, 1) in the layout."""
+    Its heads in the layout are a matrix (classes, width) and, but for some models, a bias (classes, 1).
+    """
 
     def features(self, model: TaskModel, batch: Batch) -> Tensor:
         """Features (rows, width) of the model as it is in use; times the head they are its outcomes."""

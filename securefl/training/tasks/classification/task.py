@@ -20,7 +20,7 @@ from securefl.training.target_modules import adapted_tensors, resolved_targets
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.classification.class_head import ClassHead
 from securefl.training.tasks.classification.metric import ACCURACY_ALONE, Figures, class_numbers, measured
-from securefl.training.tasks.classification.model import HEAD, PooledClassifier, filled, shared_layout
+from securefl.training.tasks.classification.model import PooledClassifier, filled, shared_layout
 from securefl.training.tasks.classification.own_class import check_class, class_of, hollow, loaded
 from securefl.training.tasks.classification.probe import probe
 from securefl.training.tasks.head import HeadContext, TaskHead, WholeHead
@@ -41,8 +41,6 @@ class SequenceClassification:
     """
 
     name = "sequence-classification"
-    head_weight = f"{HEAD}.weight"
-    head_bias = f"{HEAD}.bias"
 
     def __init__(
         self,
