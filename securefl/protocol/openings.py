@@ -67,8 +67,3 @@ def opening_in(openings: Sequence[Opening], round_number: int) -> Opening | None
 def round_name(round_number: int) -> str:
     """A round in names of files: ``round-3``; for openings, whose numbers have signs, ``opening-2``, ``opening-0``."""
     return f"round-{round_number}" if round_number > 0 else f"opening-{-round_number}"
-
-
-def round_words(round_number: int) -> str:
-    """A round in sentences: ``round 3``; an opening by its place before training: ``opening -2``."""
-    return f"round {round_number}" if round_number > 0 else f"opening {round_number}"
