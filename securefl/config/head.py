@@ -23,6 +23,8 @@ class HeadSection(Section):
     few holders stay with them; ``together``: the whole head by the members' rows."""
     logit_adjustment: bool = True
     """True where members train a head that starts in closed form with logits adjusted by their own label shares."""
+    label_prior: bool = True
+    """True where a member that uses the global adapter has its own label mix in the head's bias."""
     temperature: float = Field(default=0.1, gt=0, le=10)
     """By which the logits of the closed form are multiplied."""
     shrinkage: float = Field(default=0.1, gt=0, le=1)

@@ -235,7 +235,7 @@ def _own_rows(record: FolderRecord) -> str:
         )
     return (
         "Its weights come from sums over all members. Rows of the head for labels that few members hold may be this "
-        "member's own, learnt from its rows alone."
+        "member's own, learnt from its rows alone; and the head's bias may hold this member's label shares."
     )
 
 

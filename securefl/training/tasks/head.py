@@ -62,7 +62,7 @@ class TaskHead(Protocol):
 
         Args:
             adapter: As redistributed.
-            round_number: The round that is to start from it; None for the newest rows.
+            round_number: The round that is to start from it; None to use it, with the newest own rows.
         """
 
     def without_home(self, update: Update, *, round_number: int) -> Update:

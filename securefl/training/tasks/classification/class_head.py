@@ -7,11 +7,15 @@ Rounds train cross-entropy of z + a with a = log(own share / cohort's share) of 
 posterior under the cohort's shares, at every member the same, whatever its own label mix is (Menon et al. 2021 adjust
 by log shares towards even ones, which costs eight points on MRPC, where the cohort's own shares are uneven). Of a class
 without own rows a is the logarithm of nothing: a member does not train rows of classes that it never saw.
+
+Where a member *uses* the global adapter, a stands in the bias again, with half a row added to every class: its own rows
+come in its own label mix, and by Bayes' rule z + a is the posterior there (Saerens et al., Neural Computation 14, 2002).
+It is no part of what the next round starts from, and never leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -32,6 +36,9 @@ from securefl.training.tasks.classification.model import PooledClassifier
 from securefl.training.tasks.classification.trial import trial_loss
 from securefl.training.tasks.head import HeadContext
 from securefl.training.tasks.model import TaskModel
+
+PART_OF_A_ROW = 0.5
+"""Added to every class where own label shares are used, so that a class not seen yet stays possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,26 @@ class ClassHead:
     def with_home(self, adapter: Adapter, *, round_number: int | None = None) -> Adapter:
         """The adapter with this member's own rows in it; see ``TaskHead``."""
         home = self._rows_of(round_number)
-        return adapter if home is None else replace(adapter, heads=home.over(adapter.heads))
+        if home is None:
+            return adapter
+        heads = home.over(adapter.heads)
+        return replace(adapter, heads=heads if round_number is not None else self._with_own_mix(heads))
+
+    def _with_own_mix(self, heads: Mapping[str, Matrix]) -> Mapping[str, Matrix]:
+        """The head with the own label mix in its bias, once rounds have trained it for the cohort's."""
+        opening = self._opening
+        wanted = self._context.head.label_prior and self._before is not None
+        if opening is None or not (wanted and opening.start.adjusted):
+            return heads
+        bias = self._context.layout.heads[1].name
+        return {**heads, bias: heads[bias] + self._own_mix(opening)[:, None]}
+
+    def _own_mix(self, opening: HeadOpening) -> NDArray[np.float64]:
+        """Terms (C,) like ``_adjustment``, finite for classes without own rows; 0 where nobody is known to have any."""
+        shares = (self._counts + PART_OF_A_ROW) / (len(self._labels) + PART_OF_A_ROW * len(self._counts))
+        cohort = self._log_shares(opening)
+        known = np.isfinite(cohort)
+        return np.where(known, np.log(shares * len(shares)) - np.where(known, cohort, 0.0), 0.0)
 
     def without_home(self, update: Update, *, round_number: int) -> Update:
         """The update with zeros in rows that stay here, which move by what they were trained."""
