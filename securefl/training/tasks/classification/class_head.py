@@ -9,8 +9,8 @@ by log shares towards even ones, which costs eight points on MRPC, where the coh
 without own rows a is the logarithm of nothing: a member does not train rows of classes that it never saw.
 
 Where a member *uses* the global adapter, a stands in the bias again, with half a row added to every class: its own rows
-come in its own label mix, and by Bayes' rule z + a is the posterior there (Saerens et al., Neural Computation 14, 2002).
-It is no part of what the next round starts from, and never leaves.
+come in its own label mix, and by Bayes' rule z + a is the posterior there (Saerens et al., Neural Computation 14,
+2002). It is no part of what the next round starts from, and never leaves.
 """
 
 from __future__ import annotations
