@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from securefl.results.intervals import Interval, bootstrap, wilson
+from securefl.training.intervals import Interval, bootstrap, wilson
 
 if TYPE_CHECKING:
     from securefl.training.tasks.base import Metric

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from securefl.cli.tables import figures_table
 from securefl.results.curve import START, Figures, LearningCurve
-from securefl.results.intervals import wilson
+from securefl.training.intervals import wilson
 
 MOST_COLUMNS = 8
 """Rounds shown at most; with these and a name of 20 letters the table has 80 columns."""

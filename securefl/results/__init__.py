@@ -5,6 +5,5 @@
 ``client``     a client's result: one schema, for who writes and who reads it
 ``run``        the results of all clients as one
 ``curve``      the global adapter on validation rows, round by round
-``intervals``  how far figures of few rows can be trusted
 ``advice``     which adapter to use, in a sentence for each client
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from securefl.results.client import ClientResult, WorthReport
-from securefl.results.intervals import paired_reach
+from securefl.training.intervals import paired_reach
 from securefl.training.worth import LEVEL, exact_p
 
 SMALLEST_P = 0.001

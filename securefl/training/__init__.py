@@ -23,6 +23,7 @@
 ``personal``        the personal adapter: rates, rounds, and the one that stays
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``worth``           an adapter against the base model, row by row
+``intervals``       how far figures of few rows can be trusted
 ``scales``          two heads over the same features as one, fitted
 ``trials``          candidates of a fusion, measured
 ``search``          the choice among them

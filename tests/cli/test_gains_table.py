@@ -10,7 +10,7 @@ from support.results import client_result
 
 from securefl.cli.gains_table import MANY_ROWS, gains_notes, gains_table
 from securefl.results.client import ClientResult
-from securefl.results.intervals import wilson
+from securefl.training.intervals import wilson
 
 VALUES = {"base": 0.8, "local": 0.75, "global": 0.9, "fused": 0.85}
 

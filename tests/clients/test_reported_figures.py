@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.results.intervals import wilson
+from securefl.training.intervals import wilson
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.classification.metric import Figures, measured
 from securefl_client.reported_figures import figures_of, intervals_of

@@ -9,7 +9,7 @@ import pytest
 
 from securefl.adapters.update import Adapter
 from securefl.progress import Warned
-from securefl.results.intervals import wilson
+from securefl.training.intervals import wilson
 from securefl.training.tasks.base import Metric
 from securefl.training.worth import exact_p
 from securefl_client.phases import PhaseClock

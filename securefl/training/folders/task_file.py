@@ -14,7 +14,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from securefl.errors import ModelError, plain_reason
-from securefl.training.folders.interval import wilson
+from securefl.training.intervals import wilson
 
 ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -49,7 +49,7 @@ class MeasuredRecord(_Part):
             name=name,
             value=value,
             samples=samples,
-            interval=wilson(value, samples) if name == "accuracy" else None,
+            interval=wilson(round(value * samples), samples) if name == "accuracy" and samples else None,
         )
 
     @property

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from securefl.results.intervals import DRAWS, bootstrap, paired_reach, wilson
+from securefl.training.intervals import DRAWS, bootstrap, paired_reach, wilson
 
 Z = 1.959963984540054
 
