@@ -194,7 +194,7 @@ def test_thirty_rows_are_searched(trainer_of, monkeypatch):
     result, seen = reads_of(trainer, monkeypatch)
     assert len(seen) == PASSES
     assert isinstance(result.nested, NestedCheck)
-    assert result.nested.samples == LEAST_SEARCH_ROWS // 2
+    assert result.nested.samples == LEAST_SEARCH_ROWS
 
 
 @pytest.mark.parametrize("count", [1, LEAST_SEARCH_ROWS - 1])
