@@ -2,8 +2,8 @@
 
 The rule kept here: the result is an ordinary linear head, so that the fused adapter stays one folder. The scales
 (h_global, h_personal, tau) minimise the mean cross-entropy of ``h_global z_global + h_personal z_personal + tau pi``,
-plus ``PENALTY`` by the number of rows times the squared change from their start; ``pi`` are the log label shares of the client's training
-rows, which a global adapter cannot know. Logits are linear in the scales, so that the objective is strictly convex.
+plus ``PENALTY`` by the number of rows times the squared change from their start; ``pi`` are the log label shares of the
+client's training rows. Logits are linear in the scales, so that the objective is strictly convex.
 
 A head may have closed classes: a bias so low that no row ever falls to the class, because the client has no row of it
 and may not know it. A class that either head has closed stays closed, with the same bias whatever the scales: scaled,
