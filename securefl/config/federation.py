@@ -33,7 +33,7 @@ class FederationSection(Section):
     """``[federation]``: the name, the number of rounds, what drives the reproducible randomness."""
 
     name: Name
-    rounds: int = Field(default=3, ge=1, le=10_000)
+    rounds: int = Field(default=4, ge=1, le=10_000)
     seed: int = Field(default=7, ge=0, lt=2**63)
     labels: Path | tuple[str, ...] | None = None
     """A file with one label a line, or the list itself; without it, the sorted labels of the training data."""

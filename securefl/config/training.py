@@ -19,7 +19,7 @@ class TrainingSection(Section):
     learning_rate: float = Field(default=2e-3, gt=0)
     head_learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    per_device_train_batch_size: int = Field(default=32, ge=1)
+    per_device_train_batch_size: int = Field(default=16, ge=1)
     per_device_eval_batch_size: int = Field(default=64, ge=1)
     num_train_epochs: float = Field(default=1.0, gt=0)
     lr_scheduler_type: SchedulerType = "cosine"

@@ -190,7 +190,7 @@ def test_target_modules_that_say_nothing_or_two_things_are_refused(write, writte
 
 
 def test_a_warm_up_of_all_rounds_is_refused(write) -> None:
-    path = write(MINIMAL + "[training]\nwarmup_rounds = 3\n")
+    path = write(MINIMAL + "[training]\nwarmup_rounds = 4\n")
     assert "'training.warmup_rounds' is 3, and 'federation.rounds' is 3" in refused(path)
 
 
