@@ -191,7 +191,7 @@ def test_target_modules_that_say_nothing_or_two_things_are_refused(write, writte
 
 def test_a_warm_up_of_all_rounds_is_refused(write) -> None:
     path = write(MINIMAL + "[training]\nwarmup_rounds = 4\n")
-    assert "'training.warmup_rounds' is 3, and 'federation.rounds' is 3" in refused(path)
+    assert "'training.warmup_rounds' is 4, and 'federation.rounds' is 4" in refused(path)
 
 
 def test_rates_fall_over_the_rounds_unless_the_file_says_otherwise(write) -> None:
