@@ -91,9 +91,8 @@ _ROWS: Final = (
     # and each client gets that mean's best approximation of its own rank by SVD. The paper averages whole products
     # with n_k / sum n. Here changes of products are added to a state of full rank, so that what a client's rank
     # cannot hold stays there; weights are min(n_k / samples_cap, 1), so that none beyond the cap is louder;
-    # and changes are sketched, so that no m x n matrix is formed. Accuracy after 12 rounds on the quickstart's
-    # corpus, one seed: 0.812 like this, 0.740 by the literal rule. The name stays for federation files that have
-    # it; a table must not call its figures FlexLoRA's.
+    # and changes are sketched, so that no m x n matrix is formed. The name stays for federation files that have it; a
+    # table must not call its figures FlexLoRA's.
     Row(
         Recipe(name="flexlora", personal=False),
         SketchPayload(name="sketch"),
