@@ -79,8 +79,8 @@ _ROWS: Final = (
         SgdSection(name="sgd"),
         FusionSection(),
     ),
-    # `state` whatever the ranks, because it sends little: with MiniLM and ranks 2, 4, 8, 16 a round's whole upload is at
-    # most 0.81 of a client's own float32 factors and head, at every rank.
+    # `state` whatever the ranks, because it sends little: with MiniLM and ranks 2, 4, 8, 16 a round's whole upload is
+    # at most 0.81 of a client's own float32 factors and head, at every rank.
     Row(
         Recipe(name="lean", personal=True),
         StatePayload(name="state"),
