@@ -11,6 +11,7 @@ from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase, Warned
 from securefl.results.client import (
     AdapterName,
+    CalibrationReport,
     ComparisonReport,
     FusionReport,
     MetricReport,
@@ -26,6 +27,7 @@ from securefl_client.side import FIRST_ROUND, Measured
 from securefl_client.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
+    from securefl.training.calibration import Calibration
     from securefl.training.folders.task_file import MeasuredRecord
     from securefl.training.fusion import FusionResult
     from securefl.training.tasks.base import Metric
@@ -113,6 +115,8 @@ class TrainerSide:
         warning = self._history.warning()
         if warning is not None:
             self._emit(Warned(member=self._member, message=warning))
+        with self._clock.phase(Phase.FUSE, round_number):
+            calibration = self._trainer.calibrate()
         fusion = None
         if self._personal:
             self._trainer.keep_best_personal()
@@ -120,7 +124,7 @@ class TrainerSide:
                 fusion = self._trainer.fuse()
         with self._clock.phase(Phase.EVALUATE, round_number):
             test, validation = self._measured(round_number)
-            metric = _metric_report(test, worth=_worth(test, validation))
+            metric = _metric_report(test, worth=_worth(test, validation), calibration=calibration)
         if self._with_baselines:
             metric = metric.model_copy(update={"baselines": self._baselines(test, validation, round_number)})
         # The libraries that write adapters make their files for everybody; a member is a process of its own here.
@@ -174,7 +178,9 @@ def measured_record(metric: MetricReport, kind: AdapterName) -> MeasuredRecord |
     return None if value is None else MeasuredRecord.of(metric.name, value, metric.samples or 0)
 
 
-def _metric_report(test: Mapping[str, Metric], *, worth: WorthReport) -> MetricReport:
+def _metric_report(
+    test: Mapping[str, Metric], *, worth: WorthReport, calibration: Calibration | None
+) -> MetricReport:
     f1 = {name: metric.extras["f1"] for name, metric in test.items() if "f1" in metric.extras}
     values = {name: metric.value for name, metric in test.items()}
     return MetricReport(
@@ -186,6 +192,7 @@ def _metric_report(test: Mapping[str, Metric], *, worth: WorthReport) -> MetricR
         f1=f1 or None,
         samples=test["global"].samples,
         worth=worth,
+        calibration=None if calibration is None else CalibrationReport(**asdict(calibration)),
         figures={kind: figures_of(metric) for kind, metric in test.items()},
         intervals={kind: intervals_of(metric) for kind, metric in test.items()},
     )

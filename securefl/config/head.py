@@ -22,9 +22,10 @@ class HeadSection(Section):
     """``by-class``: every row of the head is averaged by the members' rows of its class, and rows of classes with too
     few holders stay with them; ``together``: the whole head by the members' rows."""
     logit_adjustment: bool = True
-    """True where members train a head that starts in closed form with logits adjusted by their own label shares."""
-    label_prior: bool = True
-    """True where a member that uses the global adapter has its own label mix in the head's bias."""
+    """True where members train with logits adjusted by their own label shares, relative to the cohort's."""
+    calibration: bool = True
+    """True where a member fits the scale of the final global head and the weight of its own label mix in it, on its own
+    validation rows."""
     temperature: float = Field(default=0.1, gt=0, le=10)
     """By which the logits of the closed form are multiplied."""
     shrinkage: float = Field(default=0.1, gt=0, le=1)

@@ -35,7 +35,7 @@ TRAIN_ROWS = 150
 TEST_ROWS = 150
 VAGUE_SHARE = 0.12
 """Part of the requests that only the site itself understands: what a personal adapter is for. No federation helps with
-them, and a head trained at the site has them for nothing, so a large part would hide what the others' rows are worth."""
+them, and a head trained at the site has them for nothing: a large part would hide what the others' rows are worth."""
 OWN_REGISTER_SHARE = 0.5
 USUAL_THING_SHARE = 0.4
 GREETING_SHARE = 0.25

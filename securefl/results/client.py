@@ -81,6 +81,24 @@ class WorthReport(_Part):
         return self
 
 
+class CalibrationReport(_Part):
+    """Two numbers of the global head that the client fitted on its validation rows; see ``training.calibration``.
+
+    Attributes:
+        h: Scale of the head.
+        tau: Weight of the client's label mix in the bias.
+        before: Metric on those rows without them.
+        after: With them.
+        samples: How many rows those are.
+    """
+
+    h: float
+    tau: float
+    before: float
+    after: float
+    samples: int
+
+
 class MetricReport(_Part):
     """The same metric on the same test rows, for each model; None where a model does not exist.
 
@@ -94,6 +112,7 @@ class MetricReport(_Part):
         worth: Which adapter to use, by comparison with the base row by row; None as above, and in a result of 0.1.0.
         figures: Every figure by name, for each of the keys above; empty as above.
         intervals: Ends of their 95 % intervals, in the same way; only of figures that rows can give one.
+        calibration: Of the global head; None where nothing was fitted.
         baselines: The same metric of ``training.baselines``, by name; None where they were not asked for.
     """
 
@@ -105,6 +124,7 @@ class MetricReport(_Part):
     f1: Mapping[str, float] | None
     samples: int | None
     worth: WorthReport | None = None
+    calibration: CalibrationReport | None = None
     figures: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = Field(default_factory=dict)
     baselines: Mapping[str, float] | None = None

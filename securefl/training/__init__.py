@@ -24,6 +24,7 @@
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``worth``           an adapter against the base model, row by row
 ``intervals``       how far figures of few rows can be trusted
+``calibration``     the final global head, fitted to its member's label mix
 ``scales``          two heads over the same features as one, fitted
 ``trials``          candidates of a fusion, measured
 ``search``          the choice among them

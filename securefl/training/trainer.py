@@ -31,6 +31,7 @@ from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores, rooted
 from securefl.adapters.update import Adapter, Update
 from securefl.training.adapter_bank import Trainable
+from securefl.training.calibration import Calibration, calibrate
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.folders.task_file import MeasuredRecord
@@ -284,6 +285,19 @@ class LocalTrainer:
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
             step_done=step_done,
+        )
+
+    def calibrate(self) -> Calibration | None:
+        """Fits the final global head to the client's label mix, where ``[head]`` says so; None if nothing was changed."""
+        if not self._settings.head.calibration:
+            return None
+        return calibrate(
+            self._bank,
+            self._settings.task,
+            self._rows.validation,
+            mix=self._head.own_mix(),
+            batch_size=self._section.per_device_eval_batch_size,
+            compute=self._compute,
         )
 
     def fuse(self) -> FusionResult:

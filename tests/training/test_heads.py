@@ -294,26 +294,3 @@ def test_a_head_that_is_averaged_as_a_whole_has_no_rows_of_classes(
     ):
         with pytest.raises(TrainingError, match="no rows of classes"):
             ask()
-
-
-@pytest.mark.parametrize("label_prior", [True, False])
-def test_a_member_uses_the_trained_adapter_with_its_own_label_mix_and_trains_it_without(
-    trainer_on, start_of, client_data: ClientData, label_prior: bool
-) -> None:
-    trainer = trainer_on(client_data, SECTION.model_copy(update={"label_prior": label_prior}))
-    opening = opening_of(trainer)
-    trainer.begin_heads(opening)
-    trainer.install_global(start_of())
-    before = trainer.adapter("global").heads["classifier.bias"]
-    # Nothing is trained yet: the start stands as it is.
-    np.testing.assert_allclose(before, start_of().heads["classifier.bias"], atol=1e-6)
-    update = trainer.train_round(1, start_of()).update
-    trainer.install_global(start_of())
-    added = (trainer.adapter("global").heads["classifier.bias"] - before)[:, 0]
-    counts = trainer.row_counts()
-    own = np.log((counts + 0.5) / (counts.sum() + 1.5) * 3)
-    expected = own - trainer._head._log_shares(opening) if label_prior else np.zeros(3)
-    np.testing.assert_allclose(added, expected, atol=1e-5)
-    # The same round again, from the same start: the mix is in nothing that leaves.
-    again = trainer.train_round(1, start_of()).update
-    np.testing.assert_array_equal(again.heads["classifier.bias"], update.heads["classifier.bias"])

@@ -62,11 +62,14 @@ class TaskHead(Protocol):
 
         Args:
             adapter: As redistributed.
-            round_number: The round that is to start from it; None to use it, with the newest own rows.
+            round_number: The round that is to start from it; None for the newest rows.
         """
 
     def without_home(self, update: Update, *, round_number: int) -> Update:
         """A round's update without what stays at home, which is kept."""
+
+    def own_mix(self) -> NDArray[np.float64] | None:
+        """Own label mix (C,) as terms of logits that the rounds have left out; None where they have not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,10 @@ class WholeHead:
     def without_home(self, update: Update, *, round_number: int) -> Update:
         """The update as it is."""
         return update
+
+    def own_mix(self) -> NDArray[np.float64] | None:
+        """None: nothing was left out."""
+        return None
 
 
 def _refuse() -> NoReturn:

@@ -8,14 +8,12 @@ posterior under the cohort's shares, at every member the same, whatever its own 
 by log shares towards even ones, which costs eight points on MRPC, where the cohort's own shares are uneven). Of a class
 without own rows a is the logarithm of nothing: a member does not train rows of classes that it never saw.
 
-Where a member *uses* the global adapter, a stands in the bias again, with half a row added to every class: its own rows
-come in its own label mix, and by Bayes' rule z + a is the posterior there (Saerens et al., Neural Computation 14,
-2002). It is no part of what the next round starts from, and never leaves.
+Where a member uses the global adapter, its own label mix is added again: ``own_mix`` and ``training.calibration``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -114,24 +112,7 @@ class ClassHead:
         home = self._rows_of(round_number)
         if home is None:
             return adapter
-        heads = home.over(adapter.heads)
-        return replace(adapter, heads=heads if round_number is not None else self._with_own_mix(heads))
-
-    def _with_own_mix(self, heads: Mapping[str, Matrix]) -> Mapping[str, Matrix]:
-        """The head with the own label mix in its bias, once rounds have trained it for the cohort's."""
-        opening = self._opening
-        wanted = self._context.head.label_prior and self._before is not None
-        if opening is None or not (wanted and opening.start.adjusted):
-            return heads
-        bias = self._context.layout.heads[1].name
-        return {**heads, bias: heads[bias] + self._own_mix(opening)[:, None]}
-
-    def _own_mix(self, opening: HeadOpening) -> NDArray[np.float64]:
-        """Terms (C,) like ``_adjustment``, finite for classes without own rows; 0 where nobody is known to have any."""
-        shares = (self._counts + PART_OF_A_ROW) / (len(self._labels) + PART_OF_A_ROW * len(self._counts))
-        cohort = self._log_shares(opening)
-        known = np.isfinite(cohort)
-        return np.where(known, np.log(shares * len(shares)) - np.where(known, cohort, 0.0), 0.0)
+        return replace(adapter, heads=home.over(adapter.heads))
 
     def without_home(self, update: Update, *, round_number: int) -> Update:
         """The update with zeros in rows that stay here, which move by what they were trained."""
@@ -140,6 +121,19 @@ class ClassHead:
             return update
         self._before, self._home = (round_number, start), start.trained(update.heads)
         return replace(update, heads=start.without(update.heads))
+
+    def own_mix(self) -> NDArray[np.float64] | None:
+        """Terms (C,) like those of the loss, with half a row added to every class, so that all of them are finite.
+
+        None where the loss was not adjusted: the head then has the members' mixes in it already.
+        """
+        opening = self._opening
+        if opening is None or not opening.start.adjusted:
+            return None
+        shares = (self._counts + PART_OF_A_ROW) / (len(self._labels) + PART_OF_A_ROW * len(self._counts))
+        cohort = self._log_shares(opening)
+        known = np.isfinite(cohort)
+        return np.where(known, np.log(shares * len(shares)) - np.where(known, cohort, 0.0), 0.0)
 
     def _rows_of(self, round_number: int | None) -> HomeRows | None:
         """Own rows at the start of a round; one that is trained again starts from the same rows as before."""
