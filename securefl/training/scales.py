@@ -117,11 +117,11 @@ class HeadPair:
         used = ~self.closed[classes]
         if not used.any():
             return HeadScales(*start, 0.0)
-        objective = self._objective(features[used], classes[used], origin)
+        objective = self.objective(features[used], classes[used], origin)
         found = minimize(objective.value_and_gradient, origin, jac=True, method="L-BFGS-B")
         return HeadScales(*map(float, found.x))
 
-    def _objective(self, features: Matrix, classes: ClassNumbers, origin: Matrix) -> Objective:
+    def objective(self, features: Matrix, classes: ClassNumbers, origin: Matrix) -> Objective:
         """The objective over the open classes, which are numbered anew."""
         open_ = ~self.closed
         shares = np.broadcast_to(self.log_shares, (len(features), len(self.log_shares)))
@@ -145,7 +145,13 @@ class Objective:
 
     def value_and_gradient(self, scales: Matrix) -> tuple[float, Matrix]:
         """Value in nats, and its gradient (3,), at scales (3,)."""
-        rows, change = np.arange(len(self.classes)), scales - self.origin
+        loss, gradient = self.cross_entropy(scales)
+        change, penalty = scales - self.origin, PENALTY / len(self.classes)
+        return loss + penalty * float(change @ change), gradient + 2 * penalty * change
+
+    def cross_entropy(self, scales: Matrix) -> tuple[float, Matrix]:
+        """The value without its penalty, and the gradient (3,), at scales (3,)."""
+        rows = np.arange(len(self.classes))
         logits = np.tensordot(scales, self.parts, axes=1)
         shifted = logits - logits.max(axis=1, keepdims=True)
         log_sums = np.log(np.exp(shifted).sum(axis=1))
@@ -153,8 +159,7 @@ class Objective:
         residues = np.exp(shifted - log_sums[:, np.newaxis])
         residues[rows, self.classes] -= 1.0
         gradient = np.tensordot(self.parts, residues, axes=2) / len(rows)
-        penalty = PENALTY / len(rows)
-        return loss + penalty * float(change @ change), gradient + 2 * penalty * change
+        return loss, gradient
 
 
 def log_label_shares(counts: NDArray[np.int64]) -> Matrix:

@@ -288,7 +288,7 @@ class LocalTrainer:
         )
 
     def calibrate(self) -> Calibration | None:
-        """Fits the final global head to the client's label mix, where ``[head]`` says so; None if nothing was changed."""
+        """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
         if not self._settings.head.calibration:
             return None
         return calibrate(

@@ -77,7 +77,7 @@ def test_the_gradient_is_that_of_finite_differences(seed: int, loudness: float) 
 def test_the_objective_is_the_formula_of_the_scaled_head(rng: np.random.Generator) -> None:
     pair, rows = pair_of(rng), rows_of(rng)
     start, scales = (0.75, 0.5), HeadScales(0.4, 1.3, -0.6)
-    objective = pair._objective(*rows, np.array([*start, 0.0]))
+    objective = pair.objective(*rows, np.array([*start, 0.0]))
     value, _ = objective.value_and_gradient(np.array([0.4, 1.3, -0.6]))
     assert value == pytest.approx(penalised(pair, scales, start, rows), rel=1e-12)
     assert PENALTY == 0.5
