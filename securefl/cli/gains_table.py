@@ -21,7 +21,7 @@ MANY_ROWS = 2000
 """With so many test rows an interval of an accuracy is narrower than 4.5 points, and is left out."""
 KNOWLEDGE = (
     "base (frozen, own head), local (own adapter) and fused (local with global) know the site's own rows, and so how "
-    "often it sees each label; global knows the sums of all sites, and two numbers of its head are fitted to the site's."
+    "often it sees each label; global knows the sums of all sites, and two numbers of its head are fitted here."
 )
 
 
