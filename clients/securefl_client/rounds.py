@@ -153,6 +153,8 @@ class MemberRounds:
         if number >= START:
             # The last opening gives the head a start, so there is a global adapter to measure before round 1.
             validation = self._newest = self._side.install(self._aggregation.start(), number)
+        if number == START:
+            self._start = validation
         self._close(header, down_bytes, digest=digest, validation=validation)
 
     @property

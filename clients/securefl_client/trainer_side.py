@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from securefl.training.tasks.base import Metric
     from securefl.training.trainer import LocalTrainer, Which
 
-_KINDS: tuple[AdapterName, ...] = ("local", "global", "fused")
-_ADAPTERS: dict[str, Which] = {"local": "personal", "global": "global", "fused": "fused"}
+_ADAPTERS: Mapping[AdapterName, Which] = {"local": "personal", "global": "global", "fused": "fused"}
 """By their names in a result, those of the trainer."""
 
 
@@ -129,15 +128,17 @@ class TrainerSide:
             metric = metric.model_copy(update={"baselines": self._baselines(test, validation, round_number)})
         # The libraries that write adapters make their files for everybody; a member is a process of its own here.
         with self._clock.phase(Phase.SAVE, round_number), owner_only():
-            for kind in _KINDS:
-                measured, which = measured_record(metric, kind), _ADAPTERS[kind]
+            for kind, which in _ADAPTERS.items():
+                measured = measured_record(metric, kind)
                 if measured is not None:
                     self._trainer.save_adapter(which, folder / which, measured=measured)
         return Measured(metric, _fusion_report(fusion))
 
     def _measured(self, number: int) -> tuple[dict[str, Metric], dict[str, Metric]]:
         """Metrics on the test rows, the base's among them, and on the validation rows, by their names in a result."""
-        names = {name: which for name, which in _ADAPTERS.items() if self._personal or name == "global"}
+        names: dict[str, Which] = {
+            name: which for name, which in _ADAPTERS.items() if self._personal or name == "global"
+        }
         test = {"base": self._tell(AdapterKind.BASE, self._trainer.baseline(), number)}
         for name, which in names.items():
             test[name] = self._tell(AdapterKind(name), self._trainer.measure(which), number)

@@ -70,7 +70,10 @@ def test_a_run_gives_its_result_and_tells_its_events(toml: Path, tmp_path: Path)
     assert [client.id for client in result.clients] == ["client-1", "client-2", "client-3"]
     written = json.loads((tmp_path / "runs" / "mine" / "result.json").read_text())
     assert written["seconds_total"] == result.seconds_total
-    assert len(written["advice"]) == 4
+    everyone, *own, rows = written["advice"]
+    assert everyone == "Use fused everywhere."
+    assert [sentence.partition(":")[0] for sentence in own] == ["client-1", "client-2", "client-3"]
+    assert "test rows" in rows
     assert load_federation(tmp_path / "runs" / "mine" / "federation.toml") == load_federation(toml)
     stages = [event.stage for event in events if isinstance(event, StageStarted)]
     assert stages == [Stage.PROVISION, Stage.FORECAST]

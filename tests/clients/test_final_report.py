@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from securefl.progress import Event, MetricMeasured, PhaseStarted
+from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
 from securefl.training.scales import HeadScales
 from securefl.training.search import NestedCheck
@@ -61,7 +62,8 @@ class Trainer:
         self.asked.append("fine_tune")
         return 0.5
 
-    def save_adapter(self, which: str, folder: Path) -> None:
+    def save_adapter(self, which: str, folder: Path, *, measured: MeasuredRecord) -> None:
+        assert (measured.value, measured.samples) == (TEST[which], 20)
         self.asked.append(f"save {which}")
 
 
@@ -93,7 +95,7 @@ def test_a_member_reports_its_four_models_and_which_one_the_validation_rows_choo
     assert metric.worth.validation == {"local": 0.45, "global": 0.55, "fused": 0.9}
     assert metric.worth.against_base["local"].wins == 4
     assert metric.baselines is None
-    assert trainer.asked == ["keep_best", "fuse", "save global", "save personal", "save fused"]
+    assert trainer.asked == ["keep_best", "fuse", "save personal", "save global", "save fused"]
     told = {event.adapter.value: event.value for event in events if isinstance(event, MetricMeasured)}
     assert told == {"base": 0.5, "local": 0.7, "global": 0.6, "fused": 0.8}
 

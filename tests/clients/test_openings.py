@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,8 +52,14 @@ class FakeSide:
     def uploaded(self, round_number: int) -> None:
         self.used.append(round_number)
 
-    def install(self, adapter: Adapter, round_number: int) -> None:
+    def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
+        raise AssertionError(
+            "the adapter after the last opening is the start, and was measured when it was taken up"
+        )
+
+    def install(self, adapter: Adapter, round_number: int) -> Mapping[str, float]:
         self.installed.append(round_number)
+        return {"accuracy": 0.1 * round_number}
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         metric = {"name": "accuracy", "base": None, "local": None, "global": 0.5}
@@ -171,6 +177,12 @@ def test_a_global_adapter_is_taken_up_once_the_head_has_its_start(whole: Whole) 
     for side in whole.sides.values():
         assert side.installed == [0, 1, 2]
         assert side.used == [1, 2]
+
+
+def test_the_adapter_after_the_last_opening_is_the_measured_start(whole: Whole) -> None:
+    for result in whole.results:
+        assert result.start == {"accuracy": 0.0}
+        assert [entry.validation["accuracy"] for entry in result.rounds_log] == [0.1, 0.2]
 
 
 def test_people_are_told_what_is_summed_before_the_first_round(whole: Whole) -> None:

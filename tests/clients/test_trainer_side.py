@@ -33,7 +33,9 @@ def trainer() -> NotingTrainer:
 
 def side_of(trainer: NotingTrainer, *, personal: bool) -> TrainerSide:
     clock = PhaseClock("client-1", lambda _: None)
-    return TrainerSide(trainer, member="client-1", personal=personal, clock=clock, emit=lambda _: None)
+    return TrainerSide(
+        trainer, member="client-1", personal=personal, baselines=False, clock=clock, emit=lambda _: None
+    )
 
 
 def test_the_best_personal_round_is_in_place_before_anything_is_made_or_measured_of_it(trainer, tmp_path):

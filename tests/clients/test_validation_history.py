@@ -9,6 +9,7 @@ import pytest
 
 from securefl.adapters.update import Adapter
 from securefl.progress import Warned
+from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.intervals import wilson
 from securefl.training.tasks.base import Metric
 from securefl.training.worth import exact_p
@@ -79,14 +80,16 @@ class FallingTrainer:
     def baseline(self) -> Metric:
         return metric(30)
 
-    def save_adapter(self, which: str, folder: Path) -> None:
+    def save_adapter(self, which: str, folder: Path, *, measured: MeasuredRecord) -> None:
         """Nothing is asked of the folder here."""
 
 
 def test_the_warning_reaches_the_person_and_the_figures_reach_the_result(tmp_path: Path):
     told: list[object] = []
     clock = PhaseClock("bank", lambda _: None)
-    side = TrainerSide(FallingTrainer(), member="bank", personal=False, clock=clock, emit=told.append)
+    side = TrainerSide(
+        FallingTrainer(), member="bank", personal=False, baselines=False, clock=clock, emit=told.append
+    )
     adapter = Adapter(weights={}, heads={})
     assert side.figures_of_start(adapter)["accuracy"] == 0.3
     assert [side.install(adapter, number)["accuracy"] for number in (1, 2)] == [0.9, 0.4]

@@ -65,7 +65,7 @@ def test_core_rounds_learn_the_little_task_and_fuse_with_the_personal_adapter(tr
     """A federation of one by hand: each round's core is added to the state, whose adapter the next one starts from."""
     plan = plan_of("core")
     bases = plan.for_round(1).frozen
-    trainer = trainer_of(payload="core", rank=8)
+    trainer = trainer_of(payload="core", rank=8, rounds=8)
     state = GlobalState.start(plan.layout, seed=plan.seed)
     for round_number in range(1, 9):
         update = trainer.train_round(round_number, state.redistributed(8, scaling=1.0), bases).update
