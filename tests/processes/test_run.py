@@ -187,9 +187,11 @@ def estimates(run: Path) -> list[set[float | None]]:
 
 
 def test_all_clients_report_the_same_estimate_of_what_a_round_missed(finished: Runs) -> None:
+    # Far too narrow a sketch can be further from the mean than zeros are: of its squared norm the expected squared
+    # error is at most the double (see ``reconstruct``, r = 0).
     for told in estimates(finished("sketch", "none").folder):
         assert len(told) == 1
-        assert 0.25 < told.pop() < 1
+        assert 0.25 < told.pop() < 2**0.5
 
 
 def test_encryption_changes_nothing_about_the_estimate(finished: Runs) -> None:
