@@ -21,8 +21,9 @@ MANY_ROWS = 2000
 """With so many test rows an interval of an accuracy is narrower than 4.5 points, and is left out."""
 KNOWLEDGE = (
     "base (frozen, own head), local (own adapter) and fused (local with global) know the site's own rows, and so how "
-    "often it sees each label; global knows the sums of all sites, and two numbers of its head are fitted here."
+    "often it sees each label; global knows the sums of all sites"
 )
+FITTED = "two numbers of its head are fitted to the site's"
 
 
 def gains_table(clients: Sequence[ClientResult]) -> Table:
@@ -41,7 +42,16 @@ def gains_notes(clients: Sequence[ClientResult]) -> list[str]:
         f"± is half of a figure's own 95 % interval ({kind}); two models of a client share their rows, and the "
         "sentences below compare them row by row."
     )
-    return [*([reach] if shown else []), KNOWLEDGE]
+    return [*([reach] if shown else []), f"{KNOWLEDGE}{_fitted(clients)}."]
+
+
+def _fitted(clients: Sequence[ClientResult]) -> str:
+    """The clients whose global head was fitted: with few validation rows, or without a gain, none is."""
+    fitted = sum(client.metric.calibration is not None for client in clients)
+    if not fitted:
+        return ""
+    where = "" if fitted == len(clients) else f"at {fitted} of {len(clients)} clients "
+    return f", and {where}{FITTED}"
 
 
 def _row(client: ClientResult) -> list[Text]:

@@ -7,7 +7,7 @@ is passed over.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -87,6 +87,7 @@ class PlainView:
         self._last: dict[str, float] = {}
         self._awaited: set[str] | None = None
         self._seconds: dict[str, dict[Phase, float]] = {}
+        self._start_up: dict[str, dict[Phase, float]] = {}
 
     def __enter__(self) -> PlainView:
         return self
@@ -103,7 +104,8 @@ class PlainView:
         elif isinstance(event, MembersAwaited):
             self._wait_for(event.missing)
         elif isinstance(event, PhaseEnded):
-            spent = self._seconds.setdefault(event.member, {})
+            times = self._start_up if event.round_number is None else self._seconds
+            spent = times.setdefault(event.member, {})
             spent[event.phase] = spent.get(event.phase, 0.0) + event.seconds
         elif isinstance(event, StepProgress):
             if self._clock() - self._last.get(event.member, self._start) >= LINE_EVERY_S:
@@ -111,16 +113,19 @@ class PlainView:
                     event.member, f"{_round(event.round_number)}{DOING[event.phase]}, {event.fraction:.0%}"
                 )
         elif isinstance(event, RoundFinished):
-            spent = self._seconds.pop(event.member, {})
-            parts = ", ".join(
-                f"{phase.value} {seconds:.1f} s" for phase, seconds in spent.items() if seconds >= 0.05
-            )
-            self._line(
-                event.member,
-                f"{_moment(event.round_number)} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}",
-            )
+            self._end_round(event)
         elif sentence := _sentence(event):
             self._line(getattr(event, "member", SERVER), sentence)
+
+    def _end_round(self, event: RoundFinished) -> None:
+        """Says what took a round's seconds, and once, what a member did before it was ready for rounds."""
+        parts = _parts(self._seconds.pop(event.member, {}))
+        start_up = _parts(self._start_up.pop(event.member, {}))
+        self._line(
+            event.member,
+            f"{_moment(event.round_number)} done in {event.seconds:.1f} s{': ' if parts else ''}{parts}"
+            f"{'; at the start ' if start_up else ''}{start_up}",
+        )
 
     def _wait_for(self, missing: tuple[str, ...]) -> None:
         """Says who is missing; not again where several processes tell of the same ones, or tell it late."""
@@ -230,7 +235,7 @@ def _sentence(event: Event) -> str:
         if event.round_number < 1:
             return f"{BEFORE}: {event.what or 'a sum'}"
         return f"round {event.round_number} of {event.rounds}"
-    if isinstance(event, PhaseStarted) and event.phase in LONG:
+    if isinstance(event, PhaseStarted) and event.phase in LONG and not _of_an_opening(event):
         return f"{_round(event.round_number)}{DOING[event.phase]}"
     if isinstance(event, MetricMeasured):
         return f"{_round(event.round_number)}{event.metric} of the {event.adapter.value} model: {event.value:.4f}"
@@ -239,6 +244,15 @@ def _sentence(event: Event) -> str:
     if isinstance(event, Finished):
         return "done" if event.member in NO_RESULTS else f"done, results in {event.path}"
     return ""
+
+
+def _of_an_opening(event: PhaseStarted) -> bool:
+    """True for the own work of a sum before round 1, whose line already says what it is."""
+    return event.round_number is not None and event.round_number < 1
+
+
+def _parts(spent: Mapping[Phase, float]) -> str:
+    return ", ".join(f"{phase.value} {seconds:.1f} s" for phase, seconds in spent.items() if seconds >= 0.05)
 
 
 def _round(number: int | None) -> str:

@@ -20,6 +20,7 @@ SHARE = "accuracy"
 MOST_NAMES = 4
 """More clients than these are counted and not named."""
 BASE = "base"
+_NOT_YET = "nothing here is worth deploying yet"
 
 
 def recommendation(clients: Sequence[ClientResult]) -> str | None:
@@ -71,30 +72,30 @@ def _on_shares(worth: WorthReport, *, base: float, value: float) -> str:
         return (
             f"use {plain}; {adapter} is {points} below it on {worth.samples} test rows, beyond chance ({p})"
         )
-    if against.wins > against.losses:
+    if against.wins == against.losses:
         return (
-            f"keep {plain}; {adapter} is {points} above it, which {worth.samples} test rows cannot tell from chance "
-            f"({p}): nothing here is worth deploying yet"
+            f"keep {plain}; {adapter} is right on as many of the {worth.samples} test rows ({p}): {_NOT_YET}"
         )
+    side = "above" if against.wins > against.losses else "below"
     return (
-        f"{plain} is as good as the best adapter, {adapter}, on {worth.samples} test rows ({p}): nothing here is "
-        "worth deploying yet"
+        f"keep {plain}; {adapter} is {points} {side} it, which {worth.samples} test rows cannot tell from chance "
+        f"({p}): {_NOT_YET}"
     )
 
 
 def _on_rows(worth: WorthReport, *, base: float, value: float) -> str:
-    """The verdict where the figure is another one: on how many rows either model is better."""
+    """The verdict where the figure is another one: on how many rows one of the two models alone is right."""
     against = worth.against_base[worth.chosen]
-    counts = f"better on {against.wins} of {worth.samples} test rows and worse on {against.losses}"
-    adapter, plain = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})"
+    won, lost = f"on {against.wins} of {worth.samples} test rows", f"on {against.losses}"
+    adapter, plain, p = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})", _p(against.p)
     if against.p > LEVEL:
         return (
-            f"keep {plain}; {adapter} is {counts}, which may be chance ({_p(against.p)}): nothing here is worth "
-            "deploying yet"
+            f"keep {plain}; {adapter} alone is right {won} and base alone {lost}, which may be chance ({p}): "
+            f"{_NOT_YET}"
         )
     if against.wins > against.losses:
-        return f"use {adapter}: than {plain} it is {counts}, beyond chance ({_p(against.p)})"
-    return f"use {plain}: {adapter} is {counts}, beyond chance ({_p(against.p)})"
+        return f"use {adapter}: it alone is right {won} and {plain} alone {lost}, beyond chance ({p})"
+    return f"use {plain}: {adapter} alone is right {won} and base alone {lost}, beyond chance ({p})"
 
 
 def advice(clients: Sequence[ClientResult]) -> list[str]:

@@ -71,8 +71,14 @@ def client(
         (
             2,
             2,
-            "bank: base (0.800) is as good as the best adapter, fused (0.800), on 100 test rows (p = 1): nothing here "
-            "is worth deploying yet",
+            "bank: keep base (0.800); fused (0.800) is right on as many of the 100 test rows (p = 1): nothing here is "
+            "worth deploying yet",
+        ),
+        (
+            2,
+            8,
+            "bank: keep base (0.800); fused (0.740) is 6.0 ± 6.3 points below it, which 100 test rows cannot tell from "
+            "chance (p = 0.11): nothing here is worth deploying yet",
         ),
         (
             1,
@@ -92,20 +98,20 @@ def test_a_client_is_told_what_to_use(wins: int, losses: int, sentence: str) -> 
         (
             8,
             1,
-            "bank: use fused (0.870): than base (0.800) it is better on 8 of 100 test rows and worse on 1, beyond "
+            "bank: use fused (0.870): it alone is right on 8 of 100 test rows and base (0.800) alone on 1, beyond "
             "chance (p = 0.039)",
         ),
         (
             1,
             10,
-            "bank: use base (0.800): fused (0.710) is better on 1 of 100 test rows and worse on 10, beyond chance "
-            "(p = 0.012)",
+            "bank: use base (0.800): fused (0.710) alone is right on 1 of 100 test rows and base alone on 10, beyond "
+            "chance (p = 0.012)",
         ),
         (
             8,
             2,
-            "bank: keep base (0.800); fused (0.860) is better on 8 of 100 test rows and worse on 2, which may be "
-            "chance (p = 0.11): nothing here is worth deploying yet",
+            "bank: keep base (0.800); fused (0.860) alone is right on 8 of 100 test rows and base alone on 2, which "
+            "may be chance (p = 0.11): nothing here is worth deploying yet",
         ),
     ],
 )

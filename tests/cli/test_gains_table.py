@@ -15,12 +15,18 @@ from securefl.training.intervals import wilson
 VALUES = {"base": 0.8, "local": 0.75, "global": 0.9, "fused": 0.85}
 
 
-def client(rows: int | None = 100, name: str = "accuracy", **values: float) -> ClientResult:
+FITTED = {"h": 2.0, "tau": 0.5, "before": 0.8, "after": 0.9, "samples": 40}
+
+
+def client(
+    rows: int | None = 100, name: str = "accuracy", *, fitted: bool = False, **values: float
+) -> ClientResult:
     figures: dict[str, Any] = {**VALUES, **values}
     intervals = (
         {key: {name: wilson(round(value * rows), rows)} for key, value in figures.items()} if rows else {}
     )
     metric = {"name": name, "f1": None, "samples": rows, "worth": None, "intervals": intervals, **figures}
+    metric["calibration"] = FITTED if fitted else None
     return ClientResult.model_validate(client_result(1, id="hospital", metric=metric))
 
 
@@ -71,3 +77,11 @@ def test_the_notes_say_which_models_know_the_sites_own_rows():
     assert "95 % interval (Wilson)" in reach
     assert "global knows the sums of all sites" in knowledge
     assert "resamples" in gains_notes([client(name="mcc")])[0]
+
+
+def test_the_notes_call_a_global_head_fitted_only_where_it_was():
+    said = {n: gains_notes([client(fitted=number < n) for number in range(3)])[1] for n in (0, 2, 3)}
+    assert said[0].endswith("the sums of all sites.")
+    assert said[2].endswith("and at 2 of 3 clients two numbers of its head are fitted to the site's.")
+    assert said[3].endswith("and two numbers of its head are fitted to the site's.")
+    assert "clients" not in said[3]

@@ -55,6 +55,24 @@ def test_a_rounds_seconds_do_not_enter_the_next_ones_line() -> None:
     assert written.getvalue().count("train 1.0 s") == 2
 
 
+def test_seconds_of_the_start_are_not_those_of_the_first_round() -> None:
+    view, written, _ = _plain()
+    view.show(PhaseEnded(member="a", round_number=None, phase=Phase.IMPORT, seconds=25.9))
+    for number in (-2, -1):
+        view.show(PhaseEnded(member="a", round_number=number, phase=Phase.TRAIN, seconds=0.5))
+        view.show(RoundFinished(member="a", round_number=number, seconds=0.6))
+    first, second = written.getvalue().splitlines()
+    assert first.endswith("before round 1 done in 0.6 s: train 0.5 s; at the start import 25.9 s")
+    assert second.endswith("before round 1 done in 0.6 s: train 0.5 s")
+
+
+def test_a_sum_before_round_1_is_not_called_training() -> None:
+    view, written, _ = _plain()
+    view.show(RoundStarted(member="a", round_number=-2, rounds=3, what="who holds which classes"))
+    view.show(PhaseStarted(member="a", round_number=-2, phase=Phase.TRAIN))
+    assert written.getvalue().splitlines() == ["[    0.0 s] a  before round 1: who holds which classes"]
+
+
 def test_many_steps_are_few_lines() -> None:
     view, written, clock = _plain()
     for step in range(1000):
