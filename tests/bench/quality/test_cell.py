@@ -16,7 +16,7 @@ from securefl.results.client import MetricReport
 from securefl.training.tasks.base import Metric
 
 pytestmark = pytest.mark.slow
-OVERRIDES = ("federation.rounds=2", "fusion.budget=3", "training.learning_rate=1e-2")
+OVERRIDES = ("federation.rounds=2", "fusion.max_samples=40", "training.learning_rate=1e-2")
 
 
 @pytest.fixture(scope="module")
