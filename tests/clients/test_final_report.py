@@ -51,6 +51,9 @@ class Trainer:
             assert "fine_tune" in self.asked
         return self._metric((TEST if part == "test" else VALIDATION)[which])
 
+    def calibrate(self) -> None:
+        self.asked.append("calibrate")
+
     def fuse(self) -> FusionResult:
         self.asked.append("fuse")
         return self.fusion
@@ -95,7 +98,7 @@ def test_a_member_reports_its_four_models_and_which_one_the_validation_rows_choo
     assert metric.worth.validation == {"local": 0.45, "global": 0.55, "fused": 0.9}
     assert metric.worth.against_base["local"].wins == 4
     assert metric.baselines is None
-    assert trainer.asked == ["keep_best", "fuse", "save personal", "save global", "save fused"]
+    assert trainer.asked == ["calibrate", "keep_best", "fuse", "save personal", "save global", "save fused"]
     told = {event.adapter.value: event.value for event in events if isinstance(event, MetricMeasured)}
     assert told == {"base": 0.5, "local": 0.7, "global": 0.6, "fused": 0.8}
 
@@ -113,7 +116,7 @@ def test_without_a_personal_adapter_there_is_no_better_of_both(finished) -> None
     measured, trainer, _ = finished(personal=False, baselines=True)
     assert measured.metric.baselines == {"fine_tuned": 0.65}
     assert (measured.metric.local, measured.metric.fused, measured.fusion) == (None, None, None)
-    assert trainer.asked == ["fine_tune", "save global"]
+    assert trainer.asked == ["calibrate", "fine_tune", "save global"]
 
 
 def test_a_fusions_scales_and_its_nested_check_are_reported(finished) -> None:
