@@ -211,7 +211,7 @@ def _traffic(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _openings(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
-    """What is summed before training: it is no part of a round."""
+    """Sums before training, which are no part of a round."""
     columns = ("", "values", "ciphertexts", "up", "down")
     moved = [(expected.applies_to, expected.sizes) for expected in forecast.openings]
     rows = [

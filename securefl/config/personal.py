@@ -23,7 +23,7 @@ class PersonalSection(Section):
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Without it, that of ``[training]``."""
     rate_scales: tuple[Scale, ...] = (1.0, 0.3)
-    """What both rates are multiplied by, each tried in the first round, which takes so many times as long; the one
+    """Factors of both rates, each tried in the first round, which takes so many times as long; the one
     with the least loss on the validation rows goes on."""
 
     @field_validator("rate_scales")
