@@ -75,26 +75,25 @@ class LearnedFactors:
         """The factor that the next mean moves."""
         return trained_side(self.round_number + 1)
 
-    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> LearnedFactors:
-        """The state with one more mean update applied.
+    def advanced(self, mean: MeanUpdate) -> LearnedFactors:
+        """The state with one more mean update applied, or the step that ``outer`` has made of it.
 
         Args:
             mean: Factors of every weight, one of them this state's own frozen one; the other one is the step.
-            outer_learning_rate: Step of the update; 1 applies it whole.
 
         Raises:
             ProtocolError: if a change is not against the frozen factor.
         """
-        side, rate = self.learned_side, outer_learning_rate
+        side = self.learned_side
         return LearnedFactors(
             layout=self.layout,
             seed=self.seed,
             round_number=self.round_number + 1,
             weights={
-                name: _advanced(pair, mean.weights[name], rate, side=side, where=name)
+                name: _advanced(pair, mean.weights[name], side=side, where=name)
                 for name, pair in self.weights.items()
             },
-            heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
+            heads={name: old + mean.heads[name] for name, old in self.heads.items()},
         )
 
     def with_heads(self, heads: Mapping[str, Matrix]) -> LearnedFactors:
@@ -136,9 +135,7 @@ def _start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
     return _fixed(A=signs / math.sqrt(tensor.columns), B=np.zeros((tensor.rows, rank)))
 
 
-def _advanced(
-    pair: LoraFactors, change: Matrix | Factors, rate: float, *, side: Side, where: str
-) -> LoraFactors:
+def _advanced(pair: LoraFactors, change: Matrix | Factors, *, side: Side, where: str) -> LoraFactors:
     frozen = pair.A if side is Side.LEFT else pair.B
     given = change if not isinstance(change, Factors) else change.right if side is Side.LEFT else change.left
     if not (isinstance(change, Factors) and np.array_equal(given, frozen)):
@@ -148,8 +145,8 @@ def _advanced(
             hint="decode a round's sums with the state that the round began with",
         )
     if side is Side.LEFT:
-        return _fixed(A=pair.A, B=pair.B + rate * change.left)
-    return _fixed(A=pair.A + rate * change.right, B=pair.B)
+        return _fixed(A=pair.A, B=pair.B + change.left)
+    return _fixed(A=pair.A + change.right, B=pair.B)
 
 
 def _fixed(*, A: Matrix, B: Matrix) -> LoraFactors:

@@ -54,7 +54,7 @@ class SharedState(Protocol):
         """The factor of ``learned`` that the next mean moves, whose entries are its coordinates; None without one."""
         ...
 
-    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> Self:
+    def advanced(self, mean: MeanUpdate) -> Self:
         """The state with one more mean update applied."""
         ...
 
@@ -115,25 +115,23 @@ class GlobalState:
         """None: a mean moves weights as a whole."""
         return None
 
-    def advanced(self, mean: MeanUpdate, *, outer_learning_rate: float = 1.0) -> GlobalState:
-        """The state with one more mean update applied.
+    def advanced(self, mean: MeanUpdate) -> GlobalState:
+        """The state with one more mean update applied, or the step that ``outer`` has made of it.
 
         Args:
             mean: Its tensors are the layout's.
-            outer_learning_rate: Step of the update; 1 applies it whole.
         """
-        rate = outer_learning_rate
         # Rounding errors of different rounds are independent, so their variances add up.
-        noise_std = math.hypot(self.noise_std, rate * mean.noise_std)
+        noise_std = math.hypot(self.noise_std, mean.noise_std)
         return GlobalState(
             layout=self.layout,
             seed=self.seed,
             round_number=self.round_number + 1,
             weights={
-                name: _added(old, mean.weights[name], rate, kept_rank=self.kept_rank)
+                name: _added(old, mean.weights[name], kept_rank=self.kept_rank)
                 for name, old in self.weights.items()
             },
-            heads={name: old + rate * mean.heads[name] for name, old in self.heads.items()},
+            heads={name: old + mean.heads[name] for name, old in self.heads.items()},
             noise_std=noise_std,
             kept_rank=self.kept_rank,
         )
@@ -168,14 +166,13 @@ class GlobalState:
 
 
 def _added(
-    old: Matrix | Decomposition, change: Matrix | Factors, rate: float, *, kept_rank: int | None
+    old: Matrix | Decomposition, change: Matrix | Factors, *, kept_rank: int | None
 ) -> Matrix | Decomposition:
-    """``old + rate * change``, decomposed if neither is a whole matrix."""
+    """``old + change``, decomposed if neither is a whole matrix."""
     if isinstance(old, Decomposition) and isinstance(change, Factors):
-        left = np.concatenate([old.left * old.singular, rate * change.left], axis=1)
+        left = np.concatenate([old.left * old.singular, change.left], axis=1)
         right = np.concatenate([old.right, change.right], axis=0)
         return decompose(Factors(left, right)).limited(kept_rank)
-    whole = rate * (change.product() if isinstance(change, Factors) else change)
     # The start's rank is 0, which is a matrix of zeros.
-    whole += old.product() if isinstance(old, Decomposition) else old
-    return whole
+    before, after = (value if isinstance(value, np.ndarray) else value.product() for value in (old, change))
+    return before + after

@@ -25,6 +25,7 @@ ELSEWHERE = """
 import hashlib, sys
 import numpy as np
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.outer import Sgd
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.aggregation.encoding import RoundCodec
@@ -40,7 +41,8 @@ for number in range(1, 5):
     if number == 1:
         sums[-1] = 100000
         weight_sum = codec.weight_sum(sums)
-    state = state.advanced(codec.decode(sums, weight_sum=weight_sum), outer_learning_rate=0.7)
+    mean = codec.decode(sums, weight_sum=weight_sum)
+    state = state.advanced(Sgd(0.7).step(mean, learned=state.learned_side)[0])
     state.redistributed(2, scaling=3.0)
 hashed = hashlib.sha256()
 for pair in state.learned.values():

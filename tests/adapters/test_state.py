@@ -10,10 +10,12 @@ from securefl.adapters import state as state_module
 from securefl.adapters.frozen.basis import Side, draw_basis
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition, decompose
+from securefl.adapters.outer import Sgd
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 
 MakeUpdate = Callable[..., Update]
+HALF = Sgd(0.5)
 
 
 def whole(value: Matrix | Factors | Decomposition) -> Matrix:
@@ -46,7 +48,7 @@ def test_the_state_is_the_sum_of_the_means(layout: Layout, rng: np.random.Genera
     means = [dense_mean(layout, rng=rng) for _ in range(3)]
     state = GlobalState.start(layout, seed=7)
     for mean in means:
-        state = state.advanced(mean, outer_learning_rate=0.5)
+        state = state.advanced(HALF.step(mean)[0])
     assert state.round_number == 3
     for tensor in layout.adapted:
         assert np.allclose(
@@ -93,7 +95,7 @@ def test_means_in_factors_are_never_multiplied_out(layout: Layout, rng: np.rando
 def test_noise_of_rounds_adds_in_squares(layout: Layout, rng: np.random.Generator) -> None:
     state = GlobalState.start(layout, seed=7)
     for _ in range(4):
-        state = state.advanced(dense_mean(layout, rng=rng), outer_learning_rate=0.5)
+        state = state.advanced(HALF.step(dense_mean(layout, rng=rng))[0])
     assert state.noise_std == pytest.approx(1e-4)
 
 
