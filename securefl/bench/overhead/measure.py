@@ -10,11 +10,8 @@ be the same work in all of them.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +24,7 @@ from securefl.adapters.scaling import scaling_of
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter
 from securefl.aggregation.clock import Stage
+from securefl.bench.answering import answer
 from securefl.bench.overhead import float32
 from securefl.bench.overhead.federation import Ran, Site, run_securefl
 from securefl.bench.overhead.measurement import (
@@ -45,7 +43,6 @@ from securefl.config import load_federation
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.payload import payload_named
-from securefl.errors import SecureFLError
 from securefl.machine import peak_memory_bytes
 from securefl.protocol.messages import Manifest
 from securefl.provisioning.provision import provision
@@ -243,23 +240,5 @@ def _settings(site: Site, variant: Variant) -> dict[str, str | int | float]:
     }
 
 
-def main() -> int:
-    """Reads the job from stdin and prints the measurement; 1 after one sentence where the federation failed."""
-    result = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    # Libraries print progress and warnings, which must not mix with the measurement.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    job = OverheadJob.model_validate_json(sys.stdin.read())
-    # Below the working folder, which the starter removes whatever becomes of this process: there are keys in it.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        try:
-            measurement = measure_federation(job, Path(folder))
-        except SecureFLError as error:
-            print(error, file=sys.stderr)
-            return 1
-    with suppress(BrokenPipeError):
-        print(measurement.model_dump_json(), file=result, flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(OverheadJob, measure_federation))

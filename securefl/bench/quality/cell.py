@@ -8,18 +8,16 @@ counts, and a difference between the two is an error. All of a cell's clients wo
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from securefl.aggregation.contribution import integers_digest
+from securefl.bench.answering import answer
 from securefl.bench.quality.cell_options import federation_of
 from securefl.bench.quality.drawn_rows import draw_rows
 from securefl.bench.quality.measurement import (
@@ -41,7 +39,7 @@ from securefl.bench.quality.sites import (
 )
 from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Limits
 from securefl.config import FederationConfig
-from securefl.errors import SecureFLError, TrainingError
+from securefl.errors import TrainingError
 from securefl.planning.sizes import sizes_of
 from securefl.protocol.federation import Federation
 from securefl.results.client import MetricReport
@@ -217,23 +215,5 @@ def _seconds(sites: Iterable[Site], numbers: Iterable[int]) -> dict[str, float]:
     return {phase: round(seconds, 3) for phase, seconds in sorted(totals.items())}
 
 
-def main() -> int:
-    """Reads the order from stdin and prints the measurement; 1 after one sentence where the cell failed."""
-    result = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    # Libraries print progress and warnings, which must not mix with the measurement.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    order = CellOrder.model_validate_json(sys.stdin.read())
-    # Below the working folder, which the starter removes whatever becomes of this process: there are keys in it.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        try:
-            measured = run_cell(order, Path(folder))
-        except SecureFLError as error:
-            print(error, file=sys.stderr)
-            return 1
-    with suppress(BrokenPipeError):
-        print(measured.model_dump_json(), file=result, flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(CellOrder, run_cell))
