@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.head_starts import HEAD_TENSORS
 from securefl.adapters.update import Adapter, Matrix
+from securefl.config.recipes import LEAST_SEARCH_ROWS
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.devices import Compute
 from securefl.training.loops import collected
@@ -28,8 +29,6 @@ from securefl.training.rows.tokens import Tokenised
 from securefl.training.scales import PENALTY, ClassNumbers, Head, HeadPair, HeadScales
 from securefl.training.tasks.base import LinearHead, Metric, Task
 
-LEAST_ROWS = 30
-"""Fewer validation rows say too little of two numbers; as many as a fusion's search wants."""
 _GLOBAL = "global"
 _LOUDNESS = (-5.0, 5.0)
 """Range of log h."""
@@ -77,7 +76,7 @@ def calibrate(
         What was installed; None where nothing was: no rows of classes, no bias, too few rows, or a worse metric.
     """
     linear = isinstance(task, LinearHead) and len(bank.layout.heads) == HEAD_TENSORS
-    if mix is None or not linear or len(rows) < LEAST_ROWS:
+    if mix is None or not linear or len(rows) < LEAST_SEARCH_ROWS:
         return None
     assert isinstance(task, LinearHead)
     names = [tensor.name for tensor in bank.layout.heads]
@@ -96,15 +95,14 @@ def calibrate(
 
 
 def _fitted(pair: HeadPair, features: Matrix, classes: ClassNumbers) -> HeadScales:
-    """H and tau of least cross-entropy under the prior; rows of closed classes have no part in it."""
+    """The scales h and tau of least cross-entropy under the prior."""
     # Imported here: scipy's optimisers cost a third of a second.
     from scipy.optimize import minimize
 
-    used = ~pair.closed[classes]
-    if not used.any():
+    objective = pair.objective(features, classes, np.array([1.0, 0.0, 0.0]))
+    if not len(objective.classes):
         return HeadScales(1.0, 0.0, 0.0)
-    objective = pair.objective(features[used], classes[used], np.array([1.0, 0.0, 0.0]))
-    penalty = PENALTY / int(used.sum())
+    penalty = PENALTY / len(objective.classes)
 
     def value_and_gradient(at: Matrix) -> tuple[float, Matrix]:
         loudness, tau = np.exp(at[0]), at[1]

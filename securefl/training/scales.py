@@ -114,16 +114,16 @@ class HeadPair:
         from scipy.optimize import minimize
 
         origin = np.array([*start, 0.0])
-        used = ~self.closed[classes]
-        if not used.any():
+        objective = self.objective(features, classes, origin)
+        if not len(objective.classes):
             return HeadScales(*start, 0.0)
-        objective = self.objective(features[used], classes[used], origin)
         found = minimize(objective.value_and_gradient, origin, jac=True, method="L-BFGS-B")
         return HeadScales(*map(float, found.x))
 
     def objective(self, features: Matrix, classes: ClassNumbers, origin: Matrix) -> Objective:
-        """The objective over the open classes, which are numbered anew."""
+        """The objective over the open classes, which are numbered anew; rows of closed ones have no part in it."""
         open_ = ~self.closed
+        features, classes = features[open_[classes]], classes[open_[classes]]
         shares = np.broadcast_to(self.log_shares, (len(features), len(self.log_shares)))
         parts = np.stack([self.shared.logits(features), self.own.logits(features), shares])
         return Objective(parts[:, :, open_], (np.cumsum(open_) - 1)[classes], origin)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.update import Adapter
+from securefl.config.recipes import LEAST_SEARCH_ROWS as LEAST_ROWS
 from securefl.training import calibration
-from securefl.training.calibration import LEAST_ROWS, calibrate
+from securefl.training.calibration import calibrate
 from securefl.training.tasks.base import Metric
 
 CLASSES, WIDTH = 3, 4
