@@ -1,4 +1,4 @@
-"""From a metric to its report: every figure by name, and an interval for each that rows can give one."""
+"""From a metric to its report: an interval for each figure that rows can give one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from securefl.training.tasks.base import Metric
 
 SHARE = "accuracy"
-
-
-def figures_of(metric: Metric) -> dict[str, float]:
-    """Every figure by name, without the number of rows, which is the same for all adapters."""
-    return {name: value for name, value in metric.figures.items() if name != "samples"}
 
 
 def intervals_of(metric: Metric) -> dict[str, Interval]:

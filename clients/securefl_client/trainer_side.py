@@ -22,7 +22,7 @@ from securefl.results.client import (
 from securefl.results.curve import START
 from securefl.storage.disk import owner_only
 from securefl_client.phases import PhaseClock
-from securefl_client.reported_figures import figures_of, intervals_of
+from securefl_client.reported_figures import intervals_of
 from securefl_client.side import FIRST_ROUND, Measured
 from securefl_client.validation_history import ValidationHistory
 
@@ -194,7 +194,7 @@ def _metric_report(
         samples=test["global"].samples,
         worth=worth,
         calibration=None if calibration is None else CalibrationReport(**asdict(calibration)),
-        figures={kind: figures_of(metric) for kind, metric in test.items()},
+        figures={kind: metric.reported for kind, metric in test.items()},
         intervals={kind: intervals_of(metric) for kind, metric in test.items()},
     )
 

@@ -5,6 +5,7 @@ The rule kept here: float64 throughout, keyed by tensor name, in the shapes of t
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,16 @@ class Adapter:
 
     weights: Mapping[str, LoraFactors]
     heads: Mapping[str, Matrix]
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 (32 bytes) over names and values: equal for adapters of the same bits."""
+        state = hashlib.sha256()
+        for name, factors in sorted(self.weights.items()):
+            state.update(name.encode() + factors.A.tobytes() + factors.B.tobytes())
+        for name, head in sorted(self.heads.items()):
+            state.update(name.encode() + head.tobytes())
+        return state.digest()
 
     def copy(self) -> Adapter:
         """The same values in memory of their own."""

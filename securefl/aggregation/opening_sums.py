@@ -27,12 +27,10 @@ from securefl.adapters.head_space import MOST_EXPONENT
 from securefl.adapters.head_statistics import Flags, HeadStatistics
 from securefl.adapters.payloads.base import Vector
 from securefl.aggregation.class_weighting import ClassWeights
+from securefl.aggregation.early_stopping import LOSS_BOUND
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.grid import Grid, Integers, Span
 from securefl.errors import ProtocolError, TrainingError
-
-LOSS_BOUND = 16.0
-"""Nats; a model that spreads its guesses over all of a thousand classes has 7."""
 
 
 def holder_integers(counts: NDArray[np.integer], exponent: int) -> Integers:

@@ -11,7 +11,6 @@ from securefl.errors import ConfigError
 
 if TYPE_CHECKING:
     from securefl.config.data import DataSection
-    from securefl.training.tasks.base import Metric
 
 TextColumns = Annotated[
     list[str] | None,
@@ -66,11 +65,11 @@ def evaluate(
         ("", "value", "95 % interval"),
         [
             (name, f"{value:.4f}", _span(measured) if name == measured.name else "")
-            for name, value in figures(metric).items()
+            for name, value in metric.reported.items()
         ],
     )
     result = {"adapter": str(adapter), "data": str(data), "base_model": record.base}
-    write_json({**result, **measured.model_dump(mode="json"), "figures": figures(metric)}, json_path)
+    write_json({**result, **measured.model_dump(mode="json"), "figures": metric.reported}, json_path)
 
 
 def named_columns(text: list[str] | None, label: str = "label") -> DataSection:
@@ -85,11 +84,6 @@ def named_columns(text: list[str] | None, label: str = "label") -> DataSection:
     if len(names) > 2:
         raise ConfigError(f"{len(names)} columns of texts are named", where="--text", hint="name one or two")
     return columns(names, label)
-
-
-def figures(metric: Metric) -> dict[str, float]:
-    """Every figure by name but the number of rows."""
-    return {name: value for name, value in metric.figures.items() if name != "samples"}
 
 
 def _span(measured: object) -> str:

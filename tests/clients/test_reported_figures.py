@@ -7,7 +7,7 @@ import numpy as np
 from securefl.training.intervals import wilson
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.classification.metric import Figures, measured
-from securefl_client.reported_figures import figures_of, intervals_of
+from securefl_client.reported_figures import intervals_of
 
 RNG = np.random.default_rng(3)
 LABELS = RNG.integers(0, 3, 60)
@@ -32,11 +32,11 @@ def test_accuracy_has_wilsons_interval_also_where_another_figure_is_the_main_one
 
 def test_an_own_function_has_no_interval():
     metric = measured(LOGITS, LABELS, figures=Figures(functions={"own": lambda *_: 0.5}))
-    assert figures_of(metric)["own"] == 0.5
+    assert metric.reported["own"] == 0.5
     assert set(intervals_of(metric)) == {"accuracy"}
 
 
 def test_a_task_that_cannot_resample_has_figures_without_intervals():
     metric = Metric(name="perplexity", value=3.0, loss=1.1, samples=2, scores=np.array([-0.5, -1.7]))
-    assert figures_of(metric) == {"perplexity": 3.0, "loss": 1.1}
+    assert metric.reported == {"perplexity": 3.0, "loss": 1.1}
     assert intervals_of(metric) == {}

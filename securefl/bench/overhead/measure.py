@@ -9,7 +9,6 @@ be the same work in all of them.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -198,19 +197,9 @@ def _founded(config: FederationConfig, folder: Path) -> dict[str, Site]:
 def _outcome(site: Site, *, test: bool) -> MemberOutcome:
     return MemberOutcome(
         accuracy=site.trainer.measure("global").value if test else None,
-        adapter_sha256=_adapter_digest(site.trainer.adapter("global")),
+        adapter_sha256=site.trainer.adapter("global").digest.hex(),
         samples=site.trainer.samples,
     )
-
-
-def _adapter_digest(adapter: Adapter) -> str:
-    """Equal for adapters of the same bits."""
-    state = hashlib.sha256()
-    for name, factors in sorted(adapter.weights.items()):
-        state.update(name.encode() + factors.A.tobytes() + factors.B.tobytes())
-    for name, head in sorted(adapter.heads.items()):
-        state.update(name.encode() + head.tobytes())
-    return state.hexdigest()
 
 
 def _laps(meter: Meter) -> tuple[PhaseLap, ...]:

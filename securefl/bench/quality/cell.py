@@ -28,10 +28,8 @@ from securefl.bench.quality.measurement import (
     Column,
 )
 from securefl.bench.quality.sites import (
-    FIRST_ROUND,
     SideTransport,
     Site,
-    adapter_digest,
     client_data,
     provisioned,
     rows_digest,
@@ -45,7 +43,7 @@ from securefl.protocol.federation import Federation
 from securefl.results.client import MetricReport
 from securefl.simulation.federation import SimulatedFederation
 from securefl.training.tasks.base import Metric
-from securefl_client.side import Measured
+from securefl_client.side import FIRST_ROUND, Measured
 
 WITHOUT_LABELS = {"task", "model"}
 """Terms that a record of settings leaves out: they are long, and follow from the data."""
@@ -162,7 +160,7 @@ def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutc
         opening_bytes=sum(size for number, size in up.items() if number < FIRST_ROUND),
         float32_bytes=site.own.federation.layout.float32_bytes(site.own.rank),
         adapters_sha256={
-            name: adapter_digest(trainer.adapter(name)) for name in ("personal", "global", "fused")
+            name: trainer.adapter(name).digest.hex() for name in ("personal", "global", "fused")
         },
     )
 

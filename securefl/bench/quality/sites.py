@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from securefl.adapters.update import Adapter
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.member import MemberAggregation
 from securefl.config import FederationConfig
@@ -20,6 +19,7 @@ from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.progress import Event, MetricMeasured
 from securefl.provisioning.provision import provision
+from securefl.results.curve import START
 from securefl.simulation.federation import DirectTransport
 from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.examples import ClientData, Examples
@@ -27,12 +27,8 @@ from securefl.training.tasks.table import row_task_of
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 from securefl_client.process import trainer_side
+from securefl_client.side import FIRST_ROUND
 from securefl_client.trainer_side import TrainerSide
-
-FIRST_ROUND = 1
-"""Rounds before it are openings: they sum statistics, and no adapter."""
-START = 0
-"""The last opening, if there is one: there is a global adapter to measure after it."""
 
 
 @dataclass(slots=True)
@@ -122,16 +118,6 @@ def rows_digest(examples: Examples) -> str:
         for text in texts:
             encoded = text.encode("utf-8", "surrogatepass")
             state.update(len(encoded).to_bytes(8, "big") + encoded)
-    return state.hexdigest()
-
-
-def adapter_digest(adapter: Adapter) -> str:
-    """SHA-256 over an adapter's values: equal for adapters of the same bits."""
-    state = hashlib.sha256()
-    for name, factors in sorted(adapter.weights.items()):
-        state.update(name.encode() + factors.A.tobytes() + factors.B.tobytes())
-    for name, head in sorted(adapter.heads.items()):
-        state.update(name.encode() + head.tobytes())
     return state.hexdigest()
 
 

@@ -71,6 +71,11 @@ class Metric:
         """Every figure by name: the value, ``loss``, ``samples`` and the extras."""
         return {self.name: self.value, "loss": self.loss, "samples": float(self.samples), **self.extras}
 
+    @property
+    def reported(self) -> dict[str, float]:
+        """Every figure by name but the number of rows, which is the same for all models of a report."""
+        return {name: value for name, value in self.figures.items() if name != "samples"}
+
 
 MetricOf = Callable[[NDArray[np.float64], "Tokenised"], Metric]
 """From the outcomes of rows (rows, k), in their order, and the rows to the metric."""
