@@ -21,7 +21,8 @@ from securefl.config.outer import Outer
 from securefl.config.payload import PayloadChoice
 from securefl.config.personal import PersonalSection
 from securefl.config.privacy import PrivacySection
-from securefl.config.recipes import DEFAULT, ROWS, FusionSection, Recipe, with_row
+from securefl.config.recipes.catalogue import ROWS, with_row
+from securefl.config.recipes.choices import DEFAULT, FusionSection, Recipe
 from securefl.config.section import Section
 from securefl.config.server import ServerSection
 from securefl.config.task import SequenceClassificationSection, TaskSection

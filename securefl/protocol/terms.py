@@ -16,7 +16,7 @@ from securefl.config.names import Name
 from securefl.config.outer import Outer
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
-from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
 from securefl.config.task import HeadKind, MainMetric, NamedMetric, Pooling
 from securefl.config.training import SchedulerType

@@ -20,7 +20,7 @@ from torch import Tensor
 from securefl.adapters.fusion import Fusible, FusionSpace, fuse, fused_rank
 from securefl.adapters.head_starts import HEAD_TENSORS
 from securefl.adapters.update import Adapter, Matrix
-from securefl.config.recipes import LEAST_SEARCH_ROWS
+from securefl.config.recipes.choices import LEAST_SEARCH_ROWS
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.devices import Compute
 from securefl.training.loops import collected

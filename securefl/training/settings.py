@@ -8,7 +8,7 @@ from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName
 from securefl.config.personal import PersonalSection
-from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.folders.task_file import OriginRecord
 from securefl.training.tasks.base import Task

@@ -10,10 +10,14 @@ import pytest
 
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
+from securefl.config.head import HeadSection
 from securefl.config.load import validated
 from securefl.config.outer import NO_COORDINATES, NesterovSection, SgdSection
 from securefl.config.payload import AutoPayload, BasisPayload, PayloadName, SketchPayload, StatePayload
-from securefl.config.recipes import ROWS, FusionSection
+from securefl.config.recipes import catalogue
+from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.choices import FusionSection, Recipe
+from securefl.config.recipes.row import Row
 from securefl.errors import ConfigError
 
 MINIMAL = {"federation": {"name": "banks"}, "model": {"path": "m"}}
@@ -57,6 +61,19 @@ def test_the_files_own_choices_replace_those_of_the_row():
     assert config.outer == NesterovSection(name="nesterov", momentum=0.9)
     assert config.payload == BasisPayload(name="basis")
     assert config.fusion == FusionSection(max_samples=70)
+
+
+def test_a_row_may_fill_any_section_and_the_file_has_the_last_word(monkeypatch):
+    wide = Row(
+        recipe=Recipe(name="wide", personal=False),
+        payload=SketchPayload(name="sketch"),
+        others={"head": HeadSection(start="zeros", rows="together")},
+    )
+    monkeypatch.setattr(catalogue, "ROWS", {**ROWS, "wide": wide})
+    alone = read(recipe={"name": "wide"}).head
+    assert alone == HeadSection(start="zeros", rows="together")
+    replaced = read(recipe={"name": "wide"}, head={"rows": "by-class", "temperature": 0.5}).head
+    assert replaced == HeadSection(start="zeros", rows="by-class", temperature=0.5)
 
 
 def test_a_key_of_the_rows_outer_step_needs_no_name():
@@ -132,7 +149,7 @@ def test_an_unknown_recipe_names_the_known_ones(name, hint):
 @pytest.mark.slow
 def test_recipes_data_and_model_files_load_no_torch():
     modules = (
-        "config.recipes",
+        "config.recipes.catalogue",
         "training.model_files",
         "training.rows.client_data",
         "training.settings",

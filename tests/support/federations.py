@@ -22,7 +22,7 @@ from securefl.config.model import LoraTerms
 from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
-from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin

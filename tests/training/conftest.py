@@ -18,7 +18,7 @@ from securefl.config.data import DataSection
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.personal import PersonalSection
-from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
 from securefl.training.rows.client_data import load_client_data

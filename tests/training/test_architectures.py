@@ -24,7 +24,7 @@ from securefl.config.head import HeadSection
 from securefl.config.load import load_federation
 from securefl.config.model import LoraTerms, ModelSection
 from securefl.config.personal import PersonalSection
-from securefl.config.recipes import FusionSection, Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
 from securefl.provisioning.model_fit import fit_model

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.update import Adapter
-from securefl.config.recipes import LEAST_SEARCH_ROWS as LEAST_ROWS
+from securefl.config.recipes.choices import LEAST_SEARCH_ROWS as LEAST_ROWS
 from securefl.training import calibration
 from securefl.training.calibration import calibrate
 from securefl.training.tasks.base import Metric

@@ -10,7 +10,7 @@ import pytest
 from securefl.adapters.fusion import Fusible, fuse
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
-from securefl.config.recipes import LEAST_SEARCH_ROWS, FusionSection
+from securefl.config.recipes.choices import LEAST_SEARCH_ROWS, FusionSection
 from securefl.training import fusion as fusion_module
 from securefl.training import search as search_module
 from securefl.training.fusion import PASSES

@@ -16,7 +16,7 @@ from support.cards import code_of, logits_of_the_card
 from transformers import AutoModel
 
 from securefl.config.model import LoraTerms
-from securefl.config.recipes import FusionSection
+from securefl.config.recipes.choices import FusionSection
 from securefl.training.folders.task_file import FolderRecord, MeasuredRecord, OriginRecord
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ import tomli_w
 from securefl.bench.quality.drawn_rows import DrawnRows
 from securefl.bench.quality.suite import CENTRAL, Cell
 from securefl.config import FederationConfig, load_federation
-from securefl.config.recipes import DEFAULT
+from securefl.config.recipes.choices import DEFAULT
 from securefl.errors import ConfigError
 
 Table = dict[str, Any]

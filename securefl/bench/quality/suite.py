@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from securefl.config.data import ColumnSplit, DirichletSplit, IidSplit, Split
-from securefl.config.recipes import ROWS
+from securefl.config.recipes.catalogue import ROWS
 from securefl.errors import ConfigError
 
 CENTRAL: Final = "central"
@@ -58,7 +58,7 @@ class Cell:
     Attributes:
         data: What is learnt.
         split: Name of the way in which rows are dealt out: ``iid``, ``dirichlet``, or the name of a column.
-        recipe: A row of ``config.recipes``, or ``central``.
+        recipe: A row of ``config.recipes.catalogue``, or ``central``.
         seed: The federation's.
     """
 

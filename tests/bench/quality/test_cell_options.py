@@ -9,7 +9,8 @@ from securefl.bench.quality.cell_options import federation_of, overridden
 from securefl.bench.quality.drawn_rows import DrawnRows
 from securefl.bench.quality.suite import SUITES, cells_of, suite_named
 from securefl.config import FederationConfig
-from securefl.config.recipes import DEFAULT, ROWS
+from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.choices import DEFAULT
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
 

@@ -1,0 +1,12 @@
+"""Recipes: named combinations of choices, one file each, in one table.
+
+``choices``    ``[recipe]`` and ``[fusion]``, the choices that have no section of their own elsewhere
+``row``        what a recipe is made of
+``default``    the product's own
+``lean``       the product's own with little to send
+``flexlora``   after FlexLoRA
+``catalogue``  all rows by name, and the filling of a federation file from its row
+
+A new recipe is one file here, whose docstring says what of its paper could not be verified, and one line in
+``catalogue``.
+"""

@@ -1,0 +1,81 @@
+"""All recipes by name, and the filling of a federation file from the one that it names.
+
+The rule kept here: a method is a row, never a class; a row stands here only if everything it names works. A federation
+file may replace single choices of its row.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Final
+
+from securefl.config.payload import AutoPayload, PayloadChoice, SketchPayload
+from securefl.config.recipes import default, flexlora, lean
+from securefl.config.recipes.choices import DEFAULT, Recipe
+from securefl.config.recipes.row import Row
+from securefl.config.section import Section
+from securefl.errors import ConfigError
+
+_ROWS: Final = (
+    default.ROW,
+    lean.ROW,
+    flexlora.ROW,
+)
+ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
+"""All methods, by name."""
+
+
+def with_row(table: Mapping[str, object]) -> dict[str, object]:
+    """Fill a file's ``[recipe]``, ``[payload]``, ``[outer]``, ``[fusion]`` and what else its row says from that row.
+
+    A payload or outer step that the file names stands alone: the row's keys belong to the row's own. Keys without a
+    name are those of the row's own, and of a sketch where the row leaves the choice open: no other payload has any.
+
+    Args:
+        table: A file's tables, or sections already built; what is neither is left for the check of types.
+
+    Raises:
+        ConfigError: if there is no such row; it names the rows there are.
+    """
+    recipe = table.get("recipe", {})
+    own = recipe.model_dump() if isinstance(recipe, Recipe) else recipe
+    name = own.get("name", DEFAULT) if isinstance(own, Mapping) else None
+    if not isinstance(own, Mapping) or not isinstance(name, str) or not name.strip():
+        return dict(table)
+    row = _row(name)
+    filled = {"fusion": row.fusion, **table, "recipe": {**row.recipe.model_dump(), **own}}
+    payload: PayloadChoice = row.payload
+    if isinstance(payload, AutoPayload) and table.get("payload"):
+        payload = SketchPayload(name="sketch")
+    for name, chosen in (("payload", payload), ("outer", row.outer)):
+        said = table.get(name, {})
+        if isinstance(said, Mapping) and "name" not in said:
+            filled[name] = {**chosen.model_dump(), **said}
+    for name, section in row.others.items():
+        filled[name] = _over(_given(section), table.get(name, {}))
+    return filled
+
+
+def _given(section: Section) -> dict[str, object]:
+    """The keys that a row has given of a section; every other one keeps the file's default."""
+    return section.model_dump(exclude_unset=True)
+
+
+def _over(row: Mapping[str, object], said: object) -> object:
+    """What a file says, over what the row says, key by key; a whole value of another kind stands alone."""
+    if not isinstance(said, Mapping):
+        return said
+    merged = dict(row)
+    for key, value in said.items():
+        below = row.get(key)
+        merged[key] = _over(below, value) if isinstance(below, Mapping) else value
+    return merged
+
+
+def _row(name: str) -> Row:
+    if name in ROWS:
+        return ROWS[name]
+    near = difflib.get_close_matches(name, ROWS, n=1)
+    hint = f"did you mean '{near[0]}'" if near else f"there is {', '.join(sorted(ROWS))}"
+    raise ConfigError(f"there is no recipe '{name}'", where="recipe.name", hint=hint)
