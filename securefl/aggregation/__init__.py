@@ -8,6 +8,7 @@ In the order of the way, with the modules of other packages that stand on it:
                   ``adapters.payloads``: the linear map
 ``head_openings`` the sums before training: what a member answers, and what it then knows
 ``opening_sums``  their integers, and what follows from their sums
+``others``        what a sum leaves for the other members, and if they can have sent it
 ``weighting``     the members' weights, and the one sum of them
 ``class_weighting`` the same by class, for heads with one row a class
                   (clipping for privacy will stand here)
@@ -15,6 +16,7 @@ In the order of the way, with the modules of other packages that stand on it:
                   (noise for privacy will stand here)
 ``encoding``      the three above in one: an update to integers, a sum of integers to the mean update
 ``early_stopping``  the cohort's sum of validation losses, and when it ends the federation
+``kept_state``    a member's loss in that sum, and the state that is gone back to
 ``selection``     which integers go into which section
                   ``crypto.packing``, ``crypto.tags``, ``crypto.cipher``
 ``encryption``    integers to windows of ciphertexts, and the signed header

@@ -81,14 +81,3 @@ def loss_steps(loss: float | None, *, limit: int) -> int:
     if not math.isfinite(loss):
         raise TrainingError("the validation loss is not finite", hint="lower the learning rate")
     return round(min(max(loss, 0.0), LOSS_BOUND) / LOSS_BOUND * limit)
-
-
-def checked_total(total: int, *, limit: int, members: int) -> int:
-    """A sum of losses, which so many integers from 0 to ``limit`` can have.
-
-    Raises:
-        ProtocolError: if they cannot.
-    """
-    if not 0 <= total <= members * limit:
-        raise ProtocolError("the aggregate's sum of losses is none")
-    return total

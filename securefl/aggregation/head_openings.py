@@ -9,6 +9,9 @@ and to rounding error where it is a head.
     trials       losses of the candidates      ->  the start
 
 After the last of them ``begun`` tells the outcome, and the member's head source hears of it once.
+
+A member knows its own part of each sum, so it also checks what is left for the others (``others``): a class that it
+does not hold cannot have n holders, whatever bit another member sent.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import assert_never
 import numpy as np
 
 from securefl.adapters.closed_form import HeadOpening
+from securefl.adapters.head_space import MOST_EXPONENT
 from securefl.adapters.head_starts import starts_of, statistics_width
 from securefl.adapters.seeding import seeded_generator
 from securefl.aggregation.class_weighting import ClassWeights
@@ -31,6 +35,7 @@ from securefl.aggregation.opening_sums import (
     least_loss,
     loss_integers,
 )
+from securefl.aggregation.others import check_others
 from securefl.aggregation.update_source import HeadSource
 from securefl.errors import ModelError, ProtocolError
 from securefl.protocol.federation import Federation
@@ -71,6 +76,8 @@ class HeadOpenings:
             federation.terms.grid.precision_bits,
         )
         self._counts = np.zeros(0, dtype=np.int64)
+        self._bits: Integers | None = None
+        self._losses: Integers | None = None
         self._holders: HolderSums | None = None
         self._own: ClassWeights | None = None
         self._candidates: tuple[HeadOpening, ...] = ()
@@ -86,14 +93,16 @@ class HeadOpenings:
         """
         match opening:
             case Opening.HOLDERS:
-                return _whole(self._bits(source))
+                self._bits = self._holder_bits(source)
+                return _whole(self._bits)
             case Opening.STATISTICS:
                 return self._statistics(source)
             case Opening.TRIALS:
                 losses = source.trial_losses(self._candidates)
                 if losses.shape != (len(self._candidates),):
                     raise ProtocolError("there is not one validation loss for each start of the head")
-                return _whole(loss_integers(losses, limit=self._codec.grid.limit))
+                self._losses = loss_integers(losses, limit=self._codec.grid.limit)
+                return _whole(self._losses)
             case _:
                 assert_never(opening)
 
@@ -101,23 +110,45 @@ class HeadOpenings:
         """Take up an opening's sums.
 
         Raises:
-            ProtocolError: if they cannot be sums of members' answers.
+            ProtocolError: if they cannot be sums of this member's answer and so many others'.
         """
         match opening:
             case Opening.HOLDERS:
-                self._holders = HolderSums.of(
-                    sums,
-                    members=len(self._federation.cohort),
-                    least_holders=self._federation.plan.ranks.least_owners,
-                )
+                self._take_holders(sums)
             case Opening.STATISTICS:
                 self._take_statistics(sums)
             case Opening.TRIALS:
-                self.begun = self._candidates[least_loss(sums)]
+                self._take_losses(sums)
             case _:
                 assert_never(opening)
 
-    def _bits(self, source: HeadSource) -> Integers:
+    @property
+    def _others(self) -> int:
+        return len(self._federation.cohort) - 1
+
+    def _take_holders(self, sums: Integers) -> None:
+        own = self._contributed(self._bits)
+        bits, exponents = slice(None, -1), slice(-1, None)
+        others = self._others
+        check_others(sums[bits], own[bits], least=0, most=others, others=others, what="holder bits")
+        most = others * MOST_EXPONENT
+        check_others(
+            sums[exponents], own[exponents], least=-most, most=most, others=others, what="feature exponents"
+        )
+        least = self._federation.plan.ranks.least_owners
+        self._holders = HolderSums.of(sums, members=others + 1, least_holders=least)
+
+    def _take_losses(self, sums: Integers) -> None:
+        own, most = self._contributed(self._losses), self._others * self._codec.grid.limit
+        check_others(sums, own, least=0, most=most, others=self._others, what="trial losses")
+        self.begun = self._candidates[least_loss(sums)]
+
+    def _contributed(self, own: Integers | None) -> Integers:
+        if own is None:
+            raise ProtocolError(f"{self._member} did not contribute to the opening")
+        return own
+
+    def _holder_bits(self, source: HeadSource) -> Integers:
         counts = np.asarray(source.row_counts(), dtype=np.int64)
         if counts.shape != (self._federation.classes,) or (counts < 0).any():
             raise ModelError("the head's rows are not those of the federation's classes")
@@ -146,18 +177,21 @@ class HeadOpenings:
         holders = self._known_holders()
         if self._own is None:
             raise ProtocolError(f"{self._member} did not contribute its statistics")
-        classes = self._codec.classes
+        classes, limit = self._codec.classes, self._codec.grid.limit
+        self._check_weights(sums[:classes], self._own.steps, holders)
         cohort = ClassWeights.of_sum(
-            sums[:classes],
-            holders.shared,
-            holders=holders.holders,
-            limit=self._codec.grid.limit,
-            members=len(self._federation.cohort),
+            sums[:classes], holders.shared, holders=holders.holders, limit=limit, members=self._others + 1
         )
         self.weights = ByClass(self._own, cohort)
         self._candidates = self._starts(sums[classes:], holders, cohort)
         if len(self._candidates) == 1:
             self.begun = self._candidates[0]
+
+    def _check_weights(self, sums: Integers, own: Integers, holders: HolderSums) -> None:
+        """Each of the other holders weighs 1 to the limit, and nobody weighs in a class that is not shared."""
+        least = np.where(holders.shared, holders.holders - (own > 0), 0)
+        most = least * self._codec.grid.limit
+        check_others(sums, own, least=least, most=most, others=self._others, what="class weights")
 
     def _starts(self, sums: Integers, holders: HolderSums, cohort: ClassWeights) -> tuple[HeadOpening, ...]:
         terms, statistics = self._federation.terms, self._codec.decode(sums, cohort)

@@ -31,13 +31,14 @@ from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
-from securefl.aggregation.early_stopping import EarlyStopping, checked_total, loss_steps
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import Encryption, Part
 from securefl.aggregation.head_openings import HeadOpenings, head_source
+from securefl.aggregation.kept_state import KeptState
+from securefl.aggregation.others import check_others
 from securefl.aggregation.selection import Selection
 from securefl.aggregation.update_source import HeadSource, UpdateSource
-from securefl.aggregation.weighting import WeightSum
+from securefl.aggregation.weighting import WeightSum, weight_steps
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
@@ -103,8 +104,7 @@ class MemberAggregation:
         self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
         self.kept_round: int | None = None
         patience = federation.terms.training.early_stopping_rounds
-        self._stopping = None if patience is None else EarlyStopping(patience)
-        self._best_state = self.state
+        self._kept = None if patience is None else KeptState(patience, start=self.state)
         self.weight_sum: WeightSum | ClassWeights | None = None
         self.update_norm: float | None = None
         self.reconstruction_error: Mapping[str, ErrorEstimate] = {}
@@ -145,8 +145,9 @@ class MemberAggregation:
         opening = self.federation.kind_of(number).opening
         if opening is None:
             encoded, scores = self._trained(learner, manifest)
-            if self._stopping is not None:
-                encoded = encoded.followed_by(loss_steps(start_loss, limit=self._round(number).grid.limit))
+            if self._kept is not None:
+                loss = self._kept.integer(start_loss, limit=self._round(number).grid.limit)
+                encoded = encoded.followed_by(loss)
         else:
             with clock.stage(Stage.TRAIN, number):
                 encoded, scores = self.answer(opening, learner), None
@@ -344,29 +345,34 @@ class MemberAggregation:
 
     def _advance(self, sums: NDArray[np.int64], manifest: Manifest) -> None:
         codec = self._round(manifest.round_number)
-        if self._stopping is not None:
-            sums = self._judge(sums, self._stopping, manifest=manifest)
-        weight_sum = self.weight_sum or codec.weight_sum(sums)
-        mean = codec.decode(sums, weight_sum=weight_sum)
+        values = sums if self._kept is None else sums[:-1]
+        weight_sum = self.weight_sum or self._summed_weights(values, codec)
+        mean = codec.decode(values, weight_sum=weight_sum)
+        if self._kept is not None:
+            self._kept.judge(
+                int(sums[-1]),
+                self.state,
+                round_number=manifest.round_number,
+                limit=codec.grid.limit,
+                members=len(manifest.cohort),
+            )
         step, outer = self._outer.step(mean, learned=self.state.learned_side)
         self.state, self._outer = self.state.advanced(step), outer
-        if self._stopping is not None and self._stopping.over:
-            self.state, self.kept_round = self._best_state, self._stopping.best_round
+        if self._kept is not None and self._kept.ended_with is not None:
+            self.state, self.kept_round = self._kept.state, self._kept.ended_with
         self.weight_sum = weight_sum
         self._start = None
         self.update_norm = update_norm(mean)
         self.reconstruction_error = mean.error_estimate
 
-    def _judge(
-        self, sums: NDArray[np.int64], stopping: EarlyStopping, *, manifest: Manifest
-    ) -> NDArray[np.int64]:
-        """Take in the round's sum of losses, which is of the state before its mean; gives the other sums."""
-        limit = self._round(manifest.round_number).grid.limit
-        total = checked_total(int(sums[-1]), limit=limit, members=len(manifest.cohort))
-        self._stopping = stopping.told(manifest.round_number, total)
-        if self._stopping.best_round == self._stopping.measured:
-            self._best_state = self.state
-        return sums[:-1]
+    def _summed_weights(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
+        """The first round's sum of weights, which leaves each of the others a weight of 1 to the limit."""
+        if self._samples is None:
+            raise ProtocolError(f"{self.member} did not contribute its weight")
+        found, limit = codec.weight_sum(sums), codec.grid.limit
+        own, others = weight_steps(self._samples, cap=codec.samples_cap, limit=limit), found.contributors - 1
+        check_others(found.steps, own, least=others, most=others * limit, others=others, what="weights")
+        return found
 
     def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:
         """The cipher of each section of a round."""

@@ -57,8 +57,11 @@ class HolderSums:
         The bits and exponents are in no other sum, and their sums are over all members, so that a coalition with c
         of them learns, of each class, how many of the other n - c hold it. Rows, weights and statistics of a class
         enter sums only if it has c_max + 2 holders, so that c_max colluders still face a sum of two. Assumption: the
-        bits are true; one colluder can send any number as its bit. Source: the owner rule of ``adapters.ownership``;
-        ``tests/attacks/test_class_constants.py``.
+        bits are true. A colluder can say 1 of a class that it does not hold, which the rule counts on. It can also
+        send a larger number, and so have a class shared that a single member holds: that is found only where the sum
+        leaves more holders than there are other members (``others``), which is always so in a cohort of three, and
+        from four members on only where the sum reaches n. Source: the owner rule of ``adapters.ownership``;
+        ``tests/attacks/test_class_constants.py``, ``tests/attacks/test_lying_bits.py``.
     """
 
     holders: NDArray[np.int64] = field(repr=False)

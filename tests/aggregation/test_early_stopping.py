@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.federations import TestFederation, learners_of, make_federation
+from support.federations import LAYOUT, TestFederation, learners_of, make_federation
 
-from securefl.aggregation.early_stopping import LOSS_BOUND, EarlyStopping, checked_total, loss_steps
+from securefl.adapters.state import GlobalState
+from securefl.aggregation.early_stopping import LOSS_BOUND, EarlyStopping, loss_steps
+from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member import MemberAggregation
 from securefl.errors import ProtocolError, TrainingError
 from securefl.protocol.messages import Manifest
@@ -80,10 +82,20 @@ def test_a_loss_that_is_not_finite_is_never_sent(loss: float) -> None:
         loss_steps(loss, limit=LIMIT)
 
 
-@pytest.mark.parametrize("total", [-1, 3 * LIMIT + 1])
-def test_a_sum_that_no_losses_have_is_refused(total: int) -> None:
-    with pytest.raises(ProtocolError, match="sum of losses"):
-        checked_total(total, limit=LIMIT, members=3)
+@pytest.mark.parametrize("total", [99, 100 + 2 * LIMIT + 1])
+def test_a_sum_that_the_other_members_losses_cannot_have_is_refused(total: int) -> None:
+    """Both are sums that three losses can have; this member's own is 100 of it."""
+    kept = KeptState(1, start=GlobalState.start(LAYOUT, seed=7))
+    assert kept.integer(100 / LIMIT * LOSS_BOUND, limit=LIMIT) == 100
+    with pytest.raises(ProtocolError, match="validation losses is none that 2 others can have"):
+        kept.judge(total, kept.state, round_number=1, limit=LIMIT, members=3)
+    assert kept.ended_with is None
+
+
+def test_a_sum_of_losses_without_an_own_one_is_refused() -> None:
+    kept = KeptState(1, start=GlobalState.start(LAYOUT, seed=7))
+    with pytest.raises(ProtocolError, match="no loss was contributed to round 1"):
+        kept.judge(300, kept.state, round_number=1, limit=LIMIT, members=3)
 
 
 LOSSES = (2.0, 1.0, 0.5, 0.75, 0.6, 0.4)
@@ -172,7 +184,7 @@ def test_members_that_decide_otherwise_than_the_others_fail_the_run() -> None:
     federation = stopping_federation()
     members = {member: federation.aggregation(member) for member in federation.federation.cohort}
     # What a member of another version would do: it waits longer.
-    members["client-2"]._stopping = EarlyStopping(5)
+    members["client-2"]._kept._sums = EarlyStopping(5)
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),

@@ -65,16 +65,45 @@ def test_a_member_whose_sample_count_changes_between_rounds_contributes_nothing_
     assert "30" not in str(caught.value)
 
 
+def contributing(made: TestFederation, number: int, aggregation: MemberAggregation) -> None:
+    learner = learners_of(made.federation)[aggregation.member]
+    aggregation.contribute(learner, manifest=manifest_of(made, number))
+
+
 @pytest.mark.parametrize("share", [Fraction(0), Fraction(-1), Fraction(1, LIMIT), Fraction(5)])
 def test_a_first_sum_that_is_no_sum_of_weights_is_not_applied(share: Fraction) -> None:
     made = make_federation(payload="basis", scheme="none")
     aggregation = made.aggregation("client-1")
+    contributing(made, 1, aggregation)
     sums = np.zeros(made.federation.plan.length(1), dtype=np.int64)
     sums[-1] = int(share * LIMIT)
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
         aggregation.apply(sums, manifest=manifest_of(made, 1))
     assert aggregation.state.round_number == 0
     assert aggregation.weight_sum is None
+
+
+@pytest.mark.parametrize("rest", [2, 3 * LIMIT + 1])
+def test_a_sum_of_weights_that_leaves_the_others_what_they_cannot_have_is_not_applied(rest: int) -> None:
+    """With the own weight added, both are sums that four weights can have."""
+    made = make_federation(payload="basis", scheme="none")
+    aggregation = made.aggregation("client-1")
+    contributing(made, 1, aggregation)
+    samples = learners_of(made.federation)["client-1"].samples
+    sums = np.zeros(made.federation.plan.length(1), dtype=np.int64)
+    sums[-1] = weight_steps(samples, cap=100, limit=LIMIT) + rest
+    assert 4 <= sums[-1] <= 4 * LIMIT
+    with pytest.raises(ProtocolError, match="the sum of weights is none that 3 others can have"):
+        aggregation.apply(sums, manifest=manifest_of(made, 1))
+    assert aggregation.state.round_number == 0
+    assert aggregation.weight_sum is None
+
+
+def test_a_sum_of_weights_without_an_own_one_is_not_applied() -> None:
+    made = make_federation(payload="basis", scheme="none")
+    sums = np.full(made.federation.plan.length(1), 100, dtype=np.int64)
+    with pytest.raises(ProtocolError, match="client-1 did not contribute its weight"):
+        made.aggregation("client-1").apply(sums, manifest=manifest_of(made, 1))
 
 
 @pytest.mark.parametrize("payload", ["dense", "basis"])
@@ -88,7 +117,8 @@ def test_a_start_is_made_once_a_round(payload: str, monkeypatch: pytest.MonkeyPa
         for _ in range(3):
             aggregation.start()
         assert len(calls) == number * len(made.federation.layout.adapted)
-        sums = np.full(made.federation.plan.length(number), 100, dtype=np.int64)
+        contributing(made, number, aggregation)
+        sums = np.full(made.federation.plan.length(number), LIMIT, dtype=np.int64)
         aggregation.apply(sums, manifest=manifest_of(made, number))
 
 

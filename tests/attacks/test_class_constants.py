@@ -68,24 +68,27 @@ def by_the_code(made: TestFederation, held: np.ndarray) -> Sent:
         learner = EvenLearner(
             member.id, member.rank, scale=0.0, samples=1, federation=federation, counts=counts
         )
+        own = np.array(counts) > 0
+        # Where it holds one class more or less than it does, as many of the others hold it as can.
+        holders = np.clip(bits, own, len(federation.cohort) - 1 + own)
         parts = []
         for number in range(federation.first_round, 2):
             manifest = Manifest(federation.digest, number, federation.cohort)
             integers = aggregation.contribute(learner, manifest=manifest).encoded.integers
             parts.append(integers)
             if number < 1:
-                aggregation.apply(cohort_sums(number, integers), manifest=manifest)
+                aggregation.apply(cohort_sums(number, integers, holders), manifest=manifest)
         return np.concatenate(parts)
 
-    def cohort_sums(number: int, own: np.ndarray) -> np.ndarray:
+    def cohort_sums(number: int, own: np.ndarray, holders: np.ndarray) -> np.ndarray:
         """Sums that are possible, so that the member goes on: of the holder bits those that there really are."""
         sums = own.copy()
         opening = federation.kind_of(number).opening
         if opening is Opening.HOLDERS:
-            sums[:CLASSES] = bits
+            sums[:CLASSES] = holders
         elif opening is Opening.STATISTICS:
-            shared = bits >= federation.plan.ranks.least_owners
-            sums[:CLASSES] = np.where(shared, bits * (LIMIT // 2), 0)
+            shared = holders >= federation.plan.ranks.least_owners
+            sums[:CLASSES] = np.where(shared, holders * (LIMIT // 2), 0)
         return sums
 
     return sent

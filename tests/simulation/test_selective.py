@@ -74,6 +74,7 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
     first = federation.aggregation(member)
     manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
     learner = learners_of(inner)[member]
+    first.contribute(learner, manifest=manifests[1])
     first.apply(simulated.traffic[1].sums[member], manifest=manifests[1])
     update = learner.learn(2, first.start(), None)
     integers = first.encode(update, manifest=manifests[2], samples=learner.samples).integers
