@@ -11,6 +11,7 @@ import numpy as np
 from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import MetricReport
+from securefl.results.curve import LOSS
 from securefl.storage.disk import make_private_folder
 from securefl.storage.private import write_private
 from securefl_client.learner import CheckedLearner
@@ -46,6 +47,11 @@ class LearnerSide:
         self._member = member
         self._clock = clock
         self._emit = emit
+
+    @property
+    def start_loss(self) -> float | None:
+        """The learner's ``loss`` of the newest global adapter, or of the start; it tells of no single rows."""
+        return (self.metrics or self._base).get(LOSS)
 
     def begin(self, adapter: Adapter) -> None:
         """Measure the base model; a learner that cannot measure shows before anything was sent."""

@@ -34,7 +34,7 @@ from securefl.results.client import (
     SumReport,
     encryption_report,
 )
-from securefl.results.curve import LOSS, START, best_of, figures_by_round
+from securefl.results.curve import START, best_of, figures_by_round
 from securefl_client.growth import GrowthWatch
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
@@ -88,7 +88,6 @@ class MemberRounds:
         self._rounds: list[RoundReport] = []
         self._start: Mapping[str, float] = {}
         self._growth = GrowthWatch(aggregation.federation.terms.training.warmup_rounds)
-        self._newest: Mapping[str, float] = {}
         side.begin(aggregation.start())
 
     @property
@@ -119,9 +118,9 @@ class MemberRounds:
         )
         started = time.perf_counter()
         if number == FIRST_ROUND and not self._start:
-            self._start = self._newest = self._side.figures_of_start(self._aggregation.start())
+            self._start = self._side.figures_of_start(self._aggregation.start())
         prepared = self._aggregation.contribute(
-            self._side.learner, manifest=manifest, start_loss=self._newest.get(LOSS)
+            self._side.learner, manifest=manifest, start_loss=self._side.start_loss
         )
         self._ledger.append(RoundReserved(round_number=number, manifest_digest=manifest.digest))
         with Outbox(self._folder, prepared.encryption, number=number, complete=self._note_complete) as outbox:
@@ -152,7 +151,7 @@ class MemberRounds:
         validation: Mapping[str, float] = {}
         if number >= START:
             # The last opening gives the head a start, so there is a global adapter to measure before round 1.
-            validation = self._newest = self._side.install(self._aggregation.start(), number)
+            validation = self._side.install(self._aggregation.start(), number)
         if number == START:
             self._start = validation
         self._close(header, down_bytes, digest=digest, validation=validation)

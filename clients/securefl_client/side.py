@@ -44,6 +44,14 @@ class Side(Protocol):
         ...
 
     @property
+    def start_loss(self) -> float | None:
+        """Mean validation loss of the newest global adapter, nats, which early stopping adds up; None if not measured.
+
+        A side that knows the losses of single rows cuts each of them, so that no row outweighs all others.
+        """
+        ...
+
+    @property
     def device(self) -> str | None:
         """Device that it trains on; None where the learner does not tell."""
         ...

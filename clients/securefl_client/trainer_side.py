@@ -67,11 +67,17 @@ class TrainerSide:
         self._clock = clock
         self._emit = emit
         self._history = ValidationHistory()
+        self._newest: Metric | None = None
 
     @property
     def loss(self) -> float | None:
         """Mean training loss of the last round, nats."""
         return self._trainer.loss
+
+    @property
+    def start_loss(self) -> float | None:
+        """Mean validation loss of the newest global adapter, nats, each row's cut; see ``Metric.bounded_loss``."""
+        return None if self._newest is None else self._newest.bounded_loss
 
     @property
     def device(self) -> str | None:
@@ -90,7 +96,7 @@ class TrainerSide:
         """Figures of the adapter that round 1 starts from, on the validation rows."""
         with self._clock.phase(Phase.EVALUATE, FIRST_ROUND):
             self._trainer.install_global(adapter)
-            metric = self._trainer.measure("global", part="validation")
+            metric = self._newest = self._trainer.measure("global", part="validation")
         self._history.note(START, metric)
         return metric.figures
 
@@ -105,7 +111,7 @@ class TrainerSide:
         with self._clock.phase(Phase.REDISTRIBUTE, round_number):
             self._trainer.install_global(adapter)
         with self._clock.phase(Phase.EVALUATE, round_number):
-            metric = self._trainer.measure("global", part="validation")
+            metric = self._newest = self._trainer.measure("global", part="validation")
         self._history.note(round_number, metric)
         return self._tell(AdapterKind.GLOBAL, metric, round_number).figures
 

@@ -5,7 +5,8 @@ decides the same; nobody, and least of all the server, can tell a member that th
 
 A member's integer of round r is its mean validation loss of the adapter that round r starts from, so the adapter after
 round r - 1; 0 is the start. The loss is cut to 0 to ``LOSS_BOUND`` nats, and rounded to the nearest step of
-``LOSS_BOUND / limit``, where the limit is the grid's. All members weigh the same.
+``LOSS_BOUND / limit``, where the limit is the grid's. All members weigh the same. A member that knows its rows' losses
+cuts each of them before it takes the mean (``Metric.bounded_loss``): a row of a class without a logit costs 10,000.
 
 Guarantee: the server sees ciphertexts of these integers, as of all others, and in which round the federation ends;
 members see the cohort's sum in every round, so with the own loss the sum of the others'. Not for differential privacy,

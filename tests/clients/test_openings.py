@@ -41,6 +41,7 @@ class FakeSide:
 
     learner: HeadLearner
     loss: float | None = None
+    start_loss: float | None = None
     device: str | None = None
     precision: str | None = None
     installed: list[int] = field(default_factory=list)

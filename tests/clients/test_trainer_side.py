@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from securefl.training.tasks.base import Metric
+from securefl.aggregation.early_stopping import LOSS_BOUND, loss_steps
+from securefl.training.tasks.base import MOST_ROW_LOSS, Metric
+from securefl.training.tasks.classification.metric import measured
 from securefl_client.phases import PhaseClock
 from securefl_client.trainer_side import TrainerSide
+
+LIMIT = 32_767
 
 
 class NotingTrainer:
@@ -15,12 +19,13 @@ class NotingTrainer:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.metric = Metric(name="accuracy", value=0.5, loss=1.0, samples=4, scores=np.ones(4))
 
     def __getattr__(self, name: str):
         def noted(*args: object, **_: object) -> Metric | None:
             self.calls.append(" ".join([name, *(str(arg) for arg in args[:1])]))
             if name in ("measure", "baseline"):
-                return Metric(name="accuracy", value=0.5, loss=1.0, samples=4, scores=np.ones(4))
+                return self.metric
             return None
 
         return noted
@@ -52,3 +57,26 @@ def test_without_a_personal_adapter_none_is_asked_for(trainer, tmp_path):
     side.uploaded(1)
     side.finish(tmp_path, 3)
     assert not [call for call in trainer.calls if "personal" in call or "fuse" in call]
+
+
+def test_a_row_without_a_logit_does_not_drown_the_loss_that_early_stopping_adds_up(trainer, tmp_path):
+    """One row of four has a label that the member may not know; the others get better from one round to the next."""
+    side, seen = side_of(trainer, personal=False), []
+    for round_number, margin in ((1, 0.0), (2, 3.0)):
+        logits = np.array([[margin, 0.0, -1e4]] * 3 + [[0.0, 0.0, -1e4]])
+        trainer.metric = measured(logits, np.array([0, 0, 0, 2]))
+        assert trainer.metric.loss > 2_000
+        side.install(None, round_number)
+        seen.append(loss_steps(side.start_loss, limit=LIMIT))
+    assert 0 < seen[1] < seen[0] < LIMIT
+
+
+def test_the_start_has_a_loss_as_the_rounds_have(trainer):
+    side = side_of(trainer, personal=False)
+    assert side.start_loss is None
+    side.figures_of_start(None)
+    assert side.start_loss == 1.0
+
+
+def test_the_bound_of_a_row_is_the_bound_of_a_members_loss():
+    assert MOST_ROW_LOSS == LOSS_BOUND

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from securefl.training.tasks.head import HeadContext, TaskHead
     from securefl.training.tasks.model import TaskModel
 
+MOST_ROW_LOSS: Final = 16.0
+"""Nats that a row counts at most where losses of several members are added up: a class without a logit costs 10,000,
+and would drown all other rows."""
 Resampled = Callable[[NDArray[np.int64]], Mapping[str, float]]
 
 
@@ -45,6 +48,7 @@ class Metric:
         extras: Further figures by name, such as ``f1``.
         scores: (samples,) float64, what each row counts, in the rows' order, more is better; for comparing two models
             row by row.
+        losses: (samples,) float64, nats, each row's loss, in the rows' order; None where a task cannot tell.
         smaller_is_better: Of ``value``.
         resampled: From numbers of rows, in which one may stand several times, to the figures of these rows by name;
             None where a task cannot tell.
@@ -58,6 +62,7 @@ class Metric:
     scores: NDArray[np.float64] = field(
         repr=False, compare=False, default_factory=lambda: np.empty(0, dtype=np.float64)
     )
+    losses: NDArray[np.float64] | None = field(repr=False, compare=False, default=None)
     smaller_is_better: bool = False
     resampled: Resampled | None = field(repr=False, compare=False, default=None)
 
@@ -65,6 +70,13 @@ class Metric:
     def merit(self) -> tuple[float, float]:
         """Order of two models: the value, then the loss; more is better."""
         return (-self.value if self.smaller_is_better else self.value, -self.loss)
+
+    @property
+    def bounded_loss(self) -> float:
+        """Mean loss with each row's cut to ``MOST_ROW_LOSS``, nats; where rows' losses are not known, ``loss``."""
+        if self.losses is None:
+            return self.loss
+        return float(np.minimum(self.losses, MOST_ROW_LOSS).mean())
 
     @property
     def figures(self) -> dict[str, float]:

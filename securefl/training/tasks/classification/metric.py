@@ -60,13 +60,15 @@ def measured(
     found = {name: FIGURES[name](judged) for name in names}
     own = {name: _number(name, of(logits.copy(), labels.copy())) for name, of in figures.functions.items()}
     main = found.pop(figures.main)
+    losses = -judged.log_probabilities[np.arange(len(labels)), labels]
     return Metric(
         name=figures.main,
         value=main,
-        loss=-float(judged.log_probabilities[np.arange(len(labels)), labels].mean()),
+        loss=float(losses.mean()),
         extras={**found, **own},
         samples=len(labels),
         scores=judged.hits,
+        losses=losses,
         smaller_is_better=figures.main in SMALLER_IS_BETTER,
         resampled=resampling(judged, names),
     )

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from securefl.adapters.update import Matrix
 from securefl.config.training import TrainingSection
+from securefl.training.tasks.base import MOST_ROW_LOSS
 
-MOST_LOSS = 16.0
-"""Nats that one validation row counts at most: a class without a logit would drown all other rows."""
 MOST_ROWS = 4096
 """Training rows of a trial at most."""
 
@@ -56,7 +55,7 @@ def trial_loss(
     with torch.no_grad():
         logits = head(validation[0]) + adjustment
         losses = nn.functional.cross_entropy(logits, validation[1], reduction="none")
-    return float(losses.clamp(max=MOST_LOSS).double().mean())
+    return float(losses.clamp(max=MOST_ROW_LOSS).double().mean())
 
 
 def _linear(heads: tuple[Matrix, Matrix], *, device: torch.device) -> nn.Linear:
