@@ -70,11 +70,11 @@ def _federation(path: Path) -> tuple[Federation, DataOverview | None]:
     if path.suffix == ".json":
         return Federation.from_json_text(_text(path), where=str(path)), None
     from securefl.config import load_federation
-    from securefl.provisioning.data_overview import overview_of
+    from securefl.provisioning.data_overview import DataRules, overview_of
     from securefl.provisioning.preview import preview_draft
 
     draft = preview_draft(load_federation(path))
-    return draft.federation, overview_of(draft.facts)
+    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
 
 
 def _warn(data: DataOverview) -> None:
@@ -314,6 +314,11 @@ def _notes(forecast: Forecast) -> Iterator[str]:
         )
     if forecast.openings:
         yield "Weights are summed before round 1; no round has any."
+        least = forecast.federation.plan.ranks.least_owners
+        yield (
+            f"The head's row of a label that fewer than {least} clients train on stays at home: those clients train "
+            "it, and it is in no sum."
+        )
     else:
         yield "One of the first round's values is the client's weight; later rounds have none."
     yield "Bytes are exact, inside TLS. Memory comes on top of the model and its training."

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from securefl.protocol.federation import Federation
 from securefl.provisioning.data_terms import ClientCounts, DataFacts
+from securefl.training.schedule import steps_of_a_round
 from securefl.training.tasks.classification.labels import alike
 
 JsonTree = Mapping[str, object]
@@ -41,21 +43,48 @@ class DataOverview:
     values: JsonTree
 
 
-def overview_of(facts: DataFacts) -> DataOverview:
-    """The words for a facts."""
+@dataclass(frozen=True, slots=True)
+class DataRules:
+    """Settings of a federation that the counts of rows are judged by.
+
+    Attributes:
+        epochs: Passes over a member's rows in a round.
+        batch_size: Rows of an optimiser step.
+        least_holders: The fewest clients that train on a label whose row of the head is summed, c_max + 2; None where
+            heads are averaged as a whole.
+    """
+
+    epochs: float
+    batch_size: int
+    least_holders: int | None
+
+    @classmethod
+    def of(cls, federation: Federation) -> DataRules:
+        """The rules of a federation."""
+        training = federation.terms.training
+        return cls(
+            epochs=training.num_train_epochs,
+            batch_size=training.per_device_train_batch_size,
+            least_holders=federation.plan.ranks.least_owners if federation.openings else None,
+        )
+
+
+def overview_of(facts: DataFacts, rules: DataRules) -> DataOverview:
+    """The words for a facts, under a federation's rules."""
+    warnings = (*_warnings(facts), *_steps_warning(facts, rules))
     shown = list(facts.clients.items())[:SHOWN_CLIENTS]
     return DataOverview(
         columns=COLUMNS,
         rows=tuple(_row(member, counts, facts.labels) for member, counts in shown),
-        notes=tuple(_notes(facts)),
-        warnings=tuple(_warnings(facts)),
+        notes=(*_notes(facts), *_at_home(facts, rules)),
+        warnings=warnings,
         values={
             "labels": list(facts.labels),
             "clients": {
                 member: _client_values(counts, facts.labels) for member, counts in facts.clients.items()
             },
             "unread": list(facts.unread),
-            "warnings": list(_warnings(facts)),
+            "warnings": list(warnings),
         },
     )
 
@@ -103,6 +132,34 @@ def _notes(facts: DataFacts) -> Iterator[str]:
         yield f"No client trains on a row of {_some(untrained)}."
     if facts.unread:
         yield f"Not on this machine, so not read: {_some(facts.unread)}."
+
+
+def _at_home(facts: DataFacts, rules: DataRules) -> Iterator[str]:
+    """Labels with too few clients to sum their rows of the head, where the rows of all clients were counted."""
+    if rules.least_holders is None or not facts.clients or facts.unread:
+        return
+    holders = Counter(label for counts in facts.clients.values() for label in counts.train)
+    home = [_short(label) for label in facts.labels if 0 < holders[label] < rules.least_holders]
+    if home:
+        yield (
+            f"Fewer than {rules.least_holders} clients train on {len(home)} of {len(facts.labels)} labels "
+            f"({_some(home)}): these rows of the head stay with their clients."
+        )
+
+
+def _steps_warning(facts: DataFacts, rules: DataRules) -> Iterator[str]:
+    """One sentence on clients whose rounds are one step: its size is known, so values show a client's weights."""
+    single = [
+        member
+        for member, counts in facts.clients.items()
+        if steps_of_a_round(sum(counts.train.values()), epochs=rules.epochs, batch_size=rules.batch_size) == 1
+    ]
+    if single:
+        yield (
+            f"a round is a single optimiser step at {_some(single)}, and sums of such rounds tell the other clients "
+            "how many rows of a label it trains on: raise training.num_train_epochs or lower "
+            "training.per_device_train_batch_size"
+        )
 
 
 def _some(names: Sequence[str]) -> str:

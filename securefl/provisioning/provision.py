@@ -111,13 +111,13 @@ def _make(config: FederationConfig, folder: Path, emit: EventSink, layout: Layou
 def _write_all(
     config: FederationConfig, folder: Path, emit: EventSink, *, layout: Layout | None, now: datetime
 ) -> DataOverview:
-    from securefl.provisioning.data_overview import overview_of
+    from securefl.provisioning.data_overview import DataRules, overview_of
 
     signing_keys = {member: SigningKey.generate() for member in config.ranks}
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
     draft = _draft(config, layout, signing_keys=signing_keys, credentials=credentials)
-    federation, overview = draft.federation, overview_of(draft.facts)
+    federation, overview = draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
     keys = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)

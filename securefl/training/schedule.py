@@ -25,6 +25,17 @@ FLOOR: Final = 0.05
 """Share of the learning rate that is left when a falling schedule ends."""
 
 
+def steps_of_a_round(samples: int, *, epochs: float, batch_size: int) -> int:
+    """Optimiser steps that a member takes in a round, at least one.
+
+    Args:
+        samples: Rows that it trains on.
+        epochs: ``num_train_epochs``, passes over them.
+        batch_size: Rows of a step.
+    """
+    return max(1, round(epochs * -(-samples // batch_size)))
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Learning rates of one adapter before any schedule, and where they stand in a file.

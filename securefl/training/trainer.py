@@ -43,7 +43,7 @@ from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.saving import save_trained
-from securefl.training.schedule import Rates, Schedule
+from securefl.training.schedule import Rates, Schedule, steps_of_a_round
 from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
@@ -112,7 +112,8 @@ class LocalTrainer:
     @property
     def steps(self) -> int:
         """Optimiser steps of one round, the same for both adapters."""
-        return max(1, round(self._section.num_train_epochs * self._batches))
+        size, epochs = self._section.per_device_train_batch_size, self._section.num_train_epochs
+        return steps_of_a_round(self.samples, epochs=epochs, batch_size=size)
 
     @property
     def _batches(self) -> int:

@@ -50,6 +50,7 @@ def test_a_plan_shows_what_is_summed_before_round_1() -> None:
     assert "before round 1, once" in said
     assert "weights and statistics" in said
     assert "Weights are summed before round 1" in said
+    assert "a label that fewer than 3 clients train on stays at home" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("head", [HeadSection(start="zeros"), HeadSection()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,12 +11,14 @@ from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.federation import FederationConfig
 from securefl.errors import DataError
-from securefl.provisioning.data_overview import overview_of
+from securefl.provisioning.data_overview import DataRules, overview_of
 from securefl.provisioning.data_terms import facts_of_data
 from securefl.training.rows.client_data import load_client_data
 from securefl.training.tasks.classification.rows import LabelledRows
 
 LABELS = ("blue", "green", "red")
+WHOLE = DataRules(epochs=1.0, batch_size=4, least_holders=None)
+"""Rules under which no count is worth a word."""
 PINNED = {"federation": {"name": "test", "labels": LABELS}, "cohort": {"samples_cap": 100}}
 
 
@@ -44,6 +47,10 @@ def config(**sections):
         "data": {"train": "missing.jsonl"},
     }
     return FederationConfig.model_validate({**base, **sections})
+
+
+def seen(rules=WHOLE, **sections):
+    return overview_of(facts_of_data(config(**sections)), rules)
 
 
 def test_labels_are_collected_from_the_training_data_in_order(rows_file, tmp_path):
@@ -239,19 +246,19 @@ def test_a_client_with_too_few_rows_is_named_before_anybody_trains(tmp_path):
 )
 def test_labels_that_look_like_one_are_warned_of_with_their_rows(tmp_path, first, second):
     path = write_csv(tmp_path / "rows.csv", [first, first, second, "other"] * 15)
-    (warning,) = overview_of(facts_of_data(config(data={"train": str(path)}))).warnings
+    (warning,) = seen(data={"train": str(path)}).warnings
     assert f"{first!r} (30 rows)" in warning
     assert f"{second!r} (15 rows)" in warning
 
 
 def test_labels_that_differ_are_not_warned_of(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["red", "reds", "1", "10", "a_b", "a-b"] * 15)
-    assert overview_of(facts_of_data(config(data={"train": str(path)}))).warnings == ()
+    assert seen(data={"train": str(path)}).warnings == ()
 
 
 def test_pinned_labels_that_look_like_one_are_warned_of_unread():
     made = config(federation={"name": "test", "labels": ["a", "A", "b"]}, cohort={"samples_cap": 100})
-    (warning,) = overview_of(facts_of_data(made)).warnings
+    (warning,) = overview_of(facts_of_data(made), WHOLE).warnings
     assert "'a' and 'A' are 2 classes" in warning
 
 
@@ -259,7 +266,7 @@ def test_a_table_of_77_labels_and_16_clients_stays_within_80_columns(tmp_path):
     names = [f"a_long_name_of_an_intent_{number}" for number in range(77)]
     path = write_csv(tmp_path / "rows.csv", [names[n * n % 77] for n in range(2000)])
     cohort = {"clients": [{}] * 16}
-    overview = overview_of(facts_of_data(config(data={"train": str(path)}, cohort=cohort)))
+    overview = seen(data={"train": str(path)}, cohort=cohort)
     assert len(overview.rows) == 16
     widths = [max(len(row[place]) for row in (overview.columns, *overview.rows)) for place in range(6)]
     assert sum(widths) + len(widths) <= 80
@@ -268,7 +275,7 @@ def test_a_table_of_77_labels_and_16_clients_stays_within_80_columns(tmp_path):
 
 def test_a_cohort_of_hundreds_is_not_listed_whole(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["a", "b"] * 1000)
-    overview = overview_of(facts_of_data(config(data={"train": str(path)}, cohort={"clients": [{}] * 100})))
+    overview = seen(data={"train": str(path)}, cohort={"clients": [{}] * 100})
     assert len(overview.rows) == 32
     assert "And 68 clients more" in overview.notes[0]
     assert len(overview.values["clients"]) == 100
@@ -276,12 +283,45 @@ def test_a_cohort_of_hundreds_is_not_listed_whole(tmp_path):
 
 def test_a_label_that_nobody_trains_on_is_told(tmp_path):
     path = write_csv(tmp_path / "rows.csv", ["red", "blue"] * 30)
-    (note,) = overview_of(facts_of_data(config(**PINNED, data={"train": str(path)}))).notes
+    (note,) = seen(**PINNED, data={"train": str(path)}).notes
     assert note == "No client trains on a row of green."
 
 
 def test_the_values_hold_every_count(rows_file):
-    values = overview_of(facts_of_data(config(data={"train": str(rows_file)}))).values
+    values = seen(data={"train": str(rows_file)}).values
     assert values["labels"] == list(LABELS)
     assert sum(sum(client["labels"].values()) for client in values["clients"].values()) == 480
     json.dumps(values)
+
+
+def test_a_round_of_a_single_step_is_warned_of_with_its_client(tmp_path):
+    many = write_csv(tmp_path / "many.csv", ["red", "blue"] * 40)
+    few = write_csv(tmp_path / "few.csv", ["red", "blue"] * 10)
+    sections = own_files([many, few, many])
+    rules = replace(WHOLE, batch_size=16)
+    (warning,) = seen(rules, **sections).warnings
+    assert "a single optimiser step at client-2, " in warning
+    assert "num_train_epochs" in warning
+    assert seen(rules, **sections).values["warnings"] == [warning]
+    assert seen(replace(rules, epochs=2.0), **sections).warnings == ()
+
+
+def test_labels_of_too_few_clients_are_named_as_staying_at_home(tmp_path):
+    common = ["red", "blue"] * 20
+    paths = [
+        write_csv(tmp_path / f"{number}.csv", common + more)
+        for number, more in enumerate((["green"] * 20, ["green"] * 20, []))
+    ]
+    (note,) = seen(replace(WHOLE, least_holders=3), **own_files(paths)).notes
+    assert note == (
+        "Fewer than 3 clients train on 1 of 3 labels (green): these rows of the head stay with their clients."
+    )
+    assert seen(replace(WHOLE, least_holders=2), **own_files(paths)).notes == ()
+
+
+def test_nothing_is_said_of_labels_at_home_where_not_all_rows_were_counted(tmp_path):
+    here = write_csv(tmp_path / "here.csv", ["red", "blue"] * 20)
+    sections = own_files([here, tmp_path / "elsewhere.csv", here], samples_cap=100)
+    sections["federation"] = {"name": "test", "labels": LABELS}
+    (note,) = seen(replace(WHOLE, least_holders=3), **sections).notes
+    assert note.startswith("Not on this machine")
