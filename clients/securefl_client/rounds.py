@@ -7,7 +7,7 @@ arise, so that what is reported is what happened.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from securefl.results.client import (
     SumReport,
     encryption_report,
 )
-from securefl.results.curve import START, best_of, figures_by_round
+from securefl.results.curve import START, Figures, after_round, best_of, figures_by_round
 from securefl_client.growth import GrowthWatch
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
@@ -86,7 +86,7 @@ class MemberRounds:
         self._open: dict[int, _OpenRound] = {}
         self._openings: list[OpeningReport] = []
         self._rounds: list[RoundReport] = []
-        self._start: Mapping[str, float] = {}
+        self._start: Figures = {}
         self._growth = GrowthWatch(aggregation.federation.terms.training.warmup_rounds)
         side.begin(aggregation.start())
 
@@ -148,7 +148,7 @@ class MemberRounds:
         digest = integers_digest(sums)
         self._ledger.append(AggregateApplied(round_number=number, integers_sha256=digest))
         self._tell_of_the_end(number)
-        validation: Mapping[str, float] = {}
+        validation: Figures = {}
         if number >= START:
             # The last opening gives the head a start, so there is a global adapter to measure before round 1.
             validation = self._side.install(self._aggregation.start(), number)
@@ -214,11 +214,12 @@ class MemberRounds:
         kept = self._aggregation.kept_round
         patience = self._aggregation.federation.terms.training.early_stopping_rounds
         if kept is not None:
+            rounds = "1 round" if patience == 1 else f"{patience} rounds"
             self._emit(
                 Warned(
                     member=self._member,
-                    message=f"the cohort's validation loss has not fallen for {patience} rounds: the federation ends "
-                    f"with round {number}, and goes back to the adapter {_after(kept)}",
+                    message=f"the cohort's validation loss has not fallen for {rounds}: the federation ends "
+                    f"with round {number}, and goes back to the adapter {after_round(kept)}",
                 )
             )
 
@@ -248,8 +249,8 @@ class MemberRounds:
             self._emit(
                 Warned(
                     member=self._member,
-                    message=f"round {number}: the sketch missed about {missed:.0%} of the mean update; raise "
-                    "payload.rank, which says how much of an update is sent",
+                    message=f"round {number}: {missed_words(missed)}; raise payload.rank, which says how much of an "
+                    "update is sent",
                 )
             )
         return missed
@@ -262,9 +263,7 @@ class MemberRounds:
             self._emit(Warned(member=self._member, message=message))
         return norm
 
-    def _close(
-        self, header: AggregateHeader, down_bytes: int, *, digest: bytes, validation: Mapping[str, float]
-    ) -> None:
+    def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes, validation: Figures) -> None:
         opened = self._open.pop(header.round_number)
         seconds = self._clock.seconds(header.round_number) | {Phase.AGGREGATE.value: header.aggregate_seconds}
         kind = self._aggregation.federation.kind_of(header.round_number)
@@ -298,5 +297,8 @@ class MemberRounds:
         self._emit(RoundFinished(member=self._member, round_number=header.round_number, seconds=elapsed))
 
 
-def _after(round_number: int) -> str:
-    return "before round 1" if round_number == START else f"after round {round_number}"
+def missed_words(share: float) -> str:
+    """The sketch's error; as an error it can be longer than the update itself, of which no more than all is missed."""
+    if share < 1:
+        return f"the sketch missed about {share:.0%} of the mean update"
+    return f"the sketch's error is about {share:.1f} times as large as the mean update itself"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from securefl.adapters.update import Adapter
 from securefl.aggregation.update_source import UpdateSource
 from securefl.results.client import FusionReport, MetricReport
+from securefl.results.curve import Figures
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 
@@ -65,7 +66,7 @@ class Side(Protocol):
         """Get ready for the first round, which trains from this adapter."""
         ...
 
-    def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
+    def figures_of_start(self, adapter: Adapter) -> Figures:
         """Figures by name of the adapter that round 1 starts from, on rows that it is not trained on."""
         ...
 
@@ -73,7 +74,7 @@ class Side(Protocol):
         """Use the time while the others are still at work."""
         ...
 
-    def install(self, adapter: Adapter, round_number: int) -> Mapping[str, float]:
+    def install(self, adapter: Adapter, round_number: int) -> Figures:
         """Take up a round's global adapter, at this member's rank, and measure it as the start was."""
         ...
 

@@ -15,6 +15,7 @@ from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
 from securefl.results.advice import advice, worth_exporting
 from securefl.results.client import ClientResult
+from securefl.results.curve import after_round
 from securefl.results.folder import RunFolder
 from securefl.results.run import RunResult
 
@@ -45,7 +46,7 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
         for note in notes:
             console.print(Text(note, style="dim"))
     console.print()
-    for line in (*_said(advice(result.clients)), *_closing(result, folder)):
+    for line in (*_early_end(result), *_said(advice(result.clients)), *_closing(result, folder)):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -99,6 +100,18 @@ def _beside_forecast(result: RunResult) -> list[str]:
 def _said(sentences: Sequence[str]) -> list[str]:
     """The advice, with a line between it and what follows."""
     return [*sentences, ""] if sentences else []
+
+
+def _early_end(result: RunResult) -> list[str]:
+    """One line where the validation losses ended the federation before its last round."""
+    last, kept = result.clients[0].rounds, result.clients[0].kept_round
+    if kept is None:
+        return []
+    planned = result.forecast.federation.terms.federation.rounds
+    return [
+        f"The federation ended early after round {last} of {planned}; its global adapter is the one "
+        f"{after_round(kept)}, and fused is made of it."
+    ]
 
 
 def _closing(result: RunResult, folder: RunFolder) -> list[str]:

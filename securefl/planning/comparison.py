@@ -14,6 +14,8 @@ from statistics import fmean
 
 from securefl.planning.forecast import Forecast, RoundForecast
 
+LEAST_SECONDS = 0.05
+"""Seconds below which a ratio is noise: a predicted time that is shorter has none."""
 PHASES = ("encode", "encrypt", "aggregate", "decrypt")
 """The phases that a forecast has seconds for."""
 
@@ -59,8 +61,9 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """Measured by predicted; None where that would say nothing."""
-        return self.measured / self.predicted if self.predicted and self.same_thing else None
+        """Measured by predicted; None where that would say nothing, as of milliseconds."""
+        short = self.what.endswith("_seconds") and self.predicted < LEAST_SECONDS
+        return self.measured / self.predicted if self.predicted and self.same_thing and not short else None
 
 
 def compare_memory(forecast: Forecast, *, clients: Sequence[int], server: int | None) -> tuple[Line, ...]:

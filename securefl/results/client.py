@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from securefl.errors import StateError
 from securefl.protocol.federation import Federation
+from securefl.results.curve import Figures
 from securefl.results.formats import current, stamped
 from securefl.storage.disk import write_whole
 
@@ -222,7 +223,7 @@ class RoundReport(SumReport):
     loss: float | None
     saturated: int
     reconstruction_error: float | None
-    validation: Mapping[str, float] = Field(default_factory=dict)
+    validation: Figures = Field(default_factory=dict)
 
 
 class OpeningReport(SumReport):
@@ -264,7 +265,7 @@ class ClientResult(_Part):
     metric: MetricReport
     fusion: FusionReport | None
     openings_log: tuple[OpeningReport, ...] = ()
-    start: Mapping[str, float] = Field(default_factory=dict)
+    start: Figures = Field(default_factory=dict)
     best_round: int | None = None
     kept_round: int | None = None
     rounds_log: tuple[RoundReport, ...]

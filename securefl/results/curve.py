@@ -12,7 +12,8 @@ from typing import Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-Figures = Mapping[str, float]
+Figures = Mapping[str, int | float]
+"""Figures by name; numbers of rows are whole ones."""
 
 START: Final = 0
 """Number under which the start stands, before round 1."""
@@ -88,6 +89,11 @@ class LearningCurve(BaseModel):
     def best(self) -> int:
         """Number of the cohort's best round by the mean of the main figure."""
         return best_of({point.round_number: point.mean for point in self.points}, self.metric) or START
+
+
+def after_round(round_number: int) -> str:
+    """The moment that an adapter is of, in words: ``before round 1`` is the start."""
+    return "before round 1" if round_number == START else f"after round {round_number}"
 
 
 def figures_by_round(client: Reported) -> dict[int, Figures]:

@@ -1,4 +1,4 @@
-"""The summary's table of gains has a column for every baseline that was measured, and none otherwise."""
+"""The summary says what was measured and what happened, and nothing of what was not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 from support.federations import make_federation
 from support.results import client_result
@@ -17,8 +18,8 @@ from securefl.results.folder import RunFolder
 from securefl.results.run import merged
 
 
-def shown(**metric: Any) -> str:
-    values = client_result(1)
+def shown(of_client: dict[str, Any] | None = None, *, planned: int = 3, **metric: Any) -> str:
+    values = client_result(1, **(of_client or {}))
     values["metric"] |= metric
     client = ClientResult.model_validate({key: value for key, value in values.items() if key != "format"})
     result = merged(
@@ -26,7 +27,7 @@ def shown(**metric: Any) -> str:
         name="run",
         seconds_total=9.0,
         peak_memory_bytes=5,
-        forecast=forecast(make_federation((2, 4, 8), scheme="none").federation, speed=None),
+        forecast=forecast(make_federation((2, 4, 8), scheme="none", rounds=planned).federation, speed=None),
         server_memory_bytes=None,
     )
     console = Console(width=100, file=StringIO())
@@ -49,3 +50,13 @@ def test_a_run_without_baselines_has_no_columns_for_them() -> None:
     assert "client-1" in gains
     assert "better" not in gains
     assert "fine-tuned" not in said
+
+
+@pytest.mark.parametrize(("kept", "words"), [(1, "after round 1"), (0, "before round 1")])
+def test_an_early_end_is_told_with_the_round_whose_adapter_was_kept(kept: int, words: str) -> None:
+    said = " ".join(shown({"rounds": 2, "kept_round": kept}, planned=4).split())
+    assert f"ended early after round 2 of 4; its global adapter is the one {words}" in said
+
+
+def test_a_run_to_its_last_round_has_no_early_end() -> None:
+    assert "ended early" not in shown()

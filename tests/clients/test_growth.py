@@ -1,8 +1,9 @@
-"""A person hears once of updates that grow without end, and not of a warm-up."""
+"""A person hears once of updates that grow without end, not of a warm-up, and in which measure a sketch missed."""
 
 from __future__ import annotations
 
 from securefl_client.growth import GrowthWatch
+from securefl_client.rounds import missed_words
 
 
 def told(norms: list[float], *, warmup_rounds: float = 0.0) -> list[str]:
@@ -25,3 +26,8 @@ def test_rounds_of_a_warm_up_grow_by_design() -> None:
     warm = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 6.0, 5.0, 4.0]
     assert told(warm, warmup_rounds=5.5) == []
     assert told(warm) != []
+
+
+def test_a_sketch_misses_no_more_than_all_of_an_update() -> None:
+    assert missed_words(0.4) == "the sketch missed about 40% of the mean update"
+    assert missed_words(1.12) == "the sketch's error is about 1.1 times as large as the mean update itself"

@@ -51,6 +51,15 @@ def test_a_run_that_went_as_planned_has_ratio_one_in_every_round() -> None:
         assert lines["aggregate_seconds", number].ratio == 1.0
 
 
+def test_a_time_of_milliseconds_has_no_ratio_and_bytes_have_one_always() -> None:
+    def line(what: str, predicted: float) -> Line:
+        return Line(what=what, round_number=1, of="", predicted=predicted, measured=2 * predicted)
+
+    assert line("encrypt_seconds", 0.049).ratio is None
+    assert line("encrypt_seconds", 0.05).ratio == 2.0
+    assert line("upload_bytes", 0.01).ratio == 2.0
+
+
 def test_bytes_are_added_up_and_seconds_are_the_clients_mean() -> None:
     found = _forecast()
     lines = {

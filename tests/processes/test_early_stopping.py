@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, write_federation: Callable[...
     path.write_text(changed.replace("adapter_bound = 1.0", "adapter_bound = 4.0\nhead_bound = 16.0"))
     done = securefl("run", path, "--out", folder / "runs")
     assert done.returncode == 0, done.stderr
-    (folder / "told").write_text(done.stderr)
+    (folder / "told").write_text(done.stderr + done.stdout)
     return folder / "runs" / "colours"
 
 
@@ -54,7 +54,9 @@ def test_it_ends_a_round_after_the_loss_rose_and_goes_back_to_the_best_adapter(r
     for client in clients_of(run):
         figures = [client["start"], *(entry["validation"] for entry in client["rounds_log"])]
         assert figures[last] == figures[kept]
-    assert f"the federation ends with round {last}, and goes back" in (run.parents[1] / "told").read_text()
+    told = (run.parents[1] / "told").read_text()
+    assert f"has not fallen for 1 round: the federation ends with round {last}, and goes back" in told
+    assert f"ended early after round {last} of {ROUNDS}; its global adapter is the one" in told
 
 
 def test_the_saved_adapter_is_the_one_that_was_kept(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -128,3 +129,18 @@ def test_of_many_rounds_the_first_the_last_and_the_best_are_shown(count: int):
         assert shown == sorted(set(shown))
         assert len(shown) <= MOST_COLUMNS
         assert {0, best, count - 1} <= set(shown)
+
+
+def test_numbers_of_rows_are_whole_numbers_in_a_result_and_its_curve() -> None:
+    figures = Metric(name="accuracy", value=0.5, loss=1.0, samples=40).figures
+    round_one = {**round_of(1), "validation": figures}
+    client = ClientResult.model_validate(client_result(1, rounds=1, start=figures, rounds_log=[round_one]))
+    written = json.loads(client.model_dump_json())
+    curve = learning_curve([client])
+    assert curve is not None
+    found = [
+        written["start"]["samples"],
+        written["rounds_log"][0]["validation"]["samples"],
+        curve.points[0].members["client-1"]["samples"],
+    ]
+    assert [(value, type(value)) for value in found] == [(40, int)] * 3

@@ -146,12 +146,19 @@ def test_a_hubs_layout_has_a_yaml_block_a_tokenizer_and_no_path_of_this_machine(
     path = settings_of().model_path
     for file in ("README.md", "task.json", "adapter_config.json"):
         assert path not in (tmp_path / "hub" / file).read_text()
-    assert told == ("The card's licence is left to you.",)
+    [licence] = told
+    assert "replace the second line of README.md by your licence, such as license: apache-2.0" in licence
+    assert card.splitlines()[1].startswith("# license")
 
 
-def test_a_base_without_a_public_name_is_said(folders, tmp_path):
+def test_a_base_without_a_public_name_is_said_with_every_place_that_has_its_path(folders, tmp_path):
     told = exported(folders["pooled"], tmp_path / "hub", hub=True)
-    assert any("has no public name here" in sentence for sentence in told)
+    [sentence] = [sentence for sentence in told if "No public name" in sentence]
+    path = json.loads((tmp_path / "hub" / "task.json").read_text())["base_model"]
+    files = [file.name for file in (tmp_path / "hub").iterdir() if path.encode() in file.read_bytes()]
+    assert path in sentence
+    assert sorted(file for file in files if file in sentence) == sorted(files)
+    assert "base_model: OWNER/NAME" in sentence
 
 
 @pytest.mark.parametrize("form", [{}, {"merge": True}, {"rank": 2}, {"hub": True}])

@@ -107,7 +107,8 @@ def _method(report: QualityReport) -> list[str]:
         "Chosen on validation rows alone (15 % of each client's training rows): the personal adapter's settings, the "
         "fusion, 'better' (the one of local and global that they prefer), and the central training's rates (pooled).",
         "base, tuned local and fused know a client's mix of labels, because they are trained or fitted on its rows; "
-        "global and central are the same for all clients, but for what a recipe keeps at home.",
+        "central is one model for all clients. global is the same adapter at every client, cut to its rank; its head "
+        "differs in the rows of labels that stay at home, and by two numbers that calibration fits to a client.",
         "'best' is the one of tuned local and global whose mean over clients is higher on these same rows: a yardstick "
         "that nobody could have chosen beforehand.",
         "A standard error is that of the mean over clients of paired differences, each client weighing the same; it "

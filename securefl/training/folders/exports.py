@@ -23,6 +23,7 @@ from securefl.training.folders.task_file import (
     ADAPTER_CONFIG,
     CARD_FILE,
     HEAD_FILE,
+    TASK_FILE,
     WEIGHTS_FILE,
     FolderRecord,
 )
@@ -181,10 +182,14 @@ def _lay_out(folder: Path, base: str | None) -> tuple[str, ...]:
     told = [] if record.merged else _add_tokenizer(folder, record, base)
     if record.base_model_id is None:
         told.append(
-            f"The base model has no public name here, so the card names {record.base_model}: write [model] id into "
-            "the federation file, or mend the card and adapter_config.json."
+            "No public name of the base model is known here. Before an upload, write its name at the hub (OWNER/NAME) "
+            f"in the place of {record.base_model} in {CARD_FILE}, {ADAPTER_CONFIG} and {TASK_FILE}, and the line "
+            f'base_model: OWNER/NAME below the first line of {CARD_FILE}. With id = "OWNER/NAME" in [model] of a '
+            "federation's file its adapters come with the name."
         )
-    told.append("The card's licence is left to you.")
+    told.append(
+        f"Before an upload, replace the second line of {CARD_FILE} by your licence, such as license: apache-2.0."
+    )
     return tuple(told)
 
 

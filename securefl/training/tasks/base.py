@@ -81,7 +81,7 @@ class Metric:
     @property
     def figures(self) -> dict[str, float]:
         """Every figure by name: the value, ``loss``, ``samples`` and the extras."""
-        return {self.name: self.value, "loss": self.loss, "samples": float(self.samples), **self.extras}
+        return {self.name: self.value, "loss": self.loss, "samples": self.samples, **self.extras}
 
     @property
     def reported(self) -> dict[str, float]:
