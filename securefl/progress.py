@@ -33,6 +33,7 @@ class Phase(StrEnum):
     PREPARE = "prepare"
     IMPORT = "import"
     CHECK = "check"
+    READ = "read"
     LOAD = "load"
     TOKENISE = "tokenise"
     TRAIN = "train"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from securefl.adapters.update import ErrorEstimate
+from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.decryption import Body
 from securefl.aggregation.member import MemberAggregation
@@ -35,6 +36,7 @@ from securefl.results.client import (
     encryption_report,
 )
 from securefl.results.curve import START, Figures, after_round, best_of, figures_by_round
+from securefl.training.tasks.table import class_names
 from securefl_client.growth import GrowthWatch
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
@@ -198,6 +200,7 @@ class MemberRounds:
             fusion=measured.fusion,
             kept_round=self._aggregation.kept_round,
             openings_log=tuple(self._openings),
+            labels_at_home=self._labels_at_home(),
             start=self._start,
             rounds_log=tuple(self._rounds),
             seconds=totals,
@@ -208,6 +211,14 @@ class MemberRounds:
         )
         best = best_of(figures_by_round(result), result.metric_name)
         return result.model_copy(update={"best_round": best})
+
+    def _labels_at_home(self) -> tuple[str, ...] | None:
+        """Labels that are not shared; every member knows them from the sum of the holder bits."""
+        weights = self._aggregation.weight_sum
+        if not isinstance(weights, ClassWeights):
+            return None
+        names = class_names(self._aggregation.federation.terms.task)
+        return tuple(name for name, shared in zip(names, weights.shared, strict=True) if not shared)
 
     def _tell_of_the_end(self, number: int) -> None:
         """A person hears why there are no further rounds, and which adapter is the global one from here on."""

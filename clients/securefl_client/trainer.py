@@ -90,7 +90,7 @@ def _trainer(
     from securefl.training.rows.client_data import load_client_data
     from securefl.training.trainer import LocalTrainer
 
-    with clock.phase(Phase.TOKENISE, None):
+    with clock.phase(Phase.READ, None):
         data = load_client_data(
             own.settings.data,
             own.settings.cohort,

@@ -122,11 +122,7 @@ class TrainerSide:
             self._emit(Warned(member=self._member, message=warning))
         with self._clock.phase(Phase.FUSE, round_number):
             calibration = self._trainer.calibrate()
-        fusion = None
-        if self._personal:
-            self._trainer.keep_best_personal()
-            with self._clock.phase(Phase.FUSE, round_number):
-                fusion = self._trainer.fuse()
+            fusion = self._fused() if self._personal else None
         with self._clock.phase(Phase.EVALUATE, round_number):
             test, validation = self._measured(round_number)
             metric = _metric_report(test, worth=_worth(test, validation), calibration=calibration)
@@ -139,6 +135,10 @@ class TrainerSide:
                 if measured is not None:
                     self._trainer.save_adapter(which, folder / which, measured=measured)
         return Measured(metric, _fusion_report(fusion))
+
+    def _fused(self) -> FusionResult:
+        self._trainer.keep_best_personal()
+        return self._trainer.fuse()
 
     def _measured(self, number: int) -> tuple[dict[str, Metric], dict[str, Metric]]:
         """Metrics on the test rows, the base's among them, and on the validation rows, by their names in a result."""
@@ -232,6 +232,7 @@ def _fusion_report(fusion: FusionResult | None) -> FusionReport | None:
         loss=fusion.loss,
         candidates=fusion.candidates,
         samples=fusion.samples,
+        plain_mean=fusion.plain_mean,
         scales=fusion.scales and ScalesReport(**asdict(fusion.scales)),
         nested=fusion.nested and NestedReport(**asdict(fusion.nested)),
     )

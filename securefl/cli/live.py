@@ -44,8 +44,9 @@ DOING = {
     Phase.PREPARE: "loading model and data",
     Phase.IMPORT: "importing torch and transformers",
     Phase.CHECK: "checking the model's files",
+    Phase.READ: "reading the data",
     Phase.LOAD: "loading the model",
-    Phase.TOKENISE: "reading and tokenising the data",
+    Phase.TOKENISE: "tokenising the data",
     Phase.TRAIN: "training",
     Phase.ENCODE: "putting the update on the grid",
     Phase.ENCRYPT: "encrypting",
@@ -57,7 +58,7 @@ DOING = {
     Phase.REDISTRIBUTE: "cutting the mean to its rank",
     Phase.PERSONAL: "training the personal adapter",
     Phase.EVALUATE: "evaluating",
-    Phase.FUSE: "searching the fusion",
+    Phase.FUSE: "making the final adapters",
     Phase.SAVE: "saving",
 }
 STAGES = {
@@ -65,7 +66,16 @@ STAGES = {
     Stage.FORECAST: "planning the rounds, and measuring this machine for it",
     Stage.STOP: "ending all processes; once more ends them the hard way",
 }
-LONG = (Phase.PREPARE, Phase.IMPORT, Phase.LOAD, Phase.TOKENISE, Phase.TRAIN, Phase.PERSONAL, Phase.FUSE)
+LONG = (
+    Phase.PREPARE,
+    Phase.IMPORT,
+    Phase.READ,
+    Phase.LOAD,
+    Phase.TOKENISE,
+    Phase.TRAIN,
+    Phase.PERSONAL,
+    Phase.FUSE,
+)
 """Phases whose beginning is worth a line."""
 NO_RESULTS = (SERVER, PROVISIONING)
 """Who leaves nothing behind that a person would look for."""

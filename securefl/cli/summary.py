@@ -20,6 +20,8 @@ from securefl.results.folder import RunFolder
 from securefl.results.run import RunResult
 
 PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
+MOST_NAMES = 5
+"""Names in a sentence; more are counted."""
 MB = 1e6
 MIB = 2**20
 
@@ -46,7 +48,13 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
         for note in notes:
             console.print(Text(note, style="dim"))
     console.print()
-    for line in (*_early_end(result), *_said(advice(result.clients)), *_closing(result, folder)):
+    for line in (
+        *_early_end(result),
+        *_at_home(result),
+        *_plain_means(result),
+        *_said(advice(result.clients)),
+        *_closing(result, folder),
+    ):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -112,6 +120,38 @@ def _early_end(result: RunResult) -> list[str]:
         f"The federation ended early after round {last} of {planned}; its global adapter is the one "
         f"{after_round(kept)}, and fused is made of it."
     ]
+
+
+def _at_home(result: RunResult) -> list[str]:
+    """One line on labels whose rows of the head are in no sum, where there are any."""
+    home = result.clients[0].labels_at_home
+    if not home:
+        return []
+    least = result.forecast.federation.plan.ranks.least_owners
+    return [
+        f"Fewer than {least} clients train on {_some(home)}: a client's own rows of the head for these labels stayed "
+        "with it, and its global adapter guesses none of them that it does not train on."
+    ]
+
+
+def _plain_means(result: RunResult) -> list[str]:
+    """One line on clients whose fused adapter no rows have chosen."""
+    plain = {
+        client.id: client.fusion.samples
+        for client in result.clients
+        if client.fusion is not None and client.fusion.plain_mean
+    }
+    if not plain:
+        return []
+    return [
+        f"At {_some([*plain])} fused is the plain mean of global and local: {max(plain.values())} validation rows are "
+        "too few to choose by."
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _closing(result: RunResult, folder: RunFolder) -> list[str]:

@@ -164,6 +164,7 @@ class FusionReport(_Part):
 
     Attributes:
         samples: How many rows every candidate was measured on.
+        plain_mean: True where these were too few for a search: the weights are those of the plain mean, found by nothing.
         scales: Of the heads; None where they were added with the weights, as in results of 0.1.0.
         nested: None where there were too few rows for a search, and in results of 0.1.0.
     """
@@ -174,6 +175,7 @@ class FusionReport(_Part):
     loss: float
     candidates: int
     samples: int
+    plain_mean: bool = False
     scales: ScalesReport | None = None
     nested: NestedReport | None = None
 
@@ -243,6 +245,8 @@ class ClientResult(_Part):
 
     Attributes:
         start: Figures by name of the adapter that round 1 starts from, as those of every round in ``rounds_log``.
+        labels_at_home: Labels whose rows of the head no sum has, because too few members hold them: the same at every
+            member. None where heads are averaged as a whole, and in results of 0.1.0.
         best_round: Number of the round whose global adapter is best on the validation rows, 0 for the start; None where
             none was measured.
         kept_round: Number of the round whose global adapter is the last one too, 0 for the start, where the sum of the
@@ -266,6 +270,7 @@ class ClientResult(_Part):
     fusion: FusionReport | None
     openings_log: tuple[OpeningReport, ...] = ()
     start: Figures = Field(default_factory=dict)
+    labels_at_home: tuple[str, ...] | None = None
     best_round: int | None = None
     kept_round: int | None = None
     rounds_log: tuple[RoundReport, ...]

@@ -29,7 +29,16 @@ Log = Literal["openings_log", "rounds_log"]
 
 def _of_a_run(client: ClientResult) -> dict[str, JsonValue]:
     """A client's entry in the run's result: its own keys, and the bytes of all its rounds."""
-    shared = {"federation", "recipe", "rounds", "kept_round", "encryption", "openings_log", "rounds_log"}
+    shared = {
+        "federation",
+        "recipe",
+        "rounds",
+        "kept_round",
+        "labels_at_home",
+        "encryption",
+        "openings_log",
+        "rounds_log",
+    }
     own: dict[str, JsonValue] = client.model_dump(mode="json", exclude=shared)
     return {**own, "bytes": client.bytes.model_dump(mode="json")}
 
@@ -79,6 +88,7 @@ class RunResult:
                 "recipe": first.recipe,
                 "rounds": first.rounds,
                 "kept_round": first.kept_round,
+                "labels_at_home": None if first.labels_at_home is None else [*first.labels_at_home],
                 "encryption": first.encryption.model_dump(mode="json"),
                 "clients": [_of_a_run(client) for client in self.clients],
                 "learning_curve": curve.model_dump(mode="json") if curve else None,
@@ -168,7 +178,7 @@ def merged(
     """
     first = clients[0]
     for client in clients[1:]:
-        for key in ("federation", "recipe", "rounds", "kept_round", "encryption"):
+        for key in ("federation", "recipe", "rounds", "kept_round", "labels_at_home", "encryption"):
             if getattr(client, key) != getattr(first, key):
                 raise StateError(f"{first.id} and {client.id} do not report the same {key}")
         if _numbers(client) != _numbers(first):

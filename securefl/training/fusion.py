@@ -70,6 +70,11 @@ class FusionResult:
     rank: int
     nested: NestedCheck | None
 
+    @property
+    def plain_mean(self) -> bool:
+        """True where there were too few rows for a search, and nothing was compared."""
+        return self.candidates == 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusion:

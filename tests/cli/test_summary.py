@@ -60,3 +60,25 @@ def test_an_early_end_is_told_with_the_round_whose_adapter_was_kept(kept: int, w
 
 def test_a_run_to_its_last_round_has_no_early_end() -> None:
     assert "ended early" not in shown()
+
+
+FUSION = {"w_global": 0.5, "w_personal": 0.5, "space": "product", "loss": 0.4, "samples": 12}
+
+
+def test_a_fused_adapter_that_is_the_plain_mean_is_called_so() -> None:
+    said = " ".join(shown({"fusion": {**FUSION, "candidates": 1, "plain_mean": True}}).split())
+    assert "At client-1 fused is the plain mean of global and local: 12 validation rows are too few" in said
+
+
+def test_a_fused_adapter_that_was_searched_is_not_called_a_mean() -> None:
+    assert "plain mean" not in shown({"fusion": {**FUSION, "candidates": 16}})
+
+
+def test_labels_at_home_are_named_up_to_a_few() -> None:
+    said = " ".join(shown({"labels_at_home": [f"label-{number}" for number in range(7)]}).split())
+    assert "Fewer than 3 clients train on label-0, label-1, label-2, label-3, label-4 and 2 more:" in said
+
+
+@pytest.mark.parametrize("none", [None, []])
+def test_without_labels_at_home_nothing_is_said_of_them(none: list[str] | None) -> None:
+    assert "Fewer than" not in shown({"labels_at_home": none})

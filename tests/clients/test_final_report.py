@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from securefl.cli.live import _sentence
 from securefl.progress import Event, MetricMeasured, PhaseStarted
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
@@ -123,10 +124,19 @@ def test_a_fusions_scales_and_its_nested_check_are_reported(finished) -> None:
     report = finished()[0].fusion.model_dump(mode="json")
     assert report["scales"] == {"h_global": 0.8, "h_personal": 0.3, "tau": 0.1}
     assert report["nested"] == {"fused": 0.8, "alone": 0.7, "samples": 20, "held": True}
-    assert (report["w_global"], report["candidates"]) == (0.75, 16)
+    assert (report["w_global"], report["candidates"], report["plain_mean"]) == (0.75, 16, False)
+
+
+@pytest.mark.parametrize("personal", [True, False])
+def test_the_last_adapters_are_made_in_one_phase_whatever_there_is_to_make(finished, personal: bool) -> None:
+    _, _, events = finished(personal=personal)
+    started = [event for event in events if isinstance(event, PhaseStarted)]
+    assert [event.phase.value for event in started].count("fuse") == 1
+    shown = [_sentence(event) for event in started]
+    assert not [line for line in shown if "search" in line]
 
 
 def test_a_plain_mean_reports_no_scales_and_no_check(finished) -> None:
     plain = FusionResult(0.5, 0.5, None, "product", 0.4, candidates=1, samples=12, rank=8, nested=None)
     report = finished(fusion=plain)[0].fusion
-    assert (report.scales, report.nested) == (None, None)
+    assert (report.scales, report.nested, report.plain_mean) == (None, None, True)

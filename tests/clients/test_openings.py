@@ -150,6 +150,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return run_whole(tmp_path_factory.mktemp("run"), made)
 
 
+def test_every_member_reports_the_labels_whose_rows_no_sum_has(whole: Whole) -> None:
+    assert [result.labels_at_home for result in whole.results] == [("c", "e")] * 4
+    assert json.loads((whole.folder / "result.json").read_text())["labels_at_home"] == ["c", "e"]
+
+
 def test_openings_have_a_log_of_their_own(whole: Whole) -> None:
     for result in whole.results:
         assert [(entry.round_number, entry.what) for entry in result.openings_log] == [

@@ -69,6 +69,17 @@ def row_task_of(terms: TaskTerms, data: DataSection) -> RowTask:
             assert_never(terms)
 
 
+def class_names(terms: TaskTerms) -> tuple[str, ...]:
+    """Names of the pinned task's classes, in the order of the head's rows; none where it has no classes."""
+    match terms:
+        case SequenceClassificationTerms():
+            return terms.labels
+        case OwnTaskTerms():
+            return ()
+        case _:
+            assert_never(terms)
+
+
 def task_of(terms: TaskTerms, *, functions: Mapping[str, MetricFunction] | None = None) -> Task:
     """The pinned task, which loads torch.
 
