@@ -10,6 +10,8 @@ import typer
 from securefl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from securefl.config.data import DataSection
 
 TextColumns = Annotated[
@@ -64,12 +66,26 @@ def evaluate(
         "",
         ("", "value", "95 % interval"),
         [
-            (name, f"{value:.4f}", _span(measured) if name == measured.name else "")
+            (
+                figure_title(name, record.labels),
+                f"{value:.4f}",
+                _span(measured) if name == measured.name else "",
+            )
             for name, value in metric.reported.items()
         ],
     )
-    result = {"adapter": str(adapter), "data": str(data), "base_model": record.base}
+    result = {
+        "adapter": str(adapter),
+        "data": str(data),
+        "base_model": record.base,
+        "labels": [*record.labels],
+    }
     write_json({**result, **measured.model_dump(mode="json"), "figures": metric.reported}, json_path)
+
+
+def figure_title(name: str, labels: Sequence[str]) -> str:
+    """A figure's name, and the label that it is of, where it is of one: F1 is of the second of two labels."""
+    return f"f1 of '{labels[1]}'" if name == "f1" and len(labels) == 2 else name
 
 
 def named_columns(text: list[str] | None, label: str = "label") -> DataSection:

@@ -48,13 +48,8 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
         for note in notes:
             console.print(Text(note, style="dim"))
     console.print()
-    for line in (
-        *_early_end(result),
-        *_at_home(result),
-        *_plain_means(result),
-        *_said(advice(result.clients)),
-        *_closing(result, folder),
-    ):
+    happened = (*_early_end(result), *_at_home(result), *_plain_means(result))
+    for line in (*happened, *_said(advice(result.clients)), *_closing(result, folder)):
         console.print(Text(line), soft_wrap=True)
 
 

@@ -164,7 +164,7 @@ class FusionReport(_Part):
 
     Attributes:
         samples: How many rows every candidate was measured on.
-        plain_mean: True where these were too few for a search: the weights are those of the plain mean, found by nothing.
+        plain_mean: True where these were too few for a search, and the weights are those of the plain mean.
         scales: Of the heads; None where they were added with the weights, as in results of 0.1.0.
         nested: None where there were too few rows for a search, and in results of 0.1.0.
     """

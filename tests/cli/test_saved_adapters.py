@@ -4,8 +4,12 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from securefl.cli.evaluate import figure_title
+from securefl.training.tasks.base import Metric
 
 from .conftest import Said
 
@@ -81,6 +85,26 @@ def test_an_empty_stdin_has_no_text(
     answer = cli("predict", adapter, "-")
     assert answer.code == 2
     assert "there is no text to label" in answer.err
+
+
+def test_f1_says_of_which_of_the_two_labels_it_is(
+    adapter: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = Metric("accuracy", value=0.75, loss=0.4, samples=2, extras={"f1": 0.5})
+    saved = SimpleNamespace(measure=lambda rows, batch_size: metric)
+    reader = SimpleNamespace(load_saved=lambda *_, **__: saved)
+    monkeypatch.setitem(sys.modules, "securefl.training.folders.reader", reader)
+    Path("rows.csv").write_text("text,label\na,yes\nb,no\n")
+    answer = cli("evaluate", adapter, "rows.csv", "--json", "out.json")
+    assert answer.code == 0
+    assert "f1 of 'yes'" in answer.out
+    written = json.loads(Path("out.json").read_text())
+    assert (written["figures"]["f1"], written["labels"]) == (0.5, ["no", "yes"])
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "accuracy"])
+def test_a_figure_of_all_labels_names_none(name: str) -> None:
+    assert figure_title(name, ("no", "yes")) == name
 
 
 @pytest.mark.parametrize("command", [["evaluate", "gone", "rows.csv"], ["predict", "gone", "a"]])
