@@ -11,6 +11,8 @@ from securefl.config.section import Section
 from securefl.config.values import shown
 
 Rank = Annotated[int, Field(ge=1, le=1024)]
+DEFAULT_MAX_LENGTH = 64
+"""Most tokens of a text where the file says nothing."""
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear module but the head."""
@@ -21,7 +23,7 @@ class ModelSection(Section):
 
     path: str
     """A folder, or a hub id such as ``sentence-transformers/all-MiniLM-L6-v2``."""
-    max_length: int = Field(default=64, ge=4, le=8192)
+    max_length: int = Field(default=DEFAULT_MAX_LENGTH, ge=4, le=8192)
     """Most tokens of a text."""
     id: str | None = None
     """Public name, such as ``sentence-transformers/all-MiniLM-L6-v2``; without it what ``path`` tells of one."""

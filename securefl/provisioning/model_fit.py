@@ -47,13 +47,13 @@ def fit_model(section: ModelSection, *, target_modules: Sequence[str], task: Tas
         ConfigError: if it has fewer positions than ``max_length``, or a choice of the task does not fit it.
     """
     skeleton = skeleton_of(section.path)
-    task.check(skeleton)
-    names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
     check_length(
         load_tokenizer(section.path),
         max_length=section.max_length,
         positions=most_positions(skeleton.backbone, skeleton.config),
     )
+    task.check(skeleton)
+    names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
     layout = task.layout(skeleton, names)
     _check_adaptable(skeleton, layout, task)
     return FittedModel(layout, names)

@@ -17,7 +17,6 @@ from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
 from securefl.training.settings import TrainerSettings
-from securefl.training.tasks.model import TaskModel
 from securefl.training.updates.way import BESIDE, GLOBAL, SHARED, Way
 
 LoadStage = Literal["load", "tokenise"]
@@ -49,10 +48,16 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
     """Load the base model onto its device, with the adapters that rounds of this way and the recipe need.
 
     Raises:
-        ModelError: if the model cannot be loaded or has no such target module.
-        ConfigError: if a choice of the task does not fit it.
+        ModelError: if the model cannot be loaded, or has no tokenizer or no such target module.
+        ConfigError: if texts may be longer than the model can read, or a choice of the task does not fit it.
     """
     skeleton = skeleton_of(settings.model_path)
+    # Before the weights, which may take minutes.
+    check_length(
+        load_tokenizer(settings.model_path),
+        max_length=settings.max_length,
+        positions=most_positions(skeleton.backbone, skeleton.config),
+    )
     layout = settings.task.layout(skeleton, settings.lora.target_modules)
     model = settings.task.model(skeleton, settings.model_path, attention=compute.attention)
     seed_torch(settings.seed, "start")
@@ -82,16 +87,13 @@ def _add_shared(bank: AdapterBank, settings: TrainerSettings) -> None:
         bank.add(name, rank=rank, alpha=scaling * rank, use_rslora=False)
 
 
-def tokenised(settings: TrainerSettings, data: ClientData, model: TaskModel) -> ClientTokens:
+def tokenised(settings: TrainerSettings, data: ClientData) -> ClientTokens:
     """Turn a client's rows into tokens.
 
     Raises:
         ModelError: if the model has no tokenizer.
-        ConfigError: if texts may be longer than the model can read.
     """
     tokenizer = load_tokenizer(settings.model_path)
-    positions = most_positions(model.backbone, model.config)
-    check_length(tokenizer, max_length=settings.max_length, positions=positions)
     train, validation, test = (
         settings.task.tokenise(part, tokenizer, max_length=settings.max_length)
         for part in (data.train, data.validation, data.test)

@@ -95,7 +95,7 @@ class LocalTrainer:
             self._bank = load_bank(settings, self._way, self._compute)
             self.layout = self._bank.layout
         with stage("tokenise"):
-            self._rows = tokenised(settings, data, self._bank.model)
+            self._rows = tokenised(settings, data)
         self._personal = PersonalTraining(
             self._bank,
             settings,

@@ -15,6 +15,7 @@ from securefl.adapters.update import Adapter, MeanUpdate
 from securefl.config.model import LoraTerms
 from securefl.errors import ConfigError, ModelError, TrainingError
 from securefl.training.loops import Progress, evaluate
+from securefl.training.tasks.classification.task import SequenceClassification
 from securefl.training.trainer import LocalTrainer
 
 pytestmark = pytest.mark.slow
@@ -292,7 +293,12 @@ def test_a_sketch_round_trains_as_a_dense_one(trainer_of, start_of):
     assert one.loss == other.loss
 
 
-def test_texts_longer_than_the_model_can_read_are_refused_before_training(trainer_of):
+def test_texts_longer_than_the_model_can_read_are_refused_before_its_weights_are_read(
+    trainer_of, monkeypatch
+):
+    monkeypatch.setattr(
+        SequenceClassification, "model", lambda *_, **__: pytest.fail("the weights were read")
+    )
     with pytest.raises(ConfigError, match="max_length 64 is more than the model's 48 tokens"):
         trainer_of(max_length=64)
 

@@ -103,6 +103,13 @@ def test_more_tokens_than_the_model_or_its_tokenizer_takes_are_refused(tokenizer
         check_length(tokenizer, max_length=64, positions=positions)
 
 
+@pytest.mark.parametrize(("max_length", "told"), [(64, True), (65, False)])
+def test_a_length_that_nobody_wrote_is_said_to_be_the_default(tokenizer, max_length, told):
+    with pytest.raises(ConfigError, match="write max_length = 48 or less in") as refused:
+        check_length(tokenizer, max_length=max_length, positions=512)
+    assert ("without the key it is 64" in str(refused.value)) == told
+
+
 def test_targets_of_unlike_length_are_padded_with_what_no_loss_counts():
     one, two = np.array([7]), np.array([3, 4])
     rows = Tokenised(ids=(one, two), types=None, targets=(one, two), pad_id=0)
