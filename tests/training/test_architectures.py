@@ -247,8 +247,8 @@ def test_the_longest_text_that_is_allowed_can_be_read_and_no_longer_one(model_of
 def test_a_length_beyond_the_positions_is_refused_when_a_federation_is_drafted(model_of):
     section = ModelSection(path=model_of("roberta"), max_length=40)
     with pytest.raises(
-        ConfigError, match=r"model.s 38 tokens .model.max_length.: write max_length = 38 or less in .model.\.$"
-        match=r"more than the model's 38 tokens .model.max_length.: write max_length = 38 or less in .model.\.$",
+        ConfigError,
+        match=r"model's 38 tokens .model.max_length.: write max_length = 38 or less in .model.\.$",
     ):
         fit_model(section, target_modules=("query",), task=TASK)
 
