@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from support.heads import HeadLearner, make_by_class
+from support.heads import HeadLearner, head_learners, make_by_class
 
 from securefl.adapters.ownership import RankTable
+from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.head_openings import HeadOpenings
+from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.opening_sums import holder_integers
+from securefl.aggregation.update_source import UpdateSource
 from securefl.errors import ProtocolError
 from securefl.protocol.openings import Opening
+from securefl.simulation.federation import SimulatedFederation
 
 COUNTS = {
     3: ((9, 4, 7, 0, 0), (8, 5, 0, 0, 0), (7, 6, 0, 0, 0)),
@@ -117,6 +121,37 @@ def test_weights_that_leave_less_than_nothing_for_the_others_are_refused() -> No
     # Enough for the three holders that there are, and not for them and the weight that the first member sent.
     answers[-1][0] += 3 - sum(int(answer[0]) for answer in answers)
     assert refusing(cohort, Opening.STATISTICS, sum(answers), "class weights") == [0, 1, 2]
+
+
+class Liar(MemberAggregation):
+    """A member that encrypts a number in the place of its bit of class 2, and everything else as it should."""
+
+    bit = 0
+
+    def answer(self, opening: Opening, learner: UpdateSource) -> EncodedContribution:
+        integers = super().answer(opening, learner).integers
+        if opening is Opening.HOLDERS:
+            integers[2] = self.bit
+        return EncodedContribution(lambda: (integers,))
+
+
+@pytest.mark.parametrize("scheme", ["none", "bfv"])
+def test_a_run_ends_before_anything_is_summed_of_a_class_that_a_lie_had_shared(scheme: str) -> None:
+    made = make_by_class((4, 4, 4), scheme=scheme)
+    liar = Liar(
+        made.federation,
+        member="client-3",
+        rank=4,
+        cipher=made.cipher(),
+        keys=made.keys,
+        signing_key=made.signing_keys["client-3"],
+    )
+    liar.bit = 2
+    members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-3": liar}
+    run = SimulatedFederation(members, head_learners(made.federation, COUNTS[3]))
+    with pytest.raises(ProtocolError, match="the sum of holder bits is none that 2 others can have"):
+        run.run()
+    assert [number for number, traffic in run.traffic.items() if traffic.aggregate] == [-2]
 
 
 @pytest.mark.parametrize("wrong", [-1, 2 * LIMIT + 1])
