@@ -16,7 +16,7 @@ p then counts the rounds after them, as in transformers' schedules.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from securefl.config.training import SchedulerType, TrainingSection
@@ -49,6 +49,10 @@ class Rates:
     factors: float
     head: float
     section: str = "training"
+
+    def scaled(self, *, both: float, head: float = 1.0) -> Rates:
+        """The rates times a factor, the head's times one more."""
+        return replace(self, factors=both * self.factors, head=both * head * self.head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,9 @@ class LocalTrainer:
         """
         start = self._head.with_home(start, round_number=round_number)
         self._bank.install("global", start)
-        fit = partial(self._fit, round_number, used=self._way.used, factor=self._head.rate_factor)
+        rates = Rates(self._section.learning_rate, self._section.head_learning_rate)
+        scaled = rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
+        fit = partial(self._fit, round_number, used=self._way.used, rates=scaled)
         with self._head.adjusted(self._bank.model):
             learnt = self._way.learn(self._bank, start, frozen, fit=fit)
         return replace(learnt, update=self._head.without_home(learnt.update, round_number=round_number))
@@ -357,10 +359,10 @@ class LocalTrainer:
         optimiser: Optimiser | None = None,
         schedule: Schedule | None = None,
         steps: int | None = None,
-        factor: float = 1.0,
+        rates: Rates | None = None,
         step_sink: StepSink | None = None,
     ) -> float:
-        """Trains the last adapter in use for a round's steps, or so many, its head at so much of its rate.
+        """Trains the last adapter in use for a round's steps, or so many, at the rates of ``[training]`` or others.
 
         The global adapter has a fresh AdamW in every round: its start is the cohort's, not where its own steps ended.
         """
@@ -372,7 +374,7 @@ class LocalTrainer:
         trainable = switched_on()
         optimiser = optimiser or Optimiser(
             trainable,
-            rates=Rates(self._section.learning_rate, factor * self._section.head_learning_rate),
+            rates=rates or Rates(self._section.learning_rate, self._section.head_learning_rate),
             weight_decay=self._section.weight_decay,
             max_grad_norm=self._section.max_grad_norm,
         )

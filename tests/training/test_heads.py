@@ -142,6 +142,37 @@ def test_rounds_train_logits_adjusted_by_own_shares_over_the_cohorts(
         assert added[GREEN] == -1e4
 
 
+def test_rounds_of_a_member_of_few_labels_have_lower_rates_and_its_personal_adapter_has_not(
+    trainer_on, start_of, client_data: ClientData, monkeypatch
+) -> None:
+    from securefl.training import personal, trainer
+
+    seen = []
+
+    class Watched(trainer.Optimiser):
+        def __init__(self, trainable, *, rates, **rest) -> None:
+            seen.append((rates.factors, rates.head))
+            super().__init__(trainable, rates=rates, **rest)
+
+    monkeypatch.setattr(trainer, "Optimiser", Watched)
+    monkeypatch.setattr(personal, "Optimiser", Watched)
+    blues = [row for row, target in enumerate(client_data.train.targets) if target[0] == BLUE]
+    others = [row for row, target in enumerate(client_data.train.targets) if target[0] != BLUE]
+    rows = [*blues, others[0]]
+    train = Examples(
+        texts=tuple(client_data.train.texts[row] for row in rows), targets=client_data.train.targets[rows]
+    )
+    few, all_of_them = (trainer_on(data) for data in (replace(client_data, train=train), client_data))
+    for one in (few, all_of_them):
+        one.begin_heads(opening_of(one))
+        one.train_round(1, start_of())
+    few.train_personal(1)
+    (low, low_head), (full, full_head), (personal_rate, _), *_ = seen
+    assert low / full == pytest.approx(low_head / full_head)
+    assert low < 0.5 * full
+    assert personal_rate == few._section.learning_rate
+
+
 @pytest.mark.parametrize(
     "section", [HeadSection(logit_adjustment=False), HeadSection(start="zeros", rows="together")]
 )

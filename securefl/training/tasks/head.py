@@ -54,6 +54,10 @@ class TaskHead(Protocol):
     def rate_factor(self) -> float:
         """Factor of the head's learning rate in rounds."""
 
+    @property
+    def step_factor(self) -> float:
+        """Factor of all learning rates in rounds, the head's among them."""
+
     def adjusted(self, model: TaskModel) -> AbstractContextManager[None]:
         """The model's loss as rounds train it, for as long as the context is open."""
 
@@ -107,6 +111,7 @@ class WholeHead:
     """A ``TaskHead`` that is averaged as a whole, or none at all: nothing stays at home."""
 
     rate_factor = 1.0
+    step_factor = 1.0
 
     def row_counts(self) -> NDArray[np.int64]:
         """Refuse: see ``TaskHead``."""

@@ -7,6 +7,7 @@
 ``figures``     accuracy, F1, MCC, calibration and others by name
 ``metric``      the figures that a federation asks for
 ``features``    pooled features of rows, read once
+``label_variance``  length of the steps of a member of few labels
 ``class_head``  rows of the head by class: statistics, adjusted loss, own rows
 ``home``        rows of classes that are not shared
 ``trial``       a short trial of a start of the head

@@ -29,6 +29,7 @@ from securefl.adapters.head_statistics import HeadStatistics, class_means, cohor
 from securefl.adapters.update import Adapter, Matrix, Update
 from securefl.training.tasks.classification.features import pooled_features
 from securefl.training.tasks.classification.home import NO_LOGIT, HomeRows
+from securefl.training.tasks.classification.label_variance import step_factor_of
 from securefl.training.tasks.classification.metric import class_numbers
 from securefl.training.tasks.classification.model import PooledClassifier
 from securefl.training.tasks.classification.trial import trial_loss
@@ -95,6 +96,14 @@ class ClassHead:
     def rate_factor(self) -> float:
         """Factor of the head's learning rate: the chosen start's."""
         return 1.0 if self._opening is None else self._opening.start.rate_factor
+
+    @property
+    def step_factor(self) -> float:
+        """Factor of all learning rates: 1 where the loss knows nothing of the own label mix; see ``label_variance``."""
+        opening = self._opening
+        if opening is None or not opening.start.adjusted:
+            return 1.0
+        return step_factor_of(self._counts, np.exp(self._log_shares(opening)))
 
     @contextmanager
     def adjusted(self, model: TaskModel) -> Iterator[None]:
