@@ -1,0 +1,108 @@
+"""Every recipe with a real model, encrypted and as its integer twin: the same integers, and adapters of the same bits.
+
+Rows are taken from the catalogue, so that a new one is covered by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.tiny_model import save_tiny_bert, write_rows
+
+from securefl.config.coherence import refuse_misfits
+from securefl.config.federation import FederationConfig
+from securefl.config.load import validated
+from securefl.config.recipes.catalogue import ROWS
+
+pytestmark = pytest.mark.slow
+
+RANKS = (2, 4, 4, 8)
+ONE_RANK: frozenset[str] = frozenset()
+"""Recipes that need members of one rank."""
+ROUNDS = 3
+CHOICES: dict[str, dict[str, object]] = {}
+"""What a recipe needs beside its name, by recipe."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What a federation ends with: digests of every round's integers, and of every member's adapters."""
+
+    integers: dict[int, str]
+    adapters: dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny model and 160 rows."""
+    folder = tmp_path_factory.mktemp("recipes")
+    save_tiny_bert(folder / "model")
+    write_rows(folder / "rows.jsonl", rows=160)
+    return folder
+
+
+def config_of(place: Path, recipe: str, *, scheme: str) -> FederationConfig:
+    ranks = (4,) * len(RANKS) if recipe in ONE_RANK else RANKS
+    table = {
+        "federation": {"name": recipe, "rounds": ROUNDS, "labels": ["blue", "green", "red"]},
+        "model": {"path": str(place / "model"), "max_length": 16},
+        "data": {"train": str(place / "rows.jsonl")},
+        "training": {"device": "cpu", "precision": "float32", "learning_rate": 1e-2},
+        "personal": {"rate_scales": [1.0]},
+        "recipe": {"name": recipe},
+        "encryption": {"scheme": scheme},
+        "cohort": {"clients": [{"r": rank} for rank in ranks], "samples_cap": 64},
+    }
+    config = validated(FederationConfig, table | CHOICES.get(recipe, {}), where="FED.toml")
+    refuse_misfits(config)
+    return config
+
+
+def ends(place: Path, folder: Path, recipe: str, *, scheme: str) -> Ends:
+    """Runs all rounds of a federation, and what its clients do beside them."""
+    from securefl.aggregation.contribution import integers_digest
+    from securefl.bench.quality.sites import SideTransport, provisioned, site_of
+    from securefl.simulation.federation import SimulatedFederation
+
+    owns = provisioned(config_of(place, recipe, scheme=scheme), folder / scheme)
+    sites = {member: site_of(own) for member, own in owns.items()}
+    for site in sites.values():
+        site.side.begin(site.aggregation.start())
+    simulated = SimulatedFederation(
+        {member: site.aggregation for member, site in sites.items()},
+        {member: site.side.learner for member, site in sites.items()},
+        transport=SideTransport(sites),
+        applied=lambda member, number: sites[member].apply(number),
+    )
+    simulated.run()
+    numbers = sorted(simulated.traffic)
+    assert numbers[-1] == ROUNDS
+    for member, site in sites.items():
+        site.side.finish(folder / scheme / "out" / member, numbers[-1])
+    return Ends(
+        integers={
+            number: integers_digest(next(iter(simulated.traffic[number].sums.values()))).hex()
+            for number in numbers
+        },
+        adapters={
+            member: {
+                name: site.side.learner.adapter(name).digest.hex()
+                for name in ("global", "personal", "fused")
+                if name in site.side.learner._bank.names
+            }
+            | {"state": site.aggregation.start().digest.hex()}
+            for member, site in sites.items()
+        },
+    )
+
+
+@pytest.mark.parametrize("recipe", ROWS)
+def test_a_recipe_ends_the_same_encrypted_and_as_its_twin(place: Path, tmp_path: Path, recipe: str) -> None:
+    encrypted, twin = (ends(place, tmp_path, recipe, scheme=scheme) for scheme in ("bfv", "none"))
+    assert encrypted.integers == twin.integers
+    assert encrypted.adapters == twin.adapters
+    # Every round sums something else, so that more is compared than zeros with zeros.
+    assert len(set(twin.integers.values())) == len(twin.integers)
+    assert len({adapters["global"] for adapters in twin.adapters.values()}) > 1
