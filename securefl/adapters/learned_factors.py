@@ -96,6 +96,10 @@ class LearnedFactors:
             heads={name: old + mean.heads[name] for name, old in self.heads.items()},
         )
 
+    def change(self, mean: MeanUpdate) -> MeanUpdate:
+        """See ``SharedState.change``: the mean itself."""
+        return mean
+
     def with_heads(self, heads: Mapping[str, Matrix]) -> LearnedFactors:
         """The state with other values of its heads, before the first round of training."""
         return replace(self, heads={name: heads[name].copy() for name in self.heads})

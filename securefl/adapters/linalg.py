@@ -71,6 +71,10 @@ class Decomposition:
         left = int(np.count_nonzero(singular > ROUNDING * self.singular.max(initial=0.0)))
         return Decomposition(self.left[:, :left].copy(), singular[:left].copy(), self.right[:left].copy())
 
+    def transposed(self) -> Decomposition:
+        """The (n, m) matrix's decomposition, views of this one's memory; its signs are those of this one."""
+        return Decomposition(self.right.T, self.singular, self.left.T)
+
     def scaled_factors(self, rank: int) -> Factors:
         """The best approximation of at most this rank (Eckart-Young), singular values in the left factor."""
         return Factors(self.left[:, :rank] * self.singular[:rank], self.right[:rank])

@@ -1,7 +1,8 @@
 """The global adapter as every client holds it: the sum of the mean updates so far.
 
 ``SharedState`` is what the rounds ask of it, and ``GlobalState`` its first kind, which every payload but ``state`` adds
-up; the other kind is in ``learned_factors``.
+up; the other kind is in ``learned_factors``. Where whole products are summed (FlexLoRA's own rule), a mean replaces the
+weights, and what no client of the round could hold is gone.
 
 The rule kept here: a client cuts what it trains from (``redistributed``) to its own rank, and sends changes since
 that start, so what it could not hold stays in the state, with those who can. Weights that come in factors are kept
@@ -29,6 +30,7 @@ from securefl.adapters.linalg import Decomposition, decompose
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
+from securefl.config.aggregation import SplitName
 
 
 class SharedState(Protocol):
@@ -58,6 +60,10 @@ class SharedState(Protocol):
         """The state with one more mean update applied."""
         ...
 
+    def change(self, mean: MeanUpdate) -> MeanUpdate:
+        """The change of every tensor that the next mean makes: the mean itself, but where it holds whole weights."""
+        ...
+
     def with_heads(self, heads: Mapping[str, Matrix]) -> Self:
         """The state with other values of its heads, before the first round of training."""
         ...
@@ -80,6 +86,8 @@ class GlobalState:
         heads: The change of each head, (rows, columns).
         noise_std: What the grid's rounding can have left in the weights; see ``MeanUpdate``.
         kept_rank: Most directions that are kept of a decomposed weight; None for all that it can have.
+        split: The factor that holds the singular values of a redistributed weight.
+        replaced: True where a mean holds whole weights, which take the place of the old ones.
     """
 
     layout: Layout
@@ -89,9 +97,19 @@ class GlobalState:
     heads: Mapping[str, Matrix]
     noise_std: float
     kept_rank: int | None
+    split: SplitName = "left"
+    replaced: bool = False
 
     @classmethod
-    def start(cls, layout: Layout, *, seed: int, kept_rank: int | None = None) -> GlobalState:
+    def start(
+        cls,
+        layout: Layout,
+        *,
+        seed: int,
+        kept_rank: int | None = None,
+        split: SplitName = "left",
+        replaced: bool = False,
+    ) -> GlobalState:
         """Before the first round: no change anywhere, in the same bits for everybody."""
         return cls(
             layout=layout,
@@ -103,6 +121,8 @@ class GlobalState:
             heads={tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads},
             noise_std=0.0,
             kept_rank=kept_rank,
+            split=split,
+            replaced=replaced,
         )
 
     @property
@@ -121,20 +141,27 @@ class GlobalState:
         Args:
             mean: Its tensors are the layout's.
         """
-        # Rounding errors of different rounds are independent, so their variances add up.
-        noise_std = math.hypot(self.noise_std, mean.noise_std)
-        return GlobalState(
-            layout=self.layout,
-            seed=self.seed,
+        return replace(
+            self,
             round_number=self.round_number + 1,
-            weights={
-                name: _added(old, mean.weights[name], kept_rank=self.kept_rank)
-                for name, old in self.weights.items()
-            },
+            weights={name: self._advanced(old, mean.weights[name]) for name, old in self.weights.items()},
             heads={name: old + mean.heads[name] for name, old in self.heads.items()},
-            noise_std=noise_std,
-            kept_rank=self.kept_rank,
+            # Rounding errors of different rounds are independent, so their variances add up.
+            noise_std=mean.noise_std if self.replaced else math.hypot(self.noise_std, mean.noise_std),
         )
+
+    def change(self, mean: MeanUpdate) -> MeanUpdate:
+        """See ``SharedState.change``."""
+        if not self.replaced:
+            return mean
+        return replace(
+            mean, weights={name: _less(mean.weights[name], old) for name, old in self.weights.items()}
+        )
+
+    def _advanced(self, old: Matrix | Decomposition, mean: Matrix | Factors) -> Matrix | Decomposition:
+        if not self.replaced:
+            return _added(old, mean, kept_rank=self.kept_rank)
+        return decompose(mean).limited(self.kept_rank) if isinstance(mean, Factors) else mean.copy()
 
     def with_heads(self, heads: Mapping[str, Matrix]) -> GlobalState:
         """The state with other values of its heads, before the first round of training."""
@@ -162,7 +189,19 @@ class GlobalState:
             scaling=scaling,
             noise_std=self.noise_std,
             rng=seeded_generator(self.seed, "redistribution", self.round_number, tensor.name),
+            split=self.split,
         )
+
+
+def _less(mean: Matrix | Factors, old: Matrix | Decomposition) -> Matrix | Factors:
+    """``mean - old``, in factors if neither is a whole matrix."""
+    if isinstance(mean, Factors) and isinstance(old, Decomposition):
+        return Factors(
+            np.concatenate([mean.left, -(old.left * old.singular)], axis=1),
+            np.concatenate([mean.right, old.right], axis=0),
+        )
+    after, before = (value if isinstance(value, np.ndarray) else value.product() for value in (mean, old))
+    return after - before
 
 
 def _added(

@@ -177,6 +177,29 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
     )
 
 
+def whole_update(change: Update, start: Adapter, *, scaling: float) -> Update:
+    """Whole products after a round, from their change and what the round started from; heads stay changes.
+
+    Args:
+        change: As ``update_between`` gives it.
+        start: What the round trained from.
+        scaling: The start's.
+
+    Returns:
+        For every weight the change plus ``scaling * B0 A0``, as factors (m, k + r) and (k + r, n).
+    """
+    return Update(
+        weights={
+            name: Factors(
+                left=np.concatenate([factors.left, scaling * start.weights[name].B], axis=1),
+                right=np.concatenate([factors.right, start.weights[name].A], axis=0),
+            )
+            for name, factors in change.weights.items()
+        },
+        heads=change.heads,
+    )
+
+
 def _sizes(adapter: Adapter) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor that an adapter changes, whatever its rank.
 

@@ -35,6 +35,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import assert_never
 
 import numpy as np
 
@@ -45,7 +46,14 @@ from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import MeanUpdate, Update
 from securefl.aggregation.class_weighting import ClassWeights, divide_by_class, weighted_by_class
 from securefl.aggregation.grid import Grid, Integers, Span
-from securefl.aggregation.weighting import WeightSum, divide_by_weights, weight_steps, weighted
+from securefl.aggregation.weighting import (
+    WeightSum,
+    divide_by_weights,
+    sample_steps,
+    weight_steps,
+    weighted,
+)
+from securefl.config.aggregation import WeightsName
 from securefl.errors import ProtocolError, TrainingError
 
 
@@ -82,6 +90,7 @@ class RoundCodec:
         grid: Its grid.
         samples_cap: The sample count from which on every client weighs the same.
         weighs: Whether its contributions carry the weights: those of the first round do.
+        rule: The rule of the weights.
         frozen: What the round trains against; None where both factors are trained.
     """
 
@@ -90,6 +99,7 @@ class RoundCodec:
     samples_cap: int
     weighs: bool
     frozen: Frozen | None = None
+    rule: WeightsName = "capped"
 
     @classmethod
     def of(cls, plan: PayloadPlan, round_number: int, learned: Learned | None = None) -> RoundCodec:
@@ -97,7 +107,9 @@ class RoundCodec:
         made = plan.for_round(round_number, learned)
         spans = tuple(Span(segment.size, plan.bound(segment)) for segment in made.payload.segments)
         weighs = plan.weighs(round_number)
-        return cls(made.payload, Grid(plan.bits, spans), plan.samples_cap, weighs, made.frozen)
+        return cls(
+            made.payload, Grid(plan.bits, spans), plan.samples_cap, weighs, made.frozen, rule=plan.weights
+        )
 
     @property
     def length(self) -> int:
@@ -126,9 +138,9 @@ class RoundCodec:
         Raises:
             ProtocolError: if the update is not one of this round's layout, rank and frozen factors.
             TrainingError: if a value of the update is not finite.
-            DataError: if there are no samples.
+            DataError: if there are no samples, or more than the weights' rule allows.
         """
-        steps = weight_steps(samples, cap=self.samples_cap, limit=self.grid.limit)
+        steps = self._steps(samples)
         _check_finite(update)
         self.payload.encode(update, rank=rank)
         seed = rng.integers(1 << 63, size=2).tolist()
@@ -155,6 +167,8 @@ class RoundCodec:
             ProtocolError: if this round carries none, the length is wrong, or it is no sum of weights.
         """
         self._check_length(sums)
+        if self.rule == "equal":
+            return WeightSum.equal(self._cohort, limit=self.grid.limit)
         if not self.weighs:
             raise ProtocolError(
                 "the first round's sum of weights is missing",
@@ -182,6 +196,19 @@ class RoundCodec:
         else:
             divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
         return self.payload.decode(values, noise_std=self._noise_std(divisors))
+
+    def _steps(self, samples: int) -> int:
+        """The own weight, in steps of 1 / limit."""
+        cap, limit = self.samples_cap, self.grid.limit
+        match self.rule:
+            case "capped":
+                return weight_steps(samples, cap=cap, limit=limit)
+            case "samples":
+                return sample_steps(samples, cap=cap, limit=limit)
+            case "equal":
+                return limit
+            case _:
+                assert_never(self.rule)
 
     @property
     def _cohort(self) -> int:

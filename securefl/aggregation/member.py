@@ -26,7 +26,7 @@ from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
 from securefl.adapters.state import SharedState
-from securefl.adapters.update import Adapter, ErrorEstimate, Update
+from securefl.adapters.update import Adapter, ErrorEstimate, Update, whole_update
 from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.clock import SILENT, Stage, StageClock
@@ -234,6 +234,8 @@ class MemberAggregation:
         if self._openings is not None and by_class is None:
             raise ProtocolError("the openings come before the first round of training")
         own = by_class.own if by_class else None
+        if self._plan.sums_products:
+            update = whole_update(update, self.start(), scaling=self.scaling)
         return self._round(manifest.round_number).encode(
             update, rank=self.rank, samples=samples, rng=rng, weights=own
         )
@@ -356,17 +358,20 @@ class MemberAggregation:
                 limit=codec.grid.limit,
                 members=len(manifest.cohort),
             )
+        moved = update_norm(self.state.change(mean))
         step, outer = self._outer.step(mean, learned=self.state.learned_side)
         self.state, self._outer = self.state.advanced(step), outer
         if self._kept is not None and self._kept.ended_with is not None:
             self.state, self.kept_round = self._kept.state, self._kept.ended_with
         self.weight_sum = weight_sum
         self._start = None
-        self.update_norm = update_norm(mean)
+        self.update_norm = moved
         self.reconstruction_error = mean.error_estimate
 
     def _summed_weights(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
         """The first round's sum of weights, which leaves each of the others a weight of 1 to the limit."""
+        if codec.rule == "equal":
+            return codec.weight_sum(sums)
         if self._samples is None:
             raise ProtocolError(f"{self.member} did not contribute its weight")
         found, limit = codec.weight_sum(sums), codec.grid.limit

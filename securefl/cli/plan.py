@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from securefl.cli.mean_choices import mean_choices, weight_note
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -138,6 +140,7 @@ def _heading(forecast: Forecast) -> Iterator[str]:
         yield f"  {chosen.payload} is the default here: {chosen.reason}"
     else:
         yield f"  chosen by recipe or file; the default here would be {chosen.payload}: {chosen.reason}"
+    yield from mean_choices(forecast.federation)
 
 
 def _profile(forecast: Forecast) -> Iterator[str]:
@@ -312,15 +315,13 @@ def _notes(forecast: Forecast) -> Iterator[str]:
             f"{forecast.speed.took_s:.1f} s) and grow with the ciphertexts; training, waiting and transfer are not "
             "in them."
         )
+    yield weight_note(forecast.federation)
     if forecast.openings:
-        yield "Weights are summed before round 1; no round has any."
         least = forecast.federation.plan.ranks.least_owners
         yield (
             f"The head's row of a label that fewer than {least} clients train on stays at home: those clients train "
             "it, and it is in no sum."
         )
-    else:
-        yield "One of the first round's values is the client's weight; later rounds have none."
     yield "Bytes are exact, inside TLS. Memory comes on top of the model and its training."
 
 

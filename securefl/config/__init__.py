@@ -13,6 +13,7 @@
 ``training``    ``[training]``
 ``personal``    ``[personal]``
 ``payload``     ``[payload]``, a tagged union
+``aggregation``  ``[aggregation]``
 ``outer``       ``[outer]``, a tagged union
 ``head``        ``[head]``
 ``recipes``     ``[recipe]`` and ``[fusion]``: methods as rows of one table

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from securefl.config.federation import FederationConfig
-from securefl.config.outer import NO_COORDINATES, AdamSection
+from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
+from securefl.config.payload import sums_of
 from securefl.errors import ConfigError
+
+_BOTH_FACTORS = ("auto", "dense", "sketch")
+"""Payloads under which a round trains both factors of what the mean was split into."""
 
 
 def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
@@ -15,6 +19,9 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     """
     _check_warmup(config, where=where)
     _check_outer(config, where=where)
+    _check_products(config, where=where)
+    _check_weights(config, where=where)
+    _check_split(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -36,4 +43,43 @@ def _check_outer(config: FederationConfig, *, where: str) -> None:
             f'\'outer.name\' is "adam", which needs coordinates, and under payload "{config.payload.name}" {reason}',
             where=where,
             hint='write [outer] name = "nesterov", or [payload] name = "dense"',
+        )
+
+
+def _check_products(config: FederationConfig, *, where: str) -> None:
+    if sums_of(config.payload) == "products" and config.outer != SgdSection(name="sgd"):
+        raise ConfigError(
+            f"'payload.sums' is \"products\", whose mean replaces the global state, so that 'outer.name' = "
+            f'"{config.outer.name}" has no step to change',
+            where=where,
+            hint='write [outer] name = "sgd" without a rate, or [payload] sums = "changes"',
+        )
+
+
+def _check_weights(config: FederationConfig, *, where: str) -> None:
+    weights = config.aggregation.weights
+    if weights != "capped" and config.head.rows == "by-class":
+        raise ConfigError(
+            f"'aggregation.weights' is \"{weights}\", and 'head.rows' is \"by-class\", under which members weigh by "
+            "their rows of each class",
+            where=where,
+            hint='write [head] rows = "together" and start = "zeros", or [aggregation] weights = "capped"',
+        )
+
+
+def _check_split(config: FederationConfig, *, where: str) -> None:
+    split, payload = config.aggregation.split, config.payload.name
+    if split != "left" and payload not in _BOTH_FACTORS:
+        raise ConfigError(
+            f'\'aggregation.split\' is "{split}", and under payload "{payload}" no round trains the factors that a '
+            "mean is split into",
+            where=where,
+            hint='write [payload] name = "dense" or "sketch", or [aggregation] split = "left"',
+        )
+    if split == "right" and len(set(config.ranks.values())) > 1:
+        raise ConfigError(
+            "'aggregation.split' is \"right\" (HLoRA), whose sum leaves lora_alpha / r out, which is right only if all "
+            "members have one rank, and the ranks in 'cohort.clients' differ",
+            where=where,
+            hint='give every client the same r, or write [aggregation] split = "left"',
         )

@@ -35,7 +35,9 @@ class CohortSection(Section):
 
     clients: tuple[MemberSection, ...] = Field(default=(MemberSection(),) * 4, validate_default=True)
     samples_cap: int | None = Field(default=None, ge=1)
-    """Weight of a client = min(samples / cap, 1), sent encrypted; without it, the equal share of the training file."""
+    """Weight of a client = min(samples / cap, 1), sent encrypted; without it, the equal share of the training file.
+    Under ``aggregation.weights = "samples"`` a bound that no client may exceed; without it, the next power of two above
+    the largest client's count."""
 
     @field_validator("clients")
     @classmethod

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
+from securefl.config.aggregation import AggregationSection
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.encryption import EncryptionSection, GridSection
@@ -66,6 +67,7 @@ class FederationConfig(Section):
     recipe: Recipe = ROWS[DEFAULT].recipe
     payload: PayloadChoice = ROWS[DEFAULT].payload
     outer: Outer = ROWS[DEFAULT].outer
+    aggregation: AggregationSection = AggregationSection()
     fusion: FusionSection = ROWS[DEFAULT].fusion
     privacy: PrivacySection = PrivacySection()
     encryption: EncryptionSection = EncryptionSection()

@@ -15,16 +15,24 @@ PayloadName = Literal["dense", "sketch", "basis", "state", "core"]
 """All payloads, in the order in which plans compare them."""
 
 
+Sums = Literal["changes", "products"]
+
+
 class DensePayload(Section):
-    """Whole changes of weights."""
+    """Whole changes of weights, or whole adapters' products."""
 
     name: Literal["dense"]
+    sums: Sums = "changes"
+    """``changes``: what a round changed, added to the global state; ``products``: whole scaled products, whose mean
+    replaces the state (FlexLoRA, arXiv 2402.11505)."""
 
 
 class SketchPayload(Section):
-    """Sketches of changes, from both sides."""
+    """Sketches of what ``dense`` sends whole, from both sides."""
 
     name: Literal["sketch"]
+    sums: Sums = "changes"
+    """As under ``dense``."""
     rank: int | None = Field(default=None, ge=2, le=4096)
     """k: the mean is exact up to this rank, and near the best approximation of half of it; without it, twice the
     largest rank of the cohort. A weight whose sketch would not be smaller than itself is sent whole."""
@@ -69,6 +77,11 @@ _PAYLOAD: TypeAdapter[Payload] = TypeAdapter(Payload)
 def payload_named(name: PayloadName) -> Payload:
     """A payload's section with every key at its default."""
     return _PAYLOAD.validate_python({"name": name})
+
+
+def sums_of(payload: PayloadChoice) -> Sums:
+    """Sums of a file's payload; changes where it leaves no choice."""
+    return payload.sums if isinstance(payload, DensePayload | SketchPayload) else "changes"
 
 
 def sketch_rank_of(payload: Payload) -> int | None:

@@ -28,6 +28,8 @@ def plan_json(forecast: Forecast) -> Json:
         "rounds": federation.terms.federation.rounds,
         "payload": federation.terms.payload.name,
         "payload_by_ranks": {"name": forecast.by_ranks.payload, "reason": forecast.by_ranks.reason},
+        "sums": federation.plan.sums,
+        "aggregation": terms.aggregation.model_dump(mode="json"),
         "scheme": terms.encryption.scheme,
         "precision_bits": terms.grid.precision_bits,
         "adapter_bound": terms.grid.adapter_bound,

@@ -19,7 +19,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
-from securefl.config.payload import sketch_rank_of
+from securefl.config.payload import sketch_rank_of, sums_of
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
@@ -109,6 +109,9 @@ class Federation:
             samples_cap=self.terms.samples_cap,
             seed=self.terms.federation.seed,
             sketch_rank=sketch_rank_of(self.terms.payload),
+            sums=sums_of(self.terms.payload),
+            weights=self.terms.aggregation.weights,
+            split=self.terms.aggregation.split,
             weighs_first=not self.openings,
         )
 

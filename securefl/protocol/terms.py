@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
@@ -106,6 +107,7 @@ class Terms(ConfigSection):
     recipe: Recipe
     payload: Payload
     outer: Outer
+    aggregation: AggregationSection = AggregationSection()
     fusion: FusionSection
     privacy: PrivacySection
     encryption: EncryptionSection

@@ -88,7 +88,7 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
     _check_labels(seen.clients.values(), labels)
     return DataFacts(
         labels=labels,
-        samples_cap=cap or _equal_share(seen.train_rows // len(config.cohort.clients), config),
+        samples_cap=_samples_cap(config, seen),
         clients=seen.clients,
         unread=tuple(dict.fromkeys(seen.unread)),
     )
@@ -101,6 +101,7 @@ class _Seen:
     listed: tuple[str, ...] | None
     labels: set[str] = field(default_factory=set)
     train_rows: int = 0
+    longest_file: int = 0
     clients: dict[str, ClientCounts] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
 
@@ -108,6 +109,7 @@ class _Seen:
         """Takes a training file's labels and number of rows."""
         self.labels.update(table.columns[label])
         self.train_rows += len(table)
+        self.longest_file = max(self.longest_file, len(table))
 
     def class_names(self) -> tuple[str, ...]:
         """The labels as they are listed, else those of the training files."""
@@ -225,3 +227,31 @@ def _equal_share(rows: int, config: FederationConfig) -> int:
     left = rows if has_test else rows - held_out_rows(rows, data.test_fraction)
     left = min(left, data.max_samples or left)
     return max(1, left - held_out_rows(left, data.validation_fraction))
+
+
+def _samples_cap(config: FederationConfig, seen: _Seen) -> int:
+    """What the file says, else an equal share; where samples weigh without a cap, a bound on every client's.
+
+    That bound is a power of two, because everybody reads it in the federation file, and the largest count is a number
+    of one client's data.
+
+    Raises:
+        DataError: if a client whose files are here has more rows than the file's bound.
+    """
+    cap = config.cohort.samples_cap
+    if config.aggregation.weights != "samples":
+        return cap or _equal_share(seen.train_rows // len(config.cohort.clients), config)
+    counts = {member: sum(each.train.values()) for member, each in seen.clients.items()}
+    most = max(counts.values(), default=0)
+    if cap is None:
+        # Of a client whose rows were not dealt here, the longest file is all that is known.
+        bound = most if len(counts) == len(config.cohort.clients) else max(most, seen.longest_file)
+        return 1 << max(0, bound - 1).bit_length()
+    for member, count in counts.items():
+        if count > cap:
+            raise DataError(
+                f"{member} trains on {count} rows, and 'cohort.samples_cap' is {cap}, the bound that [aggregation] "
+                'weights = "samples" needs',
+                hint="set a samples_cap that no client exceeds, or leave it out",
+            )
+    return cap

@@ -167,3 +167,27 @@ def test_factors_and_their_product_are_redistributed_alike(rng: np.random.Genera
     )
     assert np.allclose(thin.A, whole.A)
     assert np.allclose(thin.B, whole.B)
+
+
+@pytest.mark.parametrize("split", ["left", "right", "sqrt"])
+@pytest.mark.parametrize("shape", [(20, 12), (12, 20)])
+def test_a_split_puts_the_singular_values_where_it_says(split: str, shape: tuple[int, int]) -> None:
+    weight = np.random.default_rng(4).normal(size=shape)
+    rng = np.random.default_rng(0)
+    pair = redistribute(weight, rank=3, scaling=4.0, noise_std=0.0, rng=rng, split=split)  # type: ignore[arg-type]
+    singular = np.linalg.svd(weight, compute_uv=False)[:3] / 4.0
+    share = {"left": 1.0, "right": 0.0, "sqrt": 0.5}[split]
+    np.testing.assert_allclose(4.0 * pair.B @ pair.A, best(weight, 3), atol=1e-12)
+    np.testing.assert_allclose(pair.B.T @ pair.B, np.diag(singular ** (2 * share)), atol=1e-12)
+    np.testing.assert_allclose(pair.A @ pair.A.T, np.diag(singular ** (2 - 2 * share)), atol=1e-12)
+
+
+@pytest.mark.parametrize("split", ["left", "right", "sqrt"])
+def test_a_missing_direction_changes_nothing_and_can_be_trained_under_any_split(split: str) -> None:
+    rng = np.random.default_rng(4)
+    weight = Factors(rng.normal(size=(20, 2)), rng.normal(size=(2, 12)))
+    pair = redistribute(weight, rank=4, scaling=4.0, noise_std=0.0, rng=rng, split=split)  # type: ignore[arg-type]
+    np.testing.assert_allclose(4.0 * pair.B @ pair.A, weight.product(), atol=1e-12)
+    fresh, zeros = (pair.B[:, 2:].T, pair.A[2:]) if split == "right" else (pair.A[2:], pair.B[:, 2:].T)
+    np.testing.assert_allclose(fresh @ fresh.T, np.eye(2), atol=1e-12)
+    assert not zeros.any()

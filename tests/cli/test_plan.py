@@ -162,6 +162,18 @@ def test_a_plan_sets_every_upload_beside_the_clients_own_float32_factors(
     assert f"own float32 factors and head: {', '.join(ratios)}." in shown
 
 
+def test_a_plan_says_what_is_summed_and_what_members_weigh(write: Write, cli: Callable[..., Said]) -> None:
+    path = write(more='sums = "products"\n[recipe]\nname = "flexlora"')
+    shown = _words(cli("plan", path))
+    assert "whole products are summed, and their mean replaces the global state" in shown
+    assert "members weigh by their rows, none above the cap" in shown
+    assert "One of the first round's values is the client's weight" in shown
+    path.write_text(path.read_text() + '[aggregation]\nweights = "equal"\nsplit = "sqrt"\n')
+    shown = _words(cli("plan", path))
+    assert "all members weigh the same; singular values of a mean split sqrt" in shown
+    assert "No round has a weight: all clients count the same." in shown
+
+
 def test_nothing_is_cut_off_in_80_columns(
     write: Write, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,20 @@ from typing import get_args
 
 import pytest
 
+from securefl.config.aggregation import AggregationSection
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.load import validated
 from securefl.config.outer import NO_COORDINATES, NesterovSection, SgdSection
-from securefl.config.payload import AutoPayload, BasisPayload, PayloadName, SketchPayload, StatePayload
+from securefl.config.payload import (
+    AutoPayload,
+    BasisPayload,
+    DensePayload,
+    PayloadName,
+    SketchPayload,
+    StatePayload,
+)
 from securefl.config.recipes import catalogue
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import FusionSection, Recipe
@@ -37,10 +45,64 @@ def test_lean_trains_one_factor_of_a_shared_adapter_whatever_the_ranks():
     assert read(recipe={"name": "lean"}).payload == StatePayload(name="state")
 
 
-def test_flexlora_is_the_mean_of_products_of_any_ranks_and_nothing_personal():
-    config = read(recipe={"name": "flexlora"})
-    assert (config.recipe.name, config.recipe.personal) == ("flexlora", False)
+def test_our_mean_of_products_sketches_changes_of_any_ranks_and_has_nothing_personal():
+    config = read(recipe={"name": "products"})
+    assert (config.recipe.name, config.recipe.personal) == ("products", False)
+    assert config.aggregation == AggregationSection()
     assert (config.payload, config.outer) == (SketchPayload(name="sketch"), SgdSection(name="sgd"))
+
+
+@pytest.mark.parametrize(("name", "split"), [("flexlora", "left"), ("hlora", "right")])
+def test_the_papers_mean_of_products_sums_whole_ones_by_samples_and_splits_them_its_own_way(name, split):
+    config = read(recipe={"name": name})
+    assert config.payload == DensePayload(name="dense", sums="products")
+    assert config.aggregation == AggregationSection(weights="samples", split=split)
+    assert (config.head.rows, config.head.start) == ("together", "zeros")
+    assert not config.head.logit_adjustment
+    assert not config.head.calibration
+    assert config.lora.use_rslora is False
+    assert config.recipe.personal is False
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_goes_together_with_itself(name):
+    refuse_misfits(read(recipe={"name": name}, cohort={"clients": [{"r": 4}] * 4}), where="FED.toml")
+
+
+MIXED = {"clients": [{"r": 2}, {"r": 4}, {"r": 4}]}
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"payload": {"name": "dense", "sums": "products"}, "outer": "nesterov"},
+            r"'payload\.sums' is \"products\".*'outer\.name' = \"nesterov\".*\[outer\] name = \"sgd\"",
+        ),
+        (
+            {"payload": {"name": "sketch", "sums": "products"}, "outer": {"learning_rate": 0.5}},
+            r"'payload\.sums' is \"products\".*without a rate",
+        ),
+        (
+            {"aggregation": {"weights": "samples"}},
+            r"'aggregation\.weights' is \"samples\", and 'head\.rows' is \"by-class\".*rows = \"together\"",
+        ),
+        ({"aggregation": {"weights": "equal"}}, r"'aggregation\.weights' is \"equal\", and 'head\.rows'"),
+        (
+            {"aggregation": {"split": "right"}, "payload": "state"},
+            r"'aggregation\.split' is \"right\", and under payload \"state\".*name = \"dense\"",
+        ),
+        ({"aggregation": {"split": "sqrt"}, "payload": "core"}, r"'aggregation\.split' is \"sqrt\""),
+        (
+            {"aggregation": {"split": "right"}, "cohort": MIXED},
+            r"'aggregation\.split' is \"right\" \(HLoRA\).*the ranks in 'cohort\.clients' differ.*same r",
+        ),
+        ({"recipe": {"name": "hlora"}, "cohort": MIXED}, r"ranks in 'cohort\.clients' differ"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_refused_by_name(sections, words):
+    with pytest.raises(ConfigError, match=words):
+        refuse_misfits(read(**sections), where="FED.toml")
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -102,7 +164,7 @@ def test_every_payload_without_a_reason_against_it_takes_adam():
         refuse_misfits(read(payload=payload, outer="adam"), where="FED.toml")
 
 
-@pytest.mark.parametrize("recipe", ["default", "flexlora"])
+@pytest.mark.parametrize("recipe", ["default", "products"])
 def test_a_rank_alone_is_that_of_sketches(recipe):
     config = read(recipe={"name": recipe}, payload={"rank": 32})
     assert config.payload == SketchPayload(name="sketch", rank=32)
@@ -138,7 +200,7 @@ def test_a_payload_that_there_is_not_names_those_there_are():
     [
         ("defualt", "did you mean 'default'"),
         ("flexlor", "did you mean 'flexlora'"),
-        ("magic", "there is default, flexlora, lean"),
+        ("magic", f"there is {', '.join(sorted(ROWS))}"),
     ],
 )
 def test_an_unknown_recipe_names_the_known_ones(name, hint):

@@ -325,3 +325,23 @@ def test_nothing_is_said_of_labels_at_home_where_not_all_rows_were_counted(tmp_p
     sections["federation"] = {"name": "test", "labels": LABELS}
     (note,) = seen(replace(WHOLE, least_holders=3), **sections).notes
     assert note.startswith("Not on this machine")
+
+
+def weighing_samples(paths: list, **cohort: object) -> FederationConfig:
+    """Clients with files of their own, under weights by samples and a head that is averaged whole."""
+    head = {"rows": "together", "start": "zeros"}
+    return config(**own_files(paths, **cohort), aggregation={"weights": "samples"}, head=head)
+
+
+def test_weights_by_samples_are_bounded_by_a_power_of_two_that_no_client_exceeds(tmp_path):
+    paths = [write_csv(tmp_path / f"{n}.csv", ["a", "b"] * rows) for n, rows in enumerate((10, 30, 100))]
+    facts = facts_of_data(weighing_samples(paths))
+    most = max(sum(counts.train.values()) for counts in facts.clients.values())
+    assert 128 < most <= 256
+    assert facts.samples_cap == 256
+
+
+def test_a_bound_of_samples_below_a_clients_rows_is_refused_by_its_name(tmp_path):
+    paths = [write_csv(tmp_path / f"{n}.csv", ["a", "b"] * rows) for n, rows in enumerate((10, 30, 100))]
+    with pytest.raises(DataError, match=r"client-3 trains on \d+ rows, and 'cohort\.samples_cap' is 100"):
+        facts_of_data(weighing_samples(paths, samples_cap=100))

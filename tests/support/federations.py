@@ -16,6 +16,7 @@ from securefl.adapters.selection import Scores, feature_count
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
 from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.member import MemberAggregation
+from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
@@ -53,7 +54,7 @@ TOGETHER = HeadSection(start="zeros", rows="together")
 def terms(
     *,
     rounds: int = 2,
-    payload: str = "dense",
+    payload: str | Payload = "dense",
     sketch_rank: int | None = None,
     scheme: str = "bfv",
     bits: int = 16,
@@ -61,6 +62,7 @@ def terms(
     outer: Outer | None = None,
     early_stopping_rounds: int | None = None,
     head: HeadSection = TOGETHER,
+    aggregation: AggregationSection | None = None,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -83,7 +85,8 @@ def terms(
         ),
         recipe=Recipe(name="default", personal=True),
         head=head,
-        payload=payload_of(payload, sketch_rank),
+        payload=payload_of(payload, sketch_rank) if isinstance(payload, str) else payload,
+        aggregation=aggregation or AggregationSection(),
         outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),
         privacy=PrivacySection(),

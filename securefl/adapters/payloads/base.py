@@ -18,6 +18,8 @@ from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+from securefl.config.aggregation import SplitName
+from securefl.config.payload import Sums
 from securefl.errors import ProtocolError
 
 Vector = NDArray[np.float64]
@@ -133,12 +135,16 @@ class PayloadSettings:
         ranks: The cohort's ranks.
         seed: The federation's seed; it draws frozen factors and test matrices.
         sketch_rank: k of a sketch; None for twice the largest rank.
+        sums: Changes, which are added to the state, or whole products, whose mean replaces its weights.
+        split: The factor that holds the singular values of a redistributed weight.
     """
 
     layout: Layout
     ranks: RankTable
     seed: int
     sketch_rank: int | None = None
+    sums: Sums = "changes"
+    split: SplitName = "left"
 
 
 @dataclass(frozen=True, slots=True)

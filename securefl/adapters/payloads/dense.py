@@ -1,8 +1,8 @@
 """``dense``: every adapted weight's change as a whole (m, n) matrix, and the heads.
 
 The rule kept here: products are formed before anything is added, because the mean of products is not the
-product of means (FlexLoRA, arXiv 2402.11505, which averages whole products; here their changes are added up); ranks
-may differ freely, and every client is in every coordinate.
+product of means (FlexLoRA, arXiv 2402.11505). What is summed are changes of products, or whole ones as in the paper
+(``sums``); ranks may differ freely, and every client is in every coordinate.
 """
 
 from __future__ import annotations
@@ -30,6 +30,20 @@ from securefl.adapters.payloads.base import (
     read_heads,
 )
 from securefl.adapters.update import MeanUpdate, Update
+from securefl.config.payload import Sums
+
+PRODUCT_SCALE = 4.0
+"""Bound of an entry of a whole product, in units of the bound b on an update's entries.
+
+A product holds the changes of all rounds so far. Measured on the quickstart's corpus, means of changes grow by 2 in
+norm a round at constant rates, and hardly at all at falling ones, so that four times one round's bound has room for
+the rounds of a federation. What exceeds it is clipped, and every member's result counts that.
+"""
+
+
+def sum_scale(sums: Sums) -> float:
+    """Bound of the entries that are summed, in units of the bound on an update's entries."""
+    return PRODUCT_SCALE if sums == "products" else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +53,13 @@ class DensePayload:
     Attributes:
         layout: The federation's tensors.
         ranks: The cohort's ranks, of which only the number matters here.
+        sums: Whether the weights are changes or whole products: the bound of the latter is larger.
         segments: One a tensor, in the layout's order.
     """
 
     layout: Layout
     ranks: RankTable
+    sums: Sums = "changes"
     segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,9 +104,12 @@ class DensePayload:
         return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
 
     def _pieces(self) -> Iterator[Piece]:
+        scale = sum_scale(self.sums)
         for tensor in self.layout.adapted:
             shape = (tensor.rows, tensor.columns)
-            yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, shape, feature=Feature.ROW)
+            yield Piece(
+                tensor.name, tensor.name, SegmentKind.ADAPTER, shape, scale=scale, feature=Feature.ROW
+            )
         yield from head_pieces(self.layout)
 
 
@@ -101,4 +120,4 @@ def dense_segments(settings: PayloadSettings, round_number: int) -> tuple[Segmen
 
 def dense_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
     """The payload of every round."""
-    return RoundPayload(DensePayload(settings.layout, settings.ranks))
+    return RoundPayload(DensePayload(settings.layout, settings.ranks, settings.sums))

@@ -78,7 +78,13 @@ def _none(settings: PayloadSettings) -> int:
 
 
 def _sum_of_changes(settings: PayloadSettings, kept_rank: int) -> SharedState:
-    return GlobalState.start(settings.layout, seed=settings.seed, kept_rank=kept_rank)
+    return GlobalState.start(
+        settings.layout,
+        seed=settings.seed,
+        kept_rank=kept_rank,
+        split=settings.split,
+        replaced=settings.sums == "products",
+    )
 
 
 def _shared_adapter(settings: PayloadSettings, kept_rank: int) -> SharedState:

@@ -14,7 +14,8 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment, SegmentKind
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
 from securefl.adapters.state import SharedState
-from securefl.config.payload import PayloadName
+from securefl.config.aggregation import SplitName, WeightsName
+from securefl.config.payload import PayloadName, Sums
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1
@@ -45,6 +46,9 @@ class PayloadPlan:
         samples_cap: The sample count from which on every client weighs the same.
         seed: The federation's seed; it draws frozen factors and test matrices.
         sketch_rank: k of a sketch; None for twice the largest rank.
+        sums: Changes or whole products; see ``PayloadSettings``.
+        weights: The rule of the members' weights.
+        split: The factor that holds the singular values of a redistributed weight.
         weighs_first: Whether the first round's contributions carry the members' weights; else a sum before it did.
 
     Raises:
@@ -60,6 +64,9 @@ class PayloadPlan:
     samples_cap: int
     seed: int
     sketch_rank: int | None = None
+    sums: Sums = "changes"
+    weights: WeightsName = "capped"
+    split: SplitName = "left"
     weighs_first: bool = True
 
     def __post_init__(self) -> None:
@@ -81,7 +88,12 @@ class PayloadPlan:
     def settings(self) -> PayloadSettings:
         """Settings that the payload is made from."""
         return PayloadSettings(
-            layout=self.layout, ranks=self.ranks, seed=self.seed, sketch_rank=self.sketch_rank
+            layout=self.layout,
+            ranks=self.ranks,
+            seed=self.seed,
+            sketch_rank=self.sketch_rank,
+            sums=self.sums,
+            split=self.split,
         )
 
     def length(self, round_number: int) -> int:
@@ -90,7 +102,12 @@ class PayloadPlan:
 
     def weighs(self, round_number: int) -> bool:
         """True where contributions to a round carry the members' weights."""
-        return self.weighs_first and round_number == WEIGHED_ROUND
+        return self.weighs_first and self.weights != "equal" and round_number == WEIGHED_ROUND
+
+    @property
+    def sums_products(self) -> bool:
+        """True where a member sends whole products, and their mean replaces the state's weights."""
+        return self.sums == "products"
 
     def segments(self, round_number: int) -> tuple[Segment, ...]:
         """Segments of a contribution to a round, without drawing what it trains against."""

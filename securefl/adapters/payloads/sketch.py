@@ -32,6 +32,7 @@ from securefl.adapters.payloads.base import (
     product_runs,
     read_heads,
 )
+from securefl.adapters.payloads.dense import sum_scale
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.sketching import (
     CHECK_ROWS,
@@ -45,6 +46,7 @@ from securefl.adapters.sketching import (
     sketch_size,
 )
 from securefl.adapters.update import ErrorEstimate, Factors, Matrix, MeanUpdate, Update
+from securefl.config.payload import Sums
 
 SKETCH_SCALE = 2.0
 """Bound of a sketched coordinate, in units of the bound b on an update's entries.
@@ -70,6 +72,7 @@ class SketchPayload:
         sketch_rank: k, the columns of a range sketch.
         seed: The federation's seed; with the round it draws the test matrices.
         round_number: Number of the round, from 1.
+        sums: Whether changes or whole products are sketched.
         segments: For every weight its three sketches, or the weight itself; then the heads.
     """
 
@@ -78,6 +81,7 @@ class SketchPayload:
     sketch_rank: int
     seed: int
     round_number: int
+    sums: Sums = "changes"
     segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -149,10 +153,13 @@ class SketchPayload:
                 yield part.reshape(-1)
 
     def _pieces(self) -> Iterator[Piece]:
+        scale = sum_scale(self.sums)
         for tensor in self.layout.adapted:
             if not self.sketched(tensor):
                 whole = (tensor.rows, tensor.columns)
-                yield Piece(tensor.name, tensor.name, SegmentKind.ADAPTER, whole, feature=Feature.ROW)
+                yield Piece(
+                    tensor.name, tensor.name, SegmentKind.ADAPTER, whole, scale=scale, feature=Feature.ROW
+                )
                 continue
             long, short = _tall_shape(tensor)
             shapes = (long, self.sketch_rank), (corange_rows(self.sketch_rank), short), (CHECK_ROWS, short)
@@ -160,7 +167,7 @@ class SketchPayload:
                 name = f"{tensor.name}[{block}]"
                 # Of the whole tensor, although a row of the range sketch is made of one row alone: the sketches
                 # explain each other, so single rows of one cannot be hidden while the rest is seen.
-                yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, scale=SKETCH_SCALE)
+                yield Piece(name, tensor.name, SegmentKind.ADAPTER, shape, scale=scale * SKETCH_SCALE)
         yield from head_pieces(self.layout)
 
     def _projections(self, tensor: TensorSpec) -> Projections:
@@ -189,6 +196,7 @@ def sketch_payload(settings: PayloadSettings, round_number: int) -> RoundPayload
             sketch_rank=sketch_rank(settings),
             seed=settings.seed,
             round_number=round_number,
+            sums=settings.sums,
         )
     )
 

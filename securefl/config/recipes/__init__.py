@@ -4,7 +4,10 @@
 ``row``        what a recipe is made of
 ``default``    the product's own
 ``lean``       the product's own with little to send
-``flexlora``   after FlexLoRA
+``products``   changes of products with capped weights: our own, after FlexLoRA
+``literal``    sections that rows of papers have in common
+``flexlora``   FlexLoRA
+``hlora``      HLoRA
 ``catalogue``  all rows by name, and the filling of a federation file from its row
 
 A new recipe is one file here, whose docstring says what of its paper could not be verified, and one line in

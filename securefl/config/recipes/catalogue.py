@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.config.payload import AutoPayload, PayloadChoice, SketchPayload
-from securefl.config.recipes import default, flexlora, lean
+from securefl.config.recipes import default, flexlora, hlora, lean, products
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
 from securefl.config.section import Section
@@ -20,7 +20,9 @@ from securefl.errors import ConfigError
 _ROWS: Final = (
     default.ROW,
     lean.ROW,
+    products.ROW,
     flexlora.ROW,
+    hlora.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""

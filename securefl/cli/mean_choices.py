@@ -1,0 +1,43 @@
+"""Choices of the mean in words: what is summed, what members weigh, and how a mean becomes factors again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from securefl.config.aggregation import WeightsName
+    from securefl.protocol.federation import Federation
+
+_WEIGHTS: Final[Mapping[WeightsName, str]] = {
+    "capped": "members weigh by their rows up to the cap",
+    "samples": "members weigh by their rows, none above the cap",
+    "equal": "all members weigh the same",
+}
+_IN_ROUND_1: Final = "One of the first round's values is the client's weight; later rounds have none."
+_NOTES: Final[Mapping[WeightsName, str]] = {
+    "capped": _IN_ROUND_1,
+    "samples": _IN_ROUND_1,
+    "equal": "No round has a weight: all clients count the same.",
+}
+
+
+def mean_choices(federation: Federation) -> Iterator[str]:
+    """One line of what a recipe or file says of the mean beside the defaults; none where it says nothing."""
+    aggregation = federation.terms.aggregation
+    said = []
+    if federation.plan.sums_products:
+        said.append("whole products are summed, and their mean replaces the global state")
+    if aggregation.weights != "capped":
+        said.append(_WEIGHTS[aggregation.weights])
+    if aggregation.split != "left":
+        said.append(f"singular values of a mean split {aggregation.split}")
+    if said:
+        yield f"  {'; '.join(said)}"
+
+
+def weight_note(federation: Federation) -> str:
+    """Rounds whose contributions carry weights, in a sentence."""
+    if federation.openings:
+        return "Weights are summed before round 1; no round has any."
+    return _NOTES[federation.terms.aggregation.weights]

@@ -1,0 +1,165 @@
+"""Rows that bear a paper's name, round by round against the paper's steps written in numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from support.federations import ALPHA, DrawnLearner, TestFederation, make_federation
+
+from securefl.adapters.update import Adapter, LoraFactors
+from securefl.aggregation.member import MemberAggregation
+from securefl.config.aggregation import AggregationSection
+from securefl.config.payload import DensePayload
+from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.row import Row
+from securefl.errors import DataError
+from securefl.simulation.federation import SimulatedFederation
+
+ROUNDS = 3
+SAMPLES = (10, 60, 35, 95)
+WEIGHTS = ("encoder.0.query", "encoder.0.value")
+HEAD = "classifier.weight"
+CLOSE = 2e-3
+"""Far above the grid's rounding (1e-4 an entry), far below what a round changes (0.05 and more)."""
+
+
+def of_row(row: Row, ranks: tuple[int, ...], **changes: object) -> TestFederation:
+    """A federation without a model whose payload and aggregation are a row's."""
+    chosen = {"payload": row.payload, "outer": row.outer, "rounds": ROUNDS, "scheme": "none"}
+    if "aggregation" in row.others:
+        chosen["aggregation"] = row.others["aggregation"]
+    return make_federation(ranks, **chosen | changes)
+
+
+@dataclass
+class Watched(DrawnLearner):
+    """A learner that keeps the starts that it was given."""
+
+    starts: dict[int, Adapter] = field(default_factory=dict)
+
+    def learn(self, round_number, start, basis):
+        self.starts[round_number] = start.copy()
+        return super().learn(round_number, start, basis)
+
+
+def run(made: TestFederation, samples: tuple[int, ...] = SAMPLES) -> tuple[dict, dict]:
+    members: dict[str, MemberAggregation] = {
+        member: made.aggregation(member) for member in made.federation.cohort
+    }
+    learners = {
+        member.id: Watched(member.id, member.rank, samples=count)
+        for member, count in zip(made.federation.roster, samples, strict=True)
+    }
+    SimulatedFederation(members, learners).run()
+    return members, learners
+
+
+def shares() -> np.ndarray:
+    return np.array(SAMPLES) / sum(SAMPLES)
+
+
+def factors_after(learner: Watched, number: int, name: str) -> LoraFactors:
+    """A_k and B_k as the client has trained them, from its start and its update."""
+    change, rank = learner.updates[number].weights[name], learner.rank
+    scaling = ALPHA / rank
+    return LoraFactors(A=change.right[:rank], B=change.left[:, :rank] / scaling)
+
+
+@pytest.mark.parametrize("rule", ["flexlora", "hlora"])
+def test_each_round_starts_from_the_papers_split_of_the_mean_of_whole_products(rule: str) -> None:
+    ranks = (2, 4, 8, 16) if rule == "flexlora" else (4, 4, 4, 4)
+    members, learners = run(of_row(ROWS[rule], ranks))
+    for number in range(1, ROUNDS + 1):
+        for name in WEIGHTS:
+            trained = [factors_after(learner, number, name) for learner in learners.values()]
+            scalings = [ALPHA / rank if rule == "flexlora" else 1.0 for rank in ranks]
+            mean = sum(
+                share * scaling * pair.B @ pair.A
+                for share, scaling, pair in zip(shares(), scalings, trained, strict=True)
+            )
+            u, s, vt = np.linalg.svd(mean, full_matrices=False)
+            for member, learner in learners.items():
+                rank = learner.rank
+                after = members[member].start() if number == ROUNDS else learner.starts[number + 1]
+                got = after.weights[name]
+                if rule == "flexlora":
+                    expected = LoraFactors(A=vt[:rank], B=u[:, :rank] * s[:rank] / (ALPHA / rank))
+                    np.testing.assert_allclose(got.A @ got.A.T, np.eye(rank), atol=1e-9)
+                else:
+                    expected = LoraFactors(A=s[:rank, None] * vt[:rank], B=u[:, :rank])
+                    np.testing.assert_allclose(got.B.T @ got.B, np.eye(rank), atol=1e-9)
+                np.testing.assert_allclose(got.B @ got.A, expected.B @ expected.A, atol=CLOSE)
+                for row in range(rank):
+                    # Singular vectors are the papers' but for a sign, and for what rounding does to near ones.
+                    assert np.linalg.norm(got.A[row]) == pytest.approx(
+                        np.linalg.norm(expected.A[row]), abs=20 * CLOSE
+                    )
+
+
+def test_heads_are_averaged_by_samples_over_all_samples() -> None:
+    members, learners = run(of_row(ROWS["flexlora"], (2, 4, 8, 16)))
+    expected = sum(
+        share * sum(learner.updates[number].heads[HEAD] for number in range(1, ROUNDS + 1))
+        for share, learner in zip(shares(), learners.values(), strict=True)
+    )
+    assert members["client-1"].state.heads[HEAD] == pytest.approx(expected, abs=CLOSE)
+
+
+def test_a_member_above_the_bound_of_samples_is_refused_before_it_sends() -> None:
+    with pytest.raises(DataError, match=r"'cohort\.samples_cap'"):
+        run(of_row(ROWS["flexlora"], (2, 4, 8, 16)), samples=(10, 60, 101, 95))
+
+
+def test_a_bound_far_above_all_counts_changes_nothing_but_rounding() -> None:
+    """What is divided by is the sum of samples, not of capped ones."""
+    starts = []
+    for samples in (SAMPLES, tuple(count // 5 for count in SAMPLES)):
+        members, _ = run(of_row(ROWS["flexlora"], (4, 4, 4, 4), rounds=1), samples=samples)
+        pair = members["client-2"].start().weights[WEIGHTS[0]]
+        starts.append(pair.B @ pair.A)
+    assert starts[0] == pytest.approx(starts[1], abs=CLOSE)
+
+
+def test_equal_weights_are_not_sent_and_ignore_samples() -> None:
+    made = make_federation(
+        (4, 4, 4, 4),
+        payload=DensePayload(name="dense"),
+        aggregation=AggregationSection(weights="equal"),
+        rounds=1,
+        scheme="none",
+    )
+    assert made.federation.kind_of(1).weights == 0
+    members, learners = run(made)
+    mean = sum(learner.updates[1].heads[HEAD] for learner in learners.values()) / len(SAMPLES)
+    assert members["client-1"].state.heads[HEAD] == pytest.approx(mean, abs=CLOSE)
+
+
+def test_an_update_norm_of_whole_products_is_that_of_their_change() -> None:
+    one, two = (run(of_row(ROWS["flexlora"], (4, 4, 4, 4), rounds=rounds))[0] for rounds in (1, 2))
+    states = [ended["client-1"].state for ended in (one, two)]
+    change = [np.asarray(states[1].weights[name]) - np.asarray(states[0].weights[name]) for name in WEIGHTS]
+    norm = np.linalg.norm([np.linalg.norm(each) for each in change])
+    assert two["client-3"].update_norm == pytest.approx(norm)
+
+
+def test_under_flexlora_the_mean_replaces_what_no_rank_could_hold() -> None:
+    """Four clients of rank 2 make a mean of rank 8; after a round in which nobody moves, only rank 2 is left of it."""
+    made = of_row(ROWS["flexlora"], (2, 2, 2, 2), rounds=2)
+    members: dict[str, MemberAggregation] = {name: made.aggregation(name) for name in made.federation.cohort}
+    learners = {name: Stopping(name, 2, samples=50) for name in members}
+    SimulatedFederation(members, learners).run()
+    for weight in members["client-1"].state.weights.values():
+        singular = np.linalg.svd(np.asarray(weight), compute_uv=False)
+        assert singular[1] > 0.05
+        assert singular[2] < CLOSE
+
+
+@dataclass
+class Stopping(Watched):
+    """A learner that moves in the first round alone."""
+
+    def learn(self, round_number, start, basis):
+        self.scale = 0.02 if round_number == 1 else 0.0
+        return super().learn(round_number, start, basis)
