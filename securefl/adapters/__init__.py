@@ -11,6 +11,7 @@
 ``state``            the global change, round after round
 ``outer``            the step along the mean, with or without momentum
 ``update_norm``      size of the mean update from round to round
+``alignment``        factors turned to their product's singular vectors, in the same bits everywhere
 ``learned_factors``  the factors of one shared adapter, round after round, in the same bits everywhere
 ``head_space``       rotated and scaled features, in which a head is computed
 ``head_statistics``  a member's class shares, class means and within-class covariance

@@ -7,10 +7,11 @@ only serve what a client measures and saves (``redistributed``).
 
 The start: B is zero, and A has the entries +-1/sqrt(n), signs drawn from the seed. Rows then have length 1, as those of
 ``GlobalState.redistributed`` have, and two of them have a cosine of about 1/sqrt(n), as in LoRA's own random start.
-They are not orthonormalised, because the bits of that differ between machines; those of a generator's integers, of a
-square root and of a division do not.
+They are not orthonormalised by a library, because the bits of that differ between machines; those of a generator's
+integers, of a square root and of a division do not. Where factors are turned after every round (``aligned``), A starts
+with orthonormal rows, and start and turns are made of such single operations too (``alignment``).
 
-Reference: RoLoRA, arXiv 2502.01755.
+References: RoLoRA, arXiv 2502.01755; FFA-LoRA, arXiv 2403.12313; FedSVD, arXiv 2505.12805.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from securefl.adapters.frozen.basis import Side, trained_side
+from securefl.adapters.alignment import aligned, orthonormal_start
+from securefl.adapters.frozen.basis import Side
+from securefl.adapters.frozen.learned import shared_side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
+from securefl.config.payload import TrainedSides
 from securefl.errors import ProtocolError
 
 
@@ -40,6 +44,8 @@ class LearnedFactors:
         weights: A (R, n) and B (m, R) of each adapted weight, whose change is ``B @ A``: no scaling is left to apply.
             The arrays cannot be written to.
         heads: The change of each head, (rows, columns).
+        sides: Sides that rounds train.
+        aligned: True where both factors are turned to their product's singular vectors after every round.
     """
 
     layout: Layout
@@ -47,22 +53,37 @@ class LearnedFactors:
     round_number: int
     weights: Mapping[str, LoraFactors]
     heads: Mapping[str, Matrix]
+    sides: TrainedSides = "alternate"
+    aligned: bool = False
 
     @classmethod
-    def start(cls, layout: Layout, *, shared_rank: int, seed: int) -> LearnedFactors:
+    def start(
+        cls,
+        layout: Layout,
+        *,
+        shared_rank: int,
+        seed: int,
+        sides: TrainedSides = "alternate",
+        aligned: bool = False,
+    ) -> LearnedFactors:
         """Before the first round: no change anywhere.
 
         Args:
             layout: The federation's tensors; R must not exceed a weight's smaller side.
             shared_rank: R.
             seed: The federation's seed.
+            sides: Sides that rounds train.
+            aligned: True where A starts with orthonormal rows, and both factors are turned after every round.
         """
+        start = _orthonormal_start if aligned else _start
         return cls(
             layout=layout,
             seed=seed,
             round_number=0,
-            weights={tensor.name: _start(tensor, shared_rank, seed) for tensor in layout.adapted},
+            weights={tensor.name: start(tensor, shared_rank, seed) for tensor in layout.adapted},
             heads={tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads},
+            sides=sides,
+            aligned=aligned,
         )
 
     @property
@@ -73,7 +94,7 @@ class LearnedFactors:
     @property
     def learned_side(self) -> Side:
         """The factor that the next mean moves."""
-        return trained_side(self.round_number + 1)
+        return shared_side(self.round_number + 1, sides=self.sides)
 
     def advanced(self, mean: MeanUpdate) -> LearnedFactors:
         """The state with one more mean update applied, or the step that ``outer`` has made of it.
@@ -85,12 +106,11 @@ class LearnedFactors:
             ProtocolError: if a change is not against the frozen factor.
         """
         side = self.learned_side
-        return LearnedFactors(
-            layout=self.layout,
-            seed=self.seed,
+        return replace(
+            self,
             round_number=self.round_number + 1,
             weights={
-                name: _advanced(pair, mean.weights[name], side=side, where=name)
+                name: self._turned(_advanced(pair, mean.weights[name], side=side, where=name))
                 for name, pair in self.weights.items()
             },
             heads={name: old + mean.heads[name] for name, old in self.heads.items()},
@@ -119,6 +139,12 @@ class LearnedFactors:
             heads={name: head.copy() for name, head in self.heads.items()},
         )
 
+    def _turned(self, pair: LoraFactors) -> LoraFactors:
+        if not self.aligned:
+            return pair
+        A, B = aligned(pair.A, pair.B)
+        return _fixed(A=A, B=B)
+
     def _factors(self, tensor: TensorSpec, rank: int, scaling: float) -> LoraFactors:
         pair = self.weights[tensor.name]
         return redistribute(
@@ -137,6 +163,11 @@ def _start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
         - 1
     )
     return _fixed(A=signs / math.sqrt(tensor.columns), B=np.zeros((tensor.rows, rank)))
+
+
+def _orthonormal_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
+    rng = seeded_generator(seed, "shared-adapter", tensor.name)
+    return _fixed(A=orthonormal_start(rng, rank=rank, width=tensor.columns), B=np.zeros((tensor.rows, rank)))
 
 
 def _advanced(pair: LoraFactors, change: Matrix | Factors, *, side: Side, where: str) -> LoraFactors:

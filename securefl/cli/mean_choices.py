@@ -28,6 +28,10 @@ def mean_choices(federation: Federation) -> Iterator[str]:
     said = []
     if federation.plan.sums_products:
         said.append("whole products are summed, and their mean replaces the global state")
+    if federation.plan.sides == "left":
+        said.append("every round trains B alone")
+    if federation.plan.aligned:
+        said.append("A becomes the singular vectors of B A after every round")
     if aggregation.weights != "capped":
         said.append(_WEIGHTS[aggregation.weights])
     if aggregation.split != "left":

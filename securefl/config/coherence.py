@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from securefl.config.federation import FederationConfig
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
-from securefl.config.payload import sums_of
+from securefl.config.payload import is_aligned, sums_of
 from securefl.errors import ConfigError
 
 _BOTH_FACTORS = ("auto", "dense", "sketch")
@@ -20,6 +20,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_warmup(config, where=where)
     _check_outer(config, where=where)
     _check_products(config, where=where)
+    _check_aligned(config, where=where)
     _check_weights(config, where=where)
     _check_split(config, where=where)
 
@@ -53,6 +54,16 @@ def _check_products(config: FederationConfig, *, where: str) -> None:
             f'"{config.outer.name}" has no step to change',
             where=where,
             hint='write [outer] name = "sgd" without a rate, or [payload] sums = "changes"',
+        )
+
+
+def _check_aligned(config: FederationConfig, *, where: str) -> None:
+    if is_aligned(config.payload) and not isinstance(config.outer, SgdSection):
+        raise ConfigError(
+            f"'payload.aligned' is true, which turns the coordinates of a mean after every round, and 'outer.name' is "
+            f'"{config.outer.name}", which carries them from round to round',
+            where=where,
+            hint='write [outer] name = "sgd", or [payload] aligned = false',
         )
 
 

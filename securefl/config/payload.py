@@ -5,9 +5,9 @@ The rule kept here: a key stands only in the section of the payload that reads i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from securefl.config.section import Section
 
@@ -44,10 +44,27 @@ class BasisPayload(Section):
     name: Literal["basis"]
 
 
+TrainedSides = Literal["alternate", "left"]
+
+
 class StatePayload(Section):
     """One factor of one shared adapter, against the learned other one (RoLoRA, arXiv 2502.01755)."""
 
     name: Literal["state"]
+    side: TrainedSides = "alternate"
+    """``alternate``: B in odd rounds and A in even ones (RoLoRA); ``left``: always B, against one A (FFA-LoRA, arXiv
+    2403.12313)."""
+    aligned: bool = False
+    """True where A becomes, after every round, the right singular vectors of B A (FedSVD, arXiv 2505.12805)."""
+
+    @model_validator(mode="after")
+    def _only_orthonormal_rows_are_aligned(self) -> Self:
+        if self.aligned and self.side != "left":
+            raise ValueError(
+                'side must be "left" where aligned = true, because rounds that train A leave its rows no longer '
+                'orthonormal; write side = "left", or aligned = false'
+            )
+        return self
 
 
 class AutoPayload(Section):
@@ -82,6 +99,16 @@ def payload_named(name: PayloadName) -> Payload:
 def sums_of(payload: PayloadChoice) -> Sums:
     """Sums of a file's payload; changes where it leaves no choice."""
     return payload.sums if isinstance(payload, DensePayload | SketchPayload) else "changes"
+
+
+def sides_of(payload: Payload) -> TrainedSides:
+    """Sides of a shared adapter that a file's rounds train; in turn where it leaves no choice."""
+    return payload.side if isinstance(payload, StatePayload) else "alternate"
+
+
+def is_aligned(payload: PayloadChoice) -> bool:
+    """True where the learned factors are turned to their product's singular vectors after every round."""
+    return isinstance(payload, StatePayload) and payload.aligned
 
 
 def sketch_rank_of(payload: Payload) -> int | None:

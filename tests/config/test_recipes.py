@@ -97,6 +97,10 @@ MIXED = {"clients": [{"r": 2}, {"r": 4}, {"r": 4}]}
             {"aggregation": {"split": "right"}, "cohort": MIXED},
             r"'aggregation\.split' is \"right\" \(HLoRA\).*the ranks in 'cohort\.clients' differ.*same r",
         ),
+        (
+            {"recipe": {"name": "fedsvd"}, "outer": "nesterov"},
+            r"'payload\.aligned' is true.*'outer\.name' is \"nesterov\".*\[outer\] name = \"sgd\"",
+        ),
         ({"recipe": {"name": "hlora"}, "cohort": MIXED}, r"ranks in 'cohort\.clients' differ"),
     ],
 )
@@ -227,3 +231,19 @@ for name in {modules!r}:
         assert heavy not in sys.modules, (name, heavy)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_factors_are_aligned_only_where_a_keeps_orthonormal_rows():
+    with pytest.raises(ConfigError, match=r"aligned = true, because rounds that train A"):
+        read(payload={"name": "state", "aligned": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "aligned"),
+    [("ffa", "left", False), ("rolora", "alternate", False), ("fedsvd", "left", True)],
+)
+def test_rows_of_one_factor_differ_in_the_side_and_in_what_happens_to_it(name, side, aligned):
+    config = read(recipe={"name": name})
+    assert config.payload == StatePayload(name="state", side=side, aligned=aligned)
+    assert config.aggregation.weights == "samples"
+    assert config.recipe.personal is False

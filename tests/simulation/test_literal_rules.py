@@ -163,3 +163,64 @@ class Stopping(Watched):
     def learn(self, round_number, start, basis):
         self.scale = 0.02 if round_number == 1 else 0.0
         return super().learn(round_number, start, basis)
+
+
+def steps_of(learners: dict, number: int, name: str, *, side: str) -> np.ndarray:
+    """n_k / sum n times the trained factor's step of every client, summed."""
+    return sum(
+        share * getattr(learner.updates[number].weights[name], side)
+        for share, learner in zip(shares(), learners.values(), strict=True)
+    )
+
+
+def frozen_of(learners: dict, number: int, name: str, *, side: str) -> np.ndarray:
+    """The frozen factor that every client trained against: one and the same."""
+    first, *others = (getattr(learner.updates[number].weights[name], side) for learner in learners.values())
+    assert all(np.array_equal(first, other) for other in others)
+    return first
+
+
+def test_under_ffa_one_a_is_frozen_for_ever_and_b_is_the_sum_of_mean_steps() -> None:
+    members, learners = run(of_row(ROWS["ffa"], (4, 4, 4, 4)))
+    for name in WEIGHTS:
+        first = frozen_of(learners, 1, name, side="right")
+        B = sum(steps_of(learners, number, name, side="left") for number in range(1, ROUNDS + 1))
+        for member in members.values():
+            learned = member.state.learned[name]
+            assert np.array_equal(learned.A, first)
+            assert pytest.approx(B, abs=CLOSE) == learned.B
+
+
+def test_under_rolora_each_round_freezes_the_factor_that_the_round_before_has_learned() -> None:
+    members, learners = run(of_row(ROWS["rolora"], (4, 4, 4, 4)))
+    for name in WEIGHTS:
+        A = frozen_of(learners, 1, name, side="right")
+        B = np.zeros((members["client-1"].state.learned[name].B.shape[0], 4))
+        for number in range(1, ROUNDS + 1):
+            if number % 2:
+                assert frozen_of(learners, number, name, side="right") == pytest.approx(A, abs=CLOSE)
+                B = B + steps_of(learners, number, name, side="left")
+            else:
+                assert frozen_of(learners, number, name, side="left") == pytest.approx(B, abs=CLOSE)
+                A = A + steps_of(learners, number, name, side="right")
+        learned = members["client-1"].state.learned[name]
+        assert pytest.approx(A, abs=CLOSE) == learned.A
+        assert pytest.approx(B, abs=CLOSE) == learned.B
+
+
+def test_under_fedsvd_each_round_freezes_the_right_singular_vectors_of_the_product_before_it() -> None:
+    members, learners = run(of_row(ROWS["fedsvd"], (4, 4, 4, 4)))
+    for name in WEIGHTS:
+        product = 0.0
+        for number in range(1, ROUNDS + 1):
+            A = frozen_of(learners, number, name, side="right")
+            np.testing.assert_allclose(A @ A.T, np.eye(4), atol=1e-12)
+            if number > 1:
+                # To rounding: the mean before it is known to the grid's step, and its own factors exactly.
+                vt = np.linalg.svd(product)[2][:4]
+                np.testing.assert_allclose(np.abs(np.sum(A * vt, axis=1)), 1.0, atol=1e-3)
+            product = product + steps_of(learners, number, name, side="left") @ A
+        learned = members["client-1"].state.learned[name]
+        assert pytest.approx(product, abs=CLOSE) == learned.B @ learned.A
+        singular = np.linalg.norm(learned.B, axis=0)
+        assert (np.diff(singular) <= 0).all()

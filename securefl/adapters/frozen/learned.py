@@ -4,7 +4,8 @@ The rule kept here: nothing is drawn or decomposed. All members hold the same bi
 from integer sums (``learned_factors``), so there is nothing to send and nothing to compare.
 
 This is RoLoRA (arXiv 2502.01755): B is trained in odd rounds against the A that even rounds have learned, and the other
-way about. ``basis`` freezes a random factor instead, drawn for the round.
+way about; or FFA-LoRA (arXiv 2403.12313), where rounds train B alone against one A for ever. ``basis`` freezes a random
+factor instead, drawn for the round.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from securefl.adapters.frozen.basis import FrozenBasis, Side, trained_side
 from securefl.adapters.update import LoraFactors
+from securefl.config.payload import TrainedSides
 
 Learned = Mapping[str, LoraFactors]
 """A (R, n) and B (m, R) of every adapted weight of a shared adapter; a weight's change is ``B @ A``."""
@@ -33,14 +35,20 @@ class LearnedBasis(FrozenBasis):
     shared: Learned
 
 
-def learned_basis(shared: Learned, *, round_number: int) -> LearnedBasis:
+def shared_side(round_number: int, *, sides: TrainedSides) -> Side:
+    """The factor of a shared adapter that a round trains: always B, or both in turn, B in odd rounds (from 1)."""
+    return Side.LEFT if sides == "left" else trained_side(round_number)
+
+
+def learned_basis(shared: Learned, *, round_number: int, sides: TrainedSides = "alternate") -> LearnedBasis:
     """The frozen side of a shared adapter in a round.
 
     Args:
         shared: Both factors after the round before.
         round_number: Number of the round, from 1.
+        sides: Sides that rounds train.
     """
-    side = trained_side(round_number)
+    side = shared_side(round_number, sides=sides)
     return LearnedBasis(
         round_number=round_number,
         side=side,

@@ -19,7 +19,7 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.config.aggregation import SplitName
-from securefl.config.payload import Sums
+from securefl.config.payload import Sums, TrainedSides
 from securefl.errors import ProtocolError
 
 Vector = NDArray[np.float64]
@@ -137,6 +137,8 @@ class PayloadSettings:
         sketch_rank: k of a sketch; None for twice the largest rank.
         sums: Changes, which are added to the state, or whole products, whose mean replaces its weights.
         split: The factor that holds the singular values of a redistributed weight.
+        sides: Sides of a shared adapter that rounds train.
+        aligned: True where its factors are turned to their product's singular vectors after every round.
     """
 
     layout: Layout
@@ -145,6 +147,8 @@ class PayloadSettings:
     sketch_rank: int | None = None
     sums: Sums = "changes"
     split: SplitName = "left"
+    sides: TrainedSides = "alternate"
+    aligned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ Reference: RoLoRA, arXiv 2502.01755, here with rank partitions.
 
 from __future__ import annotations
 
-from securefl.adapters.frozen.basis import trained_side
-from securefl.adapters.frozen.learned import Learned, learned_basis
+from securefl.adapters.frozen.learned import Learned, learned_basis, shared_side
 from securefl.adapters.learned_factors import LearnedFactors
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment, lay_out
 from securefl.adapters.payloads.basis import BasisPayload, basis_pieces
@@ -28,17 +27,23 @@ smaller, by about the scaling.
 def state_start(settings: PayloadSettings) -> LearnedFactors:
     """The shared adapter before the first round."""
     shared = settings.ranks.shared_rank
-    return LearnedFactors.start(settings.layout, shared_rank=shared, seed=settings.seed)
+    return LearnedFactors.start(
+        settings.layout,
+        shared_rank=shared,
+        seed=settings.seed,
+        sides=settings.sides,
+        aligned=settings.aligned,
+    )
 
 
 def state_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
     """Segments of a contribution to a round."""
-    side = trained_side(round_number)
+    side = shared_side(round_number, sides=settings.sides)
     return lay_out(basis_pieces(settings.layout, settings.ranks, side, scale=STEP_SCALE))
 
 
 def state_payload(settings: PayloadSettings, round_number: int, learned: Learned) -> RoundPayload:
     """A round's payload, against the frozen side of what was learned before it."""
-    frozen = learned_basis(learned, round_number=round_number)
+    frozen = learned_basis(learned, round_number=round_number, sides=settings.sides)
     payload = BasisPayload(settings.layout, settings.ranks, frozen, name="state", scale=STEP_SCALE)
     return RoundPayload(payload, frozen)

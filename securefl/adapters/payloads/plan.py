@@ -15,7 +15,7 @@ from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segme
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
 from securefl.adapters.state import SharedState
 from securefl.config.aggregation import SplitName, WeightsName
-from securefl.config.payload import PayloadName, Sums
+from securefl.config.payload import PayloadName, Sums, TrainedSides
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1
@@ -49,6 +49,8 @@ class PayloadPlan:
         sums: Changes or whole products; see ``PayloadSettings``.
         weights: The rule of the members' weights.
         split: The factor that holds the singular values of a redistributed weight.
+        sides: Sides of a shared adapter that rounds train; see ``PayloadSettings``, as for the next.
+        aligned: True where its factors are turned after every round.
         weighs_first: Whether the first round's contributions carry the members' weights; else a sum before it did.
 
     Raises:
@@ -67,6 +69,8 @@ class PayloadPlan:
     sums: Sums = "changes"
     weights: WeightsName = "capped"
     split: SplitName = "left"
+    sides: TrainedSides = "alternate"
+    aligned: bool = False
     weighs_first: bool = True
 
     def __post_init__(self) -> None:
@@ -94,6 +98,8 @@ class PayloadPlan:
             sketch_rank=self.sketch_rank,
             sums=self.sums,
             split=self.split,
+            sides=self.sides,
+            aligned=self.aligned,
         )
 
     def length(self, round_number: int) -> int:

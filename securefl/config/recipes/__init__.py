@@ -8,6 +8,9 @@
 ``literal``    sections that rows of papers have in common
 ``flexlora``   FlexLoRA
 ``hlora``      HLoRA
+``ffa``        FFA-LoRA
+``rolora``     RoLoRA
+``fedsvd``     FedSVD
 ``catalogue``  all rows by name, and the filling of a federation file from its row
 
 A new recipe is one file here, whose docstring says what of its paper could not be verified, and one line in

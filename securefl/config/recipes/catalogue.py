@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.config.payload import AutoPayload, PayloadChoice, SketchPayload
-from securefl.config.recipes import default, flexlora, hlora, lean, products
+from securefl.config.recipes import default, fedsvd, ffa, flexlora, hlora, lean, products, rolora
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
 from securefl.config.section import Section
@@ -23,6 +23,9 @@ _ROWS: Final = (
     products.ROW,
     flexlora.ROW,
     hlora.ROW,
+    ffa.ROW,
+    rolora.ROW,
+    fedsvd.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""
