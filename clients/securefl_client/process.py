@@ -91,7 +91,7 @@ def trainer_side(
     return TrainerSide(
         load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
         member=own.member,
-        personal=own.federation.terms.recipe.personal,
+        personal=own.federation.terms.recipe.has_personal,
         baselines=own.federation.terms.fusion.baselines,
         clock=clock,
         emit=emit,

@@ -191,7 +191,7 @@ class MemberRounds:
             encryption=encryption_report(federation),
             id=self._member,
             rank=self._aggregation.rank,
-            personal_rank=personal_rank if federation.terms.recipe.personal else None,
+            personal_rank=personal_rank if federation.terms.recipe.has_personal else None,
             samples=self._side.learner.samples,
             values=federation.plan.length(1),
             device=self._side.device,

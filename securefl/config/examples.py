@@ -29,7 +29,7 @@ EXAMPLES: Mapping[str, str] = {
     "data.split.column": 'split = { by = "column", column = "site" }',
     "data.max_samples": "max_samples = 1000",
     "lora.target_modules": 'target_modules = ["query", "value"]',
-    "recipe.personal": "personal = true",
+    "recipe.personal": 'personal = "alone"',
     "task": 'task = "sequence-classification"',
     "task.name": 'name = "sequence-classification"',
     "outer": 'outer = "nesterov"',

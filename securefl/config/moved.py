@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from securefl.config.values import shown
 from securefl.errors import ConfigError
 
 MOVED: Final[Mapping[str, str]] = {
@@ -25,6 +26,7 @@ MOVED: Final[Mapping[str, str]] = {
     "encryption.head_bound": "grid.head_bound",
 }
 """Old key to new key; a section of its own stands after its keys."""
+_NOTHING: Final = object()
 _NO_SEARCH: Final = "the candidates of a fusion are fixed"
 GONE: Final[Mapping[str, str]] = {
     "recipe.fusion.budget": _NO_SEARCH,
@@ -34,12 +36,18 @@ GONE: Final[Mapping[str, str]] = {
 }
 """Old key to the reason why nothing stands in its place."""
 
+RENAMED: Final[Mapping[str, Mapping[object, str]]] = {
+    "recipe.personal": {True: '"alone"', False: '"none"'},
+}
+"""Key to its old values, each with what says the same today."""
+
 
 def refuse_moved(table: Mapping[str, object], *, where: str) -> None:
-    """Refuse a ``FED.toml`` that has keys of an earlier version.
+    """Refuse a ``FED.toml`` that has keys or values of an earlier version.
 
     Raises:
-        ConfigError: with the new place of every old key in the file, or the reason why it has none.
+        ConfigError: with the new place of every old key in the file, or the reason why it has none; else with the new
+            word for an old value.
     """
     found = list(_found(table))
     if found:
@@ -48,6 +56,22 @@ def refuse_moved(table: Mapping[str, object], *, where: str) -> None:
             for old in found
         )
         raise ConfigError(said, where=where, hint=_remedy(found))
+    for key, words in RENAMED.items():
+        _refuse_renamed(key, words, table, where=where)
+
+
+def _refuse_renamed(
+    key: str, words: Mapping[object, str], table: Mapping[str, object], *, where: str
+) -> None:
+    value = _found_at(table, key)
+    # Not by equality alone: 1 equals True, and is no word of an earlier version.
+    new = next((word for old, word in words.items() if old is value), None)
+    if new is not None:
+        raise ConfigError(
+            f"'{key}' is {shown(value)}, which is now {new}",
+            where=where,
+            hint=f"write {key.rpartition('.')[2]} = {new}",
+        )
 
 
 def _remedy(found: Sequence[str]) -> str:
@@ -69,8 +93,13 @@ def _found(table: Mapping[str, object]) -> Iterator[str]:
 
 
 def _stands(table: object, key: str) -> bool:
+    return _found_at(table, key) is not _NOTHING
+
+
+def _found_at(table: object, key: str) -> object:
+    """What a file says for a key; ``_NOTHING`` where it is silent."""
     for part in key.split("."):
         if not isinstance(table, Mapping) or part not in table:
-            return False
+            return _NOTHING
         table = table[part]
-    return True
+    return table

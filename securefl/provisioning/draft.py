@@ -114,7 +114,7 @@ def draft_of_layout(
     return _draft(
         config.model_copy(
             update={
-                "recipe": config.recipe.model_copy(update={"personal": False}),
+                "recipe": config.recipe.model_copy(update={"personal": "none"}),
                 "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
             }
         ),

@@ -123,7 +123,7 @@ class AdapterBank:
             TrainingError: if there is no such adapter, with what makes it.
         """
         if name not in self.names:
-            hint = _MAKERS.get(name, "set recipe.personal = true")
+            hint = _MAKERS.get(name, 'set recipe.personal = "alone"')
             raise TrainingError(f"there is no {name} adapter", hint=hint)
 
     @property

@@ -73,7 +73,7 @@ def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> Non
         _add_shared(bank, settings)
     elif BESIDE in way.used:
         add(BESIDE, rank=settings.update_rank)
-    if settings.recipe.personal:
+    if settings.recipe.has_personal:
         rank = settings.personal_rank
         add(PERSONAL, rank=rank)
         start = personal_start(bank.layout, rank=rank, seed=settings.seed, member=settings.member)

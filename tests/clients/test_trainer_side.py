@@ -44,7 +44,7 @@ def side_of(trainer: NotingTrainer, *, personal: bool) -> TrainerSide:
 
 
 def test_the_best_personal_round_is_in_place_before_anything_is_made_or_measured_of_it(trainer, tmp_path):
-    side_of(trainer, personal=True).finish(tmp_path, 3)
+    side_of(trainer, personal="alone").finish(tmp_path, 3)
     # The global head is fitted before anything is made or measured of it as well.
     assert trainer.calls[:2] == ["calibrate", "keep_best_personal"]
     assert "fuse" in trainer.calls
@@ -53,7 +53,7 @@ def test_the_best_personal_round_is_in_place_before_anything_is_made_or_measured
 
 
 def test_without_a_personal_adapter_none_is_asked_for(trainer, tmp_path):
-    side = side_of(trainer, personal=False)
+    side = side_of(trainer, personal="none")
     side.uploaded(1)
     side.finish(tmp_path, 3)
     assert not [call for call in trainer.calls if "personal" in call or "fuse" in call]
@@ -61,7 +61,7 @@ def test_without_a_personal_adapter_none_is_asked_for(trainer, tmp_path):
 
 def test_a_row_without_a_logit_does_not_drown_the_loss_that_early_stopping_adds_up(trainer, tmp_path):
     """One row of four has a label that the member may not know; the others get better from one round to the next."""
-    side, seen = side_of(trainer, personal=False), []
+    side, seen = side_of(trainer, personal="none"), []
     for round_number, margin in ((1, 0.0), (2, 3.0)):
         logits = np.array([[margin, 0.0, -1e4]] * 3 + [[0.0, 0.0, -1e4]])
         trainer.metric = measured(logits, np.array([0, 0, 0, 2]))
@@ -72,7 +72,7 @@ def test_a_row_without_a_logit_does_not_drown_the_loss_that_early_stopping_adds_
 
 
 def test_the_start_has_a_loss_as_the_rounds_have(trainer):
-    side = side_of(trainer, personal=False)
+    side = side_of(trainer, personal="none")
     assert side.start_loss is None
     side.figures_of_start(None)
     assert side.start_loss == 1.0

@@ -91,7 +91,7 @@ def test_the_warning_reaches_the_person_and_the_figures_reach_the_result(tmp_pat
     told: list[object] = []
     clock = PhaseClock("bank", lambda _: None)
     side = TrainerSide(
-        FallingTrainer(), member="bank", personal=False, baselines=False, clock=clock, emit=told.append
+        FallingTrainer(), member="bank", personal="none", baselines=False, clock=clock, emit=told.append
     )
     adapter = Adapter(weights={}, heads={})
     assert side.figures_of_start(adapter)["accuracy"] == 0.3

@@ -9,7 +9,7 @@ import pytest
 
 from securefl.config.federation import FederationConfig
 from securefl.config.load import load_federation, validated
-from securefl.config.moved import GONE, MOVED
+from securefl.config.moved import GONE, MOVED, RENAMED
 from securefl.errors import ConfigError
 
 OLD_VALUES: dict[str, Any] = {
@@ -101,3 +101,23 @@ def test_keys_that_are_gone_and_keys_that_moved_are_told_apart() -> None:
     assert "'recipe.fusion.budget' is gone" in str(refused.value)
     assert "'recipe.fusion.space' is now 'fusion.space'" in str(refused.value)
     assert str(refused.value).endswith("move what has a new place, and take out what is gone.")
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"), [(key, old, new) for key, words in RENAMED.items() for old, new in words.items()]
+)
+def test_an_old_value_is_refused_with_the_new_word_which_is_taken(key: str, old: Any, new: str) -> None:
+    section, name = key.split(".")
+    with pytest.raises(ConfigError) as refused:
+        validated(FederationConfig, file_with(key, old), where="FED.toml")
+    shown = str(old).lower()
+    assert str(refused.value) == f"'{key}' is {shown}, which is now {new} (FED.toml): write {name} = {new}."
+    word = new.strip('"')
+    config = validated(FederationConfig, file_with(key, word), where="FED.toml")
+    assert getattr(getattr(config, section), name) == word
+
+
+@pytest.mark.parametrize("number", [0, 1, 0.0])
+def test_a_number_is_no_old_truth_value(number: float) -> None:
+    with pytest.raises(ConfigError, match=r"'recipe.personal' is wrong.*\"none\".*\"alone\""):
+        validated(FederationConfig, file_with("recipe.personal", number), where="FED.toml")

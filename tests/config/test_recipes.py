@@ -37,7 +37,7 @@ def read(**sections: object) -> FederationConfig:
 
 def test_the_default_trains_a_personal_adapter_beside_a_payload_that_the_ranks_choose():
     config = read()
-    assert (config.recipe.name, config.recipe.personal) == ("default", True)
+    assert (config.recipe.name, config.recipe.personal) == ("default", "alone")
     assert (config.payload, config.outer) == (AutoPayload(name="auto"), SgdSection(name="sgd"))
 
 
@@ -47,7 +47,7 @@ def test_lean_trains_one_factor_of_a_shared_adapter_whatever_the_ranks():
 
 def test_our_mean_of_products_sketches_changes_of_any_ranks_and_has_nothing_personal():
     config = read(recipe={"name": "products"})
-    assert (config.recipe.name, config.recipe.personal) == ("products", False)
+    assert (config.recipe.name, config.recipe.personal) == ("products", "none")
     assert config.aggregation == AggregationSection()
     assert (config.payload, config.outer) == (SketchPayload(name="sketch"), SgdSection(name="sgd"))
 
@@ -118,12 +118,12 @@ def test_a_file_that_names_a_recipe_alone_means_its_row(name):
 
 def test_the_files_own_choices_replace_those_of_the_row():
     config = read(
-        recipe={"personal": False},
+        recipe={"personal": "none"},
         payload={"name": "basis"},
         outer={"name": "nesterov", "momentum": 0.9},
         fusion={"max_samples": 70},
     )
-    assert config.recipe.personal is False
+    assert config.recipe.personal == "none"
     assert config.outer == NesterovSection(name="nesterov", momentum=0.9)
     assert config.payload == BasisPayload(name="basis")
     assert config.fusion == FusionSection(max_samples=70)
@@ -131,7 +131,7 @@ def test_the_files_own_choices_replace_those_of_the_row():
 
 def test_a_row_may_fill_any_section_and_the_file_has_the_last_word(monkeypatch):
     wide = Row(
-        recipe=Recipe(name="wide", personal=False),
+        recipe=Recipe(name="wide", personal="none"),
         payload=SketchPayload(name="sketch"),
         others={"head": HeadSection(start="zeros", rows="together")},
     )

@@ -76,7 +76,7 @@ def test_a_split_may_be_named_by_its_word_alone(split: str, meant: Any) -> None:
         ("[lora]\nr = 4.0", lambda config: config.lora.r, 4),
         ("[lora]\nlora_alpha = 4", lambda config: config.lora.lora_alpha, 4.0),
         ('[training]\nlearning_rate = "1e-3"', lambda config: config.training.learning_rate, 1e-3),
-        ("[recipe]\npersonal = 1", lambda config: config.recipe.personal, True),
+        ("[fusion]\nbaselines = 1", lambda config: config.fusion.baselines, True),
         ('[server]\naddress = "[::1]:0"', lambda config: split_host_port(config.server.address)[0], "::1"),
         ('[server]\naddress = "::1:7443"', lambda config: split_host_port(config.server.address)[1], 7443),
     ],

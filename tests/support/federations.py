@@ -83,7 +83,7 @@ def terms(
             max_grad_norm=1.0,
             early_stopping_rounds=early_stopping_rounds,
         ),
-        recipe=Recipe(name="default", personal=True),
+        recipe=Recipe(name="default", personal="alone"),
         head=head,
         payload=payload_of(payload, sketch_rank) if isinstance(payload, str) else payload,
         aggregation=aggregation or AggregationSection(),

@@ -104,7 +104,7 @@ def trainer_of(
                 precision="float32",
             ),
             personal=PersonalSection(rate_scales=(1.0,)),
-            recipe=Recipe(name="default", personal=True),
+            recipe=Recipe(name="default", personal="alone"),
             head=HeadSection(start="zeros", rows="together"),
             payload=payload,
             fusion=FusionSection(),

@@ -76,4 +76,4 @@ def test_an_example_names_files_columns_and_modules_that_are_there(name, labels)
     assert len(facts_of_data(config).labels) == labels
     layout = layout_of(config.model.path, target_modules=config.lora.target_modules, labels=labels)
     assert len(layout.adapted) == 12
-    assert config.recipe.personal
+    assert config.recipe.has_personal

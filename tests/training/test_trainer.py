@@ -265,7 +265,7 @@ def test_a_start_of_another_rank_is_refused(trainer_of, start_of):
 
 
 def test_a_recipe_without_a_personal_adapter_has_none_to_train_or_fuse(trainer_of):
-    trainer = trainer_of(personal=False)
+    trainer = trainer_of(personal="none")
     for call in (lambda: trainer.train_personal(1), trainer.fuse, lambda: trainer.measure("personal")):
         with pytest.raises(TrainingError, match="there is no personal adapter"):
             call()

@@ -64,7 +64,7 @@ def _table(cell: Cell, rows: DrawnRows, *, model: str, ranks: Sequence[int], sch
             "split": cell.dealt.model_dump(),
         },
         # No federation is made for a central training; the recipe only lends it what all have in common.
-        "recipe": {"name": DEFAULT if cell.recipe == CENTRAL else cell.recipe, "personal": True},
+        "recipe": {"name": DEFAULT if cell.recipe == CENTRAL else cell.recipe, "personal": "alone"},
         "encryption": {"scheme": scheme},
         "cohort": {"clients": [{"r": rank} for rank in ranks]},
     }

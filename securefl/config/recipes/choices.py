@@ -10,6 +10,7 @@ from securefl.config.names import Name
 from securefl.config.section import Section
 
 DEFAULT: Final = "default"
+Personal = Literal["none", "alone"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -30,5 +31,10 @@ class Recipe(Section):
     """``[recipe]``: a row's name, and its choices; what a file leaves out, the row says."""
 
     name: Name
-    personal: bool
-    """True where a client trains a personal adapter beside the global one."""
+    personal: Personal
+    """What a client trains for itself alone: ``none``, or a personal adapter by itself (``alone``)."""
+
+    @property
+    def has_personal(self) -> bool:
+        """True where a client has an adapter of its own, which it never sends."""
+        return self.personal != "none"

@@ -6,4 +6,4 @@ from securefl.config.payload import AutoPayload
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
 
-ROW = Row(recipe=Recipe(name=DEFAULT, personal=True), payload=AutoPayload(name="auto"))
+ROW = Row(recipe=Recipe(name=DEFAULT, personal="alone"), payload=AutoPayload(name="auto"))

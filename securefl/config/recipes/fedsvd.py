@@ -23,7 +23,7 @@ from securefl.config.recipes.literal import PLAIN
 from securefl.config.recipes.row import Row
 
 ROW = Row(
-    recipe=Recipe(name="fedsvd", personal=False),
+    recipe=Recipe(name="fedsvd", personal="none"),
     payload=StatePayload(name="state", side="left", aligned=True),
     others={**PLAIN, "aggregation": AggregationSection(weights="samples")},
 )

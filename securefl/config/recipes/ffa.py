@@ -25,7 +25,7 @@ from securefl.config.recipes.literal import PLAIN
 from securefl.config.recipes.row import Row
 
 ROW = Row(
-    recipe=Recipe(name="ffa", personal=False),
+    recipe=Recipe(name="ffa", personal="none"),
     payload=StatePayload(name="state", side="left"),
     others={**PLAIN, "aggregation": AggregationSection(weights="samples")},
 )

@@ -24,7 +24,7 @@ from securefl.config.recipes.literal import PLAIN
 from securefl.config.recipes.row import Row
 
 ROW = Row(
-    recipe=Recipe(name="flexlora", personal=False),
+    recipe=Recipe(name="flexlora", personal="none"),
     payload=DensePayload(name="dense", sums="products"),
     others={**PLAIN, "aggregation": AggregationSection(weights="samples", split="left")},
 )

@@ -21,7 +21,7 @@ from securefl.config.recipes.literal import PLAIN
 from securefl.config.recipes.row import Row
 
 ROW = Row(
-    recipe=Recipe(name="hlora", personal=False),
+    recipe=Recipe(name="hlora", personal="none"),
     payload=DensePayload(name="dense", sums="products"),
     others={**PLAIN, "aggregation": AggregationSection(weights="samples", split="right")},
 )

@@ -10,4 +10,4 @@ from securefl.config.payload import StatePayload
 from securefl.config.recipes.choices import Recipe
 from securefl.config.recipes.row import Row
 
-ROW = Row(recipe=Recipe(name="lean", personal=True), payload=StatePayload(name="state"))
+ROW = Row(recipe=Recipe(name="lean", personal="alone"), payload=StatePayload(name="state"))

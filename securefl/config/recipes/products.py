@@ -13,4 +13,4 @@ from securefl.config.payload import SketchPayload
 from securefl.config.recipes.choices import Recipe
 from securefl.config.recipes.row import Row
 
-ROW = Row(recipe=Recipe(name="products", personal=False), payload=SketchPayload(name="sketch"))
+ROW = Row(recipe=Recipe(name="products", personal="none"), payload=SketchPayload(name="sketch"))

@@ -22,7 +22,7 @@ from securefl.config.recipes.literal import PLAIN
 from securefl.config.recipes.row import Row
 
 ROW = Row(
-    recipe=Recipe(name="rolora", personal=False),
+    recipe=Recipe(name="rolora", personal="none"),
     payload=StatePayload(name="state", side="alternate"),
     others={**PLAIN, "aggregation": AggregationSection(weights="samples")},
 )

@@ -226,7 +226,7 @@ def test_ratios_are_taken_pair_by_pair(report: OverheadReport) -> None:
 def test_the_personal_adapter_is_nobodys_and_only_float32_leaves_the_payload(federation: Path) -> None:
     config = load_federation(federation)
     variants = {variant: variant_of(config, job(federation, variant, rounds=1)) for variant in VARIANTS}
-    assert not any(each.recipe.personal for each in variants.values())
+    assert not any(each.recipe.has_personal for each in variants.values())
     assert [each.payload.name for each in variants.values()] == ["dense", "sketch", "sketch"]
     assert [each.encryption.scheme for each in variants.values()] == ["none", "none", "bfv"]
     assert {each.federation.rounds for each in variants.values()} == {1}

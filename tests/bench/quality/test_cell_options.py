@@ -39,8 +39,8 @@ def test_what_a_recipe_decides_is_the_recipe_s(tmp_path: Path) -> None:
 
 
 def test_everybody_has_a_personal_adapter_to_compare_with(tmp_path: Path) -> None:
-    assert not ROWS["flexlora"].recipe.personal
-    assert federation(tmp_path, recipe="flexlora").recipe.personal
+    assert not ROWS["flexlora"].recipe.has_personal
+    assert federation(tmp_path, recipe="flexlora").recipe.has_personal
 
 
 def test_a_key_can_be_set(tmp_path: Path) -> None:
