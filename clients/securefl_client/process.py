@@ -91,7 +91,7 @@ def trainer_side(
     return TrainerSide(
         load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
         member=own.member,
-        personal=own.federation.terms.recipe.has_personal,
+        recipe=own.federation.terms.recipe,
         baselines=own.federation.terms.fusion.baselines,
         clock=clock,
         emit=emit,

@@ -176,7 +176,7 @@ class MemberRounds:
 
     def _result(self, measured: Measured) -> ClientResult:
         federation = self._aggregation.federation
-        personal_rank = federation.plan.personal_rank(self._aggregation.rank)
+        personal_rank = federation.personal_rank(self._aggregation.rank)
         totals: dict[str, float] = {}
         entries: list[SumReport] = [*self._openings, *self._rounds]
         for entry in entries:

@@ -137,7 +137,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         rank=own.rank,
         update_rank=federation.plan.update_rank(own.rank),
         shared_rank=federation.plan.ranks.shared_rank,
-        personal_rank=federation.plan.personal_rank(own.rank),
+        personal_rank=federation.personal_rank(own.rank),
         rounds=terms.federation.rounds,
         samples_cap=terms.samples_cap,
         seed=terms.federation.seed,

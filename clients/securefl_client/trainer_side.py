@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
+from securefl.config.recipes.choices import Recipe
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase, Warned
 from securefl.results.client import (
     AdapterName,
@@ -43,7 +44,7 @@ class TrainerSide:
     Args:
         trainer: The member's model, data and adapters.
         member: The member's id.
-        personal: Train a personal adapter beside the global one, and fuse both at the end.
+        recipe: Says when a personal adapter is trained beside the global one; both are fused at the end.
         baselines: Measure figures that the fused adapter must beat as well; see ``training.baselines``.
         clock: Times the phases.
         emit: Where events go.
@@ -54,7 +55,7 @@ class TrainerSide:
         trainer: LocalTrainer,
         *,
         member: str,
-        personal: bool,
+        recipe: Recipe,
         baselines: bool,
         clock: PhaseClock,
         emit: EventSink,
@@ -62,7 +63,8 @@ class TrainerSide:
         self.learner = trainer
         self._trainer = trainer
         self._member = member
-        self._personal = personal
+        self._recipe = recipe
+        self._personal = recipe.has_personal
         self._with_baselines = baselines
         self._clock = clock
         self._emit = emit
@@ -101,8 +103,8 @@ class TrainerSide:
         return metric.figures
 
     def uploaded(self, round_number: int) -> None:
-        """Train the personal adapter while the others are still at work."""
-        if self._personal:
+        """Train the personal adapter while the others are still at work, where the round is one for it."""
+        if self._recipe.trains_alone(round_number):
             with self._clock.phase(Phase.PERSONAL, round_number):
                 self._trainer.train_personal(round_number)
 

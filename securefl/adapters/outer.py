@@ -63,13 +63,16 @@ class OuterStep(Protocol):
         ...
 
 
-def outer_of(section: Outer, *, kept_rank: int | None) -> OuterStep:
+def outer_of(section: Outer, *, kept_rank: int | None, seeded: bool = False) -> OuterStep:
     """The rule of a federation before its first round.
 
     Args:
         section: ``[outer]``.
         kept_rank: Most directions of a product that a momentum keeps; None for all.
+        seeded: The first mean is the start itself, and no step of the rule.
     """
+    if seeded:
+        return Seeded(outer_of(section, kept_rank=kept_rank))
     match section:
         case SgdSection(learning_rate=rate):
             return Sgd(rate)
@@ -81,6 +84,21 @@ def outer_of(section: Outer, *, kept_rank: int | None) -> OuterStep:
             return Adam(section, noise=noise)
         case _:
             assert_never(section)
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """A first mean that is taken as it is, and that no momentum remembers.
+
+    Attributes:
+        rule: What the second mean begins.
+    """
+
+    rule: OuterStep
+
+    def step(self, mean: MeanUpdate, *, learned: Side | None = None) -> tuple[MeanUpdate, OuterStep]:
+        """See ``OuterStep.step``."""
+        return mean, self.rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,11 @@ class MemberAggregation:
         self.rank = rank
         self._plan = federation.plan
         self.state: SharedState = self._plan.start()
-        self._outer = outer_of(federation.terms.outer, kept_rank=self._plan.kept_rank)
+        self._outer = outer_of(
+            federation.terms.outer,
+            kept_rank=self._plan.kept_rank,
+            seeded=federation.terms.recipe.seeded,
+        )
         self.kept_round: int | None = None
         patience = federation.terms.training.early_stopping_rounds
         self._kept = None if patience is None else KeptState(patience, start=self.state)

@@ -12,6 +12,7 @@
 ``data``        ``[data]``, with ``split`` as a tagged union
 ``training``    ``[training]``
 ``personal``    ``[personal]``
+``private_part``  choices of a private adapter that do not go together
 ``payload``     ``[payload]``, a tagged union
 ``aggregation``  ``[aggregation]``
 ``outer``       ``[outer]``, a tagged union

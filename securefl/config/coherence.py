@@ -5,6 +5,7 @@ from __future__ import annotations
 from securefl.config.federation import FederationConfig
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
 from securefl.config.payload import is_aligned, sums_of
+from securefl.config.private_part import refuse_private_misfits
 from securefl.errors import ConfigError
 
 _BOTH_FACTORS = ("auto", "dense", "sketch")
@@ -23,6 +24,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_aligned(config, where=where)
     _check_weights(config, where=where)
     _check_split(config, where=where)
+    refuse_private_misfits(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:

@@ -117,6 +117,11 @@ class Federation:
             weighs_first=not self.openings,
         )
 
+    def personal_rank(self, rank: int) -> int:
+        """Rank of the personal adapter of a client of this rank, where the recipe has one."""
+        chosen = self.terms.recipe.personal_rank
+        return self.plan.personal_rank(rank) if chosen == "own" else chosen
+
     @property
     def form(self) -> WireForm:
         """The part of a ciphertext that travels."""

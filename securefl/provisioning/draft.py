@@ -114,7 +114,7 @@ def draft_of_layout(
     return _draft(
         config.model_copy(
             update={
-                "recipe": config.recipe.model_copy(update={"personal": "none"}),
+                "recipe": config.recipe.without_personal(),
                 "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
             }
         ),
@@ -147,11 +147,21 @@ def _draft(
         profile=profile_for(len(config.ranks), config.grid.precision_bits),
         roster=roster,
     )
+    _check_personal_rank(federation)
     # Ranks that do not fit the model, and a head without rows of classes, are refused now and not at a client.
     federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
     federation.ciphertexts(federation.first_round)
     return Draft(federation, facts)
+
+
+def _check_personal_rank(federation: Federation) -> None:
+    chosen, largest = federation.terms.recipe.personal_rank, federation.layout.largest_rank
+    if chosen != "own" and chosen > largest:
+        raise ConfigError(
+            f"'recipe.personal_rank' is {chosen}, and the narrowest adapted weight has room for {largest}",
+            hint=f"write a personal_rank of {largest} at most",
+        )
 
 
 def _ranks_differ(config: FederationConfig) -> bool:

@@ -10,6 +10,9 @@ a *tuned* adapter of one client alone, which a federated one must beat to be wor
 3. After every round the adapter is measured on the validation rows. The best round's values are kept, and put in place
    at the end (``keep_best``).
 
+A recipe may have it begin at the round's public start and contribute its change (``seed``), or become the client's
+locally trained global adapter in some rounds (``follow``): the best of the rounds since then stays.
+
 At the rates of the global adapter it was over-trained: on the quickstart's corpus its mean accuracy was 0.752 at them
 and 0.807 at a quarter, after 12 rounds.
 """
@@ -25,7 +28,7 @@ import numpy as np
 from securefl.adapters.layout import Layout
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
-from securefl.adapters.update import Adapter, LoraFactors
+from securefl.adapters.update import Adapter, LoraFactors, update_between
 from securefl.config.personal import PersonalSection
 from securefl.config.training import TrainingSection
 from securefl.errors import TrainingError
@@ -35,6 +38,7 @@ from securefl.training.optimiser import Optimiser
 from securefl.training.schedule import Rates
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
+from securefl.training.updates.way import Learnt
 
 PERSONAL = "personal"
 
@@ -149,6 +153,36 @@ class PersonalTraining:
         if self.best is None or metric.merit > self.best.metric.merit:
             self.best = BestRound(round_number, metric, self._bank.adapter(PERSONAL))
         return loss
+
+    def seed(self, start: Adapter, round_number: int, step_sink: StepSink) -> Learnt:
+        """Train from the round's public start, as the first round, and give the change since it.
+
+        Args:
+            start: Of this adapter's rank.
+            round_number: Number of the round.
+            step_sink: Takes the progress.
+
+        Raises:
+            TrainingError: see ``train``.
+        """
+        self._bank.install(PERSONAL, start)
+        self._optimiser = self.best = None
+        before, scaling = self._bank.adapter(PERSONAL), self._bank.scaling(PERSONAL)
+        loss = self.train(round_number, step_sink)
+        after = self._bank.adapter(PERSONAL)
+        return Learnt(update_between(before, after, scaling=scaling), loss)
+
+    def follow(self, adapter: Adapter, round_number: int) -> None:
+        """Become another adapter of the same rank; rounds before it are forgotten, the AdamW with them.
+
+        Args:
+            adapter: What it becomes.
+            round_number: The round that has trained it.
+        """
+        self._bank.install(PERSONAL, adapter)
+        if self._optimiser is not None:
+            self._optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None))
+        self.best = BestRound(round_number, self._validate(), self._bank.adapter(PERSONAL))
 
     def fresh_optimiser(self, trainable: Trainable, *, scale: float | None = None) -> Optimiser:
         """Give a new AdamW at these rates.

@@ -33,7 +33,7 @@ class TrainerSettings:
         rank: Rank of the client's global adapter.
         update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
         shared_rank: Rank of the adapter that all clients share, where a payload trains one: ``RankTable.shared_rank``.
-        personal_rank: Rank of its personal adapter: ``PayloadPlan.personal_rank``.
+        personal_rank: Rank of its personal adapter: ``Federation.personal_rank``.
         rounds: Rounds of the federation.
         samples_cap: The number of rows from which on every client weighs the same.
         seed: The federation's seed.

@@ -150,12 +150,21 @@ class LocalTrainer:
         """
         start = self._head.with_home(start, round_number=round_number)
         self._bank.install("global", start)
+        if self._settings.recipe.seeds(round_number):
+            learnt = self._personal.seed(start, round_number, self._step_sink)
+        else:
+            learnt = self._train_shared(round_number, start, frozen)
+        return replace(learnt, update=self._head.without_home(learnt.update, round_number=round_number))
+
+    def _train_shared(self, round_number: int, start: Adapter, frozen: Frozen | None) -> Learnt:
         rates = Rates(self._section.learning_rate, self._section.head_learning_rate)
         scaled = rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
         fit = partial(self._fit, round_number, used=self._way.used, rates=scaled)
         with self._head.adjusted(self._bank.model):
             learnt = self._way.learn(self._bank, start, frozen, fit=fit)
-        return replace(learnt, update=self._head.without_home(learnt.update, round_number=round_number))
+        if self._settings.recipe.syncs(round_number):
+            self._personal.follow(self._bank.adapter("global"), round_number)
+        return learnt
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
@@ -181,7 +190,8 @@ class LocalTrainer:
         Raises:
             TrainingError: if a score is not finite.
         """
-        used, rows = self._way.used, self._rows.train
+        seeds = self._settings.recipe.seeds(round_number)
+        used, rows = (PERSONAL,) if seeds else self._way.used, self._rows.train
         drawn = self._draws.scored(round_number, rows, size=self._section.per_device_train_batch_size)
         batches = (rows.batch(places, device=self._compute.device) for places in drawn[:SCORED_BATCHES])
         model = self._bank.use(used, head=used[-1])

@@ -205,3 +205,12 @@ def test_a_side_that_rests_adds_no_noise() -> None:
     alone = [noise.after(1.0, Side.LEFT)[0]]
     _, both = noise.after(1.0, Side.RIGHT)
     assert both.after(1.0, Side.LEFT)[0] == alone[0]
+
+
+def test_a_seeding_mean_is_taken_as_it_is_and_no_momentum_remembers_it() -> None:
+    means = means_of(factors)
+    plain, seeded = (outer_of(NESTEROV, kept_rank=None, seeded=seeds) for seeds in (False, True))
+    start, seeded = seeded.step(means[0])
+    assert start is means[0]
+    for found, wanted in zip(taken(seeded, means[1:]), taken(plain, means[1:]), strict=True):
+        np.testing.assert_array_equal(whole(found.weights["w"]), whole(wanted.weights["w"]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from securefl.cli.live import _sentence
+from securefl.config.recipes.choices import Recipe
 from securefl.progress import Event, MetricMeasured, PhaseStarted
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
@@ -81,7 +82,7 @@ def finished(tmp_path: Path) -> Callable[..., tuple]:
         side = TrainerSide(
             trainer,  # type: ignore[arg-type]
             member="client-1",
-            personal=personal,
+            recipe=Recipe(name="default", personal="alone" if personal else "none"),
             baselines=baselines,
             clock=PhaseClock("client-1", events.append),
             emit=events.append,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from securefl.aggregation.early_stopping import LOSS_BOUND, loss_steps
+from securefl.config.recipes.choices import Recipe
 from securefl.training.tasks.base import MOST_ROW_LOSS, Metric
 from securefl.training.tasks.classification.metric import measured
 from securefl_client.phases import PhaseClock
@@ -36,10 +37,15 @@ def trainer() -> NotingTrainer:
     return NotingTrainer()
 
 
-def side_of(trainer: NotingTrainer, *, personal: bool) -> TrainerSide:
+def side_of(trainer: NotingTrainer, **choices: object) -> TrainerSide:
     clock = PhaseClock("client-1", lambda _: None)
     return TrainerSide(
-        trainer, member="client-1", personal=personal, baselines=False, clock=clock, emit=lambda _: None
+        trainer,
+        member="client-1",
+        recipe=Recipe(name="default", **choices),
+        baselines=False,
+        clock=clock,
+        emit=lambda _: None,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from securefl.adapters.update import Adapter
+from securefl.config.recipes.choices import Recipe
 from securefl.progress import Warned
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.intervals import wilson
@@ -91,7 +92,12 @@ def test_the_warning_reaches_the_person_and_the_figures_reach_the_result(tmp_pat
     told: list[object] = []
     clock = PhaseClock("bank", lambda _: None)
     side = TrainerSide(
-        FallingTrainer(), member="bank", personal="none", baselines=False, clock=clock, emit=told.append
+        FallingTrainer(),
+        member="bank",
+        recipe=Recipe(name="default", personal="none"),
+        baselines=False,
+        clock=clock,
+        emit=told.append,
     )
     adapter = Adapter(weights={}, heads={})
     assert side.figures_of_start(adapter)["accuracy"] == 0.3

@@ -22,7 +22,10 @@ RANKS = (2, 4, 4, 8)
 ONE_RANK = frozenset({"hlora"})
 """Recipes that need members of one rank."""
 ROUNDS = 3
-CHOICES: dict[str, dict[str, object]] = {}
+CHOICES: dict[str, dict[str, object]] = {
+    # In three rounds: a seeding, one that copies, and one after it.
+    "fdlora": {"recipe": {"name": "fdlora", "sync_every": 2}},
+}
 """What a recipe needs beside its name, by recipe."""
 
 

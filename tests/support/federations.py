@@ -49,6 +49,7 @@ LAYOUT = Layout(
 ALPHA = 16.0
 TOGETHER = HeadSection(start="zeros", rows="together")
 """Without openings."""
+ALONE = Recipe(name="default", personal="alone")
 
 
 def terms(
@@ -63,6 +64,7 @@ def terms(
     early_stopping_rounds: int | None = None,
     head: HeadSection = TOGETHER,
     aggregation: AggregationSection | None = None,
+    recipe: Recipe = ALONE,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -83,7 +85,7 @@ def terms(
             max_grad_norm=1.0,
             early_stopping_rounds=early_stopping_rounds,
         ),
-        recipe=Recipe(name="default", personal="alone"),
+        recipe=recipe,
         head=head,
         payload=payload_of(payload, sketch_rank) if isinstance(payload, str) else payload,
         aggregation=aggregation or AggregationSection(),

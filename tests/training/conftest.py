@@ -18,7 +18,7 @@ from securefl.config.data import DataSection
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.personal import PersonalSection
-from securefl.config.recipes.choices import FusionSection, Personal, Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.training.model_files import model_digest
 from securefl.training.rows.client_data import load_client_data
@@ -87,9 +87,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
 
     from securefl.training.tasks.classification.task import SequenceClassification
 
-    def settings(
-        *, payload: str = "dense", rank: int = 4, personal: Personal = "alone", **fields: object
-    ) -> TrainerSettings:
+    def settings(*, payload: str = "dense", rank: int = 4, **fields: object) -> TrainerSettings:
         plan = plan_of(payload)
         made = TrainerSettings(
             model_path=tiny_bert,
@@ -105,7 +103,7 @@ def settings_of(tiny_bert: str, plan_of: Callable[[str], PayloadPlan]) -> Callab
                 precision="float32",
             ),
             personal=PersonalSection(rate_scales=(1.0,)),
-            recipe=Recipe(name="default", personal=personal),
+            recipe=Recipe(name="default", personal="alone"),
             head=HeadSection(start="zeros", rows="together"),
             payload=payload,
             fusion=FusionSection(),

@@ -13,6 +13,7 @@ from securefl.adapters.scaling import scaling_of
 from securefl.adapters.state import GlobalState
 from securefl.adapters.update import Adapter, MeanUpdate
 from securefl.config.model import LoraTerms
+from securefl.config.recipes.choices import Recipe
 from securefl.errors import ConfigError, ModelError, TrainingError
 from securefl.training.loops import Progress, evaluate
 from securefl.training.tasks.classification.task import SequenceClassification
@@ -265,7 +266,7 @@ def test_a_start_of_another_rank_is_refused(trainer_of, start_of):
 
 
 def test_a_recipe_without_a_personal_adapter_has_none_to_train_or_fuse(trainer_of):
-    trainer = trainer_of(personal="none")
+    trainer = trainer_of(recipe=Recipe(name="default", personal="none"))
     for call in (lambda: trainer.train_personal(1), trainer.fuse, lambda: trainer.measure("personal")):
         with pytest.raises(TrainingError, match="there is no personal adapter"):
             call()

@@ -90,7 +90,7 @@ def measure_federation(job: OverheadJob, folder: Path) -> OverheadMeasurement:
 def variant_of(config: FederationConfig, job: OverheadJob) -> FederationConfig:
     """The federation as one of the three ways has it."""
     federation = config.federation.model_copy(update={"rounds": job.rounds})
-    recipe = config.recipe.model_copy(update={"personal": "none"})
+    recipe = config.recipe.without_personal()
     # Rounds are compared with rounds: float32 has no openings, and their share would shrink with more rounds.
     head = HeadSection(start="zeros", rows="together")
     # All variants run the same rounds, so nothing ends them early.

@@ -11,6 +11,7 @@
 ``ffa``        FFA-LoRA
 ``rolora``     RoLoRA
 ``fedsvd``     FedSVD
+``fdlora``     FDLoRA
 ``catalogue``  all rows by name, and the filling of a federation file from its row
 
 A new recipe is one file here, whose docstring says what of its paper could not be verified, and one line in

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.config.payload import AutoPayload, PayloadChoice, SketchPayload
-from securefl.config.recipes import default, fedsvd, ffa, flexlora, hlora, lean, products, rolora
+from securefl.config.recipes import default, fdlora, fedsvd, ffa, flexlora, hlora, lean, products, rolora
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
 from securefl.config.section import Section
@@ -26,6 +26,7 @@ _ROWS: Final = (
     ffa.ROW,
     rolora.ROW,
     fedsvd.ROW,
+    fdlora.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from securefl.config.section import Section
 
 DEFAULT: Final = "default"
 Personal = Literal["none", "alone"]
+Seeding = Literal["public", "personal"]
+OwnRank = Literal["own"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -33,8 +35,37 @@ class Recipe(Section):
     name: Name
     personal: Personal
     """What a client trains for itself alone: ``none``, or a personal adapter by itself (``alone``)."""
+    personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"
+    """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum."""
+    seeding: Seeding = "public"
+    """``public``: round 1 trains the shared adapter from its public start. ``personal``: round 1 trains the personal
+    adapter alone, from that start, and sums its change; later rounds train the shared adapter only."""
+    sync_every: int = Field(default=0, ge=0, le=10_000)
+    """H: in rounds H, 2 H and so on the personal adapter becomes the client's locally trained global one, and is not
+    trained by itself; 0 for never."""
 
     @property
     def has_personal(self) -> bool:
         """True where a client has an adapter of its own, which it never sends."""
         return self.personal != "none"
+
+    @property
+    def seeded(self) -> bool:
+        """True where the mean of the personal adapters is the start of the shared one."""
+        return self.seeding == "personal"
+
+    def seeds(self, round_number: int) -> bool:
+        """True for the round that trains these personal adapters."""
+        return self.seeded and round_number == 1
+
+    def syncs(self, round_number: int) -> bool:
+        """True for a round whose locally trained global adapter becomes the client's personal one."""
+        return self.sync_every > 0 and round_number % self.sync_every == 0
+
+    def trains_alone(self, round_number: int) -> bool:
+        """True for a round beside which the personal adapter is trained by itself."""
+        return self.personal == "alone" and not self.seeded and not self.syncs(round_number)
+
+    def without_personal(self) -> Self:
+        """The same recipe where clients have no adapter of their own."""
+        return type(self)(name=self.name, personal="none")

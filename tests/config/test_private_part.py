@@ -1,0 +1,100 @@
+"""Choices of a private adapter that do not go together are refused by name; nothing of it is set in vain."""
+
+from __future__ import annotations
+
+import pytest
+
+from securefl.adapters.payloads.facts import FACTS, Trains
+from securefl.config.coherence import refuse_misfits
+from securefl.config.federation import FederationConfig
+from securefl.config.load import validated
+from securefl.config.private_part import NOT_ITSELF
+from securefl.errors import ConfigError
+
+ALONE = {"name": "default", "personal": "alone"}
+
+
+def read(recipe: dict[str, object], *, rounds: int = 4, **sections: object) -> FederationConfig:
+    table = {"federation": {"name": "banks", "rounds": rounds}, "model": {"path": "m"}, "recipe": recipe}
+    config = validated(FederationConfig, table | sections, where="FED.toml")
+    refuse_misfits(config, where="FED.toml")
+    return config
+
+
+def refused(recipe: dict[str, object], **sections: object) -> str:
+    with pytest.raises(ConfigError) as error:
+        read(recipe, **sections)
+    return str(error.value)
+
+
+def test_the_payloads_that_are_refused_are_those_that_do_not_train_the_own_adapter() -> None:
+    own = {name for name, facts in FACTS.items() if facts.trains is Trains.BOTH and not facts.beside}
+    assert own.isdisjoint(NOT_ITSELF)
+    assert own | NOT_ITSELF.keys() == FACTS.keys()
+
+
+@pytest.mark.parametrize(("key", "value"), [("sync_every", 3), ("seeding", "personal"), ("personal_rank", 2)])
+def test_a_choice_of_the_personal_adapter_is_refused_where_there_is_none(key: str, value: object) -> None:
+    said = refused({"personal": "none", key: value})
+    assert f"'recipe.{key}' is set, and 'recipe.personal' is \"none\"" in said
+
+
+@pytest.mark.parametrize("rounds", [2, 4, 6])
+def test_a_number_of_rounds_whose_last_one_would_overwrite_is_refused(rounds: int) -> None:
+    said = refused({**ALONE, "sync_every": 2}, rounds=rounds, payload="sketch")
+    assert f"'federation.rounds' is {rounds}, a multiple of 'recipe.sync_every' = 2" in said
+    assert f"write rounds = {rounds + 1}" in said
+
+
+def test_every_round_as_one_that_copies_is_refused() -> None:
+    assert "a multiple of 'recipe.sync_every' = 1" in refused(
+        {**ALONE, "sync_every": 1}, rounds=5, payload="sketch"
+    )
+
+
+def test_a_copy_that_no_round_would_make_is_refused() -> None:
+    said = refused({**ALONE, "sync_every": 5}, payload="sketch")
+    assert "'recipe.sync_every' is 5, and 'federation.rounds' is 4: no round would copy" in said
+
+
+@pytest.mark.parametrize("payload", NOT_ITSELF)
+@pytest.mark.parametrize("choice", [{"sync_every": 3}, {"seeding": "personal"}])
+def test_copies_need_a_payload_that_trains_the_own_adapter(payload: str, choice: dict) -> None:
+    said = refused({**ALONE, **choice}, payload=payload)
+    assert f'under payload "{payload}"' in said
+    assert 'write [payload] name = "sketch"' in said
+
+
+@pytest.mark.parametrize("choice", [{"sync_every": 3}, {"seeding": "personal"}])
+def test_copies_need_adapters_of_one_rank(choice: dict) -> None:
+    said = refused({**ALONE, **choice, "personal_rank": 2}, payload="sketch")
+    assert "needs adapters of one rank, and 'recipe.personal_rank' is 2" in said
+
+
+def test_copies_are_refused_where_the_federation_may_end_with_one() -> None:
+    said = refused({**ALONE, "sync_every": 3}, payload="sketch", training={"early_stopping_rounds": 2})
+    assert "'training.early_stopping_rounds' may end the federation" in said
+
+
+def test_fdlora_is_seeded_copies_every_third_round_and_has_nesterovs_momentum() -> None:
+    config = read({"name": "fdlora"})
+    assert (config.recipe.seeding, config.recipe.sync_every, config.payload.name) == ("personal", 3, "sketch")
+    assert config.outer.model_dump() == {"name": "nesterov", "learning_rate": 1.0, "momentum": 0.5}
+    assert config.training.num_train_epochs == 3
+    assert "a multiple of 'recipe.sync_every' = 3" in refused({"name": "fdlora"}, rounds=3)
+
+
+def test_fdlora_takes_either_space_of_fusion() -> None:
+    assert read({"name": "fdlora"}, fusion={"space": "factor"}).fusion.space == "factor"
+
+
+def test_a_seeded_recipe_trains_the_personal_adapter_in_the_first_round_only() -> None:
+    seeded = read({"name": "fdlora"}).recipe
+    assert [number for number in range(1, 8) if seeded.seeds(number)] == [1]
+    assert [number for number in range(1, 8) if seeded.syncs(number)] == [3, 6]
+    assert not any(seeded.trains_alone(number) for number in range(1, 8))
+
+
+def test_an_adapter_alone_is_trained_beside_every_round_that_does_not_copy() -> None:
+    recipe = read({**ALONE, "sync_every": 3}, payload="sketch").recipe
+    assert [number for number in range(1, 8) if recipe.trains_alone(number)] == [1, 2, 4, 5, 7]
