@@ -92,7 +92,7 @@ def trainer_side(
         load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
         member=own.member,
         recipe=own.federation.terms.recipe,
-        baselines=own.federation.terms.fusion.baselines,
+        fusion=own.federation.terms.fusion,
         clock=clock,
         emit=emit,
     )

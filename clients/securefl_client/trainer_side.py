@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
-from securefl.config.recipes.choices import Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase, Warned
 from securefl.results.client import (
     AdapterName,
@@ -44,8 +44,9 @@ class TrainerSide:
     Args:
         trainer: The member's model, data and adapters.
         member: The member's id.
-        recipe: Says when a personal adapter is trained beside the global one; both are fused at the end.
-        baselines: Measure figures that the fused adapter must beat as well; see ``training.baselines``.
+        recipe: Says when a personal adapter is trained beside the global one, and if it is a model by itself.
+        fusion: Says what is made of both at the end, and if figures are measured that the fused adapter must beat as
+            well; see ``training.baselines``.
         clock: Times the phases.
         emit: Where events go.
     """
@@ -56,7 +57,7 @@ class TrainerSide:
         *,
         member: str,
         recipe: Recipe,
-        baselines: bool,
+        fusion: FusionSection,
         clock: PhaseClock,
         emit: EventSink,
     ) -> None:
@@ -64,8 +65,8 @@ class TrainerSide:
         self._trainer = trainer
         self._member = member
         self._recipe = recipe
-        self._personal = recipe.has_personal
-        self._with_baselines = baselines
+        self._fuses = recipe.has_personal and fusion.fuses
+        self._with_baselines = fusion.baselines
         self._clock = clock
         self._emit = emit
         self._history = ValidationHistory()
@@ -124,7 +125,7 @@ class TrainerSide:
             self._emit(Warned(member=self._member, message=warning))
         with self._clock.phase(Phase.FUSE, round_number):
             calibration = self._trainer.calibrate()
-            fusion = self._fused() if self._personal else None
+            fusion = self._fused()
         with self._clock.phase(Phase.EVALUATE, round_number):
             test, validation = self._measured(round_number)
             metric = _metric_report(test, worth=_worth(test, validation), calibration=calibration)
@@ -138,15 +139,15 @@ class TrainerSide:
                     self._trainer.save_adapter(which, folder / which, measured=measured)
         return Measured(metric, _fusion_report(fusion))
 
-    def _fused(self) -> FusionResult:
-        self._trainer.keep_best_personal()
-        return self._trainer.fuse()
+    def _fused(self) -> FusionResult | None:
+        if self._recipe.stands_alone:
+            self._trainer.keep_best_personal()
+        return self._trainer.fuse() if self._fuses else None
 
     def _measured(self, number: int) -> tuple[dict[str, Metric], dict[str, Metric]]:
         """Metrics on the test rows, the base's among them, and on the validation rows, by their names in a result."""
-        names: dict[str, Which] = {
-            name: which for name, which in _ADAPTERS.items() if self._personal or name == "global"
-        }
+        there = {"local": self._recipe.stands_alone, "global": True, "fused": self._fuses}
+        names: dict[str, Which] = {name: which for name, which in _ADAPTERS.items() if there[name]}
         test = {"base": self._tell(AdapterKind.BASE, self._trainer.baseline(), number)}
         for name, which in names.items():
             test[name] = self._tell(AdapterKind(name), self._trainer.measure(which), number)
@@ -161,7 +162,7 @@ class TrainerSide:
 
         with self._clock.phase(Phase.PERSONAL, number):
             tuned = fine_tuned(self._trainer, test=test["global"], validation=validation["global"])
-        if not self._personal:
+        if "local" not in validation:
             return {FINE_TUNED: tuned}
         alone = {name: validation[name] for name in ("global", "local")}
         return {BETTER_OF_BOTH: better_of_both(test, alone), FINE_TUNED: tuned}

@@ -29,9 +29,11 @@ def refuse_private_misfits(config: FederationConfig, *, where: str) -> None:
     Raises:
         ConfigError: with the keys that do not, and what to write.
     """
+    _check_finish(config, where=where)
     if not config.recipe.has_personal:
         _check_none(config.recipe, where=where)
         return
+    _check_joint(config, where=where)
     _check_copies(config, where=where)
     if config.recipe.sync_every:
         _check_sync(config, where=where)
@@ -48,6 +50,42 @@ def _check_none(recipe: Recipe, *, where: str) -> None:
                 where=where,
                 hint=f'write personal = "alone", or leave {name} out',
             )
+
+
+def _check_finish(config: FederationConfig, *, where: str) -> None:
+    if not config.fusion.adds:
+        return
+    if not config.recipe.has_personal:
+        raise ConfigError(
+            "'fusion.finish' is \"sum\", and 'recipe.personal' is \"none\": there is nothing to add",
+            where=where,
+            hint='write personal = "joint", or leave finish out',
+        )
+    if config.fusion.space == "factor":
+        raise ConfigError(
+            "'fusion.finish' is \"sum\", which adds products, and 'fusion.space' is \"factor\"",
+            where=where,
+            hint='leave space out, or write finish = "search"',
+        )
+
+
+def _check_joint(config: FederationConfig, *, where: str) -> None:
+    if not config.recipe.joins:
+        return
+    said = _copies(config.recipe)
+    if said is not None:
+        raise ConfigError(
+            f"{said}, and 'recipe.personal' is \"joint\": that adapter is of use beside the shared one only",
+            where=where,
+            hint='write personal = "alone"',
+        )
+    if not config.fusion.adds:
+        raise ConfigError(
+            "'recipe.personal' is \"joint\", whose adapter is of use beside the shared one only, and 'fusion.finish' "
+            f'is "{config.fusion.finish}"',
+            where=where,
+            hint='write [fusion] finish = "sum"',
+        )
 
 
 def _copies(recipe: Recipe) -> str | None:

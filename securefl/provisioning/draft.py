@@ -115,6 +115,7 @@ def draft_of_layout(
         config.model_copy(
             update={
                 "recipe": config.recipe.without_personal(),
+                "fusion": config.fusion.model_copy(update={"finish": "search"}),
                 "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
             }
         ),

@@ -21,6 +21,7 @@
 ``loops``           training of one adapter, evaluation
 ``liveness``        judgement over a whole round of training
 ``personal``        the personal adapter: rates, rounds, and the one that stays
+``private_step``    a private adapter that moves in the steps of the shared one
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``worth``           an adapter against the base model, row by row
 ``intervals``       how far figures of few rows can be trusted

@@ -13,6 +13,7 @@ labels say nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,6 +62,7 @@ def calibrate(
     mix: NDArray[np.float64] | None,
     batch_size: int,
     compute: Compute,
+    used: Sequence[str] = (_GLOBAL,),
 ) -> Calibration | None:
     """Fit the head of the ``global`` adapter, and leave it there where that is no loss on the rows.
 
@@ -71,6 +73,7 @@ def calibrate(
         mix: a (C,), finite; None where the head has no rows of classes.
         batch_size: Rows at a time.
         compute: Device and precision.
+        used: Adapters that compute under this head.
 
     Returns:
         What was installed; None where nothing was: no rows of classes, no bias, too few rows, or a worse metric.
@@ -83,7 +86,7 @@ def calibrate(
     given = bank.adapter(_GLOBAL)
     head = Head(weight=given.heads[names[0]], bias=given.heads[names[1]][:, 0])
     pair = HeadPair(head, Head(np.zeros_like(head.weight), np.zeros_like(head.bias)), mix)
-    model = bank.use((_GLOBAL,), head=_GLOBAL)
+    model = bank.use(used, head=_GLOBAL)
     read = partial(task.features, model)
     features = collected(read, rows, width=head.weight.shape[1], batch_size=batch_size, compute=compute)
     scales = _fitted(pair, features, task.classes(rows))

@@ -31,6 +31,7 @@ from securefl.training.tasks.base import LinearHead, Metric, Task
 from securefl.training.trials import (
     GRID,
     MEAN,
+    SUM,
     Candidate,
     GridTrials,
     HeadTrials,
@@ -106,11 +107,9 @@ class Fusion:
         Args:
             rng: Deals the rows of the nested check.
         """
-        rank = fused_rank(self.bank.rank("global"), self.bank.rank("personal"), space=self.space)
-        if "fused" not in self.bank.names:
-            self.bank.add("fused", rank=rank, alpha=rank)
+        self._attach()
         if len(self.rows) < LEAST_SEARCH_ROWS:
-            return self._mean()
+            return self._fixed(MEAN)
         trials, strata = self._trials()
         choice = search(trials, strata=strata, rng=rng)
         self._install(choice.candidate)
@@ -118,12 +117,24 @@ class Fusion:
             choice.candidate, choice.metric, candidates=choice.candidates, nested=choice.nested
         )
 
-    def _mean(self) -> FusionResult:
-        """The mean of both, which needs no choice."""
-        self._install(Candidate(MEAN))
+    def add(self) -> FusionResult:
+        """Leave the sum of both in ``fused``."""
+        self._attach()
+        return self._fixed(SUM)
+
+    def _attach(self) -> None:
+        rank = fused_rank(self.bank.rank("global"), self.bank.rank("personal"), space=self.space)
+        if "fused" not in self.bank.names:
+            self.bank.add("fused", rank=rank, alpha=rank)
+
+    def _fixed(self, weights: Weights) -> FusionResult:
+        """Both by these weights, without any choice."""
+        self._install(Candidate(weights))
         outcomes = self._read(self.bank.model.outcomes, width=self.bank.model.outcomes_width())
         self.passed(1)
-        return self._result(Candidate(MEAN), self.task.metric(outcomes, self.rows), candidates=1, nested=None)
+        return self._result(
+            Candidate(weights), self.task.metric(outcomes, self.rows), candidates=1, nested=None
+        )
 
     def _trials(self) -> tuple[Trials, NDArray[np.int64]]:
         """All candidates, read; and the strata of the rows: classes, where the task has them."""

@@ -51,8 +51,15 @@ class Start:
         return not any(bool(value.any()) for value in self.head.values())
 
 
-def check_loss(loss: float, start: Start, *, rates: Rates, what: str, step: int) -> float:
+def check_loss(loss: float, start: Start | None, *, rates: Rates, what: str, step: int) -> float:
     """The loss of a step, if it is a number.
+
+    Args:
+        loss: In nats.
+        start: The values before the first step; None where no base model can be to blame.
+        rates: Learning rates that the message names.
+        what: The adapter's name in it.
+        step: Number of the step.
 
     Raises:
         TrainingError: if it is not finite: through the learning rate, or, in the first step from a head of zeros,
@@ -60,7 +67,7 @@ def check_loss(loss: float, start: Start, *, rates: Rates, what: str, step: int)
     """
     if math.isfinite(loss):
         return loss
-    if step == 1 and start.untrained:
+    if step == 1 and start is not None and start.untrained:
         raise TrainingError(
             "the base model computes values that are not finite, before any training",
             where=f"first batch of the {what} adapter",
@@ -97,15 +104,20 @@ def check_round(optimiser: Optimiser, trainable: Trainable, start: Start, *, wha
             what had a gradient.
     """
     rates = optimiser.rates
-    _check_finite(trainable, rates=rates, what=what)
+    check_values(trainable.factors | trainable.head, rates=rates, what=what)
     _check_reached(optimiser, trainable.factors, what=what)
     head, factors = f"{rates.section}.head_learning_rate", f"{rates.section}.learning_rate"
     _check_moved(optimiser, trainable.head, start.head, key=head, rate=rates.head)
     _check_moved(optimiser, trainable.factors, start.factors, key=factors, rate=rates.factors)
 
 
-def _check_finite(trainable: Trainable, *, rates: Rates, what: str) -> None:
-    for name, value in (*trainable.factors.items(), *trainable.head.items()):
+def check_values(parameters: Parameters, *, rates: Rates, what: str) -> None:
+    """Refuse values that are not finite.
+
+    Raises:
+        TrainingError: naming the first one.
+    """
+    for name, value in parameters.items():
         if not bool(torch.isfinite(value).all()):
             raise TrainingError(
                 f"the {what} adapter has values that are not finite", where=name, hint=_lower(rates)

@@ -20,6 +20,7 @@ from securefl.training.devices import Compute
 from securefl.training.liveness import Start, check_gradient, check_loss, check_round
 from securefl.training.optimiser import Optimiser
 from securefl.training.rows.tokens import Batch, Tokenised, ordered_batches
+from securefl.training.schedule import Rates
 from securefl.training.tasks.base import Metric, MetricOf
 from securefl.training.tasks.model import TaskModel
 
@@ -48,6 +49,14 @@ class Progress:
 
 StepSink = Callable[[Progress], None]
 """A step sink: takes progress, once a step."""
+BeforeStep = Callable[[Batch, float], Rates | None]
+"""Takes a batch, and the share of the learning rates in its step; gives the rates that a loss which is not finite any
+more is due to, where they are not the step's own."""
+
+
+def nothing_before(_: Batch, __: float) -> Rates | None:
+    """A ``BeforeStep`` that does nothing."""
+    return None
 
 
 def train(
@@ -61,6 +70,7 @@ def train(
     compute: Compute,
     what: str,
     step_sink: StepSink,
+    before_step: BeforeStep = nothing_before,
 ) -> float:
     """Trains for so many steps, at learning rates that fall over the rounds of the federation.
 
@@ -80,6 +90,7 @@ def train(
         compute: Device and precision.
         what: What the steps are called.
         step_sink: Takes the progress.
+        before_step: Called with each batch, and the share of the learning rates, before its step.
 
     Returns:
         The mean loss over all steps, nats.
@@ -91,11 +102,13 @@ def train(
     start = Start.of(trainable)
     losses: list[float] = []
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
+        share = share_of(step - 1)
+        moved_by = before_step(batch, share)
         with compute.casting(enabled=True):
             loss = model.loss(batch)
         rates = optimiser.rates
-        losses.append(check_loss(loss.item(), start, rates=rates, what=what, step=step))
-        norm = optimiser.step(loss, share=share_of(step - 1))
+        losses.append(check_loss(loss.item(), start, rates=moved_by or rates, what=what, step=step))
+        norm = optimiser.step(loss, share=share)
         check_gradient(norm, rates=rates, what=what, step=step)
         step_sink(Progress(what, step, steps, losses[-1]))
     check_round(optimiser, trainable, start, what=what)

@@ -184,6 +184,11 @@ class PersonalTraining:
             self._optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None))
         self.best = BestRound(round_number, self._validate(), self._bank.adapter(PERSONAL))
 
+    @property
+    def rates(self) -> Rates:
+        """Learning rates before any scale."""
+        return self._rates
+
     def fresh_optimiser(self, trainable: Trainable, *, scale: float | None = None) -> Optimiser:
         """Give a new AdamW at these rates.
 

@@ -37,9 +37,10 @@ from securefl.training.draws import Draws
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import PASSES, Fusion, FusionResult
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
-from securefl.training.loops import Progress, StepSink, evaluate, train
+from securefl.training.loops import Progress, StepSink, evaluate, nothing_before, train
 from securefl.training.optimiser import Optimiser
 from securefl.training.personal import PERSONAL, PersonalTraining
+from securefl.training.private_step import PrivateStep
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.saving import save_trained
@@ -159,12 +160,30 @@ class LocalTrainer:
     def _train_shared(self, round_number: int, start: Adapter, frozen: Frozen | None) -> Learnt:
         rates = Rates(self._section.learning_rate, self._section.head_learning_rate)
         scaled = rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
-        fit = partial(self._fit, round_number, used=self._way.used, rates=scaled)
+        step = self._private_step()
+        fit = partial(self._fit, round_number, used=self._used, rates=scaled, private=step)
         with self._head.adjusted(self._bank.model):
             learnt = self._way.learn(self._bank, start, frozen, fit=fit)
         if self._settings.recipe.syncs(round_number):
             self._personal.follow(self._bank.adapter("global"), round_number)
         return learnt
+
+    @property
+    def _used(self) -> tuple[str, ...]:
+        """Adapters that compute in a round of the shared one, which is the last of them."""
+        own = (PERSONAL,) if self._settings.recipe.joins else ()
+        return (*own, *self._way.used)
+
+    def _private_step(self) -> PrivateStep | None:
+        """The step of a private adapter before each of the shared one, where the recipe has it."""
+        if not self._settings.recipe.joins:
+            return None
+        return PrivateStep(
+            self._bank.model,
+            self._bank.train(PERSONAL, None).factors,
+            rates=self._personal.rates,
+            compute=self._compute,
+        )
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
@@ -191,7 +210,7 @@ class LocalTrainer:
             TrainingError: if a score is not finite.
         """
         seeds = self._settings.recipe.seeds(round_number)
-        used, rows = (PERSONAL,) if seeds else self._way.used, self._rows.train
+        used, rows = (PERSONAL,) if seeds else self._used, self._rows.train
         drawn = self._draws.scored(round_number, rows, size=self._section.per_device_train_batch_size)
         batches = (rows.batch(places, device=self._compute.device) for places in drawn[:SCORED_BATCHES])
         model = self._bank.use(used, head=used[-1])
@@ -311,17 +330,18 @@ class LocalTrainer:
             mix=self._head.own_mix(),
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
+            used=(PERSONAL, "global") if self._settings.recipe.joins else ("global",),
         )
 
     def fuse(self) -> FusionResult:
-        """Searches one adapter of both on the validation rows, and installs it as ``fused``; see ``fusion``.
+        """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
 
         Raises:
             TrainingError: if the recipe has no personal adapter.
         """
         self._bank.require("personal")
         section = self._settings.fusion
-        return Fusion(
+        fusion = Fusion(
             bank=self._bank,
             task=self._settings.task,
             rows=self._draws.fusion_rows(self._rows.validation, most=section.max_samples),
@@ -330,7 +350,8 @@ class LocalTrainer:
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
             passed=lambda number: self._step_sink(Progress("fuse", number, PASSES)),
-        ).run(self._draws.fusion())
+        )
+        return fusion.add() if section.adds else fusion.run(self._draws.fusion())
 
     def fine_tune(self) -> float:
         """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
@@ -370,6 +391,7 @@ class LocalTrainer:
         schedule: Schedule | None = None,
         steps: int | None = None,
         rates: Rates | None = None,
+        private: PrivateStep | None = None,
         step_sink: StepSink | None = None,
     ) -> float:
         """Trains the last adapter in use for a round's steps, or so many, at the rates of ``[training]`` or others.
@@ -388,7 +410,7 @@ class LocalTrainer:
             weight_decay=self._section.weight_decay,
             max_grad_norm=self._section.max_grad_norm,
         )
-        return train(
+        loss = train(
             model,
             trainable,
             (rows.batch(places, device=self._compute.device) for places in drawn),
@@ -398,4 +420,8 @@ class LocalTrainer:
             compute=self._compute,
             what=what,
             step_sink=step_sink or self._step_sink,
+            before_step=private or nothing_before,
         )
+        if private is not None:
+            private.end()
+        return loss

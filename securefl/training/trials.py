@@ -24,6 +24,7 @@ RowNumbers = NDArray[np.int64]
 ALONE: Final[tuple[Weights, ...]] = ((1.0, 0.0), (0.0, 1.0))
 """Each adapter by itself."""
 MEAN: Final[Weights] = (0.5, 0.5)
+SUM: Final[Weights] = (1.0, 1.0)
 GRID: Final[tuple[Weights, ...]] = (
     *ALONE,
     MEAN,

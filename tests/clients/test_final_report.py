@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from securefl.cli.live import _sentence
-from securefl.config.recipes.choices import Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.progress import Event, MetricMeasured, PhaseStarted
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
@@ -83,7 +83,7 @@ def finished(tmp_path: Path) -> Callable[..., tuple]:
             trainer,  # type: ignore[arg-type]
             member="client-1",
             recipe=Recipe(name="default", personal="alone" if personal else "none"),
-            baselines=baselines,
+            fusion=FusionSection(baselines=baselines),
             clock=PhaseClock("client-1", events.append),
             emit=events.append,
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from securefl.aggregation.early_stopping import LOSS_BOUND, loss_steps
-from securefl.config.recipes.choices import Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.training.tasks.base import MOST_ROW_LOSS, Metric
 from securefl.training.tasks.classification.metric import measured
 from securefl_client.phases import PhaseClock
@@ -37,13 +37,13 @@ def trainer() -> NotingTrainer:
     return NotingTrainer()
 
 
-def side_of(trainer: NotingTrainer, **choices: object) -> TrainerSide:
+def side_of(trainer: NotingTrainer, *, fusion: FusionSection | None = None, **choices: object) -> TrainerSide:
     clock = PhaseClock("client-1", lambda _: None)
     return TrainerSide(
         trainer,
         member="client-1",
         recipe=Recipe(name="default", **choices),
-        baselines=False,
+        fusion=fusion or FusionSection(),
         clock=clock,
         emit=lambda _: None,
     )
@@ -86,3 +86,24 @@ def test_the_start_has_a_loss_as_the_rounds_have(trainer):
 
 def test_the_bound_of_a_row_is_the_bound_of_a_members_loss():
     assert MOST_ROW_LOSS == LOSS_BOUND
+
+
+def test_a_private_adapter_beside_the_shared_one_is_neither_trained_nor_measured_by_itself(trainer, tmp_path):
+    side = side_of(trainer, personal="joint")
+    side.uploaded(1)
+    side.finish(tmp_path, 3)
+    assert not [call for call in trainer.calls if "personal" in call]
+    assert {"fuse", "measure fused", "save_adapter fused", "save_adapter global"} <= {*trainer.calls}
+
+
+def test_a_seeded_recipe_trains_nothing_while_the_others_are_at_work(trainer):
+    side = side_of(trainer, personal="alone", seeding="personal", sync_every=3)
+    for number in (1, 2, 3, 4):
+        side.uploaded(number)
+    assert trainer.calls == []
+
+
+def test_without_a_finish_no_fused_adapter_is_made(trainer, tmp_path):
+    side_of(trainer, fusion=FusionSection(finish="none"), personal="alone").finish(tmp_path, 3)
+    assert not [call for call in trainer.calls if "fuse" in call]
+    assert {"measure personal", "save_adapter personal"} <= {*trainer.calls}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from securefl.adapters.update import Adapter
-from securefl.config.recipes.choices import Recipe
+from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.progress import Warned
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.intervals import wilson
@@ -95,7 +95,7 @@ def test_the_warning_reaches_the_person_and_the_figures_reach_the_result(tmp_pat
         FallingTrainer(),
         member="bank",
         recipe=Recipe(name="default", personal="none"),
-        baselines=False,
+        fusion=FusionSection(),
         clock=clock,
         emit=told.append,
     )

@@ -98,3 +98,40 @@ def test_a_seeded_recipe_trains_the_personal_adapter_in_the_first_round_only() -
 def test_an_adapter_alone_is_trained_beside_every_round_that_does_not_copy() -> None:
     recipe = read({**ALONE, "sync_every": 3}, payload="sketch").recipe
     assert [number for number in range(1, 8) if recipe.trains_alone(number)] == [1, 2, 4, 5, 7]
+
+
+def test_pf2lora_moves_a_private_adapter_of_rank_two_and_serves_the_sum() -> None:
+    config = read({"name": "pf2lora"})
+    assert (config.recipe.personal, config.recipe.personal_rank) == ("joint", 2)
+    assert config.fusion.adds
+    assert config.recipe.has_personal
+    assert not config.recipe.stands_alone
+
+
+def test_a_key_of_the_fusion_leaves_the_rows_finish() -> None:
+    config = read({"name": "pf2lora"}, fusion={"baselines": True})
+    assert (config.fusion.finish, config.fusion.baselines) == ("sum", True)
+
+
+@pytest.mark.parametrize("finish", ["search", "none"])
+def test_a_private_adapter_that_is_of_use_beside_the_shared_one_only_is_served_as_the_sum(
+    finish: str,
+) -> None:
+    said = refused({"name": "pf2lora"}, fusion={"finish": finish})
+    assert "'recipe.personal' is \"joint\"" in said
+    assert f"'fusion.finish' is \"{finish}\"" in said
+
+
+@pytest.mark.parametrize("choice", [{"sync_every": 3}, {"seeding": "personal"}])
+def test_a_private_adapter_beside_the_shared_one_neither_seeds_nor_copies(choice: dict) -> None:
+    said = refused({"name": "pf2lora", "personal_rank": "own", **choice})
+    assert "'recipe.personal' is \"joint\": that adapter is of use beside the shared one only" in said
+
+
+def test_a_sum_of_products_is_refused_in_the_space_of_factors() -> None:
+    said = refused(ALONE, fusion={"finish": "sum", "space": "factor"})
+    assert "'fusion.finish' is \"sum\", which adds products, and 'fusion.space' is \"factor\"" in said
+
+
+def test_a_sum_without_a_personal_adapter_is_refused() -> None:
+    assert "there is nothing to add" in refused({"personal": "none"}, fusion={"finish": "sum"})

@@ -43,8 +43,11 @@ from securefl.protocol.federation import Federation
 from securefl.results.client import MetricReport
 from securefl.simulation.federation import SimulatedFederation
 from securefl.training.tasks.base import Metric
+from securefl.training.trainer import Which
 from securefl_client.side import FIRST_ROUND, Measured
 
+_ADAPTERS: Mapping[Column, Which] = {"local": "personal", "global": "global", "fused": "fused"}
+"""Columns of a client's own adapters, with their names at the trainer."""
 WITHOUT_LABELS = {"task", "model"}
 """Terms that a record of settings leaves out: they are long, and follow from the data."""
 
@@ -137,13 +140,11 @@ def settings_of(federation: Federation) -> dict[str, JsonValue]:
 
 def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutcome:
     trainer, data = site.side.learner, client_data(site.own)
-    metrics: dict[Column, Metric] = {
-        "base": trainer.baseline(),
-        "local": trainer.measure("personal"),
-        "global": trainer.measure("global"),
-        "fused": trainer.measure("fused"),
-    }
-    _check_reported(report.metric, metrics, member=site.own.member)
+    reported = _reported(report.metric)
+    adapters = {column: which for column, which in _ADAPTERS.items() if column in reported}
+    metrics: dict[Column, Metric] = {"base": trainer.baseline()}
+    metrics |= {column: trainer.measure(which) for column, which in adapters.items()}
+    _check_reported(reported, metrics, member=site.own.member)
     up = _uploads(site.own.federation, site.own.member, numbers)
     return ClientOutcome(
         rank=site.own.rank,
@@ -159,9 +160,7 @@ def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutc
         up_bytes=tuple(size for number, size in up.items() if number >= FIRST_ROUND),
         opening_bytes=sum(size for number, size in up.items() if number < FIRST_ROUND),
         float32_bytes=site.own.federation.layout.float32_bytes(site.own.rank),
-        adapters_sha256={
-            name: trainer.adapter(name).digest.hex() for name in ("personal", "global", "fused")
-        },
+        adapters_sha256={which: trainer.adapter(which).digest.hex() for which in adapters.values()},
     )
 
 
@@ -171,14 +170,21 @@ def _chosen_by(report: MetricReport) -> dict[Column, float]:
     return {column: found[column] for column in COLUMNS if column in found}
 
 
-def _check_reported(report: MetricReport, metrics: Mapping[Column, Metric], *, member: str) -> None:
-    """The rows' scores belong to the figures that the product reports."""
-    reported = {
+def _reported(report: MetricReport) -> dict[Column, float]:
+    """What the product reports, by column; a recipe need not have every adapter."""
+    figures: dict[Column, float | None] = {
         "base": report.base,
         "local": report.local,
         "global": report.global_,
         "fused": report.fused,
     }
+    return {column: figure for column, figure in figures.items() if figure is not None}
+
+
+def _check_reported(
+    reported: Mapping[Column, float], metrics: Mapping[Column, Metric], *, member: str
+) -> None:
+    """The rows' scores belong to the figures that the product reports."""
     for column, metric in metrics.items():
         if metric.value != reported[column]:
             raise TrainingError(

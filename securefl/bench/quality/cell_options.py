@@ -1,7 +1,7 @@
 """Options of a cell's federation: the ``FED.toml`` that a user would write for it, with keys that tuning sets.
 
 The rule kept here: a cell writes what a user must (model, data, ranks) and nothing that a recipe decides; the one
-exception is a personal adapter for everybody, because the tables compare with it.
+exception is a personal adapter where a recipe has none, because the tables compare with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tomli_w
 from securefl.bench.quality.drawn_rows import DrawnRows
 from securefl.bench.quality.suite import CENTRAL, Cell
 from securefl.config import FederationConfig, load_federation
+from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
 from securefl.errors import ConfigError
 
@@ -64,10 +65,15 @@ def _table(cell: Cell, rows: DrawnRows, *, model: str, ranks: Sequence[int], sch
             "split": cell.dealt.model_dump(),
         },
         # No federation is made for a central training; the recipe only lends it what all have in common.
-        "recipe": {"name": DEFAULT if cell.recipe == CENTRAL else cell.recipe, "personal": "alone"},
+        "recipe": _recipe(DEFAULT if cell.recipe == CENTRAL else cell.recipe),
         "encryption": {"scheme": scheme},
         "cohort": {"clients": [{"r": rank} for rank in ranks]},
     }
+
+
+def _recipe(name: str) -> Table:
+    """A recipe, with a personal adapter by itself where the row has none."""
+    return {"name": name} if ROWS[name].recipe.has_personal else {"name": name, "personal": "alone"}
 
 
 def overridden(table: Table, overrides: Sequence[str]) -> Table:

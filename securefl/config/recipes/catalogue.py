@@ -11,7 +11,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.config.payload import AutoPayload, PayloadChoice, SketchPayload
-from securefl.config.recipes import default, fdlora, fedsvd, ffa, flexlora, hlora, lean, products, rolora
+from securefl.config.recipes import (
+    default,
+    fdlora,
+    fedsvd,
+    ffa,
+    flexlora,
+    hlora,
+    lean,
+    pf2lora,
+    products,
+    rolora,
+)
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
 from securefl.config.section import Section
@@ -27,6 +38,7 @@ _ROWS: Final = (
     rolora.ROW,
     fedsvd.ROW,
     fdlora.ROW,
+    pf2lora.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""
@@ -50,7 +62,8 @@ def with_row(table: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(own, Mapping) or not isinstance(name, str) or not name.strip():
         return dict(table)
     row = _row(name)
-    filled = {"fusion": row.fusion, **table, "recipe": {**row.recipe.model_dump(), **own}}
+    filled = {**table, "recipe": {**row.recipe.model_dump(), **own}}
+    filled["fusion"] = _over(_given(row.fusion), table.get("fusion", {}))
     payload: PayloadChoice = row.payload
     if isinstance(payload, AutoPayload) and table.get("payload"):
         payload = SketchPayload(name="sketch")

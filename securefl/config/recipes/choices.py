@@ -10,9 +10,10 @@ from securefl.config.names import Name
 from securefl.config.section import Section
 
 DEFAULT: Final = "default"
-Personal = Literal["none", "alone"]
+Personal = Literal["none", "alone", "joint"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
+Finish = Literal["search", "none", "sum"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -20,6 +21,9 @@ LEAST_SEARCH_ROWS: Final = 30
 class FusionSection(Section):
     """``[fusion]``: the search for how much of each adapter a client uses (after FDLoRA's AdaFusion)."""
 
+    finish: Finish = "search"
+    """``search``: the weights of both that the validation rows prefer; ``sum``: both as they are, beside each other;
+    ``none``: no fused adapter."""
     space: Literal["product", "factor"] = "product"
     max_samples: int = Field(default=375, ge=LEAST_SEARCH_ROWS)
     """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them. On
@@ -28,13 +32,24 @@ class FusionSection(Section):
     """Measure as well the better of both adapters by validation rows, and the global one after one epoch more on the
     client's own rows, which takes the time of that epoch."""
 
+    @property
+    def fuses(self) -> bool:
+        """True where one adapter is made of two."""
+        return self.finish != "none"
+
+    @property
+    def adds(self) -> bool:
+        """True where both are added as they are."""
+        return self.finish == "sum"
+
 
 class Recipe(Section):
     """``[recipe]``: a row's name, and its choices; what a file leaves out, the row says."""
 
     name: Name
     personal: Personal
-    """What a client trains for itself alone: ``none``, or a personal adapter by itself (``alone``)."""
+    """What a client trains for itself: ``none``, a personal adapter by itself (``alone``), or one that moves in every
+    step beside the shared one, and computes with it always (``joint``)."""
     personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"
     """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum."""
     seeding: Seeding = "public"
@@ -62,9 +77,19 @@ class Recipe(Section):
         """True for a round whose locally trained global adapter becomes the client's personal one."""
         return self.sync_every > 0 and round_number % self.sync_every == 0
 
+    @property
+    def joins(self) -> bool:
+        """True where the personal adapter is trained in the steps of the shared one, and is of use beside it only."""
+        return self.personal == "joint"
+
+    @property
+    def stands_alone(self) -> bool:
+        """True where the personal adapter is a whole model's by itself."""
+        return self.has_personal and not self.joins
+
     def trains_alone(self, round_number: int) -> bool:
         """True for a round beside which the personal adapter is trained by itself."""
-        return self.personal == "alone" and not self.seeded and not self.syncs(round_number)
+        return self.stands_alone and not self.seeded and not self.syncs(round_number)
 
     def without_personal(self) -> Self:
         """The same recipe where clients have no adapter of their own."""
