@@ -134,7 +134,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         recipe=terms.recipe,
         payload=terms.payload.name,
         fusion=terms.fusion,
-        rank=own.rank,
+        rank=federation.plan.global_rank(own.rank),
         update_rank=federation.plan.update_rank(own.rank),
         shared_rank=federation.plan.ranks.shared_rank,
         personal_rank=federation.personal_rank(own.rank),
@@ -142,6 +142,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         samples_cap=terms.samples_cap,
         seed=terms.federation.seed,
         member=own.member,
+        core_heads=federation.plan.core_heads,
         model_id=terms.model.id,
         origin=OriginRecord(
             federation=terms.federation.name,

@@ -98,7 +98,7 @@ def _gram(columns: Matrix) -> Matrix:
 
 def _times(columns: Matrix, turn: Matrix) -> Matrix:
     """A matrix (m, r) times one (r, r), a direction after the other."""
-    total = columns[:, :1] * turn[0]
+    total: Matrix = columns[:, :1] * turn[0]
     for number in range(1, len(turn)):
         total = total + columns[:, number : number + 1] * turn[number]
     return total

@@ -128,9 +128,14 @@ class MemberAggregation:
         self._refused = False
 
     @property
+    def global_rank(self) -> int:
+        """Rank of the adapter in which this member holds the global state; see ``PayloadPlan.global_rank``."""
+        return self._plan.global_rank(self.rank)
+
+    @property
     def scaling(self) -> float:
-        """Scaling of this member's adapters; see ``adapters.scaling``."""
-        return scaling_of(self.federation.terms.lora, self.rank)
+        """Scaling of that adapter; see ``adapters.scaling``."""
+        return scaling_of(self.federation.terms.lora, self.global_rank)
 
     def contribute(
         self, learner: UpdateSource, *, manifest: Manifest, start_loss: float | None = None
@@ -201,12 +206,12 @@ class MemberAggregation:
         return sums
 
     def start(self) -> Adapter:
-        """The best adapter of the own rank that the state holds: what the next round trains from.
+        """The best adapter of ``global_rank`` that the state holds: what the next round trains from.
 
         It is made once a round; every call gives a copy.
         """
         if self._start is None:
-            self._start = self.state.redistributed(self.rank, scaling=self.scaling)
+            self._start = self.state.redistributed(self.global_rank, scaling=self.scaling)
         return self._start.copy()
 
     def frozen(self, round_number: int) -> Frozen | None:

@@ -74,9 +74,12 @@ class AutoPayload(Section):
 
 
 class CorePayload(Section):
-    """A square core between two frozen random factors."""
+    """Square cores between frozen random factors."""
 
     name: Literal["core"]
+    heads: int = Field(default=1, ge=1, le=64)
+    """h cores a weight, each between two frozen factors of its own, with a factor that is trained beside it (Ravan,
+    arXiv 2506.05568); the global adapter has h times a client's rank."""
 
 
 Payload = Annotated[
@@ -109,6 +112,11 @@ def sides_of(payload: Payload) -> TrainedSides:
 def is_aligned(payload: PayloadChoice) -> bool:
     """True where the learned factors are turned to their product's singular vectors after every round."""
     return isinstance(payload, StatePayload) and payload.aligned
+
+
+def core_heads_of(payload: Payload) -> int:
+    """The number of cores a weight; 1 where none are sent."""
+    return payload.heads if isinstance(payload, CorePayload) else 1
 
 
 def sketch_rank_of(payload: Payload) -> int | None:

@@ -26,7 +26,7 @@ from securefl.adapters.frozen.core import FrozenPair
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError, TrainingError
-from securefl.training.cores import CoreLayer
+from securefl.training.cores import CoreLayer, HeadsLayer
 from securefl.training.target_modules import is_transposed
 from securefl.training.tasks.model import BACKBONE, TaskModel
 
@@ -175,7 +175,12 @@ class AdapterBank:
     def train_cores(self, name: str) -> Trainable:
         """Switches on the gradients of an adapter's cores, and of its head; see ``install_core``."""
         return self._switched_on(
-            name, {f"{tensor}.core": _core(layer, name).core for tensor, layer in self._layers.items()}
+            name,
+            {
+                f"{tensor}.{key}": value
+                for tensor, layer in self._layers.items()
+                for key, value in _core(layer, name).named_parameters()
+            },
         )
 
     def _switched_on(self, name: str, factors: dict[str, nn.Parameter]) -> Trainable:
@@ -220,18 +225,28 @@ class AdapterBank:
         """
         _write(_factor(self._layers[tensor], name, side), values, tensor)
 
-    def install_core(self, name: str, tensor: str, pair: FrozenPair) -> None:
-        """Puts a core of zeros between two frozen factors in the place of one weight's adapter.
+    def install_core(self, name: str, tensor: str, pair: FrozenPair, start: Matrix) -> None:
+        """Puts cores that change nothing between frozen factors in the place of one weight's adapter.
+
+        Args:
+            name: The adapter.
+            tensor: The weight.
+            pair: The frozen factors.
+            start: What several heads begin from, (h r, r), one core below the other; a single core begins from zeros.
 
         Raises:
             ModelError: if the factors are not of this adapter's rank.
         """
         layer = self._layers[tensor]
         _write(_factor(layer, name, Side.RIGHT), pair.right, tensor)
-        layer.lora_B[name] = CoreLayer(pair.left, device=self.device)
+        layer.lora_B[name] = (
+            CoreLayer(pair.left, device=self.device)
+            if pair.heads == 1
+            else HeadsLayer(pair.left, start, scaling=self.scaling(name), device=self.device)
+        )
 
     def core(self, name: str, tensor: str) -> Matrix:
-        """One weight's core (r, r): its float32 numbers times the gain, as float64."""
+        """The change of one weight's cores (h r, r): float32 numbers times the gain, as float64."""
         return _core(self._layers[tensor], name).change()
 
     def adapter(self, name: str) -> Adapter:
@@ -268,9 +283,9 @@ def _factor(layer: LoraLayer, name: str, side: Side) -> nn.Parameter:
     return linear.get_parameter("weight")
 
 
-def _core(layer: LoraLayer, name: str) -> CoreLayer:
+def _core(layer: LoraLayer, name: str) -> CoreLayer | HeadsLayer:
     core = layer.lora_B[name]
-    assert isinstance(core, CoreLayer)
+    assert isinstance(core, CoreLayer | HeadsLayer)
     return core
 
 

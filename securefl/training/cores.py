@@ -1,9 +1,10 @@
-"""A trained core between two frozen factors, in the place of PEFT's left factor.
+"""Trained cores between frozen factors, in the place of PEFT's left factor.
 
-The form is Fed-SB's (arXiv 2502.15436); the frozen factors are not (``adapters.frozen.core``).
+The form of one core is Fed-SB's (arXiv 2502.15436), that of several Ravan's (arXiv 2506.05568); the frozen factors are
+ours (``adapters.frozen.core``).
 
-The rule kept here: only the core has a gradient; what it changes is ``U (gain C) V``, times the adapter's
-scaling.
+The rule kept here: only cores, and the factors of several, have gradients; what one changes is ``U (gain C) V``, times
+the adapter's scaling.
 """
 
 from __future__ import annotations
@@ -53,3 +54,48 @@ class CoreLayer(nn.Module):
         """The core as it counts, gain included: (r, r), float64."""
         values: Matrix = self.core.detach().cpu().numpy().astype(np.float64)
         return self.gain * values
+
+
+class HeadsLayer(nn.Module):
+    """The same place with h cores H_i, each times a trained number s_i, and without what they begin from.
+
+    It computes the sum over the heads of U_i (s_i H_i - G_i), where G_i are the global adapter's cores as the round
+    begins: that adapter computes beside this layer, so that both together are what Ravan trains, sum U_i s_i H_i V_i
+    from H_i = G_i and s_i = 1. In the first round G_i is zero, so s_i first moves in the second step.
+
+    Args:
+        left: U (m, h r), the heads' orthonormal columns side by side.
+        start: G (h r, r), one core below the other, as it counts: gain and scaling are taken out of it here.
+        scaling: The adapter's.
+        device: Where the layer is.
+    """
+
+    bases: Tensor
+    start: Tensor
+
+    def __init__(self, left: Matrix, start: Matrix, *, scaling: float, device: torch.device) -> None:
+        super().__init__()
+        rank = start.shape[1]
+        self.gain = step_gain(left.shape[0], rank)
+        bases = torch.from_numpy(np.ascontiguousarray(self.gain * left, dtype=np.float32))
+        begun = torch.from_numpy((start / (scaling * self.gain)).reshape(-1, rank, rank).astype(np.float32))
+        self.register_buffer("bases", bases.to(device))
+        self.register_buffer("start", begun.to(device))
+        self.cores = nn.Parameter(self.start.clone())
+        self.scales = nn.Parameter(torch.ones(len(begun), device=device))
+
+    def forward(self, inner: Tensor) -> Tensor:
+        """(..., h r) to (..., m)."""
+        heads, rank, _ = self.start.shape
+        change = self.scales[:, None, None] * self.cores - self.start
+        through = torch.einsum("...hc,hrc->...hr", inner.reshape(*inner.shape[:-1], heads, rank), change)
+        return nn.functional.linear(through.flatten(-2), self.bases)
+
+    def change(self) -> Matrix:
+        """The change of the cores as it counts, the trained numbers folded in, gain included: (h r, r), float64."""
+        cores, scales, start = (
+            values.detach().cpu().numpy().astype(np.float64)
+            for values in (self.cores, self.scales, self.start)
+        )
+        change: Matrix = self.gain * (scales[:, None, None] * cores - start)
+        return change.reshape(-1, change.shape[-1])

@@ -72,7 +72,7 @@ def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> Non
     if SHARED in way.used:
         _add_shared(bank, settings)
     elif BESIDE in way.used:
-        add(BESIDE, rank=settings.update_rank)
+        add(BESIDE, rank=settings.update_rank * settings.core_heads)
     if settings.recipe.has_personal:
         rank = settings.personal_rank
         add(PERSONAL, rank=rank)

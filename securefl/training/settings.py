@@ -30,8 +30,9 @@ class TrainerSettings:
         recipe: ``[recipe]``.
         payload: Name of the payload.
         fusion: ``[fusion]``.
-        rank: Rank of the client's global adapter.
+        rank: Rank of the client's global adapter: ``PayloadPlan.global_rank``.
         update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
+        core_heads: h, the cores of such a rank that a weight has; 1 under the other payloads.
         shared_rank: Rank of the adapter that all clients share, where a payload trains one: ``RankTable.shared_rank``.
         personal_rank: Rank of its personal adapter: ``Federation.personal_rank``.
         rounds: Rounds of the federation.
@@ -61,5 +62,6 @@ class TrainerSettings:
     samples_cap: int
     seed: int
     member: str
+    core_heads: int = 1
     model_id: str | None = None
     origin: OriginRecord | None = None

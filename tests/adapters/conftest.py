@@ -45,6 +45,7 @@ def make_plan(layout: Layout) -> MakePlan:
         bits: int = 16,
         cap: int = 100,
         sketch_rank: int | None = None,
+        core_heads: int = 1,
     ) -> PayloadPlan:
         return PayloadPlan(
             payload=payload,  # type: ignore[arg-type]
@@ -56,6 +57,7 @@ def make_plan(layout: Layout) -> MakePlan:
             samples_cap=cap,
             seed=7,
             sketch_rank=sketch_rank,
+            core_heads=core_heads,
         )
 
     return make
@@ -77,8 +79,8 @@ def make_update(layout: Layout) -> MakeUpdate:
                 )
             elif isinstance(basis, CoreBases):
                 pair = basis.cut(tensor.name, rank)
-                side = pair.right.shape[0]
-                left, right = pair.left @ rng.normal(0, scale, (side, side)), pair.right
+                change = pair.between(rng.normal(0, scale, basis.trained_shape(tensor, rank)))
+                left, right = change.left, change.right
             else:
                 cut = basis.cut(tensor.name, rank)
                 if basis.side is Side.LEFT:

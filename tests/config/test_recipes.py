@@ -17,6 +17,7 @@ from securefl.config.outer import NO_COORDINATES, NesterovSection, SgdSection
 from securefl.config.payload import (
     AutoPayload,
     BasisPayload,
+    CorePayload,
     DensePayload,
     PayloadName,
     SketchPayload,
@@ -247,3 +248,13 @@ def test_rows_of_one_factor_differ_in_the_side_and_in_what_happens_to_it(name, s
     assert config.payload == StatePayload(name="state", side=side, aligned=aligned)
     assert config.aggregation.weights == "samples"
     assert config.recipe.personal is False
+
+
+def test_ravan_is_several_cores_a_weight_and_nothing_personal():
+    config = read(recipe={"name": "ravan"})
+    assert config.payload == CorePayload(name="core", heads=4)
+    assert config.recipe.personal is False
+
+
+def test_the_heads_of_ravan_may_be_replaced_alone():
+    assert read(recipe={"name": "ravan"}, payload={"heads": 2}).payload == CorePayload(name="core", heads=2)

@@ -188,6 +188,7 @@ TAGS = {
     ("data", "split", "alpha"): ("by", "dirichlet"),
     ("data", "split", "column"): ("by", "column"),
     ("task", "pooling"): ("name", "sequence-classification"),
+    ("payload", "heads"): ("name", "core"),
     ("outer", "momentum"): ("name", "nesterov"),
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
 }

@@ -30,13 +30,20 @@ def product(weight: Decomposition | np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("payload", "sketch_rank"),
-    [("dense", None), ("sketch", 4), ("basis", None), ("state", None), ("core", None)],
+    ("payload", "sketch_rank", "heads"),
+    [
+        ("dense", None, 1),
+        ("sketch", 4, 1),
+        ("basis", None, 1),
+        ("state", None, 1),
+        ("core", None, 1),
+        ("core", None, 3),
+    ],
 )
 def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(
-    payload: str, sketch_rank: int | None
+    payload: str, sketch_rank: int | None, heads: int
 ) -> None:
-    choices = {"payload": payload, "sketch_rank": sketch_rank, "rounds": 3}
+    choices = {"payload": payload, "sketch_rank": sketch_rank, "heads": heads, "rounds": 3}
     encrypted, members, _ = run(make_federation(scheme="bfv", **choices))
     twin, twin_members, _ = run(make_federation(scheme="none", **choices))
 

@@ -57,6 +57,7 @@ def terms(
     rounds: int = 2,
     payload: str | Payload = "dense",
     sketch_rank: int | None = None,
+    heads: int = 1,
     scheme: str = "bfv",
     bits: int = 16,
     fraction: float = 1.0,
@@ -89,6 +90,7 @@ def terms(
         head=head,
         payload=payload_of(payload, sketch_rank) if isinstance(payload, str) else payload,
         aggregation=aggregation or AggregationSection(),
+        payload=payload_of(payload, sketch_rank, heads),
         outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),
         privacy=PrivacySection(),
@@ -104,9 +106,12 @@ def terms(
     )
 
 
-def payload_of(name: str, sketch_rank: int | None = None) -> Payload:
-    """A payload's section; the rank of sketches is left out where it is None."""
-    section = {"name": name} if sketch_rank is None else {"name": name, "rank": sketch_rank}
+def payload_of(name: str, sketch_rank: int | None = None, heads: int = 1) -> Payload:
+    """A payload's section; the rank of sketches is left out where it is None, a number of heads where it is 1."""
+    section: dict[str, object] = (
+        {"name": name} if sketch_rank is None else {"name": name, "rank": sketch_rank}
+    )
+    section |= {} if heads == 1 else {"heads": heads}
     return TypeAdapter(Payload).validate_python(section)
 
 
@@ -190,8 +195,7 @@ class DrawnLearner:
                 continue
             if isinstance(basis, CoreBases):
                 pair = basis.cut(name, self.rank)
-                side = pair.right.shape[0]
-                weights[name] = Factors(pair.left @ (s * drawn(side, side)), pair.right)
+                weights[name] = pair.between(s * drawn(pair.heads * pair.rank, pair.rank))
                 continue
             frozen = basis.cut(name, self.rank)
             if basis.side is Side.LEFT:

@@ -139,6 +139,7 @@ class PayloadSettings:
         split: The factor that holds the singular values of a redistributed weight.
         sides: Sides of a shared adapter that rounds train.
         aligned: True where its factors are turned to their product's singular vectors after every round.
+        core_heads: h, the cores that a weight has.
     """
 
     layout: Layout
@@ -149,6 +150,7 @@ class PayloadSettings:
     split: SplitName = "left"
     sides: TrainedSides = "alternate"
     aligned: bool = False
+    core_heads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

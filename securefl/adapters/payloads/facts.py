@@ -12,7 +12,7 @@ from enum import Enum
 from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment
 from securefl.adapters.payloads.basis import basis_payload, basis_segments
-from securefl.adapters.payloads.core import core_payload, core_segments
+from securefl.adapters.payloads.core import core_payload, core_rank, core_segments
 from securefl.adapters.payloads.dense import dense_payload, dense_segments
 from securefl.adapters.payloads.learned import state_payload, state_segments, state_start
 from securefl.adapters.payloads.sketch import sketch_payload, sketch_rank, sketch_segments
@@ -155,7 +155,7 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         exact_for="ranks that enough share",
         carries_noise=True,
         by_rows=False,
-        rank_limit=_none,
+        rank_limit=core_rank,
         start=_sum_of_changes,
         segments=core_segments,
         make=_from_seeds(core_payload),

@@ -51,10 +51,11 @@ class PayloadPlan:
         split: The factor that holds the singular values of a redistributed weight.
         sides: Sides of a shared adapter that rounds train; see ``PayloadSettings``, as for the next.
         aligned: True where its factors are turned after every round.
+        core_heads: h, the cores that a weight has.
         weighs_first: Whether the first round's contributions carry the members' weights; else a sum before it did.
 
     Raises:
-        ConfigError: if a rank exceeds a weight's smaller side.
+        ConfigError: if a rank exceeds a weight's smaller side, or so do all heads' directions together.
     """
 
     payload: PayloadName
@@ -71,6 +72,7 @@ class PayloadPlan:
     split: SplitName = "left"
     sides: TrainedSides = "alternate"
     aligned: bool = False
+    core_heads: int = 1
     weighs_first: bool = True
 
     def __post_init__(self) -> None:
@@ -82,6 +84,17 @@ class PayloadPlan:
                     where=tensor.name,
                     hint=f"give no client a rank above {min(tensor.rows, tensor.columns)}",
                 )
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        shared, side = self.ranks.shared_rank, self.layout.largest_rank if self.layout.adapted else 0
+        if self.core_heads > 1 and self.core_heads * shared > side:
+            raise ConfigError(
+                f"{self.core_heads} heads of rank {shared} need {self.core_heads * shared} directions, and the "
+                f"narrowest adapted weight has {side}",
+                where="payload.heads",
+                hint=f"write heads = {max(1, side // shared)} or less, or give the clients lower ranks",
+            )
 
     @property
     def facts(self) -> PayloadFacts:
@@ -100,6 +113,7 @@ class PayloadPlan:
             split=self.split,
             sides=self.sides,
             aligned=self.aligned,
+            core_heads=self.core_heads,
         )
 
     def length(self, round_number: int) -> int:
@@ -145,8 +159,12 @@ class PayloadPlan:
         limit = self.facts.rank_limit(self.settings)
         return max(KEPT_RANKS * max(self.ranks.ranks), KEPT_SKETCHES * limit)
 
+    def global_rank(self, rank: int) -> int:
+        """Rank of the adapter in which a client of this rank holds the global state: of all its heads together."""
+        return rank if self.core_heads == 1 else min(self.core_heads * rank, self.layout.largest_rank)
+
     def update_rank(self, rank: int) -> int:
-        """Rank of the update that a client of this rank trains and contributes."""
+        """Rank of the update that a client of this rank trains and contributes; with several heads, of each."""
         return rank - self._surplus(rank)
 
     def personal_rank(self, rank: int) -> int:

@@ -69,6 +69,7 @@ def _settings(first: ClientFolder, *, ranks: Mapping[str, int]) -> TrainerSettin
         rank=largest,
         update_rank=largest,
         personal_rank=largest,
+        core_heads=1,
         member=MEMBER,
     )
 

@@ -21,6 +21,7 @@ from securefl.config.recipes import (
     lean,
     pf2lora,
     products,
+    ravan,
     rolora,
 )
 from securefl.config.recipes.choices import DEFAULT, Recipe
@@ -39,6 +40,7 @@ _ROWS: Final = (
     fedsvd.ROW,
     fdlora.ROW,
     pf2lora.ROW,
+    ravan.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""

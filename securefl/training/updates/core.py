@@ -1,7 +1,7 @@
-"""A core is trained beside the global adapter, between the federation's two frozen factors.
+"""Cores are trained beside the global adapter, between the federation's frozen factors.
 
 The rule kept here: the global adapter does not move; the change is the core's float32 numbers times its gain, between
-the frozen factors in float64.
+the frozen factors in float64. Several heads begin from the global adapter's own cores, and send what they moved by.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from securefl.training.updates.way import BESIDE, GLOBAL, Fit, Learnt, Shared, h
 
 
 class Core:
-    """A ``Way`` that trains one small square matrix a weight."""
+    """A ``Way`` that trains small square matrices, one a head of a weight."""
 
     used: tuple[Shared, ...] = (GLOBAL, BESIDE)
 
@@ -22,10 +22,11 @@ class Core:
         """Trains one round; see ``Way.learn``."""
         if not isinstance(frozen, CoreBases):
             raise unfit()
-        rank, scaling = bank.rank(BESIDE), bank.scaling(BESIDE)
-        pairs = {tensor.name: frozen.cut(tensor.name, rank) for tensor in bank.layout.adapted}
+        scaling, global_scaling = bank.scaling(BESIDE), bank.scaling(GLOBAL)
+        pairs = {tensor.name: frozen.cut_to(tensor.name, bank.rank(BESIDE)) for tensor in bank.layout.adapted}
         for name, pair in pairs.items():
-            bank.install_core(BESIDE, name, pair)
+            held = start.weights[name]
+            bank.install_core(BESIDE, name, pair, pair.cores_of(Factors(global_scaling * held.B, held.A)))
         bank.install_head(BESIDE, start)
         loss = fit(lambda: bank.train_cores(BESIDE))
         weights = {name: within(pair, bank.core(BESIDE, name), scaling) for name, pair in pairs.items()}
@@ -33,5 +34,5 @@ class Core:
 
 
 def within(pair: FrozenPair, core: Matrix, scaling: float) -> Factors:
-    """Gives scaling * U C V, as factors (m, r) and (r, n): the left one with the core, the right one as drawn."""
-    return Factors(left=pair.left @ (scaling * core), right=pair.right)
+    """Gives scaling * U C V, as factors (m, h r) and (h r, n): the left one with the cores, the right one as drawn."""
+    return pair.between(scaling * core)
