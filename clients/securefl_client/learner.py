@@ -51,7 +51,10 @@ class Learner(UpdateSource, Protocol):
         ...
 
     def sensitivity(self, round_number: int, /) -> Scores:
-        """Sensitivity scores (F,) from 0 to 1, after ``learn``; asked for under selective encryption only."""
+        """Sensitivity scores (F,) from 0 to 1, after ``learn``; asked for under selective encryption only.
+
+        Under ``select = { by = "columns" }`` those of columns alone are read; see ``adapters.selection``.
+        """
         ...
 
     def evaluate(self, adapter: Adapter, /) -> Mapping[str, float]:

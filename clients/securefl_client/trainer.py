@@ -143,6 +143,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         seed=terms.federation.seed,
         member=own.member,
         core_heads=federation.plan.core_heads,
+        select_by=terms.encryption.select.by,
         model_id=terms.model.id,
         origin=OriginRecord(
             federation=terms.federation.name,

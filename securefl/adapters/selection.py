@@ -15,6 +15,9 @@ Scores travel as square roots, as parts of a client's largest, so that no client
 grids keep their order: a grid of 8 bits has 127 steps, rows of MiniLM had scores down to 1/5700 of the largest, and
 roots square the range. What the mask goes by is the square of the sum of roots, which grows with the scores as they do
 (their power mean of exponent 1/2, times n^2), so that dividing it by a block's size means what dividing a score would.
+
+Selection ``by = "columns"`` takes whole columns only, of all adapted weights together (after SHE-LoRA, arXiv
+2505.21051): no row is scored, and the places of rows hold zeros.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.payloads.base import Feature, Segment, SegmentKind
+from securefl.config.encryption import SelectBy
 from securefl.errors import ProtocolError, TrainingError
 
 Mask = NDArray[np.bool_]
@@ -82,6 +86,14 @@ def rooted(scores: Scores) -> Scores:
     return np.sqrt(scores / largest) if largest > 0 else np.zeros_like(scores)
 
 
+def columns_alone(scores: NDArray[Number], layout: Layout) -> NDArray[Number]:
+    """A copy of scores (F,) with zeros in the places of rows."""
+    kept = scores.copy()
+    for place in feature_places(layout).values():
+        kept[place.rows] = 0
+    return kept
+
+
 def encrypted_count(segments: Sequence[Segment], fraction: Fraction) -> int:
     """K, how many of a payload's coordinates are encrypted.
 
@@ -97,7 +109,14 @@ def encrypted_count(segments: Sequence[Segment], fraction: Fraction) -> int:
     return max(math.ceil(fraction * size), always)
 
 
-def select(segments: Sequence[Segment], layout: Layout, score_sums: ScoreSums, fraction: Fraction) -> Mask:
+def select(
+    segments: Sequence[Segment],
+    layout: Layout,
+    score_sums: ScoreSums,
+    fraction: Fraction,
+    *,
+    by: SelectBy = "values",
+) -> Mask:
     """The coordinates that are encrypted: (V,) bool, exactly ``encrypted_count`` of them true.
 
     Blocks are taken in order of decreasing score a coordinate, equal ones by position. The last one is taken in part,
@@ -108,9 +127,11 @@ def select(segments: Sequence[Segment], layout: Layout, score_sums: ScoreSums, f
         layout: The federation's tensors.
         score_sums: (F,) the sums over clients of ``rooted`` scores on a grid; their unit does not matter.
         fraction: Share of the coordinates, above 0 and up to 1.
+        by: With ``columns`` the blocks are columns.
 
     Raises:
-        ProtocolError: if there is not one sum for each feature, or one is negative.
+        ProtocolError: if there is not one sum for each feature, or one is negative; or if columns are asked for, and a
+            segment has none.
     """
     if score_sums.shape != (feature_count(layout),):
         raise ProtocolError(f"there are {score_sums.size} score sums for {feature_count(layout)} features")
@@ -121,9 +142,9 @@ def select(segments: Sequence[Segment], layout: Layout, score_sums: ScoreSums, f
         if _always(segment):
             mask[segment.offset : segment.offset + segment.size] = True
     room = encrypted_count(segments, fraction) - int(np.count_nonzero(mask))
-    groups = tuple(_groups(segments, layout))
+    groups = tuple(_groups(segments, layout, by))
     for group, taken in zip(groups, _taken(groups, score_sums, room), strict=True):
-        _mark(mask, group.segments, taken)
+        _mark(mask, group, taken)
     return mask
 
 
@@ -163,12 +184,17 @@ class _Group:
     Attributes:
         segments: The one segment whose features they are; or all those of the weight.
         features: Where the blocks' scores stand.
-        whole: Whether the features are scored together, for the whole weight.
+        feature: What the blocks are; ``TENSOR`` where features are scored together, for the whole weight.
     """
 
     segments: tuple[Segment, ...]
     features: slice
-    whole: bool
+    feature: Feature
+
+    @property
+    def whole(self) -> bool:
+        """True where there is one block: the weight."""
+        return self.feature is Feature.TENSOR
 
     @property
     def blocks(self) -> int:
@@ -190,22 +216,34 @@ def _always(segment: Segment) -> bool:
     return segment.kind is SegmentKind.HEAD or segment.partition != 0
 
 
-def _groups(segments: Sequence[Segment], layout: Layout) -> Iterator[_Group]:
+def _groups(segments: Sequence[Segment], layout: Layout, by: SelectBy) -> Iterator[_Group]:
     """Segments that scores decide on, in the order of the layout's tensors."""
     places = feature_places(layout)
     for tensor in layout.adapted:
         own = [segment for segment in segments if segment.tensor == tensor.name and not _always(segment)]
         place = places[tensor.name]
         together = tuple(segment for segment in own if segment.feature is Feature.TENSOR)
+        if by == "columns" and any(segment.feature not in _IN_COLUMNS for segment in own):
+            raise ProtocolError(
+                f"'{tensor.name}' is not sent by columns, and cannot be selected by them",
+                hint='write [payload] name = "dense"',
+            )
         if together:
-            yield _Group(together, place.rows, whole=True)
+            yield _Group(together, place.rows, Feature.TENSOR)
         for segment in own:
             if segment.feature is not Feature.TENSOR:
-                yield _Group((segment,), _features(segment, tensor, place), whole=False)
+                rows = by == "values" and segment.feature is not Feature.COLUMN
+                yield _Group((segment,), _features(segment, tensor, place, rows=rows), _lines(rows=rows))
 
 
-def _features(segment: Segment, tensor: TensorSpec, place: FeaturePlaces) -> slice:
-    rows = segment.feature is Feature.ROW
+_IN_COLUMNS = (Feature.COLUMN, Feature.ENTRY)
+
+
+def _lines(*, rows: bool) -> Feature:
+    return Feature.ROW if rows else Feature.COLUMN
+
+
+def _features(segment: Segment, tensor: TensorSpec, place: FeaturePlaces, *, rows: bool) -> slice:
     assert segment.shape[0 if rows else 1] == (tensor.rows if rows else tensor.columns)
     return place.rows if rows else place.columns
 
@@ -233,17 +271,17 @@ def _taken(groups: Sequence[_Group], score_sums: ScoreSums, room: int) -> Iterat
         start += group.blocks
 
 
-def _mark(mask: Mask, segments: Sequence[Segment], taken: NDArray[np.int64]) -> None:
+def _mark(mask: Mask, group: _Group, taken: NDArray[np.int64]) -> None:
     """Marks so many coordinates of each block of a group, from its first on."""
     left = int(taken[0])
-    for segment in segments:
+    for segment in group.segments:
         place = mask[segment.offset : segment.offset + segment.size]
         block = place.reshape(segment.shape)
-        match segment.feature:
+        match group.feature:
             case Feature.ROW:
                 block[...] = np.arange(segment.shape[1]) < taken[:, np.newaxis]
             case Feature.COLUMN:
                 block[...] = np.arange(segment.shape[0])[:, np.newaxis] < taken
-            case Feature.TENSOR:
+            case _:
                 place[:left] = True
                 left -= min(left, segment.size)

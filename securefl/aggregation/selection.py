@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from securefl.adapters.selection import Mask, Scores, ScoreSums, feature_count, join, select
+from securefl.adapters.selection import Mask, Scores, ScoreSums, columns_alone, feature_count, join, select
 from securefl.aggregation.grid import Integers
 from securefl.errors import ProtocolError
 from securefl.protocol.federation import Federation
@@ -76,6 +76,9 @@ class Selection:
         expected = feature_count(self._federation.layout)
         if scores.shape != (expected,) or not ((scores >= 0) & (scores <= 1)).all():
             raise ProtocolError(f"there must be {expected} sensitivity scores between 0 and 1")
+        if self._federation.terms.encryption.select.by == "columns":
+            # Nobody reads the rows' scores, so their sums are not released.
+            scores = columns_alone(scores, self._federation.layout)
         limit = (1 << (self._federation.terms.grid.precision_bits - 1)) - 1
         return np.rint(scores * limit).astype(np.int64)
 
@@ -84,8 +87,8 @@ class Selection:
         if self._score_sums is None:
             raise ProtocolError("the first round's sensitivity scores have not been summed")
         segments = self._federation.plan.segments(round_number)
-        share = self._federation.terms.encryption.select.share
-        chosen = select(segments, self._federation.layout, self._score_sums, share)
+        section = self._federation.terms.encryption.select
+        chosen = select(segments, self._federation.layout, self._score_sums, section.share, by=section.by)
         return np.append(chosen, np.ones(self._federation.kind_of(round_number).losses, dtype=np.bool_))
 
 

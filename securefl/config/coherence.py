@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from securefl.config.encryption import NO_COLUMNS
 from securefl.config.federation import FederationConfig
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
 from securefl.config.payload import is_aligned, sums_of
@@ -25,6 +26,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_weights(config, where=where)
     _check_split(config, where=where)
     refuse_private_misfits(config, where=where)
+    _check_columns(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -95,4 +97,17 @@ def _check_split(config: FederationConfig, *, where: str) -> None:
             "members have one rank, and the ranks in 'cohort.clients' differ",
             where=where,
             hint='give every client the same r, or write [aggregation] split = "left"',
+        )
+
+
+def _check_columns(config: FederationConfig, *, where: str) -> None:
+    select = config.encryption.select
+    # Where the payload is still open, it is looked at when it is chosen.
+    reason = None if config.payload.name == "auto" else NO_COLUMNS.get(config.payload.name)
+    if select.by == "columns" and select.share < 1 and reason is not None:
+        raise ConfigError(
+            f'\'encryption.select.by\' is "columns", and under payload "{config.payload.name}" {reason}',
+            where=where,
+            hint='write [payload] name = "dense", or select = { by = "values", '
+            f"fraction = {select.fraction:g} }}",
         )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from securefl.config.payload import PayloadName
 from securefl.config.section import Section
 from securefl.config.values import shown
+
+SelectBy = Literal["values", "columns"]
+NO_COLUMNS: Final[Mapping[PayloadName, str]] = {
+    "sketch": "a sketch mixes a weight's columns, and one of them cannot be hidden alone",
+    "basis": "every other round sends rows of a factor",
+    "state": "every other round sends rows of a factor",
+    "core": "every value tells of the whole weight",
+}
+"""Payloads whose values are no whole columns of a weight, each with the reason."""
 
 
 class GridSection(Section):
@@ -26,6 +37,9 @@ class SelectSection(Section):
     """``[encryption] select``: ``"all"``, or the share of the values that is encrypted from the second round on."""
 
     fraction: float = Field(default=1.0, gt=0, le=1)
+    by: SelectBy = "values"
+    """``values``: the rows or columns, as a payload has them, that the loss depends on most; ``columns``: whole columns
+    of the adapted weights, by the size of their inputs (SHE-LoRA, arXiv 2505.21051)."""
 
     @model_validator(mode="before")
     @classmethod

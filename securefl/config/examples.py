@@ -42,6 +42,7 @@ EXAMPLES: Mapping[str, str] = {
     "payload.rank": "rank = 32",
     "encryption.select": 'select = "all"',
     "encryption.select.fraction": "select = { fraction = 0.1 }",
+    "encryption.select.by": 'select = { by = "columns", fraction = 0.1 }',
     "cohort.clients": "clients = [{ r = 2 }, { r = 4 }, { r = 8 }]",
     "cohort.clients[]": 'clients = [{ id = "bank", r = 2 }, { r = 4 }, { r = 8 }]',
     "cohort.clients[].id": 'id = "bank"',

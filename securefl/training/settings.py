@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securefl.config.encryption import SelectBy
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName
@@ -30,6 +31,7 @@ class TrainerSettings:
         recipe: ``[recipe]``.
         payload: Name of the payload.
         fusion: ``[fusion]``.
+        select_by: What selective encryption goes by.
         rank: Rank of the client's global adapter: ``PayloadPlan.global_rank``.
         update_rank: Rank of the update it trains: ``PayloadPlan.update_rank``.
         core_heads: h, the cores of such a rank that a weight has; 1 under the other payloads.
@@ -63,5 +65,6 @@ class TrainerSettings:
     seed: int
     member: str
     core_heads: int = 1
+    select_by: SelectBy = "values"
     model_id: str | None = None
     origin: OriginRecord | None = None

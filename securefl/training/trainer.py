@@ -45,7 +45,7 @@ from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.saving import save_trained
 from securefl.training.schedule import Rates, Schedule, steps_of_a_round
-from securefl.training.sensitivity import SCORED_BATCHES, feature_scores
+from securefl.training.sensitivity import SCORED_BATCHES, scores_by
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.head import HeadContext
@@ -201,7 +201,7 @@ class LocalTrainer:
         self._personal.keep_best()
 
     def sensitivity(self, round_number: int) -> Scores:
-        """Sensitivity of this client's loss to every feature: (F,) float64 from 0 to 1; see ``selection.rooted``.
+        """Sensitivity of every feature, by what the federation selects: (F,) float64 from 0 to 1; ``selection.rooted``.
 
         Args:
             round_number: Number of the round whose training has just ended; it draws the batches.
@@ -214,7 +214,8 @@ class LocalTrainer:
         drawn = self._draws.scored(round_number, rows, size=self._section.per_device_train_batch_size)
         batches = (rows.batch(places, device=self._compute.device) for places in drawn[:SCORED_BATCHES])
         model = self._bank.use(used, head=used[-1])
-        return rooted(feature_scores(model, self.layout, batches, compute=self._compute))
+        score = scores_by(self._settings.select_by)
+        return rooted(score(model, self.layout, batches, compute=self._compute))
 
     def install_global(self, adapter: Adapter) -> None:
         """Replaces the global adapter by the redistributed aggregate, with this client's own rows of the head in it.

@@ -16,6 +16,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads import Feature, Segment, SegmentKind
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import (
+    columns_alone,
     encrypted_count,
     feature_count,
     feature_places,
@@ -24,6 +25,7 @@ from securefl.adapters.selection import (
     select,
     split,
 )
+from securefl.config.encryption import NO_COLUMNS
 from securefl.errors import ProtocolError, TrainingError
 
 LAYOUT = Layout(
@@ -228,7 +230,7 @@ def test_the_scores_of_columns_decide_where_the_right_factor_is_trained() -> Non
 def test_segments_of_rows_and_columns_have_as_many_as_the_weight(kind: str, round_number: int) -> None:
     tensors = {tensor.name: tensor for tensor in LAYOUT.tensors}
     for segment in segments_of(kind, round_number):
-        if segment.feature is Feature.ROW:
+        if segment.feature in (Feature.ROW, Feature.ENTRY):
             assert segment.shape[0] == tensors[segment.tensor].rows
         if segment.feature is Feature.COLUMN:
             assert segment.shape[1] == tensors[segment.tensor].columns
@@ -311,7 +313,7 @@ def _blocks(
         for segment in own:
             if segment.feature is Feature.TENSOR:
                 continue
-            rows = segment.feature is Feature.ROW
+            rows = segment.feature in (Feature.ROW, Feature.ENTRY)
             lines = of(segment, mask) if rows else of(segment, mask).T
             scores = sums[place.rows if rows else place.columns]
             found += [
@@ -333,8 +335,57 @@ def _coordinates_of(segments: tuple[Segment, ...], feature: int) -> np.ndarray:
         in_columns = 0 <= column < place.columns.stop - place.columns.start
         if segment.feature is Feature.TENSOR and in_rows:
             of(segment, own)[...] = True
-        if segment.feature is Feature.ROW and in_rows:
+        if segment.feature in (Feature.ROW, Feature.ENTRY) and in_rows:
             of(segment, own)[row] = True
         if segment.feature is Feature.COLUMN and in_columns:
             of(segment, own)[:, column] = True
     return own
+
+
+def test_whole_columns_are_encrypted_by_their_summed_score_a_coordinate() -> None:
+    """A reference with plain numpy: columns of all weights, the best score a coordinate first, while there is room."""
+    segments = segments_of("dense")
+    sums = np.random.default_rng(3).integers(1, 1000, FEATURES)
+    fraction = Fraction(1, 3)
+    mask = select(segments, LAYOUT, sums, fraction, by="columns")
+    columns = [
+        (int(sums[place]) ** 2 / tensor.rows, -order, tensor.name, column)
+        for order, (tensor, column, place) in enumerate(
+            (tensor, column, feature_places(LAYOUT)[tensor.name].columns.start + column)
+            for tensor in LAYOUT.adapted
+            for column in range(tensor.columns)
+        )
+    ]
+    rows = {tensor.name: tensor.rows for tensor in LAYOUT.adapted}
+    room = encrypted_count(segments, fraction) - (3 * 12 + 3)
+    for _, _, name, column in sorted(columns, reverse=True):
+        segment = next(each for each in segments if each.tensor == name)
+        hidden = of(segment, mask)[:, column]
+        assert hidden[: min(room, rows[name])].all()
+        assert not hidden[min(room, rows[name]) :].any()
+        room = max(0, room - rows[name])
+
+
+def test_scores_of_rows_have_no_part_in_a_selection_by_columns() -> None:
+    segments = segments_of("dense")
+    sums = np.random.default_rng(3).integers(1, 1000, FEATURES)
+    alone = columns_alone(sums, LAYOUT)
+    assert int(np.count_nonzero(alone)) == 40 + 60 + 7
+    one, other = (select(segments, LAYOUT, each, Fraction(1, 3), by="columns") for each in (sums, alone))
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("payload", sorted(set(KINDS) - set(NO_COLUMNS)))
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_every_payload_that_no_table_refuses_can_be_selected_by_columns(
+    payload: str, round_number: int
+) -> None:
+    segments = segments_of(payload, round_number)
+    mask = select(segments, LAYOUT, np.ones(FEATURES, np.int64), Fraction(1, 3), by="columns")
+    assert int(mask.sum()) == encrypted_count(segments, Fraction(1, 3))
+
+
+@pytest.mark.parametrize("payload", NO_COLUMNS)
+def test_a_payload_that_the_table_refuses_has_a_round_without_columns(payload: str) -> None:
+    with pytest.raises(ProtocolError, match="not sent by columns"):
+        select(segments_of(payload, 1), LAYOUT, np.ones(FEATURES, np.int64), Fraction(1, 3), by="columns")

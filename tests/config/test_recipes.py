@@ -10,6 +10,7 @@ import pytest
 
 from securefl.config.aggregation import AggregationSection
 from securefl.config.coherence import refuse_misfits
+from securefl.config.encryption import NO_COLUMNS, SelectSection
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.load import validated
@@ -34,6 +35,11 @@ MINIMAL = {"federation": {"name": "banks"}, "model": {"path": "m"}}
 
 def read(**sections: object) -> FederationConfig:
     return validated(FederationConfig, MINIMAL | sections, where="FED.toml")
+
+
+def accepting_plain_values(row: Row) -> dict[str, object]:
+    """The one word that no row may say for a file."""
+    return {"encryption": {"allow_plaintext": True}} if "encryption" in row.others else {}
 
 
 def test_the_default_trains_a_personal_adapter_beside_a_payload_that_the_ranks_choose():
@@ -62,12 +68,14 @@ def test_the_papers_mean_of_products_sums_whole_ones_by_samples_and_splits_them_
     assert not config.head.logit_adjustment
     assert not config.head.calibration
     assert config.lora.use_rslora is False
-    assert config.recipe.personal is False
+    assert config.recipe.personal == "none"
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_goes_together_with_itself(name):
-    refuse_misfits(read(recipe={"name": name}, cohort={"clients": [{"r": 4}] * 4}), where="FED.toml")
+    cohort = {"clients": [{"r": 4}] * 4}
+    config = read(recipe={"name": name}, cohort=cohort, **accepting_plain_values(ROWS[name]))
+    refuse_misfits(config, where="FED.toml")
 
 
 MIXED = {"clients": [{"r": 2}, {"r": 4}, {"r": 4}]}
@@ -112,7 +120,8 @@ def test_choices_that_do_not_go_together_are_refused_by_name(sections, words):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_file_that_names_a_recipe_alone_means_its_row(name):
-    config, row = read(recipe={"name": name}), ROWS[name]
+    row = ROWS[name]
+    config = read(recipe={"name": name}, **accepting_plain_values(row))
     assert (config.recipe, config.payload) == (row.recipe, row.payload)
     assert (config.outer, config.fusion) == (row.outer, row.fusion)
 
@@ -247,14 +256,46 @@ def test_rows_of_one_factor_differ_in_the_side_and_in_what_happens_to_it(name, s
     config = read(recipe={"name": name})
     assert config.payload == StatePayload(name="state", side=side, aligned=aligned)
     assert config.aggregation.weights == "samples"
-    assert config.recipe.personal is False
+    assert config.recipe.personal == "none"
 
 
 def test_ravan_is_several_cores_a_weight_and_nothing_personal():
     config = read(recipe={"name": "ravan"})
     assert config.payload == CorePayload(name="core", heads=4)
-    assert config.recipe.personal is False
+    assert config.recipe.personal == "none"
 
 
 def test_the_heads_of_ravan_may_be_replaced_alone():
     assert read(recipe={"name": "ravan"}, payload={"heads": 2}).payload == CorePayload(name="core", heads=2)
+
+
+def test_she_lora_is_refused_until_the_file_itself_accepts_plain_values():
+    with pytest.raises(
+        ConfigError, match=r"shows the server the other values of every client.*allow_plaintext"
+    ):
+        read(recipe={"name": "she-lora"})
+
+
+def test_she_lora_encrypts_a_tenth_by_columns_of_whole_changes():
+    config = read(recipe={"name": "she-lora"}, encryption={"allow_plaintext": True})
+    assert config.payload == DensePayload(name="dense")
+    assert config.encryption.select == SelectSection(by="columns", fraction=0.1)
+    refuse_misfits(config, where="FED.toml")
+
+
+def test_a_file_may_replace_the_share_of_columns_alone_or_encrypt_everything():
+    more = read(
+        recipe={"name": "she-lora"}, encryption={"allow_plaintext": True, "select": {"fraction": 0.3}}
+    )
+    assert more.encryption.select == SelectSection(by="columns", fraction=0.3)
+    assert read(recipe={"name": "she-lora"}, encryption={"select": "all"}).encryption.select.share == 1
+
+
+@pytest.mark.parametrize("payload", NO_COLUMNS)
+def test_columns_are_refused_by_name_where_a_payload_has_none(payload):
+    plain = {"allow_plaintext": True, "select": {"by": "columns", "fraction": 0.1}}
+    config = read(payload=payload, encryption=plain)
+    words = f'\'encryption.select.by\' is "columns".*under payload "{payload}" .*dense'
+    with pytest.raises(ConfigError, match=words):
+        refuse_misfits(config, where="FED.toml")
+    refuse_misfits(read(payload=payload, encryption={"select": {"by": "columns"}}), where="FED.toml")

@@ -136,3 +136,19 @@ def test_a_score_outside_its_range_is_not_sent(wrong: float) -> None:
     scores[3] = wrong
     with pytest.raises(ProtocolError, match="between 0 and 1"):
         aggregation.encrypt(encoded, manifest=manifest, scores=scores)
+
+
+def test_a_federation_that_encrypts_by_columns_ends_in_the_same_bits_as_one_that_encrypts_everything() -> (
+    None
+):
+    _, whole, everything = run(payload="dense", scheme="none")
+    for scheme in ("bfv", "none"):
+        made, simulated, aggregations = run(payload="dense", fraction=0.2, select_by="columns", scheme=scheme)
+        assert made.federation.kind_of(2).selective
+        for number in range(1, ROUNDS + 1):
+            sums = list(simulated.traffic[number].sums.values())
+            assert all(np.array_equal(own, whole.traffic[number].sums["client-1"]) for own in sums)
+        for mine, theirs in zip(
+            products(aggregations["client-2"]), products(everything["client-2"]), strict=True
+        ):
+            assert np.array_equal(mine, theirs)

@@ -61,6 +61,7 @@ def terms(
     scheme: str = "bfv",
     bits: int = 16,
     fraction: float = 1.0,
+    select_by: str = "values",
     outer: Outer | None = None,
     early_stopping_rounds: int | None = None,
     head: HeadSection = TOGETHER,
@@ -88,16 +89,15 @@ def terms(
         ),
         recipe=recipe,
         head=head,
-        payload=payload_of(payload, sketch_rank) if isinstance(payload, str) else payload,
+        payload=payload_of(payload, sketch_rank, heads) if isinstance(payload, str) else payload,
         aggregation=aggregation or AggregationSection(),
-        payload=payload_of(payload, sketch_rank, heads),
         outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),
         privacy=PrivacySection(),
         encryption=EncryptionSection.model_validate(
             {
                 "scheme": scheme,
-                "select": {"fraction": fraction},
+                "select": {"fraction": fraction, "by": select_by},
                 "allow_plaintext": fraction < 1,
             }
         ),

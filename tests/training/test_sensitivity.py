@@ -11,7 +11,7 @@ from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import feature_count, feature_places, rooted
 from securefl.errors import TrainingError
 from securefl.training.rows.tokens import shuffled_batches
-from securefl.training.sensitivity import feature_scores
+from securefl.training.sensitivity import column_scores, feature_scores
 from securefl.training.tasks.model import BACKBONE
 
 pytestmark = pytest.mark.slow
@@ -111,7 +111,7 @@ def test_scores_are_taken_with_the_rounds_training_on(trainer_of, start_of, plan
 def test_scores_are_taken_on_at_most_eight_batches_of_the_seeds_choice(trained, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "securefl.training.trainer.feature_scores",
+        "securefl.training.sensitivity.feature_scores",
         lambda model, layout, batches, compute: seen.append(list(batches)) or np.ones(feature_count(layout)),
     )
     trained.sensitivity(1)
@@ -133,5 +133,41 @@ def test_a_score_that_is_not_finite_is_an_error(trained):
 
 def test_rooted_scores_are_what_the_trainer_gives(trained, monkeypatch):
     raw = np.arange(feature_count(trained.layout), dtype=np.float64)
-    monkeypatch.setattr("securefl.training.trainer.feature_scores", lambda *_, compute: raw)
+    monkeypatch.setattr("securefl.training.sensitivity.feature_scores", lambda *_, compute: raw)
     np.testing.assert_array_equal(trained.sensitivity(1), rooted(raw))
+
+
+def test_column_scores_are_weights_times_norms_of_inputs_without_padding(trained):
+    """SHE-LoRA's S_j = sum_k |W_kj| ||x_j||_2, from inputs that are collected row by row, each alone and unpadded."""
+    model = trained._bank.use(("global",), head="global")
+    batches = batches_of(trained, count=3)
+    scores = column_scores(model, trained.layout, batches, compute=trained._compute)
+    inputs = {tensor.name: [] for tensor in trained.layout.adapted}
+    handles = [
+        model.get_submodule(f"{BACKBONE}.{name}").register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.append(given[0].detach().double().numpy()[0])
+        )
+        for name, seen in inputs.items()
+    ]
+    with torch.no_grad():
+        for batch in batches:
+            for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
+                length = int(mask.sum())
+                model(ids[None, :length], mask[None, :length], None)
+    for handle in handles:
+        handle.remove()
+    for tensor in trained.layout.adapted:
+        place = feature_places(trained.layout)[tensor.name]
+        weight = model.get_submodule(f"{BACKBONE}.{tensor.name}").get_base_layer().weight.detach().numpy()
+        norms = np.linalg.norm(np.concatenate(inputs[tensor.name]), axis=0)
+        np.testing.assert_allclose(scores[place.columns], np.abs(weight).sum(axis=0) * norms, rtol=1e-4)
+        assert not scores[place.rows].any()
+
+
+def test_scoring_columns_changes_nothing(trainer_of, start_of):
+    trainer = trainer_of(select_by="columns")
+    trainer.train_round(1, start_of())
+    before = {name: value.clone() for name, value in trainer._bank.model.state_dict().items()}
+    assert trainer.sensitivity(1).max() == 1
+    assert all(torch.equal(value, before[name]) for name, value in trainer._bank.model.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in trainer._bank.model.modules())

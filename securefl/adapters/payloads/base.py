@@ -41,6 +41,8 @@ class Feature(Enum):
     """Row i of the segment belongs to row i of the weight."""
     COLUMN = "column"
     """Column j of the segment belongs to column j of the weight."""
+    ENTRY = "entry"
+    """Entry (i, j) of the segment is that of the weight: it may be hidden with its row or with its column."""
     TENSOR = "tensor"
     """Every coordinate tells of the whole tensor."""
 

@@ -108,7 +108,7 @@ class DensePayload:
         for tensor in self.layout.adapted:
             shape = (tensor.rows, tensor.columns)
             yield Piece(
-                tensor.name, tensor.name, SegmentKind.ADAPTER, shape, scale=scale, feature=Feature.ROW
+                tensor.name, tensor.name, SegmentKind.ADAPTER, shape, scale=scale, feature=Feature.ENTRY
             )
         yield from head_pieces(self.layout)
 

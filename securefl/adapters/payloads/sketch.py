@@ -158,7 +158,7 @@ class SketchPayload:
             if not self.sketched(tensor):
                 whole = (tensor.rows, tensor.columns)
                 yield Piece(
-                    tensor.name, tensor.name, SegmentKind.ADAPTER, whole, scale=scale, feature=Feature.ROW
+                    tensor.name, tensor.name, SegmentKind.ADAPTER, whole, scale=scale, feature=Feature.ENTRY
                 )
                 continue
             long, short = _tall_shape(tensor)

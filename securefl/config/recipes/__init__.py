@@ -14,6 +14,7 @@
 ``fdlora``     FDLoRA
 ``pf2lora``    PF2LoRA, of first order
 ``ravan``      Ravan
+``she_lora``   after SHE-LoRA
 ``catalogue``  all rows by name, and the filling of a federation file from its row
 
 A new recipe is one file here, whose docstring says what of its paper could not be verified, and one line in

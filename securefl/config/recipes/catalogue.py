@@ -23,6 +23,7 @@ from securefl.config.recipes import (
     products,
     ravan,
     rolora,
+    she_lora,
 )
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
@@ -41,6 +42,7 @@ _ROWS: Final = (
     fdlora.ROW,
     pf2lora.ROW,
     ravan.ROW,
+    she_lora.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""
