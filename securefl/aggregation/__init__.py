@@ -11,6 +11,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``others``        what a sum leaves for the other members, and if they can have sent it
 ``weighting``     the members' weights, and the one sum of them
 ``class_weighting`` the same by class, for heads with one row a class
+``layer_means``   means over owners, where not every member trains every layer
                   (clipping for privacy will stand here)
 ``grid``          reals to bounded integers by stochastic rounding, and back
                   (noise for privacy will stand here)

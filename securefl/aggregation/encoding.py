@@ -32,7 +32,7 @@ Three members' updates to the mean, nothing encrypted yet; weights are 50, 100 a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import assert_never
@@ -41,11 +41,14 @@ import numpy as np
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.frozen.learned import Learned
+from securefl.adapters.layer_owners import restricted
 from securefl.adapters.payloads import Payload, SegmentKind
+from securefl.adapters.payloads.base import Vector
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import MeanUpdate, Update
 from securefl.aggregation.class_weighting import ClassWeights, divide_by_class, weighted_by_class
 from securefl.aggregation.grid import Grid, Integers, Span
+from securefl.aggregation.layer_means import adapter_values, divide_by_owners, heads_weighted
 from securefl.aggregation.weighting import (
     WeightSum,
     divide_by_weights,
@@ -124,6 +127,7 @@ class RoundCodec:
         samples: int,
         rng: np.random.Generator,
         weights: ClassWeights | None = None,
+        trained: frozenset[str] | None = None,
     ) -> EncodedContribution:
         """A client's contribution.
 
@@ -134,6 +138,8 @@ class RoundCodec:
                 factor of its values.
             rng: Drives the stochastic rounding.
             weights: The member's weights by class, where an opening has summed them: then ``samples`` does not weigh.
+            trained: The adapted weights that the client trains in this round, where layers have owners: all others are
+                zeros, and these weigh 1. None where every client trains every weight.
 
         Raises:
             ProtocolError: if the update is not one of this round's layout, rank and frozen factors.
@@ -142,16 +148,15 @@ class RoundCodec:
         """
         steps = self._steps(samples)
         _check_finite(update)
+        if trained is not None:
+            update = restricted(update, trained)
         self.payload.encode(update, rank=rank)
         seed = rng.integers(1 << 63, size=2).tolist()
         saturated: dict[str, int] = {}
 
         def runs() -> Iterator[Integers]:
             plain = self.payload.encode(update, rank=rank)
-            if weights is None:
-                values = weighted(plain, steps=steps, limit=self.grid.limit)
-            else:
-                values = weighted_by_class(plain, segments=self.payload.segments, weights=weights)
+            values = self._weighed(plain, steps=steps, weights=weights, layered=trained is not None)
             clipped = np.zeros(len(self.grid.spans), dtype=np.int64)
             yield from self.grid.quantise(values, rng=np.random.default_rng(seed), saturated=clipped)
             if self.weighs:
@@ -176,13 +181,20 @@ class RoundCodec:
             )
         return WeightSum(int(sums[-1]), limit=self.grid.limit, contributors=self._cohort)
 
-    def decode(self, sums: Integers, *, weight_sum: WeightSum | ClassWeights | None = None) -> MeanUpdate:
+    def decode(
+        self,
+        sums: Integers,
+        *,
+        weight_sum: WeightSum | ClassWeights | None = None,
+        owners: Mapping[str, int] | None = None,
+    ) -> MeanUpdate:
         """The mean update from the sums (D,) of the whole cohort's integers.
 
         Args:
             sums: Of every coordinate.
             weight_sum: The first round's, or the cohort's weights by class, as the member holds it; None where
                 ``sums`` are the first round's own.
+            owners: The number of clients that trained each adapted weight in this round, where layers have owners.
 
         Raises:
             ProtocolError: if the length is wrong; see ``weight_sum``.
@@ -191,11 +203,31 @@ class RoundCodec:
         known = self.weight_sum(sums) if weight_sum is None else weight_sum
         divisors = self._divisors(known)
         values = self.grid.dequantise(sums[: self.payload.size])
+        over_owners = None if owners is None else values.copy()
         if isinstance(known, ClassWeights):
             divide_by_class(values, segments=self.payload.segments, divisors=divisors, weights=known)
         else:
             divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
-        return self.payload.decode(values, noise_std=self._noise_std(divisors))
+        if owners is None or over_owners is None:
+            return self.payload.decode(values, noise_std=self._noise_std(divisors))
+        divide_by_owners(over_owners, segments=self.payload.segments, owners=owners)
+        adapters = adapter_values(self.payload.segments)
+        values[:adapters] = over_owners[:adapters]
+        return self.payload.decode(values, noise_std=self._noise_std_of_owners(owners))
+
+    def _weighed(
+        self, runs: Iterable[Vector], *, steps: int, weights: ClassWeights | None, layered: bool
+    ) -> Iterator[Vector]:
+        """The values times the client's weights; where layers have owners, adapters' values as they are."""
+
+        def weigh(plain: Iterable[Vector]) -> Iterator[Vector]:
+            if weights is None:
+                return weighted(plain, steps=steps, limit=self.grid.limit)
+            return weighted_by_class(plain, segments=self.payload.segments, weights=weights)
+
+        if not layered:
+            return weigh(runs)
+        return heads_weighted(runs, weigh=weigh, adapter_values=adapter_values(self.payload.segments))
 
     def _steps(self, samples: int) -> int:
         """The own weight, in steps of 1 / limit."""
@@ -235,6 +267,17 @@ class RoundCodec:
                 std = math.sqrt(owners) / 2 * self.grid.step(span)
                 largest = max(largest, std / divisors[segment.partition])
         return largest
+
+    def _noise_std_of_owners(self, owners: Mapping[str, int]) -> float:
+        """The same where a sum is divided by the number of its owners."""
+        return max(
+            (
+                self.grid.step(span) / (2 * math.sqrt(owners[segment.tensor]))
+                for segment, span in zip(self.payload.segments, self.grid.spans, strict=True)
+                if segment.kind is SegmentKind.ADAPTER and owners[segment.tensor]
+            ),
+            default=0.0,
+        )
 
     def _by_tensor(self, clipped: Iterable[int]) -> dict[str, int]:
         counts: dict[str, int] = {}

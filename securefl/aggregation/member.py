@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.layer_owners import RoundOwners
 from securefl.adapters.outer import outer_of
 from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
@@ -37,7 +38,7 @@ from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.others import check_others
 from securefl.aggregation.selection import Selection
-from securefl.aggregation.update_source import HeadSource, UpdateSource
+from securefl.aggregation.update_source import HeadSource, LayerSource, UpdateSource
 from securefl.aggregation.weighting import WeightSum, weight_steps
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
@@ -101,6 +102,7 @@ class MemberAggregation:
         self.rank = rank
         self._plan = federation.plan
         self.state: SharedState = self._plan.start()
+        self._layers = federation.layer_owners
         self._outer = outer_of(
             federation.terms.outer,
             kept_rank=self._plan.kept_rank,
@@ -183,6 +185,9 @@ class MemberAggregation:
         with clock.stage(Stage.ENCODE, number):
             frozen = self.frozen(number)
         with clock.stage(Stage.TRAIN, number):
+            trained = self._trains(number)
+            if trained is not None and isinstance(learner, LayerSource):
+                learner.train_only(trained)
             update = learner.learn(number, self.start(), frozen)
             asked = self.federation.kind_of(number).asks_scores
             scores = learner.sensitivity(number) if asked else None
@@ -246,8 +251,21 @@ class MemberAggregation:
         if self._plan.sums_products:
             update = whole_update(update, self.start(), scaling=self.scaling)
         return self._round(manifest.round_number).encode(
-            update, rank=self.rank, samples=samples, rng=rng, weights=own
+            update,
+            rank=self.rank,
+            samples=samples,
+            rng=rng,
+            weights=own,
+            trained=self._trains(manifest.round_number),
         )
+
+    def owners(self, round_number: int) -> RoundOwners | None:
+        """Owners of each layer in a round; None where every member trains every layer."""
+        return None if self._layers is None else self._layers.of_round(round_number)
+
+    def _trains(self, round_number: int) -> frozenset[str] | None:
+        owners = self.owners(round_number)
+        return None if owners is None else owners.trained_by(self.federation.cohort.index(self.member))
 
     def encrypt(
         self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
@@ -358,7 +376,10 @@ class MemberAggregation:
         codec = self._round(manifest.round_number)
         values = sums if self._kept is None else sums[:-1]
         weight_sum = self.weight_sum or self._summed_weights(values, codec)
-        mean = codec.decode(values, weight_sum=weight_sum)
+        owners = self.owners(manifest.round_number)
+        mean = codec.decode(
+            values, weight_sum=weight_sum, owners=None if owners is None else owners.of_tensor
+        )
         if self._kept is not None:
             self._kept.judge(
                 int(sums[-1]),

@@ -33,6 +33,15 @@ class UpdateSource(Protocol):
 
 
 @runtime_checkable
+class LayerSource(Protocol):
+    """A member that can train some layers alone; of one that cannot, only these layers' changes are taken."""
+
+    def train_only(self, tensors: frozenset[str], /) -> None:
+        """Names the adapted weights that the next ``learn`` trains; all others act, and stay as they are."""
+        ...
+
+
+@runtime_checkable
 class HeadSource(Protocol):
     """A member whose head has one row a class, as the openings see it."""
 

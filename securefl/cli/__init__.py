@@ -18,6 +18,7 @@
 ``gains_table``    what each client gained, in that summary
 ``curve_table``    the learning curve in that summary
 ``data_overview``  the table of every client's rows
+``layer_table``    the table of every layer's owners
 ``options``        options that several commands have
 ``tables``         the one style of all tables
 ``output``         the consoles, and the one writer of results as JSON

@@ -103,6 +103,7 @@ def show(forecast: Forecast, *, console: Console) -> None:
     """Prints a plan, in tables of at most 80 columns: what goes to a pipe must not be cut."""
     from rich.text import Text
 
+    from securefl.cli.layer_table import show_layers
     from securefl.cli.tables import print_table
 
     for line in (*_heading(forecast), *_profile(forecast)):
@@ -121,6 +122,7 @@ def show(forecast: Forecast, *, console: Console) -> None:
         print_table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
     print_table(console, "memory of the sum itself, in MiB", *_memory(forecast))
     print_table(console, "what other payloads would send, a client and round", *_payloads(forecast))
+    show_layers(forecast.federation, console=console)
     for line in _notes(forecast):
         console.print(Text(line))
 

@@ -17,6 +17,7 @@
 ``aggregation``  ``[aggregation]``
 ``outer``       ``[outer]``, a tagged union
 ``head``        ``[head]``
+``layers``      ``[layers]``
 ``recipes``     ``[recipe]`` and ``[fusion]``: methods as rows of one table
 ``privacy``     ``[privacy]``
 ``encryption``  ``[encryption]`` and ``[grid]``

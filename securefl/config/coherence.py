@@ -27,6 +27,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_split(config, where=where)
     refuse_private_misfits(config, where=where)
     _check_columns(config, where=where)
+    _check_layers(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -110,4 +111,15 @@ def _check_columns(config: FederationConfig, *, where: str) -> None:
             where=where,
             hint='write [payload] name = "dense", or select = { by = "values", '
             f"fraction = {select.fraction:g} }}",
+        )
+
+
+def _check_layers(config: FederationConfig, *, where: str) -> None:
+    allocation, payload = config.layers.allocation, config.payload.name
+    if allocation != "all" and payload not in ("auto", "dense", "sketch"):
+        raise ConfigError(
+            f'\'layers.allocation\' is "{allocation}", and under payload "{payload}" values have owners by rank '
+            "already",
+            where=where,
+            hint='write [payload] name = "sketch" or "dense", or [layers] allocation = "all"',
         )

@@ -16,6 +16,7 @@ from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.head import HeadSection
+from securefl.config.layers import LayersSection
 from securefl.config.model import LoraSection, ModelSection
 from securefl.config.names import Name
 from securefl.config.outer import Outer
@@ -63,6 +64,7 @@ class FederationConfig(Section):
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
     head: HeadSection = HeadSection()
+    layers: LayersSection = LayersSection()
     personal: PersonalSection = PersonalSection()
     recipe: Recipe = ROWS[DEFAULT].recipe
     payload: PayloadChoice = ROWS[DEFAULT].payload

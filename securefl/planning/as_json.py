@@ -9,13 +9,17 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
+from securefl.adapters.layer_owners import LayerOwners
 from securefl.planning.comparison import Line
 from securefl.planning.exactness import Proof
 from securefl.planning.forecast import LINKS_MBIT, Forecast, RoundForecast, Traffic
 from securefl.planning.sizes import RoundSizes
 from securefl.planning.speed import Rate, Speed
+from securefl.protocol.federation import Federation
 
 Json = dict[str, JsonValue]
+LISTED_ROUNDS = 100
+"""Most rounds whose owners of layers are listed."""
 
 
 def plan_json(forecast: Forecast) -> Json:
@@ -54,7 +58,19 @@ def plan_json(forecast: Forecast) -> Json:
             ]
             for alternative in forecast.alternatives
         },
+        "layers": None if federation.layer_owners is None else _layers(federation.layer_owners, federation),
         "speed": None if forecast.speed is None else _speed(forecast.speed),
+    }
+
+
+def _layers(owners: LayerOwners, federation: Federation) -> Json:
+    rounds = min(federation.terms.federation.rounds, LISTED_ROUNDS)
+    return {
+        "allocation": owners.section.allocation,
+        "weights": [list(names) for names in owners.layers],
+        "quotas": dict(zip(federation.cohort, owners.quotas, strict=True)),
+        "least_owners": owners.least,
+        "owners_by_round": [list(owners.of_round(number).counts) for number in range(1, rounds + 1)],
     }
 
 

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
+from securefl.adapters.layer_owners import LayerOwners, layer_owners
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
@@ -122,6 +123,21 @@ class Federation:
         """Rank of the personal adapter of a client of this rank, where the recipe has one."""
         chosen = self.terms.recipe.personal_rank
         return self.plan.personal_rank(rank) if chosen == "own" else chosen
+
+    @property
+    def layer_owners(self) -> LayerOwners | None:
+        """Owners of every layer; None where every member trains every layer."""
+        section = self.terms.layers
+        if section.allocation == "all":
+            return None
+        ranks = self.plan.ranks
+        return layer_owners(
+            section,
+            self.layout,
+            members=len(self.roster),
+            least=ranks.least_owners,
+            seed=self.terms.federation.seed,
+        )
 
     @property
     def form(self) -> WireForm:

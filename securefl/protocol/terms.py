@@ -12,6 +12,7 @@ from pydantic import Field
 from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.head import HeadSection
+from securefl.config.layers import LayersSection
 from securefl.config.model import LoraTerms
 from securefl.config.names import Name
 from securefl.config.outer import Outer
@@ -104,6 +105,7 @@ class Terms(ConfigSection):
     lora: LoraTerms
     training: TrainingTerms
     head: HeadSection
+    layers: LayersSection = LayersSection()
     recipe: Recipe
     payload: Payload
     outer: Outer

@@ -46,6 +46,13 @@ class Trainable:
     factors: dict[str, nn.Parameter]
     head: dict[str, nn.Parameter]
 
+    def only(self, tensors: frozenset[str]) -> Trainable:
+        """The head and the factors of these weights; the gradients of the others are switched off again."""
+        kept = {name: value for name, value in self.factors.items() if name.rpartition(".")[0] in tensors}
+        for name, value in self.factors.items():
+            value.requires_grad_(name in kept)
+        return Trainable(kept, self.head)
+
 
 class AdapterBank:
     """The adapters of one client on its one copy of the base model.

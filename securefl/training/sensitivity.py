@@ -108,7 +108,7 @@ def column_scores(model: TaskModel, layout: Layout, batches: Iterable[Batch], *,
             with compute.casting(enabled=True):
                 model.loss(batch)
     for tensor in layout.adapted:
-        weight = weight_of(_lora_layer(model, tensor).get_base_layer()).abs().sum(dim=0, dtype=torch.float64)
+        weight = _base_weight(model, tensor).abs().sum(dim=0, dtype=torch.float64)
         place = feature_places(layout)[tensor.name].columns
         scores[place] = weight.cpu().numpy() * np.sqrt(squares[tensor.name])
     if not np.isfinite(scores).all():
@@ -135,24 +135,27 @@ def _inputs_seen(
             entered = entered * mask[..., None]
         squares[...] += entered.flatten(0, -2).sum(dim=0).cpu().numpy()
 
-    handle = _lora_layer(model, tensor).register_forward_pre_hook(passed)
+    handle = _module(model, tensor).register_forward_pre_hook(passed)
     try:
         yield
     finally:
         handle.remove()
 
 
-def _lora_layer(model: nn.Module, tensor: TensorSpec) -> LoraLayer:
-    layer = model.get_submodule(f"{BACKBONE}.{tensor.name}")
+def _module(model: nn.Module, tensor: TensorSpec) -> nn.Module:
+    return model.get_submodule(f"{BACKBONE}.{tensor.name}")
+
+
+def _base_weight(model: nn.Module, tensor: TensorSpec) -> Tensor:
+    layer = _module(model, tensor)
     assert isinstance(layer, LoraLayer)
-    return layer
+    return weight_of(layer.get_base_layer())
 
 
 @contextmanager
 def _watched(model: nn.Module, tensor: TensorSpec, *, rows: Scores, columns: Scores) -> Iterator[None]:
     """Adds a weight's scores to ``rows`` (m,) and ``columns`` (n,) whenever a gradient comes back through it."""
-    layer = _lora_layer(model, tensor)
-    weight = weight_of(layer.get_base_layer())
+    layer, weight = _module(model, tensor), _base_weight(model, tensor)
 
     def passed(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if not output.requires_grad:

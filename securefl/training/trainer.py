@@ -89,6 +89,7 @@ class LocalTrainer:
         self._way = way_of(settings.payload)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
+        self._trained: frozenset[str] | None = None
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
@@ -137,6 +138,10 @@ class LocalTrainer:
         self.loss = learnt.loss
         return learnt.update
 
+    def train_only(self, tensors: frozenset[str]) -> None:
+        """Names the weights whose adapters the next round of the global one trains; all act in the forward pass."""
+        self._trained = tensors
+
     def train_round(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Learnt:
         """Trains from a round's start, in the payload's way.
 
@@ -161,7 +166,11 @@ class LocalTrainer:
         rates = Rates(self._section.learning_rate, self._section.head_learning_rate)
         scaled = rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
         step = self._private_step()
-        fit = partial(self._fit, round_number, used=self._used, rates=scaled, private=step)
+        whole = partial(self._fit, round_number, used=self._used, rates=scaled, private=step)
+
+        def fit(switched_on: Callable[[], Trainable]) -> float:
+            return whole(partial(self._limited, switched_on))
+
         with self._head.adjusted(self._bank.model):
             learnt = self._way.learn(self._bank, start, frozen, fit=fit)
         if self._settings.recipe.syncs(round_number):
@@ -184,6 +193,10 @@ class LocalTrainer:
             rates=self._personal.rates,
             compute=self._compute,
         )
+
+    def _limited(self, switched_on: Callable[[], Trainable]) -> Trainable:
+        trainable = switched_on()
+        return trainable if self._trained is None else trainable.only(self._trained)
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.

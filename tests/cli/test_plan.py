@@ -317,3 +317,18 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path, cli: Callable[..., Sai
         answer = cli("plan", tmp_path / name)
         assert answer.code == 2
         assert f"there is no file {tmp_path / name}" in answer.err
+
+
+def test_a_plan_shows_how_many_members_train_each_layer_in_each_round(
+    write: Write, cli: Callable[..., Said]
+) -> None:
+    path = write()
+    path.write_text(path.read_text() + '[layers]\nallocation = "geometric"\nshares = [0.5, 1.0, 1.0]\n')
+    shown = _words(cli("plan", path))
+    assert "members that train a layer, by round layer weights every round 0 2 3 1 2 0" in shown
+    assert "Layers that each can train, of 2: client-1 1, client-2 2, client-3 2." in shown
+    assert "fewer than 3 would train" in shown
+
+
+def test_a_plan_without_layers_has_no_table_of_them(write: Write, cli: Callable[..., Said]) -> None:
+    assert "train a layer" not in _words(cli("plan", write()))

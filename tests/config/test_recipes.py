@@ -13,6 +13,7 @@ from securefl.config.coherence import refuse_misfits
 from securefl.config.encryption import NO_COLUMNS, SelectSection
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
+from securefl.config.layers import LayersSection
 from securefl.config.load import validated
 from securefl.config.outer import NO_COORDINATES, NesterovSection, SgdSection
 from securefl.config.payload import (
@@ -299,3 +300,32 @@ def test_columns_are_refused_by_name_where_a_payload_has_none(payload):
     with pytest.raises(ConfigError, match=words):
         refuse_misfits(config, where="FED.toml")
     refuse_misfits(read(payload=payload, encryption={"select": {"by": "columns"}}), where="FED.toml")
+
+
+def test_fed_hello_draws_layers_for_every_round_and_sums_whole_changes():
+    config = read(recipe={"name": "fed-hello"})
+    assert (config.layers.allocation, config.layers.shares) == ("random", (0.5, 0.75, 1.0))
+    assert config.payload == SketchPayload(name="sketch")
+
+
+def test_a_file_may_fix_the_layers_of_fed_hello_by_a_shape():
+    layers = read(
+        recipe={"name": "fed-hello"}, layers={"allocation": "geometric", "shape": "bottleneck"}
+    ).layers
+    assert layers == LayersSection(allocation="geometric", shape="bottleneck")
+
+
+@pytest.mark.parametrize("allocation", ["all", "random"])
+def test_a_shape_is_refused_where_no_layers_follow_one(allocation):
+    with pytest.raises(
+        ConfigError, match=rf'shape = "triangle" means nothing under allocation = "{allocation}"'
+    ):
+        read(layers={"allocation": allocation, "shape": "triangle"})
+
+
+@pytest.mark.parametrize("payload", ["basis", "state", "core"])
+def test_layers_are_refused_by_name_where_values_have_owners_by_rank(payload):
+    config = read(payload=payload, layers={"allocation": "random"})
+    words = f'\'layers.allocation\' is "random", and under payload "{payload}" .*sketch'
+    with pytest.raises(ConfigError, match=words):
+        refuse_misfits(config, where="FED.toml")

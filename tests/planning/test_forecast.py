@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from support.federations import LAYOUT, TestFederation, make_federation
 
+from securefl.config.layers import LayersSection
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Traffic, forecast, kinds_of
 from securefl.planning.sizes import sizes_of, with_payload
@@ -169,3 +170,17 @@ def test_a_plan_says_which_payload_the_ranks_call_for_whatever_was_chosen() -> N
 def _of_rounds(federation: Federation, rounds: int) -> Terms:
     section = federation.terms.federation.model_copy(update={"rounds": rounds})
     return federation.terms.model_copy(update={"federation": section})
+
+
+def test_a_plan_lists_the_owners_of_layers_by_round():
+    layers = LayersSection(allocation="random", shares=(1.0,))
+    plan = plan_json(
+        forecast(make_federation(scheme="none", rounds=3, layers=layers).federation, speed=SPEED)
+    )
+    assert plan["layers"] == {
+        "allocation": "random",
+        "weights": [["encoder.0.query", "encoder.0.value"]],
+        "quotas": {f"client-{number}": 1 for number in (1, 2, 3, 4)},
+        "least_owners": 3,
+        "owners_by_round": [[4], [4], [4]],
+    }

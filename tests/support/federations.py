@@ -19,6 +19,7 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.head import HeadSection
+from securefl.config.layers import LayersSection
 from securefl.config.model import LoraTerms
 from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
@@ -67,6 +68,7 @@ def terms(
     head: HeadSection = TOGETHER,
     aggregation: AggregationSection | None = None,
     recipe: Recipe = ALONE,
+    layers: LayersSection | None = None,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -89,6 +91,7 @@ def terms(
         ),
         recipe=recipe,
         head=head,
+        layers=layers or LayersSection(),
         payload=payload_of(payload, sketch_rank, heads) if isinstance(payload, str) else payload,
         aggregation=aggregation or AggregationSection(),
         outer=outer or SgdSection(name="sgd"),

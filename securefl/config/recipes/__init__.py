@@ -13,6 +13,7 @@
 ``fedsvd``     FedSVD
 ``fdlora``     FDLoRA
 ``pf2lora``    PF2LoRA, of first order
+``fed_hello``  after Fed-HeLLo
 ``ravan``      Ravan
 ``she_lora``   after SHE-LoRA
 ``catalogue``  all rows by name, and the filling of a federation file from its row

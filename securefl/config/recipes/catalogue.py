@@ -14,6 +14,7 @@ from securefl.config.payload import AutoPayload, PayloadChoice, SketchPayload
 from securefl.config.recipes import (
     default,
     fdlora,
+    fed_hello,
     fedsvd,
     ffa,
     flexlora,
@@ -41,6 +42,7 @@ _ROWS: Final = (
     fedsvd.ROW,
     fdlora.ROW,
     pf2lora.ROW,
+    fed_hello.ROW,
     ravan.ROW,
     she_lora.ROW,
 )

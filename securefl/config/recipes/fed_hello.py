@@ -1,0 +1,34 @@
+"""After Fed-HeLLo (arXiv 2506.12213) without its Fisher allocation: members train as many layers as they have room for.
+
+The paper's steps as our choices. Resource groups train a half, three quarters and all of the layers (6, 9, 12 of 12);
+the adapters of all layers act in the forward pass, and only the chosen ones are trained; ``[layers] allocation =
+"random"`` draws them anew for every round (RGD-HLA, with the prior "bone"), ``"geometric"`` fixes them by a shape over
+the depth (GD-HLA: triangle, inverted, bottleneck, uniform); each layer's mean is over those who trained it.
+
+What differs. A layer is trained only if at least c_max + 2 members own it in the round; the paper has no such rule. All
+members draw one order of the layers a round, each taking as many of its first ones as its quota, where in the paper
+every client draws for itself: each client's layers are distributed as there, and owners meet. Owners weigh the same,
+since sums of weights over owners that vary would tell single members' weights; what nobody trained stays. Changes of
+products are averaged (``sketch``), not factors, so that ranks may differ; the paper's clients have rank 16 all. Values
+of layers that a member does not train are zeros under encryption: it trains less, and sends as much. Heads are averaged
+by class; the paper's official code never aggregates its classifier. None of that code's slips are inherited: layer 1
+does not freeze layers 10 and 11, since names are compared part by part.
+
+Open: FIM-HLA, in which encrypted sums of layer scores make the prior from a given round on, is not offered.
+
+Not verified: the widths of the paper's shapes between the groups' numbers of layers, of which these are ours; the prior
+beyond 12 layers, over which it is stretched here; its figures, whose classifier is not trained as here.
+"""
+
+from __future__ import annotations
+
+from securefl.config.layers import LayersSection
+from securefl.config.payload import SketchPayload
+from securefl.config.recipes.choices import Recipe
+from securefl.config.recipes.row import Row
+
+ROW = Row(
+    recipe=Recipe(name="fed-hello", personal="none"),
+    payload=SketchPayload(name="sketch"),
+    others={"layers": LayersSection(allocation="random")},
+)

@@ -1,0 +1,134 @@
+"""Federations whose members train some layers each: means over owners, zeros elsewhere, and no weight of data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.federations import TestFederation, learners_of, make_federation
+
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.linalg import Decomposition
+from securefl.aggregation.member import MemberAggregation
+from securefl.config.layers import LayersSection
+from securefl.protocol.messages import Manifest
+from securefl.simulation.federation import SimulatedFederation
+
+LAYERS = 4
+LAYOUT = Layout(
+    (
+        *(TensorSpec(f"encoder.{place}.query", 24, 20, TensorKind.ADAPTED) for place in range(LAYERS)),
+        TensorSpec("classifier.weight", 5, 20, TensorKind.HEAD),
+    )
+)
+RANKS = (2, 4, 4, 8)
+ROUNDS = 3
+RANDOM = LayersSection(allocation="random", shares=(0.5, 0.75, 1.0, 1.0))
+FIXED = LayersSection(allocation="geometric", shares=(0.5, 0.75, 1.0, 1.0), shape="inverted")
+
+
+def run(
+    layers: LayersSection, *, rounds: int = ROUNDS, **terms: object
+) -> tuple[TestFederation, SimulatedFederation, dict[str, MemberAggregation], dict]:
+    made = make_federation(RANKS, layout=LAYOUT, layers=layers, rounds=rounds, **terms)
+    members = {member: made.aggregation(member) for member in made.federation.cohort}
+    learners = learners_of(made.federation)
+    simulated = SimulatedFederation(members, learners)
+    simulated.run()
+    return made, simulated, members, learners
+
+
+@pytest.mark.parametrize("payload", ["dense", "sketch"])
+@pytest.mark.parametrize("layers", [RANDOM, FIXED], ids=["random", "geometric"])
+def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(payload, layers) -> None:
+    _, encrypted, members, _ = run(layers, payload=payload, scheme="bfv")
+    _, twin, twins, _ = run(layers, payload=payload, scheme="none")
+    for number in range(1, ROUNDS + 1):
+        for member in members:
+            np.testing.assert_array_equal(
+                encrypted.traffic[number].sums[member], twin.traffic[number].sums[member]
+            )
+    for member, aggregation in members.items():
+        assert aggregation.start().digest == twins[member].start().digest
+
+
+def test_each_layers_mean_is_over_its_owners_who_weigh_the_same() -> None:
+    """Fed-HeLLo's step 5 with plain numpy, on products: every layer by those who trained it, all others unmoved."""
+    _, _, members, learners = run(RANDOM, rounds=1, payload="dense", scheme="none")
+    owners = members["client-1"].owners(1)
+    assert owners is not None
+    assert 0 in owners.counts
+    for place, names in enumerate(owners.layers):
+        own = [
+            learners[f"client-{number}"].updates[1].weights[names[0]].product()
+            for number, owned in enumerate(owners.owned, start=1)
+            if place in owned
+        ]
+        expected = sum(own) / len(own) if own else np.zeros((24, 20))
+        moved = members["client-1"].state.weights[names[0]]
+        found = moved.product() if isinstance(moved, Decomposition) else moved
+        # Up to four members, each a step of 1 / 32767 off at most.
+        assert np.abs(found - expected).max() <= 1 / 32767
+
+
+def test_heads_keep_the_weights_that_they_have_without_layers() -> None:
+    _, _, layered, _ = run(RANDOM, rounds=1, payload="dense", scheme="none")
+    _, _, whole, _ = run(LayersSection(), rounds=1, payload="dense", scheme="none")
+    one, other = (members["client-1"].state.heads["classifier.weight"] for members in (layered, whole))
+    # The same means, whose rounding draws other random numbers.
+    assert np.abs(one - other).max() < 3 * 2 / 32767
+
+
+def test_a_layer_that_a_round_leaves_out_does_not_move_in_it() -> None:
+    made, simulated, members, _ = run(RANDOM, payload="sketch", scheme="none")
+    owners = made.federation.layer_owners
+    assert owners is not None
+    never = [
+        names[0]
+        for place, names in enumerate(owners.layers)
+        if not any(owners.of_round(number).counts[place] for number in range(1, ROUNDS + 1))
+    ]
+    for name in never:
+        assert not np.any(members["client-2"].start().weights[name].B)
+    for number in range(1, ROUNDS + 1):
+        sums = simulated.traffic[number].sums["client-1"]
+        for segment in made.federation.plan.segments(number):
+            if segment.tensor in owners.of_round(number).of_tensor:
+                summed = owners.of_round(number).of_tensor[segment.tensor] > 0
+                assert np.any(sums[segment.offset : segment.offset + segment.size]) == summed
+
+
+def integers_of(made: TestFederation, member: str, *, samples: int) -> np.ndarray:
+    aggregation, learner = made.aggregation(member), learners_of(made.federation)[member]
+    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
+    update = learner.learn(1, aggregation.start(), None)
+    return aggregation.encode(update, manifest=manifest, samples=samples).integers
+
+
+def test_a_members_values_are_exact_zeros_where_it_owns_no_layer() -> None:
+    made = make_federation(RANKS, layout=LAYOUT, layers=RANDOM, scheme="none")
+    owners = made.federation.layer_owners
+    assert owners is not None
+    owned = owners.of_round(1)
+    for place, member in enumerate(made.federation.cohort):
+        integers = integers_of(made, member, samples=50)
+        for segment in made.federation.plan.segments(1)[:-1]:
+            own = integers[segment.offset : segment.offset + segment.size]
+            assert np.any(own) == (segment.tensor in owned.trained_by(place))
+
+
+def test_what_is_summed_over_owners_that_vary_tells_nothing_of_sample_counts() -> None:
+    """Differences of such sums would be single members' weights, if their values were multiplied by any."""
+    made = make_federation(RANKS, layout=LAYOUT, layers=RANDOM, scheme="none")
+    few, many = (integers_of(made, "client-3", samples=samples) for samples in (10, 90))
+    adapters = made.federation.plan.segments(1)[-1].offset
+    np.testing.assert_array_equal(few[:adapters], many[:adapters])
+    assert not np.array_equal(few[adapters:], many[adapters:])
+
+
+def test_a_contribution_is_as_long_as_without_layers_and_the_same_for_all() -> None:
+    whole, layered = (
+        make_federation(RANKS, layout=LAYOUT, layers=layers, scheme="none").federation
+        for layers in (LayersSection(), RANDOM)
+    )
+    for number in range(1, ROUNDS + 1):
+        assert whole.kind_of(number) == layered.kind_of(number)
