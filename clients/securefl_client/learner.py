@@ -45,7 +45,8 @@ class Learner(UpdateSource, Protocol):
                 computes with all of it, whatever this member's rank.
 
         Returns:
-            The change since ``start``, float64; see ``update_between``. Under ``basis``, ``state`` and
+            The change since ``start``, float64; see ``update_between``. Under ``[layers]`` the changes of layers that
+            this member does not own in the round are left out. Under ``basis``, ``state`` and
             ``core`` one factor of every weight is the frozen one.
         """
         ...

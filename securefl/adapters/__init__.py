@@ -5,6 +5,7 @@
 ``scaling``          what the product of an adapter's factors is multiplied by
 ``ownership``        which ranks may be summed when so many collude
 ``layer_owners``     which layers a round sums, and which members train them
+``layer_scores``     layers' scores to integers, and their sums to a prior that layers are drawn from
 ``frozen``           factors that a round trains against, from public seeds or learned before it
 ``payloads``         linear maps of an update to a vector, and one table of what each does
 ``sketching``        a matrix by two random projections, and back

@@ -11,8 +11,9 @@ Terms: a *layer* is all adapted weights of one block of the model, found by the 
 
     geometric   the quota's layers by a shape over the depth, the same in every round
     random      one order of all layers a round, drawn without replacement from a prior; a quota takes its first ones
+    fisher      the same, from a prior that sums of scores make (``layer_scores``), and for all rounds until the next
 
-So under ``random`` each member's layers are a draw of its quota without replacement from the prior, and those of a
+So under the last two each member's layers are a draw of its quota without replacement from the prior, and those of a
 smaller quota are among those of a larger one: layers have many owners or few, and a small cohort keeps as many as it
 can. Independent draws would leave most layers of a small cohort with too few owners.
 
@@ -25,7 +26,7 @@ can. Independent draws would leave most layers of a small cohort with too few ow
     >>> owners.of_round(1).counts
     (3, 3, 0, 0)
 
-Reference: Fed-HeLLo, arXiv 2506.12213 (GD-HLA and RGD-HLA).
+Reference: Fed-HeLLo, arXiv 2506.12213 (GD-HLA, RGD-HLA, FIM-HLA).
 """
 
 from __future__ import annotations
@@ -74,6 +75,19 @@ class RoundOwners:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredPrior:
+    """A prior that sums of scores have made.
+
+    Attributes:
+        round_number: The round that summed them; it draws the order of all rounds after it, until the next scores.
+        weights: Whole numbers that layers are drawn in proportion to.
+    """
+
+    round_number: int
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LayerOwners:
     """Owners of every layer, round by round.
 
@@ -91,30 +105,39 @@ class LayerOwners:
     least: int
     seed: int
 
-    def of_round(self, round_number: int) -> RoundOwners:
+    def of_round(self, round_number: int, scored: ScoredPrior | None = None) -> RoundOwners:
         """The owners in a round.
+
+        Args:
+            round_number: From 1.
+            scored: The prior that the last sums of scores have made; None before them, and where there are none.
 
         Guarantee:
             Each layer has no owner, or at least c_max + 2. A layer that a quota reaches and too few others is dropped
             from it; no member gets another in its place, since that would need its neighbours' resources.
         """
-        by_quota = {quota: self._wanted(quota, round_number) for quota in set(self.quotas)}
+        by_quota = {quota: self._wanted(quota, round_number, scored) for quota in set(self.quotas)}
         wanted = [by_quota[quota] for quota in self.quotas]
         enough = {
             place for place in range(len(self.layers)) if sum(place in own for own in wanted) >= self.least
         }
         return RoundOwners(self.layers, tuple(frozenset(own & enough) for own in wanted))
 
-    def _wanted(self, quota: int, round_number: int) -> frozenset[int]:
+    def drawn_rounds(self, rounds: int) -> int:
+        """Number of rounds, from the first on, whose owners are known before the federation runs."""
+        return min(rounds, self.section.first_scored) if self.section.allocation == "fisher" else rounds
+
+    def _wanted(self, quota: int, round_number: int, scored: ScoredPrior | None) -> frozenset[int]:
         count = len(self.layers)
         match self.section.allocation:
             case "all":
                 return frozenset(range(count))
             case "geometric":
                 return shaped(self.section.shape or "triangle", quota=quota, layers=count)
-            case "random":
-                rng = seeded_generator(self.seed, "layers", round_number)
-                return frozenset(drawn_order(prior(count), rng=rng)[:quota])
+            case "random" | "fisher":
+                chosen = scored or ScoredPrior(round_number, prior(count))
+                rng = seeded_generator(self.seed, "layers", chosen.round_number)
+                return frozenset(drawn_order(chosen.weights, rng=rng)[:quota])
             case _:
                 assert_never(self.section.allocation)
 

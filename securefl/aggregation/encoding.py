@@ -79,9 +79,9 @@ class EncodedContribution:
         """All of them at once, (D,) int64."""
         return np.concatenate(list(self.runs()))
 
-    def followed_by(self, last: int) -> EncodedContribution:
-        """The same contribution with one more integer at its end."""
-        return replace(self, runs=lambda: chain(self.runs(), [np.array([last], dtype=np.int64)]))
+    def followed_by(self, *last: int) -> EncodedContribution:
+        """The same contribution with more integers at its end."""
+        return replace(self, runs=lambda: chain(self.runs(), [np.array(last, dtype=np.int64)]))
 
 
 @dataclass(frozen=True, slots=True)

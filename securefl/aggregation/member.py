@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.layer_owners import RoundOwners
+from securefl.adapters.layer_owners import RoundOwners, ScoredPrior
+from securefl.adapters.layer_scores import checked_sums, group_weights, score_steps
 from securefl.adapters.outer import outer_of
 from securefl.adapters.scaling import scaling_of
 from securefl.adapters.seeding import seeded_generator
@@ -44,7 +45,7 @@ from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import SharedKeys
-from securefl.errors import DataError, ForgeryError, ProtocolError
+from securefl.errors import DataError, ForgeryError, ModelError, ProtocolError
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
@@ -103,6 +104,7 @@ class MemberAggregation:
         self._plan = federation.plan
         self.state: SharedState = self._plan.start()
         self._layers = federation.layer_owners
+        self._scored: ScoredPrior | None = None
         self._outer = outer_of(
             federation.terms.outer,
             kept_rank=self._plan.kept_rank,
@@ -155,10 +157,13 @@ class MemberAggregation:
         number, clock = manifest.round_number, self._clock
         opening = self.federation.kind_of(number).opening
         if opening is None:
+            # Before training, which moves what scores are of.
+            layer_scores = self._layer_scores(learner, number)
             encoded, scores = self._trained(learner, manifest)
             if self._kept is not None:
                 loss = self._kept.integer(start_loss, limit=self._round(number).grid.limit)
                 encoded = encoded.followed_by(loss)
+            encoded = encoded.followed_by(*layer_scores) if layer_scores else encoded
         else:
             with clock.stage(Stage.TRAIN, number):
                 encoded, scores = self.answer(opening, learner), None
@@ -193,6 +198,20 @@ class MemberAggregation:
             scores = learner.sensitivity(number) if asked else None
         with clock.stage(Stage.ENCODE, number):
             return self.encode(update, manifest=manifest, samples=learner.samples), scores
+
+    def _layer_scores(self, learner: UpdateSource, number: int) -> tuple[int, ...]:
+        """The integers that stand for scores of layers in a round; zeros where it sums none."""
+        count = self.federation.kind_of(number).layer_scores
+        if self._layers is None or not self.federation.terms.layers.scores(number):
+            return (0,) * count
+        if not isinstance(learner, LayerSource):
+            raise ModelError(
+                "the learner has no scores of layers",
+                hint='write [layers] allocation = "random" or "geometric"',
+            )
+        with self._clock.stage(Stage.TRAIN, number):
+            scores = learner.layer_scores(number, self.start(), self._layers.layers)
+        return tuple(score_steps(scores, layers=count, limit=self._round(number).grid.limit).tolist())
 
     def receive(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
         """Verifies, decrypts and applies a round's aggregate, and makes the next start.
@@ -260,8 +279,8 @@ class MemberAggregation:
         )
 
     def owners(self, round_number: int) -> RoundOwners | None:
-        """Owners of each layer in a round; None where every member trains every layer."""
-        return None if self._layers is None else self._layers.of_round(round_number)
+        """Owners of each layer in the next round to apply; None where every member trains every layer."""
+        return None if self._layers is None else self._layers.of_round(round_number, self._scored)
 
     def _trains(self, round_number: int) -> frozenset[str] | None:
         owners = self.owners(round_number)
@@ -374,6 +393,7 @@ class MemberAggregation:
 
     def _advance(self, sums: NDArray[np.int64], manifest: Manifest) -> None:
         codec = self._round(manifest.round_number)
+        sums, scored = self._take_layer_scores(sums, manifest)
         values = sums if self._kept is None else sums[:-1]
         weight_sum = self.weight_sum or self._summed_weights(values, codec)
         owners = self.owners(manifest.round_number)
@@ -393,7 +413,7 @@ class MemberAggregation:
         self.state, self._outer = self.state.advanced(step), outer
         if self._kept is not None and self._kept.ended_with is not None:
             self.state, self.kept_round = self._kept.state, self._kept.ended_with
-        self.weight_sum = weight_sum
+        self.weight_sum, self._scored = weight_sum, scored
         self._start = None
         self.update_norm = moved
         self.reconstruction_error = mean.error_estimate
@@ -408,6 +428,18 @@ class MemberAggregation:
         own, others = weight_steps(self._samples, cap=codec.samples_cap, limit=limit), found.contributors - 1
         check_others(found.steps, own, least=others, most=others * limit, others=others, what="weights")
         return found
+
+    def _take_layer_scores(
+        self, sums: NDArray[np.int64], manifest: Manifest
+    ) -> tuple[NDArray[np.int64], ScoredPrior | None]:
+        """All other sums, and the prior from the next round on."""
+        number = manifest.round_number
+        rest = sums.size - self.federation.kind_of(number).layer_scores
+        if not self.federation.terms.layers.scores(number):
+            return sums[:rest], self._scored
+        limit = self._round(number).grid.limit
+        totals = checked_sums(sums[rest:], members=len(manifest.cohort), limit=limit)
+        return sums[:rest], ScoredPrior(number, group_weights(totals))
 
     def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:
         """The cipher of each section of a round."""

@@ -40,6 +40,18 @@ class LayerSource(Protocol):
         """Names the adapted weights that the next ``learn`` trains; all others act, and stay as they are."""
         ...
 
+    def layer_scores(
+        self, round_number: int, start: Adapter, layers: Sequence[Sequence[str]], /
+    ) -> NDArray[np.float64]:
+        """Score (L,) of each layer, before ``learn``; see ``adapters.layer_scores``.
+
+        Args:
+            round_number: From 1.
+            start: What the round trains from.
+            layers: Names of each layer's weights.
+        """
+        ...
+
 
 @runtime_checkable
 class HeadSource(Protocol):

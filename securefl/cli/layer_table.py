@@ -34,7 +34,7 @@ def show_layers(federation: Federation, *, console: Console) -> None:
 
 def _table(owners: LayerOwners, rounds: int) -> tuple[Sequence[str], list[list[str]]]:
     fixed = owners.section.allocation == "geometric"
-    numbers = range(1, 2 if fixed else min(rounds, SHOWN_ROUNDS) + 1)
+    numbers = range(1, 2 if fixed else min(owners.drawn_rounds(rounds), SHOWN_ROUNDS) + 1)
     counts = [owners.of_round(number).counts for number in numbers]
     columns = ("layer", "weights", *(["every round"] if fixed else [f"round {number}" for number in numbers]))
     rows = [
@@ -47,6 +47,8 @@ def _table(owners: LayerOwners, rounds: int) -> tuple[Sequence[str], list[list[s
 def _notes(owners: LayerOwners, cohort: Sequence[str]) -> Iterator[str]:
     quotas = ", ".join(f"{member} {quota}" for member, quota in zip(cohort, owners.quotas, strict=True))
     yield f"Layers that each can train, of {len(owners.layers)}: {quotas}."
+    if owners.section.allocation == "fisher":
+        yield f"From round {owners.section.first_scored + 1} on layers are drawn by encrypted sums of scores."
     yield (
         f"A layer that fewer than {owners.least} would train in a round is trained by nobody in it, since its sum "
         "would tell of too few. Its values travel as zeros: bytes are those of all layers."

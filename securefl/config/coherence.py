@@ -123,3 +123,10 @@ def _check_layers(config: FederationConfig, *, where: str) -> None:
             where=where,
             hint='write [payload] name = "sketch" or "dense", or [layers] allocation = "all"',
         )
+    first, rounds = config.layers.first_scored, config.federation.rounds
+    if allocation == "fisher" and first >= rounds:
+        raise ConfigError(
+            f"'layers.scored_from' is {first}, and 'federation.rounds' is {rounds}: no round would follow the scores",
+            where=where,
+            hint="write a smaller scored_from, such as 1, or more rounds",
+        )

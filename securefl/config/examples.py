@@ -42,6 +42,8 @@ EXAMPLES: Mapping[str, str] = {
     "payload.rank": "rank = 32",
     "layers.allocation": 'allocation = "random"',
     "layers.shares": "shares = [0.5, 0.75, 1.0]",
+    "layers.scored_from": "scored_from = 10",
+    "layers.scored_every": "scored_every = 10",
     "layers.shape": 'shape = "triangle"',
     "encryption.select": 'select = "all"',
     "encryption.select.fraction": "select = { fraction = 0.1 }",

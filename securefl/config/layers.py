@@ -6,14 +6,16 @@ What follows from it, and which layers are summed: ``adapters.layer_owners``.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from securefl.config.section import Section
 
-Allocation = Literal["all", "geometric", "random"]
+Allocation = Literal["all", "geometric", "random", "fisher"]
 Shape = Literal["triangle", "inverted", "bottleneck", "uniform"]
+SCORED: Final = 50
+"""The round that first sums scores of layers, and after how many it does again, as in the paper."""
 LayerShare = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -22,13 +24,19 @@ class LayersSection(Section):
 
     allocation: Allocation = "all"
     """``all``: every member trains every layer; ``geometric``: the same layers in every round, by a shape over the
-    depth; ``random``: drawn anew for every round, from the federation's seed."""
+    depth; ``random``: drawn anew for every round, from the federation's seed; ``fisher``: drawn by how much the loss
+    depends on each layer, from encrypted sums of scores."""
     shares: tuple[LayerShare, ...] = (0.5, 0.75, 1.0)
     """Share of the layers that each resource group trains; the members of the roster go to the groups in turn. With as
     many shares as members, each is a group of its own."""
     shape: Shape | None = None
     """Under ``geometric``; ``triangle``: the layers nearest to the input, and the default; ``inverted``: the last ones;
     ``bottleneck``: those at both ends; ``uniform``: evenly over the depth."""
+
+    scored_from: int | None = Field(default=None, ge=1, le=10_000)
+    """Under ``fisher``: the round that first sums scores, 50 without it; until then layers are drawn as ``random``."""
+    scored_every: int | None = Field(default=None, ge=1, le=10_000)
+    """Under ``fisher``: rounds until scores are summed again, 50 without it; between them the layers stay."""
 
     @field_validator("shares")
     @classmethod
@@ -38,13 +46,25 @@ class LayersSection(Section):
         return shares
 
     @model_validator(mode="after")
-    def _a_shape_is_read(self) -> Self:
-        if self.shape is not None and self.allocation != "geometric":
-            raise ValueError(
-                f'shape = "{self.shape}" means nothing under allocation = "{self.allocation}"; write '
-                'allocation = "geometric", or leave shape out'
-            )
+    def _every_key_is_read(self) -> Self:
+        readers = {"shape": "geometric", "scored_from": "fisher", "scored_every": "fisher"}
+        for key, reader in readers.items():
+            if getattr(self, key) is not None and self.allocation != reader:
+                raise ValueError(
+                    f'{key} means nothing under allocation = "{self.allocation}"; write allocation = "{reader}", '
+                    f"or leave {key} out"
+                )
         return self
+
+    @property
+    def first_scored(self) -> int:
+        """The round that first sums scores of layers, whose effect begins in the next one."""
+        return self.scored_from or SCORED
+
+    def scores(self, round_number: int) -> bool:
+        """True where a round sums scores of layers."""
+        since = round_number - self.first_scored
+        return self.allocation == "fisher" and since >= 0 and since % (self.scored_every or SCORED) == 0
 
     def share_of(self, place: int) -> Fraction:
         """The share of the member at a place of the roster, as it is written: 0.1 is a tenth."""

@@ -64,7 +64,7 @@ def plan_json(forecast: Forecast) -> Json:
 
 
 def _layers(owners: LayerOwners, federation: Federation) -> Json:
-    rounds = min(federation.terms.federation.rounds, LISTED_ROUNDS)
+    rounds = min(owners.drawn_rounds(federation.terms.federation.rounds), LISTED_ROUNDS)
     return {
         "allocation": owners.section.allocation,
         "weights": [list(names) for names in owners.layers],

@@ -9,12 +9,12 @@ Terms: the *roster* is the list of members in a fixed order; ``terms`` holds wha
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
-from securefl.adapters.layer_owners import LayerOwners, layer_owners
+from securefl.adapters.layer_owners import LayerOwners, layer_owners, layers_of
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
@@ -153,14 +153,18 @@ class Federation:
         segments = plan.segments(round_number)
         values = sum(segment.size for segment in segments)
         weights = plan.length(round_number) - values
-        losses = 0 if self.terms.training.early_stopping_rounds is None else 1
+        whole = RoundKind(
+            values=values,
+            weights=weights,
+            losses=0 if self.terms.training.early_stopping_rounds is None else 1,
+            layer_scores=len(layers_of(self.layout)) if self.terms.layers.allocation == "fisher" else 0,
+        )
         if share == 1:
-            return RoundKind(values=values, weights=weights, losses=losses)
+            return whole
         if round_number == 1:
             # The scores that the later rounds select by are summed first, and nothing is selected before that.
-            return RoundKind(values=values, weights=weights, losses=losses, scores=feature_count(self.layout))
-        plain = values - encrypted_count(segments, share)
-        return RoundKind(values=values, weights=weights, losses=losses, plain=plain)
+            return replace(whole, scores=feature_count(self.layout))
+        return replace(whole, plain=values - encrypted_count(segments, share))
 
     def _opening_kind(self, opening: Opening) -> RoundKind:
         match opening:

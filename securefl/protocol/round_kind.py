@@ -3,10 +3,10 @@
 The rule kept here: nobody asks whether a round is the first, odd or even; ``Federation.kind_of`` is asked what it
 carries. Rounds whose contributions carry the same are of one kind, and equal.
 
-    values | weights | losses | scores         encrypted, in one section
-    the selected values | weights | losses     encrypted, where the others are
-    the other values                           plain, in a second one
-    weights | values                           encrypted, in an opening: before training, see ``openings``
+    values | weights | losses | layer scores | scores      encrypted, in one section
+    the selected values | weights | losses | layer scores  encrypted, where the others are
+    the other values                                       plain, in a second one
+    weights | values                                       encrypted, in an opening: before training, see ``openings``
 
     >>> opening = RoundKind(values=1000, weights=1, scores=80)
     >>> opening.section_values, opening.asks_scores
@@ -31,6 +31,7 @@ class RoundKind:
         values: The update's, or the opening's, on the grid.
         weights: Sample weights, which the values were multiplied by.
         losses: Validation losses that early stopping goes by; 0 without it.
+        layer_scores: Scores of layers, which layers are drawn by; zeros in rounds that sum none. 0 where none are.
         scores: Sensitivity scores that selective encryption chooses by; 0 where the round asks for none.
         plain: Those of the values that are not encrypted; 0 where all are.
         opening: What the values are of where they are not an update's; None in rounds of training.
@@ -39,6 +40,7 @@ class RoundKind:
     values: int
     weights: int
     losses: int = 0
+    layer_scores: int = 0
     scores: int = 0
     plain: int = 0
     opening: Opening | None = None
@@ -55,8 +57,8 @@ class RoundKind:
 
     @property
     def encoded(self) -> int:
-        """D, the values, the weights and the losses: all but the scores."""
-        return self.values + self.weights + self.losses
+        """D, the values, the weights, the losses and the layers' scores: all but the sensitivity scores."""
+        return self.values + self.weights + self.losses + self.layer_scores
 
     @property
     def total(self) -> int:

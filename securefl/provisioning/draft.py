@@ -109,6 +109,12 @@ def draft_of_layout(
             "'training.early_stopping_rounds' needs a base model",
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
         )
+    if config.layers.allocation == "fisher":
+        raise ConfigError(
+            "'layers.allocation' is \"fisher\", which needs a base model",
+            hint='with models of the members\' own nobody scores layers: write allocation = "random" or '
+            '"geometric"',
+        )
     # Read back as every member will, so that a layout which they would refuse is refused here.
     checked = Layout.from_json([*layout.to_json()])
     return _draft(

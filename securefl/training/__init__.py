@@ -22,6 +22,7 @@
 ``liveness``        judgement over a whole round of training
 ``personal``        the personal adapter: rates, rounds, and the one that stays
 ``private_step``    a private adapter that moves in the steps of the shared one
+``layer_fisher``    Fisher information of each layer's adapter
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``worth``           an adapter against the base model, row by row
 ``intervals``       how far figures of few rows can be trusted

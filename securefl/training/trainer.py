@@ -36,6 +36,7 @@ from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import PASSES, Fusion, FusionResult
+from securefl.training.layer_fisher import FISHER_ROWS, layer_fisher
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, nothing_before, train
 from securefl.training.optimiser import Optimiser
@@ -141,6 +142,19 @@ class LocalTrainer:
     def train_only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round of the global one trains; all act in the forward pass."""
         self._trained = tensors
+
+    def layer_scores(
+        self, round_number: int, start: Adapter, layers: Sequence[Sequence[str]]
+    ) -> NDArray[np.float64]:
+        """Fisher information (L,) of each layer's adapter as a round begins; see ``layer_fisher``."""
+        self._bank.install("global", self._head.with_home(start, round_number=round_number))
+        model, rows = self._bank.use(("global",), head="global"), self._rows.train
+        factors = self._bank.train("global", None).factors
+        model.eval()
+        drawn = self._draws.scored(round_number, rows, size=1)[:FISHER_ROWS]
+        batches = (rows.batch(places, device=self._compute.device) for places in drawn)
+        with self._head.adjusted(model):
+            return layer_fisher(model, factors, layers, batches, compute=self._compute)
 
     def train_round(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Learnt:
         """Trains from a round's start, in the payload's way.

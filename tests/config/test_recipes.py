@@ -317,9 +317,7 @@ def test_a_file_may_fix_the_layers_of_fed_hello_by_a_shape():
 
 @pytest.mark.parametrize("allocation", ["all", "random"])
 def test_a_shape_is_refused_where_no_layers_follow_one(allocation):
-    with pytest.raises(
-        ConfigError, match=rf'shape = "triangle" means nothing under allocation = "{allocation}"'
-    ):
+    with pytest.raises(ConfigError, match=rf'shape means nothing under allocation = "{allocation}"'):
         read(layers={"allocation": allocation, "shape": "triangle"})
 
 
@@ -329,3 +327,16 @@ def test_layers_are_refused_by_name_where_values_have_owners_by_rank(payload):
     words = f'\'layers.allocation\' is "random", and under payload "{payload}" .*sketch'
     with pytest.raises(ConfigError, match=words):
         refuse_misfits(config, where="FED.toml")
+
+
+def test_scores_of_layers_that_no_round_would_follow_are_refused():
+    config = read(recipe={"name": "fed-hello"}, layers={"allocation": "fisher"})
+    with pytest.raises(ConfigError, match=r"'layers.scored_from' is 50, and 'federation.rounds' is 4"):
+        refuse_misfits(config, where="FED.toml")
+    refuse_misfits(read(recipe={"name": "fed-hello"}, layers={"allocation": "fisher", "scored_from": 3}))
+
+
+def test_a_file_that_scores_layers_names_the_rounds():
+    layers = read(layers={"allocation": "fisher", "scored_from": 2, "scored_every": 3}).layers
+    assert [number for number in range(1, 10) if layers.scores(number)] == [2, 5, 8]
+    assert not any(read(layers={"allocation": "random"}).layers.scores(number) for number in range(1, 200))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
-from support.federations import TestFederation, learners_of, make_federation
+from support.federations import DrawnLearner, TestFederation, learners_of, make_federation
 
+from securefl.adapters.layer_owners import ScoredPrior
+from securefl.adapters.layer_scores import group_weights
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition
+from securefl.adapters.selection import feature_count
 from securefl.aggregation.member import MemberAggregation
 from securefl.config.layers import LayersSection
+from securefl.errors import ModelError
 from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
@@ -132,3 +138,103 @@ def test_a_contribution_is_as_long_as_without_layers_and_the_same_for_all() -> N
     )
     for number in range(1, ROUNDS + 1):
         assert whole.kind_of(number) == layered.kind_of(number)
+
+
+@dataclass
+class ScoringLearner:
+    """The drawn learner, with scores of layers that say: the last layer matters most."""
+
+    inner: DrawnLearner
+    asked: list[int] = field(default_factory=list)
+    trained: list[frozenset[str]] = field(default_factory=list)
+
+    @property
+    def samples(self) -> int:
+        return self.inner.samples
+
+    def learn(self, round_number, start, frozen):
+        return self.inner.learn(round_number, start, frozen)
+
+    def sensitivity(self, round_number):
+        return np.linspace(0, 1, feature_count(LAYOUT))
+
+    def train_only(self, tensors: frozenset[str]) -> None:
+        self.trained.append(tensors)
+
+    def layer_scores(self, round_number, start, layers) -> np.ndarray:
+        self.asked.append(round_number)
+        return np.arange(len(layers)) + 0.1 * self.inner.rank
+
+
+FISHER = LayersSection(allocation="fisher", shares=(0.5,), scored_from=2, scored_every=3)
+
+
+def run_scored(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict, dict]:
+    made = make_federation(RANKS, layout=LAYOUT, layers=FISHER, rounds=6, payload="dense", **terms)
+    members = {member: made.aggregation(member) for member in made.federation.cohort}
+    learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
+    simulated = SimulatedFederation(members, learners)
+    simulated.run()
+    return made, simulated, members, learners
+
+
+def test_scores_are_summed_in_their_rounds_alone_and_draw_the_layers_of_the_rounds_after() -> None:
+    made, simulated, _, learners = run_scored(scheme="none")
+    owners = made.federation.layer_owners
+    assert owners is not None
+    sums = {number: simulated.traffic[number].sums["client-1"][-LAYERS:] for number in range(1, 7)}
+    assert [number for number, own in sums.items() if own.any()] == [2, 5]
+    limit = 32767
+    literal = sum(
+        np.rint((np.arange(LAYERS) + 0.1 * rank) / (LAYERS - 1 + 0.1 * rank) * limit) for rank in RANKS
+    )
+    np.testing.assert_array_equal(sums[2], literal)
+    scored = ScoredPrior(2, group_weights(sums[2].tolist()))
+    for learner in learners.values():
+        assert learner.asked == [2, 5]
+        expected = [owners.of_round(number).trained_by(0) for number in (1, 2)]
+        expected += [owners.of_round(number, scored).trained_by(0) for number in (3, 4, 5)]
+        assert learner.trained[:5] == expected
+        assert learner.trained[2] == learner.trained[3] == learner.trained[4]
+
+
+def test_a_federation_with_scores_ends_the_same_encrypted_and_as_its_twin() -> None:
+    _, encrypted, members, _ = run_scored(scheme="bfv")
+    _, twin, twins, _ = run_scored(scheme="none")
+    for number in range(1, 7):
+        np.testing.assert_array_equal(
+            encrypted.traffic[number].sums["client-2"], twin.traffic[number].sums["client-2"]
+        )
+    assert members["client-2"].start().digest == twins["client-2"].start().digest
+
+
+def test_scores_are_encrypted_where_other_values_are_plain() -> None:
+    made, simulated, members, _ = run_scored(scheme="none", fraction=0.5)
+    kind = made.federation.kind_of(2)
+    encrypted, plain = kind.section_values
+    assert (encrypted + plain, plain) == (kind.values + LAYERS, kind.values // 2)
+    # The last integers of the encrypted section, and of the whole once it is put together.
+    parts = members["client-1"]._selection.divided(
+        lambda: [np.arange(kind.total)], round_number=2, scores=None
+    )
+    last = np.concatenate(list(parts[0]()))[-LAYERS:]
+    np.testing.assert_array_equal(last, np.arange(kind.values, kind.total))
+    assert simulated.traffic[2].sums["client-1"][-LAYERS:].any()
+
+
+def test_a_learner_without_scores_is_refused_where_they_are_asked_for() -> None:
+    with pytest.raises(ModelError, match="no scores of layers"):
+        run(FISHER, payload="dense", scheme="none")
+
+
+def test_scores_stand_beside_the_losses_of_early_stopping() -> None:
+    made = make_federation(
+        RANKS, layout=LAYOUT, layers=FISHER, rounds=6, payload="dense", scheme="none", early_stopping_rounds=3
+    )
+    members = {member: made.aggregation(member) for member in made.federation.cohort}
+    learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
+    simulated = SimulatedFederation(members, learners, losses=lambda member, number: 2.0 + number)
+    simulated.run()
+    # Losses that only grow end the federation after the start and three rounds.
+    assert members["client-1"].kept_round == 0
+    assert simulated.traffic[2].sums["client-1"][-LAYERS:].any()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from securefl.aggregation.update_source import LayerSource
 from securefl.training.personal import PERSONAL
@@ -51,3 +53,36 @@ def test_the_personal_adapter_trains_every_layer(trainer_of, start_of):
     after = trainer.adapter(PERSONAL)
     for name, pair in after.weights.items():
         assert not np.array_equal(pair.B, before.weights[name].B)
+
+
+def test_a_layers_score_is_the_mean_squared_gradient_of_each_rows_loss(trainer_of, start_of, monkeypatch):
+    monkeypatch.setattr("securefl.training.trainer.FISHER_ROWS", 5)
+    trainer = trainer_of()
+    trainer.train_round(1, start_of())
+    start = trainer.adapter("global")
+    layers = [sorted(names_of(trainer, layer)) for layer in (0, 1)]
+    scores = trainer.layer_scores(2, start, layers)
+    rows = trainer._rows.train
+    drawn = trainer._draws.scored(2, rows, size=1)[:5]
+    expected = np.zeros(2)
+    model = trainer._bank.use(("global",), head="global")
+    factors = trainer._bank.train("global", None).factors
+    for places in drawn:
+        batch = rows.batch(places, device=torch.device("cpu"))
+        logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
+        loss = nn.functional.cross_entropy(logits, batch.targets[:, 0])
+        gradients = dict(zip(factors, torch.autograd.grad(loss, list(factors.values())), strict=True))
+        for place in (0, 1):
+            own = [g.double().numpy().ravel() for n, g in gradients.items() if f"layer.{place}." in n]
+            expected[place] += float((np.concatenate(own) ** 2).mean()) / len(drawn)
+    assert scores.min() > 0
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
+def test_scoring_layers_does_not_change_what_the_round_trains(trainer_of, start_of):
+    scored, plain = trainer_of(), trainer_of()
+    layers = [sorted(names_of(scored, layer)) for layer in (0, 1)]
+    scored.layer_scores(1, start_of(), layers)
+    after = [trainer.train_round(1, start_of()).update for trainer in (scored, plain)]
+    for name, factors in after[0].weights.items():
+        np.testing.assert_array_equal(factors.left, after[1].weights[name].left)

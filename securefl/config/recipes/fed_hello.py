@@ -1,4 +1,4 @@
-"""After Fed-HeLLo (arXiv 2506.12213) without its Fisher allocation: members train as many layers as they have room for.
+"""After Fed-HeLLo (arXiv 2506.12213): members train as many layers of the model as they have room for.
 
 The paper's steps as our choices. Resource groups train a half, three quarters and all of the layers (6, 9, 12 of 12);
 the adapters of all layers act in the forward pass, and only the chosen ones are trained; ``[layers] allocation =
@@ -14,10 +14,14 @@ of layers that a member does not train are zeros under encryption: it trains les
 by class; the paper's official code never aggregates its classifier. None of that code's slips are inherited: layer 1
 does not freeze layers 10 and 11, since names are compared part by part.
 
-Open: FIM-HLA, in which encrypted sums of layer scores make the prior from a given round on, is not offered.
+FIM-HLA is ``allocation = "fisher"`` with ``scored_from`` and ``scored_every`` (50 in the paper). It takes no proxy
+data: members' scores are summed under encryption, each a part of its member's largest, and the groups of sums are
+ranked by their means (the official code reads k-means labels unsorted).
 
-Not verified: the widths of the paper's shapes between the groups' numbers of layers, of which these are ours; the prior
-beyond 12 layers, over which it is stretched here; its figures, whose classifier is not trained as here.
+Not verified: the places of the paper's shapes for each number of layers, of which these are ours; the prior for other
+models than those of 12 layers, over which it is stretched here; which rows and which gradient its Fisher scores are
+meant to have (two images and a raw logit in the code; here up to 64 of a member's own rows, and the loss); its figures,
+whose classifier is not trained as here.
 """
 
 from __future__ import annotations
