@@ -75,7 +75,7 @@ class LearnedFactors:
             sides: Sides that rounds train.
             aligned: True where A starts with orthonormal rows, and both factors are turned after every round.
         """
-        start = _orthonormal_start if aligned else _start
+        start = _orthonormal_start if aligned else random_start
         return cls(
             layout=layout,
             seed=seed,
@@ -157,7 +157,8 @@ class LearnedFactors:
         )
 
 
-def _start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
+def random_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
+    """A weight's factors before the first round: A (rank, n), first rows alike for all ranks, and B of 0."""
     signs = (
         seeded_generator(seed, "shared-adapter", tensor.name).integers(0, 2, size=(rank, tensor.columns)) * 2
         - 1

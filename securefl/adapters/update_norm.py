@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from securefl.adapters.update import Factors, Matrix, MeanUpdate
+from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 
 FIRST_ROUNDS: Final = 2
 """Rounds whose norms later ones are compared with: both sides of a weight where rounds train them in turn."""
@@ -25,8 +25,8 @@ GROWN: Final = 3
 """Rounds in a row that must have grown."""
 
 
-def update_norm(mean: MeanUpdate) -> float:
-    """Frobenius norm of a mean update over all adapted weights together; heads do not count.
+def update_norm(mean: MeanUpdate | Update) -> float:
+    """Frobenius norm of an update, or of a mean, over all adapted weights together; heads do not count.
 
     Args:
         mean: Matrices or factors; those in O((m + n) k^2).

@@ -46,12 +46,14 @@ from securefl.adapters.payloads import Payload, SegmentKind
 from securefl.adapters.payloads.base import Vector
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import MeanUpdate, Update
+from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.class_weighting import ClassWeights, divide_by_class, weighted_by_class
 from securefl.aggregation.grid import Grid, Integers, Span
 from securefl.aggregation.layer_means import adapter_values, divide_by_owners, heads_weighted
 from securefl.aggregation.weighting import (
     WeightSum,
     divide_by_weights,
+    norm_steps,
     sample_steps,
     weight_steps,
     weighted,
@@ -94,6 +96,7 @@ class RoundCodec:
         samples_cap: The sample count from which on every client weighs the same.
         weighs: Whether its contributions carry the weights: those of the first round do.
         rule: The rule of the weights.
+        norm_cap: The largest norm that weighs, where members weigh by norms.
         frozen: What the round trains against; None where both factors are trained.
     """
 
@@ -103,6 +106,7 @@ class RoundCodec:
     weighs: bool
     frozen: Frozen | None = None
     rule: WeightsName = "capped"
+    norm_cap: float = 64.0
 
     @classmethod
     def of(cls, plan: PayloadPlan, round_number: int, learned: Learned | None = None) -> RoundCodec:
@@ -111,7 +115,13 @@ class RoundCodec:
         spans = tuple(Span(segment.size, plan.bound(segment)) for segment in made.payload.segments)
         weighs = plan.weighs(round_number)
         return cls(
-            made.payload, Grid(plan.bits, spans), plan.samples_cap, weighs, made.frozen, rule=plan.weights
+            made.payload,
+            Grid(plan.bits, spans),
+            plan.samples_cap,
+            weighs,
+            made.frozen,
+            rule=plan.weights,
+            norm_cap=plan.norm_cap,
         )
 
     @property
@@ -146,10 +156,10 @@ class RoundCodec:
             TrainingError: if a value of the update is not finite.
             DataError: if there are no samples, or more than the weights' rule allows.
         """
-        steps = self._steps(samples)
         _check_finite(update)
         if trained is not None:
             update = restricted(update, trained)
+        steps = self._steps(samples, update)
         self.payload.encode(update, rank=rank)
         seed = rng.integers(1 << 63, size=2).tolist()
         saturated: dict[str, int] = {}
@@ -229,7 +239,7 @@ class RoundCodec:
             return weigh(runs)
         return heads_weighted(runs, weigh=weigh, adapter_values=adapter_values(self.payload.segments))
 
-    def _steps(self, samples: int) -> int:
+    def _steps(self, samples: int, update: Update) -> int:
         """The own weight, in steps of 1 / limit."""
         cap, limit = self.samples_cap, self.grid.limit
         match self.rule:
@@ -239,6 +249,8 @@ class RoundCodec:
                 return sample_steps(samples, cap=cap, limit=limit)
             case "equal":
                 return limit
+            case "norm":
+                return norm_steps(update_norm(update), cap=self.norm_cap, limit=limit)
             case _:
                 assert_never(self.rule)
 

@@ -80,8 +80,8 @@ class MemberAggregation:
     Attributes:
         state: The global state after the rounds applied so far.
         kept_round: Number of the round whose adapter is kept, once the sums have ended the federation early; else None.
-        weight_sum: The sum that all means are divided by: the first round's, or by class that of the openings;
-            None before it.
+        weight_sum: The sum that all means are divided by: the first round's, or by class that of the openings, or
+            where norms weigh the last round's; None before it.
         update_norm: Of the mean update of the last round applied; see ``adapters.update_norm``. None before it.
         reconstruction_error: Of the last round applied, an estimate for every weight that the payload only
             approximates; empty under the exact ones.
@@ -395,7 +395,10 @@ class MemberAggregation:
         codec = self._round(manifest.round_number)
         sums, scored = self._take_layer_scores(sums, manifest)
         values = sums if self._kept is None else sums[:-1]
-        weight_sum = self.weight_sum or self._summed_weights(values, codec)
+        weight_sum = self.weight_sum
+        if weight_sum is None or codec.weighs:
+            # Norms weigh anew in every round; all other weights are summed once.
+            weight_sum = self._summed_weights(values, codec)
         owners = self.owners(manifest.round_number)
         mean = codec.decode(
             values, weight_sum=weight_sum, owners=None if owners is None else owners.of_tensor
@@ -420,7 +423,8 @@ class MemberAggregation:
 
     def _summed_weights(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
         """The first round's sum of weights, which leaves each of the others a weight of 1 to the limit."""
-        if codec.rule == "equal":
+        if codec.rule in ("equal", "norm"):
+            # Nobody sends the one; the own norm is in the update, which is gone by now.
             return codec.weight_sum(sums)
         if self._samples is None:
             raise ProtocolError(f"{self.member} did not contribute its weight")

@@ -65,6 +65,26 @@ def sample_steps(samples: int, *, cap: int, limit: int) -> int:
     return weight_steps(samples, cap=cap, limit=limit)
 
 
+def norm_steps(norm: float, *, cap: float, limit: int) -> int:
+    """A client's weight min(1, norm / cap), in steps of 1 / limit, for the product that it sends in this round.
+
+    Args:
+        norm: Frobenius norm over all adapted weights.
+        cap: The norm from which on every client weighs the same.
+        limit: The grid's largest integer.
+
+    Returns:
+        1 to ``limit``: rounded to the nearest step, but never to nothing.
+
+    Guarantee:
+        What is opened of norms is one sum a round, over all members: a coalition with c of them learns the sum of the
+        other n - c norms of that round. A norm is of what training made in the round, which the mean of the factors
+        tells about already, and no constant of a member's data, so that sums of several rounds have no common term to
+        cancel. Assumption: members train in every round. Source: ``aggregation.weights`` in ``SECURITY.md``.
+    """
+    return max(1, round(min(1.0, norm / cap) * limit))
+
+
 def weighted(runs: Iterable[Vector], *, steps: int, limit: int) -> Iterator[Vector]:
     """Values times their client's weight.
 

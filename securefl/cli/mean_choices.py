@@ -13,12 +13,14 @@ _WEIGHTS: Final[Mapping[WeightsName, str]] = {
     "capped": "members weigh by their rows up to the cap",
     "samples": "members weigh by their rows, none above the cap",
     "equal": "all members weigh the same",
+    "norm": "members weigh by the norms of their products",
 }
 _IN_ROUND_1: Final = "One of the first round's values is the client's weight; later rounds have none."
 _NOTES: Final[Mapping[WeightsName, str]] = {
     "capped": _IN_ROUND_1,
     "samples": _IN_ROUND_1,
     "equal": "No round has a weight: all clients count the same.",
+    "norm": "One of every round's values is the client's weight, the norm of its product.",
 }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from securefl.config.encryption import NO_COLUMNS
 from securefl.config.federation import FederationConfig
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
-from securefl.config.payload import is_aligned, sums_of
+from securefl.config.payload import is_aligned, sums_whole
 from securefl.config.private_part import refuse_private_misfits
 from securefl.errors import ConfigError
 
-_BOTH_FACTORS = ("auto", "dense", "sketch")
+_SPLIT = ("auto", "dense", "sketch")
 """Payloads under which a round trains both factors of what the mean was split into."""
 
 
@@ -28,6 +28,8 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     refuse_private_misfits(config, where=where)
     _check_columns(config, where=where)
     _check_layers(config, where=where)
+    _check_factors(config, where=where)
+    _check_penalty(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -53,12 +55,14 @@ def _check_outer(config: FederationConfig, *, where: str) -> None:
 
 
 def _check_products(config: FederationConfig, *, where: str) -> None:
-    if sums_of(config.payload) == "products" and config.outer != SgdSection(name="sgd"):
+    if sums_whole(config.payload) and config.outer != SgdSection(name="sgd"):
+        key = "payload.name" if config.payload.name == "factors" else "payload.sums"
+        value = "factors" if config.payload.name == "factors" else "products"
         raise ConfigError(
-            f"'payload.sums' is \"products\", whose mean replaces the global state, so that 'outer.name' = "
+            f"'{key}' is \"{value}\", whose mean replaces the global state, so that 'outer.name' = "
             f'"{config.outer.name}" has no step to change',
             where=where,
-            hint='write [outer] name = "sgd" without a rate, or [payload] sums = "changes"',
+            hint='write [outer] name = "sgd" without a rate, or [payload] name = "dense" with sums = "changes"',
         )
 
 
@@ -81,11 +85,39 @@ def _check_weights(config: FederationConfig, *, where: str) -> None:
             where=where,
             hint='write [head] rows = "together" and start = "zeros", or [aggregation] weights = "capped"',
         )
+    if weights == "norm" and not sums_whole(config.payload):
+        raise ConfigError(
+            f"'aggregation.weights' is \"norm\", of the whole product of a member's factors, and under payload "
+            f'"{config.payload.name}" members send changes',
+            where=where,
+            hint='write [payload] name = "factors", or name = "dense" with sums = "products"',
+        )
+
+
+def _check_factors(config: FederationConfig, *, where: str) -> None:
+    weights, mixed = config.aggregation.weights, len(set(config.ranks.values())) > 1
+    if config.payload.name == "factors" and mixed and weights != "norm":
+        raise ConfigError(
+            f"'payload.name' is \"factors\", and 'aggregation.weights' is \"{weights}\": plain means of factors "
+            "(FedIT) need one rank, and the ranks in 'cohort.clients' differ",
+            where=where,
+            hint='give every client the same r, or write [aggregation] weights = "norm" (HetLoRA)',
+        )
+
+
+def _check_penalty(config: FederationConfig, *, where: str) -> None:
+    if config.training.rank_penalty > 0 and config.payload.name not in (*_SPLIT, "factors"):
+        raise ConfigError(
+            f"'training.rank_penalty' is {config.training.rank_penalty:g}, a penalty on both factors, and under "
+            f'payload "{config.payload.name}" a round trains no two',
+            where=where,
+            hint='write rank_penalty = 0, or [payload] name = "factors", "dense" or "sketch"',
+        )
 
 
 def _check_split(config: FederationConfig, *, where: str) -> None:
     split, payload = config.aggregation.split, config.payload.name
-    if split != "left" and payload not in _BOTH_FACTORS:
+    if split != "left" and payload not in _SPLIT:
         raise ConfigError(
             f'\'aggregation.split\' is "{split}", and under payload "{payload}" no round trains the factors that a '
             "mean is split into",

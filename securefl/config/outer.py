@@ -48,5 +48,6 @@ NO_COORDINATES: Final[Mapping[PayloadName, str]] = {
     "sketch": "a mean is known as a product of factors, which are found anew in every round",
     "basis": "a round's mean is a factor against random ones that are drawn for this round",
     "core": "a mean is decoded as a product of factors, in which the core is not kept apart",
+    "factors": "a mean takes the place of the state, so that there is no step",
 }
 """Payloads under which a weight's mean has no coordinates that stay from round to round, each with the reason."""

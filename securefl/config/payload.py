@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from securefl.config.section import Section
 
-PayloadName = Literal["dense", "sketch", "basis", "state", "core"]
+PayloadName = Literal["dense", "sketch", "basis", "state", "core", "factors"]
 """All payloads, in the order in which plans compare them."""
 
 
@@ -82,12 +82,19 @@ class CorePayload(Section):
     arXiv 2506.05568); the global adapter has h times a client's rank."""
 
 
+class FactorsPayload(Section):
+    """Both factors as a client has them after a round, each averaged by itself (FedIT, HetLoRA)."""
+
+    name: Literal["factors"]
+
+
 Payload = Annotated[
-    DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload, Field(discriminator="name")
+    DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload | FactorsPayload,
+    Field(discriminator="name"),
 ]
 """A payload that rounds are run under."""
 PayloadChoice = Annotated[
-    AutoPayload | DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload,
+    AutoPayload | DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload | FactorsPayload,
     Field(discriminator="name"),
 ]
 """``[payload]`` as a file has it."""
@@ -102,6 +109,11 @@ def payload_named(name: PayloadName) -> Payload:
 def sums_of(payload: PayloadChoice) -> Sums:
     """Sums of a file's payload; changes where it leaves no choice."""
     return payload.sums if isinstance(payload, DensePayload | SketchPayload) else "changes"
+
+
+def sums_whole(payload: PayloadChoice) -> bool:
+    """True where members send what they have after a round, and its mean replaces the global state."""
+    return sums_of(payload) == "products" or isinstance(payload, FactorsPayload)
 
 
 def sides_of(payload: Payload) -> TrainedSides:

@@ -112,6 +112,7 @@ class Federation:
             sketch_rank=sketch_rank_of(self.terms.payload),
             sums=sums_of(self.terms.payload),
             weights=self.terms.aggregation.weights,
+            norm_cap=self.terms.aggregation.norm_cap,
             split=self.terms.aggregation.split,
             sides=sides_of(self.terms.payload),
             aligned=is_aligned(self.terms.payload),

@@ -93,6 +93,7 @@ class TrainingTerms(ConfigSection):
     lr_scheduler_type: SchedulerType
     warmup_rounds: float
     max_grad_norm: float
+    rank_penalty: float = 0.0
     early_stopping_rounds: int | None = None
 
 

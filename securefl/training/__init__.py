@@ -18,6 +18,7 @@
 ``loading``         a trainer's parts before its first round
 ``draws``           one client's random choices
 ``optimiser``       AdamW with those rates, and a limit on gradients
+``tail_penalty``    a penalty on the last directions of an adapter
 ``loops``           training of one adapter, evaluation
 ``liveness``        judgement over a whole round of training
 ``personal``        the personal adapter: rates, rounds, and the one that stays

@@ -71,6 +71,7 @@ def train(
     what: str,
     step_sink: StepSink,
     before_step: BeforeStep = nothing_before,
+    penalty: Callable[[], Tensor] | None = None,
 ) -> float:
     """Trains for so many steps, at learning rates that fall over the rounds of the federation.
 
@@ -91,6 +92,7 @@ def train(
         what: What the steps are called.
         step_sink: Takes the progress.
         before_step: Called with each batch, and the share of the learning rates, before its step.
+        penalty: What is added to every loss that is trained on; the losses that are told are without it.
 
     Returns:
         The mean loss over all steps, nats.
@@ -108,7 +110,7 @@ def train(
             loss = model.loss(batch)
         rates = optimiser.rates
         losses.append(check_loss(loss.item(), start, rates=moved_by or rates, what=what, step=step))
-        norm = optimiser.step(loss, share=share)
+        norm = optimiser.step(loss if penalty is None else loss + penalty(), share=share)
         check_gradient(norm, rates=rates, what=what, step=step)
         step_sink(Progress(what, step, steps, losses[-1]))
     check_round(optimiser, trainable, start, what=what)

@@ -48,6 +48,7 @@ from securefl.training.saving import save_trained
 from securefl.training.schedule import Rates, Schedule, steps_of_a_round
 from securefl.training.sensitivity import SCORED_BATCHES, scores_by
 from securefl.training.settings import TrainerSettings
+from securefl.training.tail_penalty import tail_penalty
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.head import HeadContext
 from securefl.training.updates.table import way_of
@@ -180,7 +181,14 @@ class LocalTrainer:
         rates = Rates(self._section.learning_rate, self._section.head_learning_rate)
         scaled = rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
         step = self._private_step()
-        whole = partial(self._fit, round_number, used=self._used, rates=scaled, private=step)
+        whole = partial(
+            self._fit,
+            round_number,
+            used=self._used,
+            rates=scaled,
+            private=step,
+            rank_penalty=self._section.rank_penalty,
+        )
 
         def fit(switched_on: Callable[[], Trainable]) -> float:
             return whole(partial(self._limited, switched_on))
@@ -421,6 +429,7 @@ class LocalTrainer:
         rates: Rates | None = None,
         private: PrivateStep | None = None,
         step_sink: StepSink | None = None,
+        rank_penalty: float = 0.0,
     ) -> float:
         """Trains the last adapter in use for a round's steps, or so many, at the rates of ``[training]`` or others.
 
@@ -449,6 +458,7 @@ class LocalTrainer:
             what=what,
             step_sink=step_sink or self._step_sink,
             before_step=private or nothing_before,
+            penalty=partial(tail_penalty, trainable, strength=rank_penalty) if rank_penalty else None,
         )
         if private is not None:
             private.end()

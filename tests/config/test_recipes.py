@@ -21,6 +21,7 @@ from securefl.config.payload import (
     BasisPayload,
     CorePayload,
     DensePayload,
+    FactorsPayload,
     PayloadName,
     SketchPayload,
     StatePayload,
@@ -111,6 +112,22 @@ MIXED = {"clients": [{"r": 2}, {"r": 4}, {"r": 4}]}
             {"recipe": {"name": "fedsvd"}, "outer": "nesterov"},
             r"'payload\.aligned' is true.*'outer\.name' is \"nesterov\".*\[outer\] name = \"sgd\"",
         ),
+        (
+            {"recipe": {"name": "fedit"}, "cohort": MIXED},
+            r"'payload\.name' is \"factors\", and 'aggregation\.weights' is \"samples\".*need one rank.*HetLoRA",
+        ),
+        (
+            {"recipe": {"name": "fedit"}, "outer": "nesterov"},
+            r"'payload\.name' is \"factors\".*'outer\.name'",
+        ),
+        (
+            {"recipe": {"name": "hetlora"}, "payload": "sketch", "training": {"rank_penalty": 0}},
+            r"'aggregation\.weights' is \"norm\".*under payload \"sketch\" members send changes.*factors",
+        ),
+        (
+            {"training": {"rank_penalty": 0.1}, "payload": "state"},
+            r"'training\.rank_penalty' is 0\.1.*under payload \"state\"",
+        ),
         ({"recipe": {"name": "hlora"}, "cohort": MIXED}, r"ranks in 'cohort\.clients' differ"),
     ],
 )
@@ -190,12 +207,12 @@ def test_a_rank_is_refused_where_the_row_sends_no_sketches():
         read(recipe={"name": "lean"}, payload={"rank": 32})
 
 
-@pytest.mark.parametrize("name", ["core", "basis", "state", "sketch", "auto"])
+@pytest.mark.parametrize("name", ["core", "basis", "state", "sketch", "factors", "auto"])
 def test_a_payloads_name_may_stand_for_its_section(name):
     assert read(payload=name).payload.name == name
 
 
-@pytest.mark.parametrize("name", ["auto", "dense", "basis", "state", "core"])
+@pytest.mark.parametrize("name", ["auto", "dense", "basis", "state", "core", "factors"])
 def test_a_rank_is_refused_where_nothing_is_sketched(name):
     with pytest.raises(
         ConfigError, match=r"'payload.rank'.*\[payload\] with name = \"sketch\" has a key 'rank'"
@@ -204,7 +221,7 @@ def test_a_rank_is_refused_where_nothing_is_sketched(name):
 
 
 def test_a_payload_that_there_is_not_names_those_there_are():
-    names = r"\"auto\", \"dense\", \"sketch\", \"basis\", \"state\", \"core\""
+    names = r"\"auto\", \"dense\", \"sketch\", \"basis\", \"state\", \"core\", \"factors\""
     words = rf"'payload.name' is wrong.*one of {names}.*did you mean"
     with pytest.raises(ConfigError, match=words):
         read(payload={"name": "scetch"})
@@ -340,3 +357,17 @@ def test_a_file_that_scores_layers_names_the_rounds():
     layers = read(layers={"allocation": "fisher", "scored_from": 2, "scored_every": 3}).layers
     assert [number for number in range(1, 10) if layers.scores(number)] == [2, 5, 8]
     assert not any(read(layers={"allocation": "random"}).layers.scores(number) for number in range(1, 200))
+
+
+def test_fedit_and_hetlora_average_factors_by_samples_and_by_norms():
+    for name, weights, penalty in (("fedit", "samples", 0.0), ("hetlora", "norm", 1e-3)):
+        config = read(recipe={"name": name}, cohort={"clients": [{"r": 4}] * 4})
+        assert config.payload == FactorsPayload(name="factors")
+        assert config.aggregation.weights == weights
+        assert config.training.rank_penalty == penalty
+        assert config.lora.use_rslora is False
+
+
+def test_a_row_that_fills_training_leaves_its_other_keys_to_the_file():
+    config = read(recipe={"name": "hetlora"}, training={"learning_rate": 0.5})
+    assert (config.training.learning_rate, config.training.rank_penalty) == (0.5, 1e-3)

@@ -67,7 +67,7 @@ def test_a_transfer_takes_its_bits_by_the_links_speed() -> None:
 def test_every_payload_stands_beside_the_chosen_one() -> None:
     federation = make_federation(payload="sketch", sketch_rank=4, scheme="none").federation
     found = {entry.payload: entry.kinds for entry in forecast(federation, speed=None).alternatives}
-    assert set(found) == {"dense", "sketch", "basis", "state", "core"}
+    assert set(found) == {"dense", "sketch", "basis", "state", "core", "factors"}
     assert found["sketch"][0].sizes == sizes_of(federation, 1)
     for payload, kinds in found.items():
         assert kinds[0].sizes.values == sizes_of(with_payload(federation, payload), 1).values

@@ -26,7 +26,7 @@ from securefl.provisioning.preview import preview_of_layout
 from securefl.simulation.federation import Traffic
 
 Played = Callable[[TestFederation], dict[int, Traffic]]
-PAYLOADS = ["dense", "sketch", "basis", "state", "core"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
 
 
 @dataclass

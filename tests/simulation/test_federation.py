@@ -38,6 +38,7 @@ def product(weight: Decomposition | np.ndarray) -> np.ndarray:
         ("state", None, 1),
         ("core", None, 1),
         ("core", None, 3),
+        ("factors", None, 1),
     ],
 )
 def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(

@@ -49,7 +49,14 @@ def run(made: TestFederation, samples: tuple[int, ...] = SAMPLES) -> tuple[dict,
         member: made.aggregation(member) for member in made.federation.cohort
     }
     learners = {
-        member.id: Watched(member.id, member.rank, samples=count)
+        member.id: Watched(
+            member.id,
+            member.rank,
+            samples=count,
+            whole_rank=made.federation.plan.update_rank(member.rank)
+            if made.federation.terms.payload.name == "factors"
+            else None,
+        )
         for member, count in zip(made.federation.roster, samples, strict=True)
     }
     SimulatedFederation(members, learners).run()
@@ -224,3 +231,66 @@ def test_under_fedsvd_each_round_freezes_the_right_singular_vectors_of_the_produ
         assert pytest.approx(product, abs=CLOSE) == learned.B @ learned.A
         singular = np.linalg.norm(learned.B, axis=0)
         assert (np.diff(singular) <= 0).all()
+
+
+def whole_of(learner: Watched, number: int, name: str, *, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """A_k and B_k as a client sends them, padded with zeros up to a rank."""
+    pair = learner.updates[number].weights[name]
+    missing = rank - pair.right.shape[0]
+    return np.pad(pair.right, ((0, missing), (0, 0))), np.pad(pair.left, ((0, 0), (0, missing)))
+
+
+def test_under_fedit_both_factors_are_the_means_of_the_clients_own_by_samples() -> None:
+    members, learners = run(of_row(ROWS["fedit"], (4, 4, 4, 4)))
+    for number in range(1, ROUNDS + 1):
+        for name in WEIGHTS:
+            sent = [whole_of(learner, number, name, rank=4) for learner in learners.values()]
+            A, B = (sum(share * pair[i] for share, pair in zip(shares(), sent, strict=True)) for i in (0, 1))
+            for member, learner in learners.items():
+                after = members[member].start() if number == ROUNDS else learner.starts[number + 1]
+                assert pytest.approx(A, abs=CLOSE) == after.weights[name].A
+                assert pytest.approx(B, abs=CLOSE) == ALPHA / 4 * after.weights[name].B
+
+
+def test_under_hetlora_padded_factors_are_averaged_by_the_norms_of_the_products_of_the_round() -> None:
+    # Four members share 4 directions; the fourth has more, of which it trains no more.
+    ranks, shared = (2, 4, 4, 8), 4
+    made = of_row(ROWS["hetlora"], ranks)
+    assert [made.federation.kind_of(number).weights for number in (1, 2, 3)] == [1, 1, 1]
+    members, learners = run(made)
+    for number in range(1, ROUNDS + 1):
+        norms = np.array(
+            [
+                np.sqrt(sum(np.sum(learner.updates[number].weights[name].product() ** 2) for name in WEIGHTS))
+                for learner in learners.values()
+            ]
+        )
+        for name in WEIGHTS:
+            sent = [whole_of(learner, number, name, rank=shared) for learner in learners.values()]
+            A, B = (
+                sum(norm * pair[i] for norm, pair in zip(norms, sent, strict=True)) / norms.sum()
+                for i in (0, 1)
+            )
+            for member, learner in learners.items():
+                after = members[member].start() if number == ROUNDS else learner.starts[number + 1]
+                kept = min(learner.rank, shared)
+                got, scaling = after.weights[name], ALPHA / learner.rank
+                # Values are sent times norm / 64, about 1/20 here, which costs bits of the grid.
+                np.testing.assert_allclose(got.A[:kept], A[:kept], atol=10 * CLOSE)
+                np.testing.assert_allclose(scaling * got.B[:, :kept], B[:, :kept], atol=10 * CLOSE)
+                assert not got.B[:, shared:].any()
+
+
+def test_members_beyond_the_cap_of_norms_weigh_the_same() -> None:
+    low = AggregationSection(weights="norm", norm_cap=1e-3)
+    members, learners = run(of_row(ROWS["hetlora"], (4, 4, 4, 4), aggregation=low, rounds=1))
+    mean = sum(learner.updates[1].heads[HEAD] for learner in learners.values()) / len(SAMPLES)
+    assert members["client-1"].state.heads[HEAD] == pytest.approx(mean, abs=CLOSE)
+
+
+def test_norms_of_every_round_stay_encrypted_under_selective_encryption() -> None:
+    made = of_row(ROWS["hetlora"], (4, 4, 4, 4), fraction=0.3, scheme="bfv")
+    twin = of_row(ROWS["hetlora"], (4, 4, 4, 4))
+    assert made.federation.kind_of(2).selective
+    (members, _), (others, _) = run(made), run(twin)
+    assert members["client-1"].start().digest == others["client-1"].start().digest

@@ -177,6 +177,8 @@ class DrawnLearner:
     rank: int
     samples: int = 50
     scale: float = 0.02
+    whole_rank: int | None = None
+    """Directions that it sends of its own factors, under the payload that asks for them."""
     updates: dict[int, Update] = field(default_factory=dict)
 
     def sensitivity(self, round_number: int) -> Scores:
@@ -194,7 +196,11 @@ class DrawnLearner:
         for name, old in start.weights.items():
             if basis is None:
                 B, A = old.B + drawn(*old.B.shape), old.A + drawn(*old.A.shape)
-                weights[name] = Factors(np.hstack([s * B, -s * old.B]), np.vstack([A, old.A]))
+                weights[name] = (
+                    Factors(np.hstack([s * B, -s * old.B]), np.vstack([A, old.A]))
+                    if self.whole_rank is None
+                    else Factors(s * B[:, : self.whole_rank], A[: self.whole_rank])
+                )
                 continue
             if isinstance(basis, CoreBases):
                 pair = basis.cut(name, self.rank)
@@ -212,7 +218,13 @@ class DrawnLearner:
 
 def learners_of(federation: Federation) -> dict[str, DrawnLearner]:
     """One learner for each member, with different sample counts."""
+    whole = federation.terms.payload.name == "factors"
     return {
-        member.id: DrawnLearner(member.id, member.rank, samples=30 + 20 * index)
+        member.id: DrawnLearner(
+            member.id,
+            member.rank,
+            samples=30 + 20 * index,
+            whole_rank=federation.plan.update_rank(member.rank) if whole else None,
+        )
         for index, member in enumerate(federation.roster)
     }

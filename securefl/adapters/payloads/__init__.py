@@ -8,6 +8,7 @@
 ``basis``   one factor against the round's frozen one: exact for any ranks, m R or n R values a weight
 ``learned`` one factor of a shared adapter against the learned other one (``state``): m R or n R values a weight
 ``core``    a core between two frozen factors: exact for any ranks, R^2 values a weight
+``factors`` both factors, each by itself: exact for their means alone, (m + n) R values a weight
 ``sketch``  two random projections of the product: any ranks, (m + 2n) k values a weight, near the best
             approximation of rank k / 2 and exact up to rank k
 

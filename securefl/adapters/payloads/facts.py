@@ -14,6 +14,7 @@ from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segme
 from securefl.adapters.payloads.basis import basis_payload, basis_segments
 from securefl.adapters.payloads.core import core_payload, core_rank, core_segments
 from securefl.adapters.payloads.dense import dense_payload, dense_segments
+from securefl.adapters.payloads.factors import factors_payload, factors_segments, factors_start
 from securefl.adapters.payloads.learned import state_payload, state_segments, state_start
 from securefl.adapters.payloads.sketch import sketch_payload, sketch_rank, sketch_segments
 from securefl.adapters.state import GlobalState, SharedState
@@ -26,6 +27,7 @@ class Trains(Enum):
     BOTH = "both factors"
     ONE = "one factor, left and right in turn, against a frozen one"
     CORE = "a core between two frozen factors"
+    FACTORS = "both factors, each averaged by itself"
 
 
 class Mixing(Enum):
@@ -89,6 +91,10 @@ def _sum_of_changes(settings: PayloadSettings, kept_rank: int) -> SharedState:
 
 def _shared_adapter(settings: PayloadSettings, kept_rank: int) -> SharedState:
     return state_start(settings)
+
+
+def _averaged_factors(settings: PayloadSettings, kept_rank: int) -> SharedState:
+    return factors_start(settings)
 
 
 def _from_seeds(
@@ -159,6 +165,18 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         start=_sum_of_changes,
         segments=core_segments,
         make=_from_seeds(core_payload),
+    ),
+    "factors": PayloadFacts(
+        trains=Trains.FACTORS,
+        beside=False,
+        mixing=Mixing.PARTITIONS,
+        exact_for="factors, not products",
+        carries_noise=False,
+        by_rows=False,
+        rank_limit=_none,
+        start=_averaged_factors,
+        segments=factors_segments,
+        make=_from_seeds(factors_payload),
     ),
 }
 

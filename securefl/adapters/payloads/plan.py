@@ -48,6 +48,7 @@ class PayloadPlan:
         sketch_rank: k of a sketch; None for twice the largest rank.
         sums: Changes or whole products; see ``PayloadSettings``.
         weights: The rule of the members' weights.
+        norm_cap: The largest norm that weighs, where members weigh by norms.
         split: The factor that holds the singular values of a redistributed weight.
         sides: Sides of a shared adapter that rounds train; see ``PayloadSettings``, as for the next.
         aligned: True where its factors are turned after every round.
@@ -69,6 +70,7 @@ class PayloadPlan:
     sketch_rank: int | None = None
     sums: Sums = "changes"
     weights: WeightsName = "capped"
+    norm_cap: float = 64.0
     split: SplitName = "left"
     sides: TrainedSides = "alternate"
     aligned: bool = False
@@ -122,7 +124,10 @@ class PayloadPlan:
 
     def weighs(self, round_number: int) -> bool:
         """True where contributions to a round carry the members' weights."""
-        return self.weighs_first and self.weights != "equal" and round_number == WEIGHED_ROUND
+        if not self.weighs_first or self.weights == "equal":
+            return False
+        # A norm is of the round's own factors, and no constant of a member's data.
+        return self.weights == "norm" or round_number == WEIGHED_ROUND
 
     @property
     def sums_products(self) -> bool:

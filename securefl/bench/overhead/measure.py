@@ -220,7 +220,7 @@ def _settings(site: Site, variant: Variant) -> dict[str, str | int | float]:
         "epochs": terms.training.num_train_epochs,
     }
     if variant == "float32":
-        return common | {"payload": "factors"}
+        return common | {"payload": "own factors"}
     return common | {
         "payload": terms.payload.name,
         "precision_bits": terms.grid.precision_bits,

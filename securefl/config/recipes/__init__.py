@@ -6,6 +6,8 @@
 ``lean``       the product's own with little to send
 ``products``   changes of products with capped weights: our own, after FlexLoRA
 ``literal``    sections that rows of papers have in common
+``fedit``      FedIT
+``hetlora``    HetLoRA
 ``flexlora``   FlexLoRA
 ``hlora``      HLoRA
 ``ffa``        FFA-LoRA

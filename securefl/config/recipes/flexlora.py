@@ -11,6 +11,11 @@ n_k is rounded to 1/32767 of ``samples_cap`` at 16 bits. The head is averaged wh
 m n values a weight; for large weights write [payload] name = "sketch" with sums = "products", which approximates the
 mean and says how well. Our own mean of products is the row ``products``.
 
+What it tells: a client starts from the mean cut to its rank, which all members can compute. So the share of the weights
+that clients of rank r and more have shows in the next mean, in the directions that smaller ranks have cut off, but for
+what training adds to them: where every client has a rank of its own, members learn each other's share of the rows,
+about. That is the paper's rule, and the reason why such directions fade; sums of changes (``products``) do not show it.
+
 What could not be verified: the paper's learning rates; it says nothing of a classifier's head; its tables have 1,613
 clients, of which 5 % take part in a round, and here all of them do.
 """

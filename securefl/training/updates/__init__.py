@@ -4,6 +4,7 @@
 ``free``           both factors of the global adapter itself
 ``one_factor``     one factor beside the global adapter, against a frozen one
 ``shared_factor``  one factor of the shared adapter itself, against its learned other one
+``whole_factors``  both factors at the rank that is summed, sent as they are
 ``core``           a core beside the global adapter, between two frozen factors
 ``table``          from what a payload trains to its way
 

@@ -11,12 +11,14 @@ from securefl.training.updates.free import FreeFactors
 from securefl.training.updates.one_factor import OneFactor
 from securefl.training.updates.shared_factor import SharedFactor
 from securefl.training.updates.way import Way
+from securefl.training.updates.whole_factors import WholeFactors
 
 _WAYS: Mapping[tuple[Trains, bool], Way] = {
     (Trains.BOTH, False): FreeFactors(),
     (Trains.ONE, True): OneFactor(),
     (Trains.ONE, False): SharedFactor(),
     (Trains.CORE, True): Core(),
+    (Trains.FACTORS, False): WholeFactors(),
 }
 """By what is trained, and whether it is trained beside the global adapter."""
 

@@ -31,6 +31,8 @@ LAYOUT = Layout(
 )
 SETTINGS = PayloadSettings(layout=LAYOUT, ranks=RankTable((2, 4, 4, 8)), seed=3, sketch_rank=4)
 NAMES = get_args(PayloadName)
+FREE = (Trains.BOTH, Trains.FACTORS)
+"""What is trained against nothing frozen."""
 AT_HOME = (
     "securefl/adapters/payloads/",
     "securefl/adapters/frozen/",  # the purpose that a frozen factor's seed names, part of every round's bits
@@ -111,7 +113,7 @@ def test_segments_are_those_of_the_payload_without_drawing_it(name: PayloadName,
 @pytest.mark.parametrize("name", NAMES)
 def test_a_payload_freezes_factors_where_it_does_not_train_both(name: PayloadName) -> None:
     facts = facts_of(name)
-    assert (made_of(name).frozen is None) == (facts.trains is Trains.BOTH)
+    assert (made_of(name).frozen is None) == (facts.trains in FREE)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,7 +124,7 @@ def test_ranks_are_free_where_everybody_is_in_every_coordinate(name: PayloadName
     assert (owners == {everybody}) == facts.own_ranks
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name].trains is not Trains.BOTH])
+@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name].trains not in FREE])
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_a_trained_matrix_makes_a_change_that_the_payload_takes(name: PayloadName, round_number: int) -> None:
     made = made_of(name, round_number)

@@ -12,7 +12,8 @@ from securefl.training.updates.table import way_of
 
 @pytest.mark.parametrize("payload", get_args(PayloadName))
 def test_every_payload_trains_with_the_adapter_in_use_that_rounds_have_made(payload):
-    assert way_of(payload).used[0] == ("shared" if payload == "state" else "global")
+    beside = {"state": "shared", "factors": "local-update"}
+    assert way_of(payload).used[0] == beside.get(payload, "global")
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ def test_every_payload_trains_with_the_adapter_in_use_that_rounds_have_made(payl
         ("basis", "local-update"),
         ("state", "local-update"),
         ("core", "local-update"),
+        ("factors", "local-update"),
     ],
 )
 def test_payloads_with_frozen_factors_train_beside_the_global_adapter(payload, trained):

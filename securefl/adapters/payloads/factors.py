@@ -1,0 +1,161 @@
+"""``factors``: a client's own factors A and B of every adapted weight, whole, each summed by itself; and the heads.
+
+The rule kept here: factors are padded with zeros from a client's rank up to the shared rank R, so that a direction is
+divided by all members' weights, as FedIT (arXiv 2305.05644) and HetLoRA (arXiv 2401.06432) do, and not by its owners'
+alone. HetLoRA pads up to the largest rank; a direction that fewer than c_max + 2 members own is not sent here, because
+its sum would show one member's factor (``ownership``). The product of two such means is not the mean of the products:
+this payload is there to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from securefl.adapters.averaged_factors import AveragedFactors
+from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.payloads.base import (
+    Feature,
+    PayloadSettings,
+    Piece,
+    RoundPayload,
+    Segment,
+    SegmentKind,
+    Vector,
+    check_tensors,
+    checked,
+    head_pieces,
+    head_runs,
+    lay_out,
+    read_heads,
+)
+from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+
+LEFT_SCALE, RIGHT_SCALE = 16.0, 8.0
+"""Bounds of entries of B, the scaling in it, and of A, in units of the bound b on an update's entries.
+
+AdamW moves an entry by at most about its learning rate a step: A's, which start at 1/sqrt(n), reach 0.5 within a few
+rounds of 45 steps at 2e-3, and B's, times a scaling of 2 to 8, about 2; the default b is 0.25. What exceeds the bounds
+is clipped, and counted in every result.
+"""
+
+
+def factor_pieces(layout: Layout, ranks: RankTable) -> Iterator[Piece]:
+    """Pieces that every round sends: columns of B and rows of A by weight and rank partition, then the heads."""
+    for tensor in layout.adapted:
+        for index, part in enumerate(ranks.partitions):
+            width, where = part.stop - part.start, f"{part.start}:{part.stop}"
+            yield Piece(
+                f"{tensor.name}[B,{where}]",
+                tensor.name,
+                SegmentKind.ADAPTER,
+                (tensor.rows, width),
+                index,
+                LEFT_SCALE,
+                Feature.ROW,
+            )
+            yield Piece(
+                f"{tensor.name}[A,{where}]",
+                tensor.name,
+                SegmentKind.ADAPTER,
+                (width, tensor.columns),
+                index,
+                RIGHT_SCALE,
+                Feature.COLUMN,
+            )
+    yield from head_pieces(layout)
+
+
+@dataclass(frozen=True, slots=True)
+class FactorsPayload:
+    """See the module; the same in every round.
+
+    Attributes:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        segments: Columns of B and rows of A by weight and rank partition, then the heads.
+    """
+
+    layout: Layout
+    ranks: RankTable
+    segments: tuple[Segment, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", lay_out(factor_pieces(self.layout, self.ranks)))
+
+    @property
+    def name(self) -> str:
+        """The payload's name in a federation file."""
+        return "factors"
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
+        return self.ranks.partitions
+
+    @property
+    def size(self) -> int:
+        """V, the number of coordinates."""
+        return sum(segment.size for segment in self.segments)
+
+    def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
+        """The factors, zeros where a client of this rank owns nothing, and the heads.
+
+        Args:
+            update: For every weight B (m, k), the scaling in it, and A (k, n) after the round, with k = min(rank, R).
+            rank: The client's rank.
+
+        Raises:
+            ProtocolError: if the update is not one of this layout and rank.
+        """
+        check_tensors(update, self.layout)
+        pairs = [self._checked(update, tensor, rank) for tensor in self.layout.adapted]
+        return chain(self._runs(pairs, rank), head_runs(update, self.layout))
+
+    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+        """Factors (m, R) and (R, n): of each partition the mean over its owners, times their share of all members."""
+        segments = iter(self.segments)
+        weights: dict[str, Matrix | Factors] = {}
+        for tensor in self.layout.adapted:
+            left, right = [], []
+            for part in self.partitions:
+                share = part.owners / self.ranks.size
+                left.append(next(segments).block(mean) * share)
+                right.append(next(segments).block(mean) * share)
+            weights[tensor.name] = Factors(np.concatenate(left, axis=1), np.concatenate(right, axis=0))
+        return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
+
+    def _runs(self, pairs: list[Factors], rank: int) -> Iterator[Vector]:
+        for pair in pairs:
+            for part in self.partitions:
+                width = part.stop - part.start
+                if not part.owned_by(rank):
+                    yield np.zeros(width * sum(pair.shape))
+                    continue
+                yield pair.left[:, part.start : part.stop].reshape(-1)
+                yield pair.right[part.start : part.stop].reshape(-1)
+
+    def _checked(self, update: Update, tensor: TensorSpec, rank: int) -> Factors:
+        factors, inner = update.weights[tensor.name], min(rank, self.ranks.shared_rank)
+        checked(factors.left, (tensor.rows, inner), where=tensor.name)
+        checked(factors.right, (inner, tensor.columns), where=tensor.name)
+        return factors
+
+
+def factors_start(settings: PayloadSettings) -> AveragedFactors:
+    """The averaged adapter before the first round."""
+    return AveragedFactors.start(settings.layout, shared_rank=settings.ranks.shared_rank, seed=settings.seed)
+
+
+def factors_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
+    """Segments of a contribution."""
+    return lay_out(factor_pieces(settings.layout, settings.ranks))
+
+
+def factors_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
+    """The payload of every round."""
+    return RoundPayload(FactorsPayload(settings.layout, settings.ranks))
