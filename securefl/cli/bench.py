@@ -168,7 +168,10 @@ def quality(
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Run only these recipes; central is the training without one."),
+        typer.Option(
+            metavar="NAME",
+            help="Run only these recipes; local and central are no federations.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds of every cell.")] = 1,
     settings: Annotated[

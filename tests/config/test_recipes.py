@@ -27,7 +27,7 @@ from securefl.config.payload import (
     StatePayload,
 )
 from securefl.config.recipes import catalogue
-from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.catalogue import BASELINES, ROWS
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.recipes.row import Row
 from securefl.errors import ConfigError
@@ -237,6 +237,13 @@ def test_a_payload_that_there_is_not_names_those_there_are():
 )
 def test_an_unknown_recipe_names_the_known_ones(name, hint):
     with pytest.raises(ConfigError, match=f"no recipe '{name}' .recipe.name.: {hint}"):
+        read(recipe={"name": name})
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_no_recipe_of_a_federation_and_says_what_measures_it(name):
+    said = f"'{name}' is a baseline and no federation.*`securefl bench quality --recipe {name}` measures it"
+    with pytest.raises(ConfigError, match=said):
         read(recipe={"name": name})
 
 

@@ -5,6 +5,7 @@
 ``cell_options``  its ``FED.toml``, with keys that tuning sets
 ``sites``         its clients in one process
 ``cell``          one cell, run and measured in a process of its own
+``alone``         every client's training by itself
 ``central``       the training without a federation that it is compared with
 ``measurement``   messages of a measured cell
 ``paired``        differences on the same rows, and their standard errors

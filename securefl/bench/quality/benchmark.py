@@ -27,7 +27,7 @@ from securefl.bench.quality.cell_files import (
 from securefl.bench.quality.code_version import code_version
 from securefl.bench.quality.drawn_rows import check_data, data_digest
 from securefl.bench.quality.measurement import CellJob, CellMeasurement, CellOrder, Scheme, read_cell
-from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Suite
+from securefl.bench.quality.suite import Cell, DataSet, Suite
 from securefl.errors import DataError, RunError
 
 PROGRAM = Program((sys.executable, "-P", "-m", "securefl.bench.quality.cell"), own=True)
@@ -95,7 +95,7 @@ class QualityRequest:
     @property
     def identity_cell(self) -> Cell | None:
         """The federation that is run encrypted as well: the first of the last place, which is a suite's smallest."""
-        federations = [cell for cell in self.run if cell.recipe != CENTRAL]
+        federations = [cell for cell in self.run if cell.federated]
         last = [cell for cell in federations if cell.place == federations[-1].place]
         return last[0] if self.identity and last else None
 

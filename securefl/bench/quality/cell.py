@@ -35,7 +35,7 @@ from securefl.bench.quality.sites import (
     rows_digest,
     site_of,
 )
-from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Limits
+from securefl.bench.quality.suite import CENTRAL, LOCAL, Cell, DataSet, Limits
 from securefl.config import FederationConfig
 from securefl.errors import TrainingError
 from securefl.planning.sizes import sizes_of
@@ -53,7 +53,7 @@ WITHOUT_LABELS = {"task", "model"}
 
 
 def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
-    """Draws the rows of a cell, runs its federation or its central training, and measures.
+    """Draws the rows of a cell, runs its federation or its training without one, and measures.
 
     Args:
         order: What to run.
@@ -68,6 +68,10 @@ def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
         from securefl.bench.quality.central import run_central
 
         measured = run_central(config, folder / "members")
+    elif order.job.recipe == LOCAL:
+        from securefl.bench.quality.alone import run_alone
+
+        measured = run_alone(config, folder / "members")
     else:
         measured = run_federation(config, folder / "members", out=folder / "out")
     return measured.model_copy(

@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from securefl.bench.quality.drawn_rows import DrawnRows
-from securefl.bench.quality.suite import CENTRAL, Cell
+from securefl.bench.quality.suite import Cell
 from securefl.config import FederationConfig, load_federation
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
@@ -64,8 +64,8 @@ def _table(cell: Cell, rows: DrawnRows, *, model: str, ranks: Sequence[int], sch
             "label": cell.data.label,
             "split": cell.dealt.model_dump(),
         },
-        # No federation is made for a central training; the recipe only lends it what all have in common.
-        "recipe": _recipe(DEFAULT if cell.recipe == CENTRAL else cell.recipe),
+        # Without a federation a recipe only lends what all have in common.
+        "recipe": _recipe(cell.recipe if cell.federated else DEFAULT),
         "encryption": {"scheme": scheme},
         "cohort": {"clients": [{"r": rank} for rank in ranks]},
     }

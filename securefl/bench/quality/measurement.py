@@ -41,7 +41,7 @@ class CellJob(_Frozen):
         label: Its column of labels.
         max_length: Most tokens of a text.
         split: ``iid``, ``dirichlet``, or a column's name.
-        recipe: A recipe's name, or ``central``.
+        recipe: A recipe's name, ``local`` or ``central``.
         seed: The federation's.
         ranks: Ranks of the clients.
         train_rows: Most training rows of all clients.
@@ -132,9 +132,9 @@ class CellMeasurement(_Frozen):
 
     Attributes:
         metric: Name of the figures.
-        rounds: Rounds of the federation, or epochs of the central training.
+        rounds: Rounds of the federation, or of training alone, or epochs of the central training.
         clients: By id, in the federation's order.
-        integers_sha256: Of each round's sums, openings included; none for a central training.
+        integers_sha256: Of each round's sums, openings included; none without a federation.
         seconds: Wall seconds of each phase, all clients one after the other.
         wall_s: Of the whole cell.
         cpu_s: Of the whole cell.

@@ -13,6 +13,7 @@ from securefl.bench.quality.benchmark import Finished, QualityRequest
 from securefl.bench.quality.cell_figures import Adapter, Place, identical, places_of, uploads
 from securefl.bench.quality.cell_files import FinishedCell, file_name
 from securefl.bench.quality.paired import Difference
+from securefl.config.recipes.catalogue import BASELINES
 
 SHOWN: tuple[Adapter, ...] = ("base", "local", "global", "fused", "better", "central")
 PAIRS: tuple[tuple[Adapter, Adapter], ...] = (
@@ -51,7 +52,12 @@ class QualityReport:
     @property
     def bars(self) -> list[Bar]:
         """Those of all recipes."""
-        return [bar for recipe, places in self.recipes.items() for bar in bars_of(recipe, places)]
+        return [
+            bar
+            for recipe, places in self.recipes.items()
+            if recipe not in BASELINES
+            for bar in bars_of(recipe, places)
+        ]
 
     @property
     def missing(self) -> list[str]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from securefl.config.data import ColumnSplit, DirichletSplit, IidSplit, Split
-from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.catalogue import BASELINES, ROWS
 from securefl.errors import ConfigError
 
 CENTRAL: Final = "central"
 """Stands for a recipe: no federation, one adapter on the rows of all clients together."""
+LOCAL: Final = "local"
+"""Stands for a recipe: no federation, a personal adapter of each client on its own rows."""
 FIRST_SEED: Final = 7
 """That of a federation whose file names none."""
 
@@ -53,12 +55,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One federation, or one central training, whose adapters are measured.
+    """One federation, or one training without any, whose adapters are measured.
 
     Attributes:
         data: What is learnt.
         split: Name of the way in which rows are dealt out: ``iid``, ``dirichlet``, or the name of a column.
-        recipe: A row of ``config.recipes.catalogue``, or ``central``.
+        recipe: A row of ``config.recipes.catalogue``, or one of its baselines, ``local`` and ``central``.
         seed: The federation's.
     """
 
@@ -87,6 +89,11 @@ class Cell:
                 return DirichletSplit(by="dirichlet", alpha=0.5)
             case column:
                 return ColumnSplit(by="column", column=column)
+
+    @property
+    def federated(self) -> bool:
+        """True where a federation is run."""
+        return self.recipe not in BASELINES
 
     @property
     def central(self) -> Cell:
@@ -157,13 +164,13 @@ def cells_of(
         suite: Its places and recipes.
         seeds: How many seeds; they count from ``FIRST_SEED``.
         only: Places such as ``banking77-iid``, or data sets; all without it.
-        recipes: Recipes, ``central`` among them; without it the suite's own that exist, and ``central``.
+        recipes: Recipes, ``local`` and ``central`` among them; without it the suite's own that exist, and ``central``.
 
     Raises:
         ConfigError: if a place or a recipe is unknown.
     """
     chosen = tuple(recipes) or (CENTRAL, *(name for name in suite.recipes if name in ROWS))
-    _check_known(chosen, (CENTRAL, *ROWS), where="--recipe", what="recipe")
+    _check_known(chosen, (*BASELINES, *ROWS), where="--recipe", what="recipe")
     names = [name for data, split in suite.places for name in (f"{data.name}-{split}", data.name)]
     _check_known(only, names, where="--only", what="cell")
     return tuple(

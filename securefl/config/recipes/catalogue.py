@@ -52,6 +52,11 @@ _ROWS: Final = (
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""
+BASELINES: Final[Mapping[str, str]] = {
+    "local": "every member trains alone, and nothing is summed",
+    "central": "all rows lie in one place",
+}
+"""Names that stand beside recipes in tables, each with the reason why it is no federation."""
 
 
 def with_row(table: Mapping[str, object]) -> dict[str, object]:
@@ -105,6 +110,12 @@ def _over(row: Mapping[str, object], said: object) -> object:
 def _row(name: str) -> Row:
     if name in ROWS:
         return ROWS[name]
+    if name in BASELINES:
+        raise ConfigError(
+            f"'{name}' is a baseline and no federation: {BASELINES[name]}",
+            where="recipe.name",
+            hint=f"`securefl bench quality --recipe {name}` measures it",
+        )
     near = difflib.get_close_matches(name, ROWS, n=1)
     hint = f"did you mean '{near[0]}'" if near else f"there is {', '.join(sorted(ROWS))}"
     raise ConfigError(f"there is no recipe '{name}'", where="recipe.name", hint=hint)

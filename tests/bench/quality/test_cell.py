@@ -7,7 +7,7 @@ import pytest
 from support.quality import central_cell, colours_cell, finished, job_of, save_colours
 from support.tiny_model import save_tiny_bert
 
-from securefl.bench.quality.cell import _check_reported, run_cell
+from securefl.bench.quality.cell import _check_reported, _reported, run_cell
 from securefl.bench.quality.cell_figures import identical, places_of
 from securefl.bench.quality.measurement import CellMeasurement, CellOrder
 from securefl.bench.quality.suite import Cell
@@ -98,6 +98,26 @@ def test_central_is_measured_on_the_federation_s_rows(
     assert {"1.0", "0.3"} == {*central.settings["rate_scales"]}  # type: ignore[misc]
 
 
+def test_local_is_the_local_column_of_the_federation_without_a_round(
+    federation: CellMeasurement, run: Callable[..., CellMeasurement]
+) -> None:
+    alone = run(colours_cell("local"))
+    assert alone.integers_sha256 == ()
+    for member, client in alone.clients.items():
+        beside = federation.clients[member]
+        assert client.scores == {name: beside.scores[name] for name in ("base", "local")}
+        assert client.adapters_sha256["personal"] == beside.adapters_sha256["personal"]
+        assert (client.test_sha256, client.up_bytes) == (beside.test_sha256, ())
+
+
+def test_a_recipe_whose_private_adapter_is_of_use_beside_the_shared_one_only_has_no_local_column(
+    run: Callable[..., CellMeasurement],
+) -> None:
+    for client in run(colours_cell("pf2lora")).clients.values():
+        assert [*client.scores] == ["base", "global", "fused"]
+        assert {"global", "fused"} == {*client.adapters_sha256}
+
+
 def test_with_validation_no_test_file_is_needed(
     run: Callable[..., CellMeasurement], federation: CellMeasurement
 ) -> None:
@@ -110,10 +130,11 @@ def test_with_validation_no_test_file_is_needed(
 def test_a_figure_that_is_not_the_reported_one_is_an_error() -> None:
     report = MetricReport(name="accuracy", base=0.5, local=0.5, global_=0.5, fused=0.5, f1=None, samples=2)
     metric = Metric(name="accuracy", value=0.5, loss=1.0, samples=2)
-    _check_reported(report, {"global": metric}, member="client-1")
+    reported = _reported(report)
+    _check_reported(reported, {"global": metric}, member="client-1")
     with pytest.raises(TrainingError, match="client-1's 'global' was measured twice with two results"):
         _check_reported(
-            report,
+            reported,
             {"global": Metric(name="accuracy", value=0.75, loss=1.0, samples=2)},
             member="client-1",
         )

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from support.quality import colours_cell
+from support.quality import TINY, colours_cell
 
 from securefl.bench.quality.cell_options import federation_of, overridden
 from securefl.bench.quality.drawn_rows import DrawnRows
 from securefl.bench.quality.suite import SUITES, cells_of, suite_named
 from securefl.config import FederationConfig
-from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.catalogue import BASELINES, ROWS
 from securefl.config.recipes.choices import DEFAULT
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
@@ -79,6 +79,12 @@ def test_the_default_suite_has_every_place_of_the_bars() -> None:
         f"{data}-{split}" for data in ("banking77", "hwu64", "sst2", "mrpc") for split in ("dirichlet", "iid")
     }
     assert {cell.place for cell in cells} == names | {"hwu64-domain"}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_training_without_a_federation_can_be_asked_for_by_name(name: str) -> None:
+    (cell,) = cells_of(TINY, seeds=1, only=("colours-iid",), recipes=(name,))
+    assert (cell.recipe, cell.federated) == (name, False)
 
 
 def test_every_place_has_its_central_training() -> None:
