@@ -16,7 +16,11 @@ Scale = Annotated[float, Field(gt=0, le=100)]
 
 
 class PersonalSection(Section):
-    """``[personal]``: training of the personal adapter; its length and schedule are those of ``[training]``."""
+    """``[personal]``: training of the personal adapter; its length and schedule are those of ``[training]``.
+
+    Where that adapter moves in the steps of the shared one, ``learning_rate`` is its rate of gradient descent, which
+    AdamW's seldom suits; nothing else of the section is used, because such an adapter has no head and no trials.
+    """
 
     learning_rate: float | None = Field(default=None, gt=0)
     """Without it, that of ``[training]``."""

@@ -392,7 +392,8 @@ class LocalTrainer:
     def fine_tune(self) -> float:
         """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
 
-        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch.
+        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch;
+        where that adapter moves by gradient descent, at those of ``[training]``.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
@@ -403,7 +404,7 @@ class LocalTrainer:
             1,
             both,
             used=(_COPY,),
-            optimiser=self._personal.fresh_optimiser(both()),
+            optimiser=None if self._settings.recipe.joins else self._personal.fresh_optimiser(both()),
             schedule=Schedule(kind=self._section.lr_scheduler_type, rounds=1, warmup_rounds=0.0),
             steps=self._batches,
         )

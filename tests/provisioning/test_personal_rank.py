@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from support.federations import make_federation
+from support.federations import LAYOUT, make_federation
 
+from securefl.config.federation import FederationConfig
+from securefl.config.load import validated
+from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import Recipe
 from securefl.errors import ConfigError
-from securefl.provisioning.draft import _check_personal_rank
+from securefl.provisioning.draft import _check_personal_rank, draft_of_layout
 
 
 def federation(personal_rank: int | str, **choices: object):
@@ -28,3 +31,20 @@ def test_a_rank_that_the_narrowest_weight_has_no_room_for_is_refused() -> None:
     _check_personal_rank(federation(24))
     with pytest.raises(ConfigError, match=r"'recipe.personal_rank' is 25, and the narrowest .* room for 24"):
         _check_personal_rank(federation(25))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_members_with_models_of_their_own_have_no_adapter_that_the_recipe_knows_of(name: str) -> None:
+    table = {
+        "federation": {"name": "banks"},
+        "model": {"path": "own"},
+        "recipe": {"name": name},
+        "cohort": {"clients": [{"r": 4}] * 4, "samples_cap": 100},
+    }
+    config = validated(FederationConfig, table, where="FED.toml")
+    made = federation("own")
+    drafted = draft_of_layout(config, LAYOUT, roster=made.roster, federation_id=bytes(32)).federation
+    terms = drafted.terms
+    assert terms.recipe == Recipe(name=name, personal="none")
+    assert not terms.recipe.seeded
+    assert not terms.fusion.adds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -155,6 +157,25 @@ def test_the_sum_measures_what_both_compute_together(joint, start_of) -> None:
 def test_a_private_rate_that_leaves_the_finite_is_named(joint, start_of) -> None:
     with pytest.raises(TrainingError, match=r"lower personal\.learning_rate \(now 1e\+30\)"):
         joint(rate=1e30).learn(1, start_of(), None)
+
+
+def test_fine_tuning_takes_the_rates_of_adamw_and_not_the_private_ones(joint, start_of) -> None:
+    found, slow = joint(rate=1e20), joint(rate=1e-3)
+    for trainer in (found, slow):
+        trainer.install_global(start_of())
+        trainer.fine_tune()
+    assert found.adapter("fine-tuned").digest == slow.adapter("fine-tuned").digest
+
+
+def test_sensitivity_is_that_of_both_adapters_together(joint, start_of) -> None:
+    trainer, other = joint(), joint()
+    for each in (trainer, other):
+        each.learn(1, start_of(), None)
+    own = trainer.adapter("personal")
+    other._bank.install(
+        "personal", replace(own, weights={n: replace(p, B=9 * p.B + 1) for n, p in own.weights.items()})
+    )
+    assert not np.array_equal(trainer.sensitivity(1), other.sensitivity(1))
 
 
 def test_rounds_of_other_recipes_know_no_private_step(trainer_of, start_of) -> None:

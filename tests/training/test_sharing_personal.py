@@ -50,6 +50,14 @@ def test_a_seeding_round_that_is_trained_again_gives_the_same_update(trainer_of,
         np.testing.assert_array_equal(pair.product(), again.weights[name].product())
 
 
+def test_after_a_seeding_round_sensitivity_is_that_of_the_adapter_that_was_sent(trainer_of, start_of):
+    seeded, plain = trainer_of(recipe=recipe(seeding="personal")), trainer_of()
+    seeded.learn(1, start_of(), None)
+    scores = seeded.sensitivity(1)
+    plain.install_global(seeded.adapter("personal"))
+    np.testing.assert_allclose(plain.sensitivity(1), scores, atol=1e-12)
+
+
 def test_the_scales_of_the_personal_rates_are_tried_in_a_seeding_round(settings_of, trainer_of, start_of):
     section = PersonalSection(rate_scales=(1.0, 1e-6))
     trainer = trainer_of(recipe=recipe(seeding="personal"), personal=section)
