@@ -83,7 +83,7 @@ class Selection:
         return np.rint(scores * limit).astype(np.int64)
 
     def _mask(self, round_number: int) -> Mask:
-        """The encrypted ones of a later round's integers: some of V values, and all weights, losses and layers' scores."""
+        """The encrypted ones of a later round: some of V values, all weights, losses and layers' scores."""
         if self._score_sums is None:
             raise ProtocolError("the first round's sensitivity scores have not been summed")
         segments, kind = self._federation.plan.segments(round_number), self._federation.kind_of(round_number)

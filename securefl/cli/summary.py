@@ -14,7 +14,7 @@ from securefl.cli.gains_table import gains_notes, gains_table
 from securefl.cli.tables import figures_table
 from securefl.planning.comparison import over_the_run
 from securefl.results.advice import advice, worth_exporting
-from securefl.results.client import ClientResult
+from securefl.results.client import AdapterName, ClientResult
 from securefl.results.curve import after_round
 from securefl.results.folder import RunFolder
 from securefl.results.run import RunResult
@@ -149,6 +149,14 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
+def _folders(result: RunResult) -> str:
+    """The folders of every client's adapters, as a shell would write them."""
+    metric = result.clients[0].metric
+    kinds: dict[AdapterName, str] = {"global": "global", "local": "personal", "fused": "fused"}
+    names = [name for kind, name in kinds.items() if metric.of(kind) is not None]
+    return f"{{{','.join(names)}}}" if len(names) > 1 else names[0]
+
+
 def _closing(result: RunResult, folder: RunFolder) -> list[str]:
     encryption = result.clients[0].encryption
     protection = (
@@ -166,7 +174,7 @@ def _closing(result: RunResult, folder: RunFolder) -> list[str]:
         "The keys made for this run have been deleted.",
         "",
         f"Result    {folder.result}",
-        f"Adapters  {folder.root / 'clients'}/<client>/{{global,personal,fused}}",
+        f"Adapters  {folder.root / 'clients'}/<client>/{_folders(result)}",
         f"Logs      {folder.root / 'logs'}",
         f"Next      {shlex.join(export)}",
     ]

@@ -87,6 +87,14 @@ def _check_joint(config: FederationConfig, *, where: str) -> None:
             hint='write [fusion] finish = "sum"',
         )
 
+    if config.training.early_stopping_rounds is not None:
+        raise ConfigError(
+            "'training.early_stopping_rounds' goes by the shared adapter alone, which 'recipe.personal' = \"joint\" "
+            "trains beside another one only",
+            where=where,
+            hint="leave early_stopping_rounds out",
+        )
+
 
 def _copies(recipe: Recipe) -> str | None:
     """The first choice that makes of one adapter, the global or the personal one, the other; None without one."""

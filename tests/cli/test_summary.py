@@ -82,3 +82,19 @@ def test_labels_at_home_are_named_up_to_a_few() -> None:
 @pytest.mark.parametrize("none", [None, []])
 def test_without_labels_at_home_nothing_is_said_of_them(none: list[str] | None) -> None:
     assert "Fewer than" not in shown({"labels_at_home": none})
+
+
+@pytest.mark.parametrize(
+    ("figures", "folders"),
+    [
+        ({}, "global"),
+        ({"fused": 0.8}, "{global,fused}"),
+        ({"local": 0.7}, "{global,personal}"),
+        ({"local": 0.7, "fused": 0.8}, "{global,personal,fused}"),
+    ],
+)
+def test_the_folders_that_are_named_are_those_of_the_adapters_that_there_are(
+    figures: dict[str, float], folders: str
+) -> None:
+    line = next(line for line in shown(**figures).splitlines() if line.startswith("Adapters"))
+    assert line.endswith(f"<client>/{folders}")

@@ -128,6 +128,11 @@ def test_a_private_adapter_beside_the_shared_one_neither_seeds_nor_copies(choice
     assert "'recipe.personal' is \"joint\": that adapter is of use beside the shared one only" in said
 
 
+def test_no_federation_is_ended_by_losses_of_half_a_model() -> None:
+    said = refused({"name": "pf2lora"}, training={"early_stopping_rounds": 2})
+    assert "'training.early_stopping_rounds' goes by the shared adapter alone" in said
+
+
 def test_a_sum_of_products_is_refused_in_the_space_of_factors() -> None:
     said = refused(ALONE, fusion={"finish": "sum", "space": "factor"})
     assert "'fusion.finish' is \"sum\", which adds products, and 'fusion.space' is \"factor\"" in said
