@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import ClientSettings, load_client_settings
+from securefl.config.training import refuse_own_misfits
 from securefl.crypto.keys import SharedKeys
 from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
@@ -66,6 +68,11 @@ class ClientFolder:
         """
         settings = load_client_settings(folder)
         federation = load_federation_file(folder)
+        refuse_own_misfits(
+            settings.training,
+            batch_size=federation.terms.training.per_device_train_batch_size,
+            where=str(folder / CLIENT_FILE),
+        )
         member = federation.member(settings.client.id)
         signing_key = SigningKey.load(folder / SIGNING_KEY_FILE)
         if signing_key.public_key != member.signing_key:

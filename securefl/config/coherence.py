@@ -7,6 +7,7 @@ from securefl.config.federation import FederationConfig
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
 from securefl.config.payload import is_aligned, sums_whole
 from securefl.config.private_part import refuse_private_misfits
+from securefl.config.training import refuse_own_misfits
 from securefl.errors import ConfigError
 
 _SPLIT = ("auto", "dense", "sketch")
@@ -30,6 +31,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_layers(config, where=where)
     _check_factors(config, where=where)
     _check_penalty(config, where=where)
+    refuse_own_misfits(config.training, batch_size=config.training.per_device_train_batch_size, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:

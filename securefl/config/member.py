@@ -20,7 +20,7 @@ from securefl.config.model import Rank
 from securefl.config.names import Address, Name
 from securefl.config.personal import PersonalSection
 from securefl.config.section import Section
-from securefl.config.training import Device, Precision
+from securefl.config.training import OwnTrainingSection
 from securefl.errors import ConfigError
 
 FILE_NAME = "client.toml"
@@ -41,14 +41,6 @@ class OwnModelSection(Section):
     """``[model]``: where this member's copy of the base model lies (its digest is pinned)."""
 
     path: str
-
-
-class OwnTrainingSection(Section):
-    """``[training]``: what this member's hardware decides."""
-
-    device: Device = "auto"
-    precision: Precision = "auto"
-    per_device_eval_batch_size: int = Field(default=64, ge=1)
 
 
 class ClientSettings(Section):

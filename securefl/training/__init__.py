@@ -10,6 +10,8 @@
 ``backbones``       facts about a base model that follow from its config
 ``target_modules``  which of its modules are adapted
 ``pretrained``      its weights and its tokenizer
+``base_weights``    its frozen numbers in float32 or bf16
+``recomputation``   gradient checkpointing
 ``models``          base models as a user loads them
 ``schedule``        learning rates over all rounds
 ``settings``        what one client trains, and how

@@ -8,6 +8,11 @@ bf16 on a CPU pays only where the processor multiplies bf16 itself: training Min
 AVX512-BF16 machine went from 104 to 185 sentences a second, and half of that gain came from plain ("eager")
 attention, because the fused kernel's backward pass converts element by element there (5 times slower at 64
 tokens).
+
+The seam for several GPUs: ``Compute.device`` is one device, the place of every batch and of the whole model. A model in
+parts would need its place by module in ``loading.load_bank``, where it moves to the device, and batches on the device
+of the embeddings; batches dealt to copies of the model would be parts of one batch as ``loops`` adds them up, by terms
+of the loss.
 """
 
 from __future__ import annotations
@@ -39,11 +44,13 @@ class Compute:
         device: The device.
         autocast: The type of matrix products in training; None for float32.
         attention: The implementation of attention in the base model.
+        base: The type of the base model's numbers; see ``base_weights``.
     """
 
     device: torch.device
     autocast: torch.dtype | None
     attention: Attention
+    base: torch.dtype = torch.float32
 
     @property
     def precision(self) -> str:
@@ -74,9 +81,12 @@ def choose_compute(section: TrainingSection, *, max_length: int) -> Compute:
             hint="set device to 'auto' or 'cpu', or install a torch built for CUDA",
         )
     device = torch.device("cuda" if there and section.device != "cpu" else "cpu")
-    bf16 = section.precision == "bf16" or (section.precision == "auto" and multiplies_bf16(device))
+    base = torch.bfloat16 if section.base_precision == "bf16" else torch.float32
+    bf16 = section.precision == "bf16" or (
+        section.precision == "auto" and (base == torch.bfloat16 or multiplies_bf16(device))
+    )
     eager = bf16 and device.type == "cpu" and max_length <= EAGER_UP_TO_TOKENS
-    return Compute(device, torch.bfloat16 if bf16 else None, "eager" if eager else "sdpa")
+    return Compute(device, torch.bfloat16 if bf16 else None, "eager" if eager else "sdpa", base)
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -11,9 +11,11 @@ from typing import Literal
 from securefl.adapters.scaling import scaling_of
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
+from securefl.training.base_weights import hold_base
 from securefl.training.devices import Compute, seed_torch
 from securefl.training.personal import PERSONAL, personal_start
 from securefl.training.pretrained import load_tokenizer
+from securefl.training.recomputation import recompute_layers
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
 from securefl.training.settings import TrainerSettings
@@ -49,7 +51,8 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
 
     Raises:
         ModelError: if the model cannot be loaded, or has no tokenizer or no such target module.
-        ConfigError: if texts may be longer than the model can read, or a choice of the task does not fit it.
+        ConfigError: if texts may be longer than the model can read, or a choice of the task, or
+            ``gradient_checkpointing``, does not fit it.
     """
     skeleton = skeleton_of(settings.model_path)
     # Before the weights, which may take minutes.
@@ -60,6 +63,9 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
     )
     layout = settings.task.layout(skeleton, settings.lora.target_modules)
     model = settings.task.model(skeleton, settings.model_path, attention=compute.attention)
+    hold_base(model, compute.base)
+    if settings.training.gradient_checkpointing:
+        recompute_layers(model.backbone)
     seed_torch(settings.seed, "start")
     bank = AdapterBank(model.to(compute.device), layout, dropout=settings.lora.lora_dropout)
     _add_adapters(bank, settings, way)

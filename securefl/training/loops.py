@@ -7,8 +7,9 @@ it. Metrics are measured in float32 without autocast, so that whoever loads the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,12 +50,12 @@ class Progress:
 
 StepSink = Callable[[Progress], None]
 """A step sink: takes progress, once a step."""
-BeforeStep = Callable[[Batch, float], Rates | None]
-"""Takes a batch, and the share of the learning rates in its step; gives the rates that a loss which is not finite any
-more is due to, where they are not the step's own."""
+BeforeStep = Callable[[Sequence[Batch], float], Rates | None]
+"""Takes a batch in its parts, and the share of the learning rates in its step; gives the rates that a loss which is not
+finite any more is due to, where they are not the step's own."""
 
 
-def nothing_before(_: Batch, __: float) -> Rates | None:
+def nothing_before(_: Sequence[Batch], __: float) -> Rates | None:
     """A ``BeforeStep`` that does nothing."""
     return None
 
@@ -62,7 +63,7 @@ def nothing_before(_: Batch, __: float) -> Rates | None:
 def train(
     model: TaskModel,
     trainable: Trainable,
-    batches: Sequence[Batch] | Iterator[Batch],
+    batches: Iterable[Sequence[Batch]],
     *,
     steps: int,
     optimiser: Optimiser,
@@ -84,7 +85,7 @@ def train(
     Args:
         model: The model with its adapters in use.
         trainable: The parameters to train, gradients on.
-        batches: At least ``steps`` batches.
+        batches: At least ``steps`` batches, each in one part or several.
         steps: Number of optimiser steps.
         optimiser: AdamW of what is trained.
         share_of: From the number of steps done to the share of the learning rates in the next one.
@@ -103,18 +104,58 @@ def train(
     """
     start = Start.of(trainable)
     losses: list[float] = []
-    for step, batch in zip(range(1, steps + 1), batches, strict=False):
+    rates = optimiser.rates
+    for step, parts in zip(range(1, steps + 1), batches, strict=False):
         share = share_of(step - 1)
-        moved_by = before_step(batch, share)
-        with compute.casting(enabled=True):
-            loss = model.loss(batch)
-        rates = optimiser.rates
-        losses.append(check_loss(loss.item(), start, rates=moved_by or rates, what=what, step=step))
-        norm = optimiser.step(loss if penalty is None else loss + penalty(), share=share)
+        moved_by = before_step(parts, share)
+        optimiser.forget()
+        checked = partial(check_loss, start=start, rates=moved_by or rates, what=what, step=step)
+        losses.append(_gradients(model, parts, compute=compute, checked=checked))
+        if penalty is not None:
+            torch.autograd.backward(penalty())
+        norm = optimiser.step(share=share)
         check_gradient(norm, rates=rates, what=what, step=step)
         step_sink(Progress(what, step, steps, losses[-1]))
     check_round(optimiser, trainable, start, what=what)
     return math.fsum(losses) / len(losses)
+
+
+def _gradients(
+    model: TaskModel, parts: Sequence[Batch], *, compute: Compute, checked: Callable[[float], float]
+) -> float:
+    """Adds the gradients of a batch's mean loss up, part by part, and gives that loss, nats.
+
+    The mean is over the terms of the whole batch, so that a part counts by its terms (rows, or the tokens that a loss
+    counts), not by its rows. A part without any adds nothing.
+    """
+    return math.fsum(
+        _backward(model, part, compute=compute, checked=checked, share=share)
+        for part, share in shares_of(model, parts)
+    )
+
+
+def shares_of(model: TaskModel, parts: Sequence[Batch]) -> list[tuple[Batch, float]]:
+    """Parts of a batch with what each one's mean loss counts in the mean over all of them, more than 0."""
+    if len(parts) == 1:
+        return [(parts[0], 1.0)]
+    terms = [model.loss_terms(part) for part in parts]
+    return [(part, count / sum(terms)) for part, count in zip(parts, terms, strict=True) if count]
+
+
+def _backward(
+    model: TaskModel,
+    batch: Batch,
+    *,
+    compute: Compute,
+    checked: Callable[[float], float],
+    share: float = 1.0,
+) -> float:
+    """A share of a batch's mean loss, whose gradients are added to those that are there."""
+    with compute.casting(enabled=True):
+        loss = model.loss(batch)
+    value = checked(loss.item())
+    torch.autograd.backward(loss * share)
+    return value * share
 
 
 def evaluate(

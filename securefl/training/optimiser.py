@@ -37,18 +37,19 @@ class Optimiser:
             weight_decay=weight_decay,
         )
 
-    def step(self, loss: Tensor, *, share: float) -> float | None:
-        """Follow the gradient of a loss.
+    def forget(self) -> None:
+        """Drop all gradients, so that those of the next batch add up from nothing."""
+        self._adamw.zero_grad()
+
+    def step(self, *, share: float) -> float | None:
+        """Follow the gradients that are there.
 
         Args:
-            loss: A scalar with a graph.
             share: What both learning rates are multiplied by in this step.
 
         Returns:
             The gradient's norm before it was clipped, where there is a limit.
         """
-        self._adamw.zero_grad()
-        torch.autograd.backward(loss)
         norm = None
         if self._max_grad_norm > 0:
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm).item()

@@ -14,13 +14,14 @@ x follows the plain gradient: the method of first order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from securefl.training.devices import Compute
 from securefl.training.liveness import check_gradient, check_loss, check_values
+from securefl.training.loops import shares_of
 from securefl.training.rows.tokens import Batch
 from securefl.training.schedule import Rates
 from securefl.training.tasks.model import TaskModel
@@ -45,13 +46,13 @@ class PrivateStep:
         self._compute = compute
         self._steps = 0
 
-    def __call__(self, batch: Batch, share: float) -> Rates:
+    def __call__(self, parts: Sequence[Batch], share: float) -> Rates:
         """Move the private factors once, and give the rates that moved them.
 
         The batch's loss was finite before; if it is not for the shared step that follows, this step is to blame.
 
         Args:
-            batch: That of the shared step which follows.
+            parts: The batch of the shared step which follows, in its parts.
             share: What the learning rate is multiplied by in this step.
 
         Raises:
@@ -59,7 +60,7 @@ class PrivateStep:
         """
         self._steps += 1
         parameters = list(self._factors.values())
-        gradients = self._gradients(batch, parameters)
+        gradients = self._gradients(parts, parameters)
         norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients])).item()
         check_gradient(norm, rates=self._rates, what="personal", step=self._steps)
         with torch.no_grad():
@@ -75,15 +76,22 @@ class PrivateStep:
         """
         check_values(self._factors, rates=self._rates, what="personal")
 
-    def _gradients(self, batch: Batch, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
+    def _gradients(self, parts: Sequence[Batch], parameters: list[nn.Parameter]) -> list[Tensor]:
         for parameter in parameters:
             parameter.requires_grad_(True)
         try:
-            with self._compute.casting(enabled=True):
-                loss = self._model.loss(batch)
-            check_loss(loss.item(), None, rates=self._rates, what="personal", step=self._steps)
-            # A module that the loss does not reach is refused with the shared adapter's, which is on the same modules.
-            return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+            total = [torch.zeros_like(parameter) for parameter in parameters]
+            for part, share in shares_of(self._model, parts):
+                for sum_, gradient in zip(total, self._of_part(part, parameters), strict=True):
+                    sum_.add_(gradient, alpha=share)
+            return total
         finally:
             for parameter in parameters:
                 parameter.requires_grad_(False)
+
+    def _of_part(self, part: Batch, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
+        with self._compute.casting(enabled=True):
+            loss = self._model.loss(part)
+        check_loss(loss.item(), None, rates=self._rates, what="personal", step=self._steps)
+        # A module that the loss does not reach is refused with the shared adapter's, which is on the same modules.
+        return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)

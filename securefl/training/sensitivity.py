@@ -48,7 +48,7 @@ def feature_scores(model: TaskModel, layout: Layout, batches: Iterable[Batch], *
     Args:
         model: The model with its adapters in use, every parameter frozen; nothing of it changes.
         layout: The federation's tensors.
-        batches: Rows to score on.
+        batches: Rows to score on; a batch whose loss has no terms is passed over.
         compute: Device and precision.
 
     Raises:
@@ -61,7 +61,7 @@ def feature_scores(model: TaskModel, layout: Layout, batches: Iterable[Batch], *
             place = places[tensor.name]
             rows, columns = scores[place.rows], scores[place.columns]
             stack.enter_context(_watched(model, tensor, rows=rows, columns=columns))
-        for batch in batches:
+        for batch in filter(model.loss_terms, batches):
             with compute.casting(enabled=True):
                 loss = model.loss(batch)
             torch.autograd.backward(loss)

@@ -43,7 +43,7 @@ from securefl.training.optimiser import Optimiser
 from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.private_step import PrivateStep
 from securefl.training.rows.examples import ClientData
-from securefl.training.rows.tokens import Tokenised
+from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.saving import save_trained
 from securefl.training.schedule import Rates, Schedule, steps_of_a_round
 from securefl.training.sensitivity import SCORED_BATCHES, scores_by
@@ -247,7 +247,8 @@ class LocalTrainer:
         seeds = self._settings.recipe.seeds(round_number)
         used, rows = (PERSONAL,) if seeds else self._used, self._rows.train
         drawn = self._draws.scored(round_number, rows, size=self._section.per_device_train_batch_size)
-        batches = (rows.batch(places, device=self._compute.device) for places in drawn[:SCORED_BATCHES])
+        # A score is of absolute values, so parts are scored as batches of their own.
+        batches = (part for places in drawn[:SCORED_BATCHES] for part in self._parts(rows, places))
         model = self._bank.use(used, head=used[-1])
         score = scores_by(self._settings.select_by)
         return rooted(score(model, self.layout, batches, compute=self._compute))
@@ -335,6 +336,10 @@ class LocalTrainer:
             order=self._draws.trial,
             step_done=self._steps_of("head"),
         )
+
+    def _parts(self, rows: Tokenised, places: NDArray[np.int64]) -> list[Batch]:
+        """A batch in parts that fit into the memory, as its member says."""
+        return rows.parts(places, most=self._section.micro_batch_size, device=self._compute.device)
 
     def _steps_of(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: self._step_sink(Progress(what, done, total))
@@ -451,7 +456,7 @@ class LocalTrainer:
         loss = train(
             model,
             trainable,
-            (rows.batch(places, device=self._compute.device) for places in drawn),
+            (self._parts(rows, places) for places in drawn),
             steps=steps,
             optimiser=optimiser,
             share_of=lambda step: schedule.share(round_number, step=step, steps=steps),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from securefl.config import load_federation
-from securefl.config.member import OwnTrainingSection, client_settings_of, load_client_settings
+from securefl.config.member import client_settings_of, load_client_settings
 from securefl.config.personal import PersonalSection
-from securefl.config.training import TrainingSection
+from securefl.config.training import OwnTrainingSection, TrainingSection
 from securefl.errors import ConfigError
 from securefl.protocol.terms import TrainingTerms
 
@@ -217,11 +217,35 @@ def test_every_key_of_training_is_pinned_for_all_or_decided_by_each_member():
 
 
 def test_a_client_gets_every_choice_of_training_that_is_its_own(write):
-    chosen = {"device": "cpu", "precision": "float32", "per_device_eval_batch_size": 7}
+    chosen = {
+        "device": "cpu",
+        "precision": "bf16",
+        "base_precision": "bf16",
+        "gradient_checkpointing": True,
+        "micro_batch_size": 3,
+        "per_device_eval_batch_size": 7,
+    }
     assert set(chosen) == set(OwnTrainingSection.model_fields)
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in chosen.items())
     config = load_federation(write(f"{MINIMAL}\n[training]\n{lines}"))
     assert client_settings_of(config, "client-1").training.model_dump() == chosen
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            'base_precision = "bf16"\nprecision = "float32"\n',
+            "'training.base_precision' is \"bf16\", whose products with float32",
+        ),
+        (
+            "micro_batch_size = 9\nper_device_train_batch_size = 8\n",
+            "'training.micro_batch_size' is 9, and a batch of this federation has 8 rows",
+        ),
+    ],
+)
+def test_choices_of_ones_hardware_that_contradict_each_other_are_refused(write, lines, sentence) -> None:
+    assert sentence in refused(write(f"{MINIMAL}\n[training]\n{lines}"))
 
 
 def test_a_head_averaged_as_a_whole_can_only_start_at_zero(write) -> None:

@@ -28,7 +28,8 @@ def stepped(
     trainable = two_parameters()
     optimiser = Optimiser(trainable, rates=Rates(0.1, 0.4), weight_decay=0.0, max_grad_norm=max_grad_norm)
     loss = slope * (trainable.factors["A"].sum() + 2 * trainable.head["head"].sum())
-    optimiser.step(loss, share=share)
+    torch.autograd.backward(loss)
+    optimiser.step(share=share)
     return trainable, optimiser
 
 
@@ -57,5 +58,6 @@ def test_no_limit_and_a_limit_that_is_not_reached_leave_the_gradient_alone(limit
 def test_a_parameter_without_a_gradient_has_no_first_moment() -> None:
     trainable = two_parameters()
     optimiser = Optimiser(trainable, rates=Rates(0.1, 0.1), weight_decay=0.0, max_grad_norm=1.0)
-    optimiser.step(trainable.factors["A"].sum(), share=1.0)
+    torch.autograd.backward(trainable.factors["A"].sum())
+    optimiser.step(share=1.0)
     assert optimiser.first_moment(trainable.head["head"]) is None

@@ -81,6 +81,17 @@ class Tokenised:
             pad_id=self.pad_id,
         )
 
+    def parts(self, rows: NDArray[np.int64], *, most: int | None, device: torch.device) -> list[Batch]:
+        """The rows of these numbers as batches of so many rows at most, each padded to its own longest text.
+
+        Args:
+            rows: Row numbers.
+            most: Rows of a part; None makes one part.
+            device: Where the tensors go.
+        """
+        size = most or len(rows)
+        return [self.batch(rows[start : start + size], device=device) for start in range(0, len(rows), size)]
+
     def batch(self, rows: NDArray[np.int64], *, device: torch.device) -> Batch:
         """The rows of these numbers, padded to the longest of them."""
         width = max(len(self.ids[row]) for row in rows)

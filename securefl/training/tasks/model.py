@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 from securefl.training.folders.form import BARE, FolderForm
-from securefl.training.rows.tokens import Batch
+from securefl.training.rows.tokens import IGNORED, Batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,6 +41,14 @@ class TaskModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss of a batch, nats."""
+
+    def loss_terms(self, batch: Batch) -> int:
+        """Give the number of terms that ``loss`` is the mean of: the targets that count.
+
+        A batch that is too large for the memory is trained in parts, whose losses and gradients are added by it.
+        A task whose loss is a mean over something else says here over what.
+        """
+        return int((batch.targets != IGNORED).sum())
 
     @abstractmethod
     def outcomes(self, batch: Batch) -> Tensor:
