@@ -8,6 +8,7 @@ A federation
     ``provision(config, folder)``  the members' folders: federation file, keys and certificates
     ``run_federation(config)``  a whole federation on this machine, to its ``RunResult``
     ``forecast(config)``  bytes, seconds and memory, before anything runs
+    ``log_events(target)``  an event sink that writes figures to TensorBoard or MLflow
 A member with a model and data of its own
     ``Learner``  what such a model must offer
     ``Member(folder, learner)``  takes part in a federation with it
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from securefl.api.adapters import load_adapter as load_adapter
     from securefl.api.adapters import load_base_model as load_base_model
     from securefl.api.auditing import audit as audit
+    from securefl.api.event_logs import log_events as log_events
     from securefl.api.federations import forecast as forecast
     from securefl.api.federations import provision as provision
     from securefl.api.federations import shared_layout as shared_layout
@@ -61,6 +63,7 @@ _WHERE = {
     "load_adapter": "securefl.api.adapters",
     "load_base_model": "securefl.api.adapters",
     "load_federation": "securefl.config.load",
+    "log_events": "securefl.api.event_logs",
     "provision": "securefl.api.federations",
     "read_ledger": "securefl.api.reading",
     "read_result": "securefl.api.reading",

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -147,12 +147,28 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricMeasured:
-    """``member`` measured ``value`` of ``metric`` (such as accuracy) on its own test data."""
+    """``member`` measured ``value`` of ``metric`` (such as accuracy) on its own ``test`` or ``validation`` rows."""
 
     member: str
     round_number: int | None
     adapter: AdapterKind
     metric: str
+    value: float
+    rows: Literal["test", "validation"] = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundMeasured:
+    """``member`` has a figure of a round, as its result reports it: ``value`` of ``figure``.
+
+    Figures are ``loss`` (mean training loss, nats), ``update_norm``, ``reconstruction_error``, ``up_bytes``,
+    ``down_bytes``, ``seconds/`` with a phase, and ``validation/`` with a metric of the round's global adapter; those of
+    round 0 are of the adapter that round 1 starts from.
+    """
+
+    member: str
+    round_number: int
+    figure: str
     value: float
 
 
@@ -202,6 +218,7 @@ Event = (
     | PhaseEnded
     | StepProgress
     | MetricMeasured
+    | RoundMeasured
     | RoundFinished
     | Warned
     | Finished

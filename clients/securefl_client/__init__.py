@@ -8,6 +8,7 @@
 ``side``            what a member does beside the sum
 ``trainer_side``    a side with a model of the federation's kind
 ``reported_figures``  intervals of a metric's figures, as a result has them
+``round_figures``   a round's figures by the names under which events tell them
 ``trainer``         from a folder to its trainer
 ``validation_history``  which round was the best, and if the last is clearly worse
 ``learner_side``    a side with a learner of the member's own

@@ -96,7 +96,12 @@ class LearnerSide:
         for name, value in metrics.items():
             self._emit(
                 MetricMeasured(
-                    member=self._member, round_number=round_number, adapter=kind, metric=name, value=value
+                    member=self._member,
+                    round_number=round_number,
+                    adapter=kind,
+                    metric=name,
+                    value=value,
+                    rows="validation",
                 )
             )
         return metrics

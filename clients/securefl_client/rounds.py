@@ -23,6 +23,7 @@ from securefl.progress import (
     EventSink,
     Phase,
     RoundFinished,
+    RoundMeasured,
     RoundStarted,
     Warned,
 )
@@ -40,6 +41,7 @@ from securefl.training.tasks.table import class_names
 from securefl_client.growth import GrowthWatch
 from securefl_client.outbox import Outbox
 from securefl_client.phases import PhaseClock
+from securefl_client.round_figures import round_figures, validation_figures
 from securefl_client.side import FIRST_ROUND, Measured, Side
 
 MUCH_MISSED = 0.25
@@ -121,6 +123,7 @@ class MemberRounds:
         started = time.perf_counter()
         if number == FIRST_ROUND and not self._start:
             self._start = self._side.figures_of_start(self._aggregation.start())
+            self._tell(START, validation_figures(self._start))
         prepared = self._aggregation.contribute(
             self._side.learner, manifest=manifest, start_loss=self._side.start_loss
         )
@@ -156,6 +159,7 @@ class MemberRounds:
             validation = self._side.install(self._aggregation.start(), number)
         if number == START:
             self._start = validation
+            self._tell(START, validation_figures(validation))
         self._close(header, down_bytes, digest=digest, validation=validation)
 
     @property
@@ -274,6 +278,10 @@ class MemberRounds:
             self._emit(Warned(member=self._member, message=message))
         return norm
 
+    def _tell(self, number: int, figures: Mapping[str, float]) -> None:
+        for figure, value in figures.items():
+            self._emit(RoundMeasured(member=self._member, round_number=number, figure=figure, value=value))
+
     def _close(self, header: AggregateHeader, down_bytes: int, *, digest: bytes, validation: Figures) -> None:
         opened = self._open.pop(header.round_number)
         seconds = self._clock.seconds(header.round_number) | {Phase.AGGREGATE.value: header.aggregate_seconds}
@@ -291,19 +299,19 @@ class MemberRounds:
             )
         else:
             float32 = self._aggregation.federation.layout.float32_bytes(self._aggregation.rank)
-            self._rounds.append(
-                RoundReport(
-                    round_number=header.round_number,
-                    seconds=seconds,
-                    bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
-                    loss=opened.loss,
-                    saturated=opened.saturated,
-                    reconstruction_error=self._reconstruction_error(header.round_number),
-                    integers_sha256=digest.hex(),
-                    validation=validation,
-                    update_norm=self._update_norm(header.round_number),
-                )
+            report = RoundReport(
+                round_number=header.round_number,
+                seconds=seconds,
+                bytes=BytesReport(up=opened.up, down=down_bytes, float32_up=float32),
+                loss=opened.loss,
+                saturated=opened.saturated,
+                reconstruction_error=self._reconstruction_error(header.round_number),
+                integers_sha256=digest.hex(),
+                validation=validation,
+                update_norm=self._update_norm(header.round_number),
             )
+            self._rounds.append(report)
+            self._tell(header.round_number, round_figures(report))
         elapsed = time.perf_counter() - opened.started
         self._emit(RoundFinished(member=self._member, round_number=header.round_number, seconds=elapsed))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from securefl.adapters.update import Adapter
 from securefl.config.recipes.choices import FusionSection, Recipe
@@ -116,7 +116,7 @@ class TrainerSide:
         with self._clock.phase(Phase.EVALUATE, round_number):
             metric = self._newest = self._trainer.measure("global", part="validation")
         self._history.note(round_number, metric)
-        return self._tell(AdapterKind.GLOBAL, metric, round_number).figures
+        return self._tell(AdapterKind.GLOBAL, metric, round_number, rows="validation").figures
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Fuse, measure on the test rows, and save the adapters as PEFT folders."""
@@ -167,7 +167,9 @@ class TrainerSide:
         alone = {name: validation[name] for name in ("global", "local")}
         return {BETTER_OF_BOTH: better_of_both(test, alone), FINE_TUNED: tuned}
 
-    def _tell(self, kind: AdapterKind, metric: Metric, number: int) -> Metric:
+    def _tell(
+        self, kind: AdapterKind, metric: Metric, number: int, *, rows: Literal["test", "validation"] = "test"
+    ) -> Metric:
         self._emit(
             MetricMeasured(
                 member=self._member,
@@ -175,6 +177,7 @@ class TrainerSide:
                 adapter=kind,
                 metric=metric.name,
                 value=metric.value,
+                rows=rows,
             )
         )
         return metric

@@ -4,4 +4,6 @@
 ``federations``  the members' folders, the forecast, and the tensors of a model of one's own
 ``reading``      results and ledgers that a run left behind
 ``auditing``     whether what a run left behind holds together
+``event_logs``   events as figures in TensorBoard or MLflow
+``trackers``     the two of them, imported when they are used
 """

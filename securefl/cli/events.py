@@ -12,8 +12,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import typer
 
@@ -37,6 +37,21 @@ def event_sink(json_events: bool) -> Iterator[EventSink]:
     from securefl.cli.output import progress_console
 
     yield PlainView(progress_console()).show
+
+
+@contextmanager
+def logged(emit: EventSink, targets: Sequence[str], *, run: str) -> Iterator[EventSink]:
+    """Gives a sink that takes events to ``emit`` and writes their figures to trackers; see ``api.event_logs``.
+
+    Raises:
+        UsageError: if a target cannot be used.
+    """
+    from securefl.api.event_logs import log_events
+
+    with ExitStack() as stack:
+        for target in targets:
+            emit = stack.enter_context(log_events(target, run=run, on_event=emit))
+        yield emit
 
 
 @contextmanager

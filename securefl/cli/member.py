@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from securefl.cli.events import HIDDEN, event_sink, told
-from securefl.cli.options import OWN_METRIC
+from securefl.cli.events import HIDDEN, event_sink, logged, told
+from securefl.cli.options import LOG_TO, OWN_METRIC
 from securefl.errors import IdentityError
 
 
@@ -49,6 +49,7 @@ def client(
         Path | None, typer.Option(metavar="DIR", help="Where results go.", show_default="DIR/CLIENT/results")
     ] = None,
     metric: Annotated[list[str] | None, OWN_METRIC] = None,
+    log_to: Annotated[list[str] | None, LOG_TO] = None,
     json_path: Annotated[
         str | None,
         typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
@@ -73,7 +74,8 @@ def client(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from securefl_client.process import run_client
 
-        code = run_client(folder, server=server, out=results, emit=emit, metrics=metric or ())
+        with logged(emit, log_to or (), run=folder.name) as heard:
+            code = run_client(folder, server=server, out=results, emit=heard, metrics=metric or ())
         if not json_events:
             _say_what_it_is_worth(results / "result.json", json_path)
         if json_path is not None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import typer
 
+LOG_TO = typer.Option(
+    "--log-to",
+    metavar="TRACKER:PLACE",
+    help="Also write figures by round and member to tensorboard:DIR or mlflow:URI.",
+)
 OWN_METRIC = typer.Option(
     "--metric",
     metavar="MODULE:FUNCTION",

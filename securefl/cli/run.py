@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from securefl.cli.options import OWN_METRIC
-from securefl.errors import ConfigError, SecureFLError
-from securefl.progress import SERVER
+from securefl.cli.options import LOG_TO, OWN_METRIC
+from securefl.errors import ConfigError, SecureFLError, UsageError
+from securefl.progress import SERVER, EventSink
 
 if TYPE_CHECKING:
     from securefl.cli.live import LiveView, PlainView
@@ -34,6 +36,7 @@ def run(
         str | None, typer.Option(metavar="NAME", help="The run's name, if not the federation's.")
     ] = None,
     metric: Annotated[list[str] | None, OWN_METRIC] = None,
+    log_to: Annotated[list[str] | None, LOG_TO] = None,
     json_path: Annotated[
         str | None,
         typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
@@ -62,17 +65,35 @@ def run(
         check_place(place)
     with Interrupts() as interrupts, disk_errors(out):
         job = _prepared(federation, out, name)
-        with _view((SERVER, *job.config.ranks)) as view:
+        with (
+            _view((SERVER, *job.config.ranks)) as view,
+            _logged(job, view.show, log_to or ()) as emit,
+        ):
             result = run_federation(
                 job.config,
                 folder=job.folder,
                 source=job.toml,
                 metrics=metric or (),
-                on_event=view.show,
+                on_event=emit,
                 interrupts=interrupts,
             )
     summary.show(result, job.folder, console=result_console(json_path))
     write_json(result_json(result), json_path)
+
+
+@contextmanager
+def _logged(job: _Job, emit: EventSink, targets: Sequence[str]) -> Iterator[EventSink]:
+    """Events to the view and to trackers; where one cannot be used, nothing is left of the run."""
+    from securefl.cli.events import logged
+
+    with ExitStack() as stack:
+        try:
+            sink = stack.enter_context(logged(emit, targets, run=job.folder.name))
+        except UsageError:
+            # A next try should not find a left-over.
+            job.folder.discard()
+            raise
+        yield sink
 
 
 def _view(members: tuple[str, ...]) -> LiveView | PlainView:

@@ -13,7 +13,7 @@ import pytest
 
 from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import ConfigError, DataError, ModelError, SecureFLError, TrainingError
-from securefl.progress import AdapterKind, MetricMeasured
+from securefl.progress import AdapterKind, MetricMeasured, RoundMeasured
 from securefl_client.learner import CheckedLearner
 
 from .conftest import LAYOUT, MEMBERS, Outcome, PullTowards, provisioned, take_part
@@ -61,6 +61,24 @@ def test_every_global_adapter_that_a_learner_measures_is_in_its_learning_curve(o
     )
     assert result["rounds_log"][-1]["validation"]["height"] == result["metric"]["global"]
     assert result["best_round"] >= 1
+
+
+def test_the_figures_of_a_round_are_told_as_the_result_reports_them(outcome: Outcome) -> None:
+    result = json.loads(outcome.results["client-2"].path.read_text())
+    told: dict[int, dict[str, float]] = {}
+    for event in outcome.events:
+        if isinstance(event, RoundMeasured) and event.member == "client-2":
+            told.setdefault(event.round_number, {})[event.figure] = event.value
+    assert told.pop(0)["validation/height"] == result["start"]["height"]
+    assert told.keys() == {entry["round_number"] for entry in result["rounds_log"]}
+    for entry in result["rounds_log"]:
+        figures = told[entry["round_number"]]
+        assert figures["update_norm"] == entry["update_norm"]
+        assert figures["up_bytes"] == entry["bytes"]["up"]
+        assert figures["seconds/train"] == entry["seconds"]["train"]
+        assert figures["validation/second"] == entry["validation"]["second"]
+        # A learner of one's own does not tell its loss.
+        assert "loss" not in figures
 
 
 def test_the_last_adapter_is_saved_for_its_owner_only(outcome: Outcome) -> None:

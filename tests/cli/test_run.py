@@ -12,6 +12,7 @@ import pytest
 from support import fake_program
 from support.federations import make_federation
 from support.processes import is_gone
+from support.trackers import stand_in_tensorboard
 
 from securefl.launch import federate
 
@@ -80,6 +81,25 @@ def test_the_result_has_the_promised_keys(folder: Path, cli: Callable[..., Said]
     assert result["rounds_log"][0]["clients"]["client-2"]["bytes"]["up"] == 200
     assert result["peak_memory_bytes"] > 1 << 20
     assert result["seconds_total"] > 0
+
+
+def test_figures_are_also_written_to_a_tracker(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = stand_in_tensorboard(monkeypatch)
+    assert cli("run", "FED.toml", "--log-to", "tensorboard:logs").code == 0
+    assert given.values("client-2")["seconds/round", 1] == 0.7
+    assert given.values("client-2")["test/fused/accuracy", 1] == 0.5
+    assert str(Path("logs", "fake", "client-2")) in given.folders
+
+
+def test_a_tracker_that_is_none_is_refused_and_nothing_is_left(
+    folder: Path, cli: Callable[..., Said]
+) -> None:
+    said = cli("run", "FED.toml", "--log-to", "board:logs")
+    assert said.code == 2
+    assert "'board:logs' names no tracker of events" in said.err
+    assert not (folder / "runs" / "fake").exists()
 
 
 def test_own_metric_functions_are_named_to_every_client(folder: Path, cli: Callable[..., Said]) -> None:
