@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -28,16 +29,37 @@ clients = [{ r = 1 }, { r = 2 }, { r = 2 }]
 
 
 def test_members_with_a_model_of_their_own_gain_from_each_other(tmp_path: Path) -> None:
-    specification = importlib.util.spec_from_file_location("own_model", EXAMPLES / "own_model.py")
-    assert specification is not None
-    assert specification.loader is not None
-    example = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(example)
+    example = _loaded("own_model")
     example.FEDERATION = example.FEDERATION.replace("127.0.0.1:17443", f"127.0.0.1:{_free_port()}")
     accuracies = example.main(tmp_path)
     assert accuracies.keys() == {"north", "south", "west"}
     # Guessing gives a half.
     assert min(accuracies.values()) > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of transformers' Trainer are its own
+def test_members_that_train_with_a_trainer_learn_what_only_others_know(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
+    example = _loaded("learner_trainer")
+    example.FEDERATION = example.FEDERATION.replace("rounds = 8", "rounds = 2")
+    start = example.FarmLearner(
+        example.base_model(None), example.FARMS["north"], rank=4, folder=tmp_path / "start"
+    )
+    untrained = start.evaluate(start.adapter())["loss"]
+    found = example.main(tmp_path)
+    assert found.keys() == {"north", "south", "west"}
+    # A third of the answers is a member's own; all losses are over all of them.
+    assert max(loss for _, loss in found.values()) < 0.6 * untrained
+
+
+def _loaded(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    example = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(example)
+    return example
 
 
 def _free_port() -> int:
