@@ -8,8 +8,8 @@ three client processes, the fewest that a federation has, each with the whole mo
 anything runs, by what ``securefl plan`` calls. Nothing is learnt: a step or two on made rows.
 
 Memory of a client is planned in parts: what its libraries take (a process that imports them, measured here), the base
-model's numbers, and the buffers of the sum. The rest is training's own: what layers keep for the backward pass, the
-adapters and their AdamW, and the model's file while it is read.
+model's numbers, and what a plan says of the sum and its state. The rest is training's own: what layers keep for the
+backward pass, the adapters and their AdamW, and the model's file while it is read.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def report(found: dict[str, dict[str, float]], options: dict[str, object], *, pa
         ("download of a client, MB", plan["down_bytes"] / MB, real["down_bytes"] / MB),
         ("a client's libraries, MiB", plan["client_libraries_bytes"] / MIB, None),
         ("a client's base model, MiB", plan["client_base_model_bytes"] / MIB, None),
-        ("a client's sum, MiB", plan["client_sum_bytes"] / MIB, None),
+        ("a client's sum and state, MiB", plan["client_sum_bytes"] / MIB, None),
         ("these three, and the peak, MiB", together / MIB, real["client_peak_bytes"] / MIB),
         ("training's own, MiB", None, (real["client_peak_bytes"] - together) / MIB),
         ("server: its sum, and the peak, MiB", plan["server_sum_bytes"] / MIB, server / MIB),

@@ -278,7 +278,7 @@ class MemberRounds:
             self._emit(Warned(member=self._member, message=message))
         return norm
 
-    def _tell(self, number: int, figures: Mapping[str, float]) -> None:
+    def _tell(self, number: int, figures: Figures) -> None:
         for figure, value in figures.items():
             self._emit(RoundMeasured(member=self._member, round_number=number, figure=figure, value=value))
 

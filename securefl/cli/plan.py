@@ -120,7 +120,7 @@ def show(forecast: Forecast, *, console: Console) -> None:
     print_table(console, "seconds to transfer both", *_transfers(forecast))
     if forecast.speed is not None:
         print_table(console, "seconds of a round, each step on an idle core", *_seconds(forecast))
-    print_table(console, "memory of the sum itself, in MiB", *_memory(forecast))
+    print_table(console, "memory of the sum and of its state, in MiB", *_memory(forecast))
     print_table(console, "what other payloads would send, a client and round", *_payloads(forecast))
     show_layers(forecast.federation, console=console)
     for line in _notes(forecast):
@@ -272,11 +272,11 @@ def _seconds(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _memory(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
-    columns = ("", "client contribute", "read", "server")
+    columns = ("", "client contribute", "read", "apply", "keep", "server")
     rows = []
     for name, expected in _named_rounds(forecast):
         memory = expected.memory
-        figures = (memory.contribute, memory.read, memory.serve)
+        figures = (memory.contribute, memory.read, memory.apply, memory.keep, memory.serve)
         rows.append([f"securefl{name}", *(f"{figure / MIB:.1f}" for figure in figures)])
     return columns, rows
 
@@ -324,7 +324,10 @@ def _notes(forecast: Forecast) -> Iterator[str]:
             f"The head's row of a label that fewer than {least} clients train on stays at home: those clients train "
             "it, and it is in no sum."
         )
-    yield "Bytes are exact, inside TLS. Memory comes on top of the model and its training."
+    yield (
+        "Bytes are exact, inside TLS. Memory comes on top of the model and its training; what a client keeps between "
+        "rounds is that of the last one, and comes on top of each of its moments."
+    )
 
 
 def _named_rounds(forecast: Forecast) -> Iterator[tuple[str, RoundForecast]]:

@@ -128,6 +128,8 @@ def _round(expected: RoundForecast) -> Json:
         "memory_bytes": {
             "client_contribute": expected.memory.contribute,
             "client_read": expected.memory.read,
+            "client_apply": expected.memory.apply,
+            "client_keep": expected.memory.keep,
             "server": expected.memory.serve,
         },
         "plaintext_same_precision": _traffic(expected.plaintext),

@@ -11,18 +11,27 @@ cohort.
                 is being encoded, 2 words each, and 4 each of what goes onto the grid at a time; all seeds
     read        the sums twice, or once and a window: the same words, and SEAL's 2 for each of its N W slots; the
                 seeds of all n
+    apply       the sums twice, as integers and as floats, the mean update, the next global state with what the outer
+                step carries along, and the factorisation of one weight; the adapter of the own rank, and a copy
     serve       the running sum, a word for each of N C slots, and 3 words a slot of a window; the seeds of all n
 
-Both of a client's moments also hold the round's secret vectors, 3 N words as Python's integers and as limbs.
+What contributes and what reads also holds the round's secret vectors, 3 N words as Python's integers and as limbs.
+
+From round to round a client *keeps* the global state, the outer step's moments, and the best state so far under early
+stopping: of a weight (m, n) all its m n values where a mean has them, else d directions of m + n + 1 values, where d
+grows with the rounds up to ``PayloadPlan.kept_rank``. It is stated for the last round.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from typing import assert_never
 
-from securefl.adapters.layout import Layout
+from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.payloads.base import RUN_VALUES
 from securefl.aggregation.grid import CHUNK_VALUES
+from securefl.config.outer import AdamSection, NesterovSection, SgdSection
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
 from securefl.planning.sizes import RoundSizes
 from securefl.protocol.federation import Federation
@@ -40,17 +49,21 @@ class Memory:
     Attributes:
         contribute: A client that encodes, encrypts and sends.
         read: A client that verifies and decrypts.
+        apply: A client that makes the next state and its next start of the sums.
+        keep: What a client keeps between rounds, in all three moments.
         serve: The server.
     """
 
     contribute: int
     read: int
+    apply: int
+    keep: int
     serve: int
 
     @property
     def client(self) -> int:
-        """A client's fuller moment; the two do not overlap."""
-        return max(self.contribute, self.read)
+        """A client's fullest moment, and what it keeps; moments do not overlap."""
+        return self.keep + max(self.contribute, self.read, self.apply)
 
 
 def memory_of(federation: Federation, sizes: RoundSizes) -> Memory:
@@ -67,8 +80,73 @@ def memory_of(federation: Federation, sizes: RoundSizes) -> Memory:
         read=secrets
         + len(federation.cohort) * seeds
         + max(2 * WORD * sizes.values, WORD * sizes.values + (profile.lanes + 6) * slots),
+        apply=_apply(federation, sizes),
+        keep=_keep(federation, sizes.round_number),
         serve=WORD * degree * sizes.ciphertexts + 3 * slots + len(federation.cohort) * seeds,
     )
+
+
+def _keep(federation: Federation, number: int) -> int:
+    """Bytes of the state, the outer step's moments and, under early stopping, the best state so far."""
+    if number < 1:
+        return 0
+    best = federation.terms.training.early_stopping_rounds is not None
+    return (
+        WORD
+        * (1 + _moments(federation) + best)
+        * _state_words(federation, federation.terms.federation.rounds)
+    )
+
+
+def _apply(federation: Federation, sizes: RoundSizes) -> int:
+    """Bytes that come and go while a mean is applied, beside what is kept."""
+    if sizes.round_number < 1:
+        return 2 * WORD * sizes.values
+    rounds = federation.terms.federation.rounds
+    largest = max(federation.layout.adapted, key=lambda tensor: tensor.rows + tensor.columns)
+    directions = _directions(federation, rounds) + _directions(federation, 1)
+    # Both bases, their triangles' vectors and what is made of them: three copies of the concatenated factors.
+    factorisation = 3 * (largest.rows + largest.columns) * directions
+    rank = max(member.rank for member in federation.roster)
+    start = 2 * sum(rank * (tensor.rows + tensor.columns) for tensor in federation.layout.adapted)
+    states = _state_words(federation, 1) + (1 + _moments(federation)) * _state_words(federation, rounds)
+    return WORD * (2 * sizes.values + states + factorisation + start)
+
+
+def _moments(federation: Federation) -> int:
+    """Values that the outer step carries along for each one of the state."""
+    match federation.terms.outer:
+        case SgdSection():
+            return 0
+        case NesterovSection():
+            return 1
+        case AdamSection():
+            return 2
+        case _:
+            assert_never(federation.terms.outer)
+
+
+def _directions(federation: Federation, rounds: int) -> int:
+    """Most directions of a decomposed weight after so many rounds."""
+    plan = federation.plan
+    largest = max(plan.ranks.ranks)
+    if plan.facts.one_adapter:
+        return largest
+    return min(plan.kept_rank, rounds * max(largest, plan.facts.rank_limit(plan.settings)))
+
+
+def _state_words(federation: Federation, rounds: int) -> int:
+    """Values of the global state after so many rounds, heads included."""
+    plan, directions = federation.plan, _directions(federation, rounds)
+    shapes = Counter((tensor.rows, tensor.columns, tensor.kind) for tensor in federation.layout.tensors)
+    words = 0
+    for (rows, columns, kind), count in shapes.items():
+        whole = rows * columns
+        alone = replace(plan, layout=Layout((TensorSpec("weight", rows, columns, kind),)))
+        if kind is TensorKind.ADAPTED and alone.length(1) < whole:
+            whole = min(directions, rows, columns) * (rows + columns + 1)
+        words += count * whole
+    return words
 
 
 def _longest_run(federation: Federation, number: int) -> int:

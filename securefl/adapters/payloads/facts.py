@@ -70,6 +70,11 @@ class PayloadFacts:
     make: Callable[[PayloadSettings, int, Learned], RoundPayload]
 
     @property
+    def one_adapter(self) -> bool:
+        """True where rounds train one adapter that all members share, which is all that the global state holds."""
+        return self.trains is Trains.ONE and not self.beside
+
+    @property
     def own_ranks(self) -> bool:
         """True where a member may train and keep a rank of its own, other than the roster's."""
         return self.mixing is Mixing.EVERY_COORDINATE
