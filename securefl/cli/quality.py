@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securefl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from securefl.bench.quality.benchmark import QualityRequest
+    from securefl.bench.host import Machine
+    from securefl.bench.quality.rates import RateTable
     from securefl.bench.quality.report import QualityReport
+    from securefl.bench.quality.request import QualityRequest
+
+DEFAULT_SUITE = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,17 +24,24 @@ class QualityOptions:
 
     suite: str
     data: Path
-    model: str
-    out: Path
+    model: str | None
+    out: Path | None
+    rates: Path
     only: tuple[str, ...]
     recipes: tuple[str, ...]
-    seeds: int
+    seeds: int | None
     overrides: tuple[str, ...]
     validation: bool
     identity: bool
     any_code: bool
     jobs: int
     timeout_s: float
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the report: a suite has its own."""
+        name = "quality" if self.suite == DEFAULT_SUITE else f"quality-{self.suite}"
+        return self.out or Path("benchmarks/results") / name
 
 
 def measure_quality(options: QualityOptions) -> QualityReport:
@@ -42,32 +54,62 @@ def measure_quality(options: QualityOptions) -> QualityReport:
     from securefl.bench.host import this_machine
     from securefl.bench.quality.benchmark import run_quality
     from securefl.bench.quality.report import QualityReport
-    from securefl.cli.output import progress_console
 
-    request = _request(options)
+    request, searched = _request(options)
     machine = this_machine()
-    _make_folder(options.out)
-    console = progress_console()
-    finished = run_quality(
-        request, machine=machine, line_sink=lambda line: console.print(line, markup=False, soft_wrap=True)
-    )
-    report = QualityReport(request, machine, finished)
-    _write(report, options.out / ("quality-validation" if options.validation else "quality"))
+    _make_folder(request.out)
+    finished = run_quality(request, machine=machine, line_sink=_say)
+    report = QualityReport(request, machine, finished, searched)
+    _write(report, request.out / ("quality-validation" if options.validation else "quality"))
     return report
 
 
-def _request(options: QualityOptions) -> QualityRequest:
-    from securefl.bench.quality.benchmark import QualityRequest
+def search_quality(options: QualityOptions) -> tuple[RateTable, Mapping[str, str]]:
+    """Search the learning rates of a suite's recipes, and write them where later cells read them.
+
+    Returns:
+        What the file holds now; and by name, the reason of each cell that failed.
+
+    Raises:
+        ConfigError: if an option names nothing, or the file cannot be written.
+        DataError, ModelError: if the data set or the base model is missing.
+    """
+    from securefl.bench.host import this_machine
+    from securefl.bench.quality.rates import load_rates, save_rates
+    from securefl.bench.quality.search import search_rates
+
+    request = _search_request(options)
+    former = load_rates(options.rates)
+    machine: Machine = this_machine()
+    _make_folder(request.out)
+    _make_folder(options.rates.parent)
+    table, failures = search_rates(request, machine=machine, line_sink=_say, former=former)
+    save_rates(options.rates, table)
+    return table, failures
+
+
+def _say(line: str) -> None:
+    from securefl.cli.output import progress_console
+
+    progress_console().print(line, markup=False, soft_wrap=True)
+
+
+def _request(options: QualityOptions) -> tuple[QualityRequest, RateTable | None]:
+    """The request, and the search that its rates come from where the suite compares recipes."""
     from securefl.bench.quality.cell_options import overridden
-    from securefl.bench.quality.suite import cells_of, suite_named
+    from securefl.bench.quality.rates import load_rates
+    from securefl.bench.quality.request import QualityRequest
+    from securefl.bench.quality.suite import cells_of
+    from securefl.bench.quality.suites import suite_named
     from securefl.training.model_files import model_digest
 
     suite = suite_named(options.suite)
     run = cells_of(suite, seeds=options.seeds, only=options.only, recipes=options.recipes)
     # A key that is none shows before the first cell runs.
     overridden({}, options.overrides)
-    model = str(Path(options.model).resolve()) if Path(options.model).is_dir() else options.model
-    return QualityRequest(
+    searched = load_rates(options.rates) if suite.compares == "recipes" else None
+    model = _model(options.model or suite.model)
+    request = QualityRequest(
         suite=suite,
         suite_name=options.suite,
         cells=tuple(dict.fromkeys((*cells_of(suite, seeds=options.seeds), *run))),
@@ -75,14 +117,42 @@ def _request(options: QualityOptions) -> QualityRequest:
         data=options.data,
         model=model,
         model_digest=model_digest(model).hex(),
-        out=options.out,
+        out=options.folder,
         validation=options.validation,
         overrides=options.overrides,
+        rates={} if searched is None else searched.rates,
         identity=options.identity,
         any_code=options.any_code,
         jobs=options.jobs,
         timeout_s=options.timeout_s,
     )
+    return request, searched
+
+
+def _search_request(options: QualityOptions) -> QualityRequest:
+    """One cell a recipe, of the place on which rates are searched; the files of the search lie below the rates'."""
+    from securefl.bench.quality.suite import cells_of
+    from securefl.bench.quality.suites import SEARCHED
+
+    for name, given in (
+        ("--only", options.only),
+        ("--seeds", options.seeds),
+        ("--identity", options.identity),
+    ):
+        if given:
+            raise ConfigError(
+                "a search has one place, one seed and no encrypted run", where=name, hint="leave it out"
+            )
+    request, _ = _request(replace(options, rates=Path()))
+    suite = replace(request.suite, settings=(SEARCHED,), compares="recipes")
+    cells = cells_of(suite, seeds=1, recipes=options.recipes)
+    return replace(
+        request, suite=suite, cells=cells, run=cells, out=options.rates.parent / options.rates.stem
+    )
+
+
+def _model(given: str) -> str:
+    return str(Path(given).resolve()) if Path(given).is_dir() else given
 
 
 def _make_folder(folder: Path) -> None:

@@ -290,12 +290,12 @@ class LocalTrainer:
         self._bank.require(which)
         return self._bank.adapter(which)
 
-    def baseline(self) -> Metric:
-        """The test metric of the base model without any adapter: the least that one must beat."""
+    def baseline(self, *, part: Part = "test") -> Metric:
+        """The metric of the base model without any adapter: the least that one must beat."""
         return self._settings.task.baseline(
             self._bank.use((), head="global"),
             self._rows.train,
-            self._rows.test,
+            self._rows.test if part == "test" else self._rows.validation,
             section=self._section,
             compute=self._compute,
             rng=self._draws.probe(),

@@ -10,16 +10,27 @@ from pathlib import Path
 from securefl.bench.host import Machine
 from securefl.bench.quality.cell_files import FinishedCell
 from securefl.bench.quality.measurement import CellJob, CellMeasurement, ClientOutcome, Column
-from securefl.bench.quality.suite import CENTRAL, Cell, DataSet, Limits, Suite
+from securefl.bench.quality.suite import CENTRAL, LOCAL, Cell, DataSet, Limits, Setting, Suite
 from support.tiny_model import write_rows
 
 COLOURS = DataSet(name="colours", text=("text",), label="label", max_length=16)
+TINY_RANKS, TINY_LIMITS = (2, 4, 4), Limits(train=120, test=60)
 TINY = Suite(
-    places=((COLOURS, "dirichlet"), (COLOURS, "iid")),
-    recipes=("default",),
-    ranks=(2, 4, 4),
-    limits=Limits(train=120, test=60),
+    settings=tuple(
+        Setting(data=COLOURS, split=split, ranks=TINY_RANKS, limits=TINY_LIMITS)
+        for split in ("dirichlet", "iid")
+    ),
+    recipes=(CENTRAL, "default"),
+    compares="adapters",
+    model="somewhere",
 )
+TINY_RECIPES = Suite(
+    settings=TINY.settings,
+    recipes=(CENTRAL, LOCAL, "default", "lean", "nobody-s"),
+    compares="recipes",
+    model="somewhere",
+)
+"""Compares recipes, one of which no version has."""
 MACHINE = Machine(
     cpu="a processor",
     cores=2,
@@ -58,9 +69,9 @@ def job_of(cell: Cell, **changes: object) -> CellJob:
         "split": cell.split,
         "recipe": cell.recipe,
         "seed": cell.seed,
-        "ranks": (2, 4, 4),
-        "train_rows": 120,
-        "test_rows": 60,
+        "ranks": cell.ranks,
+        "train_rows": cell.limits.train,
+        "test_rows": cell.limits.test,
         "validation": False,
         "scheme": "none",
         "overrides": (),
@@ -117,7 +128,7 @@ def finished(cell: Cell, measurement: CellMeasurement, **changes: object) -> Fin
 
 def colours_cell(recipe: str = "default", *, split: str = "iid", seed: int = 7) -> Cell:
     """A cell of the data set ``colours``."""
-    return Cell(data=COLOURS, split=split, recipe=recipe, seed=seed)
+    return Cell(data=COLOURS, split=split, recipe=recipe, seed=seed, ranks=TINY_RANKS, limits=TINY_LIMITS)
 
 
 def central_cell(*, split: str = "iid") -> Cell:

@@ -18,10 +18,12 @@ from pydantic import JsonValue
 
 from securefl.aggregation.contribution import integers_digest
 from securefl.bench.answering import answer
+from securefl.bench.quality import suite
 from securefl.bench.quality.cell_options import federation_of
 from securefl.bench.quality.drawn_rows import draw_rows
 from securefl.bench.quality.measurement import (
     COLUMNS,
+    CellJob,
     CellMeasurement,
     CellOrder,
     ClientOutcome,
@@ -35,7 +37,7 @@ from securefl.bench.quality.sites import (
     rows_digest,
     site_of,
 )
-from securefl.bench.quality.suite import CENTRAL, LOCAL, Cell, DataSet, Limits
+from securefl.bench.quality.suite import Cell, DataSet, Limits
 from securefl.config import FederationConfig
 from securefl.errors import TrainingError
 from securefl.planning.sizes import sizes_of
@@ -46,14 +48,14 @@ from securefl.training.tasks.base import Metric
 from securefl.training.trainer import Which
 from securefl_client.side import FIRST_ROUND, Measured
 
-_ADAPTERS: Mapping[Column, Which] = {"local": "personal", "global": "global", "fused": "fused"}
-"""Columns of a client's own adapters, with their names at the trainer."""
+ADAPTERS: Mapping[Column, Which] = {"local": "personal", "global": "global", "fused": "fused"}
+"""By their columns, the adapters of a trainer."""
 WITHOUT_LABELS = {"task", "model"}
 """Terms that a record of settings leaves out: they are long, and follow from the data."""
 
 
 def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
-    """Draws the rows of a cell, runs its federation or its training without one, and measures.
+    """Draws the rows of a cell, runs its federation or the training that stands for one, and measures.
 
     Args:
         order: What to run.
@@ -63,41 +65,60 @@ def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
         SecureFLError: whatever the federation refuses.
     """
     wall, cpu = time.perf_counter(), time.process_time()
-    config = _config(order, folder)
-    if order.job.recipe == CENTRAL:
-        from securefl.bench.quality.central import run_central
-
-        measured = run_central(config, folder / "members")
-    elif order.job.recipe == LOCAL:
-        from securefl.bench.quality.alone import run_alone
-
-        measured = run_alone(config, folder / "members")
-    else:
-        measured = run_federation(config, folder / "members", out=folder / "out")
+    measured = _measured(order, folder)
     return measured.model_copy(
         update={"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     )
 
 
+def _measured(order: CellOrder, folder: Path) -> CellMeasurement:
+    config, members = _config(order, folder), folder / "members"
+    match order.job.recipe:
+        case suite.CENTRAL:
+            from securefl.bench.quality.central import run_central
+
+            return run_central(config, members)
+        case suite.LOCAL:
+            from securefl.bench.quality.local import run_local
+
+            return run_local(config, members)
+        case _:
+            return run_federation(config, members, out=folder / "out")
+
+
 def _config(order: CellOrder, folder: Path) -> FederationConfig:
     job = order.job
-    data = DataSet(name=job.data, text=job.text, label=job.label, max_length=job.max_length)
+    cell = _cell(job)
     rows = draw_rows(
         Path(order.data_folder),
-        data,
-        limits=Limits(train=job.train_rows, test=job.test_rows),
+        cell.data,
+        limits=cell.limits,
         seed=job.seed,
         validation=job.validation,
         into=folder,
     )
     return federation_of(
-        Cell(data=data, split=job.split, recipe=job.recipe, seed=job.seed),
+        cell,
         rows,
         model=order.model,
-        ranks=job.ranks,
         scheme=job.scheme,
         overrides=job.overrides,
+        personal_for_all=job.personal_for_all,
         folder=folder,
+    )
+
+
+def _cell(job: CellJob) -> Cell:
+    """The cell of a job; what its data set sets stands among the job's overrides."""
+    return Cell(
+        data=DataSet(
+            name=job.data, text=job.text, label=job.label, max_length=job.max_length, own_test=job.own_test
+        ),
+        split=job.split,
+        recipe=job.recipe,
+        seed=job.seed,
+        ranks=job.ranks,
+        limits=Limits(train=job.train_rows, test=job.test_rows),
     )
 
 
@@ -144,11 +165,12 @@ def settings_of(federation: Federation) -> dict[str, JsonValue]:
 
 def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutcome:
     trainer, data = site.side.learner, client_data(site.own)
-    reported = _reported(report.metric)
-    adapters = {column: which for column, which in _ADAPTERS.items() if column in reported}
-    metrics: dict[Column, Metric] = {"base": trainer.baseline()}
-    metrics |= {column: trainer.measure(which) for column, which in adapters.items()}
-    _check_reported(reported, metrics, member=site.own.member)
+    adapters = [which for column, which in ADAPTERS.items() if _reported(report.metric, column) is not None]
+    metrics: dict[Column, Metric] = {
+        "base": trainer.baseline(),
+        **{column: trainer.measure(which) for column, which in ADAPTERS.items() if which in adapters},
+    }
+    _check_reported(report.metric, metrics, member=site.own.member)
     up = _uploads(site.own.federation, site.own.member, numbers)
     return ClientOutcome(
         rank=site.own.rank,
@@ -164,7 +186,7 @@ def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutc
         up_bytes=tuple(size for number, size in up.items() if number >= FIRST_ROUND),
         opening_bytes=sum(size for number, size in up.items() if number < FIRST_ROUND),
         float32_bytes=site.own.federation.layout.float32_bytes(site.own.rank),
-        adapters_sha256={which: trainer.adapter(which).digest.hex() for which in adapters.values()},
+        adapters_sha256={which: trainer.adapter(which).digest.hex() for which in adapters},
     )
 
 
@@ -174,27 +196,20 @@ def _chosen_by(report: MetricReport) -> dict[Column, float]:
     return {column: found[column] for column in COLUMNS if column in found}
 
 
-def _reported(report: MetricReport) -> dict[Column, float]:
-    """What the product reports, by column; a recipe need not have every adapter."""
-    figures: dict[Column, float | None] = {
-        "base": report.base,
-        "local": report.local,
-        "global": report.global_,
-        "fused": report.fused,
-    }
-    return {column: figure for column, figure in figures.items() if figure is not None}
-
-
-def _check_reported(
-    reported: Mapping[Column, float], metrics: Mapping[Column, Metric], *, member: str
-) -> None:
+def _check_reported(report: MetricReport, metrics: Mapping[Column, Metric], *, member: str) -> None:
     """The rows' scores belong to the figures that the product reports."""
     for column, metric in metrics.items():
-        if metric.value != reported[column]:
+        if metric.value != _reported(report, column):
             raise TrainingError(
                 f"{member}'s '{column}' was measured twice with two results",
                 hint="a metric must depend on model and rows alone",
             )
+
+
+def _reported(report: MetricReport, column: Column) -> float | None:
+    """A column's figure in a member's report; None where it has no such adapter."""
+    figures = {"base": report.base, "local": report.local, "global": report.global_, "fused": report.fused}
+    return figures.get(column)
 
 
 def _baselines(report: MetricReport) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Literal
 from securefl.bench.quality.cell_files import FinishedCell
 from securefl.bench.quality.measurement import COLUMNS, CellMeasurement, ClientOutcome, Column
 from securefl.bench.quality.paired import Difference, Scores, difference, joint
-from securefl.bench.quality.suite import CENTRAL
+from securefl.bench.quality.suite import BASELINES, CENTRAL, place_name
 from securefl.errors import StateError
 
 Adapter = Literal["base", "local", "global", "fused", "central", "better", "best"]
@@ -80,19 +80,21 @@ class Place:
     Attributes:
         data: The data set's name.
         split: The split's.
+        clients: How many.
         recipe: The recipe's.
         runs: One a seed.
     """
 
     data: str
     split: str
+    clients: int
     recipe: str
     runs: tuple[Run, ...]
 
     @property
     def name(self) -> str:
         """Data set and split."""
-        return f"{self.data}-{self.split}"
+        return place_name(self.data, self.split, clients=self.clients)
 
     @property
     def rounds(self) -> int:
@@ -134,19 +136,24 @@ def places_of(cells: Iterable[FinishedCell]) -> tuple[Place, ...]:
         StateError: if a central training had other test rows than its federation.
     """
     finished = tuple(cells)
-    central = {
-        (cell.job.data, cell.job.split, cell.job.seed): cell
-        for cell in finished
-        if cell.job.recipe == CENTRAL
-    }
-    groups: dict[tuple[str, str, str], list[Run]] = {}
+    central = {where_of(cell): cell for cell in finished if cell.job.recipe == CENTRAL}
+    groups: dict[tuple[str, str, str, int], list[Run]] = {}
     for cell in finished:
-        job = cell.job
-        if job.recipe != CENTRAL:
-            beside = central.get((job.data, job.split, job.seed))
-            _check_rows(cell, beside)
-            groups.setdefault((job.recipe, job.data, job.split), []).append(Run(cell, beside))
-    return tuple(Place(data, split, recipe, tuple(runs)) for (recipe, data, split), runs in groups.items())
+        if cell.job.recipe not in BASELINES:
+            beside = central.get(where_of(cell))
+            if beside is not None:
+                check_rows(cell, beside)
+            data, split, clients, _ = where_of(cell)
+            groups.setdefault((cell.job.recipe, data, split, clients), []).append(Run(cell, beside))
+    return tuple(
+        Place(data, split, clients, recipe, tuple(runs))
+        for (recipe, data, split, clients), runs in groups.items()
+    )
+
+
+def where_of(cell: FinishedCell) -> tuple[str, str, int, int]:
+    """Data set, split, number of clients and seed: equal for cells on the same rows."""
+    return cell.job.data, cell.job.split, len(cell.job.ranks), cell.job.seed
 
 
 def over_places(places: Sequence[Place], ours: Adapter, theirs: Adapter) -> Difference | None:
@@ -187,16 +194,18 @@ def _clients_of(places: Iterable[Place]) -> Iterable[ClientOutcome]:
             yield from run.measured.clients.values()
 
 
-def _check_rows(cell: FinishedCell, central: FinishedCell | None) -> None:
-    if central is None:
-        return
+def check_rows(cell: FinishedCell, other: FinishedCell) -> None:
+    """Refuse to compare cells on different rows.
+
+    Raises:
+        StateError: if they were measured on different rows.
+    """
     rows = [
-        {name: client.test_sha256 for name, client in each.measured.clients.items()}
-        for each in (cell, central)
+        {name: client.test_sha256 for name, client in each.measured.clients.items()} for each in (cell, other)
     ]
     if rows[0] != rows[1]:
         raise StateError(
-            f"{cell.name} and {central.name} were measured on different rows",
+            f"{cell.name} and {other.name} were measured on different rows",
             hint="run both again: delete their files",
         )
 

@@ -1,7 +1,7 @@
 """Options of a cell's federation: the ``FED.toml`` that a user would write for it, with keys that tuning sets.
 
 The rule kept here: a cell writes what a user must (model, data, ranks) and nothing that a recipe decides; the one
-exception is a personal adapter where a recipe has none, because the tables compare with it.
+exception is a personal adapter for everybody, where the tables of a suite compare the adapters of one federation.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Any
 import tomli_w
 
 from securefl.bench.quality.drawn_rows import DrawnRows
-from securefl.bench.quality.suite import Cell
+from securefl.bench.quality.suite import BASELINES, Cell
 from securefl.config import FederationConfig, load_federation
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
 from securefl.errors import ConfigError
 
 Table = dict[str, Any]
+PERSONAL = {"personal": True}
+"""Keys of ``[recipe]`` that give every client a personal adapter, trained alone."""
 
 
 def federation_of(
@@ -28,9 +30,9 @@ def federation_of(
     rows: DrawnRows,
     *,
     model: str,
-    ranks: Sequence[int],
     scheme: str,
     overrides: Sequence[str],
+    personal_for_all: bool = True,
     folder: Path,
 ) -> FederationConfig:
     """Write a cell's ``FED.toml`` and read it.
@@ -39,41 +41,44 @@ def federation_of(
         cell: Which.
         rows: Its files.
         model: ``[model] path``.
-        ranks: Of the clients.
         scheme: ``[encryption] scheme``.
         overrides: ``KEY=VALUE`` each, see ``overridden``.
+        personal_for_all: Give every client a personal adapter, whatever the recipe says.
         folder: Where the file is written.
 
     Raises:
         ConfigError: if an override is none, or the file does not hold together with it.
     """
-    table = _table(cell, rows, model=model, ranks=ranks, scheme=scheme)
+    table = _table(cell, rows, model=model, scheme=scheme, personal=personal_for_all)
     path = folder / "FED.toml"
     path.write_text(tomli_w.dumps(overridden(table, overrides)), encoding="utf-8")
     return load_federation(path)
 
 
-def _table(cell: Cell, rows: DrawnRows, *, model: str, ranks: Sequence[int], scheme: str) -> Table:
+def _table(cell: Cell, rows: DrawnRows, *, model: str, scheme: str, personal: bool) -> Table:
+    baseline = cell.recipe in BASELINES
+    # No federation is made for a baseline; the recipe only lends it what all have in common.
+    recipe = {"name": DEFAULT if baseline else cell.recipe}
+    labels = {"labels": list(rows.labels)} if rows.labels else {}
     return {
-        "federation": {"name": cell.place, "seed": cell.seed, "labels": list(rows.labels)},
+        "federation": {"name": cell.place, "seed": cell.seed, **labels},
         "model": {"path": model, "max_length": cell.data.max_length},
         "data": {
             "train": str(rows.train),
             "test": str(rows.test),
-            "text": list(cell.data.text),
-            "label": cell.data.label,
+            **_columns(cell),
             "split": cell.dealt.model_dump(),
         },
-        # Without a federation a recipe only lends what all have in common.
-        "recipe": _recipe(cell.recipe if cell.federated else DEFAULT),
+        "recipe": {**recipe, **(PERSONAL if baseline or personal else {})},
         "encryption": {"scheme": scheme},
-        "cohort": {"clients": [{"r": rank} for rank in ranks]},
+        "cohort": {"clients": [{"r": rank} for rank in cell.ranks]},
     }
 
 
-def _recipe(name: str) -> Table:
-    """A recipe, with a personal adapter by itself where the row has none."""
-    return {"name": name} if ROWS[name].recipe.has_personal else {"name": name, "personal": "alone"}
+def _columns(cell: Cell) -> Table:
+    """Columns of a classification's data set; one for another task has them in its ``settings``."""
+    named = {"text": list(cell.data.text), "label": cell.data.label}
+    return {key: value for key, value in named.items() if value}
 
 
 def overridden(table: Table, overrides: Sequence[str]) -> Table:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from securefl.bench.quality.cell import settings_of
 from securefl.bench.quality.measurement import CellMeasurement, ClientOutcome
@@ -46,10 +47,11 @@ def run_central(config: FederationConfig, folder: Path) -> CellMeasurement:
         _settings(first, ranks=config.ranks), pooled(tuple(data.values())), rounds=config.federation.rounds
     )
     metric = trainer.measure("personal")
+    chosen_on = trainer.measure("personal", part="validation")
     return CellMeasurement(
         metric=metric.name,
         rounds=config.federation.rounds,
-        clients=_outcomes(owns, data, metric),
+        clients=_outcomes(owns, data, metric, validation=chosen_on),
         integers_sha256=(),
         seconds={},
         wall_s=0.0,
@@ -111,20 +113,25 @@ def _joined(parts: Sequence[Examples]) -> Examples:
 
 
 def _outcomes(
-    owns: Mapping[str, ClientFolder], data: Mapping[str, ClientData], metric: Metric
+    owns: Mapping[str, ClientFolder], data: Mapping[str, ClientData], metric: Metric, *, validation: Metric
 ) -> dict[str, ClientOutcome]:
-    """Each client's part of the pooled test rows."""
-    outcomes, start = {}, 0
-    for member, own in owns.items():
-        rows = data[member]
-        scores = metric.scores[start : start + len(rows.test)]
-        start += len(rows.test)
-        outcomes[member] = ClientOutcome(
+    """Each client's part of the pooled test and validation rows."""
+    tests = _parts(metric, [len(rows.test) for rows in data.values()])
+    chosen_on = _parts(validation, [len(rows.validation) for rows in data.values()])
+    return {
+        member: ClientOutcome(
             rank=own.rank,
-            train_rows=len(rows.train),
-            validation_rows=len(rows.validation),
-            test_sha256=rows_digest(rows.test),
-            scores={"central": tuple(scores.tolist())},
-            values={"central": float(scores.mean())},
+            train_rows=len(data[member].train),
+            validation_rows=len(data[member].validation),
+            test_sha256=rows_digest(data[member].test),
+            scores={"central": tuple(test.tolist())},
+            values={"central": float(test.mean())},
+            validation={"central": float(held.mean())} if len(held) else {},
         )
-    return outcomes
+        for (member, own), test, held in zip(owns.items(), tests, chosen_on, strict=True)
+    }
+
+
+def _parts(metric: Metric, sizes: Sequence[int]) -> list[NDArray[np.float64]]:
+    """The scores of pooled rows, client by client."""
+    return np.split(metric.scores, np.cumsum(sizes)[:-1])

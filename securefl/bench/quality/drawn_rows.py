@@ -33,7 +33,7 @@ class DrawnRows:
     Attributes:
         train: Its training rows, the clients' validation rows included.
         test: Rows that its adapters are measured on.
-        labels: All labels of the set's training file, sorted as numbers where they are numbers.
+        labels: All labels of the set's training file, sorted as numbers where they are numbers; empty without a column.
     """
 
     train: Path
@@ -48,6 +48,8 @@ def set_file(folder: Path, data: DataSet, part: str) -> Path:
 
 def parts_read(folder: Path, data: DataSet, *, validation: bool) -> tuple[str, ...]:
     """The files of a set that a cell opens."""
+    if not data.own_test:
+        return (TRAIN,)
     if not validation:
         return TRAIN, TEST
     has_own = set_file(folder, data, VALIDATION).is_file()
@@ -92,14 +94,16 @@ def draw_rows(
         into: Where both files are written.
 
     Raises:
-        DataError: if a file is missing or damaged, or too few rows are left for ``validation``.
+        DataError: if a file is missing or damaged, or too few rows are left beside those of the training.
     """
     check_data(folder, data, validation=validation)
     whole = _lines(set_file(folder, data, TRAIN))
     order = seeded_generator(seed, "quality", data.name, TRAIN).permutation(len(whole))
     drawn = sorted(order[: limits.train].tolist())
-    if validation:
-        spare = [whole[place] for place in order[limits.train :].tolist()]
+    spare = [whole[place] for place in order[limits.train :].tolist()]
+    if not data.own_test:
+        test = _spare_part(data, spare, limits=limits, validation=validation)
+    elif validation:
         test = _held_out(folder, data, spare, limits=limits, seed=seed)
     else:
         test = _lines(set_file(folder, data, TEST))
@@ -128,6 +132,17 @@ def _held_out(folder: Path, data: DataSet, spare: list[bytes], *, limits: Limits
     return rows
 
 
+def _spare_part(data: DataSet, spare: list[bytes], *, limits: Limits, validation: bool) -> list[bytes]:
+    """Training rows that nobody trains on: the first of them to judge on, the next ones to tune on."""
+    rows = spare[limits.test : 2 * limits.test] if validation else spare[: limits.test]
+    if len(rows) < LEAST_TEST_ROWS:
+        raise DataError(
+            f"{data.name} has {len(rows)} rows beside those of the training{' and the test' if validation else ''}",
+            hint="take fewer rows: the set has no test file",
+        )
+    return rows
+
+
 def _some(lines: list[bytes], *, most: int, rng: np.random.Generator) -> list[bytes]:
     """At most so many lines, drawn, in their order."""
     return [lines[place] for place in sorted(rng.permutation(len(lines))[:most].tolist())]
@@ -144,6 +159,8 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _labels(lines: list[bytes], column: str, *, where: str) -> tuple[str, ...]:
+    if not column:
+        return ()
     try:
         found = {str(json.loads(line)[column]) for line in lines}
     except (ValueError, KeyError, TypeError):

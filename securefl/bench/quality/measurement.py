@@ -10,6 +10,8 @@ Columns, each measured on every client's own test rows:
 ``global``   the federation's adapter at the client's rank
 ``fused``    both, as the client fused them
 ``central``  one adapter of the largest rank, trained on the rows of all clients together
+
+A column is missing where a cell has no such adapter.
 """
 
 from __future__ import annotations
@@ -37,11 +39,11 @@ class CellJob(_Frozen):
 
     Attributes:
         data: Name of the data set's folder.
-        text: Its columns of texts.
-        label: Its column of labels.
+        text: Its columns of texts; empty where ``overrides`` name the columns.
+        label: Its column of labels; empty where it has none.
         max_length: Most tokens of a text.
         split: ``iid``, ``dirichlet``, or a column's name.
-        recipe: A recipe's name, ``local`` or ``central``.
+        recipe: A recipe's name, ``central`` or ``local``.
         seed: The federation's.
         ranks: Ranks of the clients.
         train_rows: Most training rows of all clients.
@@ -49,6 +51,8 @@ class CellJob(_Frozen):
         validation: Rows held out of training stand for test rows.
         scheme: ``none`` for the integer twin.
         overrides: ``section.key=value`` each, set in the ``FED.toml``.
+        own_test: False where training rows that nobody trains on stand for test rows, see ``DataSet``.
+        personal_for_all: Every client has a personal adapter, whatever the recipe says.
     """
 
     data: str
@@ -64,6 +68,8 @@ class CellJob(_Frozen):
     validation: bool
     scheme: Scheme
     overrides: tuple[str, ...]
+    own_test: bool = True
+    personal_for_all: bool = True
 
 
 class CellOrder(_Frozen):
@@ -90,7 +96,8 @@ class ClientOutcome(_Frozen):
         test_sha256: Of its test rows' texts and targets: those of two cells are the same rows where it is equal.
         scores: By column, what each test row counts, in the rows' order; of accuracy, 1 or 0.
         values: By column, the metric of the test rows.
-        validation: By column, the metric of the validation rows, of ``local``, ``global`` and ``fused``.
+        validation: By column, the metric of the validation rows: of ``local``, ``global`` and ``fused``, of ``central``
+            in its own cell, and of ``base`` in a cell ``local``.
         curve: The global adapter's metric on the validation rows, by round; 0 is its start.
         baselines: What the member's side reports beside its columns, by name.
         fusion: What the fusion found.

@@ -39,6 +39,11 @@ def draw(report: QualityReport, path: Path) -> None:
     Raises:
         UsageError: if matplotlib is not installed, or the file cannot be written.
     """
+    if report.request.suite.compares == "recipes":
+        from securefl.bench.quality.recipe_plot import draw_recipes
+
+        draw_recipes(report, path)
+        return
     recipes = report.recipes
     most = max(len(places) for places in recipes.values())
     picture = blank_picture(title(report), height=(1.2 + 0.42 * most) * len(recipes))

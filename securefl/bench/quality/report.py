@@ -9,11 +9,16 @@ from dataclasses import asdict, dataclass
 
 from securefl.bench.host import Machine
 from securefl.bench.quality.bars import Bar, bars_of
-from securefl.bench.quality.benchmark import Finished, QualityRequest
+from securefl.bench.quality.benchmark import Finished
 from securefl.bench.quality.cell_figures import Adapter, Place, identical, places_of, uploads
 from securefl.bench.quality.cell_files import FinishedCell, file_name
 from securefl.bench.quality.paired import Difference
-from securefl.config.recipes.catalogue import BASELINES
+from securefl.bench.quality.rates import RateTable
+from securefl.bench.quality.recipe_bars import RecipeBar, recipe_bars
+from securefl.bench.quality.recipe_figures import Entry, entries_of
+from securefl.bench.quality.recipe_json import recipes_json
+from securefl.bench.quality.request import QualityRequest
+from securefl.bench.quality.suite import Setting
 
 SHOWN: tuple[Adapter, ...] = ("base", "local", "global", "fused", "better", "central")
 PAIRS: tuple[tuple[Adapter, Adapter], ...] = (
@@ -30,11 +35,19 @@ PAIRS: tuple[tuple[Adapter, Adapter], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """A whole run of the benchmark."""
+    """A whole run of the benchmark.
+
+    Attributes:
+        request: What was asked for.
+        machine: Where it ran.
+        finished: What there is.
+        searched: The search that the request's learning rates come from, if they come from one.
+    """
 
     request: QualityRequest
     machine: Machine
     finished: Finished
+    searched: RateTable | None = None
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -70,16 +83,32 @@ class QualityReport:
         return {cell.code for cell in self._cells}
 
     @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Finished cells by place and recipe."""
+        return entries_of(self.finished.cells.values())
+
+    @property
+    def recipe_bars(self) -> list[RecipeBar]:
+        """Those between recipes."""
+        return recipe_bars(self.entries)
+
+    @property
+    def proofs(self) -> dict[str, bool]:
+        """By name of each cell that also ran encrypted: whether it ended as its twin, bit for bit."""
+        return {
+            name: identical(self.finished.cells[name], encrypted)
+            for name, encrypted in self.finished.encrypted.items()
+            if name in self.finished.cells
+        }
+
+    @property
     def identical(self) -> bool | None:
-        """True where the encrypted run ended as its twin, bit for bit; None where there was none."""
-        encrypted = self.finished.encrypted
-        twin = None if encrypted is None else self.finished.cells.get(encrypted.name)
-        return None if encrypted is None or twin is None else identical(twin, encrypted)
+        """True where every encrypted run ended as its twin; None where there was none."""
+        return all(self.proofs.values()) if self.proofs else None
 
     @property
     def _cells(self) -> tuple[FinishedCell, ...]:
-        encrypted = self.finished.encrypted
-        return (*self.finished.cells.values(), *([] if encrypted is None else [encrypted]))
+        return (*self.finished.cells.values(), *self.finished.encrypted.values())
 
     def to_json(self) -> dict[str, object]:
         """Everything, for programs."""
@@ -89,8 +118,7 @@ class QualityReport:
             "suite": request.suite_name,
             "rows": "validation" if request.validation else "test",
             "overrides": list(request.overrides),
-            "ranks": list(request.suite.ranks),
-            "limits": asdict(request.suite.limits),
+            "settings": [_setting_json(setting) for setting in request.suite.settings],
             "model": request.model,
             "model_sha256": request.model_digest,
             "machine": asdict(self.machine),
@@ -99,11 +127,24 @@ class QualityReport:
             "bars": [_bar_json(bar) for bar in self.bars],
             "upload": {recipe: _upload_json(places) for recipe, places in self.recipes.items()},
             "identical": self.identical,
-            "encrypted_cell": None if self.finished.encrypted is None else self.finished.encrypted.name,
+            "encrypted_cells": self.proofs,
             "cells": {cell.name: file_name(cell.name, cell.job) for cell in self._cells},
             "missing": self.missing,
             "failures": dict(self.finished.failures),
+            **self._recipes_json(),
         }
+
+    def _recipes_json(self) -> dict[str, object]:
+        """What a suite that compares recipes has beside the others."""
+        if self.request.suite.compares != "recipes":
+            return {}
+        return recipes_json(
+            self.entries, self.recipe_bars, unknown=self.request.suite.unknown, searched=self.searched
+        )
+
+
+def _setting_json(setting: Setting) -> dict[str, object]:
+    return {"place": setting.name, "ranks": list(setting.ranks), **asdict(setting.limits)}
 
 
 def _place_json(place: Place) -> dict[str, object]:

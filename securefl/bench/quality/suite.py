@@ -1,4 +1,4 @@
-"""Suites: data sets, splits and recipes, each combination of which is one cell of the tables.
+"""Suites: places and recipes, each combination of which is one cell of the tables.
 
 The rule kept here: a cell names options of a ``FED.toml`` and rows, and nothing of a method; what a recipe is, and
 every key that a cell does not name, the configuration says.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
+from securefl.bench.quality.cohorts import ranks_for
 from securefl.config.data import ColumnSplit, DirichletSplit, IidSplit, Split
 from securefl.config.recipes.catalogue import BASELINES, ROWS
 from securefl.errors import ConfigError
@@ -18,9 +19,12 @@ from securefl.errors import ConfigError
 CENTRAL: Final = "central"
 """Stands for a recipe: no federation, one adapter on the rows of all clients together."""
 LOCAL: Final = "local"
-"""Stands for a recipe: no federation, a personal adapter of each client on its own rows."""
+"""Stands for a recipe: no federation, each client's own adapter on its own rows."""
+BASELINES: Final = (CENTRAL, LOCAL)
 FIRST_SEED: Final = 7
 """That of a federation whose file names none."""
+UNNAMED_CLIENTS: Final = 4
+"""Most clients of a cohort whose number is no part of a place's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +33,19 @@ class DataSet:
 
     Attributes:
         name: The folder's.
-        text: Its column of texts, or two for sentence pairs.
-        label: Its column of labels.
+        text: Its column of texts, or two for sentence pairs; empty where ``settings`` name the columns.
+        label: Its column of labels; empty where it has none.
         max_length: Most tokens of a text.
+        settings: ``section.key=value`` each, for the ``FED.toml`` of every cell on it: the task that it is for.
+        own_test: False where it has no test file: training rows that nobody trains on stand for test rows.
     """
 
     name: str
     text: tuple[str, ...]
     label: str
     max_length: int
+    settings: tuple[str, ...] = ()
+    own_test: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +62,53 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A place: a data set, how its rows are dealt out, and to whom.
+
+    Attributes:
+        data: What is learnt.
+        split: Name of the way in which rows are dealt out: ``iid``, ``dirichlet``, or the name of a column.
+        ranks: Ranks of the clients.
+        limits: Rows.
+        seeds: How many seeds, unless the command says otherwise.
+    """
+
+    data: DataSet
+    split: str
+    ranks: tuple[int, ...]
+    limits: Limits = field(default_factory=Limits)
+    seeds: int = 1
+
+    @property
+    def name(self) -> str:
+        """The place's name."""
+        return place_name(self.data.name, self.split, clients=len(self.ranks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One federation, or one training without any, whose adapters are measured.
 
     Attributes:
         data: What is learnt.
-        split: Name of the way in which rows are dealt out: ``iid``, ``dirichlet``, or the name of a column.
-        recipe: A row of ``config.recipes.catalogue``, or one of its baselines, ``local`` and ``central``.
+        split: As in its setting.
+        recipe: A row of ``config.recipes.catalogue``, ``central`` or ``local``.
         seed: The federation's.
+        ranks: Ranks of the clients.
+        limits: Rows.
     """
 
     data: DataSet
     split: str
     recipe: str
     seed: int
+    ranks: tuple[int, ...]
+    limits: Limits
 
     @property
     def place(self) -> str:
-        """Data set and split: what the cells of all recipes and seeds share."""
-        return f"{self.data.name}-{self.split}"
+        """The name that the cells of all recipes and seeds share."""
+        return place_name(self.data.name, self.split, clients=len(self.ranks))
 
     @property
     def name(self) -> str:
@@ -103,83 +139,77 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Data sets with their splits, and what all cells have in common.
+    """Places and recipes.
 
     Attributes:
-        places: Data sets, each with a split.
-        recipes: Recipes, where they exist in this version.
-        ranks: Ranks of the clients.
-        limits: Rows of a cell.
+        settings: Places.
+        recipes: Recipes, baselines among them; those that this version does not have are left out.
+        compares: ``adapters``: those of one federation with each other, for which every client has a personal one;
+            ``recipes``: recipes with each other, each as it is, at learning rates of one search.
+        model: Base model of all cells, unless the command says otherwise.
     """
 
-    places: tuple[tuple[DataSet, str], ...]
+    settings: tuple[Setting, ...]
     recipes: tuple[str, ...]
-    ranks: tuple[int, ...]
-    limits: Limits
+    compares: Literal["adapters", "recipes"]
+    model: str
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Its recipes that this version has."""
+        return tuple(name for name in self.recipes if name in ROWS or name in BASELINES)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Its recipes that this version does not have."""
+        return tuple(name for name in self.recipes if name not in self.known)
 
 
-BANKING77 = DataSet(name="banking77", text=("text",), label="label_name", max_length=64)
-HWU64 = DataSet(name="hwu64", text=("text",), label="label_name", max_length=64)
-SST2 = DataSet(name="sst2", text=("sentence",), label="label", max_length=64)
-MRPC = DataSet(name="mrpc", text=("sentence1", "sentence2"), label="label", max_length=128)
-
-SUITES: Final[Mapping[str, Suite]] = {
-    "default": Suite(
-        places=(
-            (BANKING77, "dirichlet"),
-            (BANKING77, "iid"),
-            (HWU64, "dirichlet"),
-            (HWU64, "iid"),
-            (HWU64, "domain"),
-            (SST2, "dirichlet"),
-            (SST2, "iid"),
-            (MRPC, "dirichlet"),
-            (MRPC, "iid"),
-        ),
-        recipes=("default", "lean"),
-        ranks=(2, 4, 8, 16),
-        limits=Limits(),
-    )
-}
-"""By name."""
-
-
-def suite_named(name: str) -> Suite:
-    """The suite of this name.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    if name not in SUITES:
-        raise ConfigError(f"there is no suite '{name}'", where="--suite", hint=f"there is {_listed(SUITES)}")
-    return SUITES[name]
+def place_name(data: str, split: str, *, clients: int) -> str:
+    """Name of a place; the number of clients is part of it beyond the usual four."""
+    return f"{data}-{split}" if clients <= UNNAMED_CLIENTS else f"{data}-{split}-{clients}"
 
 
 def cells_of(
-    suite: Suite, *, seeds: int, only: Sequence[str] = (), recipes: Sequence[str] = ()
+    suite: Suite, *, seeds: int | None = None, only: Sequence[str] = (), recipes: Sequence[str] = ()
 ) -> tuple[Cell, ...]:
     """The cells of a suite, those of one place after another, its central training first.
 
     Args:
         suite: Its places and recipes.
-        seeds: How many seeds; they count from ``FIRST_SEED``.
+        seeds: How many seeds of every place; they count from ``FIRST_SEED``. Without it, as many as the place has.
         only: Places such as ``banking77-iid``, or data sets; all without it.
-        recipes: Recipes, ``local`` and ``central`` among them; without it the suite's own that exist, and ``central``.
+        recipes: Recipes and baselines; without it the suite's own that exist.
 
     Raises:
         ConfigError: if a place or a recipe is unknown.
     """
-    chosen = tuple(recipes) or (CENTRAL, *(name for name in suite.recipes if name in ROWS))
+    chosen = tuple(recipes) or suite.known
     _check_known(chosen, (*BASELINES, *ROWS), where="--recipe", what="recipe")
-    names = [name for data, split in suite.places for name in (f"{data.name}-{split}", data.name)]
+    names = [name for each in suite.settings for name in (each.name, each.data.name)]
     _check_known(only, names, where="--only", what="cell")
+    settings = [each for each in suite.settings if not only or {each.data.name, each.name} & {*only}]
+    ranks: Mapping[str, Mapping[tuple[int, ...], tuple[int, ...]]] = {
+        recipe: {each: _ranks(recipe, each) for each in {setting.ranks for setting in settings}}
+        for recipe in chosen
+    }
     return tuple(
-        Cell(data=data, split=split, recipe=recipe, seed=FIRST_SEED + number)
-        for data, split in suite.places
-        if not only or {data.name, f"{data.name}-{split}"} & {*only}
-        for number in range(seeds)
+        Cell(
+            data=setting.data,
+            split=setting.split,
+            recipe=recipe,
+            seed=FIRST_SEED + number,
+            ranks=ranks[recipe][setting.ranks],
+            limits=setting.limits,
+        )
+        for setting in settings
+        for number in range(seeds or setting.seeds)
         for recipe in chosen
     )
+
+
+def _ranks(recipe: str, ranks: tuple[int, ...]) -> tuple[int, ...]:
+    return ranks if recipe in BASELINES else ranks_for(recipe, ranks)
 
 
 def _check_known(given: Iterable[str], known: Iterable[str], *, where: str, what: str) -> None:
@@ -187,9 +217,5 @@ def _check_known(given: Iterable[str], known: Iterable[str], *, where: str, what
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'" if near else f"there is {_listed(known)}"
+            hint = f"did you mean '{near[0]}'" if near else f"there is {', '.join(known)}"
             raise ConfigError(f"there is no {what} '{name}'", where=where, hint=hint)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -11,6 +11,7 @@ from securefl.bench.aggregation.tables import markdown_table
 from securefl.bench.host import Machine
 from securefl.bench.quality.bars import COMPARED, Bar, Compared, points
 from securefl.bench.quality.cell_figures import Adapter, Place, uploads
+from securefl.bench.quality.recipe_tables import Table, recipe_notes, recipe_tables
 from securefl.bench.quality.report import SHOWN, QualityReport
 from securefl.bench.quality.suite import CENTRAL
 
@@ -36,22 +37,28 @@ GAPS: tuple[tuple[Adapter, Adapter], ...] = (
     ("global", "central"),
 )
 UPLOAD_COLUMNS = ("rank", "kB up a round", "kB own float32", "times", "kB openings")
-Table = tuple[str, Sequence[str], list[list[str]]]
-"""Heading, columns, rows."""
 
 
 def title(report: QualityReport) -> str:
     """Title of the tables: the thing that was measured."""
-    suite, rows = report.request.suite, "validation" if report.request.validation else "test"
-    ranks = ", ".join(map(str, suite.ranks))
+    settings = report.request.suite.settings
+    rows = "validation" if report.request.validation else "test"
+    cohorts = dict.fromkeys(setting.ranks for setting in settings)
+    limits = settings[0].limits
     return (
-        f"{len(suite.ranks)} clients of ranks {ranks}; at most {suite.limits.train:,} training and "
-        f"{suite.limits.test:,} {rows} rows in all"
+        f"{' or '.join(_cohort(ranks) for ranks in cohorts)}; at most {limits.train:,} training and "
+        f"{limits.test:,} {rows} rows in all"
     )
 
 
+def _cohort(ranks: Sequence[int]) -> str:
+    return f"{len(ranks)} clients of ranks {', '.join(map(str, dict.fromkeys(ranks)))}"
+
+
 def tables(report: QualityReport) -> list[Table]:
-    """Bars, metrics, differences and bytes, for every recipe."""
+    """Bars, metrics, differences and bytes, for every recipe; or recipes beside each other, where the suite says so."""
+    if report.request.suite.compares == "recipes":
+        return recipe_tables(report)
     parts: list[Table] = []
     for recipe, places in report.recipes.items():
         bars = [bar for bar in report.bars if bar.recipe == recipe]
@@ -75,7 +82,8 @@ def tables(report: QualityReport) -> list[Table]:
 
 def notes(report: QualityReport) -> list[str]:
     """Notes that a reader of the tables has to know, one sentence or two each."""
-    return [*_method(report), *_identity(report), *_gaps_of_the_run(report)]
+    beside = recipe_notes(report) if report.request.suite.compares == "recipes" else _adapter_notes()
+    return [*_method(report), *beside, *_identity(report), *_gaps_of_the_run(report)]
 
 
 def markdown(report: QualityReport) -> str:
@@ -106,6 +114,13 @@ def _method(report: QualityReport) -> list[str]:
         rows,
         "Chosen on validation rows alone (15 % of each client's training rows): the personal adapter's settings, the "
         "fusion, 'better' (the one of local and global that they prefer), and the central training's rates (pooled).",
+        f"Seeds: {', '.join(map(str, sorted({cell.seed for cell in report.request.cells})))}.",
+    ]
+
+
+def _adapter_notes() -> list[str]:
+    """Notes on the adapters of one federation beside each other."""
+    return [
         "base, tuned local and fused know a client's mix of labels, because they are trained or fitted on its rows; "
         "central is one model for all clients. global is the same adapter at every client, cut to its rank; its head "
         "differs in the rows of labels that stay at home, and by two numbers that calibration fits to a client.",
@@ -114,20 +129,20 @@ def _method(report: QualityReport) -> list[str]:
         "A standard error is that of the mean over clients of paired differences, each client weighing the same; it "
         "covers the choice of the rows, not another seed's training. 'met within 2 SE' means: below the bar, by no "
         "more than two of them. Means over data sets take splits and seeds of one set to err together.",
-        f"Seeds: {', '.join(map(str, sorted({cell.seed for cell in report.request.cells})))}.",
     ]
 
 
 def _identity(report: QualityReport) -> list[str]:
-    encrypted = report.finished.encrypted
-    if encrypted is None or report.identical is None:
+    proofs = report.proofs
+    if not proofs:
         return ["Every cell ran as the integer twin, without a cipher; none ran encrypted."]
-    same = (
-        "the same integers in every round and the same adapters at every client, bit for bit"
-        if report.identical
-        else "NOT the same integers and adapters"
+    same = [name for name, equal in proofs.items() if equal]
+    said = (
+        f"Cells ran as integer twins; also encrypted, with the same integers in every round and the same adapters at "
+        f"every client, bit for bit: {', '.join(same) or 'none'}."
     )
-    return [f"Cells ran as integer twins; {encrypted.name} also ran encrypted, with {same}."]
+    differing = [name for name in proofs if name not in same]
+    return [said, *([f"NOT the same integers and adapters: {', '.join(differing)}."] if differing else [])]
 
 
 def _gaps_of_the_run(report: QualityReport) -> list[str]:

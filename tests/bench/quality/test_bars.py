@@ -18,11 +18,12 @@ from support.quality import (
 )
 
 from securefl.bench.quality.bars import Bar, Verdict, bars_of
-from securefl.bench.quality.benchmark import Finished, QualityRequest
+from securefl.bench.quality.benchmark import Finished
 from securefl.bench.quality.cell_figures import Place, places_of, uploads
 from securefl.bench.quality.cell_files import FinishedCell
 from securefl.bench.quality.measurement import Column
 from securefl.bench.quality.report import QualityReport
+from securefl.bench.quality.request import QualityRequest
 from securefl.bench.quality.suite import cells_of
 from securefl.bench.quality.tables import markdown, notes, tables
 from securefl.errors import StateError
@@ -153,7 +154,7 @@ def report(tmp_path: Path) -> QualityReport:
         out=tmp_path,
     )
     return QualityReport(
-        request, MACHINE, Finished(cells={each.name: each for each in cells}, encrypted=None, failures={})
+        request, MACHINE, Finished(cells={each.name: each for each in cells}, encrypted={}, failures={})
     )
 
 
@@ -186,15 +187,11 @@ def test_every_row_has_a_cell_for_every_column(report: QualityReport) -> None:
 
 def test_an_encrypted_run_that_differs_is_said_loudly(report: QualityReport) -> None:
     encrypted = finished(colours_cell(), cell(GOOD, integers_sha256=("1" * 64,)).measured, scheme="bfv")
-    differs = replace(report, finished=replace(report.finished, encrypted=encrypted))
+    differs = replace(report, finished=replace(report.finished, encrypted={encrypted.name: encrypted}))
     assert differs.identical is False
-    assert "with NOT the same integers" in " ".join(notes(differs))
-    same = replace(
-        report,
-        finished=replace(
-            report.finished, encrypted=finished(colours_cell(), cell(GOOD).measured, scheme="bfv")
-        ),
-    )
+    assert "NOT the same integers and adapters: colours-iid-default-7." in notes(differs)
+    equal = finished(colours_cell(), cell(GOOD).measured, scheme="bfv")
+    same = replace(report, finished=replace(report.finished, encrypted={equal.name: equal}))
     assert same.identical is True
     assert "bit for bit" in " ".join(notes(same))
 

@@ -11,8 +11,9 @@ import pytest
 from support.quality import MACHINE, TINY, colours_cell, measured, outcome, save_colours
 
 from securefl.bench.processes import Program
-from securefl.bench.quality import benchmark
-from securefl.bench.quality.benchmark import Finished, QualityRequest, run_quality
+from securefl.bench.quality import benchmark, cell_pool
+from securefl.bench.quality.benchmark import Finished, run_quality
+from securefl.bench.quality.request import QualityRequest
 from securefl.bench.quality.suite import cells_of
 from securefl.errors import DataError
 
@@ -42,8 +43,8 @@ class Harness:
         self.failing.write_text("")
         script = folder / "script.py"
         script.write_text(PROGRAM % {"log": str(self.log), "failing": str(self.failing), "answer": ANSWER})
-        monkeypatch.setattr(benchmark, "PROGRAM", Program((sys.executable, "-S", str(script)), own=True))
-        monkeypatch.setattr(benchmark, "LOOK_S", 0.01)
+        monkeypatch.setattr(cell_pool, "PROGRAM", Program((sys.executable, "-S", str(script)), own=True))
+        monkeypatch.setattr(cell_pool, "LOOK_S", 0.01)
         cells = cells_of(TINY, seeds=1)
         self.request = QualityRequest(
             suite=TINY,
@@ -131,7 +132,7 @@ def test_an_interrupted_run_leaves_no_process_behind(harness: Harness) -> None:
     [
         {"overrides": ("training.learning_rate=1e-3",)},
         {"model_digest": "another"},
-        {"suite": replace(TINY, ranks=(2, 2, 2))},
+        {"suite": replace(TINY, compares="recipes")},
     ],
 )
 def test_a_cell_of_other_options_is_not_taken(change: dict[str, object], harness: Harness) -> None:
@@ -188,8 +189,8 @@ def test_the_report_has_finished_cells_that_were_not_asked_for(harness: Harness)
 def test_the_encrypted_run_stands_beside_its_twin(harness: Harness) -> None:
     finished = harness.run(identity=True)
     assert harness.started == [*ALL, "iid-default-bfv"]
-    assert finished.encrypted is not None
-    assert finished.encrypted.name in finished.cells
+    assert [*finished.encrypted] == ["colours-iid-default-7"]
+    assert next(iter(finished.encrypted)) in finished.cells
     assert [*finished.cells] == [cell.name for cell in harness.request.cells]
 
 

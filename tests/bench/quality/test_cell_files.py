@@ -1,5 +1,6 @@
 """A finished cell is read back as it was, or is none."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from support.quality import colours_cell, finished, job_of, measured, outcome
 
 from securefl.bench.quality.cell_files import CellStore, FinishedCell, Material, cell_digest, file_name
 from securefl.errors import StateError
+from securefl.results.formats import current
 
+COMMITTED = sorted(Path(__file__).parents[3].glob("benchmarks/results/quality*/cells/*.json"))
 MATERIAL = Material(data="d", model="m", code="c")
 
 
@@ -68,3 +71,12 @@ def test_every_option_is_in_the_digest(change: dict[str, object]) -> None:
 def test_material_is_in_the_digest(change: str) -> None:
     job = job_of(colours_cell())
     assert cell_digest(job, MATERIAL) != cell_digest(job, replace(MATERIAL, **{change: "other"}))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_committed_cell_can_be_read(path: Path) -> None:
+    job = FinishedCell.model_validate_json(
+        json.dumps(current(json.loads(path.read_text()), where=path.name))
+    ).job
+    name = path.stem.removesuffix("-bfv").removesuffix("-validation")
+    assert CellStore(path.parents[1]).load(name, job) is not None

@@ -1,13 +1,15 @@
 """A cell's federation is what a user would write for it, with the keys that tuning sets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.quality import TINY, colours_cell
+from support.quality import COLOURS, colours_cell, job_of
 
 from securefl.bench.quality.cell_options import federation_of, overridden
 from securefl.bench.quality.drawn_rows import DrawnRows
-from securefl.bench.quality.suite import SUITES, cells_of, suite_named
+from securefl.bench.quality.suite import cells_of
+from securefl.bench.quality.suites import SUITES, suite_named
 from securefl.config import FederationConfig
 from securefl.config.recipes.catalogue import BASELINES, ROWS
 from securefl.config.recipes.choices import DEFAULT
@@ -16,16 +18,20 @@ from securefl.errors import ConfigError
 
 
 def federation(
-    tmp_path: Path, *overrides: str, recipe: str = "default", split: str = "iid"
+    tmp_path: Path,
+    *overrides: str,
+    recipe: str = "default",
+    split: str = "iid",
+    personal_for_all: bool = True,
 ) -> FederationConfig:
     rows = DrawnRows(tmp_path / "train.jsonl", tmp_path / "test.jsonl", ("blue", "red"))
     return federation_of(
         colours_cell(recipe, split=split),
         rows,
         model="somewhere/model",
-        ranks=(2, 4, 4),
         scheme="none",
         overrides=overrides,
+        personal_for_all=personal_for_all,
         folder=tmp_path,
     )
 
@@ -41,6 +47,35 @@ def test_what_a_recipe_decides_is_the_recipe_s(tmp_path: Path) -> None:
 def test_everybody_has_a_personal_adapter_to_compare_with(tmp_path: Path) -> None:
     assert not ROWS["flexlora"].recipe.has_personal
     assert federation(tmp_path, recipe="flexlora").recipe.has_personal
+
+
+def test_where_recipes_are_compared_each_is_as_its_row_has_it(tmp_path: Path) -> None:
+    for name, row in ROWS.items():
+        assert federation(tmp_path, recipe=name, personal_for_all=False).recipe == row.recipe
+
+
+@pytest.mark.parametrize("baseline", ["central", "local"])
+def test_a_training_without_a_federation_has_a_personal_adapter(baseline: str, tmp_path: Path) -> None:
+    recipe = federation(tmp_path, recipe=baseline, personal_for_all=False).recipe
+    assert recipe.name == DEFAULT
+    assert recipe.personal == ROWS[DEFAULT].recipe.personal
+
+
+def test_a_data_set_may_have_a_task_of_its_own(tmp_path: Path) -> None:
+    regression = replace(
+        COLOURS,
+        label="",
+        settings=('task={ name = "sequence-classification", metric = "macro_f1" }', "data.label=number"),
+    )
+    cell = replace(colours_cell(), data=regression)
+    job = job_of(cell, overrides=regression.settings)
+    rows = DrawnRows(tmp_path / "train.jsonl", tmp_path / "test.jsonl", ())
+    config = federation_of(
+        cell, rows, model="somewhere/model", scheme="none", overrides=job.overrides, folder=tmp_path
+    )
+    assert config.federation.labels is None
+    assert config.data.label == "number"
+    assert config.task.metric == "macro_f1"
 
 
 def test_a_key_can_be_set(tmp_path: Path) -> None:
@@ -92,6 +127,30 @@ def test_every_place_has_its_central_training() -> None:
     federations = [cell for cell in cells if cell.recipe == "default"]
     assert {cell.central for cell in federations} <= {*cells}
     assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_a_suite_of_recipes_has_all_rows_of_the_catalogue_and_both_baselines() -> None:
+    assert {*SUITES["recipes"].recipes} == {"central", "local", *ROWS}
+    names = {(cell.data.name, cell.seed) for cell in cells_of(SUITES["recipes"])}
+    assert names == {("banking77", 7), ("hwu64", 7), ("hwu64", 8), ("hwu64", 9)}
+
+
+def test_a_recipe_that_the_catalogue_lacks_is_left_out() -> None:
+    suite = replace(SUITES["clients"], recipes=("default", "nobody-s"))
+    assert suite.unknown == ("nobody-s",)
+    assert {cell.recipe for cell in cells_of(suite)} == {"default"}
+
+
+def test_many_clients_are_part_of_a_cell_s_name() -> None:
+    cells = cells_of(SUITES["clients"], recipes=("default",))
+    assert [cell.name for cell in cells] == [
+        "sst2-dirichlet-16-default-7",
+        "mrpc-dirichlet-16-default-7",
+        "sst2-dirichlet-50-default-7",
+        "mrpc-dirichlet-50-default-7",
+    ]
+    assert [len(cell.ranks) for cell in cells] == [16, 16, 50, 50]
+    assert {*cells[-1].ranks} == {2, 4, 8, 16}
 
 
 def test_only_chooses_places_and_data_sets() -> None:

@@ -11,7 +11,7 @@ import pytest
 from support.quality import TINY, measured, outcome, save_colours
 
 from securefl.bench.processes import Program
-from securefl.bench.quality import benchmark, suite
+from securefl.bench.quality import cell_pool, suites
 from securefl.cli.main import command_line
 
 ANSWER = measured({"client-1": outcome({"base": (1, 0), "local": (1, 0), "global": (1, 1), "fused": (1, 1)})})
@@ -31,14 +31,14 @@ def bench(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Said]:
     """Runs ``securefl bench quality`` on a tiny suite whose cells print the same figures."""
-    monkeypatch.setattr(suite, "SUITES", {"default": TINY})
+    monkeypatch.setattr(suites, "SUITES", {"default": TINY})
     script = tmp_path / "script.py"
     script.write_text(
         "import json, sys\n"
         "recipe = json.load(sys.stdin)['job']['recipe']\n"
         f"print({CENTRAL.model_dump_json()!r} if recipe == 'central' else {ANSWER.model_dump_json()!r})\n"
     )
-    monkeypatch.setattr(benchmark, "PROGRAM", Program((sys.executable, "-S", str(script)), own=True))
+    monkeypatch.setattr(cell_pool, "PROGRAM", Program((sys.executable, "-S", str(script)), own=True))
     # Only its digest is asked for: no cell loads it here.
     (tmp_path / "model").mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -85,7 +85,7 @@ def test_a_cell_that_fails_is_reported_and_the_command_fails(
     bench: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(
-        benchmark,
+        cell_pool,
         "PROGRAM",
         Program((sys.executable, "-S", "-c", "raise SystemExit('out of luck')"), own=True),
     )

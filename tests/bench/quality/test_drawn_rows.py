@@ -116,3 +116,25 @@ def test_the_digest_is_over_the_files_that_are_opened(data: Path) -> None:
     (data / "colours" / "test.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a", "label": "red"}\n'))
     assert data_digest(data, COLOURS, validation=False) != whole
     assert data_digest(data, COLOURS, validation=True) == tuned
+
+
+def test_without_a_test_file_rows_that_nobody_trains_on_are_judged_on(data: Path, tmp_path: Path) -> None:
+    (data / "colours" / "test.jsonl.gz").unlink()
+    untested = replace(COLOURS, own_test=False)
+    judged = drawn(data, tmp_path / "a", data_set=untested)
+    tuned = drawn(data, tmp_path / "b", data_set=untested, validation=True)
+    sets = [{*numbers(each)} for each in (judged.train, judged.test, tuned.test)]
+    assert sets[0] == {*numbers(tuned.train)}
+    assert [*map(len, sets)] == [120, 60, 60]
+    assert len(set.union(*sets)) == 240
+
+
+def test_too_few_rows_beside_the_training_are_refused_where_there_is_no_test_file(
+    data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="has 20 rows beside those of the training"):
+        drawn(data, tmp_path / "a", train=460, data_set=replace(COLOURS, own_test=False))
+
+
+def test_a_set_without_a_column_of_labels_has_none(data: Path, tmp_path: Path) -> None:
+    assert drawn(data, tmp_path / "a", data_set=replace(COLOURS, label="")).labels == ()

@@ -1,0 +1,179 @@
+"""Bars between recipes: what the tables promise of them, each with its figure at every place.
+
+The rule kept here: a bar is a line of ``BETWEEN``: which recipes, by which adapter, and what verdicts are called. It is
+judged for each number of clients by itself, and is as good as its worst pair of recipes at its worst place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from securefl.bench.quality.bars import Verdict, points
+from securefl.bench.quality.equal_bytes import difference_at_equal_bytes
+from securefl.bench.quality.paired import Difference
+from securefl.bench.quality.recipe_figures import Entry, Which, paired
+from securefl.bench.quality.suite import LOCAL
+from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.choices import DEFAULT
+
+ERRORS: Final = 2.0
+"""Standard errors of a paired difference that are allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """A bar that compares recipes.
+
+    Attributes:
+        what: In words.
+        ours: Are to be no worse than ``theirs``, or better.
+        theirs: What they are compared with.
+        which: The adapters that are compared.
+        better: They are to be better, and plainly by more than the standard errors allowed.
+        somewhere: One pair at one place is enough.
+        bytes_beside: The bytes of both belong to the answer.
+        words: What a missed, an allowed and a met bar is called.
+    """
+
+    what: str
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    which: Which = "end"
+    better: bool = False
+    somewhere: bool = False
+    bytes_beside: bool = False
+    words: tuple[str, str, str] = ("missed", "met within 2 SE", "met")
+
+    def verdict(self, found: Difference) -> Verdict:
+        """Verdict on a difference."""
+        if self.better:
+            if found.mean > ERRORS * found.error:
+                return Verdict.MET
+            return Verdict.WITHIN if found.mean > 0 else Verdict.MISSED
+        if found.mean >= 0:
+            return Verdict.MET
+        return Verdict.WITHIN if found.reaches(0.0, errors=ERRORS) else Verdict.MISSED
+
+
+def with_payload(*payloads: str) -> tuple[str, ...]:
+    """The recipes of the catalogue whose clients send one of these payloads."""
+    return tuple(name for name, row in ROWS.items() if row.payload.name in payloads)
+
+
+PRODUCTS: Final = with_payload("auto", "sketch", "dense")
+"""Recipes that average products of factors."""
+FACTORS: Final = with_payload("factors")
+"""Recipes that average the factors themselves."""
+AHEAD: Final = ("missed", "ahead within 2 SE", "met")
+
+BETWEEN: Final = (
+    Between(
+        what="default not worse than any other recipe",
+        ours=(DEFAULT,),
+        theirs=tuple(name for name in ROWS if name not in (DEFAULT, LOCAL)),
+    ),
+    Between(what="default not worse than training alone", ours=(DEFAULT,), theirs=(LOCAL,)),
+    Between(
+        what="collapse of flexlora: its global adapter below that of fedit",
+        ours=("flexlora",),
+        theirs=("fedit",),
+        which="global",
+        words=("shown", "refuted within 2 SE", "refuted"),
+    ),
+    Between(
+        what="product recipes not worse than factor averaging anywhere",
+        ours=PRODUCTS,
+        theirs=FACTORS,
+        which="global",
+    ),
+    Between(
+        what="product recipes better than factor averaging somewhere",
+        ours=PRODUCTS,
+        theirs=FACTORS,
+        which="global",
+        better=True,
+        somewhere=True,
+        words=AHEAD,
+    ),
+    Between(what="fedit <= local", ours=(LOCAL,), theirs=("fedit",)),
+    Between(what="local < fdlora", ours=("fdlora",), theirs=(LOCAL,), better=True, words=AHEAD),
+    *(
+        Between(what=f"{name} against fedit", ours=(name,), theirs=("fedit",), bytes_beside=True)
+        for name in ("pf2lora", "fed-hello")
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeBar:
+    """A bar with its figures, for one number of clients.
+
+    Attributes:
+        clients: How many.
+        what: In words.
+        verdict: In words.
+        pairs: Pairs of recipes and places that were measured.
+        plainly: How many of them meet it without the allowance.
+        deciding: The pair that decides, and its figure, in words: the worst one, or the best where one is enough.
+    """
+
+    clients: int
+    what: str
+    verdict: str
+    pairs: int
+    plainly: int
+    deciding: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    ours: Entry
+    theirs: Entry
+    found: Difference
+    verdict: Verdict
+
+
+def recipe_bars(entries: Sequence[Entry]) -> list[RecipeBar]:
+    """Every bar, for every number of clients that was measured, if both of its sides are in the tables."""
+    return [
+        bar
+        for clients in dict.fromkeys(entry.clients for entry in entries)
+        for between in BETWEEN
+        if (bar := _bar(between, [entry for entry in entries if entry.clients == clients], clients=clients))
+    ]
+
+
+def _bar(between: Between, entries: Sequence[Entry], *, clients: int) -> RecipeBar | None:
+    pairs = list(_pairs(between, entries))
+    if not pairs:
+        return None
+    choose = max if between.somewhere else min
+    deciding = choose(pairs, key=lambda pair: (pair.verdict, pair.found.mean))
+    return RecipeBar(
+        clients=clients,
+        what=between.what,
+        verdict=between.words[deciding.verdict],
+        pairs=len(pairs),
+        plainly=sum(pair.verdict is Verdict.MET for pair in pairs),
+        deciding=_said(deciding, with_bytes=between.bytes_beside),
+    )
+
+
+def _pairs(between: Between, entries: Sequence[Entry]) -> Iterable[_Pair]:
+    for ours in (entry for entry in entries if entry.recipe in between.ours):
+        for theirs in entries:
+            if theirs.recipe in between.theirs and theirs.place == ours.place:
+                found = paired(ours, theirs, which=between.which)
+                if found is not None:
+                    yield _Pair(ours, theirs, found, between.verdict(found))
+
+
+def _said(pair: _Pair, *, with_bytes: bool) -> str:
+    said = f"{pair.ours.place}: {pair.ours.recipe} - {pair.theirs.recipe} {points(pair.found)}"
+    if not with_bytes or not pair.theirs.up_bytes:
+        return said
+    said += f", at {pair.ours.up_bytes / pair.theirs.up_bytes:.2f} times its bytes"
+    cut = difference_at_equal_bytes(pair.ours, pair.theirs)
+    return said if cut is None else f"{said}; {100 * cut:+.1f} at equal bytes, on validation rows"

