@@ -79,7 +79,7 @@ class Encryption:
         clock: StageClock = SILENT,
     ) -> None:
         self.sizes = StreamSizes.of_contribution(part.section for part in parts)
-        self._parts = tuple(parts)
+        self._parts: tuple[Part, ...] = tuple(parts)
         self._manifest = manifest
         self._member = member
         self._keys = keys
@@ -124,6 +124,8 @@ class Encryption:
                 self._body_digest.update(window)
                 yield window
         self._signed = self._sign()
+        # A member keeps its contributions for their headers; what they were made of would stay with them.
+        self._parts = ()
 
     def _sign(self) -> SignedHeader:
         header = ContributionHeader(

@@ -76,7 +76,7 @@ def search_quality(options: QualityOptions) -> tuple[RateTable, Mapping[str, str
     """
     from securefl.bench.host import this_machine
     from securefl.bench.quality.rates import load_rates, save_rates
-    from securefl.bench.quality.search import search_rates
+    from securefl.bench.quality.rate_search import search_rates
 
     request = _search_request(options)
     former = load_rates(options.rates)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -81,6 +83,34 @@ def contributed(federation: Sectioned, member: str, manifest: Manifest, seed: in
             signing_key=inner.signing_keys[member],
         )
     )
+
+
+class Source:
+    """Integers that are read once; a weak reference tells whether they are still held."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def runs(self) -> Iterator[np.ndarray]:
+        return iter((self.values,))
+
+
+def test_a_finished_contribution_holds_its_header_and_not_its_integers() -> None:
+    inner = make_federation(ranks=(2, 4, 8))
+    source = Source(drawn(100, 1))
+    encryption = Encryption(
+        [Part(IntegerTwin(inner.federation.profile), 100, source.runs)],
+        manifest=Manifest(inner.federation.digest, 1, inner.federation.cohort),
+        member="client-1",
+        keys=inner.keys,
+        signing_key=inner.signing_keys["client-1"],
+    )
+    header = encrypt_at_once(encryption).signed
+    held = weakref.ref(source)
+    del source
+    gc.collect()
+    assert held() is None
+    assert encryption.signed() == header
 
 
 def summed(sections: Iterable[Section], bodies: list[bytes]) -> list[Ciphertexts]:

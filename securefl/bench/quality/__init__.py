@@ -16,7 +16,7 @@
 ``cell_pool``       processes of cells, a few at a time
 ``time_left``       the time that a run still needs
 ``benchmark``       the cells of a suite, those that are not finished run
-``search``          learning rates of all recipes, by one budget
+``rate_search``     learning rates of all recipes, by one budget
 ``rates``           their file
 ``paired``          differences on the same rows, and their standard errors
 ``cell_figures``    federations beside central trainings

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from securefl.aggregation.contribution import integers_digest
 from securefl.bench.answering import answer
 from securefl.bench.quality import suite
 from securefl.bench.quality.cell_options import federation_of
@@ -30,6 +29,7 @@ from securefl.bench.quality.measurement import (
     Column,
 )
 from securefl.bench.quality.sites import (
+    RoundSums,
     SideTransport,
     Site,
     client_data,
@@ -134,22 +134,26 @@ def run_federation(config: FederationConfig, folder: Path, *, out: Path) -> Cell
     federation = next(iter(sites.values())).own.federation
     for site in sites.values():
         site.side.begin(site.aggregation.start())
+    sums = RoundSums()
+
+    def applied(member: str, number: int) -> None:
+        sites[member].apply(number)
+        sums.take(simulated.traffic[number], member=member, round_number=number)
+
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         {member: site.side.learner for member, site in sites.items()},
         transport=SideTransport(sites),
-        applied=lambda member, number: sites[member].apply(number),
+        applied=applied,
     )
     simulated.run()
-    numbers = sorted(simulated.traffic)
+    numbers = sorted(sums.digests)
     reports = {member: site.side.finish(out / member, numbers[-1]) for member, site in sites.items()}
     return CellMeasurement(
         metric=next(iter(reports.values())).metric.name,
         rounds=numbers[-1],
         clients={member: _outcome(site, reports[member], numbers) for member, site in sites.items()},
-        integers_sha256=tuple(
-            integers_digest(next(iter(simulated.traffic[number].sums.values()))).hex() for number in numbers
-        ),
+        integers_sha256=tuple(sums.digests[number] for number in numbers),
         seconds=_seconds(sites.values(), numbers),
         wall_s=0.0,
         cpu_s=0.0,

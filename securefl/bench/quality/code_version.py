@@ -21,6 +21,7 @@ MODULES = (
     "securefl.bench.quality.central",
     "securefl.bench.quality.cell_options",
     "securefl.bench.quality.drawn_rows",
+    "securefl.bench.quality.local",
     "securefl.bench.quality.sites",
     "securefl.config",
     "securefl.crypto",

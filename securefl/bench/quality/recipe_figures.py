@@ -14,9 +14,9 @@ from typing import Literal
 
 from securefl.bench.quality.cell_figures import check_rows, where_of
 from securefl.bench.quality.cell_files import FinishedCell
-from securefl.bench.quality.measurement import Column
+from securefl.bench.quality.measurement import CellMeasurement, Column
 from securefl.bench.quality.paired import Difference, Scores, difference, joint
-from securefl.bench.quality.suite import BASELINES, place_name
+from securefl.bench.quality.suite import BASELINES, CENTRAL, LOCAL, place_name
 from securefl.bench.quality.targets import Reached, reached, target_of
 from securefl.config.recipes.choices import DEFAULT
 
@@ -112,9 +112,12 @@ def entries_of(cells: Iterable[FinishedCell]) -> tuple[Entry, ...]:
         data, split, clients, _ = where_of(cell)
         groups.setdefault((data, split, clients, cell.job.recipe), []).append(cell)
 
+    def beside(cell: FinishedCell, recipe: str) -> CellMeasurement | None:
+        found = at.get((where_of(cell), recipe))
+        return None if found is None else found.measured
+
     def answer(cell: FinishedCell) -> Reached:
-        local, central = (at.get((where_of(cell), name)) for name in ("local", "central"))
-        target = target_of(local=local and local.measured, central=central and central.measured)
+        target = target_of(local=beside(cell, LOCAL), central=beside(cell, CENTRAL))
         return reached(cell.measured, target=target)
 
     return tuple(

@@ -118,6 +118,9 @@ class QualityReport:
             "suite": request.suite_name,
             "rows": "validation" if request.validation else "test",
             "overrides": list(request.overrides),
+            # Those of the first place; all places stand below.
+            "ranks": list(request.suite.settings[0].ranks),
+            "limits": asdict(request.suite.settings[0].limits),
             "settings": [_setting_json(setting) for setting in request.suite.settings],
             "model": request.model,
             "model_sha256": request.model_digest,
@@ -127,6 +130,7 @@ class QualityReport:
             "bars": [_bar_json(bar) for bar in self.bars],
             "upload": {recipe: _upload_json(places) for recipe, places in self.recipes.items()},
             "identical": self.identical,
+            "encrypted_cell": next(iter(self.proofs), None),
             "encrypted_cells": self.proofs,
             "cells": {cell.name: file_name(cell.name, cell.job) for cell in self._cells},
             "missing": self.missing,

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from securefl.aggregation.contribution import Contribution
+from securefl.aggregation.contribution import Contribution, integers_digest
 from securefl.aggregation.member import MemberAggregation
 from securefl.config import FederationConfig
 from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.integer_twin import IntegerTwin
+from securefl.errors import ProtocolError
 from securefl.progress import Event, MetricMeasured
 from securefl.provisioning.provision import provision
 from securefl.results.curve import START
-from securefl.simulation.federation import DirectTransport
+from securefl.simulation.federation import DirectTransport, Traffic
 from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.tasks.table import row_task_of
@@ -83,6 +84,28 @@ class SideTransport(DirectTransport):
         if header.round_number >= FIRST_ROUND:
             self._sites[header.member].side.uploaded(header.round_number)
         return contribution
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSums:
+    """Digests of the sums of every round; the sums themselves, of 50 clients gigabytes, are let go at once.
+
+    Attributes:
+        digests: By round, openings included; hexadecimal.
+    """
+
+    digests: dict[int, str] = field(default_factory=dict)
+
+    def take(self, traffic: Traffic, *, member: str, round_number: int) -> None:
+        """Takes what a client sent and decrypted in a round out of its traffic.
+
+        Raises:
+            ProtocolError: if another client decrypted other sums.
+        """
+        traffic.contributions.pop(member)
+        digest = integers_digest(traffic.sums.pop(member)).hex()
+        if self.digests.setdefault(round_number, digest) != digest:
+            raise ProtocolError(f"{member} decrypted other sums than the others in round {round_number}")
 
 
 def provisioned(config: FederationConfig, folder: Path) -> dict[str, ClientFolder]:

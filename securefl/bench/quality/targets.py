@@ -55,7 +55,7 @@ def reached(measured: CellMeasurement, *, target: float | None) -> Reached:
 
 
 def words(seeds: Sequence[Reached]) -> str:
-    """What all seeds have reached, in a table: the mean round, or how many seeds reached the target."""
+    """Answer of all seeds, for a table: the mean round, or how many of them reached the target."""
     if any(each.target is None for each in seeds):
         return "no target"
     numbers = [each.round_number for each in seeds if each.round_number is not None]

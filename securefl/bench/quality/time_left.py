@@ -22,7 +22,7 @@ class _Took:
 
 @dataclass(slots=True)
 class TimeLeft:
-    """What finished cells took.
+    """Processor seconds of finished cells.
 
     Attributes:
         took: One entry a cell, of this run and of former ones.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.quality import MACHINE, TINY, colours_cell, measured, outcome, save_colours
+from support.quality import MACHINE, TINY, TINY_RECIPES, colours_cell, measured, outcome, save_colours
 
 from securefl.bench.processes import Program
 from securefl.bench.quality import benchmark, cell_pool
@@ -192,6 +192,13 @@ def test_the_encrypted_run_stands_beside_its_twin(harness: Harness) -> None:
     assert [*finished.encrypted] == ["colours-iid-default-7"]
     assert next(iter(finished.encrypted)) in finished.cells
     assert [*finished.cells] == [cell.name for cell in harness.request.cells]
+
+
+def test_where_recipes_are_compared_each_has_an_encrypted_run_of_its_smallest_place(harness: Harness) -> None:
+    cells = cells_of(TINY_RECIPES, seeds=2)
+    finished = harness.run(suite=TINY_RECIPES, cells=cells, run=cells, identity=True)
+    assert [*finished.encrypted] == ["colours-iid-default-7", "colours-iid-lean-7"]
+    assert harness.started[-2:] == ["iid-default-bfv", "iid-lean-bfv"]
 
 
 def test_a_missing_data_set_is_said_before_anything_runs(harness: Harness) -> None:

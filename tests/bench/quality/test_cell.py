@@ -7,15 +7,23 @@ import pytest
 from support.quality import central_cell, colours_cell, finished, job_of, save_colours
 from support.tiny_model import save_tiny_bert
 
-from securefl.bench.quality.cell import _check_reported, _reported, run_cell
+from securefl.aggregation.contribution import Contribution
+from securefl.bench.quality.cell import _check_reported, run_cell
 from securefl.bench.quality.cell_figures import identical, places_of
 from securefl.bench.quality.measurement import CellMeasurement, CellOrder
-from securefl.bench.quality.suite import Cell
-from securefl.errors import TrainingError
+from securefl.bench.quality.sites import RoundSums
+from securefl.bench.quality.suite import LOCAL, Cell
+from securefl.errors import ProtocolError, TrainingError
+from securefl.protocol.messages import ContributionHeader, SignedHeader
 from securefl.results.client import MetricReport
+from securefl.simulation.federation import Traffic
 from securefl.training.tasks.base import Metric
 
 pytestmark = pytest.mark.slow
+HEADER = ContributionHeader(
+    member="a", round_number=1, manifest_digest=bytes(32), seeds_digest=bytes(32), body_digest=bytes(32)
+)
+CONTRIBUTION = Contribution(signed=SignedHeader(HEADER, bytes(64)), seeds=b"", body=b"")
 OVERRIDES = ("federation.rounds=2", "fusion.max_samples=40", "training.learning_rate=1e-2")
 
 
@@ -98,24 +106,30 @@ def test_central_is_measured_on_the_federation_s_rows(
     assert {"1.0", "0.3"} == {*central.settings["rate_scales"]}  # type: ignore[misc]
 
 
-def test_local_is_the_local_column_of_the_federation_without_a_round(
+def test_training_alone_is_the_personal_adapter_of_a_federation(
     federation: CellMeasurement, run: Callable[..., CellMeasurement]
 ) -> None:
-    alone = run(colours_cell("local"))
-    assert alone.integers_sha256 == ()
+    alone = run(colours_cell(LOCAL))
     for member, client in alone.clients.items():
         beside = federation.clients[member]
+        assert client.test_sha256 == beside.test_sha256
         assert client.scores == {name: beside.scores[name] for name in ("base", "local")}
         assert client.adapters_sha256["personal"] == beside.adapters_sha256["personal"]
-        assert (client.test_sha256, client.up_bytes) == (beside.test_sha256, ())
+        assert {*client.validation} == {"base", "local"}
 
 
-def test_a_recipe_whose_private_adapter_is_of_use_beside_the_shared_one_only_has_no_local_column(
+def test_central_has_a_figure_on_every_client_s_validation_rows(run: Callable[..., CellMeasurement]) -> None:
+    central = run(central_cell())
+    assert all({*client.validation} == {"central"} for client in central.clients.values())
+
+
+def test_a_recipe_as_it_is_has_no_adapter_that_it_does_not_train(
     run: Callable[..., CellMeasurement],
 ) -> None:
-    for client in run(colours_cell("pf2lora")).clients.values():
-        assert [*client.scores] == ["base", "global", "fused"]
-        assert {"global", "fused"} == {*client.adapters_sha256}
+    plain = run(colours_cell("flexlora"), personal_for_all=False)
+    for client in plain.clients.values():
+        assert [*client.scores] == ["base", "global"]
+        assert [*client.adapters_sha256] == ["global"]
 
 
 def test_with_validation_no_test_file_is_needed(
@@ -125,6 +139,30 @@ def test_with_validation_no_test_file_is_needed(
     for member, client in held_out.clients.items():
         assert client.adapters_sha256["global"] == federation.clients[member].adapters_sha256["global"]
         assert client.test_sha256 != federation.clients[member].test_sha256
+
+
+def test_what_a_client_sent_and_decrypted_is_let_go_once_its_digest_is_known() -> None:
+    traffic = Traffic(
+        contributions={"a": CONTRIBUTION, "b": CONTRIBUTION},
+        sums={"a": np.arange(3), "b": np.arange(3)},
+    )
+    sums = RoundSums()
+    sums.take(traffic, member="a", round_number=1)
+    sums.take(traffic, member="b", round_number=1)
+    assert [*sums.digests] == [1]
+    assert not traffic.contributions
+    assert not traffic.sums
+
+
+def test_clients_that_decrypt_different_sums_are_an_error() -> None:
+    traffic = Traffic(
+        contributions={"a": CONTRIBUTION, "b": CONTRIBUTION},
+        sums={"a": np.arange(3), "b": np.arange(1, 4)},
+    )
+    sums = RoundSums()
+    sums.take(traffic, member="a", round_number=1)
+    with pytest.raises(ProtocolError, match="b decrypted other sums than the others in round 1"):
+        sums.take(traffic, member="b", round_number=1)
 
 
 def test_a_figure_that_is_not_the_reported_one_is_an_error() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.quality import TINY, measured, outcome, save_colours
+from support.quality import TINY, TINY_RECIPES, measured, outcome, save_colours
 
 from securefl.bench.processes import Program
 from securefl.bench.quality import cell_pool, suites
@@ -16,6 +16,14 @@ from securefl.cli.main import command_line
 
 ANSWER = measured({"client-1": outcome({"base": (1, 0), "local": (1, 0), "global": (1, 1), "fused": (1, 1)})})
 CENTRAL = measured({"client-1": outcome({"central": (1, 1)})})
+ANSWERS = {
+    "central": CENTRAL.model_dump_json(),
+    "local": measured({"client-1": outcome({"base": (1, 0), "local": (1, 0)})}).model_dump_json(),
+    "default": ANSWER.model_dump_json(),
+    "lean": ANSWER.model_dump_json(),
+    # At the rate of a file that names none: less than at every other one.
+    "poor": measured({"client-1": outcome({"global": (0, 0)})}).model_dump_json(),
+}
 
 
 class Said(NamedTuple):
@@ -31,12 +39,14 @@ def bench(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Said]:
     """Runs ``securefl bench quality`` on a tiny suite whose cells print the same figures."""
-    monkeypatch.setattr(suites, "SUITES", {"default": TINY})
+    monkeypatch.setattr(suites, "SUITES", {"default": TINY, "recipes": TINY_RECIPES})
+    monkeypatch.setattr(suites, "SEARCHED", TINY.settings[1])
     script = tmp_path / "script.py"
     script.write_text(
         "import json, sys\n"
-        "recipe = json.load(sys.stdin)['job']['recipe']\n"
-        f"print({CENTRAL.model_dump_json()!r} if recipe == 'central' else {ANSWER.model_dump_json()!r})\n"
+        "job = json.load(sys.stdin)['job']\n"
+        f"answers = {ANSWERS!r}\n"
+        "print(answers['poor' if 'training.learning_rate=0.002' in job['overrides'] else job['recipe']])\n"
     )
     monkeypatch.setattr(cell_pool, "PROGRAM", Program((sys.executable, "-S", str(script)), own=True))
     # Only its digest is asked for: no cell loads it here.
@@ -46,7 +56,7 @@ def bench(
     save_colours(tmp_path / "data")
 
     def call(*arguments: object) -> Said:
-        places = {"--data": "data", "--model": "model", "--out": "out"}
+        places = {"--data": "data", "--model": "model", "--out": "out", "--rates": "rates.json"}
         given = [str(part) for name, folder in places.items() for part in (name, tmp_path / folder)]
         code = command_line(["bench", "quality", *given, *map(str, arguments)])
         return Said(code, *capsys.readouterr())
@@ -81,6 +91,40 @@ def test_a_tuning_run_has_a_report_of_its_own(bench: Callable[..., Said], tmp_pa
     assert not (tmp_path / "out" / "quality.json").exists()
 
 
+def test_a_suite_of_recipes_has_one_table_a_place(bench: Callable[..., Said], tmp_path: Path) -> None:
+    said = bench("--suite", "recipes")
+    assert said.code == 0
+    assert "bars with 3 clients" in said.out
+    assert "Recipes that this version does not have: nobody-s." in " ".join(said.out.split())
+    result = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert [each["recipe"] for each in result["recipes"]] == ["central", "local", "default", "lean"] * 2
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra bench")
+    assert (tmp_path / "out" / "quality.png").is_file()
+
+
+def test_rates_are_searched_once_and_read_by_later_cells(bench: Callable[..., Said], tmp_path: Path) -> None:
+    said = bench("--suite", "recipes", "--search", "--recipes", "default,local")
+    assert said.code == 0
+    found = json.loads((tmp_path / "rates.json").read_text())["recipes"]
+    assert {name: each["factor"] for name, each in found.items()} == {"default": 0.3, "local": 0.3}
+    assert not (tmp_path / "out" / "cells").exists()
+    bench("--suite", "recipes")
+    cells = {path.name: json.loads(path.read_text()) for path in (tmp_path / "out" / "cells").iterdir()}
+    assert cells["colours-iid-default-7.json"]["job"]["overrides"] == [
+        f"training.learning_rate={0.3 * 2e-3!r}"
+    ]
+    assert cells["colours-iid-lean-7.json"]["job"]["overrides"] == []
+
+
+def test_a_search_again_runs_nothing_and_keeps_what_was_found(
+    bench: Callable[..., Said], tmp_path: Path
+) -> None:
+    bench("--suite", "recipes", "--search", "--recipe", "default")
+    assert "to go" not in bench("--suite", "recipes", "--search", "--recipe", "default").err
+    bench("--suite", "recipes", "--search", "--recipe", "local")
+    assert {*json.loads((tmp_path / "rates.json").read_text())["recipes"]} == {"default", "local"}
+
+
 def test_a_cell_that_fails_is_reported_and_the_command_fails(
     bench: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -106,6 +150,7 @@ def test_a_cell_that_fails_is_reported_and_the_command_fails(
         (("--data", "nowhere"), "there is no data file nowhere/colours/train.jsonl.gz (--data)"),
         (("--model", "nowhere"), "there is no model folder nowhere"),
         (("--seeds", "0"), "0 is not in the range"),
+        (("--search", "--only", "colours"), "a search has one place, one seed and no encrypted run (--only)"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_runs(

@@ -9,7 +9,7 @@ from support.quality import TINY_RECIPES, ZEROS, colours_cell, finished, measure
 from securefl.bench.quality.cell_files import FinishedCell
 from securefl.bench.quality.rates import FoundRate, RateTable, load_rates, own_rate, save_rates
 from securefl.bench.quality.request import QualityRequest
-from securefl.bench.quality.search import best_rate
+from securefl.bench.quality.rate_search import best_rate
 from securefl.bench.quality.suite import cells_of
 from securefl.config.recipes.catalogue import ROWS
 from securefl.errors import ConfigError
