@@ -197,6 +197,13 @@ def quality(
     seeds: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Seeds of every cell, if not the suite's.")
     ] = None,
+    train_rows: Annotated[
+        int | None,
+        typer.Option(min=10, metavar="N", help="Most training rows of a cell, all clients together."),
+    ] = None,
+    test_rows: Annotated[
+        int | None, typer.Option(min=10, metavar="N", help="Most test rows of a cell, if not the suite's.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a key of every FED.toml, to tune it."),
@@ -237,6 +244,8 @@ def quality(
         only=tuple(only or ()),
         recipes=_words(recipe),
         seeds=seeds,
+        train_rows=train_rows,
+        test_rows=test_rows,
         overrides=tuple(settings or ()),
         validation=validation,
         identity=identity,

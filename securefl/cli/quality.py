@@ -30,6 +30,8 @@ class QualityOptions:
     only: tuple[str, ...]
     recipes: tuple[str, ...]
     seeds: int | None
+    train_rows: int | None
+    test_rows: int | None
     overrides: tuple[str, ...]
     validation: bool
     identity: bool
@@ -75,8 +77,8 @@ def search_quality(options: QualityOptions) -> tuple[RateTable, Mapping[str, str
         DataError, ModelError: if the data set or the base model is missing.
     """
     from securefl.bench.host import this_machine
-    from securefl.bench.quality.rates import load_rates, save_rates
     from securefl.bench.quality.rate_search import search_rates
+    from securefl.bench.quality.rates import load_rates, save_rates
 
     request = _search_request(options)
     former = load_rates(options.rates)
@@ -103,7 +105,7 @@ def _request(options: QualityOptions) -> tuple[QualityRequest, RateTable | None]
     from securefl.bench.quality.suites import suite_named
     from securefl.training.model_files import model_digest
 
-    suite = suite_named(options.suite)
+    suite = suite_named(options.suite).with_rows(train=options.train_rows, test=options.test_rows)
     run = cells_of(suite, seeds=options.seeds, only=options.only, recipes=options.recipes)
     # A key that is none shows before the first cell runs.
     overridden({}, options.overrides)
@@ -144,7 +146,8 @@ def _search_request(options: QualityOptions) -> QualityRequest:
                 "a search has one place, one seed and no encrypted run", where=name, hint="leave it out"
             )
     request, _ = _request(replace(options, rates=Path()))
-    suite = replace(request.suite, settings=(SEARCHED,), compares="recipes")
+    place = replace(request.suite, settings=(SEARCHED,), compares="recipes")
+    suite = place.with_rows(train=options.train_rows, test=options.test_rows)
     cells = cells_of(suite, seeds=1, recipes=options.recipes)
     return replace(
         request, suite=suite, cells=cells, run=cells, out=options.rates.parent / options.rates.stem

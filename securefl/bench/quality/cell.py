@@ -48,8 +48,8 @@ from securefl.training.tasks.base import Metric
 from securefl.training.trainer import Which
 from securefl_client.side import FIRST_ROUND, Measured
 
-ADAPTERS: Mapping[Column, Which] = {"local": "personal", "global": "global", "fused": "fused"}
-"""By their columns, the adapters of a trainer."""
+_ADAPTERS: Mapping[Column, Which] = {"local": "personal", "global": "global", "fused": "fused"}
+"""Columns of a client's own adapters, with their names at the trainer."""
 WITHOUT_LABELS = {"task", "model"}
 """Terms that a record of settings leaves out: they are long, and follow from the data."""
 
@@ -169,12 +169,11 @@ def settings_of(federation: Federation) -> dict[str, JsonValue]:
 
 def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutcome:
     trainer, data = site.side.learner, client_data(site.own)
-    adapters = [which for column, which in ADAPTERS.items() if _reported(report.metric, column) is not None]
-    metrics: dict[Column, Metric] = {
-        "base": trainer.baseline(),
-        **{column: trainer.measure(which) for column, which in ADAPTERS.items() if which in adapters},
-    }
-    _check_reported(report.metric, metrics, member=site.own.member)
+    reported = _reported(report.metric)
+    adapters = {column: which for column, which in _ADAPTERS.items() if column in reported}
+    metrics: dict[Column, Metric] = {"base": trainer.baseline()}
+    metrics |= {column: trainer.measure(which) for column, which in adapters.items()}
+    _check_reported(reported, metrics, member=site.own.member)
     up = _uploads(site.own.federation, site.own.member, numbers)
     return ClientOutcome(
         rank=site.own.rank,
@@ -190,7 +189,7 @@ def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutc
         up_bytes=tuple(size for number, size in up.items() if number >= FIRST_ROUND),
         opening_bytes=sum(size for number, size in up.items() if number < FIRST_ROUND),
         float32_bytes=site.own.federation.layout.float32_bytes(site.own.rank),
-        adapters_sha256={which: trainer.adapter(which).digest.hex() for which in adapters},
+        adapters_sha256={which: trainer.adapter(which).digest.hex() for which in adapters.values()},
     )
 
 
@@ -200,20 +199,27 @@ def _chosen_by(report: MetricReport) -> dict[Column, float]:
     return {column: found[column] for column in COLUMNS if column in found}
 
 
-def _check_reported(report: MetricReport, metrics: Mapping[Column, Metric], *, member: str) -> None:
+def _reported(report: MetricReport) -> dict[Column, float]:
+    """What the product reports, by column; a recipe need not have every adapter."""
+    figures: dict[Column, float | None] = {
+        "base": report.base,
+        "local": report.local,
+        "global": report.global_,
+        "fused": report.fused,
+    }
+    return {column: figure for column, figure in figures.items() if figure is not None}
+
+
+def _check_reported(
+    reported: Mapping[Column, float], metrics: Mapping[Column, Metric], *, member: str
+) -> None:
     """The rows' scores belong to the figures that the product reports."""
     for column, metric in metrics.items():
-        if metric.value != _reported(report, column):
+        if metric.value != reported[column]:
             raise TrainingError(
                 f"{member}'s '{column}' was measured twice with two results",
                 hint="a metric must depend on model and rows alone",
             )
-
-
-def _reported(report: MetricReport, column: Column) -> float | None:
-    """A column's figure in a member's report; None where it has no such adapter."""
-    figures = {"base": report.base, "local": report.local, "global": report.global_, "fused": report.fused}
-    return figures.get(column)
 
 
 def _baselines(report: MetricReport) -> dict[str, float]:

@@ -116,22 +116,29 @@ def _outcomes(
     owns: Mapping[str, ClientFolder], data: Mapping[str, ClientData], metric: Metric, *, validation: Metric
 ) -> dict[str, ClientOutcome]:
     """Each client's part of the pooled test and validation rows."""
-    tests = _parts(metric, [len(rows.test) for rows in data.values()])
-    chosen_on = _parts(validation, [len(rows.validation) for rows in data.values()])
+    tests = _parts([len(rows.test) for rows in data.values()])
+    chosen_on = _parts([len(rows.validation) for rows in data.values()])
     return {
         member: ClientOutcome(
             rank=own.rank,
             train_rows=len(data[member].train),
             validation_rows=len(data[member].validation),
             test_sha256=rows_digest(data[member].test),
-            scores={"central": tuple(test.tolist())},
-            values={"central": float(test.mean())},
-            validation={"central": float(held.mean())} if len(held) else {},
+            scores={"central": tuple(metric.scores[test].tolist())},
+            values={"central": _figure(metric, test)},
+            validation={"central": _figure(validation, held)} if len(held) else {},
         )
         for (member, own), test, held in zip(owns.items(), tests, chosen_on, strict=True)
     }
 
 
-def _parts(metric: Metric, sizes: Sequence[int]) -> list[NDArray[np.float64]]:
-    """The scores of pooled rows, client by client."""
-    return np.split(metric.scores, np.cumsum(sizes)[:-1])
+def _parts(sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Places of each client's rows among the pooled ones."""
+    return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+
+
+def _figure(metric: Metric, rows: NDArray[np.int64]) -> float:
+    """The metric of some of its rows."""
+    if metric.resampled is None:
+        return float(metric.scores[rows].mean())
+    return metric.resampled(rows)[metric.name]

@@ -11,10 +11,11 @@ from statistics import mean
 
 from securefl.bench.quality.measurement import CellMeasurement
 from securefl.bench.quality.recipe_figures import Entry
+from securefl.bench.quality.targets import merit
 
 
 def difference_at_equal_bytes(ours: Entry, theirs: Entry) -> float | None:
-    """The mean over their common seeds of the difference, in parts of one; None where a curve is missing.
+    """The mean over their common seeds of the difference, more is better; None where a curve is missing.
 
     Both are cut at the smaller one of their whole uploads, the mean over clients.
     """
@@ -28,7 +29,7 @@ def difference_at_equal_bytes(ours: Entry, theirs: Entry) -> float | None:
 def _difference(ours: CellMeasurement, theirs: CellMeasurement) -> float | None:
     budget = min(_sent(ours)[-1], _sent(theirs)[-1])
     one, other = (_figure(each, budget) for each in (ours, theirs))
-    return None if one is None or other is None else one - other
+    return None if one is None or other is None else merit(ours, one) - merit(theirs, other)
 
 
 def _sent(measured: CellMeasurement) -> list[float]:

@@ -18,6 +18,7 @@ from securefl.bench.quality.rates import FoundRate, RateTable, own_rate
 from securefl.bench.quality.recipe_figures import entries_of
 from securefl.bench.quality.request import RATE_KEY, QualityRequest
 from securefl.bench.quality.suite import FIRST_SEED
+from securefl.bench.quality.targets import merit
 
 FACTORS: Final = (0.3, 1.0, 3.0)
 """Times a recipe's own learning rate."""
@@ -63,14 +64,18 @@ def search_rates(
 
 
 def best_rate(recipe: str, cells: Mapping[float, FinishedCell]) -> FoundRate:
-    """The rate whose cell has the highest figure; of equals the one nearest to the recipe's own.
+    """The rate whose cell has the best figure; of equals the one nearest to the recipe's own.
 
     Args:
         recipe: Its name.
         cells: By factor; one at least.
     """
     figures = {factor: _figure(cell) for factor, cell in cells.items()}
-    best = max(figures, key=lambda factor: (figures[factor], -abs(factor - 1.0)))
+
+    def worth(factor: float) -> tuple[float, float]:
+        return merit(cells[factor].measured, figures[factor]), -abs(factor - 1.0)
+
+    best = max(figures, key=worth)
     return FoundRate(
         learning_rate=own_rate(recipe) * best,
         factor=best,

@@ -14,6 +14,7 @@ from securefl.bench.quality.recipe_bars import RecipeBar
 from securefl.bench.quality.recipe_figures import Entry, Which, less_default, spread
 from securefl.bench.quality.report import QualityReport
 from securefl.bench.quality.targets import SHARE, words
+from securefl.results.curve import SMALLER_IS_BETTER
 
 MEGABYTE = 1_000_000
 BAR_COLUMNS = ("bar", "verdict", "plainly met", "decided by, points ± SE")
@@ -60,6 +61,7 @@ def recipe_notes(report: QualityReport) -> list[str]:
         "three on the clients' validation rows, the mean over seeds; the share was fixed before anything was measured.",
         "Bytes are those of encrypted uploads of all rounds and openings, the mean over clients; seconds are processor "
         "seconds of a whole cell as integer twin, all clients one after the other, measuring included.",
+        *_losses_note(report.entries),
         *_ranks_note(report.entries),
         _rates_note(report.searched),
         *_left_out(report),
@@ -134,6 +136,16 @@ def rate_tables(searched: RateTable | None) -> list[Table]:
         for name, found in searched.recipes.items()
     ]
     return [("learning rates", RATE_COLUMNS, rows)]
+
+
+def _losses_note(entries: Sequence[Entry]) -> list[str]:
+    metrics = {entry.cells[0].measured.metric for entry in entries} & SMALLER_IS_BETTER
+    if not metrics:
+        return []
+    return [
+        f"Of {', '.join(sorted(metrics))} less is better; differences are of what each row counts, more is better, and "
+        "a point is a hundredth of it."
+    ]
 
 
 def _ranks_note(entries: Sequence[Entry]) -> list[str]:

@@ -154,6 +154,12 @@ class Suite:
     compares: Literal["adapters", "recipes"]
     model: str
 
+    def with_rows(self, *, train: int | None, test: int | None) -> Suite:
+        """The suite with other numbers of rows, where they are given."""
+        given = {key: rows for key, rows in (("train", train), ("test", test)) if rows is not None}
+        settings = (replace(each, limits=replace(each.limits, **given)) for each in self.settings)
+        return replace(self, settings=tuple(settings))
+
     @property
     def known(self) -> tuple[str, ...]:
         """Its recipes that this version has."""

@@ -1,7 +1,8 @@
 """Rounds to a target: the first round whose global adapter has a stated part of what central training gains.
 
 The rule kept here: the target is fixed before anything is measured, and made of the same rows as the curve, the
-clients' validation rows: base + ``SHARE`` (central - base), each the mean over clients, for each seed by itself.
+clients' validation rows: base + ``SHARE`` (central - base), each the mean over clients, for each seed by itself. Of a
+figure that a better model has less of, all of it holds the other way round.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from statistics import mean
 from typing import Final
 
 from securefl.bench.quality.measurement import CellMeasurement, Column
+from securefl.results.curve import SMALLER_IS_BETTER
 
 SHARE: Final = 0.8
 """Part of central's gain over base that makes the target."""
@@ -40,7 +42,7 @@ def target_of(*, local: CellMeasurement | None, central: CellMeasurement | None)
         central: The central training.
     """
     base, best = _validation(local, "base"), _validation(central, "central")
-    if base is None or best is None or best <= base:
+    if base is None or best is None or central is None or merit(central, best) <= merit(central, base):
         return None
     return base + SHARE * (best - base)
 
@@ -52,6 +54,11 @@ def reached(measured: CellMeasurement, *, target: float | None) -> Reached:
         rounds = range(1, measured.rounds + 1)
         found = next((number for number in rounds if _at(measured, number, least=target)), None)
     return Reached(target, found, measured.rounds)
+
+
+def merit(measured: CellMeasurement, figure: float) -> float:
+    """A figure of a cell such that more is better."""
+    return -figure if measured.metric in SMALLER_IS_BETTER else figure
 
 
 def words(seeds: Sequence[Reached]) -> str:
@@ -68,7 +75,7 @@ def words(seeds: Sequence[Reached]) -> str:
 
 def _at(measured: CellMeasurement, number: int, *, least: float) -> bool:
     figure = _mean(client.curve.get(str(number)) for client in measured.clients.values())
-    return figure is not None and figure >= least
+    return figure is not None and merit(measured, figure) >= merit(measured, least)
 
 
 def _validation(measured: CellMeasurement | None, column: Column) -> float | None:

@@ -102,6 +102,13 @@ def test_a_suite_of_recipes_has_one_table_a_place(bench: Callable[..., Said], tm
     assert (tmp_path / "out" / "quality.png").is_file()
 
 
+def test_a_cell_may_have_other_numbers_of_rows(bench: Callable[..., Said], tmp_path: Path) -> None:
+    bench("--only", "colours-iid", "--recipe", "default", "--train-rows", 30, "--test-rows", 20)
+    (path,) = (tmp_path / "out" / "cells").iterdir()
+    job = json.loads(path.read_text())["job"]
+    assert (job["train_rows"], job["test_rows"]) == (30, 20)
+
+
 def test_rates_are_searched_once_and_read_by_later_cells(bench: Callable[..., Said], tmp_path: Path) -> None:
     said = bench("--suite", "recipes", "--search", "--recipes", "default,local")
     assert said.code == 0

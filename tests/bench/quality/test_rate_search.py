@@ -7,9 +7,9 @@ import pytest
 from support.quality import TINY_RECIPES, ZEROS, colours_cell, finished, measured, outcome
 
 from securefl.bench.quality.cell_files import FinishedCell
+from securefl.bench.quality.rate_search import best_rate
 from securefl.bench.quality.rates import FoundRate, RateTable, load_rates, own_rate, save_rates
 from securefl.bench.quality.request import QualityRequest
-from securefl.bench.quality.rate_search import best_rate
 from securefl.bench.quality.suite import cells_of
 from securefl.config.recipes.catalogue import ROWS
 from securefl.errors import ConfigError
@@ -25,6 +25,14 @@ def test_the_factor_of_the_highest_figure_is_taken() -> None:
     assert (found.factor, found.at_edge) == (1.0, False)
     assert found.figures == {"0.3": 0.5, "1": 0.7, "3": 0.6}
     assert found.learning_rate == own_rate("lean")
+
+
+def test_of_a_loss_the_least_is_taken() -> None:
+    def losing(right: int) -> FinishedCell:
+        told = cell(right)
+        return told.model_copy(update={"measured": told.measured.model_copy(update={"metric": "perplexity"})})
+
+    assert best_rate("lean", {0.3: losing(5), 1.0: losing(7)}).factor == 0.3
 
 
 def test_of_equals_the_one_nearest_to_the_recipe_s_own_is_taken() -> None:

@@ -44,6 +44,16 @@ def test_a_round_counts_by_the_mean_over_clients() -> None:
     assert reached(measured(clients, rounds=2), target=0.8).round_number == 2
 
 
+def test_of_a_figure_that_a_better_model_has_less_of_all_holds_the_other_way_round() -> None:
+    losses = [each.model_copy(update={"metric": "perplexity"}) for each in (local(9.0), central(4.0))]
+    target = target_of(local=losses[0], central=losses[1])
+    assert target is not None
+    assert abs(target - (9.0 - SHARE * 5.0)) < 1e-12
+    falling = curve(9.0, 6.0, 4.9).model_copy(update={"metric": "perplexity"})
+    assert reached(falling, target=target).round_number == 2
+    assert target_of(local=losses[1], central=losses[0]) is None
+
+
 def test_seeds_are_told_together() -> None:
     assert words([Reached(0.8, 2, 4), Reached(0.8, 3, 4)]) == "2.5"
     assert words([Reached(0.8, None, 4), Reached(0.8, None, 4)]) == "not in 4"
