@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from securefl.bench.quality.cohorts import consent
 from securefl.bench.quality.drawn_rows import DrawnRows
 from securefl.bench.quality.suite import BASELINES, Cell
 from securefl.config import FederationConfig, load_federation
@@ -70,7 +71,7 @@ def _table(cell: Cell, rows: DrawnRows, *, model: str, scheme: str, personal: bo
             "split": cell.dealt.model_dump(),
         },
         "recipe": {**recipe, **(PERSONAL if baseline or personal else {})},
-        "encryption": {"scheme": scheme},
+        "encryption": {"scheme": scheme, **consent(None if baseline else ROWS.get(cell.recipe))},
         "cohort": {"clients": [{"r": rank} for rank in cell.ranks]},
     }
 

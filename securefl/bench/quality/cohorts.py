@@ -14,6 +14,9 @@ from typing import Final
 import tomli_w
 
 from securefl.config import load_federation
+from securefl.config.encryption import EncryptionSection
+from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.row import Row
 from securefl.errors import ConfigError
 
 RANKS: Final = (2, 4, 8, 16)
@@ -39,12 +42,20 @@ def ranks_for(recipe: str, ranks: tuple[int, ...]) -> tuple[int, ...]:
     return single if not _loads(recipe, ranks) and _loads(recipe, single) else ranks
 
 
+def consent(row: Row | None) -> dict[str, bool]:
+    """Keys of ``[encryption]`` that a file needs for a row that leaves values plain, which only a file may accept."""
+    section = None if row is None else row.others.get("encryption")
+    selects = isinstance(section, EncryptionSection) and section.select.share < 1
+    return {"allow_plaintext": True} if selects else {}
+
+
 def _loads(recipe: str, ranks: tuple[int, ...]) -> bool:
     table = {
         "federation": {"name": "ranks"},
         "model": {"path": "model"},
         "data": {"train": "train.jsonl", "text": "text", "label": "label"},
         "recipe": {"name": recipe},
+        "encryption": consent(ROWS.get(recipe)),
         "cohort": {"clients": [{"r": rank} for rank in ranks]},
     }
     with TemporaryDirectory(prefix="securefl-bench-") as folder:

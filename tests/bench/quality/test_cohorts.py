@@ -1,10 +1,14 @@
 """Ranks of a cell's clients: mixed where the recipe takes them, else as many parameters at one rank."""
 
+from dataclasses import replace
+
 import pytest
 
 from securefl.bench.quality import cohorts
-from securefl.bench.quality.cohorts import ranks_for, ranks_of
+from securefl.bench.quality.cohorts import consent, ranks_for, ranks_of
 from securefl.config import FederationConfig
+from securefl.config.encryption import EncryptionSection, SelectSection
+from securefl.config.recipes.catalogue import ROWS
 from securefl.errors import ConfigError
 
 
@@ -39,3 +43,12 @@ def test_a_recipe_that_is_refused_anyway_keeps_the_ranks_and_fails_in_its_cell(
 
     monkeypatch.setattr(cohorts, "load_federation", refuse)
     assert ranks_for("default", (2, 4, 8)) == (2, 4, 8)
+
+
+def test_a_row_that_leaves_values_plain_is_accepted_by_its_cells_and_no_other_is() -> None:
+    row = ROWS["default"]
+    # Built as such a row builds it: no valid section by itself.
+    partly = EncryptionSection.model_construct(select=SelectSection(fraction=0.1))
+    assert consent(replace(row, others={"encryption": partly})) == {"allow_plaintext": True}
+    assert consent(replace(row, others={"encryption": EncryptionSection()})) == {}
+    assert all(consent(each) == {} for each in (row, None))
