@@ -173,4 +173,7 @@ def _rates_note(searched: RateTable | None) -> str:
 def _left_out(report: QualityReport) -> list[str]:
     unknown = report.request.suite.unknown
     said = [f"Recipes that this version does not have: {', '.join(unknown)}."] if unknown else []
-    return [*said, *(f"{name} failed: {reason}." for name, reason in report.finished.failures.items())]
+    return [
+        *said,
+        *(f"{name} failed: {reason.rstrip('.')}." for name, reason in report.finished.failures.items()),
+    ]

@@ -23,6 +23,8 @@ LOCAL: Final = "local"
 BASELINES: Final = (CENTRAL, LOCAL)
 FIRST_SEED: Final = 7
 """That of a federation whose file names none."""
+DIRICHLET: Final = "dirichlet-"
+"""Stands before another alpha than 0.5."""
 UNNAMED_CLIENTS: Final = 4
 """Most clients of a cohort whose number is no part of a place's name."""
 
@@ -67,7 +69,8 @@ class Setting:
 
     Attributes:
         data: What is learnt.
-        split: Name of the way in which rows are dealt out: ``iid``, ``dirichlet``, or the name of a column.
+        split: Name of the way in which rows are dealt out: ``iid``, ``dirichlet``, that with an alpha, such as
+            ``dirichlet-1``, or the name of a column.
         ranks: Ranks of the clients.
         limits: Rows.
         seeds: How many seeds, unless the command says otherwise.
@@ -123,6 +126,8 @@ class Cell:
                 return IidSplit(by="iid")
             case "dirichlet":
                 return DirichletSplit(by="dirichlet", alpha=0.5)
+            case text if text.startswith(DIRICHLET):
+                return DirichletSplit(by="dirichlet", alpha=float(text.removeprefix(DIRICHLET)))
             case column:
                 return ColumnSplit(by="column", column=column)
 

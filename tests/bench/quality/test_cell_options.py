@@ -1,5 +1,6 @@
 """A cell's federation is what a user would write for it, with the keys that tuning sets."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,14 +8,16 @@ import pytest
 from support.quality import COLOURS, colours_cell, job_of
 
 from securefl.bench.quality.cell_options import federation_of, overridden
-from securefl.bench.quality.drawn_rows import DrawnRows
-from securefl.bench.quality.suite import cells_of
+from securefl.bench.quality.drawn_rows import DrawnRows, draw_rows
+from securefl.bench.quality.suite import FIRST_SEED, cells_of
 from securefl.bench.quality.suites import SUITES, suite_named
 from securefl.config import FederationConfig
-from securefl.config.recipes.catalogue import BASELINES, ROWS
+from securefl.config.data import DirichletSplit
+from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
+from securefl.training.rows.splits import deal_by_strata
 
 
 def federation(
@@ -144,13 +147,37 @@ def test_a_recipe_that_the_catalogue_lacks_is_left_out() -> None:
 def test_many_clients_are_part_of_a_cell_s_name() -> None:
     cells = cells_of(SUITES["clients"], recipes=("default",))
     assert [cell.name for cell in cells] == [
-        "sst2-dirichlet-16-default-7",
-        "mrpc-dirichlet-16-default-7",
-        "sst2-dirichlet-50-default-7",
-        "mrpc-dirichlet-50-default-7",
+        "sst2-dirichlet-1-16-default-7",
+        "mrpc-dirichlet-1-16-default-7",
+        "sst2-dirichlet-1-50-default-7",
+        "mrpc-dirichlet-1-50-default-7",
     ]
     assert [len(cell.ranks) for cell in cells] == [16, 16, 50, 50]
     assert {*cells[-1].ranks} == {2, 4, 8, 16}
+
+
+def test_a_dirichlet_split_may_name_its_alpha(tmp_path: Path) -> None:
+    alphas = [federation(tmp_path, split=name).data.split for name in ("dirichlet", "dirichlet-1")]
+    assert [each.model_dump()["alpha"] for each in alphas] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("name", ["recipes", "clients"])
+def test_every_place_can_be_dealt_out(name: str, tmp_path: Path) -> None:
+    folder = Path(__file__).parents[4] / "shared" / "data"
+    for setting in SUITES[name].settings:
+        if not (folder / setting.data.name).is_dir():
+            pytest.skip(f"the data set {setting.data.name} is not here")
+        seed = FIRST_SEED
+        rows = draw_rows(
+            folder, setting.data, limits=setting.limits, seed=seed, validation=False, into=tmp_path
+        )
+        train, test = (
+            [str(json.loads(line)[setting.data.label]) for line in path.read_text().splitlines()]
+            for path in (rows.train, rows.test)
+        )
+        split = next(iter(cells_of(replace(SUITES[name], settings=(setting,))))).dealt
+        assert isinstance(split, DirichletSplit)
+        deal_by_strata(train, test, clients=len(setting.ranks), alpha=split.alpha, seed=seed)
 
 
 def test_only_chooses_places_and_data_sets() -> None:
