@@ -20,10 +20,8 @@ MEGABYTE = 1_000_000
 BAR_COLUMNS = ("bar", "verdict", "plainly met", "decided by, points ± SE")
 RECIPE_COLUMNS = (
     "recipe",
-    "ranks",
     "seeds",
-    "end",
-    "mean ± spread",
+    "end ± spread",
     "global",
     "less default ± SE, points",
     "rounds",
@@ -90,11 +88,9 @@ def _rows(entries: Sequence[Entry], place: str) -> list[list[str]]:
 def _row(entry: Entry, entries: Sequence[Entry]) -> list[str]:
     found = less_default(entry, entries)
     return [
-        entry.recipe,
-        _ranks(entry.ranks),
+        _name(entry),
         str(len(entry.cells)),
-        entry.end,
-        _figure(entry, "end"),
+        f"{entry.end} {_figure(entry, 'end')}",
         _figure(entry, "global"),
         "" if found is None else points(found),
         str(entry.rounds),
@@ -112,9 +108,10 @@ def _figure(entry: Entry, which: Which) -> str:
     return f"{mean(values):.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
 
 
-def _ranks(ranks: Sequence[int]) -> str:
-    """Ranks that occur, each once; a single one where all are equal."""
-    return ", ".join(map(str, sorted(set(ranks))))
+def _name(entry: Entry) -> str:
+    """A recipe's name, and its rank where it has a single one."""
+    single = len(set(entry.ranks)) == 1
+    return f"{entry.recipe} (rank {entry.ranks[0]})" if single else entry.recipe
 
 
 def _metric(entries: Iterable[Entry], place: str) -> str:

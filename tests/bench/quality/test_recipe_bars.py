@@ -216,9 +216,9 @@ SEARCHED = RateTable(
 
 def test_a_place_has_a_row_a_recipe_with_all_that_is_measured(report: QualityReport) -> None:
     text = markdown(report)
-    assert "| central | 2, 4 | 1 | central | 0.900 |  |" in text
-    assert "| default | 2, 4 | 2 | fused | 0.810 ± 0.014 | 0.700 ± 0.000 |" in text
-    assert "| lean | 3 | 2 | global | 0.860 ± 0.014 |" in text
+    assert "| central | 1 | central 0.900 |  |" in text
+    assert "| default | 2 | fused 0.810 ± 0.014 | 0.700 ± 0.000 |" in text
+    assert "| lean (rank 3) | 2 | global 0.860 ± 0.014 |" in text
     assert "| lean | 0.006 | 3 | 1: 0.700, 3: 0.800 | at the edge of what was tried |" in text
 
 
