@@ -22,7 +22,7 @@ from securefl.config.recipes.choices import DEFAULT
 from securefl.errors import ConfigError
 
 Table = dict[str, Any]
-PERSONAL = {"personal": True}
+PERSONAL = {"personal": "alone"}
 """Keys of ``[recipe]`` that give every client a personal adapter, trained alone."""
 
 
@@ -59,7 +59,8 @@ def federation_of(
 def _table(cell: Cell, rows: DrawnRows, *, model: str, scheme: str, personal: bool) -> Table:
     baseline = cell.recipe in BASELINES
     # No federation is made for a baseline; the recipe only lends it what all have in common.
-    recipe = {"name": DEFAULT if baseline else cell.recipe}
+    name = DEFAULT if baseline else cell.recipe
+    lacks = (baseline or personal) and not ROWS[name].recipe.has_personal
     labels = {"labels": list(rows.labels)} if rows.labels else {}
     return {
         "federation": {"name": cell.place, "seed": cell.seed, **labels},
@@ -70,7 +71,7 @@ def _table(cell: Cell, rows: DrawnRows, *, model: str, scheme: str, personal: bo
             **_columns(cell),
             "split": cell.dealt.model_dump(),
         },
-        "recipe": {**recipe, **(PERSONAL if baseline or personal else {})},
+        "recipe": {"name": name, **(PERSONAL if lacks else {})},
         "encryption": {"scheme": scheme, **consent(None if baseline else ROWS.get(cell.recipe))},
         "cohort": {"clients": [{"r": rank} for rank in cell.ranks]},
     }

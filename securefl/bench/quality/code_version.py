@@ -16,7 +16,6 @@ from pathlib import Path
 MODULES = (
     "securefl.adapters",
     "securefl.aggregation",
-    "securefl.bench.quality.alone",
     "securefl.bench.quality.cell",
     "securefl.bench.quality.central",
     "securefl.bench.quality.cell_options",

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from securefl.bench.quality.cohorts import ranks_for
 from securefl.config.data import ColumnSplit, DirichletSplit, IidSplit, Split
-from securefl.config.recipes.catalogue import BASELINES, ROWS
+from securefl.config.recipes.catalogue import ROWS
 from securefl.errors import ConfigError
 
 CENTRAL: Final = "central"

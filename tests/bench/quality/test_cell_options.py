@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.quality import COLOURS, colours_cell, job_of
+from support.quality import COLOURS, TINY, colours_cell, job_of
 
 from securefl.bench.quality.cell_options import federation_of, overridden
 from securefl.bench.quality.drawn_rows import DrawnRows, draw_rows
-from securefl.bench.quality.suite import FIRST_SEED, cells_of
+from securefl.bench.quality.suite import BASELINES, FIRST_SEED, cells_of
 from securefl.bench.quality.suites import SUITES, suite_named
 from securefl.config import FederationConfig
 from securefl.config.data import DirichletSplit
@@ -61,7 +61,7 @@ def test_where_recipes_are_compared_each_is_as_its_row_has_it(tmp_path: Path) ->
 def test_a_training_without_a_federation_has_a_personal_adapter(baseline: str, tmp_path: Path) -> None:
     recipe = federation(tmp_path, recipe=baseline, personal_for_all=False).recipe
     assert recipe.name == DEFAULT
-    assert recipe.personal == ROWS[DEFAULT].recipe.personal
+    assert recipe.has_personal
 
 
 def test_a_data_set_may_have_a_task_of_its_own(tmp_path: Path) -> None:
