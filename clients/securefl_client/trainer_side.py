@@ -93,7 +93,14 @@ class TrainerSide:
         return self._trainer.precision
 
     def begin(self, adapter: Adapter) -> None:
-        """Do nothing: a trainer takes the adapter up when it trains."""
+        """Say how many rows were left out; a trainer takes the adapter up when it trains."""
+        if self._trainer.dropped:
+            self._emit(
+                Warned(
+                    member=self._member,
+                    message=f"{self._trainer.dropped} rows were left out: their answers begin after max_length tokens",
+                )
+            )
 
     def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
         """Figures of the adapter that round 1 starts from, on the validation rows."""

@@ -17,9 +17,10 @@ def show_data(overview: DataOverview, *, console: Console) -> None:
     from securefl.cli.tables import empty_table
 
     if overview.rows:
-        table = empty_table("rows of each client, and their labels")
+        labelled = "labels" in overview.columns
+        table = empty_table("rows of each client, and their labels" if labelled else "rows of each client")
         for place, column in enumerate(overview.columns):
-            words = place in (0, len(overview.columns) - 1)
+            words = place == 0 or (labelled and place == len(overview.columns) - 1)
             table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
         for row in overview.rows:
             table.add_row(*map(Text, row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,16 +34,22 @@ JsonPath = Annotated[
 def evaluate(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A saved adapter's folder.")],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A csv, tsv, jsonl or parquet file with labels.")
+        Path, typer.Argument(metavar="DATA", help="A csv, tsv, jsonl or parquet file with labels or answers.")
     ],
     text: TextColumns = None,
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")] = "label",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="KEY=NAME", help="Column of a language model's rows, such as prompt=question."
+        ),
+    ] = None,
     base: BasePath = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
     json_path: JsonPath = None,
 ) -> None:
-    """Measure a saved adapter on a file of labelled rows, as members measured it.
+    """Measure a saved adapter on a file of rows, as members measured it.
 
     **Example:** securefl evaluate runs/quickstart/clients/city/fused rows.csv
     """
@@ -53,7 +60,8 @@ def evaluate(
 
     check_json_path(json_path)
     record = FolderRecord.read(adapter)
-    rows = labelled_rows(record, data, section=named_columns(text, label), where=str(adapter))
+    section = named_columns(text, label, column or ())
+    rows = labelled_rows(record, data, section=section, where=str(adapter))
     # Torch is loaded only for rows that can be measured.
     from securefl.training.folders.reader import load_saved
 
@@ -83,23 +91,38 @@ def evaluate(
     write_json({**result, **measured.model_dump(mode="json"), "figures": metric.reported}, json_path)
 
 
+ROW_KEYS = ("messages", "prompt", "completion", "instruction", "input", "output")
+"""Keys of ``[data]`` for a language model's columns."""
+
+
 def figure_title(name: str, labels: Sequence[str]) -> str:
     """A figure's name, and the label that it is of, where it is of one: F1 is of the second of two labels."""
     return f"f1 of '{labels[1]}'" if name == "f1" and len(labels) == 2 else name
 
 
-def named_columns(text: list[str] | None, label: str = "label") -> DataSection:
+def named_columns(text: list[str] | None, label: str = "label", others: Sequence[str] = ()) -> DataSection:
     """Columns that the options name.
 
     Raises:
-        ConfigError: if there are more than two columns of texts.
+        ConfigError: if there are more than two columns of texts, or an option names no column.
     """
     from securefl.training.folders.inputs import columns
 
     names = text or ["text"]
     if len(names) > 2:
         raise ConfigError(f"{len(names)} columns of texts are named", where="--text", hint="name one or two")
-    return columns(names, label)
+    return columns(names, label, **dict(map(_named, others)))
+
+
+def _named(option: str) -> tuple[str, str]:
+    key, equals, name = option.partition("=")
+    if key not in ROW_KEYS or not equals or not name.strip():
+        raise ConfigError(
+            "a column is not named rightly",
+            where="--column",
+            hint=f"write KEY=NAME, such as prompt=question, with one of {', '.join(ROW_KEYS)}",
+        )
+    return key, name
 
 
 def _span(measured: object) -> str:

@@ -1,16 +1,19 @@
-"""``securefl predict``: labels that a saved adapter gives to texts."""
+"""``securefl predict``: labels that a saved adapter gives to texts, or answers that it writes to them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from securefl.cli.evaluate import BasePath, BatchSize, Device, JsonPath, TextColumns, named_columns
 from securefl.errors import ConfigError, DataError, ModelError, plain_reason
+
+if TYPE_CHECKING:
+    from securefl.training.folders.prediction import Prediction, WrittenAnswer
 
 STDIN = "-"
 
@@ -32,25 +35,34 @@ def predict(
     device: Device = "auto",
     json_path: JsonPath = None,
 ) -> None:
-    """Give each text the label that a saved adapter finds most likely, with its probability.
+    """Give each text its most likely label, with its probability; or the answer that a language model writes to it.
 
     **Example:** securefl predict runs/quickstart/clients/city/fused "when does the library open?"
     """
     from securefl.cli.output import check_json_path, write_json
     from securefl.training.folders.task_file import FolderRecord
+    from securefl.training.tasks.table import writes_answers
 
     check_json_path(json_path)
     record = FolderRecord.read(adapter)
-    if not record.labels:
-        raise ModelError(f"{adapter} gives no labels", where=record.task)
+    writes = writes_answers(record, where=str(adapter))
+    if not (record.labels or writes):
+        raise ModelError(f"{adapter} gives no labels and writes no answers", where=record.task)
     asked = _asked(texts or [], source, text)
-    from securefl.training.folders.prediction import predictions
+    from securefl.training.folders.prediction import predictions, written_answers
     from securefl.training.folders.reader import load_saved
 
-    found = predictions(load_saved(adapter, base=base, device=device), asked, batch_size=batch_size)
     stream = sys.stderr if json_path == STDIN else sys.stdout
-    for prediction in found:
-        stream.write(f"{prediction.label}\t{prediction.probability:.4f}\t{_one_line(prediction.texts)}\n")
+    saved = load_saved(adapter, base=base, device=device)
+    found: Sequence[Prediction | WrittenAnswer]
+    if writes:
+        found = answers = written_answers(saved, asked, batch_size=batch_size)
+        stream.writelines(f"{_one_line((entry.answer,))}\t{_one_line((entry.text,))}\n" for entry in answers)
+    else:
+        found = labels = predictions(saved, asked, batch_size=batch_size)
+        stream.writelines(
+            f"{entry.label}\t{entry.probability:.4f}\t{_one_line(entry.texts)}\n" for entry in labels
+        )
     write_json({"adapter": str(adapter), "predictions": [entry.to_json() for entry in found]}, json_path)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from securefl.config.encryption import NO_COLUMNS
 from securefl.config.federation import FederationConfig
+from securefl.config.head import HeadSection
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
 from securefl.config.payload import is_aligned, sums_whole
 from securefl.config.private_part import refuse_private_misfits
+from securefl.config.task import CausalLmSection
 from securefl.config.training import refuse_own_misfits
 from securefl.errors import ConfigError
 
@@ -32,6 +34,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_factors(config, where=where)
     _check_penalty(config, where=where)
     refuse_own_misfits(config.training, batch_size=config.training.per_device_train_batch_size, where=where)
+    _check_answers(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -163,4 +166,22 @@ def _check_layers(config: FederationConfig, *, where: str) -> None:
             f"'layers.scored_from' is {first}, and 'federation.rounds' is {rounds}: no round would follow the scores",
             where=where,
             hint="write a smaller scored_from, such as 1, or more rounds",
+        )
+
+
+def _check_answers(config: FederationConfig, *, where: str) -> None:
+    """A language model has no classes, so what speaks of them is refused."""
+    if not isinstance(config.task, CausalLmSection):
+        return
+    if config.federation.labels is not None:
+        raise ConfigError(
+            "'federation.labels' is set, and the task \"causal-lm\" has no labels",
+            where=where,
+            hint='leave the key out, or write [task] name = "sequence-classification"',
+        )
+    if config.head not in (HeadSection(), HeadSection.none()):
+        raise ConfigError(
+            "'head' is set, and the task \"causal-lm\" has no head of classes",
+            where=where,
+            hint="leave the section out; the language model's own head stays as it is",
         )

@@ -47,6 +47,16 @@ class DataSection(Section):
     text: tuple[str, ...] = ("text",)
     """One column, or two for sentence pairs."""
     label: str = "label"
+    messages: str | None = None
+    """Column of conversations for a language model, lists of role and content; without it, ``messages``, as for the
+    other five, each by its own name. A file has one of three forms (messages; prompt and completion; instruction,
+    input and output); where a column is named here, its form alone is looked for."""
+    prompt: str | None = None
+    completion: str | None = None
+    instruction: str | None = None
+    input: str | None = None
+    """What an instruction is about; the column, or its cells, may be empty."""
+    output: str | None = None
     encoding: str = "utf-8"
     """Of text files, in Python's names: ``latin-1``, ``cp1252``, ``utf-16``."""
     delimiter: Annotated[str | None, MAY_BE_EMPTY] = None

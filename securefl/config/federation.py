@@ -51,6 +51,17 @@ class FederationSection(Section):
         return labels
 
 
+_TASK = SequenceClassificationSection(name="sequence-classification")
+
+
+def _with_task_name(table: Mapping[str, object]) -> Mapping[str, object]:
+    """A file whose ``[task]`` has a name: the usual one where none is written."""
+    task = table.get("task")
+    if not isinstance(task, Mapping) or "name" in task:
+        return table
+    return {**table, "task": {"name": _TASK.name, **task}}
+
+
 class FederationConfig(Section):
     """A whole ``FED.toml``.
 
@@ -59,7 +70,7 @@ class FederationConfig(Section):
 
     federation: FederationSection
     model: ModelSection
-    task: TaskSection = SequenceClassificationSection(name="sequence-classification")
+    task: TaskSection = _TASK
     data: DataSection = DataSection()
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
@@ -82,6 +93,7 @@ class FederationConfig(Section):
     def _plain_intent(cls, table: object) -> object:
         """The same as in every section, and the recipe's row where the file is silent."""
         read = converted(cls.model_fields, table)
+        read = _with_task_name(read) if isinstance(read, Mapping) else read
         return with_row(read) if isinstance(read, Mapping) else read
 
     @property

@@ -33,6 +33,11 @@ class HeadSection(Section):
     projection: int = Field(default=512, ge=1, le=1024)
     """Width to which features wider than 1024 are projected for the closed form."""
 
+    @classmethod
+    def none(cls) -> Self:
+        """The section of a federation that shares no head of classes."""
+        return cls(start="zeros", rows="together", logit_adjustment=False, calibration=False)
+
     @model_validator(mode="after")
     def _a_start_by_class_has_rows_by_class(self) -> Self:
         if self.rows == "together" and self.start != "zeros":

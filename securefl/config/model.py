@@ -16,6 +16,8 @@ DEFAULT_MAX_LENGTH = 64
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear module but the head."""
+USUAL = "auto"
+"""Stands for the modules that PEFT adapts in a model of the kind where nobody names any."""
 
 
 class ModelSection(Section):
@@ -45,8 +47,9 @@ class LoraSection(Section):
     use_rslora: bool | None = None
     """Scale by ``lora_alpha / sqrt(r)`` in place of ``lora_alpha / r``; without it, where ranks of the cohort differ,
     because the lowest rank is the loudest else. With models of the members' own it is off unless it is set."""
-    target_modules: tuple[str, ...] = ("query", "value")
-    """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``."""
+    target_modules: tuple[str, ...] = (USUAL,)
+    """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``. ``auto``
+    takes those that PEFT adapts in a model of the kind, such as query and value, q_proj and v_proj, or c_attn."""
 
     @field_validator("target_modules", mode="before")
     @classmethod
@@ -60,6 +63,8 @@ class LoraSection(Section):
             raise ValueError(f'name at least one module, or write target_modules = "{ALL_LINEAR}"')
         if ALL_LINEAR in names and len(set(names)) > 1:
             raise ValueError(f'"{ALL_LINEAR}" stands for every linear module: leave the other names out')
+        if USUAL in names and len(set(names)) > 1:
+            raise ValueError(f'"{USUAL}" stands for the usual modules: leave the other names out')
         return tuple(dict.fromkeys(names))
 
     def resolved(self, *, use_rslora: bool) -> LoraTerms:

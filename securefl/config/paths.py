@@ -28,9 +28,17 @@ def make_paths_absolute(table: dict[str, Any], folder: Path, *, where: str) -> N
     clients = cohort.get("clients") if isinstance(cohort, dict) else None
     for place, client in enumerate(clients if isinstance(clients, list) else []):
         _rewrite(client, ("train", "test"), folder, section=f"cohort.clients[{place}]", where=where)
+    task = table.get("task")
+    if isinstance(task, dict) and not is_template(task.get("chat_template")):
+        _rewrite(task, ("chat_template",), folder, section="task", where=where)
     model = table.get("model")
     if isinstance(model, dict) and _is_path(model.get("path")):
         model["path"] = _model_path(model["path"], folder, where=where)
+
+
+def is_template(value: object) -> bool:
+    """True if a value is a template in Jinja itself, and no path of a file with one."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def _rewrite(table: object, keys: tuple[str, ...], folder: Path, *, section: str, where: str) -> None:

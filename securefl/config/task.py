@@ -1,17 +1,16 @@
 """``[task]``: the task that the model learns, a tagged union by ``name``.
 
-A task is one section of its own here, one of terms in ``protocol.terms``, and one file in ``training.tasks``. With a
-second one ``TaskSection`` becomes ``Annotated[A | B, Field(discriminator="name")]``, as ``config.data.Split`` is.
+A task is one section of its own here, one of terms in ``protocol.terms``, and one file or folder in
+``training.tasks``.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from securefl.config.section import Section
-from securefl.config.values import ChosenBy
 
 Pooling = Literal["mean", "cls", "last"]
 """Hidden states to one feature: the mean over the tokens, the first token's (encoders), or the last one's."""
@@ -59,4 +58,49 @@ class SequenceClassificationSection(Section):
         return self
 
 
-TaskSection = Annotated[SequenceClassificationSection, ChosenBy("name")]
+AnswerMetric = Literal["answer_loss", "perplexity"]
+"""Figures of a language model that adapters may be chosen by: the mean loss of a token of an answer, in nats, and its
+exponential."""
+AnswerFigure = Literal["answer_loss", "perplexity", "exact_match", "rouge_l"]
+"""The last two compare the answer that the model writes with the row's, and take as long as writing it."""
+PromptForm = Literal["auto", "chat", "plain", "alpaca"]
+"""The text around a prompt: the chat template, the prompt alone, or Alpaca's sentences; ``auto`` takes the template
+where there is one, else the prompt alone, and Alpaca's sentences for instructions."""
+Answers = Literal["all", "last"]
+
+
+class CausalLmSection(Section):
+    """Answers to prompts, written by a causal language model; only their tokens count in the loss."""
+
+    name: Literal["causal-lm"]
+    chat_template: str | None = None
+    """A template in Jinja, or the path of a file with one; without it, the model's own. Its text is pinned."""
+    prompt_form: PromptForm = "auto"
+    answers: Answers = "all"
+    """Answers of a conversation that are learnt: all of them, or the last one alone."""
+    max_new_tokens: int = Field(default=64, ge=1, le=8192)
+    """Longest answer that is written for a metric or a prediction, in tokens."""
+    metric: AnswerMetric = "answer_loss"
+    """The figure that reports show, and that choices on validation rows go by."""
+    metrics: tuple[AnswerFigure, ...] | None = None
+    """Further figures of the test rows."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _some_names(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and not names:
+            raise ValueError(
+                'it is an empty list: name figures such as metrics = ["rouge_l"], or leave it out'
+            )
+        return names
+
+    @model_validator(mode="after")
+    def _a_template_is_of_a_chat(self) -> Self:
+        if self.chat_template is not None and self.prompt_form in ("plain", "alpaca"):
+            raise ValueError(
+                f'chat_template is not used where prompt_form = "{self.prompt_form}": leave one of them out'
+            )
+        return self
+
+
+TaskSection = Annotated[SequenceClassificationSection | CausalLmSection, Field(discriminator="name")]

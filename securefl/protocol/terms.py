@@ -20,7 +20,16 @@ from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
-from securefl.config.task import HeadKind, MainMetric, NamedMetric, Pooling
+from securefl.config.task import (
+    AnswerFigure,
+    AnswerMetric,
+    Answers,
+    HeadKind,
+    MainMetric,
+    NamedMetric,
+    Pooling,
+    PromptForm,
+)
 from securefl.config.training import SchedulerType
 from securefl.protocol.openings import Opening
 from securefl.protocol.server_view import Digest
@@ -68,6 +77,28 @@ class SequenceClassificationTerms(ConfigSection):
     metrics: tuple[NamedMetric, ...] = ()
 
 
+class CausalLmTerms(ConfigSection):
+    """Answers to prompts, by a causal language model.
+
+    Attributes:
+        name: The task's name.
+        chat_template: The text of a template in Jinja; None takes the model's own, which the model's digest pins.
+        prompt_form: The text around a prompt.
+        answers: Answers of a conversation that are learnt.
+        max_new_tokens: Longest answer that is written, in tokens.
+        metric: The figure that reports show, and that choices on validation rows go by.
+        metrics: Further figures of the test rows.
+    """
+
+    name: Literal["causal-lm"]
+    chat_template: str | None = None
+    prompt_form: PromptForm = "auto"
+    answers: Answers = "all"
+    max_new_tokens: int = Field(default=64, ge=1, le=8192)
+    metric: AnswerMetric = "answer_loss"
+    metrics: tuple[AnswerFigure, ...] = ()
+
+
 class OwnTaskTerms(ConfigSection):
     """A task that each member's own learner knows: only the shared tensors are pinned, and their digest as the model's.
 
@@ -78,7 +109,7 @@ class OwnTaskTerms(ConfigSection):
     name: Literal["own"]
 
 
-TaskTerms = Annotated[SequenceClassificationTerms | OwnTaskTerms, Field(discriminator="name")]
+TaskTerms = Annotated[SequenceClassificationTerms | CausalLmTerms | OwnTaskTerms, Field(discriminator="name")]
 """A tagged union by ``name``, as ``config.task.TaskSection`` is; a task pins here what only it knows."""
 
 
@@ -120,7 +151,7 @@ class Terms(ConfigSection):
     @property
     def openings(self) -> tuple[Opening, ...]:
         """The sums before the first round of training, in their order; none where no head is averaged by classes."""
-        if isinstance(self.task, OwnTaskTerms) or self.head.rows == "together":
+        if not isinstance(self.task, SequenceClassificationTerms) or self.head.rows == "together":
             return ()
         sums = (Opening.HOLDERS, Opening.STATISTICS)
         return (*sums, Opening.TRIALS) if self.head.start == "auto" else sums

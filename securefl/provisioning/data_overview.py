@@ -21,7 +21,8 @@ SHOWN_WARNINGS = 5
 SHOWN_LABELS = 3
 LABELS_WIDTH = 34
 NAME_WIDTH = 20
-COLUMNS = ("client", "train", "valid.", "test", "labels", "most frequent")
+SIZES = ("client", "train", "valid.", "test")
+COLUMNS = (*SIZES, "labels", "most frequent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def overview_of(facts: DataFacts, rules: DataRules) -> DataOverview:
     warnings = (*_warnings(facts), *_steps_warning(facts, rules))
     shown = list(facts.clients.items())[:SHOWN_CLIENTS]
     return DataOverview(
-        columns=COLUMNS,
+        columns=COLUMNS if facts.labels else SIZES,
         rows=tuple(_row(member, counts, facts.labels) for member, counts in shown),
         notes=(*_notes(facts), *_at_home(facts, rules)),
         warnings=warnings,
@@ -91,7 +92,9 @@ def overview_of(facts: DataFacts, rules: DataRules) -> DataOverview:
 
 def _row(member: str, counts: ClientCounts, labels: Sequence[str]) -> tuple[str, ...]:
     total = _total(counts)
-    sizes = (sum(part.values()) for part in (counts.train, counts.validation, counts.test))
+    sizes = [sum(part.values()) for part in (counts.train, counts.validation, counts.test)]
+    if not labels:
+        return (member, *(f"{size:,}" for size in sizes))
     return (member, *(f"{size:,}" for size in sizes), f"{len(total)} of {len(labels)}", _frequent(total))
 
 

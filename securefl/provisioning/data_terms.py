@@ -29,7 +29,10 @@ from securefl.training.rows.client_rows import (
 from securefl.training.rows.splits import Rows, held_out_rows
 from securefl.training.rows.tables import Table
 from securefl.training.tasks.classification.labels import read_labels, sorted_labels, unknown_label
-from securefl.training.tasks.table import columns_of
+from securefl.training.tasks.table import check_rows, columns_of, label_column
+
+UNLABELLED = ""
+"""Stands for the label of rows where the task has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class DataFacts:
     """Facts of the data that the lead pins, and what it has seen of it.
 
     Attributes:
-        labels: The class names, in the order of the head's rows.
+        labels: The class names, in the order of the head's rows; none where the task has no labels.
         samples_cap: The sample count from which on every client weighs the same.
         clients: By client, counts of its rows; of those whose files lie on this machine.
         unread: Files that do not lie on this machine.
@@ -74,8 +77,8 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
         DataError: if a file that is needed is missing, one that is here is unreadable, a label is unknown, there is
             a single one, or a client would have too few rows.
     """
-    listed, cap = config.federation.labels, config.cohort.samples_cap
-    known = read_labels(listed) if isinstance(listed, Path) else listed
+    cap = config.cohort.samples_cap
+    known = _listed_labels(config)
     needed = known is None or cap is None
     if needed and isinstance(config.data.split, NoSplit):
         _check_own_files(config)
@@ -94,6 +97,14 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
     )
 
 
+def _listed_labels(config: FederationConfig) -> tuple[str, ...] | None:
+    """The labels as the file lists them; none where the task has none, and None where they follow from the data."""
+    if label_column(config.task, config.data) is None:
+        return ()
+    listed = config.federation.labels
+    return read_labels(listed) if isinstance(listed, Path) else listed
+
+
 @dataclass(slots=True)
 class _Seen:
     """Everything read so far, beside the labels that the federation file lists."""
@@ -105,15 +116,17 @@ class _Seen:
     clients: dict[str, ClientCounts] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
 
-    def note(self, table: Table, label: str) -> None:
+    def note(self, table: Table, config: FederationConfig) -> None:
         """Takes a training file's labels and number of rows."""
-        self.labels.update(table.columns[label])
+        label = label_column(config.task, config.data)
+        if label is not None:
+            self.labels.update(table.columns[label])
         self.train_rows += len(table)
         self.longest_file = max(self.longest_file, len(table))
 
     def class_names(self) -> tuple[str, ...]:
         """The labels as they are listed, else those of the training files."""
-        return self.listed or sorted_labels(self.labels)
+        return sorted_labels(self.labels) if self.listed is None else self.listed
 
 
 def _check_own_files(config: FederationConfig) -> None:
@@ -138,14 +151,12 @@ def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
             files = read_files(
                 data, client, columns_of(config.task, data), test=None if client.test else common
             )
-            seen.note(files.train, config.data.label)
+            seen.note(files.train, config)
+            _check_files(config, files)
             whole = deal(config.data, config.cohort, files, seed=config.federation.seed)[0]
             _count(config, [(client, whole)], files, seen)
         elif str(client.train) not in missing:
-            seen.note(
-                _table(str(client.train), config),
-                config.data.label,
-            )
+            seen.note(_table(str(client.train), config), config)
 
 
 def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) -> None:
@@ -155,16 +166,20 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
     seen.unread += missing
     if not missing:
         files = read_files(config.data, first, columns_of(config.task, config.data))
-        seen.note(files.train, config.data.label)
+        seen.note(files.train, config)
+        _check_files(config, files)
         # A wrong label column is the better reason than a deal by its values that fails.
         seen.class_names()
         shares = deal(config.data, config.cohort, files, seed=config.federation.seed)
         _count(config, zip(config.cohort.clients, shares, strict=True), files, seen)
     elif needed or str(config.data.train) not in missing:
-        seen.note(
-            _table(str(config.data.train), config),
-            config.data.label,
-        )
+        seen.note(_table(str(config.data.train), config), config)
+
+
+def _check_files(config: FederationConfig, files: Files) -> None:
+    for table in (files.train, files.test):
+        if table is not None:
+            check_rows(config.task, config.data, table)
 
 
 def _table(path: str | Path, config: FederationConfig) -> Table:
@@ -182,10 +197,13 @@ def _count(
     for client, share in shares:
         member = str(client.id)
         rows = part_rows(share, config.data, files, member=member, seed=config.federation.seed)
-        seen.clients[member] = _counts(rows, files, config.data.label)
+        seen.clients[member] = _counts(rows, files, label_column(config.task, config.data))
 
 
-def _counts(rows: ClientRows, files: Files, label: str) -> ClientCounts:
+def _counts(rows: ClientRows, files: Files, label: str | None) -> ClientCounts:
+    if label is None:
+        parts = (rows.train, rows.validation, rows.test)
+        return ClientCounts(*({UNLABELLED: len(part)} for part in parts), places={})
     test = files.test or files.train
     places: dict[str, str] = {}
     for table, part in ((files.train, rows.train), (files.train, rows.validation), (test, rows.test)):

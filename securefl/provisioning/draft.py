@@ -28,7 +28,7 @@ from securefl.protocol.terms import (
 )
 from securefl.provisioning.data_terms import DataFacts, facts_of_data
 from securefl.training.model_files import public_id
-from securefl.training.tasks.table import pinned_task, task_of
+from securefl.training.tasks.table import has_head, pinned_task, task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ def draft_federation(
     model = fit_model(config.model, target_modules=config.lora.target_modules, task=task_of(task))
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})
+    head = config.head if has_head(task) else HeadSection.none()
     return _draft(
-        config.model_copy(update={"lora": lora}),
+        config.model_copy(update={"lora": lora, "head": head}),
         facts,
         task=task,
         layout=model.layout,

@@ -18,7 +18,9 @@ Figures = Mapping[str, int | float]
 START: Final = 0
 """Number under which the start stands, before round 1."""
 LOSS: Final = "loss"
-SMALLER_IS_BETTER: Final = frozenset({LOSS, "perplexity", "ece", "brier", "error", "mse", "rmse", "mae"})
+SMALLER_IS_BETTER: Final = frozenset(
+    {LOSS, "answer_loss", "perplexity", "ece", "brier", "error", "mse", "rmse", "mae"}
+)
 """Names of figures that a better model has less of; of every other name more is better."""
 
 

@@ -149,7 +149,7 @@ def check_pooling(backbone: nn.Module, config: PreTrainedConfig, pooling: Poolin
     Raises:
         ConfigError: if the pooling is ``cls`` and the model no encoder.
     """
-    if pooling == "cls" and not _first_token_reads_all(backbone, config):
+    if pooling == "cls" and not first_token_reads_all(backbone, config):
         raise ConfigError(
             f'pooling "cls" takes the first token, which in a {config.model_type} model does not stand for the text',
             where="task.pooling",
@@ -173,7 +173,7 @@ def _model_class(config: PreTrainedConfig) -> type[PreTrainedModel] | None:
     return found[0] if isinstance(found, tuple) else found
 
 
-def _first_token_reads_all(backbone: nn.Module, config: PreTrainedConfig) -> bool:
+def first_token_reads_all(backbone: nn.Module, config: PreTrainedConfig) -> bool:
     """Attention modules say whether they are causal; without any, it counts whether the model fills in blanks."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 

@@ -166,6 +166,7 @@ def evaluate(
     batch_size: int,
     compute: Compute,
     step_done: Callable[[int, int], None] | None = None,
+    final: bool = False,
 ) -> Metric:
     """The metric of the model as it is in use.
 
@@ -176,11 +177,13 @@ def evaluate(
         batch_size: Rows at a time.
         compute: Device; figures are computed in float32, whatever the precision of training.
         step_done: Called after each batch with its number and the number of batches.
+        final: True for a report; see ``TaskModel.reading``.
     """
+    read, width = model.reading(final=final)
     outcomes = collected(
-        model.outcomes,
+        read,
         rows,
-        width=model.outcomes_width(),
+        width=width,
         batch_size=batch_size,
         compute=compute,
         step_done=step_done,

@@ -29,6 +29,7 @@ _OTHERS = (
     "vocab.json",
     "merges.txt",
     "*.model",
+    "chat_template.jinja",
 )
 _CHUNK_BYTES = 1 << 20
 

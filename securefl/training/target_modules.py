@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from securefl.adapters.layout import TensorKind, TensorSpec
-from securefl.config.model import ALL_LINEAR
+from securefl.config.model import ALL_LINEAR, USUAL
 from securefl.errors import ModelError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def resolved_targets(
 
     Args:
         backbone: The model; on the meta device it will do.
-        targets: Names of linear modules in PEFT's sense, a module's path or the end of it; or ``all-linear`` alone.
+        targets: Names of linear modules in PEFT's sense, a module's path or the end of it; ``all-linear`` alone; or
+            ``auto`` alone.
         unused: Paths of linear modules that the model's output does not depend on.
 
     Raises:
@@ -70,6 +71,8 @@ def resolved_targets(
             where="model.path",
             hint="take another base model",
         )
+    if tuple(targets) == (USUAL,):
+        targets = _usual(backbone, linear)
     if tuple(targets) == (ALL_LINEAR,):
         ends = tuple(dict.fromkeys(name.rpartition(".")[2] for name in useful))
         return ends if _matched(modules, ends) == useful else tuple(useful)
@@ -81,6 +84,21 @@ def resolved_targets(
             raise _no_target(target, linear, useful, found)
         names |= dict.fromkeys([target] if wanted == found else wanted)
     return tuple(names)
+
+
+def _usual(backbone: nn.Module, linear: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """PEFT's choice for the model's kind, else query and value of an encoder, else every linear module."""
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as CHOICES
+
+    kind = getattr(getattr(backbone, "config", None), "model_type", "")
+    for names in (CHOICES.get(kind, ()), ("query", "value"), ("q_proj", "v_proj")):
+        if (
+            isinstance(names, list | tuple | set)
+            and names
+            and all(_matched(linear, [name]) for name in names)
+        ):
+            return tuple(names)
+    return (ALL_LINEAR,)
 
 
 def adapted_tensors(backbone: nn.Module, targets: Sequence[str]) -> list[TensorSpec]:

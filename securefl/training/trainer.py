@@ -114,6 +114,12 @@ class LocalTrainer:
         return len(self._rows.train)
 
     @property
+    def dropped(self) -> int:
+        """Number of rows that were left out because nothing of them that is learnt fits into ``max_length`` tokens."""
+        rows = self._rows
+        return rows.train.dropped + rows.validation.dropped + rows.test.dropped
+
+    @property
     def steps(self) -> int:
         """Optimiser steps of one round, the same for both adapters."""
         size, epochs = self._section.per_device_train_batch_size, self._section.num_train_epochs
@@ -310,7 +316,7 @@ class LocalTrainer:
         """
         self._bank.require(which)
         rows = self._rows.test if part == "test" else self._rows.validation
-        return self._measured(which, rows, step_done=self._steps_of("evaluate"))
+        return self._measured(which, rows, step_done=self._steps_of("evaluate"), final=part == "test")
 
     def evaluate(self, adapter: Adapter) -> dict[str, float]:
         """Figures by name of a redistributed global adapter on the validation rows; it is installed for it.
@@ -350,6 +356,7 @@ class LocalTrainer:
         rows: Tokenised,
         *,
         step_done: Callable[[int, int], None] | None = None,
+        final: bool = False,
     ) -> Metric:
         return evaluate(
             self._bank.use((which,), head=which),
@@ -358,6 +365,7 @@ class LocalTrainer:
             batch_size=self._section.per_device_eval_batch_size,
             compute=self._compute,
             step_done=step_done,
+            final=final,
         )
 
     def calibrate(self) -> Calibration | None:

@@ -109,6 +109,7 @@ def _joined(parts: Sequence[Examples]) -> Examples:
     return Examples(
         texts=tuple(texts for part in parts for texts in part.texts),
         targets=np.concatenate([part.targets for part in parts]),
+        form=parts[0].form,
     )
 
 

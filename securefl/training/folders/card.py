@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from securefl.training.folders.answer_code import answer_code
 from securefl.training.folders.task_file import HEAD_FILE, FolderRecord
 
 _LABELS_SHOWN = 24
@@ -40,7 +41,7 @@ def hub_card(card: str, record: FolderRecord) -> str:
         "base_model": record.base_model_id,
         "base_model_relation": "finetune" if record.merged else "adapter",
         "library_name": "transformers" if record.merged else "peft",
-        "pipeline_tag": "text-classification" if record.labels else None,
+        "pipeline_tag": _pipeline(record),
     }
     # JSON's strings are YAML's.
     lines = [f"{name}: {json.dumps(value)}" for name, value in facts.items() if value is not None]
@@ -48,6 +49,12 @@ def hub_card(card: str, record: FolderRecord) -> str:
     return "\n".join(
         ["---", "# license: to be chosen by whoever publishes this", *lines, *tags, "---", "", card]
     )
+
+
+def _pipeline(record: FolderRecord) -> str | None:
+    if record.auto_class == "AutoModelForCausalLM":
+        return "text-generation"
+    return "text-classification" if record.labels else None
 
 
 def _title(record: FolderRecord) -> str:
@@ -94,10 +101,16 @@ def _use(record: FolderRecord) -> str:
     code = _code(record)
     if code is None:
         return ""
-    return (
-        "## Use\n\nIn this folder, with transformers, PEFT and torch; `logits` gives what the metric above was "
-        f"measured with.\n\n```python\n{code}\n```"
-    )
+    return f"## Use\n\nIn this folder, with transformers, PEFT and torch; {_given(record)}.\n\n```python\n{code}\n```"
+
+
+def _given(record: FolderRecord) -> str:
+    if record.auto_class == "AutoModelForCausalLM":
+        return (
+            "`answer_loss` gives the loss that was measured, of rows such as those that it was trained on, with the "
+            "usual names of columns; `answer` writes the likeliest answer"
+        )
+    return "`logits` gives what the metric above was measured with"
 
 
 def _code(record: FolderRecord) -> str | None:
@@ -107,6 +120,11 @@ def _code(record: FolderRecord) -> str | None:
         return _pooled_code(record, pooling)
     if record.auto_class == "AutoModelForSequenceClassification":
         return _classifier_code(record)
+    if record.auto_class == "AutoModelForCausalLM":
+        [loaded] = _loaded(
+            "AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)", merged=record.merged
+        )
+        return answer_code(record, base=_base(record), loaded=loaded)
     return None
 
 
@@ -233,6 +251,8 @@ def _own_rows(record: FolderRecord) -> str:
         return (
             "This adapter holds what one member learnt from its own rows: it is that member's to give away."
         )
+    if not record.labels:
+        return "Its weights come from sums over all members."
     return (
         "Its weights come from sums over all members. Rows of the head for labels that few members hold may be this "
         "member's own, learnt from its rows alone; and the head's bias may hold this member's label shares."

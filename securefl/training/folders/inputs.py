@@ -13,6 +13,7 @@ import numpy as np
 
 from securefl.config.data import DataSection
 from securefl.training.folders.task_file import FolderRecord
+from securefl.training.rows.client_rows import read_columns
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tables import read_table
 from securefl.training.rows.text_file import TextFormat
@@ -34,8 +35,7 @@ def labelled_rows(record: FolderRecord, data: Path, *, section: DataSection, whe
     """
     task = row_task_of(recorded_terms(record, where=where), section)
     columns = task.columns
-    names = (*columns.texts, *columns.filled)
-    table = read_table(data, names, filled=columns.filled, form=_form(section))
+    table = read_columns(data, columns, filled=columns.filled, form=_form(section))
     return task.examples(table, np.arange(len(table)))
 
 
@@ -54,13 +54,18 @@ def texts_of_lines(text: str) -> list[tuple[str, ...]]:
     return [(line,) for line in text.splitlines() if line.strip()]
 
 
-def columns(text: Sequence[str], label: str = "label") -> DataSection:
+def columns(text: Sequence[str], label: str = "label", **others: str) -> DataSection:
     """Names of columns, in the words of ``[data]``.
 
+    Args:
+        text: Columns of texts.
+        label: Column of labels.
+        others: Columns of a language model's rows by their keys, such as ``prompt``.
+
     Raises:
-        ValueError: if there are more than two columns of texts.
+        ValueError: if there are more than two columns of texts, or ``[data]`` has no such key.
     """
-    return DataSection(text=tuple(text), label=label)
+    return DataSection.model_validate({"text": tuple(text), "label": label, **others})
 
 
 def _form(section: DataSection) -> TextFormat:

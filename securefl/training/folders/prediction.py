@@ -1,4 +1,4 @@
-"""Labels that a saved model gives to texts, with their probabilities."""
+"""Labels that a saved model gives to texts, with their probabilities, or answers that it writes to them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,32 @@ class Prediction:
             "probability": self.probability,
             "probabilities": dict(self.probabilities),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAnswer:
+    """A prompt's answer.
+
+    Attributes:
+        text: The prompt.
+        answer: What the model writes.
+    """
+
+    text: str
+    answer: str
+
+    def to_json(self) -> dict[str, object]:
+        """As a result's entry."""
+        return {"text": self.text, "answer": self.answer}
+
+
+def written_answers(
+    saved: SavedModel, texts: Sequence[tuple[str, ...]], *, batch_size: int
+) -> tuple[WrittenAnswer, ...]:
+    """The answers of a language model to the first text of each row, in the rows' order."""
+    questions = [row[0] for row in texts]
+    answers = saved.answers(questions, batch_size=batch_size)
+    return tuple(WrittenAnswer(*pair) for pair in zip(questions, answers, strict=True))
 
 
 def predictions(

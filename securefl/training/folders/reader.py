@@ -26,7 +26,7 @@ from securefl.training.loops import evaluate
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import Tokenised, ordered_batches
-from securefl.training.tasks.base import Metric, Task
+from securefl.training.tasks.base import Answering, Metric, Task
 from securefl.training.tasks.model import TaskModel
 from securefl.training.tasks.table import recorded_terms, task_of
 
@@ -71,6 +71,7 @@ class SavedModel:
             batch_size=batch_size,
             compute=self.compute,
             step_done=step_done,
+            final=True,
         )
 
     def outcomes(self, texts: Sequence[tuple[str, ...]], *, batch_size: int) -> NDArray[np.float64]:
@@ -82,6 +83,28 @@ class SavedModel:
                 batch = rows.batch(place, device=self.compute.device)
                 outcomes[place] = self.model.outcomes(batch).float().cpu().numpy()
         return outcomes
+
+    def answers(self, questions: Sequence[str], *, batch_size: int) -> list[str]:
+        """Answers that a language model writes to prompts, in their order.
+
+        Args:
+            questions: The prompts.
+            batch_size: Prompts at a time.
+
+        Raises:
+            ModelError: if the folder's model writes none.
+            DataError: if a prompt leaves the model no position for an answer.
+        """
+        if not isinstance(self.task, Answering):
+            raise ModelError("the adapter's model writes no answers", where=self.record.task)
+        prompts = [
+            torch.from_numpy(self.task.prompt(question, self.tokenizer)).to(self.compute.device)
+            for question in questions
+        ]
+        written: list[str] = []
+        for start in range(0, len(prompts), batch_size):
+            written += self.task.written(self.model, prompts[start : start + batch_size])
+        return written
 
     def _tokens(self, examples: Examples) -> Tokenised:
         return self.task.tokenise(examples, self.tokenizer, max_length=self.record.max_length)
@@ -137,6 +160,8 @@ def _merged(folder: Path, task: Task, compute: Compute) -> TaskModel:
 def _merged_head(folder: Path, model: TaskModel) -> dict[str, torch.Tensor]:
     """The head's own tensors: of the file beside, or from among the model's weights."""
     form = model.form
+    if model.head_name is None:
+        return {}
     if form.saved_module is None:
         return {
             name: torch.from_numpy(values).float()

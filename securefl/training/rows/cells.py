@@ -28,9 +28,11 @@ class Structure:
 
     Attributes:
         name: A noun for it.
+        json: Its JSON, for columns that may hold such values; empty where it has none.
     """
 
     name: str = "no text"
+    json: str = ""
 
 
 Cell = str | bool | NotFinite | Structure | None
@@ -40,16 +42,22 @@ class NoText(Exception):  # noqa: N818 - caught by the reader of the table, whic
     """A cell has no text; the message is a noun for what it has."""
 
 
-def text_of(cell: Cell, *, filled: bool) -> str:
+def text_of(cell: Cell, *, filled: bool, nested: bool = False, optional: bool = False) -> str:
     """The text of a cell.
 
     Args:
         cell: What a reader found.
         filled: A text in which nothing shows is refused.
+        nested: A list or an object is read as its JSON.
+        optional: A missing value is an empty text.
 
     Raises:
         NoText: if it has no text, or must be filled and is not.
     """
+    if optional and cell is None:
+        return ""
+    if nested and isinstance(cell, Structure) and cell.json:
+        cell = cell.json
     if isinstance(cell, str):
         if filled and not _shows(cell):
             raise NoText("nothing")

@@ -22,6 +22,7 @@ from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import ColumnSplit, DataSection, DirichletSplit, IidSplit, NoSplit
 from securefl.errors import ConfigError, DataError
 from securefl.training.rows.columns import Columns
+from securefl.training.rows.row_errors import no_form
 from securefl.training.rows.splits import (
     MIN_TEST_ROWS,
     MIN_TRAIN_ROWS,
@@ -32,7 +33,7 @@ from securefl.training.rows.splits import (
     deal_evenly,
     hold_out,
 )
-from securefl.training.rows.tables import Table, read_table
+from securefl.training.rows.tables import Table, column_names, read_table
 from securefl.training.rows.text_file import TextFormat
 
 
@@ -121,7 +122,35 @@ def read_used(path: Path, data: DataSection, columns: Columns) -> Table:
     """
     filled = [*columns.filled, *([data.split.column] if isinstance(data.split, ColumnSplit) else [])]
     form = TextFormat(encoding=data.encoding, delimiter=data.delimiter, quotes=data.quotes)
-    return read_table(path, [*columns.texts, *filled], filled=filled, form=form)
+    return read_columns(path, columns, filled=filled, form=form)
+
+
+def read_columns(path: Path, columns: Columns, *, filled: Sequence[str], form: TextFormat) -> Table:
+    """The columns of a file that a task reads, in the form that the file has.
+
+    Args:
+        path: The file.
+        columns: What the task reads.
+        filled: Columns in which an empty cell is refused, of the task and of a split.
+        form: Spelling of text files.
+
+    Raises:
+        DataError: if the file is missing or unreadable, is of none of the task's forms, or a cell has no text.
+    """
+    if columns.forms:
+        there = column_names(path, form=form)
+        fitting = next((one for one in columns.forms if one.fits(there)), None)
+        if fitting is None:
+            raise no_form(path, [one.required for one in columns.forms], there)
+        columns = columns.of(fitting)
+    return read_table(
+        path,
+        [*columns.texts, *filled],
+        filled=filled,
+        nested=columns.nested,
+        optional=columns.optional,
+        form=form,
+    )
 
 
 def deal(data: DataSection, cohort: CohortSection, files: Files, *, seed: int) -> tuple[Share, ...]:

@@ -77,6 +77,28 @@ def csv_rows(
             raise unreadable(path, where=where, hint=_QUOTES_HINT) from None
 
 
+def csv_names(path: Path, *, tabs: bool, form: TextFormat) -> list[str]:
+    """Names in the header; without a delimiter that is set, by semicolons where these give more names than commas.
+
+    Raises:
+        DataError: if the file is unreadable or empty.
+    """
+    signs = (form.delimiter,) if form.delimiter else (TAB,) if tabs else (COMMA, SEMICOLON)
+    headers = [_header_by(path, sign, form) for sign in signs]
+    found = max((header for header in headers if header is not None), key=len, default=None)
+    if found is None:
+        raise empty(path)
+    return _named(found)
+
+
+def _header_by(path: Path, delimiter: str, form: TextFormat) -> list[str] | None:
+    with open_text(path, encoding=form.encoding, newline="") as file:
+        try:
+            return _header(_reader(file, delimiter, form))
+        except csv.Error:
+            return []
+
+
 def _reader(file: Iterator[str], delimiter: str, form: TextFormat) -> Reader:
     if form.quotes:
         return csv.reader(file, delimiter=delimiter, strict=True)
@@ -99,12 +121,7 @@ def _comma_or_semicolon(path: Path, columns: Sequence[str], form: TextFormat) ->
 
 
 def _has_all(path: Path, columns: Sequence[str], delimiter: str, form: TextFormat) -> bool:
-    with open_text(path, encoding=form.encoding, newline="") as file:
-        try:
-            header = _header(_reader(file, delimiter, form)) or []
-        except csv.Error:
-            return False
-    return set(columns) <= set(header)
+    return set(columns) <= set(_header_by(path, delimiter, form) or [])
 
 
 def _other_delimiter(header: Sequence[str]) -> str:

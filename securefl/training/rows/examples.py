@@ -16,10 +16,12 @@ class Examples:
         texts: As many strings a row as the task reads columns of texts.
         targets: (rows, k) int64, what is asked of a row and known before it is tokens, such as the number of its
             class; k is 0 where a task makes its targets of tokens.
+        form: Name of the form that the rows have, for tasks that read several; see ``columns.RowForm``.
     """
 
     texts: tuple[tuple[str, ...], ...] = field(repr=False)
     targets: NDArray[np.int64] = field(repr=False)
+    form: str = ""
 
     def __len__(self) -> int:
         return len(self.texts)

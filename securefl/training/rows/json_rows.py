@@ -8,7 +8,7 @@ passed over; columns that are not wanted may hold anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from securefl.training.rows.cells import Cell, NotFinite, Structure
@@ -42,13 +42,16 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def json_rows(path: Path, columns: Sequence[str], *, encoding: str) -> Iterator[tuple[int, list[Cell]]]:
+def json_rows(
+    path: Path, columns: Sequence[str], *, encoding: str, optional: Collection[str] = ()
+) -> Iterator[tuple[int, list[Cell]]]:
     """Reads the objects of a file.
 
     Args:
         path: The file.
         columns: Names of the columns that are wanted.
         encoding: The encoding of the file.
+        optional: Those of them that the first object may lack.
 
     Yields:
         The line (from 1), and the values of the wanted columns; None for one that is not there.
@@ -63,10 +66,23 @@ def json_rows(path: Path, columns: Sequence[str], *, encoding: str) -> Iterator[
                 row += 1
                 record = _parsed(text, path, line=line, row=row)
                 if row == 1:
-                    check_names(path, columns, list(record))
+                    check_names(path, [name for name in columns if name not in optional], list(record))
                 yield line, [_cell(record.get(name)) for name in columns]
     if row == 0:
         raise empty(path)
+
+
+def json_names(path: Path, *, encoding: str) -> list[str]:
+    """Names of the first object.
+
+    Raises:
+        DataError: if the file is unreadable or empty, or its first line is no object.
+    """
+    with open_text(path, encoding=encoding, newline="\n") as file:
+        for line, text in enumerate(file, start=1):
+            if not text.isspace():
+                return list(_parsed(text, path, line=line, row=1))
+    raise empty(path)
 
 
 def _parsed(text: str, path: Path, *, line: int, row: int) -> dict[str, object]:
@@ -93,4 +109,9 @@ def _not_by_lines(path: Path, line: int) -> Exception:
 def _cell(value: object) -> Cell:
     if isinstance(value, str | bool | None | NotFinite):
         return value
-    return Structure()
+    return Structure(json=json.dumps(value, ensure_ascii=False, default=_json_of))
+
+
+def _json_of(value: object) -> str:
+    """Text of a value that JSON has no word for, inside of a list or an object."""
+    return value.name if isinstance(value, NotFinite) else str(value)

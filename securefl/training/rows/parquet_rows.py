@@ -8,6 +8,7 @@ and are refused where their column is wanted.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -70,7 +71,30 @@ def _cells(column: pa.Array) -> list[Cell]:
         return _each(column, _float_text(column.type))
     if kind.is_date(column.type) or kind.is_time(column.type) or kind.is_timestamp(column.type):
         return _moments(column)
-    return _each(column, lambda _: Structure())
+    return _each(column, _structure)
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Names of the columns.
+
+    Raises:
+        DataError: if the file is unreadable.
+    """
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            return list(file.schema_arrow.names)
+    except (pa.ArrowException, OSError):
+        raise unreadable(path, hint="it is no parquet file, or damaged: get it again") from None
+
+
+def _structure(value: object) -> Cell:
+    """A list or an object with its JSON; anything else without."""
+    if not isinstance(value, list | dict):
+        return Structure()
+    return Structure(json=json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -59,6 +59,23 @@ def check_names(path: Path, wanted: Sequence[str], there: Sequence[str], *, hint
             raise DataError(f"there is no column '{name}'", where=str(path), hint=advice)
 
 
+def no_form(path: Path, forms: Sequence[Sequence[str]], there: Sequence[str]) -> DataError:
+    """The error for a file whose columns are those of no form that the task reads.
+
+    Args:
+        path: The file.
+        forms: The columns of each form.
+        there: Names of the file's columns.
+    """
+    wanted = ", or ".join(" with ".join(f"'{name}'" for name in form) for form in forms)
+    listed = f"the columns are {_listed(there)}" if there else "no column has a name"
+    return DataError(
+        f"there is no column {wanted}",
+        where=str(path),
+        hint=f"{listed}; name the right ones in [data], such as prompt and completion",
+    )
+
+
 def _listed(names: Sequence[str]) -> str:
     # Quotes show the spaces of a name that is right but for them.
     shown = [name if name == name.strip() else f"'{name}'" for name in names[:SHOWN_NAMES]]

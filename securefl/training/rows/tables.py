@@ -14,9 +14,9 @@ from pathlib import Path
 
 from securefl.errors import DataError
 from securefl.training.rows.cells import Cell, NoText, text_of
-from securefl.training.rows.csv_rows import csv_rows
-from securefl.training.rows.json_rows import json_rows
-from securefl.training.rows.parquet_rows import parquet_rows
+from securefl.training.rows.csv_rows import csv_names, csv_rows
+from securefl.training.rows.json_rows import json_names, json_rows
+from securefl.training.rows.parquet_rows import parquet_names, parquet_rows
 from securefl.training.rows.row_errors import empty, place_of
 from securefl.training.rows.text_file import TextFormat
 
@@ -52,6 +52,8 @@ def read_table(
     columns: Sequence[str],
     *,
     filled: Collection[str] = (),
+    nested: Collection[str] = (),
+    optional: Collection[str] = (),
     form: TextFormat = TextFormat(),  # noqa: B008 - it is frozen
 ) -> Table:
     """The named columns of a file.
@@ -60,34 +62,81 @@ def read_table(
         path: A csv, tsv or jsonl file, possibly gzipped, or a parquet file.
         columns: Names of columns; the others are not looked at.
         filled: Those of them in which an empty cell is refused.
+        nested: Those of them whose lists and objects are read as JSON.
+        optional: Those of them that may be missing, in the file or in a row; their cells are empty then.
         form: Spelling of text files.
 
     Raises:
         DataError: if the file is missing, of another kind, unreadable or empty, lacks a column, or a cell has no
             text or must be filled and is not.
     """
+    _check_there(path)
+    names = list(dict.fromkeys(columns))
+    lacking = _lacking(path, optional, form) if optional else ()
+    read = [
+        _Column(name, filled=name in filled, nested=name in nested, optional=name in optional)
+        for name in names
+        if name not in lacking
+    ]
+    rows = _rows(path, [column.name for column in read], form, optional=optional)
+    table = _collected(path, read, rows)
+    if not len(table):
+        raise empty(path)
+    if not lacking:
+        return table
+    return Table(path, {**table.columns, **{name: [""] * len(table) for name in lacking}}, table.lines)
+
+
+def column_names(path: Path, *, form: TextFormat = TextFormat()) -> list[str]:  # noqa: B008 - it is frozen
+    """Names of a file's columns; of a jsonl file those of its first row.
+
+    Raises:
+        DataError: if the file is missing, of another kind, unreadable or empty.
+    """
+    _check_there(path)
+    match _kind(path):
+        case ".jsonl":
+            return json_names(path, encoding=form.encoding)
+        case ".csv" | ".tsv" as kind:
+            return csv_names(path, tabs=kind == ".tsv", form=form)
+        case ".parquet":
+            return parquet_names(path)
+        case _:
+            raise _of_no_kind(path)
+
+
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise DataError(
             f"there is no data file {path}",
             hint=f"download the data set and put the file's path into {PLACES}",
         )
-    names = list(dict.fromkeys(columns))
-    table = _collected(path, names, _rows(path, names, form), filled=filled)
-    if not len(table):
-        raise empty(path)
-    return table
 
 
-def _rows(path: Path, columns: Sequence[str], form: TextFormat) -> Iterator[tuple[int, Sequence[Cell]]]:
+def _of_no_kind(path: Path) -> DataError:
+    return DataError(f"{path} is no data file", hint=f"known kinds are {', '.join(SUFFIXES)}")
+
+
+def _lacking(path: Path, optional: Collection[str], form: TextFormat) -> tuple[str, ...]:
+    """Optional columns that no row of a file has; a jsonl file tells row by row."""
+    if _kind(path) == ".jsonl":
+        return ()
+    there = column_names(path, form=form)
+    return tuple(name for name in optional if name not in there)
+
+
+def _rows(
+    path: Path, columns: Sequence[str], form: TextFormat, *, optional: Collection[str]
+) -> Iterator[tuple[int, Sequence[Cell]]]:
     match _kind(path):
         case ".jsonl":
-            return json_rows(path, columns, encoding=form.encoding)
+            return json_rows(path, columns, encoding=form.encoding, optional=optional)
         case ".csv" | ".tsv" as kind:
             return csv_rows(path, columns, tabs=kind == ".tsv", form=form)
         case ".parquet":
             return parquet_rows(path, columns)
         case _:
-            raise DataError(f"{path} is no data file", hint=f"known kinds are {', '.join(SUFFIXES)}")
+            raise _of_no_kind(path)
 
 
 def _kind(path: Path) -> str:
@@ -99,11 +148,8 @@ def _kind(path: Path) -> str:
     return suffix
 
 
-def _collected(
-    path: Path, names: Sequence[str], rows: Iterator[tuple[int, Sequence[Cell]]], *, filled: Collection[str]
-) -> Table:
+def _collected(path: Path, columns: Sequence[_Column], rows: Iterator[tuple[int, Sequence[Cell]]]) -> Table:
     lines = array("q")
-    columns = [_Column(name, filled=name in filled) for name in names]
     for line, cells in rows:
         lines.append(line)
         for column, cell in zip(columns, cells, strict=True):
@@ -126,12 +172,14 @@ class _Column:
         texts: Its cells so far.
     """
 
-    __slots__ = ("_filled", "_known", "name", "texts")
+    __slots__ = ("_filled", "_known", "_nested", "_optional", "name", "texts")
 
-    def __init__(self, name: str, *, filled: bool) -> None:
+    def __init__(self, name: str, *, filled: bool, nested: bool, optional: bool) -> None:
         self.name = name
         self.texts: list[str] = []
         self._filled = filled
+        self._nested = nested
+        self._optional = optional
         # A column that must be filled repeats few values: each is checked and kept once.
         self._known: dict[Cell, str] = {}
 
@@ -142,7 +190,7 @@ class _Column:
             NoText: if it has none.
         """
         if not self._filled:
-            self.texts.append(text_of(cell, filled=False))
+            self.texts.append(text_of(cell, filled=False, nested=self._nested, optional=self._optional))
             return
         if cell not in self._known:
             self._known[cell] = text_of(cell, filled=True)

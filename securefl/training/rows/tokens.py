@@ -57,12 +57,14 @@ class Tokenised:
         types: Token types of every row, where the tokenizer makes them.
         targets: What the task asks of every row, as many numbers as it takes.
         pad_id: What fills the end of a row; the mask hides it.
+        dropped: Examples that were left out because nothing that is asked of them fits.
     """
 
     ids: tuple[Ids, ...] = field(repr=False)
     types: tuple[Ids, ...] | None = field(repr=False)
     targets: tuple[Ids, ...] = field(repr=False)
     pad_id: int
+    dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,7 +1,7 @@
 """Everything that the rest of training asks of a task.
 
-Two protocols, because the lead checks data and has no torch: ``RowTask`` reads rows, ``Task`` trains on them. A third,
-``LinearHead``, is for tasks that have more to tell.
+Two protocols, because the lead checks data and has no torch: ``RowTask`` reads rows, ``Task`` trains on them. Two more
+are for tasks that have more to tell: ``LinearHead`` and ``Answering``.
 """
 
 from __future__ import annotations
@@ -194,3 +194,14 @@ class LinearHead(Protocol):
 
     def classes(self, rows: Tokenised) -> NDArray[np.int64]:
         """Class numbers (rows,)."""
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A task whose model writes answers; optional beside ``Task``."""
+
+    def prompt(self, question: str, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
+        """Token ids (tokens,) of a prompt whose answer is still to be written."""
+
+    def written(self, model: TaskModel, prompts: Sequence[Tensor]) -> list[str]:
+        """Answers to prompts, (tokens,) int64 each on the model's device, in their order."""

@@ -6,7 +6,7 @@ A head is a module that is exchanged with the adapter in use: PEFT's ``modules_t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
@@ -57,6 +57,15 @@ class TaskModel(nn.Module, ABC):
     @abstractmethod
     def outcomes_width(self) -> int:
         """Give k, the figures of one row."""
+
+    def reading(self, *, final: bool) -> tuple[Callable[[Batch], Tensor], int]:
+        """Give what reads a batch for the metric, and the number of figures of a row.
+
+        Args:
+            final: True where rows are measured for a report, False where a choice is made: what takes long and no
+                choice goes by may be left out there.
+        """
+        return self.outcomes, self.outcomes_width()
 
     @property
     def form(self) -> FolderForm:

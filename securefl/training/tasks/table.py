@@ -7,16 +7,21 @@ which a new one still lacks. What a lead asks (columns, terms) and a task's read
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+import numpy as np
 from pydantic import ValidationError
 
 from securefl.config.data import DataSection
-from securefl.config.task import SequenceClassificationSection, TaskSection
-from securefl.errors import ModelError
-from securefl.protocol.terms import OwnTaskTerms, SequenceClassificationTerms, TaskTerms
+from securefl.config.paths import is_template
+from securefl.config.task import CausalLmSection, SequenceClassificationSection, TaskSection
+from securefl.errors import ConfigError, ModelError, plain_reason
+from securefl.protocol.terms import CausalLmTerms, OwnTaskTerms, SequenceClassificationTerms, TaskTerms
 from securefl.training.folders.task_file import FolderRecord
 from securefl.training.rows.columns import Columns
+from securefl.training.rows.tables import Table
+from securefl.training.tasks.causal.dialogues import DialogueRows, dialogue_columns
 from securefl.training.tasks.classification.rows import LabelledRows, labelled_columns
 
 if TYPE_CHECKING:
@@ -29,8 +34,42 @@ def columns_of(section: TaskSection, data: DataSection) -> Columns:
     match section:
         case SequenceClassificationSection():
             return labelled_columns(data)
+        case CausalLmSection():
+            return dialogue_columns(data)
         case _:
             assert_never(section)
+
+
+def label_column(section: TaskSection, data: DataSection) -> str | None:
+    """The column of a federation file's labels; None where its task has none."""
+    match section:
+        case SequenceClassificationSection():
+            return data.label
+        case CausalLmSection():
+            return None
+        case _:
+            assert_never(section)
+
+
+def check_rows(section: TaskSection, data: DataSection, table: Table) -> None:
+    """Refuse rows of a file that do not fit the task, as far as the rows themselves tell.
+
+    Raises:
+        DataError: with the place of the first such row.
+    """
+    match section:
+        case SequenceClassificationSection():
+            # Labels are checked once all of them are known.
+            return
+        case CausalLmSection():
+            DialogueRows(data).examples(table, np.arange(len(table)))
+        case _:
+            assert_never(section)
+
+
+def has_head(terms: TaskTerms) -> bool:
+    """True if members share a head of classes, which ``[head]`` speaks of."""
+    return isinstance(terms, SequenceClassificationTerms)
 
 
 def pinned_task(section: TaskSection, *, labels: tuple[str, ...]) -> TaskTerms:
@@ -50,8 +89,36 @@ def pinned_task(section: TaskSection, *, labels: tuple[str, ...]) -> TaskTerms:
                 metric=section.metric,
                 metrics=section.metrics or (),
             )
+        case CausalLmSection():
+            return CausalLmTerms(
+                name=section.name,
+                chat_template=_template_text(section.chat_template),
+                prompt_form=section.prompt_form,
+                answers=section.answers,
+                max_new_tokens=section.max_new_tokens,
+                metric=section.metric,
+                metrics=section.metrics or (),
+            )
         case _:
             assert_never(section)
+
+
+def _template_text(template: str | None) -> str | None:
+    """A template as it is pinned: its text, read from its file where a path is given.
+
+    Raises:
+        ConfigError: if the file cannot be read.
+    """
+    if template is None or is_template(template):
+        return template
+    try:
+        return Path(template).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the template {template} cannot be read",
+            where="task.chat_template",
+            hint=f"{plain_reason(error)}; name a file, or write the template itself",
+        ) from None
 
 
 def row_task_of(terms: TaskTerms, data: DataSection) -> RowTask:
@@ -63,6 +130,8 @@ def row_task_of(terms: TaskTerms, data: DataSection) -> RowTask:
     match terms:
         case SequenceClassificationTerms():
             return LabelledRows(data, terms.labels)
+        case CausalLmTerms():
+            return DialogueRows(data)
         case OwnTaskTerms():
             raise _no_base_model()
         case _:
@@ -97,6 +166,16 @@ def task_of(terms: TaskTerms, *, functions: Mapping[str, MetricFunction] | None 
 
             figures = Figures(terms.metric, terms.metrics, functions or {})
             return SequenceClassification(terms.labels, terms.pooling, head=terms.head, figures=figures)
+        case CausalLmTerms():
+            from securefl.training.tasks.causal.task import CausalLm
+
+            if functions:
+                raise ConfigError(
+                    'own metric functions take logits of classes, which the task "causal-lm" has none of',
+                    where="--metric",
+                    hint='leave them out; [task] metrics may name "exact_match" and "rouge_l"',
+                )
+            return CausalLm(terms)
         case OwnTaskTerms():
             raise _no_base_model()
         case _:
@@ -114,13 +193,12 @@ def recorded_terms(record: FolderRecord, *, where: str) -> TaskTerms:
         ModelError: if the record does not say the task, or its model is not known here.
     """
     named = {"name": record.task, **record.description}
+    kinds = {"sequence-classification": SequenceClassificationTerms, "causal-lm": CausalLmTerms}
     try:
-        match record.task:
-            case "sequence-classification":
-                known = SequenceClassificationTerms.model_fields
-                return SequenceClassificationTerms.model_validate(
-                    {key: value for key, value in named.items() if key in known}
-                )
+        match kinds.get(record.task):
+            case type() as kind:
+                known = kind.model_fields
+                return kind.model_validate({key: value for key, value in named.items() if key in known})
             case _:
                 raise ModelError(
                     f"the adapter is of the task '{record.task}', which is not known here", where=where
@@ -128,6 +206,11 @@ def recorded_terms(record: FolderRecord, *, where: str) -> TaskTerms:
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise ModelError(f"the folder does not say its task's '{key}'", where=where) from None
+
+
+def writes_answers(record: FolderRecord, *, where: str) -> bool:
+    """True if a saved folder's model writes answers; see ``recorded_terms``."""
+    return isinstance(recorded_terms(record, where=where), CausalLmTerms)
 
 
 def _no_base_model() -> ModelError:

@@ -1,0 +1,127 @@
+"""Rows of a data file for a language model, in one of three forms.
+
+``messages``     a conversation: a list of objects with ``role`` and ``content``, or its JSON in a cell of text
+``prompt``       a prompt and its completion
+``instruction``  an instruction, an input that may be empty, and the output
+
+The rule kept here: a conversation begins with somebody else's words, and has at least one answer, a message of the role
+``assistant``; anything else is refused with its place in the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from securefl.config.data import ColumnSplit, DataSection, DirichletSplit
+from securefl.errors import DataError
+from securefl.training.rows.columns import Columns, RowForm
+from securefl.training.rows.examples import Examples
+from securefl.training.rows.splits import Rows
+from securefl.training.rows.tables import Table
+
+MESSAGES: Final = "messages"
+PROMPT: Final = "prompt"
+INSTRUCTION: Final = "instruction"
+ASSISTANT: Final = "assistant"
+"""The role of whoever answers, in the words of chat templates."""
+Message = Mapping[str, Any]
+
+
+def dialogue_columns(data: DataSection) -> Columns:
+    """The three forms with the columns that ``[data]`` names, and the column by which rows are dealt and held out.
+
+    That column is the label's under a Dirichlet split, which needs one, and the split's own where rows are dealt by a
+    column; else rows are held out from all alike.
+    """
+    match data.split:
+        case DirichletSplit():
+            strata: str | None = data.label
+        case ColumnSplit(column=column):
+            strata = column
+        case _:
+            strata = None
+    filled = () if strata is None else (strata,)
+    return Columns(texts=(), filled=filled, strata=strata, forms=_forms(data))
+
+
+def _forms(data: DataSection) -> tuple[RowForm, ...]:
+    """Forms of which a column is named, or all of them."""
+    messages = data.messages or MESSAGES
+    forms = {
+        RowForm(MESSAGES, (messages,), nested=(messages,)): (data.messages,),
+        RowForm(PROMPT, (data.prompt or PROMPT, data.completion or "completion")): (
+            data.prompt,
+            data.completion,
+        ),
+        RowForm(
+            INSTRUCTION,
+            (data.instruction or INSTRUCTION, data.output or "output"),
+            optional=(data.input or "input",),
+        ): (data.instruction, data.input, data.output),
+    }
+    named = tuple(form for form, names in forms.items() if any(names))
+    return named or tuple(forms)
+
+
+class DialogueRows:
+    """A ``RowTask``: the texts of one form, without targets.
+
+    Args:
+        data: Names of the columns, and the split.
+    """
+
+    def __init__(self, data: DataSection) -> None:
+        self.columns = dialogue_columns(data)
+
+    def examples(self, table: Table, rows: Rows) -> Examples:
+        """Texts in the order of their form's columns; a conversation is its JSON.
+
+        Raises:
+            DataError: if a conversation is none, or has no answer.
+        """
+        form = next(one for one in self.columns.forms if one.fits(table.columns.keys()))
+        columns = [table.columns[name] for name in form.texts]
+        texts = tuple(tuple(column[row] for column in columns) for row in rows.tolist())
+        if form.name == MESSAGES:
+            for row, (text,) in zip(rows.tolist(), texts, strict=True):
+                _check(text, where=table.place(row))
+        return Examples(texts=texts, targets=np.empty((len(texts), 0), dtype=np.int64), form=form.name)
+
+
+def conversation_of(text: str) -> list[dict[str, Any]]:
+    """The messages of a conversation that has been checked, without keys that say nothing."""
+    return [
+        {key: value for key, value in message.items() if value is not None} for message in json.loads(text)
+    ]
+
+
+def _check(text: str, *, where: str) -> None:
+    """Refuse what is no conversation with an answer."""
+    try:
+        messages = json.loads(text)
+    except ValueError:
+        raise DataError("the conversation is no JSON", where=where, hint=_ADVICE) from None
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise DataError("the conversation is no list of messages", where=where, hint=_ADVICE)
+    for message in messages:
+        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+            raise DataError("a message has no text as its role or its content", where=where, hint=_ADVICE)
+    roles = [message["role"] for message in messages]
+    if ASSISTANT not in roles:
+        raise DataError(f"no message has the role '{ASSISTANT}'", where=where, hint=_ADVICE)
+    if roles[0] == ASSISTANT:
+        raise DataError("the conversation begins with an answer", where=where, hint=_ADVICE)
+
+
+_ADVICE: Final = (
+    'write a list such as [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
+)
+
+
+def answers_in(messages: Iterable[Message]) -> list[int]:
+    """Places of a conversation's answers."""
+    return [place for place, message in enumerate(messages) if message["role"] == ASSISTANT]

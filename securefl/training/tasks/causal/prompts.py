@@ -1,0 +1,254 @@
+"""A row as the text that a model reads, and the characters of its answers in it.
+
+The rule kept here: an answer's characters are known, or the row is refused. A template says itself where answers stand
+(``{% generation %}``), or it is rendered up to each answer and past it, and what it gives must be the beginning of the
+whole text: a template that writes earlier turns in another way later on (such as one that leaves out old thoughts)
+has no such beginnings.
+
+    template         the model's, or the federation's
+    prompt alone     the prompt, and a line's end where it has no space at its end
+    Alpaca           github.com/tatsu-lab/stanford_alpaca, ``PROMPT_DICT``
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from securefl.config.task import Answers, PromptForm
+from securefl.errors import ConfigError, DataError
+from securefl.training.tasks.causal.dialogues import (
+    ASSISTANT,
+    INSTRUCTION,
+    MESSAGES,
+    answers_in,
+    conversation_of,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ALPACA_WITH_INPUT: Final = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+ALPACA: Final = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:\n"
+)
+_MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptedText:
+    """A text with its answers.
+
+    Attributes:
+        text: The text.
+        answers: The first character of each answer, and the one after its last, in order.
+        templated: True where a template wrote the text, with its special tokens; else the tokenizer opens it.
+    """
+
+    text: str
+    answers: tuple[tuple[int, int], ...]
+    templated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """The text around prompts.
+
+    Attributes:
+        tokenizer: The model's.
+        template: The federation's template; None takes the model's own.
+        form: The text around a prompt.
+        answers: Answers of a conversation that are learnt.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    template: str | None = None
+    form: PromptForm = "auto"
+    answers: Answers = "all"
+
+    def row(self, texts: tuple[str, ...], form: str) -> PromptedText:
+        """The text of a row.
+
+        Args:
+            texts: Of the row, in the order of its form's columns.
+            form: Its form; see ``dialogues``.
+
+        Raises:
+            ConfigError: if the row needs a template, and there is none.
+            DataError: if the template refuses the row, or does not tell where its answers stand.
+        """
+        if form == MESSAGES:
+            return self._chat(conversation_of(texts[0]))
+        question, answer = texts[:2]
+        more = texts[2] if form == INSTRUCTION else ""
+        if self.resolved(form) == "chat":
+            asked = f"{question}\n\n{more}" if more else question
+            return self._chat([{"role": "user", "content": asked}, {"role": ASSISTANT, "content": answer}])
+        opening = self._opening(question, more, form)
+        text = opening + answer
+        return PromptedText(text, ((len(opening), len(text)),), templated=False)
+
+    def prompt(self, question: str, form: str) -> PromptedText:
+        """The text of a prompt whose answer is still to be written."""
+        if self.resolved(form) == "chat":
+            user = [{"role": "user", "content": question}]
+            return PromptedText(self._rendered(user, opened=True), (), templated=True)
+        return PromptedText(self._opening(question, "", form), (), templated=False)
+
+    def check(self) -> None:
+        """Refuse a form that needs a template, and one that Jinja cannot read.
+
+        Raises:
+            ConfigError: see above.
+        """
+        if self.form == "chat" and self._template() is None:
+            raise _no_template()
+        if self.template is not None:
+            self.prompt_of_trial()
+
+    def prompt_of_trial(self) -> None:
+        """Render a message with the federation's template; whatever is wrong with its syntax shows."""
+        from jinja2 import TemplateSyntaxError
+
+        try:
+            self._render([{"role": "user", "content": "a"}], opened=True)
+        except TemplateSyntaxError as error:
+            raise ConfigError(
+                f"the template is no Jinja: {error.message}, line {error.lineno}",
+                where="task.chat_template",
+                hint="mend it, or leave it out for the model's own",
+            ) from None
+        except _TEMPLATE_ERRORS:
+            # A template may refuse a message of one letter, or a conversation without an answer.
+            return
+
+    def resolved(self, form: str) -> PromptForm:
+        """The text around prompts of rows of this form, where ``auto`` leaves it open."""
+        if self.form != "auto":
+            return self.form
+        if form == MESSAGES or self._template() is not None:
+            return "chat"
+        return "alpaca" if form == INSTRUCTION else "plain"
+
+    def _opening(self, question: str, more: str, form: str) -> str:
+        if self.resolved(form) == "alpaca":
+            return _filled(question, more) if more else ALPACA.replace("{instruction}", question, 1)
+        asked = f"{question}\n\n{more}" if more else question
+        return asked if asked[-1:].isspace() else f"{asked}\n"
+
+    def _template(self) -> str | None:
+        if self.template is not None:
+            return self.template
+        try:
+            own: str = self.tokenizer.get_chat_template()
+        except ValueError:
+            return None
+        return own
+
+    def _chat(self, messages: list[dict[str, Any]]) -> PromptedText:
+        template = self._template()
+        if template is None or self.form in ("plain", "alpaca"):
+            raise _no_template()
+        if _MARKED.search(template):
+            text, spans = self._marked(messages, template)
+        else:
+            text, spans = self._by_beginnings(messages)
+        if not spans:
+            raise _no_answers()
+        return PromptedText(text, spans if self.answers == "all" else spans[-1:], templated=True)
+
+    def _marked(
+        self, messages: list[dict[str, Any]], template: str
+    ) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """The text, and the answers that the template marks."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        try:
+            [text], [marks] = render_jinja_template(
+                conversations=[messages],
+                chat_template=template,
+                return_assistant_tokens_mask=True,
+                **self.tokenizer.special_tokens_map,
+            )
+        except _TEMPLATE_ERRORS:
+            raise _refused_row() from None
+        return text, tuple((first, end) for first, end in marks if first < end)
+
+    def _by_beginnings(self, messages: list[dict[str, Any]]) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """The text, and its answers by what the template gives up to each one and past it."""
+        text = self._rendered(messages)
+        places = answers_in(messages)
+        spans = [
+            self._span(text, messages, place) for place in (places if self.answers == "all" else places[-1:])
+        ]
+        return text, tuple(spans)
+
+    def _span(self, text: str, messages: list[dict[str, Any]], place: int) -> tuple[int, int]:
+        before = self._rendered(messages[:place], opened=True)
+        past = text if place == len(messages) - 1 else self._rendered(messages[: place + 1])
+        answer = text[len(before) : len(past)]
+        known = text.startswith(before) and text.startswith(past)
+        if not known or messages[place]["content"].strip() not in answer:
+            raise _no_answers()
+        return len(before), len(past)
+
+    def _rendered(self, messages: list[dict[str, Any]], *, opened: bool = False) -> str:
+        try:
+            return self._render(messages, opened=opened)
+        except _TEMPLATE_ERRORS:
+            raise _refused_row() from None
+
+    def _render(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
+        rendered = self.tokenizer.apply_chat_template(
+            messages, chat_template=self._template(), tokenize=False, add_generation_prompt=opened
+        )
+        assert isinstance(rendered, str)
+        return rendered
+
+
+def _filled(question: str, more: str) -> str:
+    before, after = ALPACA_WITH_INPUT.split("{instruction}")
+    return before + question + after.replace("{input}", more, 1)
+
+
+def _template_errors() -> tuple[type[Exception], ...]:
+    from jinja2 import TemplateError
+
+    return TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError
+
+
+_TEMPLATE_ERRORS: Final = _template_errors()
+"""Errors of a template's own code, which may do anything that Jinja's sandbox allows."""
+
+
+def _no_template() -> ConfigError:
+    return ConfigError(
+        "the rows are conversations, and the model has no chat template",
+        where="task.chat_template",
+        hint="write a template there, or the path of a file with one; or take rows of prompts and completions with "
+        'prompt_form = "plain"',
+    )
+
+
+def _refused_row() -> DataError:
+    return DataError(
+        "the chat template refuses a conversation",
+        where="task.chat_template",
+        hint="it may want users and assistants in turn, or no system message: mend the rows, or give another template",
+    )
+
+
+def _no_answers() -> DataError:
+    return DataError(
+        "the chat template does not tell where a conversation's answers stand: it writes earlier messages in another "
+        "way once others follow, or leaves some out",
+        where="task.chat_template",
+        hint='set answers = "last" in [task], or give a template with {% generation %} around answers',
+    )

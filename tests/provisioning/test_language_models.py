@@ -1,0 +1,79 @@
+"""A federation of a language model pins its template, its modules and no head; its lead reads rows without labels."""
+
+from __future__ import annotations
+
+import pytest
+from support.tiny_language_models import CHATML, save_tiny_language_model, write_sums
+
+from securefl.config.federation import FederationConfig
+from securefl.config.head import HeadSection
+from securefl.errors import ConfigError, DataError, ModelError
+from securefl.provisioning.data_overview import overview_of
+from securefl.provisioning.data_terms import facts_of_data
+from securefl.provisioning.preview import preview
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("words")
+    save_tiny_language_model("gpt2", made / "model")
+    write_sums(made / "rows.jsonl")
+    return made
+
+
+def config(folder, **sections):
+    table = {
+        "federation": {"name": "words"},
+        "model": {"path": str(folder / "model"), "max_length": 48},
+        "task": {"name": "causal-lm"},
+        "data": {"train": str(folder / "rows.jsonl"), "split": {"by": "column", "column": "task"}},
+    }
+    return FederationConfig.model_validate({**table, **sections})
+
+
+def test_rows_are_counted_and_no_label_is_looked_for(folder):
+    facts = facts_of_data(config(folder))
+    assert facts.labels == ()
+    overview = overview_of(facts)
+    assert overview.columns == ("client", "train", "valid.", "test")
+    assert overview.rows[0] == ("client-1", "16", "3", "5")
+    assert overview.values["clients"]["client-1"] == {
+        "train": 16,
+        "validation": 3,
+        "test": 5,
+        "labels": {},
+    }
+
+
+def test_an_even_split_needs_no_column(folder):
+    data = {"train": str(folder / "rows.jsonl"), "split": "iid"}
+    assert len(facts_of_data(config(folder, data=data)).clients) == 4
+
+
+def test_a_row_that_is_no_conversation_shows_before_anybody_trains(folder, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 60)
+    data = {"train": str(path)}
+    with pytest.raises(DataError, match="no message has the role 'assistant'"):
+        facts_of_data(config(folder, data=data))
+
+
+def test_what_is_pinned_names_the_usual_modules_a_template_and_no_head(folder, tmp_path):
+    (tmp_path / "chat.jinja").write_text(CHATML)
+    task = {"name": "causal-lm", "chat_template": str(tmp_path / "chat.jinja"), "metrics": ["rouge_l"]}
+    terms = preview(config(folder, task=task)).terms
+    assert terms.lora.target_modules == ("c_attn",)
+    assert (terms.task.chat_template, terms.task.metrics) == (CHATML, ("rouge_l",))
+    assert terms.head == HeadSection.none()
+    assert terms.openings == ()
+
+
+def test_a_template_that_cannot_be_read_is_a_sentence(folder, tmp_path):
+    task = {"name": "causal-lm", "chat_template": str(tmp_path / "gone.jinja")}
+    with pytest.raises(ConfigError, match=r"gone.jinja cannot be read \(task.chat_template\)"):
+        preview(config(folder, task=task))
+
+
+def test_a_head_that_is_named_as_a_target_is_refused(folder):
+    with pytest.raises(ModelError, match="'lm_head' matches no module"):
+        preview(config(folder, lora={"target_modules": "lm_head"}))
