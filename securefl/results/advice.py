@@ -17,6 +17,8 @@ SMALLEST_P = 0.001
 """Smaller figures tell a reader no more."""
 SHARE = "accuracy"
 """The figure whose gain has an interval that follows from the counts."""
+BY_LOSS = ("answer_loss", "perplexity")
+"""Figures whose rows are compared by their losses: none is right or wrong."""
 MOST_NAMES = 4
 """More clients than these are counted and not named."""
 BASE = "base"
@@ -56,8 +58,10 @@ def advice_for(client: ClientResult) -> str | None:
     value = client.metric.of(worth.chosen) if worth is not None else None
     if worth is None or base is None or value is None:
         return None
-    share = client.metric.name == SHARE
-    return f"{client.id}: {(_on_shares if share else _on_rows)(worth, base=base, value=value)}"
+    if client.metric.name == SHARE:
+        return f"{client.id}: {_on_shares(worth, base=base, value=value)}"
+    verb = "is better" if client.metric.name in BY_LOSS else "alone is right"
+    return f"{client.id}: {_on_rows(worth, base=base, value=value, verb=verb)}"
 
 
 def _on_shares(worth: WorthReport, *, base: float, value: float) -> str:
@@ -83,19 +87,19 @@ def _on_shares(worth: WorthReport, *, base: float, value: float) -> str:
     )
 
 
-def _on_rows(worth: WorthReport, *, base: float, value: float) -> str:
-    """The verdict where the figure is another one: on how many rows one of the two models alone is right."""
+def _on_rows(worth: WorthReport, *, base: float, value: float, verb: str) -> str:
+    """The verdict where the figure is another one: on how many rows one of the two models alone is right, or better."""
     against = worth.against_base[worth.chosen]
     won, lost = f"on {against.wins} of {worth.samples} test rows", f"on {against.losses}"
     adapter, plain, p = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})", _p(against.p)
     if against.p > LEVEL:
         return (
-            f"keep {plain}; {adapter} alone is right {won} and base alone {lost}, which may be chance ({p}): "
+            f"keep {plain}; {adapter} {verb} {won} and base alone {lost}, which may be chance ({p}): "
             f"{_NOT_YET}"
         )
     if against.wins > against.losses:
-        return f"use {adapter}: it alone is right {won} and {plain} alone {lost}, beyond chance ({p})"
-    return f"use {plain}: {adapter} alone is right {won} and base alone {lost}, beyond chance ({p})"
+        return f"use {adapter}: it {verb} {won} and {plain} alone {lost}, beyond chance ({p})"
+    return f"use {plain}: {adapter} {verb} {won} and base alone {lost}, beyond chance ({p})"
 
 
 def advice(clients: Sequence[ClientResult]) -> list[str]:

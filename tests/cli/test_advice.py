@@ -231,3 +231,10 @@ def test_the_next_step_names_an_adapter_that_beats_base_where_there_is_one() -> 
     assert worth_exporting([idle("bank")]) == ("bank", "fused")
     uncompared = ClientResult.model_validate(client_result(3))
     assert worth_exporting([uncompared]) == ("client-3", "global")
+
+
+def test_rows_of_a_language_model_are_better_and_not_right() -> None:
+    said = advice_for(client("bank", base=2.0, wins=20, losses=2, figure="answer_loss"))
+    assert said is not None
+    assert "it is better on 20 of 100 test rows and base (2.000) alone on 2" in said
+    assert "right" not in said
