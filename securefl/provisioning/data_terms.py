@@ -202,8 +202,10 @@ def _count(
 
 def _counts(rows: ClientRows, files: Files, label: str | None) -> ClientCounts:
     if label is None:
-        parts = (rows.train, rows.validation, rows.test)
-        return ClientCounts(*({UNLABELLED: len(part)} for part in parts), places={})
+        train, validation, test_rows = (
+            {UNLABELLED: len(part)} for part in (rows.train, rows.validation, rows.test)
+        )
+        return ClientCounts(train=train, validation=validation, test=test_rows, places={})
     test = files.test or files.train
     places: dict[str, str] = {}
     for table, part in ((files.train, rows.train), (files.train, rows.validation), (test, rows.test)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from securefl.config.data import DataSection
 from securefl.config.paths import is_template
@@ -193,12 +193,12 @@ def recorded_terms(record: FolderRecord, *, where: str) -> TaskTerms:
         ModelError: if the record does not say the task, or its model is not known here.
     """
     named = {"name": record.task, **record.description}
-    kinds = {"sequence-classification": SequenceClassificationTerms, "causal-lm": CausalLmTerms}
     try:
-        match kinds.get(record.task):
-            case type() as kind:
-                known = kind.model_fields
-                return kind.model_validate({key: value for key, value in named.items() if key in known})
+        match record.task:
+            case "sequence-classification":
+                return SequenceClassificationTerms.model_validate(_known(SequenceClassificationTerms, named))
+            case "causal-lm":
+                return CausalLmTerms.model_validate(_known(CausalLmTerms, named))
             case _:
                 raise ModelError(
                     f"the adapter is of the task '{record.task}', which is not known here", where=where
@@ -206,6 +206,11 @@ def recorded_terms(record: FolderRecord, *, where: str) -> TaskTerms:
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise ModelError(f"the folder does not say its task's '{key}'", where=where) from None
+
+
+def _known(kind: type[BaseModel], named: Mapping[str, object]) -> dict[str, object]:
+    """Keys of a record that its task's terms have: a later version may write more."""
+    return {key: value for key, value in named.items() if key in kind.model_fields}
 
 
 def writes_answers(record: FolderRecord, *, where: str) -> bool:

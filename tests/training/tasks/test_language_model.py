@@ -355,3 +355,26 @@ def test_files_without_the_head_of_an_untied_model_are_refused(models, tmp_path)
 def test_a_template_that_is_none_is_refused_before_training(models, choices, said):
     with pytest.raises(ConfigError, match=said):
         task(**choices).check(skeleton_of(models["llama"]))
+
+
+def test_a_saved_language_model_is_measured_and_asked_by_commands(trained, tmp_path, capsys):
+    from securefl.cli.main import main
+
+    trained.save_adapter("global", tmp_path / "global")
+    rows, told, said = tmp_path / "rows.jsonl", tmp_path / "told.json", tmp_path / "said.json"
+    rows.write_text("".join(json.dumps({"question": "say a", "completion": "aa"}) + "\n" for _ in range(3)))
+    given = ["--column", "prompt=question", "--device", "cpu", "--json", str(told)]
+    assert main(["evaluate", str(tmp_path / "global"), str(rows), *given]) == 0
+    measured = json.loads(told.read_text())
+    assert (measured["name"], measured["samples"]) == ("answer_loss", 3)
+    assert set(measured["figures"]) == {"answer_loss", "loss", "perplexity", "exact_match", "rouge_l"}
+    asked = ["say a", "--device", "cpu", "--json", str(said)]
+    assert main(["predict", str(tmp_path / "global"), *asked]) == 0
+    [answer] = json.loads(said.read_text())["predictions"]
+    assert answer == {
+        "text": "say a",
+        "answer": load_saved(tmp_path / "global").answers(["say a"], batch_size=1)[0],
+    }
+    assert capsys.readouterr().out.endswith("\tsay a\n")
+    assert main(["evaluate", str(tmp_path / "global"), str(rows), "--column", "question"]) == 2
+    assert "write KEY=NAME, such as prompt=question" in capsys.readouterr().err

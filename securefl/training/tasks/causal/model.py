@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +147,7 @@ def loaded(skeleton: Skeleton, path: str, *, attention: Attention) -> PreTrained
 
     try:
         with silent_transformers():
-            network, report = AutoModelForCausalLM.from_pretrained(
+            made: Any = AutoModelForCausalLM.from_pretrained(
                 resolve_model(path),
                 config=skeleton.config,
                 attn_implementation=supported_attention(skeleton.config, attention),
@@ -159,7 +159,8 @@ def loaded(skeleton: Skeleton, path: str, *, attention: Attention) -> PreTrained
             )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise unusable(path, error) from None
-    missing = sorted(report["missing_keys"])
+    network: PreTrainedModel = made[0]
+    missing = sorted(made[1]["missing_keys"])
     if missing:
         raise ModelError(
             f"{path} has no weights for {len(missing)} of the language model's tensors",
@@ -167,7 +168,7 @@ def loaded(skeleton: Skeleton, path: str, *, attention: Attention) -> PreTrained
             hint="its files are incomplete, or saved without the head: take those of the language model",
         )
     network.requires_grad_(False)
-    network.eval()
+    network.train(False)
     _try_forwards(_with_backbone(network), skeleton)
     return network
 

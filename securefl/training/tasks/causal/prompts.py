@@ -13,6 +13,7 @@ has no such beginnings.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -170,8 +171,10 @@ class Prompter:
         """The text, and the answers that the template marks."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        # Of the library's types it is said that they are a text; with marks it gives both as lists.
+        render: Callable[..., tuple[list[str], list[list[tuple[int, int]]]]] = render_jinja_template  # type: ignore[assignment]
         try:
-            [text], [marks] = render_jinja_template(
+            [text], [marks] = render(
                 conversations=[messages],
                 chat_template=template,
                 return_assistant_tokens_mask=True,

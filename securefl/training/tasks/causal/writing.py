@@ -6,7 +6,7 @@ it, and a prompt that leaves too few positions for the longest answer is written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,14 +89,15 @@ class Writer:
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt) :] = prompt
             mask[row, width - len(prompt) :] = 1
-        greedy = GenerationConfig(
+        greedy = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=room,
             do_sample=False,
             eos_token_id=list(self.ends),
             pad_token_id=self.filling,
         )
         with silent_transformers(), torch.inference_mode():
-            whole: Tensor = network.generate(input_ids=ids, attention_mask=mask, generation_config=greedy)
+            write: Callable[..., Tensor] = network.generate  # type: ignore[assignment]
+            whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
         return [self._text(self._ended(row[width:])) for row in whole]
 
     def _ended(self, ids: Tensor) -> Tensor:
