@@ -43,6 +43,8 @@ from securefl.training.tasks.causal.rouge import rouge_l
 from securefl.training.tasks.causal.task import CausalLm
 from securefl.training.trainer import LocalTrainer
 
+pytestmark = pytest.mark.slow
+
 SEED = 11
 SUMS = ({"prompt": "say a", "completion": "aa"}, {"prompt": "say b", "completion": "bbb"})
 
@@ -358,7 +360,7 @@ def test_a_template_that_is_none_is_refused_before_training(models, choices, sai
 
 
 def test_a_saved_language_model_is_measured_and_asked_by_commands(trained, tmp_path, capsys):
-    from securefl.cli.main import main
+    from securefl.cli.main import command_line as main
 
     trained.save_adapter("global", tmp_path / "global")
     rows, told, said = tmp_path / "rows.jsonl", tmp_path / "told.json", tmp_path / "said.json"
