@@ -145,6 +145,8 @@ def class_names(terms: TaskTerms) -> tuple[str, ...]:
             return terms.labels
         case OwnTaskTerms():
             return ()
+        case CausalLmTerms():
+            return ()
         case _:
             assert_never(terms)
 
