@@ -11,6 +11,7 @@ from support.federations import TestFederation, make_federation
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.aggregation.contribution import Contribution
 from securefl.config.federation import FederationConfig
+from securefl.config.layers import LayersSection
 from securefl.config.load import validated
 from securefl.config.payload import CorePayload
 from securefl.crypto.windows import windows
@@ -81,6 +82,27 @@ def test_a_round_moves_exactly_the_bytes_that_were_planned(payload: str, scheme:
         assert sizes.up == sent
         assert sizes.down == _down(traffic)
         assert {sums.size for sums in traffic.sums.values()} == {sizes.values}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"payload": "core", "heads": 3},
+        {"payload": "dense", "fraction": 0.3, "select_by": "columns"},
+        {"payload": "sketch", "layers": LayersSection(allocation="random", shares=(1.0,))},
+    ],
+    ids=["heads", "columns", "layers"],
+)
+def test_choices_within_a_payload_are_planned_to_the_byte(choice: dict[str, object], played: Played) -> None:
+    made = make_federation(scheme="bfv", **choice)
+    for number, traffic in played(made).items():
+        sizes = sizes_of(made.federation, number)
+        assert sizes.up["client-2"] == _up(made.federation, traffic.contributions["client-2"])
+        assert sizes.down == _down(traffic)
+        assert {sums.size for sums in traffic.sums.values()} <= {
+            sizes.values,
+            made.federation.kind_of(number).encoded,
+        }
 
 
 def test_contributions_of_several_windows_and_chunks_are_planned_to_the_byte(
