@@ -133,6 +133,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         head=terms.head,
         recipe=terms.recipe,
         payload=terms.payload.name,
+        shares=federation.plan.shares,
         fusion=terms.fusion,
         rank=federation.plan.global_rank(own.rank),
         update_rank=federation.plan.update_rank(own.rank),

@@ -30,6 +30,8 @@ def mean_choices(federation: Federation) -> Iterator[str]:
     said = []
     if federation.plan.sums_products:
         said.append("whole products are summed, and their mean replaces the global state")
+    if federation.plan.shares == "right":
+        said.append("A alone is summed, and every client keeps its B")
     if federation.plan.sides == "left":
         said.append("every round trains B alone")
     if federation.plan.aligned:

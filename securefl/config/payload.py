@@ -82,10 +82,15 @@ class CorePayload(Section):
     arXiv 2506.05568); the global adapter has h times a client's rank."""
 
 
+SharedFactors = Literal["both", "right"]
+
+
 class FactorsPayload(Section):
     """Both factors as a client has them after a round, each averaged by itself (FedIT, HetLoRA)."""
 
     name: Literal["factors"]
+    shares: SharedFactors = "both"
+    """``right``: A alone is summed; every client's B stays with it (FedSA-LoRA, arXiv 2410.01463)."""
 
 
 Payload = Annotated[
@@ -114,6 +119,11 @@ def sums_of(payload: PayloadChoice) -> Sums:
 def sums_whole(payload: PayloadChoice) -> bool:
     """True where members send what they have after a round, and its mean replaces the global state."""
     return sums_of(payload) == "products" or isinstance(payload, FactorsPayload)
+
+
+def shares_of(payload: Payload) -> SharedFactors:
+    """Factors that a file sums; both where it leaves no choice."""
+    return payload.shares if isinstance(payload, FactorsPayload) else "both"
 
 
 def sides_of(payload: Payload) -> TrainedSides:

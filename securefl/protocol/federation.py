@@ -20,7 +20,14 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
-from securefl.config.payload import core_heads_of, is_aligned, sides_of, sketch_rank_of, sums_of
+from securefl.config.payload import (
+    core_heads_of,
+    is_aligned,
+    shares_of,
+    sides_of,
+    sketch_rank_of,
+    sums_of,
+)
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
@@ -115,6 +122,7 @@ class Federation:
             norm_cap=self.terms.aggregation.norm_cap,
             split=self.terms.aggregation.split,
             sides=sides_of(self.terms.payload),
+            shares=shares_of(self.terms.payload),
             aligned=is_aligned(self.terms.payload),
             core_heads=core_heads_of(self.terms.payload),
             weighs_first=not self.openings,

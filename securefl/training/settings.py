@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from securefl.config.encryption import SelectBy
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
-from securefl.config.payload import PayloadName
+from securefl.config.payload import PayloadName, SharedFactors
 from securefl.config.personal import PersonalSection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
@@ -30,6 +30,7 @@ class TrainerSettings:
         head: ``[head]``.
         recipe: ``[recipe]``.
         payload: Name of the payload.
+        shares: Factors that are summed, where a payload sums whole ones.
         fusion: ``[fusion]``.
         select_by: What selective encryption goes by.
         rank: Rank of the client's global adapter: ``PayloadPlan.global_rank``.
@@ -68,3 +69,4 @@ class TrainerSettings:
     select_by: SelectBy = "values"
     model_id: str | None = None
     origin: OriginRecord | None = None
+    shares: SharedFactors = "both"

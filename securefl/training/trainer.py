@@ -52,7 +52,7 @@ from securefl.training.tail_penalty import tail_penalty
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.head import HeadContext
 from securefl.training.updates.table import way_of
-from securefl.training.updates.way import Learnt
+from securefl.training.updates.way import KeepsFactors, Learnt
 
 Which = Literal["global", "personal", "fused", "fine-tuned"]
 Part = Literal["test", "validation"]
@@ -88,7 +88,7 @@ class LocalTrainer:
         self._settings = settings
         self._section = settings.training
         self._schedule = Schedule.of(settings.training, rounds=settings.rounds)
-        self._way = way_of(settings.payload)
+        self._way = way_of(settings.payload, shares=settings.shares)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
         self._trained: frozenset[str] | None = None
@@ -265,7 +265,10 @@ class LocalTrainer:
         Raises:
             ModelError: if its shapes are not the layout's at this client's rank.
         """
-        self._bank.install("global", self._head.with_home(adapter))
+        adapter = self._head.with_home(adapter)
+        # Factors that the client keeps are part of its global adapter too.
+        own = self._way.completed(self._bank, adapter) if isinstance(self._way, KeepsFactors) else adapter
+        self._bank.install("global", own)
 
     def row_counts(self) -> NDArray[np.int64]:
         """Training rows of each class (C,); see ``TaskHead``, as for the next four."""

@@ -294,3 +294,16 @@ def test_norms_of_every_round_stay_encrypted_under_selective_encryption() -> Non
     assert made.federation.kind_of(2).selective
     (members, _), (others, _) = run(made), run(twin)
     assert members["client-1"].start().digest == others["client-1"].start().digest
+
+
+def test_under_fedsa_only_a_is_summed_and_its_mean_is_by_samples() -> None:
+    made, both = (of_row(ROWS[name], (4, 4, 4, 4)) for name in ("fedsa", "fedit"))
+    left = 4 * sum(tensor.rows for tensor in made.federation.layout.adapted)
+    assert both.federation.kind_of(1).values - made.federation.kind_of(1).values == left
+    members, learners = run(made)
+    for name in WEIGHTS:
+        sent = [whole_of(learner, ROUNDS, name, rank=4)[0] for learner in learners.values()]
+        mean = sum(share * A for share, A in zip(shares(), sent, strict=True))
+        for member in members.values():
+            assert pytest.approx(mean, abs=CLOSE) == member.start().weights[name].A
+            assert not member.start().weights[name].B.any()

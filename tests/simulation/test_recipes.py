@@ -19,7 +19,7 @@ from securefl.config.recipes.catalogue import ROWS
 pytestmark = pytest.mark.slow
 
 RANKS = (2, 4, 4, 8)
-ONE_RANK = frozenset({"fedit", "hlora"})
+ONE_RANK = frozenset({"fedit", "fedsa", "hlora"})
 """Recipes that need members of one rank."""
 ROUNDS = 3
 CHOICES: dict[str, dict[str, object]] = {

@@ -19,7 +19,7 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.config.aggregation import SplitName
-from securefl.config.payload import Sums, TrainedSides
+from securefl.config.payload import SharedFactors, Sums, TrainedSides
 from securefl.errors import ProtocolError
 
 Vector = NDArray[np.float64]
@@ -140,7 +140,8 @@ class PayloadSettings:
         sums: Changes, which are added to the state, or whole products, whose mean replaces its weights.
         split: The factor that holds the singular values of a redistributed weight.
         sides: Sides of a shared adapter that rounds train.
-        aligned: True where its factors are turned to their product's singular vectors after every round.
+        shares: Factors that are summed, where each is averaged by itself.
+        aligned: True where a shared adapter's factors are turned to their product's singular vectors every round.
         core_heads: h, the cores that a weight has.
     """
 
@@ -151,6 +152,7 @@ class PayloadSettings:
     sums: Sums = "changes"
     split: SplitName = "left"
     sides: TrainedSides = "alternate"
+    shares: SharedFactors = "both"
     aligned: bool = False
     core_heads: int = 1
 

@@ -5,6 +5,9 @@ divided by all members' weights, as FedIT (arXiv 2305.05644) and HetLoRA (arXiv 
 alone. HetLoRA pads up to the largest rank; a direction that fewer than c_max + 2 members own is not sent here, because
 its sum would show one member's factor (``ownership``). The product of two such means is not the mean of the products:
 this payload is there to compare with.
+
+Where A alone is shared (FedSA-LoRA, arXiv 2410.01463), B has no coordinate, and its mean is decoded as zeros: what a
+client computes with is its own.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from securefl.adapters.payloads.base import (
     read_heads,
 )
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
+from securefl.config.payload import SharedFactors
 
 LEFT_SCALE, RIGHT_SCALE = 16.0, 8.0
 """Bounds of entries of B, the scaling in it, and of A, in units of the bound b on an update's entries.
@@ -44,20 +48,21 @@ is clipped, and counted in every result.
 """
 
 
-def factor_pieces(layout: Layout, ranks: RankTable) -> Iterator[Piece]:
+def factor_pieces(layout: Layout, ranks: RankTable, shares: SharedFactors) -> Iterator[Piece]:
     """Pieces that every round sends: columns of B and rows of A by weight and rank partition, then the heads."""
     for tensor in layout.adapted:
         for index, part in enumerate(ranks.partitions):
             width, where = part.stop - part.start, f"{part.start}:{part.stop}"
-            yield Piece(
-                f"{tensor.name}[B,{where}]",
-                tensor.name,
-                SegmentKind.ADAPTER,
-                (tensor.rows, width),
-                index,
-                LEFT_SCALE,
-                Feature.ROW,
-            )
+            if shares == "both":
+                yield Piece(
+                    f"{tensor.name}[B,{where}]",
+                    tensor.name,
+                    SegmentKind.ADAPTER,
+                    (tensor.rows, width),
+                    index,
+                    LEFT_SCALE,
+                    Feature.ROW,
+                )
             yield Piece(
                 f"{tensor.name}[A,{where}]",
                 tensor.name,
@@ -77,15 +82,17 @@ class FactorsPayload:
     Attributes:
         layout: The federation's tensors.
         ranks: The cohort's ranks.
+        shares: Factors that are summed.
         segments: Columns of B and rows of A by weight and rank partition, then the heads.
     """
 
     layout: Layout
     ranks: RankTable
+    shares: SharedFactors = "both"
     segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segments", lay_out(factor_pieces(self.layout, self.ranks)))
+        object.__setattr__(self, "segments", lay_out(factor_pieces(self.layout, self.ranks, self.shares)))
 
     @property
     def name(self) -> str:
@@ -124,7 +131,10 @@ class FactorsPayload:
             left, right = [], []
             for part in self.partitions:
                 share = part.owners / self.ranks.size
-                left.append(next(segments).block(mean) * share)
+                if self.shares == "both":
+                    left.append(next(segments).block(mean) * share)
+                else:
+                    left.append(np.zeros((tensor.rows, part.stop - part.start)))
                 right.append(next(segments).block(mean) * share)
             weights[tensor.name] = Factors(np.concatenate(left, axis=1), np.concatenate(right, axis=0))
         return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
@@ -132,12 +142,14 @@ class FactorsPayload:
     def _runs(self, pairs: list[Factors], rank: int) -> Iterator[Vector]:
         for pair in pairs:
             for part in self.partitions:
-                width = part.stop - part.start
-                if not part.owned_by(rank):
-                    yield np.zeros(width * sum(pair.shape))
+                sent = [pair.right[part.start : part.stop]]
+                if self.shares == "both":
+                    sent.insert(0, pair.left[:, part.start : part.stop])
+                if part.owned_by(rank):
+                    yield from (block.reshape(-1) for block in sent)
                     continue
-                yield pair.left[:, part.start : part.stop].reshape(-1)
-                yield pair.right[part.start : part.stop].reshape(-1)
+                width, sides = part.stop - part.start, pair.shape if self.shares == "both" else pair.shape[1:]
+                yield np.zeros(width * sum(sides))
 
     def _checked(self, update: Update, tensor: TensorSpec, rank: int) -> Factors:
         factors, inner = update.weights[tensor.name], min(rank, self.ranks.shared_rank)
@@ -153,9 +165,9 @@ def factors_start(settings: PayloadSettings) -> AveragedFactors:
 
 def factors_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
     """Segments of a contribution."""
-    return lay_out(factor_pieces(settings.layout, settings.ranks))
+    return lay_out(factor_pieces(settings.layout, settings.ranks, settings.shares))
 
 
 def factors_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
     """The payload of every round."""
-    return RoundPayload(FactorsPayload(settings.layout, settings.ranks))
+    return RoundPayload(FactorsPayload(settings.layout, settings.ranks, settings.shares))

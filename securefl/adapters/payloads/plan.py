@@ -15,7 +15,7 @@ from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segme
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
 from securefl.adapters.state import SharedState
 from securefl.config.aggregation import SplitName, WeightsName
-from securefl.config.payload import PayloadName, Sums, TrainedSides
+from securefl.config.payload import PayloadName, SharedFactors, Sums, TrainedSides
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1
@@ -51,7 +51,8 @@ class PayloadPlan:
         norm_cap: The largest norm that weighs, where members weigh by norms.
         split: The factor that holds the singular values of a redistributed weight.
         sides: Sides of a shared adapter that rounds train; see ``PayloadSettings``, as for the next.
-        aligned: True where its factors are turned after every round.
+        shares: Factors that are summed, where each is averaged by itself.
+        aligned: True where the shared adapter's factors are turned after every round.
         core_heads: h, the cores that a weight has.
         weighs_first: Whether the first round's contributions carry the members' weights; else a sum before it did.
 
@@ -73,6 +74,7 @@ class PayloadPlan:
     norm_cap: float = 64.0
     split: SplitName = "left"
     sides: TrainedSides = "alternate"
+    shares: SharedFactors = "both"
     aligned: bool = False
     core_heads: int = 1
     weighs_first: bool = True
@@ -114,6 +116,7 @@ class PayloadPlan:
             sums=self.sums,
             split=self.split,
             sides=self.sides,
+            shares=self.shares,
             aligned=self.aligned,
             core_heads=self.core_heads,
         )

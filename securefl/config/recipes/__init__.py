@@ -8,6 +8,7 @@
 ``literal``    sections that rows of papers have in common
 ``fedit``      FedIT
 ``hetlora``    HetLoRA
+``fedsa``      FedSA-LoRA, the worked example of CONTRIBUTING.md
 ``flexlora``   FlexLoRA
 ``hlora``      HLoRA
 ``ffa``        FFA-LoRA

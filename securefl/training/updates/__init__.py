@@ -5,6 +5,7 @@
 ``one_factor``     one factor beside the global adapter, against a frozen one
 ``shared_factor``  one factor of the shared adapter itself, against its learned other one
 ``whole_factors``  both factors at the rank that is summed, sent as they are
+``shared_right``   the same with a B of the client's own
 ``core``           a core beside the global adapter, between two frozen factors
 ``table``          from what a payload trains to its way
 

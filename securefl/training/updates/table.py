@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from securefl.adapters.payloads.facts import Trains, facts_of
-from securefl.config.payload import PayloadName
+from securefl.config.payload import PayloadName, SharedFactors
 from securefl.training.updates.core import Core
 from securefl.training.updates.free import FreeFactors
 from securefl.training.updates.one_factor import OneFactor
 from securefl.training.updates.shared_factor import SharedFactor
+from securefl.training.updates.shared_right import SharedRight
 from securefl.training.updates.way import Way
 from securefl.training.updates.whole_factors import WholeFactors
 
@@ -23,7 +24,9 @@ _WAYS: Mapping[tuple[Trains, bool], Way] = {
 """By what is trained, and whether it is trained beside the global adapter."""
 
 
-def way_of(payload: PayloadName) -> Way:
-    """The way that rounds under a payload are trained."""
+def way_of(payload: PayloadName, *, shares: SharedFactors = "both") -> Way:
+    """The way that rounds under a payload are trained, with both factors shared or A alone."""
+    if shares == "right":
+        return SharedRight()
     facts = facts_of(payload)
     return _WAYS[facts.trains, facts.beside]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.update import Adapter, Matrix, Update
@@ -59,6 +59,19 @@ class Way(Protocol):
 
         Raises:
             TrainingError: if the frozen factors are not of this way, or the training fails.
+        """
+
+
+@runtime_checkable
+class KeepsFactors(Protocol):
+    """A way under which some factors never leave a client."""
+
+    def completed(self, bank: AdapterBank, adapter: Adapter) -> Adapter:
+        """The global adapter as this client computes with it, its own factors in it.
+
+        Args:
+            bank: The client's adapters.
+            adapter: The redistributed global adapter at this client's rank.
         """
 
 

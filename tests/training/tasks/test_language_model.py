@@ -191,7 +191,7 @@ def test_a_merged_folder_is_a_language_model_with_the_same_loss(trained, sums, t
 @pytest.mark.parametrize("template", [CHATML, MARKED])
 def test_the_card_of_a_chat_renders_conversations_as_members_did(tmp_path, trainer_of, template, monkeypatch):
     path = save_tiny_language_model("qwen2", tmp_path / "model", template=template)
-    trainer = trainer_of(path, personal=False)
+    trainer = trainer_of(path, personal="none")
     turns = [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "ho"},
