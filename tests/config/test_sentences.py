@@ -191,6 +191,8 @@ TAGS = {
     ("payload", "heads"): ("name", "core"),
     ("outer", "momentum"): ("name", "nesterov"),
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
+    **{("payload", key): ("name", "state") for key in ("side", "aligned")},
+    ("payload", "shares"): ("name", "factors"),
 }
 """What chooses the table that has a key."""
 
