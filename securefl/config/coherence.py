@@ -160,6 +160,13 @@ def _check_layers(config: FederationConfig, *, where: str) -> None:
             where=where,
             hint='write [payload] name = "sketch" or "dense", or [layers] allocation = "all"',
         )
+    if allocation != "all" and sums_whole(config.payload):
+        raise ConfigError(
+            f"'layers.allocation' is \"{allocation}\", and 'payload.sums' is \"products\", whose mean replaces layers "
+            "that too few train",
+            where=where,
+            hint='write [payload] sums = "changes", or [layers] allocation = "all"',
+        )
     first, rounds = config.layers.first_scored, config.federation.rounds
     if allocation == "fisher" and first >= rounds:
         raise ConfigError(

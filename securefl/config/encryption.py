@@ -18,6 +18,7 @@ NO_COLUMNS: Final[Mapping[PayloadName, str]] = {
     "basis": "every other round sends rows of a factor",
     "state": "every other round sends rows of a factor",
     "core": "every value tells of the whole weight",
+    "factors": "the left factor has rows, and columns of the right one alone",
 }
 """Payloads whose values are no whole columns of a weight, each with the reason."""
 

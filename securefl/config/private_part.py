@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.config.federation import FederationConfig
-from securefl.config.payload import PayloadName
+from securefl.config.payload import PayloadName, sums_whole
 from securefl.config.recipes.choices import Recipe
 from securefl.errors import ConfigError
 
@@ -114,6 +114,13 @@ def _check_copies(config: FederationConfig, *, where: str) -> None:
             f'"{config.payload.name}" {reason}',
             where=where,
             hint='write [payload] name = "sketch", or name = "dense"',
+        )
+    if config.recipe.seeded and sums_whole(config.payload):
+        raise ConfigError(
+            "'recipe.seeding' is \"personal\", whose first round sums changes from the public start, and the payload "
+            "sums whole adapters",
+            where=where,
+            hint='write [payload] name = "sketch" with sums = "changes"',
         )
     if config.recipe.personal_rank != "own":
         raise ConfigError(

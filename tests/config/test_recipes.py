@@ -353,6 +353,20 @@ def test_layers_are_refused_by_name_where_values_have_owners_by_rank(payload):
         refuse_misfits(config, where="FED.toml")
 
 
+def test_layers_are_refused_beside_sums_that_replace_every_layer():
+    config = read(payload={"name": "dense", "sums": "products"}, layers={"allocation": "random"})
+    with pytest.raises(
+        ConfigError, match=r"'layers.allocation' is \"random\", and 'payload.sums' is \"products\""
+    ):
+        refuse_misfits(config, where="FED.toml")
+
+
+def test_a_seeding_by_changes_is_refused_beside_sums_of_whole_adapters():
+    config = read(recipe={"name": "fdlora"}, payload={"name": "dense", "sums": "products"}, outer="sgd")
+    with pytest.raises(ConfigError, match=r"'recipe.seeding' is \"personal\".*sums = \"changes\""):
+        refuse_misfits(config, where="FED.toml")
+
+
 def test_scores_of_layers_that_no_round_would_follow_are_refused():
     config = read(recipe={"name": "fed-hello"}, layers={"allocation": "fisher"})
     with pytest.raises(ConfigError, match=r"'layers.scored_from' is 50, and 'federation.rounds' is 4"):
