@@ -110,7 +110,7 @@ def federation_file(folder: Path, arguments: argparse.Namespace) -> str:
             '[lora]\ntarget_modules = "all-linear"',
             "[training]\nper_device_train_batch_size = 4\nper_device_eval_batch_size = 4",
             *own,
-            "[recipe]\npersonal = \"none\"",
+            '[recipe]\npersonal = "none"',
             f'[payload]\nname = "{arguments.payload}"',
             f"[cohort]\nclients = [{clients}]\n",
         ]

@@ -19,6 +19,7 @@ NOT_ITSELF: Final[Mapping[PayloadName, str]] = {
     "basis": _BESIDE,
     "state": "a round trains one factor of the shared adapter, whose rank is not the client's",
     "core": _BESIDE,
+    "factors": "a round sums whole factors of the shared adapter, not a client's changes",
 }
 """Payloads under which rounds do not train both factors of a client's own global adapter, each with the reason."""
 

@@ -115,7 +115,7 @@ def test_baselines_are_chosen_on_validation_rows_and_reported_by_name(finished) 
 
 
 def test_without_a_personal_adapter_there_is_no_better_of_both(finished) -> None:
-    measured, trainer, _ = finished(personal="none", baselines=True)
+    measured, trainer, _ = finished(personal=False, baselines=True)
     assert measured.metric.baselines == {"fine_tuned": 0.65}
     assert (measured.metric.local, measured.metric.fused, measured.fusion) == (None, None, None)
     assert trainer.asked == ["calibrate", "fine_tune", "save global"]

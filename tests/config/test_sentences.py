@@ -188,6 +188,10 @@ TAGS = {
     ("data", "split", "alpha"): ("by", "dirichlet"),
     ("data", "split", "column"): ("by", "column"),
     ("task", "pooling"): ("name", "sequence-classification"),
+    **{
+        ("task", key): ("name", "causal-lm")
+        for key in ("chat_template", "prompt_form", "answers", "max_new_tokens")
+    },
     ("payload", "heads"): ("name", "core"),
     ("outer", "momentum"): ("name", "nesterov"),
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
@@ -301,6 +305,14 @@ def test_two_clients_of_one_id_are_named() -> None:
     assert "two clients carry the same id, 'a'" in sentence_of(FederationConfig, document)
 
 
+BESIDE = {
+    "layers.shape": {"allocation": "geometric"},
+    **{f"layers.{key}": {"allocation": "fisher"} for key in ("scored_from", "scored_every")},
+    "task.chat_template": {"name": "causal-lm"},
+}
+"""What a section says beside a key that means nothing alone."""
+
+
 @pytest.mark.parametrize("key", sorted(EXAMPLES))
 def test_every_example_is_accepted_where_it_belongs(key: str) -> None:
     for model in BASES:
@@ -308,7 +320,8 @@ def test_every_example_is_accepted_where_it_belongs(key: str) -> None:
         # An example of a table's key may write the whole table.
         for text in EXAMPLES[key].split(", or "):
             [(name, value)] = tomllib.loads(text).items()
-            rest = {"encryption": {"allow_plaintext": True}} if parts[0] == "encryption" else {}
+            rest = {parts[0]: BESIDE[key]} if key in BESIDE else {}
+            rest = {"encryption": {"allow_plaintext": True}} if parts[0] == "encryption" else rest
             path = parts[: max(place for place, part in enumerate(parts) if part == name) + 1]
             if _has(model, parts):
                 validated(model, document(model, path, None, value, rest), where="")
@@ -327,7 +340,7 @@ def _with_place(name: str) -> Parts:
 
 @pytest.mark.parametrize(
     ("task", "stands"),
-    [("causal-lm", 'it is the text "causal-lm"'), ("sequence_classification", "did you mean")],
+    [("ranking", 'it is the text "ranking"'), ("sequence_classification", "did you mean")],
 )
 def test_a_word_in_the_place_of_a_section_is_shown_where_it_chooses_nothing(task: str, stands: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(stands)) as caught:

@@ -108,6 +108,7 @@ def test_the_files_of_this_repository_say_what_they_said(path: Path) -> None:
                 "labels",
                 "path",
                 "select",
+                "target_modules",
             ):
                 assert read_back == value
 

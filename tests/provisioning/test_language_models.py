@@ -8,7 +8,7 @@ from support.tiny_language_models import CHATML, save_tiny_language_model, write
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.errors import ConfigError, DataError, ModelError
-from securefl.provisioning.data_overview import overview_of
+from securefl.provisioning.data_overview import DataRules, overview_of
 from securefl.provisioning.data_terms import facts_of_data
 from securefl.provisioning.preview import preview
 
@@ -34,7 +34,7 @@ def config(folder, **sections):
 def test_rows_are_counted_and_no_label_is_looked_for(folder):
     facts = facts_of_data(config(folder))
     assert facts.labels == ()
-    overview = overview_of(facts)
+    overview = overview_of(facts, DataRules(epochs=1.0, batch_size=4, least_holders=None))
     assert overview.columns == ("client", "train", "valid.", "test")
     assert overview.rows[0] == ("client-1", "16", "3", "5")
     assert overview.values["clients"]["client-1"] == {

@@ -40,6 +40,7 @@ def test_members_with_models_of_their_own_have_no_adapter_that_the_recipe_knows_
         "model": {"path": "own"},
         "recipe": {"name": name},
         "cohort": {"clients": [{"r": 4}] * 4, "samples_cap": 100},
+        "encryption": {"allow_plaintext": True},
     }
     config = validated(FederationConfig, table, where="FED.toml")
     made = federation("own")

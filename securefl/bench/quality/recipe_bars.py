@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from securefl.adapters.payloads.facts import Trains, facts_of
 from securefl.bench.quality.bars import Verdict, points
 from securefl.bench.quality.equal_bytes import difference_at_equal_bytes
 from securefl.bench.quality.paired import Difference
 from securefl.bench.quality.recipe_figures import Entry, Which, paired
 from securefl.bench.quality.suite import LOCAL
+from securefl.config.payload import AutoPayload, PayloadChoice
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
 
@@ -57,14 +59,19 @@ class Between:
         return Verdict.WITHIN if found.reaches(0.0, errors=ERRORS) else Verdict.MISSED
 
 
-def with_payload(*payloads: str) -> tuple[str, ...]:
-    """The recipes of the catalogue whose clients send one of these payloads."""
-    return tuple(name for name, row in ROWS.items() if row.payload.name in payloads)
+def _training(part: Trains) -> tuple[str, ...]:
+    """The recipes of the catalogue whose rounds train this of a weight."""
+    return tuple(name for name, row in ROWS.items() if _trained(row.payload) is part)
 
 
-PRODUCTS: Final = with_payload("auto", "sketch", "dense")
+def _trained(payload: PayloadChoice) -> Trains:
+    # What ranks choose is a sum of products today; ``adapters.payloads.choice``.
+    return Trains.BOTH if isinstance(payload, AutoPayload) else facts_of(payload.name).trains
+
+
+PRODUCTS: Final = _training(Trains.BOTH)
 """Recipes that average products of factors."""
-FACTORS: Final = with_payload("factors")
+FACTORS: Final = _training(Trains.FACTORS)
 """Recipes that average the factors themselves."""
 AHEAD: Final = ("missed", "ahead within 2 SE", "met")
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.quality import COLOURS, TINY, colours_cell, job_of
+from support.quality import COLOURS, TINY, TINY_RANKS, colours_cell, job_of
 
 from securefl.bench.quality.cell_options import federation_of, overridden
+from securefl.bench.quality.cohorts import ranks_for
 from securefl.bench.quality.drawn_rows import DrawnRows, draw_rows
 from securefl.bench.quality.suite import BASELINES, FIRST_SEED, cells_of
 from securefl.bench.quality.suites import SUITES, suite_named
@@ -26,10 +27,11 @@ def federation(
     recipe: str = "default",
     split: str = "iid",
     personal_for_all: bool = True,
+    ranks: tuple[int, ...] = TINY_RANKS,
 ) -> FederationConfig:
     rows = DrawnRows(tmp_path / "train.jsonl", tmp_path / "test.jsonl", ("blue", "red"))
     return federation_of(
-        colours_cell(recipe, split=split),
+        replace(colours_cell(recipe, split=split), ranks=ranks),
         rows,
         model="somewhere/model",
         scheme="none",
@@ -54,7 +56,8 @@ def test_everybody_has_a_personal_adapter_to_compare_with(tmp_path: Path) -> Non
 
 def test_where_recipes_are_compared_each_is_as_its_row_has_it(tmp_path: Path) -> None:
     for name, row in ROWS.items():
-        assert federation(tmp_path, recipe=name, personal_for_all=False).recipe == row.recipe
+        found = federation(tmp_path, recipe=name, ranks=ranks_for(name, (2, 4, 4)), personal_for_all=False)
+        assert found.recipe == row.recipe
 
 
 @pytest.mark.parametrize("baseline", ["central", "local"])
