@@ -78,9 +78,10 @@ def norm_steps(norm: float, *, cap: float, limit: int) -> int:
 
     Guarantee:
         What is opened of norms is one sum a round, over all members: a coalition with c of them learns the sum of the
-        other n - c norms of that round. A norm is of what training made in the round, which the mean of the factors
-        tells about already, and no constant of a member's data, so that sums of several rounds have no common term to
-        cancel. Assumption: members train in every round. Source: ``aggregation.weights`` in ``SECURITY.md``.
+        other n - c norms of that round. A norm is of what training made in the round, and no constant of a member's
+        data. What it does not cover: factors are padded with zeros up to the shared rank, so that sums over ranks show
+        about how the norms lie over them. Assumption: members train in every round. Source: "Weights of some recipes"
+        in ``SECURITY.md``.
     """
     return max(1, round(min(1.0, norm / cap) * limit))
 
