@@ -7,6 +7,7 @@
 ``rounds``          the work of a round, timed and recorded
 ``side``            what a member does beside the sum
 ``trainer_side``    a side with a model of the federation's kind
+``backbone_side``   a side with a base model of the member's own, and an adapter beside it that all share
 ``reported_figures``  intervals of a metric's figures, as a result has them
 ``round_figures``   a round's figures by the names under which events tell them
 ``trainer``         from a folder to its trainer

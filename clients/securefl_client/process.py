@@ -44,13 +44,14 @@ from securefl.transport.client import AggregatorClient
 from securefl.transport.limits import Patience
 from securefl.transport.telemetry import ByteCounter
 from securefl_client.aggregate_file import FileBody
+from securefl_client.backbone_side import BackboneSide
 from securefl_client.folder import ClientFolder, refuse_keys
 from securefl_client.inbox import Inbox
 from securefl_client.outbox import refuse_left_outbox
 from securefl_client.phases import PhaseClock
 from securefl_client.rounds import MemberRounds
 from securefl_client.side import Prepare
-from securefl_client.trainer import load_trainer
+from securefl_client.trainer import load_backbone_trainer, load_trainer
 from securefl_client.trainer_side import TrainerSide
 
 LEDGER_FILE = "ledger.jsonl"
@@ -86,8 +87,15 @@ def trainer_side(
     own: ClientFolder,
     clock: PhaseClock,
     between_steps: Callable[[], None],
-) -> TrainerSide:
+) -> TrainerSide | BackboneSide:
     """The side of a member whose model and data are the ones that its folder names."""
+    if own.federation.terms.recipe.own_backbones:
+        return BackboneSide(
+            load_backbone_trainer(own, clock, between_steps=between_steps, metrics=metrics),
+            member=own.member,
+            clock=clock,
+            emit=emit,
+        )
     return TrainerSide(
         load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
         member=own.member,

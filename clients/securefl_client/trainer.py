@@ -1,13 +1,17 @@
-"""From a client's folder to its trainer: the model and data it has must be what the federation pinned."""
+"""From a client's folder to its trainer: the model and data it has must be what the federation pinned.
+
+Under ``recipe.personal = "backbone"`` the model is the member's own, and only the shared adapter's tensors are pinned.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from securefl.config.training import TrainingSection
-from securefl.errors import ModelError
+from securefl.errors import ConfigError, ModelError
 from securefl.progress import Phase
 from securefl.results.client import encryption_report
 from securefl.training.tasks.own_metrics import load_functions
@@ -18,12 +22,15 @@ from securefl_client.phases import PhaseClock
 if TYPE_CHECKING:
     from securefl.training.loading import LoadStage
     from securefl.training.loops import Progress
+    from securefl.training.mixed_backbones.backbone_trainer import BackboneTrainer
+    from securefl.training.rows.examples import ClientData
     from securefl.training.settings import TrainerSettings
     from securefl.training.tasks.base import RowTask, Task
     from securefl.training.trainer import LocalTrainer
 
 _PHASES = {
     "global": Phase.TRAIN,
+    "own-model": Phase.TRAIN,
     "personal": Phase.PERSONAL,
     "fine-tuned": Phase.PERSONAL,
     "head": Phase.TRAIN,
@@ -50,10 +57,83 @@ def load_trainer(
         metrics: Places of own metric functions; see ``own_metrics``.
 
     Raises:
-        ConfigError: if there is no such function.
+        ConfigError: if there is no such function, or the folder names target modules, which are pinned.
         ModelError: if the members have models of their own, or the model is not, byte for byte, the federation's.
         DataError: if the data does not fit the configuration or the labels.
     """
+    if own.settings.model.target_modules is not None:
+        raise ConfigError(
+            "'model.target_modules' is set, and this federation pins the adapted modules",
+            where=own.member,
+            hint="leave the key out of client.toml",
+        )
+    prepared = _prepared(own, clock, metrics, pinned=own.federation.terms.model.digest)
+    from securefl.training.trainer import LocalTrainer
+
+    trainer = LocalTrainer(
+        trainer_settings(own, prepared.task),
+        prepared.data,
+        step_sink=_step_sink(clock, between_steps),
+        stage=lambda stage: clock.phase(_STAGES[stage], None),
+    )
+    if trainer.layout != own.federation.layout:
+        raise ModelError(
+            "the model's tensors are not those of the federation file", where=own.settings.model.path
+        )
+    return trainer
+
+
+def load_backbone_trainer(
+    own: ClientFolder,
+    clock: PhaseClock,
+    *,
+    between_steps: Callable[[], None],
+    metrics: Sequence[str] = (),
+) -> BackboneTrainer:
+    """Loads a member's own base model and its data, for a federation that shares an adapter beside it alone.
+
+    Args:
+        own: The client's folder.
+        clock: Told how far the work is.
+        between_steps: Called at every step of training; what it raises ends the training.
+        metrics: Places of own metric functions; see ``own_metrics``.
+
+    Raises:
+        ConfigError: if there is no such function, or a choice of the member's does not go with two phases.
+        ModelError: if the model cannot be loaded, or the shared adapter is not the federation's.
+        DataError: if the data does not fit the configuration or the labels.
+    """
+    prepared = _prepared(own, clock, metrics, pinned=None)
+    from securefl.training.mixed_backbones.backbone_trainer import BackboneTrainer
+
+    trainer = BackboneTrainer(
+        backbone_settings(own, prepared.task, model_digest=prepared.digest),
+        prepared.data,
+        step_sink=_step_sink(clock, between_steps),
+        stage=lambda stage: clock.phase(_STAGES[stage], None),
+    )
+    if trainer.layout != own.federation.layout:
+        raise ModelError(
+            "the shared adapter's tensors are not those of the federation file",
+            where=own.member,
+            hint="use the folder that was made for this member",
+        )
+    return trainer
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Parts of a trainer that come before its model."""
+
+    task: Task
+    data: ClientData
+    digest: bytes
+
+
+def _prepared(
+    own: ClientFolder, clock: PhaseClock, metrics: Sequence[str], *, pinned: bytes | None
+) -> _Prepared:
+    """The task, the data, and the digest of the model's files; it must be the pinned one where there is one."""
     row_task = row_task_of(own.federation.terms.task, own.settings.data)
     functions = load_functions(metrics)
     # Torch and transformers take seconds to import; who only asks for help or has a wrong key never waits for them.
@@ -67,53 +147,59 @@ def load_trainer(
         with clock.phase(Phase.IMPORT, None):
             load_libraries()
         with clock.phase(Phase.CHECK, None):
-            _check_digest(own, digest.result())
+            found = digest.result()
+            if pinned is not None and found != pinned:
+                raise _other_model(own)
     task = task_of(own.federation.terms.task, functions=functions)
-    return _trainer(own, task, row_task, clock, between_steps)
-
-
-def _check_digest(own: ClientFolder, digest: bytes) -> None:
-    if digest != own.federation.terms.model.digest:
-        raise ModelError(
-            f"the model in {own.settings.model.path} is not the one this federation pinned",
-            hint="get the same files as the lead has; their digest is in federation.json",
-        )
-
-
-def _trainer(
-    own: ClientFolder,
-    task: Task,
-    row_task: RowTask,
-    clock: PhaseClock,
-    between_steps: Callable[[], None],
-) -> LocalTrainer:
-    from securefl.training.rows.client_data import load_client_data
-    from securefl.training.trainer import LocalTrainer
-
     with clock.phase(Phase.READ, None):
-        data = load_client_data(
-            own.settings.data,
-            own.settings.cohort,
-            member=own.member,
-            task=row_task,
-            seed=own.federation.terms.federation.seed,
-        )
+        return _Prepared(task, _client_data(own, row_task), found)
 
+
+def _other_model(own: ClientFolder) -> ModelError:
+    return ModelError(
+        f"the model in {own.settings.model.path} is not the one this federation pinned",
+        hint="get the same files as the lead has; their digest is in federation.json",
+    )
+
+
+def _client_data(own: ClientFolder, row_task: RowTask) -> ClientData:
+    from securefl.training.rows.client_data import load_client_data
+
+    return load_client_data(
+        own.settings.data,
+        own.settings.cohort,
+        member=own.member,
+        task=row_task,
+        seed=own.federation.terms.federation.seed,
+    )
+
+
+def _step_sink(clock: PhaseClock, between_steps: Callable[[], None]) -> Callable[[Progress], None]:
     def progress(step: Progress) -> None:
         between_steps()
         clock.progress(_PHASES[step.what], step.fraction)
 
-    trainer = LocalTrainer(
-        trainer_settings(own, task),
-        data,
-        step_sink=progress,
-        stage=lambda stage: clock.phase(_STAGES[stage], None),
+    return progress
+
+
+def backbone_settings(own: ClientFolder, task: Task, *, model_digest: bytes) -> TrainerSettings:
+    """Choices of a client with a base model of its own: as ``trainer_settings``, with that model and its modules.
+
+    Args:
+        own: The client's folder.
+        task: The federation's task.
+        model_digest: Of the client's own model, 32 bytes.
+    """
+    from securefl.training.model_files import public_id
+
+    settings, model = trainer_settings(own, task), own.settings.model
+    modules = model.target_modules or settings.lora.target_modules
+    return replace(
+        settings,
+        model_digest=model_digest,
+        model_id=public_id(model.path),
+        lora=settings.lora.model_copy(update={"target_modules": modules}),
     )
-    if trainer.layout != own.federation.layout:
-        raise ModelError(
-            "the model's tensors are not those of the federation file", where=own.settings.model.path
-        )
-    return trainer
 
 
 def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:

@@ -135,7 +135,7 @@ class TrainerSide:
             fusion = self._fused()
         with self._clock.phase(Phase.EVALUATE, round_number):
             test, validation = self._measured(round_number)
-            metric = _metric_report(test, worth=_worth(test, validation), calibration=calibration)
+            metric = metric_report(test, worth=worth_report(test, validation), calibration=calibration)
         if self._with_baselines:
             metric = metric.model_copy(update={"baselines": self._baselines(test, validation, round_number)})
         # The libraries that write adapters make their files for everybody; a member is a process of its own here.
@@ -198,9 +198,10 @@ def measured_record(metric: MetricReport, kind: AdapterName) -> MeasuredRecord |
     return None if value is None else MeasuredRecord.of(metric.name, value, metric.samples or 0)
 
 
-def _metric_report(
-    test: Mapping[str, Metric], *, worth: WorthReport, calibration: Calibration | None
+def metric_report(
+    test: Mapping[str, Metric], *, worth: WorthReport, calibration: Calibration | None = None
 ) -> MetricReport:
+    """A result's metric, of the metrics on the test rows by their names in it."""
     f1 = {name: metric.extras["f1"] for name, metric in test.items() if "f1" in metric.extras}
     values = {name: metric.value for name, metric in test.items()}
     return MetricReport(
@@ -218,7 +219,7 @@ def _metric_report(
     )
 
 
-def _worth(test: Mapping[str, Metric], validation: Mapping[str, Metric]) -> WorthReport:
+def worth_report(test: Mapping[str, Metric], validation: Mapping[str, Metric]) -> WorthReport:
     """Chooses an adapter by the validation rows, and compares each with the base on the test rows."""
     from securefl.training.worth import chosen, compare
 

@@ -6,6 +6,7 @@ from securefl.config.encryption import NO_COLUMNS
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
+from securefl.config.own_backbones import refuse_backbone_misfits
 from securefl.config.payload import is_aligned, sums_whole
 from securefl.config.private_part import refuse_private_misfits
 from securefl.config.task import CausalLmSection
@@ -22,6 +23,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     Raises:
         ConfigError: with the keys that do not, and what to write.
     """
+    refuse_backbone_misfits(config, where=where)
     _check_warmup(config, where=where)
     _check_outer(config, where=where)
     _check_products(config, where=where)

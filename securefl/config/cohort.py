@@ -28,6 +28,8 @@ class MemberSection(Section):
     test: str | None = None
     column_values: Annotated[tuple[str, ...] | None, MAY_BE_EMPTY] = None
     """For ``split.by = "column"``: the values whose rows are this client's."""
+    model: str | None = None
+    """With ``recipe.personal = "backbone"``: this client's base model, in place of ``[model] path``."""
 
 
 class CohortSection(Section):

@@ -39,6 +39,8 @@ EXAMPLES: Mapping[str, str] = {
     "recipe.personal": 'personal = "alone"',
     "recipe.personal_rank": "personal_rank = 2",
     "recipe.sync_every": "sync_every = 3",
+    "recipe.mu": "mu = 0.5",
+    "lora.width": "width = 128",
     "task": 'task = "sequence-classification"',
     "task.name": 'name = "sequence-classification"',
     "outer": 'outer = "nesterov"',
@@ -61,6 +63,7 @@ EXAMPLES: Mapping[str, str] = {
     "cohort.clients[].r": "r = 8",
     "cohort.clients[].train": 'train = "bank.csv"',
     "cohort.clients[].test": 'test = "bank-test.csv"',
+    "cohort.clients[].model": 'model = "models/minilm-3"',
     "cohort.clients[].column_values": 'column_values = ["bank"]',
     "cohort.samples_cap": "samples_cap = 5000",
     "server.address": 'address = "fl.example.org:7443"',
@@ -69,6 +72,7 @@ EXAMPLES: Mapping[str, str] = {
     "client.id": 'id = "client-1"',
     "client.server": 'server = "fl.example.org:7443"',
     "client.r": "r = 8",
+    "model.target_modules": 'target_modules = ["query", "value"]',
 }
 """By key, with ``[]`` for any entry of a list."""
 

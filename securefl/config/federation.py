@@ -100,3 +100,8 @@ class FederationConfig(Section):
     def ranks(self) -> dict[str, int]:
         """Every client's rank, in the roster's order."""
         return {str(member.id): member.r or self.lora.r for member in self.cohort.clients}
+
+    @property
+    def model_paths(self) -> dict[str, str]:
+        """Every client's base model: its own where it names one, else that of ``[model]``."""
+        return {str(member.id): member.model or self.model.path for member in self.cohort.clients}

@@ -16,7 +16,7 @@ from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.federation import FederationConfig
 from securefl.config.load import load_file
-from securefl.config.model import Rank
+from securefl.config.model import Rank, TargetModules
 from securefl.config.names import Address, Name
 from securefl.config.personal import PersonalSection
 from securefl.config.section import Section
@@ -38,9 +38,11 @@ class ClientSection(Section):
 
 
 class OwnModelSection(Section):
-    """``[model]``: where this member's copy of the base model lies (its digest is pinned)."""
+    """``[model]``: where this member's copy of the base model lies (its digest is pinned), or a model of its own."""
 
     path: str
+    target_modules: TargetModules | None = None
+    """Of a model of this member's own, under ``recipe.personal = "backbone"``; else the federation's are pinned."""
 
 
 class ClientSettings(Section):
@@ -64,7 +66,11 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
     own = config.data.split.by == "none"
     entries = tuple(
         entry.model_copy(
-            update={"r": None, **({"train": None, "test": None} if own and entry.id != member else {})}
+            update={
+                "r": None,
+                "model": None,
+                **({"train": None, "test": None} if own and entry.id != member else {}),
+            }
         )
         for entry in config.cohort.clients
     )
@@ -74,7 +80,10 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
             server=config.server.reached_at,
             join_timeout_s=config.server.join_timeout_s,
         ),
-        model=OwnModelSection(path=config.model.path),
+        model=OwnModelSection(
+            path=config.model_paths[member],
+            target_modules=config.lora.target_modules if config.recipe.own_backbones else None,
+        ),
         data=config.data,
         training=OwnTrainingSection(
             **{name: getattr(config.training, name) for name in OwnTrainingSection.model_fields}

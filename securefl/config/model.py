@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from securefl.config.section import Section
 from securefl.config.values import shown
@@ -18,6 +18,26 @@ ALL_LINEAR = "all-linear"
 """PEFT's word for every linear module but the head."""
 USUAL = "auto"
 """Stands for the modules that PEFT adapts in a model of the kind where nobody names any."""
+
+
+def _one_name_may_stand_alone(names: object) -> object:
+    return (names,) if isinstance(names, str) else names
+
+
+def _some_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or not all(name.strip() for name in names):
+        raise ValueError(f'name at least one module, or write target_modules = "{ALL_LINEAR}"')
+    if ALL_LINEAR in names and len(set(names)) > 1:
+        raise ValueError(f'"{ALL_LINEAR}" stands for every linear module: leave the other names out')
+    if USUAL in names and len(set(names)) > 1:
+        raise ValueError(f'"{USUAL}" stands for the usual modules: leave the other names out')
+    return tuple(dict.fromkeys(names))
+
+
+TargetModules = Annotated[
+    tuple[str, ...], BeforeValidator(_one_name_may_stand_alone), AfterValidator(_some_names)
+]
+"""Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``."""
 
 
 class ModelSection(Section):
@@ -47,25 +67,11 @@ class LoraSection(Section):
     use_rslora: bool | None = None
     """Scale by ``lora_alpha / sqrt(r)`` in place of ``lora_alpha / r``; without it, where ranks of the cohort differ,
     because the lowest rank is the loudest else. With models of the members' own it is off unless it is set."""
-    target_modules: tuple[str, ...] = (USUAL,)
+    target_modules: TargetModules = (USUAL,)
     """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``. ``auto``
     takes those that PEFT adapts in a model of the kind, such as query and value, q_proj and v_proj, or c_attn."""
-
-    @field_validator("target_modules", mode="before")
-    @classmethod
-    def _one_name_may_stand_alone(cls, names: object) -> object:
-        return (names,) if isinstance(names, str) else names
-
-    @field_validator("target_modules")
-    @classmethod
-    def _some_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or not all(name.strip() for name in names):
-            raise ValueError(f'name at least one module, or write target_modules = "{ALL_LINEAR}"')
-        if ALL_LINEAR in names and len(set(names)) > 1:
-            raise ValueError(f'"{ALL_LINEAR}" stands for every linear module: leave the other names out')
-        if USUAL in names and len(set(names)) > 1:
-            raise ValueError(f'"{USUAL}" stands for the usual modules: leave the other names out')
-        return tuple(dict.fromkeys(names))
+    width: int | None = Field(default=None, ge=2, le=8192)
+    """With ``recipe.personal = "backbone"``: input and output width of the adapter that all members share."""
 
     def resolved(self, *, use_rslora: bool) -> LoraTerms:
         """The same with nothing left open.

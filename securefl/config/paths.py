@@ -28,12 +28,16 @@ def make_paths_absolute(table: dict[str, Any], folder: Path, *, where: str) -> N
     clients = cohort.get("clients") if isinstance(cohort, dict) else None
     for place, client in enumerate(clients if isinstance(clients, list) else []):
         _rewrite(client, ("train", "test"), folder, section=f"cohort.clients[{place}]", where=where)
+        _rewrite_model(client, "model", folder, section=f"cohort.clients[{place}]", where=where)
     task = table.get("task")
     if isinstance(task, dict) and not is_template(task.get("chat_template")):
         _rewrite(task, ("chat_template",), folder, section="task", where=where)
-    model = table.get("model")
-    if isinstance(model, dict) and _is_path(model.get("path")):
-        model["path"] = _model_path(model["path"], folder, where=where)
+    _rewrite_model(table.get("model"), "path", folder, section="model", where=where)
+
+
+def _rewrite_model(table: object, key: str, folder: Path, *, section: str, where: str) -> None:
+    if isinstance(table, dict) and _is_path(table.get(key)):
+        table[key] = _model_path(table[key], folder, key=f"{section}.{key}", where=where)
 
 
 def is_template(value: object) -> bool:
@@ -69,10 +73,10 @@ def _absolute(text: str, folder: Path, *, key: str, where: str) -> Path:
     return (folder / path).resolve()
 
 
-def _model_path(text: str, folder: Path, *, where: str) -> str:
+def _model_path(text: str, folder: Path, *, key: str, where: str) -> str:
     """A folder's path made absolute; a hub id or a package stays what it is."""
     if text.startswith("~"):
-        return str(_absolute(text, folder, key="model.path", where=where))
+        return str(_absolute(text, folder, key=key, where=where))
     path = folder / text
     return str(path.resolve()) if text.startswith((".", "/")) or _is_folder(path) else text
 

@@ -38,7 +38,7 @@ from securefl.protocol.openings import Opening, first_round, opening_in
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
-from securefl.protocol.terms import OwnTaskTerms, Terms
+from securefl.protocol.terms import Terms
 
 _DOMAIN = b"securefl/v2/federation\x00"
 
@@ -279,7 +279,7 @@ class Federation:
                 f"the federation file names profile {federation.profile.name}, its terms need {needed.name}",
                 where=where,
             )
-        if isinstance(file.terms.task, OwnTaskTerms) != (file.terms.model.digest == federation.layout.digest):
+        if file.terms.own_models != (file.terms.model.digest == federation.layout.digest):
             raise IdentityError("the federation file's task and its base model do not fit", where=where)
         if len(set(federation.cohort)) != len(federation.cohort):
             raise IdentityError("the federation file lists a member twice", where=where)

@@ -149,6 +149,11 @@ class Terms(ConfigSection):
     samples_cap: int = Field(ge=1)
 
     @property
+    def own_models(self) -> bool:
+        """True where members have models of their own: the layout's digest then stands for the model's."""
+        return isinstance(self.task, OwnTaskTerms) or self.recipe.own_backbones
+
+    @property
     def openings(self) -> tuple[Opening, ...]:
         """The sums before the first round of training, in their order; none where no head is averaged by classes."""
         if not isinstance(self.task, SequenceClassificationTerms) or self.head.rows == "together":

@@ -22,11 +22,13 @@ from securefl.protocol.terms import (
     FederationTerms,
     ModelTerms,
     OwnTaskTerms,
+    SequenceClassificationTerms,
     TaskTerms,
     Terms,
     TrainingTerms,
 )
 from securefl.provisioning.data_terms import DataFacts, facts_of_data
+from securefl.training.mixed_backbones.adapter_layout import adapter_layout
 from securefl.training.model_files import public_id
 from securefl.training.tasks.table import has_head, pinned_task, task_of
 
@@ -80,6 +82,48 @@ def draft_federation(
     )
 
 
+def draft_of_backbones(
+    config: FederationConfig, *, roster: tuple[Member, ...], federation_id: bytes
+) -> Draft:
+    """Everything that is pinned of a federation whose clients have base models of their own, under one shared adapter.
+
+    The layout is the shared adapter's, and its digest stands for the model's: no client's model is pinned. Models that
+    lie on this machine are looked at, so that one which cannot be trained shows before anybody trains.
+
+    Args:
+        config: A whole file with ``recipe.personal = "backbone"``.
+        roster: Its members, in order.
+        federation_id: 32 random bytes.
+
+    Raises:
+        ConfigError: if the configuration does not hold together, or the task has no labels.
+        CapacityError: if no profile adds this cohort's integers exactly.
+        ModelError, DataError: if a base model or the data that lie here do not fit.
+    """
+    from securefl.provisioning.model_fit import fit_models_here
+
+    facts = facts_of_data(config)
+    task = pinned_task(config.task, labels=facts.labels)
+    if not isinstance(task, SequenceClassificationTerms):
+        raise ConfigError(
+            f"the task '{task.name}' has no classes, of which the adapter that backbones share has a row each",
+            where="recipe.personal",
+            hint='take task = "sequence-classification", or another recipe',
+        )
+    fit_models_here(config, task=task_of(task))
+    # Without a width the file is refused below, with what to write.
+    layout = adapter_layout(config.lora.width or 1, classes=len(task.labels))
+    return _draft(
+        config,
+        facts,
+        task=task,
+        layout=layout,
+        roster=roster,
+        federation_id=federation_id,
+        model_digest=layout.digest,
+    )
+
+
 def draft_of_layout(
     config: FederationConfig, layout: Layout, *, roster: tuple[Member, ...], federation_id: bytes
 ) -> Draft:
@@ -104,6 +148,11 @@ def draft_of_layout(
             "'cohort.samples_cap' is not set",
             hint="with models of the members' own no data is read here: set the sample count from which on every "
             "client weighs the same",
+        )
+    if config.recipe.own_backbones:
+        raise ConfigError(
+            "'recipe.personal' is \"backbone\", where base models train, and here the members' own learners do",
+            hint="take another recipe: learners may have any models under each of them",
         )
     if config.training.early_stopping_rounds is not None:
         raise ConfigError(
@@ -186,12 +235,13 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         samples_cap: The sample count from which on every client weighs the same.
     """
     federation, training = config.federation, config.training
+    own_models = isinstance(task, OwnTaskTerms) or config.recipe.own_backbones
     return Terms(
         federation=FederationTerms(name=federation.name, rounds=federation.rounds, seed=federation.seed),
         model=ModelTerms(
             digest=model_digest,
             max_length=config.model.max_length,
-            id=None if isinstance(task, OwnTaskTerms) else config.model.id or public_id(config.model.path),
+            id=None if own_models else config.model.id or public_id(config.model.path),
         ),
         task=task,
         lora=config.lora.resolved(use_rslora=_ranks_differ(config) and not isinstance(task, OwnTaskTerms)),
@@ -199,7 +249,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         head=config.head,
         layers=config.layers,
         recipe=config.recipe,
-        payload=resolved_payload(config, own_learners=isinstance(task, OwnTaskTerms)),
+        payload=resolved_payload(config, own_learners=own_models),
         outer=config.outer,
         aggregation=config.aggregation,
         fusion=config.fusion,
@@ -215,7 +265,7 @@ def resolved_payload(config: FederationConfig, *, own_learners: bool) -> Payload
 
     Args:
         config: A whole file.
-        own_learners: True where the members' own learners train; see ``payload_for``.
+        own_learners: True where the members' own learners or backbones train; see ``payload_for``.
 
     Raises:
         ConfigError: if the ranks make no cohort.

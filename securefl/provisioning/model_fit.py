@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from securefl.adapters.layout import Layout
+from securefl.config.federation import FederationConfig
 from securefl.config.model import ModelSection
 from securefl.errors import ModelError
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import Skeleton, most_positions, skeleton_of
+from securefl.training.model_files import is_here
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.tokens import check_length
 from securefl.training.silence import silent_transformers
@@ -57,6 +59,18 @@ def fit_model(section: ModelSection, *, target_modules: Sequence[str], task: Tas
     layout = task.layout(skeleton, names)
     _check_adaptable(skeleton, layout, task)
     return FittedModel(layout, names)
+
+
+def fit_models_here(config: FederationConfig, *, task: Task) -> None:
+    """Look at every base model of the clients' own that lies on this machine; others are their clients' business.
+
+    Raises:
+        ModelError, ConfigError: as ``fit_model`` does, of the first one that does not fit.
+    """
+    for path in dict.fromkeys(config.model_paths.values()):
+        if is_here(path):
+            section = config.model.model_copy(update={"path": path})
+            fit_model(section, target_modules=config.lora.target_modules, task=task)
 
 
 def _check_adaptable(skeleton: Skeleton, layout: Layout, task: Task) -> None:

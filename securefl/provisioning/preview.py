@@ -38,8 +38,10 @@ def preview_draft(config: FederationConfig) -> Draft:
     from securefl.training.libraries import load_libraries
 
     load_libraries()
-    from securefl.provisioning.draft import draft_federation
+    from securefl.provisioning.draft import draft_federation, draft_of_backbones
 
+    if config.recipe.own_backbones:
+        return draft_of_backbones(config, roster=_roster(config), federation_id=ZEROS)
     return draft_federation(config, roster=_roster(config), federation_id=ZEROS, model_digest=ZEROS)
 
 

@@ -156,7 +156,7 @@ def _draft(
     credentials: Mapping[str, Credentials],
 ) -> Draft:
     """Everything that is pinned; what needs the model or the data is read here."""
-    from securefl.provisioning.draft import draft_federation, draft_of_layout
+    from securefl.provisioning.draft import draft_federation, draft_of_backbones, draft_of_layout
     from securefl.training.model_files import model_digest
 
     roster = tuple(
@@ -170,6 +170,8 @@ def _draft(
     )
     if layout is not None:
         return draft_of_layout(config, layout, roster=roster, federation_id=secrets.token_bytes(32))
+    if config.recipe.own_backbones:
+        return draft_of_backbones(config, roster=roster, federation_id=secrets.token_bytes(32))
     return draft_federation(
         config,
         roster=roster,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from securefl.adapters.layout import Layout
 from securefl.adapters.scaling import scaling_of
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
@@ -19,6 +20,7 @@ from securefl.training.recomputation import recompute_layers
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
 from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.model import TaskModel
 from securefl.training.updates.way import BESIDE, GLOBAL, SHARED, Way
 
 LoadStage = Literal["load", "tokenise"]
@@ -50,6 +52,18 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
     """Load the base model onto its device, with the adapters that rounds of this way and the recipe need.
 
     Raises:
+        ModelError, ConfigError: see ``load_model``.
+    """
+    model, layout = load_model(settings, compute)
+    bank = AdapterBank(model, layout, dropout=settings.lora.lora_dropout)
+    _add_adapters(bank, settings, way)
+    return bank
+
+
+def load_model(settings: TrainerSettings, compute: Compute) -> tuple[TaskModel, Layout]:
+    """Load the base model onto its device, and say what of it is adapted; torch is seeded for the adapters' start.
+
+    Raises:
         ModelError: if the model cannot be loaded, or has no tokenizer or no such target module.
         ConfigError: if texts may be longer than the model can read, or a choice of the task, or
             ``gradient_checkpointing``, does not fit it.
@@ -67,9 +81,7 @@ def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterB
     if settings.training.gradient_checkpointing:
         recompute_layers(model.backbone)
     seed_torch(settings.seed, "start")
-    bank = AdapterBank(model.to(compute.device), layout, dropout=settings.lora.lora_dropout)
-    _add_adapters(bank, settings, way)
-    return bank
+    return model.to(compute.device), layout
 
 
 def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> None:

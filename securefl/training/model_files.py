@@ -59,6 +59,13 @@ def resolve_model(path: str) -> Path:
     return _complete(_hub_folder(path), path)
 
 
+def is_here(path: str) -> bool:
+    """True if a model's files lie on this machine by name: a folder, or an installed package; nothing is fetched."""
+    if path.startswith(PACKAGE):
+        return importlib.util.find_spec(path.removeprefix(PACKAGE).replace("-", "_")) is not None
+    return Path(path).expanduser().is_dir()
+
+
 def public_id(path: str) -> str | None:
     """A model's name at its hub, ``owner/name``, as far as the place of its files tells; None elsewhere.
 

@@ -30,6 +30,7 @@ from securefl.training.folders.task_file import (
     WEIGHTS_FILE,
     FolderRecord,
     MeasuredRecord,
+    SharedRecord,
     versions,
 )
 from securefl.training.settings import TrainerSettings
@@ -47,8 +48,9 @@ def save_trained(
     settings: TrainerSettings,
     *,
     measured: MeasuredRecord | None = None,
+    shared: SharedRecord | None = None,
 ) -> None:
-    """Write one of a client's adapters; see ``save_adapter``."""
+    """Write one of a client's adapters; see ``save_adapter``; ``paired_folder`` has the shared one."""
     record = FolderRecord(
         base_model=settings.model_path,
         base_model_id=settings.model_id,
@@ -60,6 +62,7 @@ def save_trained(
         adapter=name,
         origin=settings.origin,
         measured=measured,
+        shared=shared,
         versions=versions(),
         **settings.task.description(),
     )
@@ -95,9 +98,9 @@ def save_adapter(
     config.inference_mode = True
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
-    _write_tensors(folder / WEIGHTS_FILE, _peft_tensors(adapter, form) | _fixed_tensors(model))
+    write_tensors(folder / WEIGHTS_FILE, _peft_tensors(adapter, form) | _fixed_tensors(model))
     if form.saved_module is None and adapter.heads:
-        _write_tensors(folder / HEAD_FILE, _head_beside(adapter, model))
+        write_tensors(folder / HEAD_FILE, _head_beside(adapter, model))
     (folder / CARD_FILE).write_text(model_card(record, rank=config.r), encoding="utf-8")
     record.write(folder)
 
@@ -137,7 +140,8 @@ def _head_tensor(name: str, heads: Mapping[str, Matrix]) -> torch.Tensor:
     return _tensor(heads[name][:, 0] if name.endswith(".bias") else heads[name])
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a safetensors file as PEFT does."""
     # Not its save_file: what that raises of a full disk is no OSError, and the files of umask 077 are ours to make.
     path.write_bytes(save(dict(tensors), metadata={"format": "pt"}))
 

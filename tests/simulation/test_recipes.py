@@ -93,7 +93,7 @@ def ends(place: Path, folder: Path, recipe: str, *, scheme: str) -> Ends:
             member: {
                 name: site.side.learner.adapter(name).digest.hex()
                 for name in ("global", "personal", "fused")
-                if name in site.side.learner._bank.names
+                if name == "global" or name in site.side.learner._bank.names
             }
             | {"state": site.aggregation.start().digest.hex()}
             for member, site in sites.items()

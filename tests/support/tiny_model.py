@@ -9,8 +9,8 @@ WORDS = [*"abcdefghijklmnopqrstuvwxyz", "red", "blue", "green", "one", "two", "t
 COLOURS = ("red", "blue", "green")
 
 
-def save_tiny_bert(folder: Path) -> None:
-    """Writes a random two-layer BERT, 32 wide, as transformers saves it: weights, configuration, tokenizer."""
+def save_tiny_bert(folder: Path, *, width: int = 32, layers: int = 2) -> None:
+    """Writes a random BERT, of two layers and 32 wide, as transformers saves it: weights, configuration, tokenizer."""
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
@@ -23,8 +23,8 @@ def save_tiny_bert(folder: Path) -> None:
     BertModel(
         BertConfig(
             vocab_size=len(vocabulary),
-            hidden_size=32,
-            num_hidden_layers=2,
+            hidden_size=width,
+            num_hidden_layers=layers,
             num_attention_heads=4,
             intermediate_size=48,
             max_position_embeddings=48,

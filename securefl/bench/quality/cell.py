@@ -168,7 +168,7 @@ def settings_of(federation: Federation) -> dict[str, JsonValue]:
 
 
 def _outcome(site: Site, report: Measured, numbers: Iterable[int]) -> ClientOutcome:
-    trainer, data = site.side.learner, client_data(site.own)
+    trainer, data = site.trainer, client_data(site.own)
     reported = _reported(report.metric)
     adapters = {column: which for column, which in _ADAPTERS.items() if column in reported}
     metrics: dict[Column, Metric] = {"base": trainer.baseline()}

@@ -15,7 +15,7 @@ import tomli_w
 
 from securefl.bench.quality.cohorts import consent
 from securefl.bench.quality.drawn_rows import DrawnRows
-from securefl.bench.quality.suite import BASELINES, Cell
+from securefl.bench.quality.suite import BASELINES, OWN_MODELS, Cell
 from securefl.config import FederationConfig, load_federation
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
@@ -48,12 +48,19 @@ def federation_of(
         folder: Where the file is written.
 
     Raises:
-        ConfigError: if an override is none, or the file does not hold together with it.
+        ConfigError: if an override is none, the file does not hold together with it, or no cell runs its recipe.
     """
     table = _table(cell, rows, model=model, scheme=scheme, personal=personal_for_all)
     path = folder / "FED.toml"
     path.write_text(tomli_w.dumps(overridden(table, overrides)), encoding="utf-8")
-    return load_federation(path)
+    config = load_federation(path)
+    if config.recipe.own_backbones:
+        raise ConfigError(
+            f"no cell runs the recipe '{config.recipe.name}': {OWN_MODELS}",
+            where="--set",
+            hint="run its federation file with 'securefl run'",
+        )
+    return config
 
 
 def _table(cell: Cell, rows: DrawnRows, *, model: str, scheme: str, personal: bool) -> Table:

@@ -40,7 +40,7 @@ def run_local(config: FederationConfig, folder: Path) -> CellMeasurement:
 
 def _outcome(own: ClientFolder, *, rounds: int) -> tuple[str, ClientOutcome]:
     """One client's training: the name of its figures, and its outcome."""
-    trainer, data = site_of(own).side.learner, client_data(own)
+    trainer, data = site_of(own).trainer, client_data(own)
     for number in range(1, rounds + 1):
         trainer.train_personal(number)
     trainer.keep_best_personal()

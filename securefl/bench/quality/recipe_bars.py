@@ -15,7 +15,7 @@ from securefl.bench.quality.bars import Verdict, points
 from securefl.bench.quality.equal_bytes import difference_at_equal_bytes
 from securefl.bench.quality.paired import Difference
 from securefl.bench.quality.recipe_figures import Entry, Which, paired
-from securefl.bench.quality.suite import LOCAL
+from securefl.bench.quality.suite import FEDERATIONS, LOCAL
 from securefl.config.payload import AutoPayload, PayloadChoice
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import DEFAULT
@@ -60,8 +60,8 @@ class Between:
 
 
 def _training(part: Trains) -> tuple[str, ...]:
-    """The recipes of the catalogue whose rounds train this of a weight."""
-    return tuple(name for name, row in ROWS.items() if _trained(row.payload) is part)
+    """The recipes that cells run whose rounds train this of a weight."""
+    return tuple(name for name in FEDERATIONS if _trained(ROWS[name].payload) is part)
 
 
 def _trained(payload: PayloadChoice) -> Trains:
@@ -79,7 +79,7 @@ BETWEEN: Final = (
     Between(
         what="default not worse than any other recipe",
         ours=(DEFAULT,),
-        theirs=tuple(name for name in ROWS if name not in (DEFAULT, LOCAL)),
+        theirs=tuple(name for name in FEDERATIONS if name not in (DEFAULT, LOCAL)),
     ),
     Between(what="default not worse than training alone", ours=(DEFAULT,), theirs=(LOCAL,)),
     Between(

@@ -10,6 +10,7 @@ from securefl.bench.quality.paired import Difference
 from securefl.bench.quality.rates import RateTable
 from securefl.bench.quality.recipe_bars import RecipeBar
 from securefl.bench.quality.recipe_figures import Entry, Which, less_default, spread
+from securefl.bench.quality.suite import LEFT_OUT
 from securefl.bench.quality.targets import SHARE
 
 
@@ -29,6 +30,7 @@ def recipes_json(
         "recipes": [_entry_json(entry, entries) for entry in entries],
         "recipe_bars": [asdict(bar) for bar in bars],
         "unknown_recipes": list(unknown),
+        "left_out_recipes": dict(LEFT_OUT),
         "rates": None if searched is None else searched.model_dump(mode="json"),
     }
 

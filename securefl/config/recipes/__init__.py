@@ -19,6 +19,7 @@
 ``fed_hello``  after Fed-HeLLo
 ``ravan``      Ravan
 ``she_lora``   after SHE-LoRA
+``pfedlora``   after pFedLoRA, for clients with different base models
 ``catalogue``  all rows by name, and the filling of a federation file from its row
 
 A new recipe is one file here, whose docstring says what of its paper could not be verified, and one line in

@@ -24,6 +24,7 @@ from securefl.config.recipes import (
     hlora,
     lean,
     pf2lora,
+    pfedlora,
     products,
     ravan,
     rolora,
@@ -51,6 +52,7 @@ _ROWS: Final = (
     fed_hello.ROW,
     ravan.ROW,
     she_lora.ROW,
+    pfedlora.ROW,
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""

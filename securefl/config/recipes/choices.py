@@ -10,7 +10,7 @@ from securefl.config.names import Name
 from securefl.config.section import Section
 
 DEFAULT: Final = "default"
-Personal = Literal["none", "alone", "joint"]
+Personal = Literal["none", "alone", "joint", "backbone"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
 Finish = Literal["search", "none", "sum"]
@@ -49,7 +49,8 @@ class Recipe(Section):
     name: Name
     personal: Personal
     """What a client trains for itself: ``none``, a personal adapter by itself (``alone``), or one that moves in every
-    step beside the shared one, and computes with it always (``joint``)."""
+    step beside the shared one, and computes with it always (``joint``), or a backbone of its own, beside which a shared
+    adapter of one shape moves (``backbone``)."""
     personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"
     """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum."""
     seeding: Seeding = "public"
@@ -58,6 +59,9 @@ class Recipe(Section):
     sync_every: int = Field(default=0, ge=0, le=10_000)
     """H: in rounds H, 2 H and so on the personal adapter becomes the client's locally trained global one, and is not
     trained by itself; 0 for never."""
+    mu: float | None = Field(default=None, ge=0, le=1)
+    """With ``backbone``: share of the loss with the shared adapter while a client trains its own model; the rest is the
+    loss of that model alone."""
 
     @property
     def has_personal(self) -> bool:
@@ -90,6 +94,11 @@ class Recipe(Section):
     def trains_alone(self, round_number: int) -> bool:
         """True for a round beside which the personal adapter is trained by itself."""
         return self.stands_alone and not self.seeded and not self.syncs(round_number)
+
+    @property
+    def own_backbones(self) -> bool:
+        """True where every client has a base model of its own, and only a small adapter beside it is shared."""
+        return self.personal == "backbone"
 
     def without_personal(self) -> Self:
         """The same recipe where clients have no adapter of their own."""

@@ -24,6 +24,15 @@ _POOLED = {
 """Hidden states to one feature; the card's tokenizer pads on the right."""
 
 
+_SHARED_USE = (
+    "## Use\n\nThe metric above is that of the model *with* the shared adapter in `shared_adapter.safetensors`, which "
+    "PEFT does not know: plain PEFT loads the private adapter without it, and answers otherwise. With securefl, in "
+    'this folder:\n\n```python\nimport securefl\n\nsaved = securefl.load_adapter(".")\n'
+    'print(saved.outcomes([("a text",)], batch_size=1).argmax(1))\n```'
+)
+"""Use of a folder with a part that plain PEFT would pass over."""
+
+
 def model_card(record: FolderRecord, *, rank: int) -> str:
     """The card's text, Markdown.
 
@@ -98,6 +107,8 @@ def _cell(text: str) -> str:
 
 
 def _use(record: FolderRecord) -> str:
+    if record.shared is not None:
+        return _SHARED_USE
     code = _code(record)
     if code is None:
         return ""

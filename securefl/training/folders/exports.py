@@ -79,6 +79,11 @@ def write_form(source: Path, target: Path, form: Form) -> tuple[str, ...]:
         _copy(source, target)
         return limits(target)
     record = FolderRecord.read(source)
+    if record.shared is not None:
+        raise ConfigError(
+            f"{source} holds a shared adapter, which no other form has a place for",
+            hint="leave out --rank, --merge and --hub to copy the folder as it is, or export the personal one",
+        )
     if form.merge:
         told = _merge(source, target, record, form.base)
     else:

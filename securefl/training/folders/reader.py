@@ -20,9 +20,10 @@ from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import skeleton_of
 from securefl.training.devices import Compute, choose_compute
 from securefl.training.folders.bases import base_of
-from securefl.training.folders.task_file import HEAD_FILE, FolderRecord
+from securefl.training.folders.task_file import HEAD_FILE, FolderRecord, SharedRecord
 from securefl.training.folders.tensors import load_tensors, read_tensors
 from securefl.training.loops import evaluate
+from securefl.training.mixed_backbones.paired_folder import paired
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import Tokenised, ordered_batches
@@ -127,11 +128,17 @@ def load_saved(folder: Path, *, base: str | None = None, device: str = "cpu") ->
     path = str(folder) if record.merged else base_of(record, base)
     section = TrainingSection.model_validate({"device": device, "precision": "float32"})
     compute = choose_compute(section, max_length=record.max_length)
-    model = _merged(folder, task, compute) if record.merged else _adapted(folder, path, task, compute)
+    model = (
+        _merged(folder, task, compute)
+        if record.merged
+        else _adapted(folder, path, task, compute, shared=record.shared)
+    )
     return SavedModel(record, model, task, load_tokenizer(path), compute)
 
 
-def _adapted(folder: Path, path: str, task: Task, compute: Compute) -> TaskModel:
+def _adapted(
+    folder: Path, path: str, task: Task, compute: Compute, *, shared: SharedRecord | None
+) -> TaskModel:
     tensors, skeleton = read_tensors(folder), skeleton_of(path)
     model = task.model(skeleton, path, attention=compute.attention)
     adapter = tensors.adapter(model.form, head=model.head_name)
@@ -141,7 +148,8 @@ def _adapted(folder: Path, path: str, task: Task, compute: Compute) -> TaskModel
     bank = AdapterBank(model.to(compute.device), layout, dropout=0.0)
     bank.add(_NAME, rank=tensors.config.r, alpha=tensors.config.plain_alpha)
     bank.install(_NAME, adapter)
-    return bank.use((_NAME,), head=_NAME)
+    local = bank.use((_NAME,), head=_NAME)
+    return local if shared is None else paired(folder, local, shared, head=layout.heads[0])
 
 
 def _merged(folder: Path, task: Task, compute: Compute) -> TaskModel:

@@ -19,6 +19,7 @@ from securefl.training.intervals import wilson
 ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 HEAD_FILE = "head.safetensors"
+SHARED_FILE = "shared_adapter.safetensors"
 TASK_FILE = "task.json"
 CARD_FILE = "README.md"
 
@@ -79,6 +80,20 @@ class OriginRecord(_Part):
     encrypted: float = Field(ge=0, le=1)
 
 
+class SharedRecord(_Part):
+    """The adapter that members of different backbones share, beside the one on this member's own.
+
+    Attributes:
+        width: Its input and output width.
+        rank: The member's.
+        scaling: The number that the product of its factors is multiplied by.
+    """
+
+    width: int = Field(ge=1)
+    rank: int = Field(ge=1)
+    scaling: float
+
+
 class FolderRecord(_Part):
     """Content of ``task.json``; keys that are not named here are the task's own.
 
@@ -90,9 +105,10 @@ class FolderRecord(_Part):
         task: The task's name.
         auto_class: The class of transformers that the adapter belongs on.
         pad_token_id: The token that fills rows for that class; None where it needs none.
-        adapter: ``global``, ``personal`` or ``fused``.
+        adapter: ``global``, ``personal`` or ``fused``; ``private`` beside a shared adapter.
         origin: None where a trainer was used without a federation.
         measured: On the client's test rows; None where nothing was.
+        shared: The shared adapter in ``shared_adapter.safetensors``; None where the folder has none.
         merged: True where the folder holds the whole model, its adapter added to the weights.
         reduced_from: Its former rank, where it was reduced.
         lost: Share of the adapter's norm that was lost by that.
@@ -109,6 +125,7 @@ class FolderRecord(_Part):
     adapter: str = "global"
     origin: OriginRecord | None = None
     measured: MeasuredRecord | None = None
+    shared: SharedRecord | None = None
     merged: bool = False
     reduced_from: int | None = None
     lost: float | None = None

@@ -10,7 +10,7 @@ from support.quality import COLOURS, TINY, TINY_RANKS, colours_cell, job_of
 from securefl.bench.quality.cell_options import federation_of, overridden
 from securefl.bench.quality.cohorts import ranks_for
 from securefl.bench.quality.drawn_rows import DrawnRows, draw_rows
-from securefl.bench.quality.suite import BASELINES, FIRST_SEED, cells_of
+from securefl.bench.quality.suite import BASELINES, FEDERATIONS, FIRST_SEED, LEFT_OUT, cells_of
 from securefl.bench.quality.suites import SUITES, suite_named
 from securefl.config import FederationConfig
 from securefl.config.data import DirichletSplit
@@ -55,9 +55,9 @@ def test_everybody_has_a_personal_adapter_to_compare_with(tmp_path: Path) -> Non
 
 
 def test_where_recipes_are_compared_each_is_as_its_row_has_it(tmp_path: Path) -> None:
-    for name, row in ROWS.items():
+    for name in FEDERATIONS:
         found = federation(tmp_path, recipe=name, ranks=ranks_for(name, (2, 4, 4)), personal_for_all=False)
-        assert found.recipe == row.recipe
+        assert found.recipe == ROWS[name].recipe
 
 
 @pytest.mark.parametrize("baseline", ["central", "local"])
@@ -135,8 +135,21 @@ def test_every_place_has_its_central_training() -> None:
     assert len({cell.name for cell in cells}) == len(cells)
 
 
+def test_recipes_of_clients_with_models_of_their_own_are_left_out_and_only_they() -> None:
+    assert {*LEFT_OUT} == {name for name, row in ROWS.items() if row.recipe.personal == "backbone"}
+    assert not {*LEFT_OUT} & {*FEDERATIONS}
+
+
+def test_a_recipe_that_no_cell_runs_is_refused_with_the_reason(tmp_path: Path) -> None:
+    words = "no cell runs the recipe 'pfedlora': its clients have base models of their own"
+    with pytest.raises(ConfigError, match=words):
+        cells_of(SUITES["recipes"], recipes=("pfedlora",))
+    with pytest.raises(ConfigError, match=words):
+        federation(tmp_path, "recipe.name=pfedlora", personal_for_all=False)
+
+
 def test_a_suite_of_recipes_has_all_rows_of_the_catalogue_and_both_baselines() -> None:
-    assert {*SUITES["recipes"].recipes} == {"central", "local", *ROWS}
+    assert {*SUITES["recipes"].recipes} == {"central", "local", *ROWS} - {*LEFT_OUT}
     names = {(cell.data.name, cell.seed) for cell in cells_of(SUITES["recipes"])}
     assert names == {("banking77", 7), ("hwu64", 7), ("hwu64", 8), ("hwu64", 9)}
 

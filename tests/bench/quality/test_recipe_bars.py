@@ -229,6 +229,7 @@ def test_notes_say_ranks_rates_targets_and_what_is_missing(report: QualityReport
     assert "80 % of central's gain over base" in said
     assert "Recipes that this version does not have: nobody-s." in said
     assert "colours-iid-lean-9 failed: no luck." in said
+    assert "pfedlora is left out: its clients have base models of their own" in said
 
 
 def test_every_row_has_a_cell_for_every_column(report: QualityReport) -> None:
@@ -247,6 +248,7 @@ def test_the_json_has_every_recipe_and_every_bar(report: QualityReport) -> None:
     assert by_recipe["default"]["end_figure"]["seeds"] == [pytest.approx(0.8), pytest.approx(0.82)]
     assert result["rates"]["recipes"]["lean"]["at_edge"] is True
     assert result["unknown_recipes"] == ["nobody-s"]
+    assert [*result["left_out_recipes"]] == ["pfedlora"]
     assert {each["clients"] for each in result["recipe_bars"]} == {3}
 
 
