@@ -31,7 +31,7 @@ def _misfits(config: FederationConfig) -> Iterator[tuple[str, str]]:
     if config.recipe.mu is None:
         yield f"{_WORD}, and 'recipe.mu' is not set", "write mu = 0.5"
     if config.lora.width is None:
-        yield f"{_WORD}, and 'lora.width', the width of the shared adapter, is not set", "write width = 128"
+        yield f"{_WORD}, and 'lora.width', the width of the shared adapter, is not set", "write width = 384"
     if config.payload.name not in WHOLE_PAYLOADS:
         yield (
             f"{_WORD}, whose shared adapter is trained whole, and 'payload.name' is \"{config.payload.name}\", which "

@@ -31,7 +31,7 @@ def read(recipe: dict[str, Any] | None = None, **sections: Any) -> FederationCon
 
 def test_the_row_makes_every_choice_that_backbones_need():
     config = read()
-    assert (config.recipe.personal, config.recipe.mu, config.lora.width) == ("backbone", 0.5, 128)
+    assert (config.recipe.personal, config.recipe.mu, config.lora.width) == ("backbone", 0.5, 384)
     assert (config.head.rows, config.payload.name) == ("together", "dense")
     assert (config.aggregation.weights, config.fusion.finish) == ("samples", "none")
 

@@ -60,8 +60,8 @@ class Recipe(Section):
     """H: in rounds H, 2 H and so on the personal adapter becomes the client's locally trained global one, and is not
     trained by itself; 0 for never."""
     mu: float | None = Field(default=None, ge=0, le=1)
-    """With ``backbone``: share of the loss with the shared adapter while a client trains its own model; the rest is the
-    loss of that model alone."""
+    """With ``backbone``: share of the shared adapter's loss while a client trains its own model; the rest is the loss
+    of that model's own head."""
 
     @property
     def has_personal(self) -> bool:

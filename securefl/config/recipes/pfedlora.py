@@ -9,7 +9,8 @@ is a low-rank change of the identity on features mapped to one width, with a row
 of products are averaged, not factors, by n_k / sum n; and the tasks here are texts, the paper's were images.
 
 Could not be verified: the exact role of mu, the adapter's form behind the features, and how both answers are put
-together at inference (here their logits are added). ``securefl/training/mixed_backbones`` has the whole design.
+together at inference (here their probabilities are averaged). ``securefl/training/mixed_backbones`` has the whole
+design.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROW = Row(
     payload=DensePayload(name="dense"),
     fusion=FusionSection(finish="none"),
     others={
-        "lora": LoraSection(width=128),
+        "lora": LoraSection(width=384),
         "head": PLAIN_HEAD,
         "aggregation": AggregationSection(weights="samples"),
         "personal": PersonalSection(rate_scales=(1.0,)),

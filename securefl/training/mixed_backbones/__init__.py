@@ -9,23 +9,28 @@
 The design::
 
     h   pooled features of the member's backbone (d_k), which its own LoRA adapts; to unit root mean square
-    u   P_k h, to unit root mean square again (w)         P_k is the member's own, and never sent
-    v   u + s B A u                                       A (r, w), B (w, r): shared
-    z   W v + b                                           W (C, w), b (C,): shared, zeros at the start
+    u   P_k h, likewise (w)         P_k (w, d_k) is the member's own, and never sent
+    v   u + s B A u                 A (r, w), B (w, r): shared
+    z   W v + b                     W (C, w), b (C,): shared, zeros at the start
 
-The member answers with local(h) + z, where local is a linear head of its own. Only B A, W and b travel, encrypted: the
-layout is theirs, so it follows from w and C and from no model. P_k starts from orthonormal rows that depend on the
-federation's seed and d_k alone, so that backbones of one family and width start from one space; it has a gradient from
-round 2 on, when the classes' rows are no longer zero.
+The member answers with the mean of the probabilities of z and of local(h), a linear head of its own. Only B A, W and b
+travel, encrypted: the layout is theirs, so it follows from w and C and from no model. P_k starts from orthonormal rows
+that depend on the federation's seed and d_k alone, so that backbones of one family and width start from one space; it
+has a gradient from round 2 on, when the classes' rows are no longer zero.
 
 A round has two phases of equally many steps. 1. The shared adapter is frozen; the member's LoRA, its head and P_k are
-trained on mu * loss(local + z) + (1 - mu) * loss(local). 2. All of these are frozen; A, B, W and b are trained on
-loss(local + z), from the round's start, and their change is the update.
+trained on mu * loss(z) + (1 - mu) * loss(local). 2. All of these are frozen; A, B, W and b are trained on loss(z), from
+the round's start, and their change is the update.
+
+Chosen on validation rows of HWU64 (4 members, Dirichlet 0.5, two seeds, 300 training rows each, frozen MiniLM of 6, 3
+and 2 layers and a random BERT, heads and adapter alone trained): the adapter's answer apart, averaged as probabilities,
+was 0.5 to 1.3 points above training alone for the steps of both phases; logits that are added, with the second phase
+trained on their sum, 1.2 to 2.2 points below it at width 128 and a random start of W.
 
 A member's own model is trained through a private LoRA on its backbone, of the member's own rank and target modules, not
 as a whole: several models' worth of AdamW would cost each member more memory than the model, and the column *alone*
 (the same LoRA and head without the shared adapter, for the steps of both phases) then needs no second backbone.
 
 Could not be verified of the paper: the exact role of mu (it is a key here), the adapter's form behind the features,
-the answer at inference (here the sum of both logits), and the order of the phases in the first round.
+the answer at inference (here the mean of both probabilities), and the order of the phases in the first round.
 """

@@ -351,7 +351,7 @@ def _checked(settings: TrainerSettings) -> tuple[int, float]:
     if width is None or mu is None:
         raise ConfigError(
             "backbones of the members' own need 'lora.width' and 'recipe.mu'",
-            hint="write width = 128 and mu = 0.5",
+            hint="write width = 384 and mu = 0.5",
         )
     facts = facts_of(settings.payload)
     if facts.trains is not Trains.BOTH:

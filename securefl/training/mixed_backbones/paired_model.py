@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import assert_never
 
@@ -24,12 +25,12 @@ class Phase(Enum):
 
 
 class PairedModel(TaskModel):
-    """Logits of the member's own head, and of the shared adapter, added.
+    """Mean of the probabilities that the member's own head gives, and the shared adapter in its place.
 
     Args:
         local: The member's own classifier, its private LoRA in use.
         shared: The shared adapter at this member.
-        mu: Share of the loss with the adapter in the first phase; the rest is the local model's alone.
+        mu: Share of the shared adapter's loss in the first phase; the rest is that of the member's own head.
 
     Attributes:
         phase: Which loss is computed.
@@ -48,20 +49,18 @@ class PairedModel(TaskModel):
         match self.phase:
             case Phase.OWN_MODEL:
                 alone, shared = self._logits(batch)
-                mixed = _entropy(alone + shared, targets)
-                return self._mu * mixed + (1 - self._mu) * _entropy(alone, targets)
+                return self._mu * _entropy(shared, targets) + (1 - self._mu) * _entropy(alone, targets)
             case Phase.SHARED_ADAPTER:
                 with torch.no_grad():
                     features = self._features(batch)
-                    alone = self.local.classified(features)
-                return _entropy(alone + self.shared(features), targets)
+                return _entropy(self.shared(features), targets)
             case _:
                 assert_never(self.phase)
 
     def outcomes(self, batch: Batch) -> Tensor:
-        """Logits (rows, labels) of both together."""
-        alone, shared = self._logits(batch)
-        return alone + shared
+        """Logarithms (rows, labels) of the mean of both probabilities, which are logits of it."""
+        alone, shared = (logits.log_softmax(dim=1) for logits in self._logits(batch))
+        return torch.logaddexp(alone, shared) - math.log(2)
 
     def outcomes_width(self) -> int:
         """The number of labels."""
