@@ -21,8 +21,9 @@ from securefl.errors import ConfigError, ModelError, TrainingError
 from securefl.training.folders.exports import Form, write_form
 from securefl.training.folders.task_file import SHARED_FILE, MeasuredRecord
 from securefl.training.loops import Progress
-from securefl.training.mixed_backbones.adapter_layout import adapter_layout
+from securefl.training.mixed_backbones.adapter_layout import CLASS_BIAS, CLASS_ROWS, LOW_RANK, adapter_layout
 from securefl.training.mixed_backbones.backbone_trainer import PRIVATE, BackboneTrainer
+from securefl.training.mixed_backbones.paired_model import Phase
 from securefl.training.model_files import model_digest
 
 pytestmark = pytest.mark.slow
@@ -279,3 +280,39 @@ def test_a_folder_whose_shared_adapter_is_gone_is_refused(saved, tmp_path: Path)
     (tmp_path / "half" / SHARED_FILE).unlink()
     with pytest.raises(ModelError, match="cannot be read"):
         load_adapter(tmp_path / "half")
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / np.sqrt((values**2).mean(axis=1, keepdims=True))
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.3, 1.0])
+def test_both_losses_and_the_answer_are_those_of_the_design_in_numpy(member_of, mu: float) -> None:
+    member, shared = member_of(mu=mu), trained()
+    member.learn(1, start())
+    member.install_global(shared)
+    paired = member._model("global")
+    batch = member._rows.train.batch(np.arange(6), device=torch.device("cpu"))
+    with torch.no_grad():
+        features = paired._features(batch)
+        local = _log_softmax(member._local.classified(features).double().numpy())
+        losses = {}
+        for phase in Phase:
+            paired.phase = phase
+            losses[phase] = paired.loss(batch).item()
+        answered = paired.outcomes(batch).numpy()
+    pair, heads = shared.weights[LOW_RANK], shared.heads
+    mapped = _unit(_unit(features.double().numpy()) @ map_of(member).astype(np.float64).T)
+    adapted = mapped + ALPHA / RANK * mapped @ pair.A.T @ pair.B.T
+    z = _log_softmax(adapted @ heads[CLASS_ROWS].T + heads[CLASS_BIAS][:, 0])
+    right = batch.targets[:, 0].numpy()
+    loss_of = {name: -values[np.arange(6), right].mean() for name, values in (("z", z), ("local", local))}
+    expected = mu * loss_of["z"] + (1 - mu) * loss_of["local"]
+    assert losses[Phase.OWN_MODEL] == pytest.approx(expected, abs=1e-5)
+    assert losses[Phase.SHARED_ADAPTER] == pytest.approx(loss_of["z"], abs=1e-5)
+    np.testing.assert_allclose(np.exp(answered), (np.exp(z) + np.exp(local)) / 2, atol=1e-5)
