@@ -203,6 +203,7 @@ class MemberRounds:
             metric=measured.metric,
             fusion=measured.fusion,
             kept_round=self._aggregation.kept_round,
+            own_model=federation.terms.recipe.own_backbones,
             openings_log=tuple(self._openings),
             labels_at_home=self._labels_at_home(),
             start=self._start,

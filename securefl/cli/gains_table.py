@@ -23,6 +23,10 @@ KNOWLEDGE = (
     "base (frozen, own head), local (own adapter) and fused (local with global) know the site's own rows, and so how "
     "often it sees each label; global knows the sums of all sites"
 )
+OWN_MODEL_KNOWLEDGE = (
+    "base (frozen, own head) and local (own adapter) know the site's own rows alone; global is the site's own model, "
+    "trained on them too, with the adapter that knows the sums of all sites"
+)
 FITTED = "two numbers of its head are fitted to the site's"
 
 
@@ -42,7 +46,8 @@ def gains_notes(clients: Sequence[ClientResult]) -> list[str]:
         f"± is half of a figure's own 95 % interval ({kind}); two models of a client share their rows, and the "
         "sentences below compare them row by row."
     )
-    return [*([reach] if shown else []), f"{KNOWLEDGE}{_fitted(clients)}."]
+    known = OWN_MODEL_KNOWLEDGE if any(client.own_model for client in clients) else KNOWLEDGE
+    return [*([reach] if shown else []), f"{known}{_fitted(clients)}."]
 
 
 def _fitted(clients: Sequence[ClientResult]) -> str:

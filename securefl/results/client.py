@@ -251,6 +251,8 @@ class ClientResult(_Part):
             none was measured.
         kept_round: Number of the round whose global adapter is the last one too, 0 for the start, where the sum of the
             members' validation losses has ended the federation early; ``rounds`` is then how many there were.
+        own_model: True where the client's base model is its own: its global adapter stands beside that model, which is
+            trained on the client's rows.
     """
 
     federation: str
@@ -273,6 +275,7 @@ class ClientResult(_Part):
     labels_at_home: tuple[str, ...] | None = None
     best_round: int | None = None
     kept_round: int | None = None
+    own_model: bool = False
     rounds_log: tuple[RoundReport, ...]
     seconds: Mapping[str, float]
     seconds_total: float

@@ -79,6 +79,13 @@ def test_the_notes_say_which_models_know_the_sites_own_rows():
     assert "resamples" in gains_notes([client(name="mcc")])[0]
 
 
+def test_a_global_model_on_a_base_model_of_the_sites_own_knows_the_sites_rows_too():
+    own = client().model_copy(update={"own_model": True})
+    knowledge = gains_notes([own])[-1]
+    assert "global is the site's own model, trained on them too" in knowledge
+    assert "fused" not in knowledge
+
+
 def test_the_notes_call_a_global_head_fitted_only_where_it_was():
     said = {n: gains_notes([client(fitted=number < n) for number in range(3)])[1] for n in (0, 2, 3)}
     assert said[0].endswith("the sums of all sites.")

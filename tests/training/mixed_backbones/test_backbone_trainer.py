@@ -111,6 +111,28 @@ def test_an_update_is_the_change_from_the_start_to_what_was_trained(member_of) -
         np.testing.assert_array_equal(values, after.heads[head] - begun.heads[head])
 
 
+def test_a_batch_in_parts_trains_what_it_trains_whole(member_of, settings_of) -> None:
+    section = settings_of(rank=RANK).training
+    whole, parted = (
+        member_of(training=section.model_copy(update={"micro_batch_size": most})) for most in (None, 3)
+    )
+    ours, theirs = (member.learn(1, trained()) for member in (whole, parted))
+    assert whole.loss == pytest.approx(parted.loss, rel=1e-5)
+    for name, values in ours.heads.items():
+        np.testing.assert_allclose(values, theirs.heads[name], atol=1e-4)
+        assert np.abs(values).max() > 1e-3
+
+
+def test_the_base_model_is_held_as_its_member_says(member_of, settings_of) -> None:
+    held = settings_of(rank=RANK).training.model_copy(
+        update={"base_precision": "bf16", "precision": "bf16", "gradient_checkpointing": True}
+    )
+    member = member_of(training=held)
+    base = {value.dtype for name, value in member._local.backbone.named_parameters() if "lora" not in name}
+    assert torch.bfloat16 in base
+    assert np.isfinite(member.learn(1, start()).heads[CLASS_ROWS]).all()
+
+
 def test_the_first_phase_moves_the_own_model_and_the_map_and_leaves_the_shared_adapter(member_of) -> None:
     member = member_of()
     # The classes' rows are zeros at the start, and give the map no gradient.
