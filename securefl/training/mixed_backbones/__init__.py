@@ -3,6 +3,7 @@
 ``adapter_layout``    the shared adapter's tensors, from two numbers and without a model
 ``shared_adapter``    the adapter as a module: a member's own width map, the low-rank part, the classes
 ``paired_model``      a member's own classifier with the shared adapter beside it, and the losses of both phases
+``private_rank``      room for the rank of a member's private LoRA in its own model
 ``backbone_trainer``  a member's rounds: its own model first, the shared adapter then
 ``paired_folder``     what a member saves, and its way back
 
@@ -27,9 +28,10 @@ and 2 layers and a random BERT, heads and adapter alone trained): the adapter's 
 was 0.5 to 1.3 points above training alone for the steps of both phases; logits that are added, with the second phase
 trained on their sum, 1.2 to 2.2 points below it at width 128 and a random start of W.
 
-Measured on test rows, LoRA and all, 255 training rows each, 6 rounds, the mean of four members: seed 7, 69.2 % with the
-shared adapter and 68.2 % alone; seed 8, 67.1 and 65.4 %. Alone is the best round by validation rows and has twice the
-steps on the own model. Two seeds and about 270 test rows a member do not tell 1.3 points from chance for certain.
+Measured on test rows, LoRA and all, 255 training rows each, 6 rounds, the mean of four members: seed 7, 70.1 % with the
+shared adapter and 69.5 % alone; seed 8, 69.2 and 65.4 % (``benchmarks/mixed_backbones.py``); with other draws of the
+rows 69.2 and 68.2 %, 67.1 and 65.4 %. Alone is the best round by validation rows and has twice the steps on the own
+model. Two seeds and about 270 test rows a member do not tell such gains from chance for certain.
 
 A member's own model is trained through a private LoRA on its backbone, of the member's own rank and target modules, not
 as a whole: several models' worth of AdamW would cost each member more memory than the model, and the column *alone*
