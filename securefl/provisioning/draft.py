@@ -213,6 +213,9 @@ def _draft(
 
 
 def _check_personal_rank(federation: Federation) -> None:
+    if federation.terms.recipe.own_backbones:
+        # Such an adapter stands on the member's own base model, which is looked at where it lies.
+        return
     chosen, largest = federation.terms.recipe.personal_rank, federation.layout.largest_rank
     if chosen != "own" and chosen > largest:
         raise ConfigError(

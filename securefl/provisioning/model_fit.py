@@ -15,6 +15,7 @@ from securefl.config.model import ModelSection
 from securefl.errors import ModelError
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import Skeleton, most_positions, skeleton_of
+from securefl.training.mixed_backbones.private_rank import check_private_rank
 from securefl.training.model_files import is_here
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.tokens import check_length
@@ -65,12 +66,18 @@ def fit_models_here(config: FederationConfig, *, task: Task) -> None:
     """Look at every base model of the clients' own that lies on this machine; others are their clients' business.
 
     Raises:
-        ModelError, ConfigError: as ``fit_model`` does, of the first one that does not fit.
+        ModelError, ConfigError: as ``fit_model`` does, of the first one that does not fit; also if a client's rank has
+            no room in its model.
     """
-    for path in dict.fromkeys(config.model_paths.values()):
-        if is_here(path):
-            section = config.model.model_copy(update={"path": path})
-            fit_model(section, target_modules=config.lora.target_modules, task=task)
+    chosen, paths = config.recipe.personal_rank, config.model_paths
+    for path in dict.fromkeys(paths.values()):
+        if not is_here(path):
+            continue
+        section = config.model.model_copy(update={"path": path})
+        layout = fit_model(section, target_modules=config.lora.target_modules, task=task).layout
+        for member, rank in config.ranks.items():
+            if paths[member] == path:
+                check_private_rank(layout, rank=rank if chosen == "own" else chosen, member=member)
 
 
 def _check_adaptable(skeleton: Skeleton, layout: Layout, task: Task) -> None:

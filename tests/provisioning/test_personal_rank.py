@@ -10,6 +10,7 @@ from securefl.config.load import validated
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import Recipe
 from securefl.errors import ConfigError
+from securefl.protocol.federation import Federation
 from securefl.provisioning.draft import _check_personal_rank, draft_of_layout
 
 
@@ -33,19 +34,29 @@ def test_a_rank_that_the_narrowest_weight_has_no_room_for_is_refused() -> None:
         _check_personal_rank(federation(25))
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if not ROWS[name].recipe.own_backbones])
-def test_members_with_models_of_their_own_have_no_adapter_that_the_recipe_knows_of(name: str) -> None:
+def of_learners(recipe: str) -> Federation:
+    """A federation of members with models of their own, under a recipe."""
     table = {
         "federation": {"name": "banks"},
         "model": {"path": "own"},
-        "recipe": {"name": name},
+        "recipe": {"name": recipe},
         "cohort": {"clients": [{"r": 4}] * 4, "samples_cap": 100},
         "encryption": {"allow_plaintext": True},
     }
     config = validated(FederationConfig, table, where="FED.toml")
-    made = federation("own")
-    drafted = draft_of_layout(config, LAYOUT, roster=made.roster, federation_id=bytes(32)).federation
-    terms = drafted.terms
+    return draft_of_layout(
+        config, LAYOUT, roster=federation("own").roster, federation_id=bytes(32)
+    ).federation
+
+
+def test_a_recipe_that_trains_base_models_of_the_members_own_needs_no_learners() -> None:
+    with pytest.raises(ConfigError, match="'recipe.personal' is \"backbone\", where base models train"):
+        of_learners("pfedlora")
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if not ROWS[name].recipe.own_backbones])
+def test_members_with_models_of_their_own_have_no_adapter_that_the_recipe_knows_of(name: str) -> None:
+    terms = of_learners(name).terms
     assert terms.recipe == Recipe(name=name, personal="none")
     assert not terms.recipe.seeded
     assert not terms.fusion.adds

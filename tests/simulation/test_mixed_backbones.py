@@ -201,3 +201,40 @@ def test_a_member_may_adapt_other_modules_of_its_own_model(place: Path, tmp_path
     site = site_of(replace(own, settings=load_client_settings(path.parent)))
     adapted = {name.rpartition(".")[2] for name in site.side.learner.adapter("personal").weights}
     assert adapted == {"key", "value"}
+
+
+def test_a_rank_above_the_narrowest_weight_of_a_model_that_is_here_is_refused_at_once(place: Path) -> None:
+    clients = [{"r": 4}, {"r": 4}, {"id": "wide-rank", "r": 25, "model": str(place / "narrow")}]
+    with pytest.raises(ConfigError, match=r"wide-rank.* 25.* room for 24"):
+        preview(config_of(place, lora={"width": 32}, cohort={"clients": clients}))
+
+
+def test_a_rank_above_the_narrowest_weight_of_a_members_model_is_refused_by_the_member(
+    place: Path, tmp_path: Path
+) -> None:
+    from securefl.bench.quality.sites import provisioned, site_of
+
+    clients = [{"r": 4}, {"r": 4}, {"id": "wide-rank", "r": 25}]
+    own = provisioned(config_of(place, lora={"width": 32}, cohort={"clients": clients}), tmp_path / "run")[
+        "wide-rank"
+    ]
+    narrow = own.settings.model.model_copy(update={"path": str(place / "narrow")})
+    with pytest.raises(ConfigError, match=r"25.* room for 24"):
+        site_of(replace(own, settings=own.settings.model_copy(update={"model": narrow})))
+
+
+def test_a_rank_of_all_private_adapters_is_not_bound_by_the_shared_one(place: Path) -> None:
+    recipe = {"name": "pfedlora", "personal_rank": WIDTH + 1}
+    assert preview(config_of(place, recipe=recipe)).layout == LAYOUT
+
+
+def test_early_stopping_adds_up_the_losses_of_models_with_the_shared_adapter(
+    place: Path, tmp_path: Path
+) -> None:
+    from securefl.bench.quality.sites import provisioned, site_of
+
+    site = site_of(provisioned(config_of(place), tmp_path / "run")["deep"])
+    assert site.side.start_loss is None
+    site.side.figures_of_start(site.aggregation.start())
+    measured = site.side.learner.measure("global", part="validation")
+    assert site.side.start_loss == measured.bounded_loss

@@ -29,6 +29,7 @@ from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.mixed_backbones.adapter_layout import LOW_RANK, adapter_layout
 from securefl.training.mixed_backbones.paired_folder import save_paired
 from securefl.training.mixed_backbones.paired_model import PairedModel, Phase
+from securefl.training.mixed_backbones.private_rank import check_private_rank
 from securefl.training.mixed_backbones.shared_adapter import AdapterShape, SharedAdapter
 from securefl.training.optimiser import Optimiser
 from securefl.training.personal import PERSONAL, PersonalTraining, personal_rates, personal_start
@@ -63,8 +64,8 @@ class BackboneTrainer:
 
     Raises:
         ModelError: if the model cannot be loaded or has no such target module.
-        ConfigError: if a choice does not go with backbones of the members' own, texts may be longer than the model
-            can read, or the device is not there.
+        ConfigError: if a choice does not go with backbones of the members' own, the private adapter's rank has no room
+            in the model, texts may be longer than it can read, or the device is not there.
     """
 
     def __init__(
@@ -237,8 +238,9 @@ class BackboneTrainer:
                 where="recipe.personal",
                 hint='take task = "sequence-classification", or another recipe',
             )
-        bank = AdapterBank(model, layout, dropout=settings.lora.lora_dropout)
         rank = settings.personal_rank
+        check_private_rank(layout, rank=rank, member=settings.member)
+        bank = AdapterBank(model, layout, dropout=settings.lora.lora_dropout)
         start = personal_start(layout, rank=rank, seed=settings.seed, member=settings.member)
         for name in (PRIVATE, PERSONAL):
             bank.add(name, rank=rank, alpha=settings.lora.lora_alpha, use_rslora=settings.lora.use_rslora)
