@@ -109,7 +109,9 @@ def _targets(model: TaskModel, adapter: Adapter, names: object) -> list[str]:
     """Names that mean the adapted modules in transformers' own class, which may have more modules than we adapt."""
     paths = [f"{model.form.prefix}{name}" for name in adapter.weights]
     asked = sorted(names) if isinstance(names, list | set | tuple) else []
-    return asked if same_targets(plain_skeleton(model.config, model.form.auto_class), asked, paths) else paths
+    ends = sorted({path.rpartition(".")[2] for path in paths})
+    plain = plain_skeleton(model.config, model.form.auto_class)
+    return next((words for words in (asked, ends) if same_targets(plain, words, paths)), paths)
 
 
 def _peft_tensors(adapter: Adapter, form: FolderForm) -> dict[str, torch.Tensor]:

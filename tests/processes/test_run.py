@@ -25,6 +25,7 @@ from securefl.ledger.ledger import (
     RunFinished,
     RunStarted,
 )
+from securefl.planning.comparison import LEAST_SECONDS
 from securefl.protocol.federation import Federation
 
 from .conftest import Finished
@@ -167,9 +168,11 @@ def test_every_byte_of_a_run_between_processes_was_planned(run_of: Run, payload:
     assert len(bytes_lines) == 10
     for line in bytes_lines:
         assert line["predicted"] == line["measured"]
-    assert {"encode_seconds", "encrypt_seconds", "aggregate_seconds", "decrypt_seconds"} < {
-        line["what"] for line in lines if line["ratio"]
+    timed = [line for line in lines if line["what"].endswith("_seconds")]
+    assert {"encode_seconds", "encrypt_seconds", "aggregate_seconds", "decrypt_seconds"} <= {
+        line["what"] for line in timed
     }
+    assert [line["ratio"] is None for line in timed] == [line["predicted"] < LEAST_SECONDS for line in timed]
 
 
 def test_a_clients_results_are_its_owners_only(run_of: Run) -> None:

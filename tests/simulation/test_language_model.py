@@ -39,7 +39,7 @@ def run(scheme: str, folder: Path) -> tuple[SimulatedFederation, dict[str, Site]
                 "device": "cpu",
                 "precision": "float32",
             },
-            "recipe": {"name": "default", "personal": False},
+            "recipe": {"name": "default", "personal": "none"},
             "encryption": {"scheme": scheme},
             "cohort": {
                 "samples_cap": 20,

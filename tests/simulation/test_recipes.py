@@ -55,7 +55,8 @@ def config_of(place: Path, recipe: str, *, scheme: str) -> FederationConfig:
         "training": {"device": "cpu", "precision": "float32", "learning_rate": 1e-2},
         "personal": {"rate_scales": [1.0]},
         "recipe": {"name": recipe},
-        "encryption": {"scheme": scheme},
+        # The one word that no row may say for a file.
+        "encryption": {"scheme": scheme, "allow_plaintext": "encryption" in ROWS[recipe].others},
         "cohort": {"clients": [{"r": rank} for rank in ranks], "samples_cap": 64},
     }
     config = validated(FederationConfig, table | CHOICES.get(recipe, {}), where="FED.toml")

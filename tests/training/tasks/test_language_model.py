@@ -25,6 +25,7 @@ from securefl.adapters.state import GlobalState
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.model import LoraTerms
+from securefl.config.recipes.choices import Recipe
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
 from securefl.protocol.terms import CausalLmTerms
@@ -85,7 +86,7 @@ def trainer_of(settings_of, sums):
         data = load_client_data(sums, CohortSection(), member="client-1", task=DialogueRows(sums), seed=SEED)
         usual = resolved_targets(skeleton_of(path).backbone, ("auto",))
         settings = replace(
-            settings_of(personal=changes.pop("personal", True)),
+            settings_of(recipe=Recipe(name="default", personal=changes.pop("personal", "alone"))),
             model_path=path,
             model_digest=model_digest(path),
             task=learnt,
