@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from securefl import load_adapter, load_federation
-from securefl.bench.host import this_machine
+from securefl.bench.host import Machine, this_machine
 from securefl.bench.quality.central import pooled
 from securefl.bench.quality.sites import SideTransport, client_data, provisioned, site_of
 from securefl.config import FederationConfig
@@ -87,7 +87,7 @@ def _measured(folder: Path, rows: Examples) -> Metric:
     return load_adapter(folder).measure(rows, batch_size=BATCH)
 
 
-def report(config: FederationConfig, lines: list[Line]) -> str:
+def report(config: FederationConfig, lines: list[Line], *, machine: Machine) -> str:
     """The figures as a page."""
     run = config.federation
     cells = [
@@ -112,7 +112,8 @@ def report(config: FederationConfig, lines: list[Line]) -> str:
             "|---|---:|---:|---:|---:|",
             *(f"| {' | '.join(map(str, cell))} |" for cell in cells),
             "",
-            f"Measured on {this_machine()}.",
+            f"Measured on {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / (1 << 30):.0f} GiB, beside "
+            f"other work (load {machine.load_before:.1f}), Python {machine.python}.",
             "",
         ]
     )
@@ -124,17 +125,16 @@ def main() -> None:
     parser.add_argument("federation", type=Path, metavar="FED.toml")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="without a suffix")
     given = parser.parse_args()
-    config = load_federation(given.federation)
+    config, machine = load_federation(given.federation), this_machine()
     twin = config.model_copy(update={"encryption": config.encryption.model_copy(update={"scheme": "none"})})
     with tempfile.TemporaryDirectory() as folder:
         saved, rows = simulated(twin, Path(folder))
         lines = [line_of(client, rank, saved=saved, rows=rows) for client, rank in config.ranks.items()]
-    given.out.with_suffix(".json").write_text(
-        json.dumps({"machine": str(this_machine()), "lines": [asdict(line) for line in lines]}, indent=1)
-        + "\n"
-    )
-    given.out.with_suffix(".md").write_text(report(config, lines))
-    print(report(config, lines))
+    values = {"machine": asdict(machine), "lines": [asdict(line) for line in lines]}
+    given.out.with_suffix(".json").write_text(json.dumps(values, indent=1) + "\n")
+    page = report(config, lines, machine=machine)
+    given.out.with_suffix(".md").write_text(page)
+    print(page)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def of_learners(recipe: str) -> Federation:
 
 
 def test_a_recipe_that_trains_base_models_of_the_members_own_needs_no_learners() -> None:
-    with pytest.raises(ConfigError, match="'recipe.personal' is \"backbone\", where base models train"):
+    with pytest.raises(ConfigError, match=r"'recipe.personal' is \"backbone\", where base models train"):
         of_learners("pfedlora")
 
 
