@@ -5,11 +5,14 @@ In the order of the way, with the modules of other packages that stand on it:
 ``member``        the sequence itself: a learner's update out, an aggregate in
 ``update_source`` a model and its data, as far as the sequence asks for them
 ``clock``         its stages, and the clock that they are timed by
+``member_state``  the global state at this member: starts in its own rank, and the step along a mean
+``member_layers`` the layers that this member trains, and its scores of them
                   ``adapters.payloads``: the linear map
 ``head_openings`` the sums before training: what a member answers, and what it then knows
 ``opening_sums``  their integers, and what follows from their sums
 ``others``        what a sum leaves for the other members, and if they can have sent it
 ``weighting``     the members' weights, and the one sum of them
+``own_weight``    a member's number of samples, which stays the same, and its part of the one sum
 ``class_weighting`` the same by class, for heads with one row a class
 ``layer_means``   means over owners, where not every member trains every layer
                   (clipping for privacy will stand here)
@@ -20,6 +23,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``kept_state``    a member's loss in that sum, and the state that is gone back to
 ``selection``     which integers go into which section
                   ``crypto.packing``, ``crypto.tags``, ``crypto.cipher``
+``encrypted_rounds`` a member's use of the keys: one encryption and one verdict a round
 ``encryption``    integers to windows of ciphertexts, and the signed header
 ``contribution``  a contribution as a value, and what its MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers

@@ -122,6 +122,16 @@ class HeadOpenings:
             case _:
                 assert_never(opening)
 
+    def own_weights(self) -> ClassWeights:
+        """This member's weights by class, for the rounds of training.
+
+        Raises:
+            ProtocolError: if the openings have not summed weights yet.
+        """
+        if self.weights is None:
+            raise ProtocolError("the openings come before the first round of training")
+        return self.weights.own
+
     @property
     def _others(self) -> int:
         return len(self._federation.cohort) - 1

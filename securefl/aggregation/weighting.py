@@ -114,7 +114,7 @@ class WeightSum:
     Guarantee:
         It is the only sum that weights alone are in, and covers all members, so that a coalition with c of them
         learns from it the sum of the other n - c weights. Assumption: a member encrypts one contribution to the first
-        round, as ``aggregation.member`` does; a second federation on the same data decrypts a second sum, which this
+        round, as ``encrypted_rounds`` sees to; a second federation on the same data decrypts a second sum, which this
         does not cover. Source: linear algebra over the rationals, ``tests/attacks/test_constants.py``.
     """
 

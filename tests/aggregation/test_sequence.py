@@ -127,7 +127,13 @@ def test_every_stage_is_a_phase_of_the_overhead_benchmark(stage: Stage) -> None:
 
 
 def test_nobody_overrides_a_step_of_the_sequence() -> None:
-    sequence = {"MemberAggregation", "SimulatedFederation", "SimulatedServer", "Encryption"}
+    sequence = {
+        "MemberAggregation",
+        "EncryptedRounds",
+        "SimulatedFederation",
+        "SimulatedServer",
+        "Encryption",
+    }
     overriding = [
         f"{path.name}: {node.name}"
         for path in Path(next(iter(securefl.__path__))).rglob("*.py")

@@ -214,7 +214,7 @@ def test_scores_are_encrypted_where_other_values_are_plain() -> None:
     encrypted, plain = kind.section_values
     assert (encrypted + plain, plain) == (kind.values + LAYERS, kind.values // 2)
     # The last integers of the encrypted section, and of the whole once it is put together.
-    parts = members["client-1"]._selection.divided(
+    parts = members["client-1"]._rounds._selection.divided(
         lambda: [np.arange(kind.total)], round_number=2, scores=None
     )
     last = np.concatenate(list(parts[0]()))[-LAYERS:]

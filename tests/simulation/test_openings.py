@@ -14,7 +14,8 @@ from securefl.adapters.payloads import SegmentKind
 from securefl.adapters.state import GlobalState
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.contribution import integers_digest
-from securefl.aggregation.member import MemberAggregation, PreparedContribution
+from securefl.aggregation.encrypted_rounds import PreparedContribution
+from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.update_source import UpdateSource
 from securefl.config.head import HeadSection
 from securefl.errors import ModelError, ProtocolError

@@ -70,7 +70,7 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
     federation, simulated, aggregations = run(payload="dense", fraction=0.4)
     inner, member = federation.federation, "client-1"
     body = simulated.traffic[2].contributions[member].body
-    mask = aggregations[member]._selection._mask(2)
+    mask = aggregations[member]._rounds._selection._mask(2)
     first = federation.aggregation(member)
     manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
     learner = learners_of(inner)[member]
@@ -89,7 +89,7 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
 
 def test_every_member_cuts_the_same_mask_and_it_hides_the_heads() -> None:
     federation, _, aggregations = run(payload="dense", fraction=0.4)
-    masks = [aggregation._selection._mask(2) for aggregation in aggregations.values()]
+    masks = [aggregation._rounds._selection._mask(2) for aggregation in aggregations.values()]
     assert all(np.array_equal(mask, masks[0]) for mask in masks)
     plan = federation.federation.plan
     heads = [segment for segment in plan.segments(2) if segment.tensor == "classifier.weight"]
@@ -102,7 +102,7 @@ def test_an_altered_plain_value_of_the_sum_is_refused() -> None:
     inner = federation.federation
     traffic = simulated.traffic[ROUNDS]
     aggregation = aggregations["client-1"]
-    aggregation._judged.discard(ROUNDS)
+    aggregation._rounds._judged.discard(ROUNDS)
     altered = bytearray(traffic.aggregate)
     altered[inner.sections(ROUNDS)[0].aggregate_bytes + 3] ^= 1
     with pytest.raises(ForgeryError):

@@ -1,0 +1,62 @@
+"""A member's own number of samples, the same in every round, and what it leaves of the sum for the others.
+
+The rule kept here: everybody's mean is divided by one sum of weights, so a member's number of samples does not change
+after its first contribution, and a sum is taken up only if it leaves each of the others a weight.
+
+Reference: ``weighting``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.aggregation.encoding import RoundCodec
+from securefl.aggregation.others import check_others
+from securefl.aggregation.weighting import WeightSum, weight_steps
+from securefl.errors import DataError, ProtocolError
+
+
+class OwnWeight:
+    """A member's weight, by its number of samples.
+
+    Args:
+        member: This member's id.
+    """
+
+    def __init__(self, member: str) -> None:
+        self._member = member
+        self._samples: int | None = None
+
+    def keep(self, samples: int) -> None:
+        """Keep the number of samples of a contribution.
+
+        Raises:
+            DataError: if it is not the count of the rounds before, which everybody's mean is divided by.
+        """
+        if self._samples not in (None, samples):
+            raise DataError(
+                f"{self._member}'s number of samples has changed since its first contribution",
+                hint="train every round on as many rows as the first one; a new federation can take other data",
+            )
+        self._samples = samples
+
+    def summed(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
+        """The sum of weights in a round's sums, which leaves each of the others a weight of 1 to the limit.
+
+        Args:
+            sums: The round's, without losses and scores of layers.
+            codec: The round's.
+
+        Raises:
+            ProtocolError: if this member has contributed no weight, or the weights do not sum to weights.
+        """
+        if codec.rule in ("equal", "norm"):
+            # Nobody sends the one; the own norm is in the update, which is gone by now.
+            return codec.weight_sum(sums)
+        if self._samples is None:
+            raise ProtocolError(f"{self._member} did not contribute its weight")
+        found, limit = codec.weight_sum(sums), codec.grid.limit
+        own, others = weight_steps(self._samples, cap=codec.samples_cap, limit=limit), found.contributors - 1
+        check_others(found.steps, own, least=others, most=others * limit, others=others, what="weights")
+        return found
