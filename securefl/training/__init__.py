@@ -23,11 +23,15 @@
 ``optimiser``       AdamW with those rates, and a limit on gradients
 ``tail_penalty``    a penalty on the last directions of an adapter
 ``loops``           training of one adapter, evaluation
+``round_loop``      one adapter's training for one round
 ``liveness``        judgement over a whole round of training
 ``personal``        the personal adapter: rates, rounds, and the one that stays
 ``private_step``    a private adapter that moves in the steps of the shared one
+``shared_training``  the adapter that all clients share: the payload's way, and what moves beside it
 ``layer_fisher``    Fisher information of each layer's adapter
 ``sensitivity``     how much the loss depends on each row and column of a weight
+``scoring``         both of these on a client's training rows
+``measuring``       metrics of a client's adapters on its test and validation rows
 ``worth``           an adapter against the base model, row by row
 ``intervals``       how far figures of few rows can be trusted
 ``calibration``     the final global head, fitted to its member's label mix
@@ -36,6 +40,7 @@
 ``search``          the choice among them
 ``baselines``       figures that it must beat
 ``fusion``          the adapter that a client makes of its two
+``finish``          a client's work after its last round: calibrated, fused, fine-tuned
 ``folders``         what stands in a saved adapter's folder, and its way back into a model
 ``saving``          adapters as PEFT folders
 ``trainer``         all of it behind one object

@@ -55,6 +55,11 @@ BeforeStep = Callable[[Sequence[Batch], float], Rates | None]
 finite any more is due to, where they are not the step's own."""
 
 
+def steps_of(what: str, step_sink: StepSink) -> Callable[[int, int], None]:
+    """Takes steps done and steps in all, and tells a step sink of them under a name."""
+    return lambda done, total: step_sink(Progress(what, done, total))
+
+
 def nothing_before(_: Sequence[Batch], __: float) -> Rates | None:
     """A ``BeforeStep`` that does nothing."""
     return None

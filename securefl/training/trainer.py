@@ -16,7 +16,7 @@ Adapters of one client:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,35 +28,30 @@ from numpy.typing import NDArray
 from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.head_statistics import HeadStatistics
-from securefl.adapters.selection import Scores, rooted
+from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
-from securefl.training.adapter_bank import Trainable
-from securefl.training.calibration import Calibration, calibrate
-from securefl.training.devices import choose_compute, prepare_torch, seed_torch
+from securefl.training.calibration import Calibration
+from securefl.training.devices import choose_compute, prepare_torch
 from securefl.training.draws import Draws
+from securefl.training.finish import Finish
 from securefl.training.folders.task_file import MeasuredRecord
-from securefl.training.fusion import PASSES, Fusion, FusionResult
-from securefl.training.layer_fisher import FISHER_ROWS, layer_fisher
+from securefl.training.fusion import FusionResult
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
-from securefl.training.loops import Progress, StepSink, evaluate, nothing_before, train
-from securefl.training.optimiser import Optimiser
+from securefl.training.loops import StepSink, steps_of
+from securefl.training.measuring import Measuring, Part
 from securefl.training.personal import PERSONAL, PersonalTraining
-from securefl.training.private_step import PrivateStep
+from securefl.training.round_loop import RoundLoop
 from securefl.training.rows.examples import ClientData
-from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.saving import save_trained
-from securefl.training.schedule import Rates, Schedule, steps_of_a_round
-from securefl.training.sensitivity import SCORED_BATCHES, scores_by
+from securefl.training.scoring import Scoring
 from securefl.training.settings import TrainerSettings
-from securefl.training.tail_penalty import tail_penalty
+from securefl.training.shared_training import SharedTraining
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.head import HeadContext
 from securefl.training.updates.table import way_of
 from securefl.training.updates.way import KeepsFactors, Learnt
 
 Which = Literal["global", "personal", "fused", "fine-tuned"]
-Part = Literal["test", "validation"]
-_COPY = "fine-tuned"
 
 
 class LocalTrainer:
@@ -87,11 +82,9 @@ class LocalTrainer:
     ) -> None:
         self._settings = settings
         self._section = settings.training
-        self._schedule = Schedule.of(settings.training, rounds=settings.rounds)
         self._way = way_of(settings.payload, shares=settings.shares)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
-        self._trained: frozenset[str] | None = None
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
@@ -100,13 +93,20 @@ class LocalTrainer:
             self.layout = self._bank.layout
         with stage("tokenise"):
             self._rows = tokenised(settings, data)
+        self._loop = self._round_loop()
+        self._measuring = Measuring(self._loop, rows=self._rows)
         self._personal = PersonalTraining(
             self._bank,
             settings,
-            fit=partial(self._fit, switched_on=partial(self._bank.train, PERSONAL, None), used=(PERSONAL,)),
-            validate=lambda: self._measured(PERSONAL, self._rows.validation),
+            fit=partial(
+                self._loop.fit, switched_on=partial(self._bank.train, PERSONAL, None), used=(PERSONAL,)
+            ),
+            validate=partial(self._measuring.validate, PERSONAL),
         )
         self._head = settings.task.head(self._head_context())
+        self._shared = SharedTraining(self._loop, way=self._way, head=self._head, personal=self._personal)
+        self._scoring = Scoring(self._loop, head=self._head)
+        self._finish = Finish(loop=self._loop, rows=self._rows, head=self._head, personal=self._personal)
 
     @property
     def samples(self) -> int:
@@ -122,13 +122,7 @@ class LocalTrainer:
     @property
     def steps(self) -> int:
         """Optimiser steps of one round, the same for both adapters."""
-        size, epochs = self._section.per_device_train_batch_size, self._section.num_train_epochs
-        return steps_of_a_round(self.samples, epochs=epochs, batch_size=size)
-
-    @property
-    def _batches(self) -> int:
-        """Steps in which every row is read once."""
-        return -(-self.samples // self._section.per_device_train_batch_size)
+        return self._loop.steps
 
     @property
     def device(self) -> str:
@@ -148,20 +142,13 @@ class LocalTrainer:
 
     def train_only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round of the global one trains; all act in the forward pass."""
-        self._trained = tensors
+        self._shared.only(tensors)
 
     def layer_scores(
         self, round_number: int, start: Adapter, layers: Sequence[Sequence[str]]
     ) -> NDArray[np.float64]:
         """Fisher information (L,) of each layer's adapter as a round begins; see ``layer_fisher``."""
-        self._bank.install("global", self._head.with_home(start, round_number=round_number))
-        model, rows = self._bank.use(("global",), head="global"), self._rows.train
-        factors = self._bank.train("global", None).factors
-        model.eval()
-        drawn = self._draws.scored(round_number, rows, size=1)[:FISHER_ROWS]
-        batches = (rows.batch(places, device=self._compute.device) for places in drawn)
-        with self._head.adjusted(model):
-            return layer_fisher(model, factors, layers, batches, compute=self._compute)
+        return self._scoring.layers(round_number, start, layers)
 
     def train_round(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Learnt:
         """Trains from a round's start, in the payload's way.
@@ -180,51 +167,8 @@ class LocalTrainer:
         if self._settings.recipe.seeds(round_number):
             learnt = self._personal.seed(start, round_number, self._step_sink)
         else:
-            learnt = self._train_shared(round_number, start, frozen)
+            learnt = self._shared.train(round_number, start, frozen)
         return replace(learnt, update=self._head.without_home(learnt.update, round_number=round_number))
-
-    def _train_shared(self, round_number: int, start: Adapter, frozen: Frozen | None) -> Learnt:
-        rates = Rates(self._section.learning_rate, self._section.head_learning_rate)
-        scaled = rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
-        step = self._private_step()
-        whole = partial(
-            self._fit,
-            round_number,
-            used=self._used,
-            rates=scaled,
-            private=step,
-            rank_penalty=self._section.rank_penalty,
-        )
-
-        def fit(switched_on: Callable[[], Trainable]) -> float:
-            return whole(partial(self._limited, switched_on))
-
-        with self._head.adjusted(self._bank.model):
-            learnt = self._way.learn(self._bank, start, frozen, fit=fit)
-        if self._settings.recipe.syncs(round_number):
-            self._personal.follow(self._bank.adapter("global"), round_number)
-        return learnt
-
-    @property
-    def _used(self) -> tuple[str, ...]:
-        """Adapters that compute in a round of the shared one, which is the last of them."""
-        own = (PERSONAL,) if self._settings.recipe.joins else ()
-        return (*own, *self._way.used)
-
-    def _private_step(self) -> PrivateStep | None:
-        """The step of a private adapter before each of the shared one, where the recipe has it."""
-        if not self._settings.recipe.joins:
-            return None
-        return PrivateStep(
-            self._bank.model,
-            self._bank.train(PERSONAL, None).factors,
-            rates=self._personal.rates,
-            compute=self._compute,
-        )
-
-    def _limited(self, switched_on: Callable[[], Trainable]) -> Trainable:
-        trainable = switched_on()
-        return trainable if self._trained is None else trainable.only(self._trained)
 
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
@@ -251,13 +195,7 @@ class LocalTrainer:
             TrainingError: if a score is not finite.
         """
         seeds = self._settings.recipe.seeds(round_number)
-        used, rows = (PERSONAL,) if seeds else self._used, self._rows.train
-        drawn = self._draws.scored(round_number, rows, size=self._section.per_device_train_batch_size)
-        # A score is of absolute values, so parts are scored as batches of their own.
-        batches = (part for places in drawn[:SCORED_BATCHES] for part in self._parts(rows, places))
-        model = self._bank.use(used, head=used[-1])
-        score = scores_by(self._settings.select_by)
-        return rooted(score(model, self.layout, batches, compute=self._compute))
+        return self._scoring.features(round_number, used=(PERSONAL,) if seeds else self._shared.used)
 
     def install_global(self, adapter: Adapter) -> None:
         """Replaces the global adapter by the redistributed aggregate, with this client's own rows of the head in it.
@@ -301,15 +239,7 @@ class LocalTrainer:
 
     def baseline(self, *, part: Part = "test") -> Metric:
         """The metric of the base model without any adapter: the least that one must beat."""
-        return self._settings.task.baseline(
-            self._bank.use((), head="global"),
-            self._rows.train,
-            self._rows.test if part == "test" else self._rows.validation,
-            section=self._section,
-            compute=self._compute,
-            rng=self._draws.probe(),
-            step_done=self._steps_of("probe"),
-        )
+        return self._measuring.baseline(part)
 
     def measure(self, which: Which, *, part: Part = "test") -> Metric:
         """An adapter's metric on the client's test or validation rows, in float32.
@@ -318,8 +248,7 @@ class LocalTrainer:
             TrainingError: if the recipe or the moment has no such adapter.
         """
         self._bank.require(which)
-        rows = self._rows.test if part == "test" else self._rows.validation
-        return self._measured(which, rows, step_done=self._steps_of("evaluate"), final=part == "test")
+        return self._measuring.measure(which, part)
 
     def evaluate(self, adapter: Adapter) -> dict[str, float]:
         """Figures by name of a redistributed global adapter on the validation rows; it is installed for it.
@@ -329,6 +258,48 @@ class LocalTrainer:
         """
         self.install_global(adapter)
         return self.measure("global", part="validation").figures
+
+    def calibrate(self) -> Calibration | None:
+        """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
+        return self._finish.calibrate()
+
+    def fuse(self) -> FusionResult:
+        """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
+
+        Raises:
+            TrainingError: if the recipe has no personal adapter.
+        """
+        return self._finish.fuse()
+
+    def fine_tune(self) -> float:
+        """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
+
+        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch;
+        where that adapter moves by gradient descent, at those of ``[training]``.
+
+        Raises:
+            TrainingError: if a value is not finite, or a factor cannot move.
+        """
+        return self._finish.fine_tune()
+
+    def save_adapter(self, which: Which, folder: Path, *, measured: MeasuredRecord | None = None) -> None:
+        """Writes an adapter as a PEFT folder, with its metric on the test rows in the card; see ``saving``.
+
+        Raises:
+            TrainingError: if the recipe or the moment has no such adapter.
+        """
+        self._bank.require(which)
+        save_trained(folder, self._bank, which, self._settings, measured=measured)
+
+    def _round_loop(self) -> RoundLoop:
+        return RoundLoop(
+            settings=self._settings,
+            bank=self._bank,
+            rows=self._rows.train,
+            draws=self._draws,
+            compute=self._compute,
+            step_sink=self._step_sink,
+        )
 
     def _head_context(self) -> HeadContext:
         settings = self._settings
@@ -343,140 +314,5 @@ class LocalTrainer:
             seed=settings.seed,
             compute=self._compute,
             order=self._draws.trial,
-            step_done=self._steps_of("head"),
+            step_done=steps_of("head", self._step_sink),
         )
-
-    def _parts(self, rows: Tokenised, places: NDArray[np.int64]) -> list[Batch]:
-        """A batch in parts that fit into the memory, as its member says."""
-        return rows.parts(places, most=self._section.micro_batch_size, device=self._compute.device)
-
-    def _steps_of(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, total: self._step_sink(Progress(what, done, total))
-
-    def _measured(
-        self,
-        which: str,
-        rows: Tokenised,
-        *,
-        step_done: Callable[[int, int], None] | None = None,
-        final: bool = False,
-    ) -> Metric:
-        return evaluate(
-            self._bank.use((which,), head=which),
-            rows,
-            self._settings.task.metric,
-            batch_size=self._section.per_device_eval_batch_size,
-            compute=self._compute,
-            step_done=step_done,
-            final=final,
-        )
-
-    def calibrate(self) -> Calibration | None:
-        """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
-        if not self._settings.head.calibration:
-            return None
-        return calibrate(
-            self._bank,
-            self._settings.task,
-            self._rows.validation,
-            mix=self._head.own_mix(),
-            batch_size=self._section.per_device_eval_batch_size,
-            compute=self._compute,
-            used=(PERSONAL, "global") if self._settings.recipe.joins else ("global",),
-        )
-
-    def fuse(self) -> FusionResult:
-        """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
-
-        Raises:
-            TrainingError: if the recipe has no personal adapter.
-        """
-        self._bank.require("personal")
-        section = self._settings.fusion
-        fusion = Fusion(
-            bank=self._bank,
-            task=self._settings.task,
-            rows=self._draws.fusion_rows(self._rows.validation, most=section.max_samples),
-            train=self._rows.train,
-            space=section.space,
-            batch_size=self._section.per_device_eval_batch_size,
-            compute=self._compute,
-            passed=lambda number: self._step_sink(Progress("fuse", number, PASSES)),
-        )
-        return fusion.add() if section.adds else fusion.run(self._draws.fusion())
-
-    def fine_tune(self) -> float:
-        """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
-
-        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch;
-        where that adapter moves by gradient descent, at those of ``[training]``.
-
-        Raises:
-            TrainingError: if a value is not finite, or a factor cannot move.
-        """
-        self._bank.copy("global", _COPY)
-        both = partial(self._bank.train, _COPY, None)
-        return self._fit(
-            1,
-            both,
-            used=(_COPY,),
-            optimiser=None if self._settings.recipe.joins else self._personal.fresh_optimiser(both()),
-            schedule=Schedule(kind=self._section.lr_scheduler_type, rounds=1, warmup_rounds=0.0),
-            steps=self._batches,
-        )
-
-    def save_adapter(self, which: Which, folder: Path, *, measured: MeasuredRecord | None = None) -> None:
-        """Writes an adapter as a PEFT folder, with its metric on the test rows in the card; see ``saving``.
-
-        Raises:
-            TrainingError: if the recipe or the moment has no such adapter.
-        """
-        self._bank.require(which)
-        save_trained(folder, self._bank, which, self._settings, measured=measured)
-
-    def _fit(
-        self,
-        round_number: int,
-        switched_on: Callable[[], Trainable],
-        *,
-        used: tuple[str, ...],
-        optimiser: Optimiser | None = None,
-        schedule: Schedule | None = None,
-        steps: int | None = None,
-        rates: Rates | None = None,
-        private: PrivateStep | None = None,
-        step_sink: StepSink | None = None,
-        rank_penalty: float = 0.0,
-    ) -> float:
-        """Trains the last adapter in use for a round's steps, or so many, at the rates of ``[training]`` or others.
-
-        The global adapter has a fresh AdamW in every round: its start is the cohort's, not where its own steps ended.
-        """
-        name, steps, schedule = used[-1], steps or self.steps, schedule or self._schedule
-        what = name if name in (PERSONAL, _COPY) else "global"
-        seed_torch(self._settings.seed, "training", name, round_number, self._settings.member)
-        model, rows = self._bank.use(used, head=name), self._rows.train
-        drawn = self._draws.batches(what, round_number, rows, size=self._section.per_device_train_batch_size)
-        trainable = switched_on()
-        optimiser = optimiser or Optimiser(
-            trainable,
-            rates=rates or Rates(self._section.learning_rate, self._section.head_learning_rate),
-            weight_decay=self._section.weight_decay,
-            max_grad_norm=self._section.max_grad_norm,
-        )
-        loss = train(
-            model,
-            trainable,
-            (self._parts(rows, places) for places in drawn),
-            steps=steps,
-            optimiser=optimiser,
-            share_of=lambda step: schedule.share(round_number, step=step, steps=steps),
-            compute=self._compute,
-            what=what,
-            step_sink=step_sink or self._step_sink,
-            before_step=private or nothing_before,
-            penalty=partial(tail_penalty, trainable, strength=rank_penalty) if rank_penalty else None,
-        )
-        if private is not None:
-            private.end()
-        return loss

@@ -185,7 +185,9 @@ def test_another_seed_draws_other_rows_for_the_search(trainer_of, monkeypatch):
 def with_rows(trainer, count):
     """The trainer with so many validation rows."""
     held = trainer._rows.validation
-    trainer._rows = replace(trainer._rows, validation=held.taken(np.arange(count)))
+    few = replace(trainer._rows, validation=held.taken(np.arange(count)))
+    trainer._finish = replace(trainer._finish, rows=few)
+    trainer._measuring._rows = few
     return trainer
 
 

@@ -145,16 +145,16 @@ def test_rounds_train_logits_adjusted_by_own_shares_over_the_cohorts(
 def test_rounds_of_a_member_of_few_labels_have_lower_rates_and_its_personal_adapter_has_not(
     trainer_on, start_of, client_data: ClientData, monkeypatch
 ) -> None:
-    from securefl.training import personal, trainer
+    from securefl.training import personal, round_loop
 
     seen = []
 
-    class Watched(trainer.Optimiser):
+    class Watched(round_loop.Optimiser):
         def __init__(self, trainable, *, rates, **rest) -> None:
             seen.append((rates.factors, rates.head))
             super().__init__(trainable, rates=rates, **rest)
 
-    monkeypatch.setattr(trainer, "Optimiser", Watched)
+    monkeypatch.setattr(round_loop, "Optimiser", Watched)
     monkeypatch.setattr(personal, "Optimiser", Watched)
     blues = [row for row, target in enumerate(client_data.train.targets) if target[0] == BLUE]
     others = [row for row, target in enumerate(client_data.train.targets) if target[0] != BLUE]

@@ -56,7 +56,7 @@ def test_the_personal_adapter_trains_every_layer(trainer_of, start_of):
 
 
 def test_a_layers_score_is_the_mean_squared_gradient_of_each_rows_loss(trainer_of, start_of, monkeypatch):
-    monkeypatch.setattr("securefl.training.trainer.FISHER_ROWS", 5)
+    monkeypatch.setattr("securefl.training.scoring.FISHER_ROWS", 5)
     trainer = trainer_of()
     trainer.train_round(1, start_of())
     start = trainer.adapter("global")

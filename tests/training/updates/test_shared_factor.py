@@ -115,7 +115,7 @@ def test_the_step_is_that_of_the_shared_factor_itself(plan, trainer_of):
     zero = {name: replace(pair, A=0 * pair.A, B=0 * pair.B) for name, pair in state.learned.items()}
     own._bank.install("local-update", Adapter(pairs, start.heads))
     own._bank.install("shared", Adapter(zero, start.heads))
-    own._fit(3, lambda: own._bank.train("local-update", Side.LEFT), used=("shared", "local-update"))
+    own._loop.fit(3, lambda: own._bank.train("local-update", Side.LEFT), used=("shared", "local-update"))
     for name, pair in own._bank.adapter("local-update").weights.items():
         step = scaling * pair.B - state.learned[name].B
         np.testing.assert_allclose(step, update.weights[name].left, atol=1e-4)

@@ -1,0 +1,91 @@
+"""A client's work on its adapters once the rounds are over: a calibrated head, one adapter of both, a tuned copy.
+
+The validation rows alone decide; no test row is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from securefl.training.calibration import Calibration, calibrate
+from securefl.training.fusion import PASSES, Fusion, FusionResult
+from securefl.training.loading import ClientTokens
+from securefl.training.loops import Progress
+from securefl.training.personal import PERSONAL, PersonalTraining
+from securefl.training.round_loop import COPY, RoundLoop
+from securefl.training.schedule import Schedule
+from securefl.training.tasks.head import TaskHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Finish:
+    """One client's work after its last round.
+
+    Attributes:
+        loop: The client's loop.
+        rows: The client's rows.
+        head: The client's head.
+        personal: The personal adapter over the rounds.
+    """
+
+    loop: RoundLoop
+    rows: ClientTokens
+    head: TaskHead
+    personal: PersonalTraining
+
+    def calibrate(self) -> Calibration | None:
+        """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
+        settings = self.loop.settings
+        if not settings.head.calibration:
+            return None
+        return calibrate(
+            self.loop.bank,
+            settings.task,
+            self.rows.validation,
+            mix=self.head.own_mix(),
+            batch_size=self.loop.section.per_device_eval_batch_size,
+            compute=self.loop.compute,
+            used=(PERSONAL, "global") if settings.recipe.joins else ("global",),
+        )
+
+    def fuse(self) -> FusionResult:
+        """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
+
+        Raises:
+            TrainingError: if the recipe has no personal adapter.
+        """
+        loop, section = self.loop, self.loop.settings.fusion
+        loop.bank.require(PERSONAL)
+        fusion = Fusion(
+            bank=loop.bank,
+            task=loop.settings.task,
+            rows=loop.draws.fusion_rows(self.rows.validation, most=section.max_samples),
+            train=self.rows.train,
+            space=section.space,
+            batch_size=loop.section.per_device_eval_batch_size,
+            compute=loop.compute,
+            passed=lambda number: loop.step_sink(Progress("fuse", number, PASSES)),
+        )
+        return fusion.add() if section.adds else fusion.run(loop.draws.fusion())
+
+    def fine_tune(self) -> float:
+        """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
+
+        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch;
+        where that adapter moves by gradient descent, at those of ``[training]``.
+
+        Raises:
+            TrainingError: if a value is not finite, or a factor cannot move.
+        """
+        loop = self.loop
+        loop.bank.copy("global", COPY)
+        both = partial(loop.bank.train, COPY, None)
+        return loop.fit(
+            1,
+            both,
+            used=(COPY,),
+            optimiser=None if loop.settings.recipe.joins else self.personal.fresh_optimiser(both()),
+            schedule=Schedule(kind=loop.section.lr_scheduler_type, rounds=1, warmup_rounds=0.0),
+            steps=loop.epoch_steps,
+        )
