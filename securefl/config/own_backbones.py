@@ -84,6 +84,12 @@ def _round_misfits(config: FederationConfig) -> Iterator[tuple[str, str]]:
             f"{_WORD}, whose shared adapter is one layer, and 'layers.allocation' is \"{config.layers.allocation}\"",
             'write allocation = "all" in [layers]',
         )
+    if config.training.early_stopping_rounds is not None:
+        yield (
+            f"{_WORD}, whose own models stay as the last round left them, and 'training.early_stopping_rounds' goes "
+            "back to the shared adapter of an earlier one",
+            "leave early_stopping_rounds out",
+        )
     if config.training.rank_penalty > 0:
         yield (
             f"{_WORD}, whose rounds have two losses of their own, and 'training.rank_penalty' is "

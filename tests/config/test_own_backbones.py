@@ -61,6 +61,7 @@ def test_a_file_replaces_single_choices_of_the_row():
         ({"recipe": {"seeding": "personal"}}, "'recipe.seeding' copies.*leave seeding out"),
         ({"recipe": {"sync_every": 2}}, "'recipe.sync_every' copies"),
         ({"layers": {"allocation": "random"}}, '\'layers.allocation\' is "random".*allocation = "all"'),
+        ({"training": {"early_stopping_rounds": 2}}, "'training.early_stopping_rounds' goes.*leave early"),
         ({"training": {"rank_penalty": 0.1}}, "'training.rank_penalty' is 0.1.*rank_penalty = 0"),
         ({"task": "causal-lm"}, "'task.name' is \"causal-lm\".*sequence-classification"),
     ],
