@@ -33,6 +33,8 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     refuse_private_misfits(config, where=where)
     _check_columns(config, where=where)
     _check_layers(config, where=where)
+    _check_owners(config, where=where)
+    _check_kept_factors(config, where=where)
     _check_factors(config, where=where)
     _check_penalty(config, where=where)
     refuse_own_misfits(config.training, batch_size=config.training.per_device_train_batch_size, where=where)
@@ -175,6 +177,50 @@ def _check_layers(config: FederationConfig, *, where: str) -> None:
             f"'layers.scored_from' is {first}, and 'federation.rounds' is {rounds}: no round would follow the scores",
             where=where,
             hint="write a smaller scored_from, such as 1, or more rounds",
+        )
+
+
+def _check_owners(config: FederationConfig, *, where: str) -> None:
+    """Owners of layers that differ leave some choices without effect, or with another one than their name's."""
+    allocation, weights = config.layers.allocation, config.aggregation.weights
+    if allocation == "all":
+        return
+    if weights == "samples":
+        raise ConfigError(
+            f"'layers.allocation' is \"{allocation}\", where all owners of a layer weigh the same, and "
+            "'aggregation.weights' is \"samples\"",
+            where=where,
+            hint='write [aggregation] weights = "equal", or [layers] allocation = "all"',
+        )
+    if config.recipe.seeded:
+        raise ConfigError(
+            f"'layers.allocation' is \"{allocation}\", and 'recipe.seeding' is \"personal\", whose first round trains "
+            "the whole personal adapter",
+            where=where,
+            hint='write [recipe] seeding = "public", or [layers] allocation = "all"',
+        )
+    if allocation != "geometric" and not isinstance(config.outer, SgdSection):
+        raise ConfigError(
+            f"'layers.allocation' is \"{allocation}\", and 'outer.name' is \"{config.outer.name}\", whose momentum "
+            "moves layers that no member trains in a round",
+            where=where,
+            hint='write [outer] name = "sgd", or [layers] allocation = "geometric"',
+        )
+
+
+def _check_kept_factors(config: FederationConfig, *, where: str) -> None:
+    """A member's own B is that of its last round, whatever round the cohort's sums go back to."""
+    payload = config.payload
+    if (
+        config.training.early_stopping_rounds is not None
+        and payload.name == "factors"
+        and payload.shares == "right"
+    ):
+        raise ConfigError(
+            "'training.early_stopping_rounds' goes back to the A of an earlier round, and under 'payload.shares' = "
+            '"right" every member has the B of the last one',
+            where=where,
+            hint='leave early_stopping_rounds out, or write shares = "both"',
         )
 
 

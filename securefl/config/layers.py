@@ -16,6 +16,8 @@ Allocation = Literal["all", "geometric", "random", "fisher"]
 Shape = Literal["triangle", "inverted", "bottleneck", "uniform"]
 SCORED: Final = 50
 """The round that first sums scores of layers, and after how many it does again, as in the paper."""
+SHARES: Final = (0.5, 0.75, 1.0)
+"""Shares of the paper's three resource groups."""
 LayerShare = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -26,7 +28,7 @@ class LayersSection(Section):
     """``all``: every member trains every layer; ``geometric``: the same layers in every round, by a shape over the
     depth; ``random``: drawn anew for every round, from the federation's seed; ``fisher``: drawn by how much the loss
     depends on each layer, from encrypted sums of scores."""
-    shares: tuple[LayerShare, ...] = (0.5, 0.75, 1.0)
+    shares: tuple[LayerShare, ...] = SHARES
     """Share of the layers that each resource group trains; the members of the roster go to the groups in turn. With as
     many shares as members, each is a group of its own."""
     shape: Shape | None = None
@@ -54,6 +56,10 @@ class LayersSection(Section):
                     f'{key} means nothing under allocation = "{self.allocation}"; write allocation = "{reader}", '
                     f"or leave {key} out"
                 )
+        if self.allocation == "all" and self.shares != SHARES:
+            raise ValueError(
+                'shares means nothing under allocation = "all"; write allocation = "random", or leave shares out'
+            )
         return self
 
     @property

@@ -392,3 +392,53 @@ def test_fedit_and_hetlora_average_factors_by_samples_and_by_norms():
 def test_a_row_that_fills_training_leaves_its_other_keys_to_the_file():
     config = read(recipe={"name": "hetlora"}, training={"learning_rate": 0.5})
     assert (config.training.learning_rate, config.training.rank_penalty) == (0.5, 1e-3)
+
+
+LAYERS = {"allocation": "random"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"aggregation": {"weights": "samples"}, "head": {"rows": "together", "start": "zeros"}},
+            '"random", where all owners of a layer weigh the same.*\'aggregation.weights\' is "samples"',
+        ),
+        (
+            {"recipe": {"name": "default", "seeding": "personal"}},
+            '"random".*\'recipe.seeding\' is "personal"',
+        ),
+        ({"outer": "nesterov"}, '"random".*\'outer.name\' is "nesterov".*allocation = "geometric"'),
+        (
+            {"outer": "adam", "payload": "dense"},
+            '"random".*\'outer.name\' is "adam".*allocation = "geometric"',
+        ),
+    ],
+)
+def test_a_choice_that_owners_by_layer_leave_without_its_effect_is_refused(sections, words):
+    config = read(**{"payload": "sketch", "layers": LAYERS, **sections})
+    with pytest.raises(ConfigError, match=words):
+        refuse_misfits(config, where="FED.toml")
+    refuse_misfits(config.model_copy(update={"layers": LayersSection()}), where="FED.toml")
+
+
+def test_a_momentum_goes_with_layers_whose_owners_are_the_same_in_every_round():
+    refuse_misfits(read(payload="sketch", layers={"allocation": "geometric"}, outer="nesterov"), where="")
+
+
+def test_shares_of_layers_are_refused_where_every_member_trains_every_layer():
+    with pytest.raises(ConfigError, match='shares means nothing under allocation = "all"'):
+        read(layers={"shares": [0.5, 1.0]})
+
+
+def test_a_cap_of_norms_is_refused_where_no_norms_weigh():
+    with pytest.raises(ConfigError, match='norm_cap means nothing under weights = "capped"'):
+        read(aggregation={"norm_cap": 32.0})
+    assert read(recipe={"name": "hetlora"}, aggregation={"norm_cap": 32.0}).aggregation.norm_cap == 32.0
+
+
+def test_a_stop_that_goes_back_is_refused_where_members_keep_a_factor():
+    config = read(recipe={"name": "fedsa"}, training={"early_stopping_rounds": 2})
+    with pytest.raises(ConfigError, match=r"'training.early_stopping_rounds'.*'payload.shares' = \"right\""):
+        refuse_misfits(config, where="FED.toml")
+    refuse_misfits(read(recipe={"name": "fedit"}, training={"early_stopping_rounds": 2}), where="FED.toml")
