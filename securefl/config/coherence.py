@@ -199,6 +199,13 @@ def _check_owners(config: FederationConfig, *, where: str) -> None:
             where=where,
             hint='write [recipe] seeding = "public", or [layers] allocation = "all"',
         )
+    if config.encryption.select.share < 1:
+        raise ConfigError(
+            f"'layers.allocation' is \"{allocation}\", and 'encryption.select' leaves values plain, whose zeros would "
+            "show the server the layers that each member trains",
+            where=where,
+            hint='write [encryption] select = "all", or [layers] allocation = "all"',
+        )
     if allocation != "geometric" and not isinstance(config.outer, SgdSection):
         raise ConfigError(
             f"'layers.allocation' is \"{allocation}\", and 'outer.name' is \"{config.outer.name}\", whose momentum "

@@ -408,6 +408,10 @@ LAYERS = {"allocation": "random"}
             {"recipe": {"name": "default", "seeding": "personal"}},
             '"random".*\'recipe.seeding\' is "personal"',
         ),
+        (
+            {"encryption": {"select": {"fraction": 0.5}, "allow_plaintext": True}},
+            "\"random\".*'encryption.select' leaves values plain",
+        ),
         ({"outer": "nesterov"}, '"random".*\'outer.name\' is "nesterov".*allocation = "geometric"'),
         (
             {"outer": "adam", "payload": "dense"},
