@@ -1,4 +1,4 @@
-"""FDLoRA (arXiv 2406.07925): a personal adapter that follows the local copy of the shared one, and a fusion of both.
+"""After FDLoRA (arXiv 2406.07925): a personal adapter that follows copies of the shared one, and a fusion of both.
 
 1. Round 1 trains each client's personal adapter alone, and the mean of these adapters is where the shared one starts.
    The paper has them sent in clear; here they are one encrypted sum, as every round (``seeding``).
@@ -11,10 +11,12 @@
 4. At the end each client fuses both.
 
 What differs from the paper: changes of products are summed, so that ranks may differ, where it averages factors of one
-rank; weights grow with the rows, where its mean is plain; the personal adapter's rates are chosen by validation rows;
-and the fusion is our search (``training.fusion``), where the paper draws two weights from [-1.5, 1.5] with a penalty of
-0.05 on their size. Its spaces are both there: ``[fusion] space = "factor"`` is the paper's. Logits are not adjusted in
-training, because a copy of the shared adapter is used without calibration.
+rank; weights grow with the rows, where its mean is plain ([aggregation] weights = "equal" with [head] rows = "together"
+and start = "zeros" is that); the head starts in closed form where the cohort's validation rows prefer it, and its rows
+are averaged by class, as in our own rows; the personal adapter's rates are chosen by validation rows; and the fusion is
+our search (``training.fusion``), where the paper draws two weights from [-1.5, 1.5] with a penalty of 0.05 on their
+size. Its spaces are both there: ``[fusion] space = "factor"`` is the paper's. Logits are not adjusted in training,
+because a copy of the shared adapter is used without calibration.
 
 Not verified: the momentum and rate, which are a re-implementation's; H, which is ours; and how long the first step
 trains, here K passes.

@@ -10,9 +10,10 @@ members draw one order of the layers a round, each taking as many of its first o
 every client draws for itself: each client's layers are distributed as there, and owners meet. Owners weigh the same,
 since sums of weights over owners that vary would tell single members' weights; what nobody trained stays. Changes of
 products are averaged (``sketch``), not factors, so that ranks may differ; the paper's clients have rank 16 all. Values
-of layers that a member does not train are zeros under encryption: it trains less, and sends as much. Heads are averaged
-by class; the paper's official code never aggregates its classifier. None of that code's slips are inherited: layer 1
-does not freeze layers 10 and 11, since names are compared part by part.
+of layers that a member does not train are zeros under encryption: it trains less, and sends as much. Heads are our own
+rows': the start may be the closed form, they are averaged by class, trained with adjusted logits, and calibrated at the
+end; the paper's official code never aggregates its classifier. None of that code's slips are inherited: layer 1 does
+not freeze layers 10 and 11, since names are compared part by part.
 
 FIM-HLA is ``allocation = "fisher"`` with ``scored_from`` and ``scored_every`` (50 in the paper). It takes no proxy
 data: members' scores are summed under encryption, each a part of its member's largest, and the groups of sums are

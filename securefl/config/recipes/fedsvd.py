@@ -8,7 +8,7 @@ What differs: no server sees B A, and no basis is sent. A's rows are orthonormal
 eigenvectors of B^T B, which every member computes from the same integer sums by IEEE operations in a fixed order
 (``adapters.alignment``): the basis has the same bits on every machine. The task's head is trained and averaged by the
 same weights. Members of different ranks, which the paper has not, train the first r_k directions, which are the
-strongest ones. The paper's DP-SGD is left out.
+strongest ones, and weigh there as under ``ffa``. The paper's DP-SGD is left out.
 
 What could not be verified: the weights (the paper's clients take equal steps), how the paper draws the first A, and the
 sign of singular vectors in it, which changes nothing that is learned.

@@ -9,8 +9,9 @@ and a table that compares rows must search them.
 
 What differs: A's entries are +-1/sqrt(n), not Gaussian, so that all machines have the same bits; the task's head is
 trained and averaged by the same weights; members of different ranks, which the paper has not, train the first r_k
-directions of the shared A, and each direction is averaged over those who have it. The paper's noise for privacy is left
-out.
+directions of the shared A, and each direction's sum is divided by the number of those who have it times all members'
+mean weight: their own weights are n_k / sum n there only about (``aggregation.weighting`` says why). The paper's noise
+for privacy is left out.
 
 What could not be verified: the weights (equal shards make n_k / sum n and 1 / K one), and whether the paper's head was
 trained.

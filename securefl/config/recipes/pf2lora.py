@@ -1,4 +1,4 @@
-"""PF2LoRA (arXiv 2503.03920): a shared adapter x, and beside it a private one y of a quarter of its rank.
+"""After PF2LoRA (arXiv 2503.03920): a shared adapter x, and beside it a private one y of rank 2.
 
 1. A weight computes with W + B A + D C: B A is shared, at the client's rank; D C is private (``personal = "joint"``),
    of rank 2, as in the paper at r = 8.
@@ -10,7 +10,8 @@
 
 What differs from the paper: changes of products of x are summed, so that ranks may differ, where it averages factors of
 one rank, and weights grow with the rows. A round has ``num_train_epochs`` passes, where the paper averages after every
-10 steps. The head belongs to x.
+10 steps. The head belongs to x, and is our own rows': its start may be the closed form, it is averaged by class,
+trained with adjusted logits, and calibrated at the end.
 
 Not verified: the form of the hyper-gradient of x, so x follows the plain gradient (the method of first order); the
 rates, of which that of y is ours (``[personal] learning_rate``; on a random BERT of two layers ten times as much

@@ -7,8 +7,9 @@ have the same bits.
 
 What differs: A starts with entries +-1/sqrt(n), not Gaussian ones; the task's head is trained in every round and
 averaged by the same weights; members of different ranks, which the paper has not, train the first r_k directions, and
-each direction is averaged over those who have it. Our own row with this payload is ``lean``, which adds a personal
-adapter, capped weights and a head by classes.
+each direction's sum is divided by the number of those who have it times all members' mean weight: their own weights are
+n_k / sum n there only about (``aggregation.weighting`` says why). Our own row with this payload is ``lean``, which adds
+a personal adapter, capped weights and a head by classes.
 
 What could not be verified: the weights, and the paper's learning rates of A and B, which are one here.
 """

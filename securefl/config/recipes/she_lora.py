@@ -12,9 +12,9 @@ the members' scores, and everybody takes the same mask from the sum; the paper s
 leak the order. Columns of the whole change B A are sent, in full ciphertexts, and the server multiplies nothing; the
 paper encrypts columns of A, leaves B and the rest of A plain, uses 16 of 4,096 slots, and multiplies encrypted A by
 plain B on the server (180 s at 0.125 %, 12,240 s at 10 %). Columns are taken over all weights together, by their score
-a coordinate; the last one in part, so that the number is exact. Heads are always encrypted. All members encrypt the
-same columns, where the paper lets each encrypt as many as it can. Weights are min(n_k / samples_cap, 1), changes are
-added to a state of full rank, and products are not averaged whole.
+a coordinate; the last one in part, so that the number is exact. Heads are always encrypted, and averaged by class as in
+our own rows. All members encrypt the same columns, where the paper lets each encrypt as many as it can. Weights are
+min(n_k / samples_cap, 1), changes are added to a state of full rank, and products are not averaged whole.
 
 Holes of the paper that selecting leaves open: the plain columns show a member's rank and the column space of B, so an
 encrypted column is hidden by r numbers, not by m; and the plain columns still tell of its texts.
