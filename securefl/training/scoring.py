@@ -51,7 +51,12 @@ class Scoring:
         return rooted(score(model, self._bank.layout, batches, compute=loop.compute))
 
     def layers(
-        self, round_number: int, start: Adapter, layers: Sequence[Sequence[str]]
+        self,
+        round_number: int,
+        start: Adapter,
+        layers: Sequence[Sequence[str]],
+        *,
+        used: tuple[str, ...],
     ) -> NDArray[np.float64]:
         """Fisher information (L,) of each layer's adapter as a round begins; see ``layer_fisher``.
 
@@ -59,10 +64,11 @@ class Scoring:
             round_number: The round that begins; it draws the rows.
             start: What it trains from, which is installed for it.
             layers: Names of each layer's weights.
+            used: Adapters that compute in it; with the shared one a private one beside it, where the recipe has it.
         """
         loop = self._loop
         self._bank.install("global", self._head.with_home(start, round_number=round_number))
-        model = self._bank.use(("global",), head="global")
+        model = self._bank.use(used, head="global")
         factors = self._bank.train("global", None).factors
         model.eval()
         drawn = loop.draws.scored(round_number, loop.rows, size=1)[:FISHER_ROWS]

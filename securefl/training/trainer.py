@@ -148,7 +148,7 @@ class LocalTrainer:
         self, round_number: int, start: Adapter, layers: Sequence[Sequence[str]]
     ) -> NDArray[np.float64]:
         """Fisher information (L,) of each layer's adapter as a round begins; see ``layer_fisher``."""
-        return self._scoring.layers(round_number, start, layers)
+        return self._scoring.layers(round_number, start, layers, used=self._shared.used)
 
     def train_round(self, round_number: int, start: Adapter, frozen: Frozen | None = None) -> Learnt:
         """Trains from a round's start, in the payload's way.

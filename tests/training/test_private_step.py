@@ -183,3 +183,17 @@ def test_rounds_of_other_recipes_know_no_private_step(trainer_of, start_of) -> N
     before = trainer.adapter("personal")
     trainer.learn(1, start_of(), None)
     assert trainer.adapter("personal").digest == before.digest
+
+
+def test_layers_are_scored_with_the_private_adapter_beside_the_shared_one(joint, start_of) -> None:
+    """As ``sensitivity`` is: what a round's loss depends on is the sum of both."""
+    trainer = joint(rate=5.0)
+    layers = [[t.name for t in trainer.layout.adapted if f"layer.{layer}." in t.name] for layer in range(2)]
+    trainer.train_round(1, start_of())
+    start = trainer.adapter("global")
+    beside = trainer.layer_scores(2, start, layers)
+    nothing = trainer.adapter("personal")
+    for pair in nothing.weights.values():
+        pair.B[:] = 0.0
+    trainer._bank.install("personal", nothing)
+    assert not np.allclose(beside, trainer.layer_scores(2, start, layers), rtol=1e-3)
