@@ -18,6 +18,7 @@ from securefl.adapters.frozen.basis import Side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.learned_factors import random_start
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
+from securefl.config.payload import SharedFactors
 from securefl.errors import ProtocolError
 
 
@@ -31,6 +32,7 @@ class AveragedFactors:
         round_number: Number of means applied.
         weights: A (R, n) and B (m, R) of each adapted weight, whose change is ``B @ A``: no scaling is left to apply.
         heads: The change of each head, (rows, columns).
+        shares: Factors that are summed; where A alone is, B is zero here and each member's own.
     """
 
     layout: Layout
@@ -38,15 +40,19 @@ class AveragedFactors:
     round_number: int
     weights: Mapping[str, LoraFactors]
     heads: Mapping[str, Matrix]
+    shares: SharedFactors = "both"
 
     @classmethod
-    def start(cls, layout: Layout, *, shared_rank: int, seed: int) -> AveragedFactors:
+    def start(
+        cls, layout: Layout, *, shared_rank: int, seed: int, shares: SharedFactors = "both"
+    ) -> AveragedFactors:
         """Before the first round: random rows in A, and no change anywhere.
 
         Args:
             layout: The federation's tensors; R must not exceed a weight's smaller side.
             shared_rank: R.
             seed: The federation's seed.
+            shares: Factors that are summed.
         """
         return cls(
             layout=layout,
@@ -54,6 +60,7 @@ class AveragedFactors:
             round_number=0,
             weights={tensor.name: random_start(tensor, shared_rank, seed) for tensor in layout.adapted},
             heads={tensor.name: np.zeros((tensor.rows, tensor.columns)) for tensor in layout.heads},
+            shares=shares,
         )
 
     @property
@@ -67,7 +74,13 @@ class AveragedFactors:
         return None
 
     def change(self, mean: MeanUpdate) -> MeanUpdate:
-        """The difference of the products before and after, as factors (m, 2R) and (2R, n)."""
+        """The difference of the products before and after, as factors (m, 2R) and (2R, n).
+
+        Where A alone is summed no product is known here, and it is the difference of A (R, n).
+        """
+        if self.shares == "right":
+            moved = {name: _factors(mean, name).right - pair.A for name, pair in self.weights.items()}
+            return replace(mean, weights=moved)
         return replace(
             mean,
             weights={

@@ -307,3 +307,14 @@ def test_under_fedsa_only_a_is_summed_and_its_mean_is_by_samples() -> None:
         for member in members.values():
             assert pytest.approx(mean, abs=CLOSE) == member.start().weights[name].A
             assert not member.start().weights[name].B.any()
+
+
+def test_under_fedsa_the_norm_of_a_round_is_that_of_what_a_has_moved() -> None:
+    """The products are each member's own; of those that all know there is no change."""
+    made = of_row(ROWS["fedsa"], (4, 4, 4, 4), rounds=1)
+    start = made.aggregation("client-1").state.weights
+    members, _ = run(made)
+    after = members["client-1"].state.weights
+    moved = [np.linalg.norm(after[name].A - start[name].A) for name in WEIGHTS]
+    assert members["client-1"].update_norm == pytest.approx(np.linalg.norm(moved))
+    assert members["client-1"].update_norm > 0

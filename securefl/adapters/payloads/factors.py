@@ -160,7 +160,9 @@ class FactorsPayload:
 
 def factors_start(settings: PayloadSettings) -> AveragedFactors:
     """The averaged adapter before the first round."""
-    return AveragedFactors.start(settings.layout, shared_rank=settings.ranks.shared_rank, seed=settings.seed)
+    return AveragedFactors.start(
+        settings.layout, shared_rank=settings.ranks.shared_rank, seed=settings.seed, shares=settings.shares
+    )
 
 
 def factors_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
