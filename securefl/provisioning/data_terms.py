@@ -61,12 +61,14 @@ class DataFacts:
         samples_cap: The sample count from which on every client weighs the same.
         clients: By client, counts of its rows; of those whose files lie on this machine.
         unread: Files that do not lie on this machine.
+        forms: Forms of the rows that were read, where the task knows several.
     """
 
     labels: tuple[str, ...]
     samples_cap: int
     clients: Mapping[str, ClientCounts] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    forms: frozenset[str] = frozenset()
 
 
 def facts_of_data(config: FederationConfig) -> DataFacts:
@@ -94,6 +96,7 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
         samples_cap=_samples_cap(config, seen),
         clients=seen.clients,
         unread=tuple(dict.fromkeys(seen.unread)),
+        forms=frozenset(seen.forms),
     )
 
 
@@ -115,6 +118,7 @@ class _Seen:
     longest_file: int = 0
     clients: dict[str, ClientCounts] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    forms: set[str] = field(default_factory=set)
 
     def note(self, table: Table, config: FederationConfig) -> None:
         """Takes a training file's labels and number of rows."""
@@ -152,7 +156,7 @@ def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
                 data, client, columns_of(config.task, data), test=None if client.test else common
             )
             seen.note(files.train, config)
-            _check_files(config, files)
+            seen.forms |= _checked_forms(config, files)
             whole = deal(config.data, config.cohort, files, seed=config.federation.seed)[0]
             _count(config, [(client, whole)], files, seen)
         elif str(client.train) not in missing:
@@ -167,7 +171,7 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
     if not missing:
         files = read_files(config.data, first, columns_of(config.task, config.data))
         seen.note(files.train, config)
-        _check_files(config, files)
+        seen.forms |= _checked_forms(config, files)
         # A wrong label column is the better reason than a deal by its values that fails.
         seen.class_names()
         shares = deal(config.data, config.cohort, files, seed=config.federation.seed)
@@ -176,10 +180,11 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
         seen.note(_table(str(config.data.train), config), config)
 
 
-def _check_files(config: FederationConfig, files: Files) -> None:
-    for table in (files.train, files.test):
-        if table is not None:
-            check_rows(config.task, config.data, table)
+def _checked_forms(config: FederationConfig, files: Files) -> set[str]:
+    """Forms of a client's files, whose rows fit the task as far as they tell."""
+    tables = (table for table in (files.train, files.test) if table is not None)
+    forms = (check_rows(config.task, config.data, table) for table in tables)
+    return {form for form in forms if form is not None}
 
 
 def _table(path: str | Path, config: FederationConfig) -> Table:

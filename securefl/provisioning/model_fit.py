@@ -6,7 +6,7 @@ and ``securefl plan`` accept can be trained. No weight is read: the model is a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from securefl.adapters.layout import Layout
@@ -37,17 +37,20 @@ class FittedModel:
     target_modules: tuple[str, ...]
 
 
-def fit_model(section: ModelSection, *, target_modules: Sequence[str], task: Task) -> FittedModel:
+def fit_model(
+    section: ModelSection, *, target_modules: Sequence[str], task: Task, forms: Collection[str] = ()
+) -> FittedModel:
     """The base model of a federation, from its config and tokenizer.
 
     Args:
         section: ``[model]``.
         target_modules: As in ``[lora]``.
         task: What is learnt.
+        forms: Forms of the rows that were read; see ``Task.check``.
 
     Raises:
         ModelError: if the model is not there, of a kind that cannot be pooled, or has no such modules.
-        ConfigError: if it has fewer positions than ``max_length``, or a choice of the task does not fit it.
+        ConfigError: if it has fewer positions than ``max_length``, or a choice of the task does not fit it or the rows.
     """
     skeleton = skeleton_of(section.path)
     check_length(
@@ -55,7 +58,7 @@ def fit_model(section: ModelSection, *, target_modules: Sequence[str], task: Tas
         max_length=section.max_length,
         positions=most_positions(skeleton.backbone, skeleton.config),
     )
-    task.check(skeleton)
+    task.check(skeleton, forms)
     names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
     layout = task.layout(skeleton, names)
     _check_adaptable(skeleton, layout, task)

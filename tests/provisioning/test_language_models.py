@@ -77,3 +77,27 @@ def test_a_template_that_cannot_be_read_is_a_sentence(folder, tmp_path):
 def test_a_head_that_is_named_as_a_target_is_refused(folder):
     with pytest.raises(ModelError, match="'lm_head' matches no module"):
         preview(config(folder, lora={"target_modules": "lm_head"}))
+
+
+def conversations(tmp_path):
+    """Settings of rows that are conversations."""
+    line = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    (tmp_path / "rows.jsonl").write_text(f"{line}\n" * 60)
+    return {"train": str(tmp_path / "rows.jsonl"), "split": "iid"}
+
+
+def test_conversations_for_a_model_without_a_template_are_refused_before_anybody_trains(folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"has no chat template \(task.chat_template\): write a template"):
+        preview(config(folder, data=conversations(tmp_path)))
+
+
+@pytest.mark.parametrize("form", ["plain", "alpaca"])
+def test_conversations_under_a_form_of_single_prompts_are_refused_by_the_forms_name(folder, tmp_path, form):
+    task = {"name": "causal-lm", "prompt_form": form}
+    with pytest.raises(ConfigError, match=f'prompt_form = "{form}".*leave prompt_form out'):
+        preview(config(folder, data=conversations(tmp_path), task=task))
+
+
+def test_conversations_with_a_template_of_the_federation_are_planned(folder, tmp_path):
+    task = {"name": "causal-lm", "chat_template": CHATML}
+    assert preview(config(folder, data=conversations(tmp_path), task=task)).terms.task.chat_template == CHATML

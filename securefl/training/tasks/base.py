@@ -6,7 +6,7 @@ are for tasks that have more to tell: ``LinearHead`` and ``Answering``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -115,11 +115,16 @@ class Task(Protocol):
     def name(self) -> str:
         """Its name in ``[task]`` and in the terms."""
 
-    def check(self, skeleton: Skeleton) -> None:
+    def check(self, skeleton: Skeleton, forms: Collection[str] = ()) -> None:
         """Refuses a backbone that cannot learn the task.
 
+        Args:
+            skeleton: The backbone without numbers.
+            forms: Forms of the rows that were read (see ``Columns.forms``); none where no file was, or the task has
+                one form alone.
+
         Raises:
-            ConfigError: if a choice of ``[task]`` does not fit it.
+            ConfigError: if a choice of ``[task]`` does not fit it, or the rows.
         """
 
     def layout(self, skeleton: Skeleton, target_modules: Sequence[str]) -> Layout:

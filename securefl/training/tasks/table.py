@@ -51,8 +51,11 @@ def label_column(section: TaskSection, data: DataSection) -> str | None:
             assert_never(section)
 
 
-def check_rows(section: TaskSection, data: DataSection, table: Table) -> None:
+def check_rows(section: TaskSection, data: DataSection, table: Table) -> str | None:
     """Refuse rows of a file that do not fit the task, as far as the rows themselves tell.
+
+    Returns:
+        Their form, where the task knows several.
 
     Raises:
         DataError: with the place of the first such row.
@@ -60,9 +63,9 @@ def check_rows(section: TaskSection, data: DataSection, table: Table) -> None:
     match section:
         case SequenceClassificationSection():
             # Labels are checked once all of them are known.
-            return
+            return None
         case CausalLmSection():
-            DialogueRows(data).examples(table, np.arange(len(table)))
+            return DialogueRows(data).examples(table, np.arange(len(table))).form
         case _:
             assert_never(section)
 

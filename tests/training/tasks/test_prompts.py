@@ -95,9 +95,12 @@ def test_a_template_that_marks_nothing_is_refused():
         prompter("{% generation %}{% endgeneration %}a").row(conversation(), "messages")
 
 
-@pytest.mark.parametrize("form", ["auto", "plain", "alpaca"])
-def test_conversations_without_any_template_are_refused(form):
-    with pytest.raises(ConfigError, match="no chat template"):
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [("auto", "no chat template"), ("plain", 'prompt_form = "plain"'), ("alpaca", 'prompt_form = "alpaca"')],
+)
+def test_conversations_without_any_template_are_refused(form, reason):
+    with pytest.raises(ConfigError, match=reason):
         prompter(form=form).row(conversation(), "messages")
 
 

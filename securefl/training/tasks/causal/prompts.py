@@ -13,7 +13,7 @@ has no such beginnings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,12 +103,17 @@ class Prompter:
             return PromptedText(self._rendered(user, opened=True), (), templated=True)
         return PromptedText(self._opening(question, "", form), (), templated=False)
 
-    def check(self) -> None:
-        """Refuse a form that needs a template, and one that Jinja cannot read.
+    def check(self, forms: Collection[str] = ()) -> None:
+        """Refuse rows or a form that need a template where there is none, and a template that Jinja cannot read.
+
+        Args:
+            forms: Forms of the rows that were read, as far as any were; see ``dialogues``.
 
         Raises:
             ConfigError: see above.
         """
+        if MESSAGES in forms:
+            self._check_conversations()
         if self.form == "chat" and self._template() is None:
             raise _no_template()
         if self.template is not None:
@@ -153,10 +158,17 @@ class Prompter:
             return None
         return own
 
-    def _chat(self, messages: list[dict[str, Any]]) -> PromptedText:
+    def _check_conversations(self) -> str:
+        """The template that conversations need."""
+        if self.form in ("plain", "alpaca"):
+            raise _no_conversations(self.form)
         template = self._template()
-        if template is None or self.form in ("plain", "alpaca"):
+        if template is None:
             raise _no_template()
+        return template
+
+    def _chat(self, messages: list[dict[str, Any]]) -> PromptedText:
+        template = self._check_conversations()
         if _MARKED.search(template):
             text, spans = self._marked(messages, template)
         else:
@@ -237,6 +249,14 @@ def _no_template() -> ConfigError:
         where="task.chat_template",
         hint="write a template there, or the path of a file with one; or take rows of prompts and completions with "
         'prompt_form = "plain"',
+    )
+
+
+def _no_conversations(form: PromptForm) -> ConfigError:
+    return ConfigError(
+        f'the rows are conversations, and prompt_form = "{form}" is for a prompt and its answer alone',
+        where="task.prompt_form",
+        hint="leave prompt_form out, or take rows of prompts and completions",
     )
 
 

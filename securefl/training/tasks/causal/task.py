@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,12 +57,12 @@ class CausalLm:
         self._terms = terms
         self._form = terms.prompt_form
 
-    def check(self, skeleton: Skeleton) -> None:
-        """Refuse a model that reads backwards, and a template that is none; see ``Task.check``."""
+    def check(self, skeleton: Skeleton, forms: Collection[str] = ()) -> None:
+        """Refuse a model that reads backwards, and a template that is none or missing; see ``Task.check``."""
         check_reads_forwards(skeleton)
         tokenizer = load_tokenizer(str(skeleton.config.name_or_path))
         end_of_text(tokenizer)
-        self._prompter(tokenizer).check()
+        self._prompter(tokenizer).check(forms)
 
     def layout(self, skeleton: Skeleton, target_modules: Sequence[str]) -> Layout:
         """The adapted weights alone; see ``Task.layout``."""

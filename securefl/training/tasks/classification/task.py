@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +55,7 @@ class SequenceClassification:
         self._own_class = head == "transformers"
         self._figures = figures
 
-    def check(self, skeleton: Skeleton) -> None:
+    def check(self, skeleton: Skeleton, forms: Collection[str] = ()) -> None:
         """Refuses a pooling that does not fit the backbone; see ``Task.check``."""
         if self._own_class:
             check_class(skeleton, len(self._labels))
