@@ -19,7 +19,6 @@ from statistics import median
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
@@ -29,8 +28,10 @@ from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
+from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import SelectSection
 from securefl.config.head import HeadSection
+from securefl.config.payload import DensePayload
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Cipher
@@ -225,7 +226,18 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     encryption = federation.terms.encryption.model_copy(update={"select": SelectSection()})
     head = HeadSection(start="zeros", rows="together")
     training = federation.terms.training.model_copy(update={"early_stopping_rounds": None})
-    terms = federation.terms.model_copy(update={"encryption": encryption, "head": head, "training": training})
+    # Norms are a value of every round, where other weights are one of the first round alone.
+    aggregation = AggregationSection(weights="equal")
+    terms = federation.terms.model_copy(
+        update={
+            "encryption": encryption,
+            "head": head,
+            "training": training,
+            "aggregation": aggregation,
+            # Without a weight every payload sends the same; some refuse a layout that has none.
+            "payload": DensePayload(name="dense"),
+        }
+    )
     return replace(federation, terms=terms, layout=layout, roster=roster)
 
 
@@ -247,7 +259,13 @@ def _encoding_s(federation: Federation) -> float:
     sample = replace(plan, layout=layout)
     codec = RoundCodec.of(sample, 1)
     rng = np.random.default_rng(0)
-    update = Update({layout.tensors[0].name: _random_change(layout.tensors[0], codec.frozen, rank, rng)}, {})
+    tensor = layout.tensors[0]
+    change = (
+        _random_factors(tensor, plan.update_rank(rank), rng)
+        if federation.terms.payload.name == "factors"
+        else _random_change(tensor, codec.frozen, rank, rng)
+    )
+    update = Update({tensor.name: change}, {})
 
     def encode() -> None:
         encoded = codec.encode(update, rank=rank, samples=1, rng=rng)
@@ -266,14 +284,19 @@ def _cut(tensor: TensorSpec, *, at_least: int) -> TensorSpec:
 
 def _random_change(tensor: TensorSpec, frozen: Frozen | None, rank: int, rng: np.random.Generator) -> Factors:
     """A weight's change of the form that the payload takes."""
-
-    def drawn(*shape: int) -> NDArray[np.float64]:
-        return rng.normal(0.0, 1e-3, shape)
-
     if frozen is None:
         # A change of rank-r factors is a product of factors of rank 2 r.
-        return Factors(drawn(tensor.rows, 2 * rank), drawn(2 * rank, tensor.columns))
-    return frozen.change(tensor.name, drawn(*frozen.trained_shape(tensor, rank)), rank=rank)
+        return _random_factors(tensor, 2 * rank, rng)
+    drawn = rng.normal(0.0, 1e-3, frozen.trained_shape(tensor, rank))
+    return frozen.change(tensor.name, drawn, rank=rank)
+
+
+def _random_factors(tensor: TensorSpec, rank: int, rng: np.random.Generator) -> Factors:
+    """Factors of a product, or a client's own where the payload sends those as they are."""
+    return Factors(
+        rng.normal(0.0, 1e-3, (tensor.rows, rank)),
+        rng.normal(0.0, 1e-3, (rank, tensor.columns)),
+    )
 
 
 def _timed(step: Callable[[], Result]) -> tuple[float, Result]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support.federations import make_federation
 
+from securefl.config.aggregation import AggregationSection, WeightsName
+from securefl.config.payload import FactorsPayload
 from securefl.errors import RunError
 from securefl.planning import speed_process as apart
+from securefl.planning.speed import measure_speed
 from securefl.planning.speed_process import measure_speed_in_process
 
 
@@ -52,3 +56,15 @@ def test_the_measuring_process_gets_one_thread(python: Path, tmp_path: Path) -> 
     with pytest.raises(RunError):
         measure_speed_in_process(make_federation(scheme="none").federation)
     assert (tmp_path / "seen").read_text().split() == ["1", "1"]
+
+
+@pytest.mark.parametrize("weights", get_args(WeightsName))
+def test_a_machine_is_measured_for_every_kind_of_weights(weights: WeightsName) -> None:
+    aggregation, payload = AggregationSection(weights=weights), FactorsPayload(name="factors")
+    made = make_federation((4, 4, 4), scheme="none", aggregation=aggregation, payload=payload)
+    assert measure_speed(made.federation).took_s > 0
+
+
+def test_a_machine_is_measured_for_several_heads() -> None:
+    made = make_federation((2, 2, 2), scheme="none", payload="core", heads=2)
+    assert measure_speed(made.federation).took_s > 0
