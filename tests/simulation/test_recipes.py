@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from support.tiny_model import save_tiny_bert, write_rows
 
+from securefl import forecast
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.load import validated
 from securefl.config.recipes.catalogue import ROWS
+from securefl.planning.speed import measure_speed
 
 pytestmark = pytest.mark.slow
 
@@ -109,3 +111,11 @@ def test_a_recipe_ends_the_same_encrypted_and_as_its_twin(place: Path, tmp_path:
     assert encrypted.adapters == twin.adapters
     # Every round sums something else, so that more is compared than zeros with zeros.
     assert len(set(twin.integers.values())) == len(twin.integers)
+
+
+@pytest.mark.parametrize("recipe", ROWS)
+def test_a_recipe_is_planned_and_this_machine_measured_for_it(place: Path, recipe: str) -> None:
+    """What ``securefl plan`` and ``run`` do before anything else."""
+    planned = forecast(config_of(place, recipe, scheme="none"))
+    assert all(kind.sizes.values > 0 for kind in planned.rounds)
+    assert measure_speed(planned.federation).encode_s > 0

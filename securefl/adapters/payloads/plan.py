@@ -91,7 +91,10 @@ class PayloadPlan:
         self._check_heads()
 
     def _check_heads(self) -> None:
-        shared, side = self.ranks.shared_rank, self.layout.largest_rank if self.layout.adapted else 0
+        if not self.layout.adapted:
+            # A part of a layout, such as one head alone, which a forecast looks at.
+            return
+        shared, side = self.ranks.shared_rank, self.layout.largest_rank
         if self.core_heads > 1 and self.core_heads * shared > side:
             raise ConfigError(
                 f"{self.core_heads} heads of rank {shared} need {self.core_heads * shared} directions, and the "
