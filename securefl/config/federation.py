@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,7 +30,7 @@ from securefl.config.section import Section
 from securefl.config.server import ServerSection
 from securefl.config.task import SequenceClassificationSection, TaskSection
 from securefl.config.training import TrainingSection
-from securefl.config.values import converted
+from securefl.config.values import ChosenBy, converted
 
 
 class FederationSection(Section):
@@ -77,7 +78,7 @@ class FederationConfig(Section):
     head: HeadSection = HeadSection()
     layers: LayersSection = LayersSection()
     personal: PersonalSection = PersonalSection()
-    recipe: Recipe = ROWS[DEFAULT].recipe
+    recipe: Annotated[Recipe, ChosenBy("name")] = ROWS[DEFAULT].recipe
     payload: PayloadChoice = ROWS[DEFAULT].payload
     outer: Outer = ROWS[DEFAULT].outer
     aggregation: AggregationSection = AggregationSection()

@@ -232,7 +232,7 @@ def test_a_payload_that_there_is_not_names_those_there_are():
     [
         ("defualt", "did you mean 'default'"),
         ("flexlor", "did you mean 'flexlora'"),
-        ("magic", f"there is {', '.join(sorted(ROWS))}"),
+        ("magic", f"write one of {', '.join(sorted(ROWS))}"),
     ],
 )
 def test_an_unknown_recipe_names_the_known_ones(name, hint):
@@ -446,3 +446,18 @@ def test_a_stop_that_goes_back_is_refused_where_members_keep_a_factor():
     with pytest.raises(ConfigError, match=r"'training.early_stopping_rounds'.*'payload.shares' = \"right\""):
         refuse_misfits(config, where="FED.toml")
     refuse_misfits(read(recipe={"name": "fedit"}, training={"early_stopping_rounds": 2}), where="FED.toml")
+
+
+def test_a_recipes_name_alone_stands_for_its_section():
+    assert read(recipe="hetlora") == read(recipe={"name": "hetlora"})
+
+
+def test_a_misspelt_name_alone_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigError, match=r"there is no recipe 'hetlor'.*did you mean 'hetlora'"):
+        read(recipe="hetlor")
+
+
+@pytest.mark.parametrize("value", ["", 3, ["fedit"]])
+def test_a_recipe_that_is_no_name_is_refused_by_its_key(value):
+    with pytest.raises(ConfigError, match=r"'recipe(\.name)?' is wrong \(FED.toml\)"):
+        read(recipe=value)

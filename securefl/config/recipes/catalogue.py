@@ -33,6 +33,7 @@ from securefl.config.recipes import (
 from securefl.config.recipes.choices import DEFAULT, Recipe
 from securefl.config.recipes.row import Row
 from securefl.config.section import Section
+from securefl.config.values import quoted
 from securefl.errors import ConfigError
 
 _ROWS: Final = (
@@ -121,5 +122,6 @@ def _row(name: str) -> Row:
             hint=f"`securefl bench quality --recipe {name}` measures it",
         )
     near = difflib.get_close_matches(name, ROWS, n=1)
-    hint = f"did you mean '{near[0]}'" if near else f"there is {', '.join(sorted(ROWS))}"
-    raise ConfigError(f"there is no recipe '{name}'", where="recipe.name", hint=hint)
+    hint = f"did you mean '{near[0]}'" if near else f"write one of {', '.join(sorted(ROWS))}"
+    said = f"'recipe' is wrong: there is no recipe '{quoted(name)[1:-1]}'"
+    raise ConfigError(said, where="recipe.name", hint=hint)
