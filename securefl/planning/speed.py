@@ -22,6 +22,7 @@ import numpy as np
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.adapters.payloads.facts import FACTS, Trains
 from securefl.adapters.payloads.plan import WEIGHED_ROUND
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.contribution import Contribution
@@ -31,7 +32,7 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import SelectSection
 from securefl.config.head import HeadSection
-from securefl.config.payload import DensePayload
+from securefl.config.payload import payload_named
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Cipher
@@ -235,7 +236,7 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
             "training": training,
             "aggregation": aggregation,
             # Without a weight every payload sends the same; some refuse a layout that has none.
-            "payload": DensePayload(name="dense"),
+            "payload": payload_named(next(name for name, facts in FACTS.items() if facts.by_rows)),
         }
     )
     return replace(federation, terms=terms, layout=layout, roster=roster)
@@ -262,7 +263,7 @@ def _encoding_s(federation: Federation) -> float:
     tensor = layout.tensors[0]
     change = (
         _random_factors(tensor, plan.update_rank(rank), rng)
-        if federation.terms.payload.name == "factors"
+        if plan.facts.trains is Trains.FACTORS
         else _random_change(tensor, codec.frozen, rank, rng)
     )
     update = Update({tensor.name: change}, {})
