@@ -55,7 +55,7 @@ class DataSection(Section):
     completion: str | None = None
     instruction: str | None = None
     input: str | None = None
-    """What an instruction is about; the column, or its cells, may be empty."""
+    """Column of the text that an instruction is about; the column, or its cells, may be empty."""
     output: str | None = None
     encoding: str = "utf-8"
     """Of text files, in Python's names: ``latin-1``, ``cp1252``, ``utf-16``."""

@@ -97,7 +97,7 @@ def _stands(table: object, key: str) -> bool:
 
 
 def _found_at(table: object, key: str) -> object:
-    """What a file says for a key; ``_NOTHING`` where it is silent."""
+    """Value of a key in a file; ``_NOTHING`` where it is silent."""
     for part in key.split("."):
         if not isinstance(table, Mapping) or part not in table:
             return _NOTHING

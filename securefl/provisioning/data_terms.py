@@ -255,7 +255,7 @@ def _equal_share(rows: int, config: FederationConfig) -> int:
 
 
 def _samples_cap(config: FederationConfig, seen: _Seen) -> int:
-    """What the file says, else an equal share; where samples weigh without a cap, a bound on every client's.
+    """The file's cap, else an equal share; where samples weigh without a cap, a bound on every client's.
 
     That bound is a power of two, because everybody reads it in the federation file, and the largest count is a number
     of one client's data.

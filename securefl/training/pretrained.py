@@ -6,7 +6,7 @@ made up, and no code of a model's own is ever run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -33,12 +33,48 @@ def load_backbone(path: str, skeleton: Skeleton, *, attention: Attention) -> Pre
     Raises:
         ModelError: if the model is not there, or its weights are incomplete.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModel
+
+    return whole_network(
+        AutoModel,
+        path,
+        skeleton,
+        attention=attention,
+        of="the model's",
+        hint="its files are incomplete, or of another architecture than its config.json says",
+        **without_pooler(skeleton.config),
+    )
+
+
+def whole_network(
+    auto_class: Any,
+    path: str,
+    skeleton: Skeleton,
+    *,
+    attention: Attention,
+    of: str,
+    hint: str,
+    **options: object,
+) -> PreTrainedModel:
+    """A model by one of transformers' classes, with all its weights, in float32 on the CPU, every parameter frozen.
+
+    Args:
+        auto_class: One of transformers' ``AutoModel`` classes.
+        path: The model's folder, or what ``resolve_model`` takes.
+        skeleton: Its shapes.
+        attention: transformers' ``attn_implementation``; a model that does not have it gets ``eager``.
+        of: Whose tensors they are, in a message on those without weights.
+        hint: Of that message.
+        options: Further ones of the class.
+
+    Raises:
+        ModelError: if the model is not there, or its weights are incomplete.
+    """
+    from safetensors import SafetensorError
 
     try:
         with silent_transformers():
-            backbone, report = AutoModel.from_pretrained(
+            made: Any = auto_class.from_pretrained(
                 resolve_model(path),
                 config=skeleton.config,
                 attn_implementation=supported_attention(skeleton.config, attention),
@@ -47,21 +83,19 @@ def load_backbone(path: str, skeleton: Skeleton, *, attention: Attention) -> Pre
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **without_pooler(skeleton.config),
+                **options,
             )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise unusable(path, error) from None
-    missing = sorted(report["missing_keys"])
+    network: PreTrainedModel = made[0]
+    missing = sorted(made[1]["missing_keys"])
     if missing:
         raise ModelError(
-            f"{path} has no weights for {len(missing)} of the model's tensors",
-            where=missing[0],
-            hint="its files are incomplete, or of another architecture than its config.json says",
+            f"{path} has no weights for {len(missing)} of {of} tensors", where=missing[0], hint=hint
         )
-    backbone.requires_grad_(False)
-    backbone.eval()
-    loaded: PreTrainedModel = backbone
-    return loaded
+    network.requires_grad_(False)
+    network.train(False)
+    return network
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

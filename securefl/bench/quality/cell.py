@@ -200,7 +200,7 @@ def _chosen_by(report: MetricReport) -> dict[Column, float]:
 
 
 def _reported(report: MetricReport) -> dict[Column, float]:
-    """What the product reports, by column; a recipe need not have every adapter."""
+    """Figures that the product reports, by column; a recipe need not have every adapter."""
     figures: dict[Column, float | None] = {
         "base": report.base,
         "local": report.local,

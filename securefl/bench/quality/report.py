@@ -134,7 +134,7 @@ class QualityReport:
         }
 
     def _recipes_json(self) -> dict[str, object]:
-        """What a suite that compares recipes has beside the others."""
+        """Sections of a suite that compares recipes, which the others have not."""
         if self.request.suite.compares != "recipes":
             return {}
         return recipes_json(

@@ -102,7 +102,7 @@ def _given(section: Section) -> dict[str, object]:
 
 
 def _over(row: Mapping[str, object], said: object) -> object:
-    """What a file says, over what the row says, key by key; a whole value of another kind stands alone."""
+    """Lay a file's values over the row's, key by key; a whole value of another kind stands alone."""
     if not isinstance(said, Mapping):
         return said
     merged = dict(row)

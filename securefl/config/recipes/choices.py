@@ -48,7 +48,7 @@ class Recipe(Section):
 
     name: Name
     personal: Personal
-    """What a client trains for itself: ``none``, a personal adapter by itself (``alone``), or one that moves in every
+    """A client's own part: ``none``, a personal adapter by itself (``alone``), or one that moves in every
     step beside the shared one, and computes with it always (``joint``), or a backbone of its own, beside which a shared
     adapter of one shape moves (``backbone``)."""
     personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,12 @@ from securefl.training.backbones import (
     Skeleton,
     first_token_reads_all,
     plain_skeleton,
-    supported_attention,
     unusable,
 )
 from securefl.training.devices import Attention
 from securefl.training.folders.form import FolderForm
-from securefl.training.model_files import resolve_model
+from securefl.training.pretrained import whole_network
 from securefl.training.rows.tokens import IGNORED, Batch
-from securefl.training.silence import silent_transformers
 from securefl.training.tasks.causal.answer_loss import LOSS_COLUMNS, WRITTEN
 from securefl.training.tasks.causal.writing import Writer
 from securefl.training.tasks.model import TaskModel
@@ -142,33 +140,16 @@ def loaded(skeleton: Skeleton, path: str, *, attention: Attention) -> PreTrained
     Raises:
         ModelError: if they are incomplete, or the model is no causal one.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    try:
-        with silent_transformers():
-            made: Any = AutoModelForCausalLM.from_pretrained(
-                resolve_model(path),
-                config=skeleton.config,
-                attn_implementation=supported_attention(skeleton.config, attention),
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise unusable(path, error) from None
-    network: PreTrainedModel = made[0]
-    missing = sorted(made[1]["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{path} has no weights for {len(missing)} of the language model's tensors",
-            where=missing[0],
-            hint="its files are incomplete, or saved without the head: take those of the language model",
-        )
-    network.requires_grad_(False)
-    network.train(False)
+    network = whole_network(
+        AutoModelForCausalLM,
+        path,
+        skeleton,
+        attention=attention,
+        of="the language model's",
+        hint="its files are incomplete, or saved without the head: take those of the language model",
+    )
     _try_forwards(_with_backbone(network), skeleton)
     return network
 
