@@ -138,7 +138,7 @@ class RoundServer:
 
     @property
     def next_deadline(self) -> float | None:
-        """Time at which ``wake`` is to be called, on the clock of ``now``; now, while contributions wait to be added."""
+        """Time at which ``wake`` is to be called; at once, while contributions wait to be added."""
         if self.over:
             return None
         return self._now() if self._wanted is not None else self._clock.next_deadline(self.state)
@@ -175,6 +175,8 @@ class RoundServer:
         self._rules.signing_key(member)
         if isinstance(request, FetchAggregate):
             return self._head(request.round_number)
+        if isinstance(request, Leave) and self.over and not request.finished:
+            return Done()
         self._check_running()
         try:
             answer = self._answer(member, request)

@@ -1,4 +1,4 @@
-"""Members that vanish at any step: the round ends with the exact sum of those that remain, or the run says who is missing.
+"""Members that vanish at any step: the round ends with the exact sum of those that remain, or says who is missing.
 
 A pattern says for every member after which step it is gone: 0 it never joins, 1 it adverts, 2 it stages, 3 it
 acknowledges, 4 it votes, 5 it reveals, 6 it stays.

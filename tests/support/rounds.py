@@ -1,4 +1,4 @@
-"""A server's core on a virtual clock, and members without models that answer what it announces, with real signatures."""
+"""A server's core on a virtual clock, and members without models that answer it, with real signatures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from securefl.config.server import ServerSection
 from securefl.crypto.thresholds import RosterConstants
 from securefl.crypto.wireform import Ciphertexts, WireForm
-from securefl.errors import ProtocolError
 from securefl.identity.signing import SigningKey
 from securefl.progress import Event
 from securefl.protocol.agreement.cohort import Advert, Cohort
@@ -294,11 +293,13 @@ class Federation:
         self.server.wake()
         return True
 
-    def round_of_answers(self) -> bool:
+    def round_of_answers(self, *, until: type | None = None) -> bool:
         """Everybody who is there answers what is announced now; False if nobody has anything new to say."""
         moved = False
         for member in self.here:
             announcement = self.server.announcement
+            if until is not None and isinstance(announcement, until):
+                return False
             if member.answered and member.answered[-1] == announcement:
                 continue
             member.answered.append(announcement)
@@ -309,12 +310,13 @@ class Federation:
             moved = True
         return moved
 
-    def settle(self, *, until: object = None, patience: int = 60) -> None:
-        """Lets members answer and time pass until the run is over, or a certain phase is announced."""
+    def settle(self, *, until: type | None = None, patience: int = 60) -> None:
+        """Lets members answer and time pass until the run is over, or a certain thing is announced."""
         for _ in range(patience):
-            while self.round_of_answers():
-                if until is not None and isinstance(self.server.announcement, until):  # type: ignore[arg-type]
-                    return
+            while self.round_of_answers(until=until):
+                pass
+            if until is not None and isinstance(self.server.announcement, until):
+                return
             if self.server.over or not self.pass_time():
                 return
         raise AssertionError(f"nothing settles: {self.server.announcement}")
@@ -467,13 +469,3 @@ class Federation:
         if head is None:
             return ()
         return tuple(head.cohort.members[each.index] for each in head.certificate.statement.survivors)
-
-
-def refused(run: object, sentence: str) -> None:
-    """Expects a ProtocolError with these words."""
-    try:
-        run()  # type: ignore[operator]
-    except ProtocolError as error:
-        assert sentence in str(error)
-    else:
-        raise AssertionError("nothing was refused")

@@ -264,7 +264,9 @@ def _give_up(state: ServerState, at: Circumstances, *, rules: ServerRules) -> Ru
     return RunFailed(Cause(f"{late} {_undone(state, rules)}", hint=_ADVICE))
 
 
-_ADVICE: Final = "start what is missing, then the server again, which goes on where it stopped; or raise the limit in [server]"
+_ADVICE: Final = (
+    "start what is missing and then the server, which goes on where it stopped, or raise its limits of time"
+)
 
 
 def _undone(state: ServerState, rules: ServerRules) -> str:
