@@ -288,16 +288,15 @@ class RoundServer:
         state = self.state
         if member in state.finished:
             return
-        self._clock.depart(member)
         if not farewell.finished:
             words = passed_on(farewell.last_words)
             self._emit(Warned(member=member, message=f"{member} left: {words}"))
             self._apply(MemberLeft(member, words))
-            return
-        newest = state.confirmed[self._rules.roster.index(member)]
-        if newest < state.newest_sum:
-            raise ProtocolError(f"{member} leaves, and has not applied the sum of round {state.newest_sum}")
-        self._apply(MemberFinished(member))
+        elif state.confirmed[self._rules.roster.index(member)] < state.newest_sum:
+            raise ProtocolError(f"{member} leaves, and has not confirmed the sum of round {state.newest_sum}")
+        else:
+            self._apply(MemberFinished(member))
+        self._clock.depart(member)
 
     def _add(self, wanted: SumWanted) -> Proposed:
         """Adds the contributions of the survivors, and makes the statement about their sum."""

@@ -427,8 +427,14 @@ class Federation:
                 member.sums[number] = file.read()
             assert member.sums[number] == self.exact_sum(head)
             member.applied = number
-            last = member.last_after == number
-            self.server.hear(member.name, Confirm(number, last=last))
+            self.confirm(member)
+        if member.applied and member.applied <= newest:
+            # The server may have gone down before it kept the word.
+            self.confirm(member)
+
+    def confirm(self, member: Member) -> None:
+        last = member.last_after == member.applied
+        self.server.hear(member.name, Confirm(member.applied, last=last))
 
     def check(self, head: AggregateHead) -> None:
         members = head.cohort.members
