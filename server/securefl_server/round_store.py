@@ -22,6 +22,7 @@ from securefl.protocol.calls import StageContribution
 from securefl.protocol.serving.event_codec import decode_object, encode_object
 from securefl.protocol.serving.round_events import RoundEvent
 from securefl.protocol.serving.sum_head import SumHead
+from securefl.storage.disk import disk_errors
 from securefl_server.store_file import (
     FORMAT,
     LoggedEvent,
@@ -130,7 +131,9 @@ class SqliteRoundStore:
         self._path = folder / STORE_FILE
         self._wall_clock = wall_clock
         self._last = bytes(32)
-        with sqlite_errors(self._path):
+        with sqlite_errors(self._path), disk_errors(self._path):
+            # Made before SQLite opens it: the files that it puts beside have the same mode.
+            self._path.touch(mode=0o600)
             self._database = sqlite3.connect(self._path, isolation_level=None, timeout=1.0)
         try:
             with sqlite_errors(self._path):
@@ -257,7 +260,6 @@ class SqliteRoundStore:
                     database.execute(statement)
                 database.executemany("INSERT INTO about VALUES (?, ?)", about)
         check_about(self._database, self._path, federation_digest=federation_digest)
-        self._path.chmod(0o600)
 
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
         with sqlite_errors(self._path):
