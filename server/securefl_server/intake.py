@@ -22,6 +22,9 @@ from securefl_server.bodies import Bodies
 from securefl_server.body_sums import check_body
 from securefl_server.round_store import RoundStore
 
+Taken = tuple[Staged, ContributionStaged | None]
+"""The part that there is of a contribution, and the event where it has just become whole."""
+
 
 class Intake:
     """Takes contributions for a ``RoundServer``.
@@ -46,7 +49,7 @@ class Intake:
         self._store = store
         self._bodies = bodies
 
-    def announce(self, state: ServerState, member: str, request: StageContribution) -> Staged:
+    def announce(self, state: ServerState, member: str, request: StageContribution) -> Taken:
         """Keeps the head of a contribution; says from where on its body is awaited.
 
         Raises:
@@ -65,23 +68,27 @@ class Intake:
             self._store.put_contribution(member, request, place=place)
         return self.held(state, member, request.attempt)
 
-    def held(self, state: ServerState, member: str, attempt: Attempt) -> Staged:
+    def held(self, state: ServerState, member: str, attempt: Attempt) -> Taken:
         """The part of a member's contribution that the server has on disk.
 
         Raises:
             ProtocolError: if the attempt is over, or the member is not in its cohort.
         """
         self._check_open(state, member, attempt)
+        size = self._body_bytes(attempt.round_number)
         if state.staging(member) is not None:
-            return Staged(self._body_bytes(attempt.round_number), complete=True)
+            return Staged(size, complete=True), None
         held = self._bodies.held(attempt, member)
-        if held:
-            self._bodies.sync(attempt, member)
-        return Staged(held, complete=False)
+        if held < size or state.phase is not ServerPhase.STAGE:
+            if held:
+                self._bodies.sync(attempt, member)
+            return Staged(held, complete=False), None
+        # The server went down after the last byte and before it had looked at the whole.
+        return self.receive(state, member, attempt, offset=size, chunk=b"")
 
     def receive(
         self, state: ServerState, member: str, attempt: Attempt, *, offset: int, chunk: bytes
-    ) -> tuple[Staged, ContributionStaged | None]:
+    ) -> Taken:
         """Takes a piece of a body.
 
         Returns:

@@ -21,9 +21,11 @@ from securefl.protocol.calls import (
     AggregateHead,
     Announcement,
     Answer,
+    CohortClosed,
     Done,
     FederationFailed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -63,7 +65,7 @@ from securefl.protocol.serving.server_state import ServerRules, ServerState
 from securefl.protocol.serving.sum_head import SumHead
 from securefl_server.bodies import Bodies
 from securefl_server.body_sums import add_bodies
-from securefl_server.intake import Intake
+from securefl_server.intake import Intake, Taken
 from securefl_server.round_news import news_of
 from securefl_server.round_store import RoundStore
 from securefl_server.step_clock import StepClock
@@ -198,9 +200,9 @@ class RoundServer:
         """
         self._check_running()
         try:
-            staged, event = self._intake.receive(self.state, member, attempt, offset=offset, chunk=chunk)
-            if event is not None:
-                self._apply(event)
+            staged = self._staged(
+                self._intake.receive(self.state, member, attempt, offset=offset, chunk=chunk)
+            )
         except DiskError as error:
             raise self._break(error) from None
         self._go_on()
@@ -242,9 +244,11 @@ class RoundServer:
     def _answer(self, member: str, request: Request) -> Answer:
         match request:
             case StageContribution():
-                return self._intake.announce(self.state, member, request)
+                return self._staged(self._intake.announce(self.state, member, request))
             case StagedUpTo(attempt):
-                return self._intake.held(self.state, member, attempt)
+                return self._staged(self._intake.held(self.state, member, attempt))
+            case FetchCohort(attempt):
+                return self._cohort(member, attempt)
             case FetchPackets(attempt):
                 return self._packets(member, attempt)
             case FetchAggregate(round_number):
@@ -257,6 +261,18 @@ class RoundServer:
                 if event is not None:
                     self._apply(event)
                 return Done()
+
+    def _staged(self, taken: Taken) -> Staged:
+        staged, event = taken
+        if event is not None:
+            self._apply(event)
+        return staged
+
+    def _cohort(self, member: str, attempt: Attempt) -> CohortClosed:
+        if not is_open(self.state, attempt, rules=self._rules):
+            raise ProtocolError(f"the attempt whose cohort {member} asks for is over")
+        check_in_cohort(self.state, member)
+        return CohortClosed(self.state.cohort(self._rules))
 
     def _packets(self, member: str, attempt: Attempt) -> Packets:
         state = self.state

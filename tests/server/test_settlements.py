@@ -14,6 +14,7 @@ from securefl.protocol.calls import (
     AggregateReady,
     Certified,
     CohortClosed,
+    Done,
     FederationClosed,
     FetchAggregate,
     Leave,
@@ -244,6 +245,27 @@ def test_members_that_disagree_on_an_early_end_are_told_apart(tmp_path: Path) ->
     federation.settle()
     assert "do not agree" in str(federation.server.error)
     assert "client-3" in str(federation.server.error)
+
+
+def test_a_farewell_that_is_said_again_after_the_end_is_no_error(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    federation.settle()
+    state = federation.server.state
+    assert federation.server.hear("client-1", Leave(finished=True)) == Done()
+    assert federation.server.state == state
+
+
+def test_a_member_that_was_not_waited_for_says_farewell_after_the_end(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4, least=3)
+    federation.connect()
+    federation.settle(until=FederationClosed)
+    federation.lose("client-4")
+    federation.settle()
+    assert federation.server.state.phase is ServerPhase.CLOSED
+    federation.catch_up(federation.members["client-4"], 1)
+    federation.server.hear("client-4", Leave(finished=True))
+    assert federation.server.state.finished == federation.rules.roster
 
 
 def test_a_run_ends_at_once_where_too_few_members_can_go_on(tmp_path: Path) -> None:

@@ -419,6 +419,7 @@ class Federation:
 
     def catch_up(self, member: Member, newest: int) -> None:
         """Fetches and applies all sums up to a round, each checked against the certificate and the exact sum."""
+        applied_before = member.applied
         for number in range(member.applied + 1, newest + 1):
             head = self.server.hear(member.name, FetchAggregate(number))
             assert isinstance(head, AggregateHead)
@@ -428,7 +429,7 @@ class Federation:
             assert member.sums[number] == self.exact_sum(head)
             member.applied = number
             self.confirm(member)
-        if member.applied and member.applied <= newest:
+        if 0 < applied_before == member.applied <= newest:
             # The server may have gone down before it kept the word.
             self.confirm(member)
 
