@@ -14,7 +14,7 @@ from securefl.protocol.agreement.commitment import NO_PACKETS, packets_digest
 from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt
 from securefl.protocol.calls import StageContribution, Staged
 from securefl.protocol.sections import Section, StreamSizes
-from securefl.protocol.serving.admission import check_in_cohort, is_open, reveal_bytes
+from securefl.protocol.serving.acceptance import check_in_cohort, is_open, reveal_bytes
 from securefl.protocol.serving.round_events import ContributionStaged
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState

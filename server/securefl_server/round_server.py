@@ -36,7 +36,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.last_words import passed_on
 from securefl.protocol.sections import Section
-from securefl.protocol.serving.admission import admitted, check_in_cohort, is_open
+from securefl.protocol.serving.acceptance import admitted, check_in_cohort, is_open
 from securefl.protocol.serving.announcements import announcement_of
 from securefl.protocol.serving.decisions import SumWanted, decide
 from securefl.protocol.serving.round_events import (

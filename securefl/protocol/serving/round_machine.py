@@ -1,7 +1,7 @@
 """The server's state machine: a state and an event in, the next state and effects out.
 
 The rule kept here: only ``transition`` changes a state, from the state and the event alone; no clock, no file, no
-connection. A state is never changed: a refused event raises, and the state given is still good. ``admission`` makes
+connection. A state is never changed: a refused event raises, and the state given is still good. ``acceptance`` makes
 events of what members send, ``decisions`` those that the server decides itself.
 
 At most one statement an attempt is proposed. A certified round is never done again: its only ways out are an applied
