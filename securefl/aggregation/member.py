@@ -38,7 +38,7 @@ from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member_layers import MemberLayers
 from securefl.aggregation.member_state import MemberState
 from securefl.aggregation.own_weight import OwnWeight
-from securefl.aggregation.update_source import HeadSource, UpdateSource
+from securefl.aggregation.update_source import HeadSource, RowKeeper, UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.keys import SharedKeys
@@ -294,6 +294,8 @@ class MemberAggregation:
         if self._kept is not None and self._kept.ended_with is not None:
             self._held.go_on_from(self._kept.state)
             self.kept_round = self._kept.ended_with
+            if isinstance(self._source, RowKeeper):
+                self._source.go_back_to(self.kept_round)
         self.weight_sum, self._layers = weight_sum, layers
         self.update_norm = moved
         self.reconstruction_error = mean.error_estimate

@@ -228,6 +228,10 @@ class LocalTrainer:
         """Takes the start of the head that the cohort chose; before round 1."""
         self._head.begin_heads(opening)
 
+    def go_back_to(self, round_number: int) -> None:
+        """Takes the own rows of the head of that round, whose global adapter is the last one too."""
+        self._head.go_back_to(round_number)
+
     def adapter(self, which: Which) -> Adapter:
         """An adapter's values: float32 numbers, exactly, as float64.
 
