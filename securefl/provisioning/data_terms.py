@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from securefl.config.cohort import MemberSection
 from securefl.config.data import NoSplit
@@ -33,6 +34,9 @@ from securefl.training.tasks.table import check_rows, columns_of, label_column
 
 UNLABELLED = ""
 """Stands for the label of rows where the task has none."""
+
+UNREAD_CAP: Final = 1
+"""Stands for the cap of samples where no number of samples weighs: it says nothing of anybody's data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
     """
     cap = config.cohort.samples_cap
     known = _listed_labels(config)
-    needed = known is None or cap is None
+    needed = known is None or (cap is None and config.aggregation.counts_samples)
     if needed and isinstance(config.data.split, NoSplit):
         _check_own_files(config)
     seen = _Seen(known)
@@ -139,8 +143,13 @@ def _check_own_files(config: FederationConfig) -> None:
         if not path.is_file():
             raise DataError(
                 f"there is no data file {path}",
-                hint="set federation.labels and cohort.samples_cap, so that the lead needs no other client's data",
+                hint=f"set {_what_the_lead_needs(config)}, so that the lead needs no other client's data",
             )
+
+
+def _what_the_lead_needs(config: FederationConfig) -> str:
+    labels = "federation.labels"
+    return f"{labels} and cohort.samples_cap" if config.aggregation.counts_samples else labels
 
 
 def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
@@ -255,7 +264,7 @@ def _equal_share(rows: int, config: FederationConfig) -> int:
 
 
 def _samples_cap(config: FederationConfig, seen: _Seen) -> int:
-    """The file's cap, else an equal share; where samples weigh without a cap, a bound on every client's.
+    """The file's cap, else an equal share; where samples weigh without a cap, a bound on every client's; 1 unread.
 
     That bound is a power of two, because everybody reads it in the federation file, and the largest count is a number
     of one client's data.
@@ -264,6 +273,8 @@ def _samples_cap(config: FederationConfig, seen: _Seen) -> int:
         DataError: if a client whose files are here has more rows than the file's bound.
     """
     cap = config.cohort.samples_cap
+    if not config.aggregation.counts_samples:
+        return UNREAD_CAP
     if config.aggregation.weights != "samples":
         return cap or _equal_share(seen.train_rows // len(config.cohort.clients), config)
     counts = {member: sum(each.train.values()) for member, each in seen.clients.items()}
