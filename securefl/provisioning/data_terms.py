@@ -8,7 +8,7 @@ here is read as its clients will read it, so that a wrong cell shows before anyb
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from securefl.config.cohort import MemberSection
 from securefl.config.data import NoSplit
 from securefl.config.federation import FederationConfig
+from securefl.config.task import CausalLmSection
 from securefl.errors import DataError
 from securefl.training.rows.client_rows import (
     ClientRows,
@@ -27,8 +28,10 @@ from securefl.training.rows.client_rows import (
     read_files,
     read_used,
 )
+from securefl.training.rows.examples import Examples
 from securefl.training.rows.splits import Rows, held_out_rows
 from securefl.training.rows.tables import Table
+from securefl.training.tasks.causal.dialogues import DialogueRows
 from securefl.training.tasks.classification.labels import read_labels, sorted_labels, unknown_label
 from securefl.training.tasks.table import check_rows, columns_of, label_column
 
@@ -37,6 +40,8 @@ UNLABELLED = ""
 
 UNREAD_CAP: Final = 1
 """Stands for the cap of samples where no number of samples weighs: it says nothing of anybody's data."""
+
+PartSink = Callable[[str, str, Examples], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,17 @@ class DataFacts:
     forms: frozenset[str] = frozenset()
 
 
-def facts_of_data(config: FederationConfig) -> DataFacts:
+def ignore_part(member: str, part: str, examples: Examples, /) -> None:
+    """Do nothing with a part of a client's rows."""
+
+
+def facts_of_data(config: FederationConfig, *, part_read: PartSink = ignore_part) -> DataFacts:
     """Labels and samples cap (as the file says, else from the training data), and the rows of every client.
+
+    Args:
+        config: A whole file.
+        part_read: Called with the client, the part's name and the rows of each part of each client's rows that are
+            here, where the task has no labels.
 
     Raises:
         ConfigError: if some clients claim column values and others do not, or two claim the same.
@@ -88,7 +102,7 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
     needed = known is None or (cap is None and config.aggregation.counts_samples)
     if needed and isinstance(config.data.split, NoSplit):
         _check_own_files(config)
-    seen = _Seen(known)
+    seen = _Seen(known, part_read)
     if isinstance(config.data.split, NoSplit):
         _read_own_files(config, seen)
     else:
@@ -117,6 +131,7 @@ class _Seen:
     """Everything read so far, beside the labels that the federation file lists."""
 
     listed: tuple[str, ...] | None
+    part_read: PartSink
     labels: set[str] = field(default_factory=set)
     train_rows: int = 0
     longest_file: int = 0
@@ -212,6 +227,18 @@ def _count(
         member = str(client.id)
         rows = part_rows(share, config.data, files, member=member, seed=config.federation.seed)
         seen.clients[member] = _counts(rows, files, label_column(config.task, config.data))
+        if isinstance(config.task, CausalLmSection):
+            _tell_parts(config, member, rows, files, seen)
+
+
+def _tell_parts(config: FederationConfig, member: str, rows: ClientRows, files: Files, seen: _Seen) -> None:
+    read, test = DialogueRows(config.data), files.test or files.train
+    for part, table, numbers in (
+        ("training", files.train, rows.train),
+        ("validation", files.train, rows.validation),
+        ("test", test, rows.test),
+    ):
+        seen.part_read(member, part, read.examples(table, numbers))
 
 
 def _counts(rows: ClientRows, files: Files, label: str | None) -> ClientCounts:

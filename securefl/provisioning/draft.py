@@ -31,6 +31,7 @@ from securefl.protocol.terms import (
     Terms,
     TrainingTerms,
 )
+from securefl.provisioning.answer_fit import answer_fit
 from securefl.provisioning.data_terms import UNREAD_CAP, DataFacts, facts_of_data
 from securefl.training.mixed_backbones.adapter_layout import adapter_layout
 from securefl.training.model_files import public_id
@@ -69,7 +70,7 @@ def draft_federation(
     # Looking at a model takes torch, which a federation of a layout does without.
     from securefl.provisioning.model_fit import fit_model
 
-    facts = facts_of_data(config)
+    facts = facts_of_data(config, part_read=answer_fit(config))
     task = pinned_task(config.task, labels=facts.labels)
     model = fit_model(
         config.model, target_modules=config.lora.target_modules, task=task_of(task), forms=facts.forms
