@@ -15,6 +15,7 @@
 ``channels``        all channel keys of one member, as fixed-length bytes
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``tags``            two tags in the plaintext of every section, checked after decryption
+``fingerprints``    short forms of public keys that people compare
 ``windows``         contributions and aggregates, some ciphertexts at a time
 ``cipher``          what every cipher can do
 ``bfv``             the cipher, through TenSEAL's SEAL; the only importer of tenseal
