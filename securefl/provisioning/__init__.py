@@ -7,6 +7,7 @@
 ``model_fit``      a federation's choices held against its base model
 ``draft``          everything that is pinned, without what is drawn at random
 ``preview``        the draft with zeros in the place of keys, for plans
-``keys_file``      the file of the shared keys
+``keys_file``      the files of a member's keys
+``dealing``        keys between members, drawn for all of them
 ``provision``      keys, certificates, and a folder for each member
 """
