@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from .conftest import Said
 from support.tiny_model import save_tiny_bert, write_rows
+
+from .conftest import Said
 
 FEDERATION = """
 [federation]
