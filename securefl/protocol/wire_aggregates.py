@@ -1,8 +1,8 @@
 """Aggregates as streams: head, the seeds of all survivors, and the total from an offset on.
 
-The rule kept here: a reader knows from the head's cohort how many bytes of what must come, takes the parts in one order
-only, and refuses at the first one that is out of place or a byte too long; it never holds more than the head, the seeds
-and one part of the total. No I/O; nothing is verified but forms and lengths.
+The rule kept here: a reader knows from the head's cohort how many bytes of what must come, takes the parts in one
+order only, and refuses at the first one that is out of place or a byte too long; it never holds more than the head,
+the seeds and one part of the total. No I/O; nothing is verified but forms and lengths.
 
 Reference: ``protos/SPEC.md``, "AggregatePart".
 """
@@ -106,6 +106,11 @@ class AggregateReader:
         places = range(len(self._begin.head.headers))
         seeds = tuple(bytes(self._seeds[at * length : (at + 1) * length]) for at in places)
         return replace(self._begin.head, seeds=seeds)
+
+    @property
+    def total_digest(self) -> bytes | None:
+        """The certified digest of the total (32 bytes), once the head is there."""
+        return None if self._begin is None else self._begin.head.certificate.statement.total_digest
 
     def receive(self, message: bytes) -> bytes:
         """The bytes of the total that one message adds; b"" for the parts before it.

@@ -1,7 +1,7 @@
 """Announcements to protobuf bytes and back.
 
-The rule kept here: as in every ``wire`` module, what ``decode_announcement`` returns is complete and within its limits,
-and anything else raised ``WireError``.
+The rule kept here: as in every ``wire`` module, what ``decode_announcement`` returns is complete and within its
+limits, and anything else raised ``WireError``.
 
 Reference: ``protos/SPEC.md``, "Announcements".
 """

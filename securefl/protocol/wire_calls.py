@@ -1,7 +1,7 @@
 """Requests and answers of the short calls to protobuf bytes and back.
 
-The rule kept here: as in every ``wire`` module, what a ``decode_`` function returns is complete and within its limits,
-and anything else raised ``WireError``. Contributions, packets and aggregates are streams: ``wire_streams``.
+The rule kept here: as in every ``wire`` module, what a ``decode_`` function returns is complete and within its
+limits, and anything else raised ``WireError``. Contributions, packets and aggregates are streams: ``wire_streams``.
 
 Reference: ``protos/SPEC.md``, "Requests and answers".
 """
