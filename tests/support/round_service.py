@@ -45,7 +45,8 @@ class HeldService:
     Attributes:
         body: What was received of the one member's body.
         chunks: (offset, length) of every chunk that was added.
-        before_chunk, before_piece: Called with the place of every chunk that arrives, and of every piece that leaves.
+        before_chunk: Called with the place of every chunk that arrives; ``before_piece`` and ``before_announcement``
+            with that of every one that leaves.
     """
 
     sizes_: StageSizes = STAGE_SIZES
@@ -62,8 +63,8 @@ class HeldService:
     offsets: list[int] = field(default_factory=list)
     before_chunk: Callable[[int], None] = nothing
     before_piece: Callable[[int], None] = nothing
+    before_announcement: Callable[[int], object] = nothing
     piece_bytes: int = 128 << 10
-    hold_chunk: asyncio.Event | None = None
 
     def note(self, peer: bytes, what: object) -> None:
         self.peers.append(peer)
@@ -76,7 +77,8 @@ class HeldService:
         return AggregateReady(1, 0)
 
     async def follow(self, peer: bytes, hello: Hello) -> AsyncGenerator[Announcement, None]:
-        for announcement in self.announcements:
+        for number, announcement in enumerate(self.announcements):
+            self.before_announcement(number)
             yield announcement
         self.note(peer, hello)
         if self.hold:
@@ -105,8 +107,6 @@ class HeldService:
     async def receive(self, peer: bytes, attempt: Attempt, offset: int, chunk: bytes) -> Staged:
         assert offset == len(self.body), "never two bodies, never a gap"
         self.before_chunk(len(self.chunks))
-        if self.hold_chunk is not None:
-            await self.hold_chunk.wait()
         self.chunks.append((offset, len(chunk)))
         self.body += chunk
         return self._held()
