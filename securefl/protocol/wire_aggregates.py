@@ -185,6 +185,7 @@ def _written_head(begin: AggregateBegin) -> pb.AggregateHead:
         seeds_bytes=begin.seeds_bytes,
         body_bytes=head.body_bytes,
         aggregate_seconds=head.aggregate_seconds,
+        settled=[signed.write_settled(each) for each in head.settled],
     )
 
 
@@ -197,6 +198,7 @@ def _read_head(message: pb.AggregateHead) -> AggregateBegin:
     fields.different([reveal.body.signer for reveal in reveals], "list of reveals")
     head = AggregateHead(
         cohort=cohort,
+        settled=signed.read_all_settled(message.settled),
         certificate=certificate,
         headers=signed.read_headers(message.headers, certificate.statement),
         seeds=(),

@@ -30,10 +30,8 @@ from securefl.protocol.calls import (
 )
 from securefl.v3 import aggregator_pb2 as pb
 
-MAX_SETTLED: Final = 20
-"""Most attempts of one round that closed a cohort and came to nothing; a server ends the run after them."""
 MAX_ANNOUNCEMENT_BYTES: Final = 16 << 20
-"""Longest announcement: ``MAX_SETTLED`` spoiled attempts of ``MAX_COHORT`` members are below 14 MiB."""
+"""Longest announcement: the most spoiled attempts of a round, of ``MAX_COHORT`` members, are below 14 MiB."""
 
 
 def encode_announcement(announcement: Announcement) -> bytes:
@@ -140,8 +138,4 @@ def _of_federation(message: pb.Announcement, kind: str) -> Announcement:
 
 
 def _opened(message: pb.RoundOpened) -> RoundOpened:
-    fields.within(len(message.settled), 0, MAX_SETTLED, "number of settled attempts")
-    return RoundOpened(
-        manifest=signed.read_manifest(message.manifest),
-        settled=tuple(signed.read_settled(each) for each in message.settled),
-    )
+    return RoundOpened(signed.read_manifest(message.manifest), signed.read_all_settled(message.settled))

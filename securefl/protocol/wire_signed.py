@@ -10,7 +10,7 @@ Reference: ``protos/SPEC.md``; the wire is ``protos/securefl/v3/aggregator.proto
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 from securefl.config.cohort import MIN_COHORT
@@ -36,6 +36,8 @@ from securefl.v3 import aggregator_pb2 as pb
 
 MAX_NUMBER: Final = 1_000_000
 """The largest number of an attempt, and of a rotation of keys."""
+MAX_SETTLED: Final = 20
+"""Most attempts of one round that closed a cohort and came to nothing; a server ends the run after them."""
 SEAL_BYTES: Final = 16
 MIN_SEALED: Final = SEAL_BYTES + 2
 """A share of one word of 16 bits."""
@@ -292,6 +294,16 @@ def read_settled(message: pb.SettledAttempt) -> SettledAttempt:
         WireError: if it breaks a limit, or its proof is of no kind that this version knows.
     """
     return SettledAttempt(read_cohort(message.cohort), _read_settlement(message))
+
+
+def read_all_settled(messages: Sequence[pb.SettledAttempt]) -> tuple[SettledAttempt, ...]:
+    """Earlier attempts of one round, ``MAX_SETTLED`` of them at most.
+
+    Raises:
+        WireError: if there are more, or one breaks a limit.
+    """
+    fields.within(len(messages), 0, MAX_SETTLED, "number of settled attempts")
+    return tuple(read_settled(message) for message in messages)
 
 
 def write_reveal(signed: Signed[Reveal], attempt: Attempt) -> pb.SignedReveal:

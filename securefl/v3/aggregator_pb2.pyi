@@ -413,7 +413,7 @@ class AggregatePart(_message.Message):
     def __init__(self, head: _Optional[_Union[AggregateHead, _Mapping]] = ..., seeds: _Optional[bytes] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class AggregateHead(_message.Message):
-    __slots__ = ("cohort", "certificate", "headers", "reveals", "seeds_bytes", "body_bytes", "aggregate_seconds")
+    __slots__ = ("cohort", "certificate", "headers", "reveals", "seeds_bytes", "body_bytes", "aggregate_seconds", "settled")
     COHORT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
@@ -421,6 +421,7 @@ class AggregateHead(_message.Message):
     SEEDS_BYTES_FIELD_NUMBER: _ClassVar[int]
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
     AGGREGATE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
     cohort: Cohort
     certificate: Certificate
     headers: _containers.RepeatedCompositeFieldContainer[SignedHeader]
@@ -428,7 +429,8 @@ class AggregateHead(_message.Message):
     seeds_bytes: int
     body_bytes: int
     aggregate_seconds: float
-    def __init__(self, cohort: _Optional[_Union[Cohort, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., headers: _Optional[_Iterable[_Union[SignedHeader, _Mapping]]] = ..., reveals: _Optional[_Iterable[_Union[SignedReveal, _Mapping]]] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ..., aggregate_seconds: _Optional[float] = ...) -> None: ...
+    settled: _containers.RepeatedCompositeFieldContainer[SettledAttempt]
+    def __init__(self, cohort: _Optional[_Union[Cohort, _Mapping]] = ..., certificate: _Optional[_Union[Certificate, _Mapping]] = ..., headers: _Optional[_Iterable[_Union[SignedHeader, _Mapping]]] = ..., reveals: _Optional[_Iterable[_Union[SignedReveal, _Mapping]]] = ..., seeds_bytes: _Optional[int] = ..., body_bytes: _Optional[int] = ..., aggregate_seconds: _Optional[float] = ..., settled: _Optional[_Iterable[_Union[SettledAttempt, _Mapping]]] = ...) -> None: ...
 
 class ConfirmRequest(_message.Message):
     __slots__ = ("round_number", "last")

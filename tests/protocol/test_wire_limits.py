@@ -51,7 +51,8 @@ REVEAL = wire_calls.encode_reveal(SendReveal(rounds.REVEALS[0]))
 HELLO = wire_calls.encode_hello(wire_calls.Hello(3, b"d" * 32, b"p" * 16, 4))
 PACKETS = wire_packets.encode_packets(Packets(rounds.ATTEMPT, ((0, b"s" * 18, b"d" * 32),)))
 PART = next(staging for staging in wire_staging.contribution_messages(rounds.STAGE, body=[], offset=0))
-AGGREGATE = next(wire_aggregates.aggregate_preface(rounds.HEAD))
+SETTLED = (SettledAttempt(rounds.COHORT, rounds.CERTIFICATE),)
+AGGREGATE = next(wire_aggregates.aggregate_preface(replace(rounds.HEAD, settled=SETTLED)))
 
 decode_part = wire_staging.decode_contribution_part
 decode_announced = wire_announcements.decode_announcement
@@ -153,7 +154,7 @@ CASES: dict[str, Case] = {
             *attempt_changes(lambda m: m.round_opened.manifest.attempt),
             *members_changes(lambda m: m.round_opened.manifest.invited, at_least=3),
             *digest_changes(lambda m: m.round_opened.manifest, "settled"),
-            repeat(lambda m: m.round_opened.settled, wire_announcements.MAX_SETTLED + 1),
+            repeat(lambda m: m.round_opened.settled, wire_signed.MAX_SETTLED + 1),
             lambda m: m.round_opened.settled[0].ClearField("certificate"),
             lambda m: m.round_opened.settled[0].ClearField("cohort"),
         ],
@@ -289,6 +290,7 @@ CASES: dict[str, Case] = {
         decode_aggregate,
         [
             repeat(lambda m: m.head.headers, 3),
+            repeat(lambda m: m.head.settled, wire_signed.MAX_SETTLED + 1),
             lambda m: m.head.headers.pop(),
             *shares_changes(lambda m: m.head.reveals[0]),
             *member_changes(lambda m: m.head.reveals[0]),
@@ -382,7 +384,7 @@ def test_the_longest_announcement_fits_its_limit() -> None:
     cohort = replace(rounds.COHORT, manifest=manifest, adverts=adverts)
     one = len(announced(RoundOpened(manifest, (SettledAttempt(cohort, certificate),))))
     spoiled = one + len(announced(Certified(replace(certificate)))) - len(announced(Waiting(("a",))))
-    assert wire_announcements.MAX_SETTLED * spoiled < wire_announcements.MAX_ANNOUNCEMENT_BYTES
+    assert wire_signed.MAX_SETTLED * spoiled < wire_announcements.MAX_ANNOUNCEMENT_BYTES
 
 
 def test_waiting_for_a_thousand_members_travels() -> None:

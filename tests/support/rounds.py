@@ -49,7 +49,7 @@ CERTIFICATE = Certificate(
     tuple(Signed(SurvivorsVote(ATTEMPT, member, STATEMENT.digest), SIGNATURE) for member in MEMBERS),
 )
 REVEALS = tuple(Signed(Reveal(ATTEMPT, member, STATEMENT.digest, b"r" * 20), SIGNATURE) for member in MEMBERS)
-HEAD = AggregateHead(COHORT, CERTIFICATE, HEADERS, (b"x" * 64,) * 3, REVEALS, len(BODY), 0.5)
+HEAD = AggregateHead(COHORT, (), CERTIFICATE, HEADERS, (b"x" * 64,) * 3, REVEALS, len(BODY), 0.5)
 SIZES = StreamSizes(seeds_bytes=64, body_bytes=len(BODY))
 
 

@@ -165,6 +165,7 @@ def heads(draw: st.DrawFn) -> calls.AggregateHead:
     signers = draw(distinct(count, count))
     return calls.AggregateHead(
         cohort=cohort,
+        settled=tuple(draw(st.lists(settled, max_size=1))),
         certificate=draw(certificates(statement)),
         headers=tuple(draw(headers(statement.attempt, member)) for member in signers),
         seeds=(),
