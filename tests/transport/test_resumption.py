@@ -88,14 +88,30 @@ def test_a_download_that_is_cut_before_any_piece_goes_on(
 def test_an_upload_that_is_cut_at_every_chunk_sends_every_byte_once_to_the_body(
     service, certificates, client_at
 ) -> None:
-    body = HeldBody(BODY)
+    broken = threading.Semaphore(0)
+
+    class OneAtATime(HeldBody):
+        def read(self, offset: int):
+            self.reads.append(offset)
+            yield self.data[offset : offset + PART_BYTES]
+            broken.acquire(timeout=WAIT_S)
+            yield self.data[offset + PART_BYTES :]
+
+    body = OneAtATime(BODY)
     with listening(service, certificates.server) as address, shaped(address) as proxy:
-        service.before_chunk = lambda number: proxy.cut()
+
+        def cut(number: int) -> None:
+            proxy.cut()
+            broken.release()
+
+        service.before_chunk = cut
         with client_at(proxy.address) as client:
             assert client.stage(CONTRIBUTION, body).complete
-        assert proxy.cuts > PARTS
+        assert proxy.cuts == PARTS + 1
     assert [offset for offset, _ in service.chunks] == [PART_BYTES * part for part in range(PARTS + 1)]
-    assert body.reads == sorted(set(body.reads)), "it never goes back"
+    assert body.reads == [PART_BYTES * part for part in range(PARTS + 1)], (
+        "nothing that is there is read again"
+    )
 
 
 def test_a_body_that_is_there_is_not_sent_again(service, certificates, client_at) -> None:
