@@ -8,11 +8,12 @@ needs locks, and a held stream costs no thread.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from securefl.errors import ProtocolError, RunError
 from securefl.identity.certificates import Credentials
@@ -60,6 +61,8 @@ from securefl.transport.telemetry import Direction, Observer, nobody
 
 Context = Any
 """``grpc.aio.ServicerContext``; grpc ships no types."""
+LOOK_S: Final = 10.0
+"""A certificate that is revoked while its member follows in silence is noticed after so long."""
 Kind = TypeVar("Kind")
 HeardRequest = (
     SendAdvert | StageContribution | StagedUpTo | FetchPackets | Acknowledge | CastVote | SendReveal | Confirm
@@ -132,6 +135,7 @@ class AggregatorServer:
         revoked: Certificates that are refused.
         refused: Told of every call that is refused.
         stall_s: Seconds without a message after which an upload is ended.
+        look_s: Seconds after which the certificate behind a silent stream is looked at again.
         clock: Seconds that only grow.
         now: The time, as certificates tell it.
     """
@@ -147,6 +151,7 @@ class AggregatorServer:
         revoked: Revoked = none_revoked,
         refused: RefusalSink = ignore,
         stall_s: float = STALL_S,
+        look_s: float = LOOK_S,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -156,6 +161,7 @@ class AggregatorServer:
         self._revoked = revoked
         self._refused = refused
         self._now = now
+        self._look_s = look_s
         self._calls = CallQuota(quota, clock)
         self._streams = StageStreams(service, ByteQuota(quota), stall_s=stall_s)
         self._server = aio.server(options=server_options(keepalive, longest_answer=MAX_ANNOUNCEMENT_BYTES))
@@ -273,9 +279,7 @@ class AggregatorServer:
             try:
                 with self._call(call, context) as admitted:
                     async with aclosing(answer(admitted(), request)) as messages:
-                        async for message in messages:
-                            # A certificate may be revoked while a member follows.
-                            admitted()
+                        async for message in self._watched(messages, admitted):
                             self._observer(Direction.SENT, call.value, message)
                             await context.write(message)
             except aio.InternalError:
@@ -285,6 +289,22 @@ class AggregatorServer:
                 await context.abort(*status_of(error))
 
         return answered
+
+    async def _watched(
+        self, messages: AsyncGenerator[bytes, None], admitted: Callable[[], bytes]
+    ) -> AsyncIterator[bytes]:
+        """Messages to a member whose certificate still holds: looked at before each, and from time to time."""
+        while True:
+            following = asyncio.ensure_future(anext(messages))
+            try:
+                while not (await asyncio.wait({following}, timeout=self._look_s))[0]:
+                    admitted()
+            finally:
+                await _ended(following)
+            if isinstance(following.exception(), StopAsyncIteration):
+                return
+            admitted()
+            yield following.result()
 
     @contextmanager
     def _call(self, call: Call, context: Context) -> Iterator[Callable[[], bytes]]:
@@ -307,6 +327,12 @@ class AggregatorServer:
         async for message in requests:
             self._observer(Direction.RECEIVED, call.value, message)
             yield message
+
+
+async def _ended(task: asyncio.Future[bytes]) -> None:
+    """Cancels a task unless it is done, and waits for its end, so that the generator that it runs can be closed."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _of_kind(answer: Answer, kind: type[Kind]) -> Kind:

@@ -57,6 +57,7 @@ class HeldService:
     asked: list[object] = field(default_factory=list)
     peers: list[bytes] = field(default_factory=list)
     hold: bool = False
+    left: int = 0
     staged: StageContribution | None = None
     body: bytearray = field(default_factory=bytearray)
     chunks: list[tuple[int, int]] = field(default_factory=list)
@@ -77,12 +78,15 @@ class HeldService:
         return AggregateReady(1, 0)
 
     async def follow(self, peer: bytes, hello: Hello) -> AsyncGenerator[Announcement, None]:
-        for number, announcement in enumerate(self.announcements):
-            self.before_announcement(number)
-            yield announcement
-        self.note(peer, hello)
-        if self.hold:
-            await asyncio.Event().wait()
+        try:
+            for number, announcement in enumerate(self.announcements):
+                self.before_announcement(number)
+                yield announcement
+            self.note(peer, hello)
+            if self.hold:
+                await asyncio.Event().wait()
+        finally:
+            self.left += 1
 
     async def hear(self, peer: bytes, request: HeardRequest) -> Answer:
         self.note(peer, request)

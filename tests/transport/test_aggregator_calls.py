@@ -280,6 +280,24 @@ def test_a_certificate_that_is_revoked_while_its_member_follows_hears_nothing_mo
     assert [refusal.reason for refusal in refused] == [Reason.REVOKED]
 
 
+def test_a_certificate_that_is_revoked_in_silence_loses_its_stream(service, certificates, client_at) -> None:
+    revoked: set[bytes] = set()
+    service.announcements, service.hold = [AggregateReady(1, 0)], True
+
+    def attack(address: str) -> None:
+        with client_at(address) as client:
+            announcements = client.follow()
+            next(announcements)
+            revoked.add(certificates.client.fingerprint)
+            with pytest.raises(AuthenticationError, match="certificate is revoked"):
+                next(announcements)
+
+    options = {"revoked": lambda: frozenset(revoked), "look_s": 0.05}
+    refused = refusals_of(service, certificates, attack, **options)
+    assert [(each.reason, each.call) for each in refused] == [(Reason.REVOKED, "Follow")]
+    assert service.left == 1
+
+
 def test_a_certificate_that_expires_while_its_connection_lasts_is_refused_under_its_name(
     service, certificates, client_at
 ) -> None:

@@ -161,6 +161,31 @@ def test_a_line_of_a_megabit_that_breaks_again_and_again_carries_everything(
     assert (bytes(service.body) if direction == "up" else file.getvalue()) == BODY
 
 
+def test_an_upload_survives_a_restart_of_the_server(service, certificates, client_at) -> None:
+    paused, restarted = threading.Event(), threading.Event()
+
+    class Pausing(HeldBody):
+        def read(self, offset: int):
+            self.reads.append(offset)
+            yield self.data[offset : offset + PART_BYTES]
+            paused.set()
+            restarted.wait(WAIT_S)
+            yield self.data[offset + PART_BYTES :]
+
+    body, heard = Pausing(BODY), []
+    with listening(service, certificates.server) as address:
+        client = client_at(address)
+        thread = threading.Thread(target=lambda: heard.append(client.stage(CONTRIBUTION, body)))
+        thread.start()
+        assert paused.wait(WAIT_S)
+    restarted.set()
+    with listening(service, certificates.server, address), client:
+        thread.join(WAIT_S)
+    assert heard == [Staged(len(BODY), complete=True)]
+    assert bytes(service.body) == BODY
+    assert len(body.reads) >= 2
+
+
 def test_a_newer_upload_of_a_member_ends_the_older_one(service, certificates, client_at) -> None:
     body, ended = HeldBody(BODY), threading.Event()
 
