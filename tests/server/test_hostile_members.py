@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.rounds import BODY_BYTES, Federation, Member, key_of
+from support.served_rounds import BODY_BYTES, Federation, Member, key_of
 
 from securefl.errors import AuthenticationError, ProtocolError, RunError, WireError
 from securefl.protocol.agreement.signed import Attempt, sign

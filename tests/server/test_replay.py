@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.rounds import DIGEST, SECTIONS, Federation, MemoryStore
+from support.served_rounds import DIGEST, SECTIONS, Federation, MemoryStore
 
 from securefl.errors import AuthenticationError, DiskError, StateError
 from securefl.protocol.calls import CohortClosed, CommitAsked, StagedUpTo

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.rounds import Federation
+from support.served_rounds import Federation
 
 from securefl.errors import ProtocolError
 from securefl.progress import RoundStepped
