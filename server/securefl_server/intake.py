@@ -18,6 +18,7 @@ from securefl.protocol.serving.acceptance import check_in_cohort, is_open, revea
 from securefl.protocol.serving.round_events import ContributionStaged
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState
+from securefl.protocol.wire_staging import StageSizes
 from securefl_server.bodies import Bodies
 from securefl_server.body_sums import check_body
 from securefl_server.round_store import RoundStore
@@ -132,6 +133,23 @@ class Intake:
             member, head.body_digest, hashlib.sha256(head.seeds).digest(), packets_digest=packets
         )
 
+    def sizes(self, state: ServerState, member: str, attempt: Attempt) -> StageSizes:
+        """Lengths that a member's contribution to the open attempt must have.
+
+        Raises:
+            ProtocolError: if the attempt is over, or the member is not in its cohort.
+        """
+        place = self._check_open(state, member, attempt)
+        sizes = StreamSizes.of_contribution(self._sections(attempt.round_number))
+        packets = self._packet_sizes(state, place)
+        return StageSizes(sizes.seeds_bytes, sizes.body_bytes, packets)
+
+    def _packet_sizes(self, state: ServerState, place: int) -> tuple[int, ...]:
+        if not self._rules.shares:
+            return ()
+        size = reveal_bytes(state, self._rules)
+        return tuple(0 if index == place else size for index in range(len(state.members)))
+
     def _check_whole(self, head: StageContribution, member: str) -> None:
         attempt = head.attempt
         if self._bodies.digest(attempt, member) != head.body_digest:
@@ -159,10 +177,7 @@ class Intake:
             raise WireError(f"{member}'s seeds have the wrong length")
         if len(request.body_digest) != DIGEST_BYTES:
             raise WireError(f"{member}'s digest has the wrong length")
-        size = reveal_bytes(state, self._rules) if self._rules.shares else 0
-        lengths = [len(packet) for packet in request.packets]
-        awaited = [0 if index == place else size for index in range(len(state.members))]
-        if lengths != (awaited if self._rules.shares else []):
+        if tuple(len(packet) for packet in request.packets) != self._packet_sizes(state, place):
             raise WireError(f"{member}'s packets are not one for every other member of the cohort")
 
     def _body_bytes(self, round_number: int) -> int:

@@ -63,6 +63,7 @@ from securefl.protocol.serving.round_machine import (
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState
 from securefl.protocol.serving.sum_head import SumHead
+from securefl.protocol.wire_staging import StageSizes
 from securefl_server.bodies import Bodies
 from securefl_server.body_sums import add_bodies
 from securefl_server.intake import Intake, Taken
@@ -208,6 +209,15 @@ class RoundServer:
         self._go_on()
         return staged
 
+    def sizes(self, member: str, attempt: Attempt) -> StageSizes:
+        """Lengths that a member's contribution to the open attempt must have.
+
+        Raises:
+            ProtocolError: if the attempt is over, the member is not in its cohort, or the run has ended.
+        """
+        self._check_running()
+        return self._intake.sizes(self.state, member, attempt)
+
     def total(self, round_number: int) -> BinaryIO:
         """The bytes of a round's sum, open for reading.
 
@@ -220,6 +230,14 @@ class RoundServer:
             return self._bodies.open_total(round_number, number)
         except DiskError as error:
             raise self._break(error) from None
+
+    def fetch(self, round_number: int) -> tuple[AggregateHead, BinaryIO]:
+        """The head and the bytes of a round's sum, of one moment.
+
+        Raises:
+            ProtocolError, StateError: as ``total``.
+        """
+        return self._head(round_number), self.total(round_number)
 
     def wake(self) -> None:
         """Carries out what is due: adds contributions, and goes on where a deadline has passed."""
