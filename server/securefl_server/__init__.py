@@ -17,6 +17,7 @@ The round with attempts (version 3):
 ``body_sums``     the sum of the survivors' bodies, from files to a file
 ``round_store``   the server's memory: events, heads of contributions and sums, reveals
 ``store_file``    the store's file as SQLite sees it: errors as sentences, reading beside a running server
+``round_status``  status of a federation, read from the store beside the server
 ``step_clock``    deadlines of steps, and which members count as there
 ``round_news``    events of a round as lines of the log
 
