@@ -174,9 +174,10 @@ def test_a_server_that_stays_away_ends_the_stream_with_a_reason(service, certifi
 
 @pytest.mark.slow
 def test_a_member_that_trains_in_silence_keeps_its_stream(service, certificates, client_at) -> None:
-    # Forty times the interval of pings without a word: as a training of seven minutes at the default one.
-    keepalive = Keepalive(interval_s=0.05, timeout_s=WAIT_S)
-    service.announcements, service.silence_s = [AggregateReady(1, 0), AggregateReady(2, 0)], 2.0
+    # grpc pings once a second at most: six pings without a word, as in a training of a minute at the default interval,
+    # of which a server that does not tolerate them takes three.
+    keepalive = Keepalive(interval_s=0.5, timeout_s=WAIT_S)
+    service.announcements, service.silence_s = [AggregateReady(1, 0), AggregateReady(2, 0)], 6.0
     with (
         listening(service, certificates.server, keepalive=keepalive) as address,
         client_at(address, keepalive=keepalive) as client,
