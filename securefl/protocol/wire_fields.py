@@ -132,7 +132,7 @@ def count(values: Sequence[object], *, at_least: int, what: str) -> None:
     Raises:
         WireError: if it has not.
     """
-    within(len(values), at_least, MAX_COHORT, f"{what}'s length")
+    within(len(values), at_least, MAX_COHORT, f"number of entries of a {what}")
 
 
 def different(listed: Sequence[str], what: str) -> None:

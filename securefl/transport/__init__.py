@@ -21,6 +21,7 @@ The same for a round with attempts (version 3):
 ``aggregator_client``  a member's calls in objects, resumed where they broke off
 ``listening``          a port to listen at
 ``admission``          certificates that still hold, at every call
+``revocations``        the list of revoked certificates, which may change while the server runs
 ``refusals``           refused calls as named events
 ``quotas``             calls and bytes that one certificate may have
 ``stage_stream``       uploads, one of a member at a time

@@ -1,8 +1,8 @@
 """Quotas of one certificate: calls open at a time, calls a second, bytes of a contribution.
 
-The rule kept here: whatever one peer sends, what it costs the server is bounded by numbers of this module, and an
-honest member on a bad line stays below them. Calls that come too fast are refused as a broken connection is, so that
-a member slows down and goes on; all else beyond a quota is refused for good.
+The rule kept here: whatever one peer sends, what it costs the server is bounded by numbers of this module. Calls that
+are too many or too fast are refused as a broken connection is, so that a member whose earlier calls linger on a bad
+line slows down and goes on; bytes beyond a contribution's are refused for good.
 """
 
 from __future__ import annotations
@@ -63,13 +63,12 @@ class CallQuota:
         """One call of a peer, counted while it is open.
 
         Raises:
-            ProtocolError: if it has too many open.
-            TransportError: if they come too fast.
+            TransportError: if it has too many open, or they come too fast.
         """
         self._count(peer)
         if self._open[peer] >= self._quota.open_calls:
             most = self._quota.open_calls
-            error = ProtocolError(f"a member has more than {most} calls open at a time")
+            error = TransportError(f"a member has more than {most} calls open at a time")
             raise named(error, Reason.OPEN_CALLS)
         self._open[peer] += 1
         try:

@@ -58,6 +58,7 @@ class HeldService:
     peers: list[bytes] = field(default_factory=list)
     hold: bool = False
     left: int = 0
+    silence_s: float = 0
     staged: StageContribution | None = None
     body: bytearray = field(default_factory=bytearray)
     chunks: list[tuple[int, int]] = field(default_factory=list)
@@ -81,6 +82,7 @@ class HeldService:
         try:
             for number, announcement in enumerate(self.announcements):
                 self.before_announcement(number)
+                await asyncio.sleep(self.silence_s if number else 0)
                 yield announcement
             self.note(peer, hello)
             if self.hold:
