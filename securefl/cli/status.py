@@ -72,7 +72,7 @@ def read_status(folder: Path, *, now: float) -> RoundStatus:
             hint="start it with: securefl server",
         )
     events = read_events(store, federation_digest=view.federation_digest)
-    return status_of(events, rules=rules_of(view, shares=True), now=now)
+    return status_of(events, rules=rules_of(view), now=now)
 
 
 def show_status(found: RoundStatus, console: Console) -> None:

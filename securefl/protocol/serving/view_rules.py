@@ -10,12 +10,15 @@ FIRST_KEY_EPOCH = 1
 """The keys that a federation is founded with; a rotation counts on from there."""
 
 
-def rules_of(view: ServerView, *, shares: bool, key_epoch: int = FIRST_KEY_EPOCH) -> ServerRules:
+SCHEME_WITH_SHARES = "kahe"
+"""The scheme whose contributions come with packets of shares, and whose sums are opened by reveals."""
+
+
+def rules_of(view: ServerView, *, key_epoch: int = FIRST_KEY_EPOCH) -> ServerRules:
     """Rules of a federation as its server knows it.
 
     Args:
         view: The server's file.
-        shares: Whether its scheme reveals keys (``kahe``).
         key_epoch: Number of the rotation of keys.
 
     Raises:
@@ -29,6 +32,6 @@ def rules_of(view: ServerView, *, shares: bool, key_epoch: int = FIRST_KEY_EPOCH
         first_round=view.first_round,
         rounds=view.rounds,
         constants=RosterConstants.of(members, min_clients=default_min_clients(members)),
-        shares=shares,
+        shares=any(str(entry.scheme) == SCHEME_WITH_SHARES for entry in view.round_one),
         limits=view.server,
     )
