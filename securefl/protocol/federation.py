@@ -31,6 +31,7 @@ from securefl.config.payload import (
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.profiles import Profile, profile_for, profile_named
+from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.crypto.wireform import Scheme, WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
@@ -86,6 +87,20 @@ class Federation:
         return tuple(member.id for member in self.roster)
 
     @property
+    def constants(self) -> RosterConstants:
+        """Constants of the roster: the smallest cohort m, c_max and what follows from them.
+
+        Raises:
+            ConfigError: if the terms name some that this roster has not.
+        """
+        roster, terms = len(self.roster), self.terms
+        return RosterConstants.of(
+            roster,
+            min_clients=terms.federation.min_clients or default_min_clients(roster),
+            max_colluders=terms.encryption.max_colluders,
+        )
+
+    @property
     def openings(self) -> tuple[Opening, ...]:
         """The sums before the first round of training, in their order."""
         return self.terms.openings
@@ -110,7 +125,9 @@ class Federation:
         return PayloadPlan(
             payload=self.terms.payload.name,
             layout=self.layout,
-            ranks=RankTable(tuple(member.rank for member in self.roster)),
+            ranks=RankTable(
+                tuple(member.rank for member in self.roster), colluders=self.constants.max_colluders
+            ),
             bits=self.terms.grid.precision_bits,
             adapter_bound=self.terms.grid.adapter_bound,
             head_bound=self.terms.grid.head_bound,
@@ -227,6 +244,8 @@ class Federation:
         return ServerView(
             federation_digest=self.digest,
             name=self.terms.federation.name,
+            min_clients=self.constants.min_clients,
+            max_colluders=self.constants.max_colluders,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
             openings=tuple(self._section_entries(number) for number in range(self.first_round, 1)),
@@ -266,6 +285,7 @@ class Federation:
                 profile=profile_named(file.profile),
                 roster=file.roster,
             )
+            federation.constants.cohort(len(federation.roster))
             needed = profile_for(len(file.roster), file.terms.grid.precision_bits)
             for number in range(federation.first_round, 1):
                 federation.kind_of(number)

@@ -108,3 +108,22 @@ def test_the_servers_view_reads_back() -> None:
 def test_a_certificate_of_no_member_is_refused() -> None:
     with pytest.raises(AuthenticationError, match="no member"):
         FEDERATION.server_view(ServerSection()).by_certificate(b"\xff" * 32)
+
+
+def test_a_file_whose_smallest_cohort_the_roster_has_not_is_refused() -> None:
+    file = json.loads(FEDERATION.to_json_text())
+    file["terms"]["federation"]["min_clients"] = 5
+    with pytest.raises(IdentityError, match="hold together"):
+        Federation.from_json_text(json.dumps(file), where="here")
+
+
+def test_the_server_knows_how_many_may_collude_and_no_rank() -> None:
+    view = FEDERATION.server_view(ServerSection())
+    assert (view.min_clients, view.max_colluders) == (3, 1)
+    assert "rank" not in view.to_json_text()
+
+
+def test_a_server_file_with_more_colluders_than_its_roster_bears_is_refused() -> None:
+    file = json.loads(FEDERATION.server_view(ServerSection()).to_json_text()) | {"max_colluders": 2}
+    with pytest.raises(IdentityError, match="hold together"):
+        ServerView.from_json_text(json.dumps(file), where="here")
