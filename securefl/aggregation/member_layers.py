@@ -8,7 +8,6 @@ References: ``adapters.layer_owners`` and ``adapters.layer_scores``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,11 +50,6 @@ class MemberLayers:
         """Weights that this member trains in that round; None where it trains all of them."""
         owners = self.owners(round_number)
         return None if owners is None else owners.trained_by(self.federation.cohort.index(self.member))
-
-    def owner_counts(self, round_number: int) -> Mapping[str, int] | None:
-        """Number of owners of each adapted weight in that round; None where every member trains every layer."""
-        owners = self.owners(round_number)
-        return None if owners is None else owners.of_tensor
 
     def narrow(self, learner: UpdateSource, round_number: int) -> None:
         """Tells a learner that can train some layers alone which ones it trains in that round."""

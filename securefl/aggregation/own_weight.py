@@ -1,7 +1,8 @@
 """A member's own number of samples, the same in every round, and what it leaves of the sum for the others.
 
 The rule kept here: everybody's mean is divided by one sum of weights, so a member's number of samples does not change
-after its first contribution, and a sum is taken up only if it leaves each of the others a weight.
+after its first contribution, a sum is taken up only if it leaves each of the others a weight, and a member that is not
+in the sum weighs its mean.
 
 Reference: ``weighting``.
 """
@@ -11,10 +12,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.encoding import RoundCodec
 from securefl.aggregation.others import check_others
 from securefl.aggregation.weighting import WeightSum, weight_steps
-from securefl.errors import DataError, ProtocolError
+from securefl.errors import DataError
+
+_UNSENT = ("equal", "norm")
+"""Rules under which no weight is a constant of a member's data."""
 
 
 class OwnWeight:
@@ -27,6 +32,8 @@ class OwnWeight:
     def __init__(self, member: str) -> None:
         self._member = member
         self._samples: int | None = None
+        self._steps: int | None = None
+        self._summed = True
 
     def keep(self, samples: int) -> None:
         """Keep the number of samples of a contribution.
@@ -41,22 +48,42 @@ class OwnWeight:
             )
         self._samples = samples
 
-    def summed(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
+    def resume(self, steps: int) -> None:
+        """Take up the weight of a contribution that was encoded before, in steps."""
+        self._steps = steps
+
+    def by_the_mean(self, codec: RoundCodec, held: WeightSum | ClassWeights | None) -> int | None:
+        """The weight of a member that is not in the sum of weights, in steps; None where it weighs by itself."""
+        if self._summed or codec.rule in _UNSENT or not isinstance(held, WeightSum):
+            return None
+        return held.mean_steps
+
+    def summed(
+        self, sums: NDArray[np.int64], codec: RoundCodec, *, contributors: int, contributed: bool
+    ) -> WeightSum:
         """The sum of weights in a round's sums, which leaves each of the others a weight of 1 to the limit.
 
         Args:
             sums: The round's, without losses and scores of layers.
             codec: The round's.
+            contributors: How many contributions are in them.
+            contributed: Whether this member's is.
 
         Raises:
-            ProtocolError: if this member has contributed no weight, or the weights do not sum to weights.
+            ProtocolError: if the weights do not sum to weights.
         """
-        if codec.rule in ("equal", "norm"):
+        found, limit = codec.weight_sum(sums, contributors), codec.grid.limit
+        if codec.rule in _UNSENT:
             # Nobody sends the one; the own norm is in the update, which is gone by now.
-            return codec.weight_sum(sums)
-        if self._samples is None:
-            raise ProtocolError(f"{self._member} did not contribute its weight")
-        found, limit = codec.weight_sum(sums), codec.grid.limit
-        own, others = weight_steps(self._samples, cap=codec.samples_cap, limit=limit), found.contributors - 1
-        check_others(found.steps, own, least=others, most=others * limit, others=others, what="weights")
+            return found
+        own = self._own_steps(codec) if contributed else None
+        others = contributors if own is None else contributors - 1
+        check_others(found.steps, own or 0, least=others, most=others * limit, others=others, what="weights")
+        self._summed = contributed
         return found
+
+    def _own_steps(self, codec: RoundCodec) -> int | None:
+        """The weight in this member's contribution; None where neither the contribution nor the count is at hand."""
+        if self._samples is None:
+            return self._steps
+        return weight_steps(self._samples, cap=codec.samples_cap, limit=codec.grid.limit)

@@ -14,9 +14,10 @@ from typing import assert_never
 
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
-from securefl.adapters.layer_owners import LayerOwners, layer_owners, layers_of
+from securefl.adapters.layer_owners import LayerOwners, RoundOwners, layer_owners, layers_of
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.facts import Mixing
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
@@ -36,6 +37,7 @@ from securefl.crypto.wireform import Scheme, WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
+from securefl.protocol.owner_rule import ClassHolders, OwnerRule, single_partition
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
@@ -163,6 +165,26 @@ class Federation:
             members=len(self.roster),
             least=ranks.least_owners,
             seed=self.terms.federation.seed,
+        )
+
+    def owner_rule(
+        self, round_number: int, *, layers: RoundOwners | None = None, classes: ClassHolders | None = None
+    ) -> OwnerRule:
+        """Owners of everything that a round can sum.
+
+        Args:
+            round_number: The round.
+            layers: Owners of each layer in it; None where every member trains every layer, and in openings.
+            classes: Holders of each class; None where rows of heads have no owners, and before their sum.
+        """
+        plan = self.plan
+        ranked = plan.facts.mixing is Mixing.PARTITIONS and round_number > 0
+        return OwnerRule(
+            self.constants,
+            {member.id: member.rank for member in self.roster},
+            plan.ranks.partitions if ranked else single_partition(len(self.roster)),
+            layers,
+            classes,
         )
 
     @property

@@ -30,6 +30,7 @@ from support.heads import CLASSES, WIDTH, HeadLearner, make_by_class
 from securefl.adapters.head_statistics import HeadStatistics, class_shares, member_weight
 from securefl.adapters.ownership import RankTable
 from securefl.aggregation.class_weighting import ClassWeights
+from securefl.aggregation.outcome import Outcome
 from securefl.protocol.messages import Manifest
 from securefl.protocol.openings import Opening
 
@@ -77,7 +78,7 @@ def by_the_code(made: TestFederation, held: np.ndarray) -> Sent:
             integers = aggregation.contribute(learner, manifest=manifest).encoded.integers
             parts.append(integers)
             if number < 1:
-                aggregation.apply(cohort_sums(number, integers, holders), manifest=manifest)
+                aggregation.apply(cohort_sums(number, integers, holders), Outcome.whole(manifest))
         return np.concatenate(parts)
 
     def cohort_sums(number: int, own: np.ndarray, holders: np.ndarray) -> np.ndarray:

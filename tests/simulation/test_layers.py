@@ -107,7 +107,7 @@ def integers_of(made: TestFederation, member: str, *, samples: int) -> np.ndarra
     aggregation, learner = made.aggregation(member), learners_of(made.federation)[member]
     manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
     update = learner.learn(1, aggregation.start(), None)
-    return aggregation.encode(update, manifest=manifest, samples=samples).integers
+    return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
 
 
 def test_a_members_values_are_exact_zeros_where_it_owns_no_layer() -> None:
@@ -214,9 +214,7 @@ def test_scores_are_encrypted_where_other_values_are_plain() -> None:
     encrypted, plain = kind.section_values
     assert (encrypted + plain, plain) == (kind.values + LAYERS, kind.values // 2)
     # The last integers of the encrypted section, and of the whole once it is put together.
-    parts = members["client-1"]._rounds._selection.divided(
-        lambda: [np.arange(kind.total)], round_number=2, scores=None
-    )
+    parts = members["client-1"]._rounds._selection.divided(lambda: [np.arange(kind.total)], round_number=2)
     last = np.concatenate(list(parts[0]()))[-LAYERS:]
     np.testing.assert_array_equal(last, np.arange(kind.values, kind.total))
     assert simulated.traffic[2].sums["client-1"][-LAYERS:].any()
