@@ -210,10 +210,15 @@ class MemberAggregation:
             self._openings.resume(kind.opening, integers)
         return EncodedContribution.of_integers(integers)
 
-    def follow(self, learner: UpdateSource) -> None:
-        """Names the learner that hears how heads begin, at once if they have."""
+    def follow(self, learner: UpdateSource, *, told: bool = False) -> None:
+        """Names the learner that hears how heads begin, at once if they have.
+
+        Args:
+            learner: This member's model and data.
+            told: The learner has heard it already, of an object that this one takes the place of.
+        """
         if self._openings is not None:
-            self._source = head_source(learner)
+            self._source, self._told = head_source(learner), self._told or told
             self._tell_source()
 
     def answer(self, opening: Opening, learner: UpdateSource) -> EncodedContribution:

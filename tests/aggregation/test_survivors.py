@@ -17,6 +17,7 @@ from support.survivors import ChosenRounds, cohorts_of, survivors_of, without
 
 from securefl.adapters.payloads.base import SegmentKind
 from securefl.adapters.update_norm import update_norm
+from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.outcome import Outcome
 from securefl.config.aggregation import AggregationSection
 from securefl.config.layers import LayersSection
@@ -301,6 +302,7 @@ def test_openings_over_different_survivors_end_in_one_state_at_every_member(gone
             again.replay(sums, outcome)
         fresh = head_learners(made.federation, counts)[member]
         again.follow(fresh)
+        again.follow(fresh)
         assert len(fresh.begun) == 1
         assert again.start().digest == rounds.members[member].start().digest
 
@@ -362,3 +364,50 @@ def test_integers_of_an_open_round_are_taken_up_again_with_what_they_said() -> N
         again.apply(sums, Outcome(1, rounds.roster, rounds.roster, bytes(32)))
     with pytest.raises(ProtocolError, match="no contribution to round 1"):
         again.resume(integers[:-1], round_number=1)
+
+
+def test_a_learner_that_has_heard_how_heads_begin_is_not_told_again() -> None:
+    """After a spoiled round a member makes its state anew from the rounds before, and its learner stays."""
+    made = make_by_class(scheme="none", payload="dense")
+    learners = head_learners(made.federation)
+    rounds = ChosenRounds(made, learners)
+    for number in range(-2, 2):
+        rounds.run(number, survivors=rounds.roster)
+    again = made.aggregation("client-1")
+    again.follow(learners["client-1"], told=True)
+    for outcome, sums in rounds.kept[:-1]:
+        again.replay(sums, outcome)
+    assert len(learners["client-1"].begun) == 1
+    assert again.applied == 0
+    again.apply(rounds.kept[-1][1], rounds.kept[-1][0])
+    assert again.state_digest == rounds.members["client-1"].state_digest
+
+
+def test_a_cohort_that_can_share_no_class_still_ends_its_openings() -> None:
+    """All that is known of the classes was counted over three members, one of whom never comes back."""
+    made = make_by_class((2, 4, 8, 16), scheme="none", payload="dense")
+    learners = head_learners(made.federation)
+    rounds = ChosenRounds(made, learners)
+    rounds.run(-2, survivors=without(rounds.roster, "client-4"))
+    rest = without(rounds.roster, "client-1")
+    for number in range(-1, 2):
+        rounds.run(number, cohort=rest, survivors=rest)
+    for learner in learners.values():
+        assert [opening.shared.any() for opening in learner.begun] == [False]
+    assert len({member.state_digest for member in rounds.members.values()}) == 1
+
+
+def test_a_member_that_answered_no_opening_takes_part_in_training() -> None:
+    made = make_by_class((4, 4, 4, 4, 4), scheme="none", payload="dense")
+    rounds = ChosenRounds(made, head_learners(made.federation, (*COUNTS, COUNTS[0])))
+    for number in range(-2, 1):
+        rounds.run(number, survivors=without(rounds.roster, "client-5"))
+    newcomer = rounds.sent(1, "client-5", cohort=rounds.roster)
+    rounds.run(1, survivors=rounds.roster)
+    weights = rounds.members["client-5"].weight_sum
+    assert isinstance(weights, ClassWeights)
+    codec = rounds.members["client-5"]._held.codec(2)
+    rows = {segment.tensor: segment for segment in codec.payload.segments}["classifier.weight"]
+    head = newcomer[rows.offset : rows.offset + rows.size].reshape(rows.shape)
+    # Classes 0, 1 and 3 are shared, and the newcomer holds rows of all of them.
+    assert head.any(axis=1).tolist() == [True, True, False, True, False]
