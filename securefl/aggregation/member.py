@@ -46,7 +46,7 @@ from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.own_weight import OwnWeight
 from securefl.aggregation.selection import Selection
 from securefl.aggregation.sum_chain import basis_digest, chain_start, chained, state_digest
-from securefl.aggregation.update_source import HeadSource, UpdateSource
+from securefl.aggregation.update_source import HeadSource, RowKeeper, UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.keys import SharedKeys
@@ -102,6 +102,7 @@ class MemberAggregation:
         self._held = MemberState(federation, rank=rank)
         self._layers = MemberLayers.of(federation, member)
         self._weight = OwnWeight(member)
+        self._layer_integers: tuple[int, ...] = ()
         patience = federation.terms.training.early_stopping_rounds
         self._kept = None if patience is None else KeptState(patience, start=self.state)
         self._openings = HeadOpenings(federation, member) if federation.openings else None
@@ -175,7 +176,7 @@ class MemberAggregation:
         opening = self.federation.kind_of(number).opening
         if opening is None:
             # Before training, which moves what scores are of.
-            layer_scores = self._layer_scores(learner, number)
+            layer_scores = self._layer_integers = self._layer_scores(learner, number)
             encoded, scores = self._trained(learner, number)
             if self._kept is not None:
                 loss = self._kept.integer(start_loss, limit=self._held.codec(number).grid.limit)
@@ -203,9 +204,13 @@ class MemberAggregation:
             )
         if kind.opening is None:
             if kind.weights:
-                self._weight.resume(int(integers[kind.values]))
+                self._weight.sent(int(integers[kind.values]))
             if self._kept is not None:
                 self._kept.resume(int(integers[kind.values + kind.weights]))
+            if self._layers.asks_scores(round_number):
+                self._layer_integers = tuple(
+                    integers[kind.encoded - kind.layer_scores : kind.encoded].tolist()
+                )
         elif self._openings is not None:
             self._openings.resume(kind.opening, integers)
         return EncodedContribution.of_integers(integers)
@@ -332,7 +337,7 @@ class MemberAggregation:
         # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
         rng = seeded_generator(self.federation.plan.seed, "rounding", round_number, self.member)
         codec = self._held.codec(round_number)
-        return codec.encode(
+        encoded = codec.encode(
             self._held.summed_form(update),
             rank=self.rank,
             samples=samples,
@@ -341,6 +346,8 @@ class MemberAggregation:
             trained=self._layers.trained(round_number),
             mean_steps=self._weight.by_the_mean(codec, self.weight_sum),
         )
+        self._weight.sent(encoded.weight)
+        return encoded
 
     def _own_weights(self) -> ClassWeights | None:
         if self._openings is None:
@@ -419,7 +426,13 @@ class MemberAggregation:
         codec = self._held.codec(number)
         limit = codec.grid.limit
         rest = self._selection.told(sums, round_number=number)
-        rest, layers = self._layers.told(rest, round_number=number, members=who.members, limit=limit)
+        rest, layers = self._layers.told(
+            rest,
+            own=self._layer_integers if contributed else (),
+            round_number=number,
+            members=who.members,
+            limit=limit,
+        )
         values = rest if self._kept is None else rest[:-1]
         weight_sum = self.weight_sum
         if weight_sum is None or codec.weighs:
@@ -439,6 +452,8 @@ class MemberAggregation:
         if self._kept is not None and self._kept.ended_with is not None:
             self._held.go_on_from(self._kept.state)
             self.kept_round = self._kept.ended_with
+            if isinstance(self._source, RowKeeper):
+                self._source.go_back_to(self.kept_round)
         self.weight_sum, self._layers = weight_sum, layers
         self.update_norm = moved
         self.reconstruction_error = mean.error_estimate

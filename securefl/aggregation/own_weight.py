@@ -1,4 +1,4 @@
-"""A member's own number of samples, the same in every round, and what it leaves of the sum for the others.
+"""A member's own weight, and what it leaves of the sum for the others.
 
 The rule kept here: everybody's mean is divided by one sum of weights, so a member's number of samples does not change
 after its first contribution, a sum is taken up only if it leaves each of the others a weight, and a member that is not
@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.encoding import RoundCodec
 from securefl.aggregation.others import check_others
-from securefl.aggregation.weighting import WeightSum, weight_steps
+from securefl.aggregation.weighting import WeightSum
 from securefl.errors import DataError
-
-_UNSENT = ("equal", "norm")
-"""Rules under which no weight is a constant of a member's data."""
 
 
 class OwnWeight:
@@ -48,13 +45,13 @@ class OwnWeight:
             )
         self._samples = samples
 
-    def resume(self, steps: int) -> None:
-        """Take up the weight of a contribution that was encoded before, in steps."""
-        self._steps = steps
+    def sent(self, steps: int | None) -> None:
+        """Keep the weight of a round's contribution, in steps of 1 / limit; None where the round sums none."""
+        self._steps = self._steps if steps is None else steps
 
     def by_the_mean(self, codec: RoundCodec, held: WeightSum | ClassWeights | None) -> int | None:
         """The weight of a member that is not in the sum of weights, in steps; None where it weighs by itself."""
-        if self._summed or codec.rule in _UNSENT or not isinstance(held, WeightSum):
+        if self._summed or codec.rule.name in ("equal", "norm") or not isinstance(held, WeightSum):
             return None
         return held.mean_steps
 
@@ -73,17 +70,11 @@ class OwnWeight:
             ProtocolError: if the weights do not sum to weights.
         """
         found, limit = codec.weight_sum(sums, contributors), codec.grid.limit
-        if codec.rule in _UNSENT:
-            # Nobody sends the one; the own norm is in the update, which is gone by now.
+        if codec.rule.name == "equal":
+            # Nobody sends one.
             return found
-        own = self._own_steps(codec) if contributed else None
+        own = self._steps if contributed else None
         others = contributors if own is None else contributors - 1
         check_others(found.steps, own or 0, least=others, most=others * limit, others=others, what="weights")
         self._summed = contributed
         return found
-
-    def _own_steps(self, codec: RoundCodec) -> int | None:
-        """The weight in this member's contribution; None where neither the contribution nor the count is at hand."""
-        if self._samples is None:
-            return self._steps
-        return weight_steps(self._samples, cap=codec.samples_cap, limit=codec.grid.limit)

@@ -13,6 +13,7 @@ from securefl.adapters.linalg import Decomposition
 from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.weighting import weight_steps
+from securefl.config.aggregation import AggregationSection
 from securefl.errors import DataError, ProtocolError
 from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
@@ -108,6 +109,30 @@ def test_a_member_that_is_in_no_sum_of_weights_refuses_one_that_four_members_can
     cohort = made.federation.cohort
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
         made.aggregation("client-1").apply(sums, Outcome(1, cohort[1:], cohort[1:], bytes(32)))
+
+
+NORMS = AggregationSection(weights="norm")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("rest", [2, 3 * LIMIT + 1])
+def test_a_sum_of_norms_that_leaves_the_others_what_they_cannot_have_is_not_applied(
+    number: int, rest: int
+) -> None:
+    """In every round anew: norms weigh by what the round has made."""
+    made = make_federation((4, 4, 4, 4), payload="factors", scheme="none", aggregation=NORMS)
+    aggregation = made.aggregation("client-1")
+    learner = learners_of(made.federation)["client-1"]
+    for before in range(1, number):
+        encoded = aggregation.contribute(learner, manifest=manifest_of(made, before)).encoded
+        aggregation.apply(4 * encoded.integers, Outcome.whole(manifest_of(made, before)))
+    encoded = aggregation.contribute(learner, manifest=manifest_of(made, number)).encoded
+    sums = 4 * encoded.integers
+    sums[-1] = encoded.integers[-1] + rest
+    assert 4 <= sums[-1] <= 4 * LIMIT
+    with pytest.raises(ProtocolError, match="the sum of weights is none that 3 others can have"):
+        aggregation.apply(sums, Outcome.whole(manifest_of(made, number)))
+    assert aggregation.state.round_number == number - 1
 
 
 @pytest.mark.parametrize("payload", ["dense", "basis"])
