@@ -18,5 +18,5 @@ def test_an_outcome_names_the_cohort_and_the_survivors_of_the_certified_statemen
     cohort = Cohort(manifest, tuple(Signed(advert, bytes(64)) for advert in adverts))
     survivors = tuple(Survivor(index, bytes(32)) for index in (0, 2, 3))
     statement = Survivors(attempt, cohort.digest, survivors, bytes(32))
-    head = AggregateHead(cohort, Certificate(statement, ()), (), (), (), 0, 0.0)
+    head = AggregateHead(cohort, (), Certificate(statement, ()), (), (), (), 0, 0.0)
     assert Outcome.of(head) == Outcome(-1, MEMBERS, ("a", "c", "d"), statement.digest)
