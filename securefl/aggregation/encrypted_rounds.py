@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.selection import Scores
 from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.decryption import Body, decrypt_aggregate
 from securefl.aggregation.encoding import EncodedContribution
@@ -58,6 +57,7 @@ class EncryptedRounds:
         cipher: With the federation's key.
         keys: The shared keys; its MAC and tag keys are used here.
         signing_key: This member's.
+        selection: Divides integers into sections, and knows the masks.
         clock: Times windows and signatures.
     """
 
@@ -66,6 +66,7 @@ class EncryptedRounds:
         federation: Federation,
         *,
         member: str,
+        selection: Selection,
         cipher: Cipher,
         keys: SharedKeys,
         signing_key: SigningKey,
@@ -77,24 +78,20 @@ class EncryptedRounds:
         self._keys = keys
         self._signing_key = signing_key
         self._clock = clock
-        self._selection = Selection(federation)
+        self._selection = selection
         self._contributions: dict[int, Encryption] = {}
         self._judged: set[int] = set()
         self._refused = False
 
-    def encrypt(
-        self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
-    ) -> Encryption:
+    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> Encryption:
         """Encrypts and signs the round's contribution, once, as its windows are asked for.
 
         Args:
-            encoded: What goes into it.
+            encoded: What goes into it, sensitivity scores included.
             manifest: The open round.
-            scores: This member's sensitivity scores (F,), where the round's kind asks for them.
 
         Raises:
-            ProtocolError: if this round was encrypted already (a retry sends the same bytes again), or scores and
-                round do not fit.
+            ProtocolError: if this round was encrypted already (a retry sends the same bytes again).
             ForgeryError: if an aggregate was refused: nothing is encrypted under its keys any more.
         """
         self._check_keys()
@@ -102,7 +99,7 @@ class EncryptedRounds:
         if number in self._contributions:
             raise ProtocolError(f"round {number} was encrypted already", hint="send the same bytes again")
         counts = self._federation.kind_of(number).section_values
-        divided = self._selection.divided(encoded.runs, round_number=number, scores=scores)
+        divided = self._selection.divided(encoded.runs, round_number=number)
         parts = [
             Part(cipher, values, runs)
             for cipher, values, runs in zip(self._ciphers(number), counts, divided, strict=True)
