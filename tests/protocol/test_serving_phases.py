@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,6 +13,8 @@ from securefl.errors import ProtocolError
 from securefl.protocol import survivors
 from securefl.protocol.serving import event_codec, server_phases
 from securefl.protocol.serving.server_phases import SERVER_ROWS, ServerPhase, ServerStep, stepped
+
+SPEC = Path(__file__).parents[2] / "protos" / "SPEC.md"
 
 
 def reachable(phase: ServerPhase) -> set[ServerPhase]:
@@ -45,6 +49,16 @@ def test_every_step_has_a_row_and_every_phase_can_be_reached() -> None:
 @pytest.mark.parametrize("phase", [phase for phase in ServerPhase if phase is not ServerPhase.FAILED])
 def test_from_every_phase_but_failed_the_end_can_be_reached(phase: ServerPhase) -> None:
     assert ServerPhase.CLOSED in reachable(phase)
+
+
+def test_the_specification_prints_the_same_table() -> None:
+    text = SPEC.read_text(encoding="utf-8")
+    section = text.partition("## The server's round\n")[2].partition("\n## ")[0]
+    printed = re.findall(r"^\| ([a-z]+) \| ([^|]+) \| ([a-z]+) \|$", section, flags=re.MULTILINE)
+    in_words = {ServerStep.CONFIRMED, ServerStep.LEFT, ServerStep.RETURNED, ServerStep.FAILED}
+    rows = [row for row in SERVER_ROWS if row.step not in in_words]
+    expected = [(row.phase.value, row.step.value, row.next_phase.value) for row in rows]
+    assert [row for row in printed if row[0] != "phase"] == expected
 
 
 @pytest.mark.parametrize("phase", [ServerPhase.REVEAL, ServerPhase.AGGREGATE])
