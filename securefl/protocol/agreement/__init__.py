@@ -1,0 +1,8 @@
+"""Signed objects of a round: what members bind themselves to, and what counts as agreed.
+
+``signed``       one binary form for everything that a member signs: a kind, its attempt, its signer
+``cohort``       attempts, adverts, and the cohort that they close to: its digest A, its thresholds
+``commitment``   the signed header of a contribution, which commits its sender
+``statement``    survivors, VOID and SPOILED: what is voted on, votes, and the certificates that t of them make
+``reveal``       a member's sealed share of the survivors' keys
+"""
