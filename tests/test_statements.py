@@ -16,7 +16,9 @@ from securefl.config import load_federation
 from securefl.config.cohort import MAX_COHORT, MIN_COHORT
 from securefl.config.encryption import GridSection
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.profiles import PROFILES, Profile, profile_for
+from securefl.crypto.bfv_profiles import BFV_PROFILES
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import profile_for
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import Ciphertexts, wire_form
 from securefl.errors import ForgeryError
@@ -52,7 +54,7 @@ def stated(pattern: str, *, text: str = SECURITY) -> list[tuple[str, ...]]:
 
 
 def test_the_macs_soundness_is_that_of_the_ciphertexts_prime() -> None:
-    bits = exponent(1 / wire_form("bfv", PROFILES[0]).modulus)
+    bits = exponent(1 / wire_form("bfv", BFV_PROFILES[0]).modulus)
     assert stated(r"but for 2\^-(\d+) an attempt") == [(str(bits),)]
     assert f"2^-{bits} for BFV" in CiphertextMac.__doc__  # type: ignore[operator]
 
@@ -71,7 +73,7 @@ def test_the_tags_soundness_is_stated_for_cohorts_as_their_profiles_have_it() ->
 
 
 def test_the_weakest_tags_and_plain_macs_are_stated() -> None:
-    smallest = min(PROFILES, key=lambda profile: profile.plain_modulus)
+    smallest = min(BFV_PROFILES, key=lambda profile: profile.plain_modulus)
     assert stated(r"at most 1/t an attempt \(2\^-(\d+) at the smallest t\)") == [
         (str(exponent(1 / smallest.plain_modulus)),)
     ]

@@ -120,7 +120,7 @@ def _write_all(
     federation, overview = draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
-    keys = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
+    keys = SharedKeys.generate(generate_key() if config.encryption.scheme == "bfv" else None)
 
     lead = folder / LEAD_FOLDER
     lead.mkdir(mode=0o700)

@@ -11,8 +11,8 @@ import pytest
 
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Encrypted
-from securefl.crypto.profiles import profile_named
-from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, wire_form
+from securefl.crypto.schemes import Scheme, profile_named
+from securefl.crypto.wireform import Ciphertexts, WireForm, wire_form
 from securefl.errors import ForgeryError
 
 KEY, CONTEXT, MEMBERS = bytes(range(32)), b"the same round of the same federation", ("a", "b", "c")

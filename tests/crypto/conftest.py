@@ -13,7 +13,7 @@ from securefl.crypto.addition import ResidueSum
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.keys import SecretKey
-from securefl.crypto.profiles import profile_named
+from securefl.crypto.schemes import profile_named
 from securefl.crypto.wireform import Ciphertexts
 
 

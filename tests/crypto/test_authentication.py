@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from securefl.crypto import linearform
 from securefl.crypto.authentication import CiphertextMac
+from securefl.crypto.bfv_profiles import BFV_PROFILES
 from securefl.crypto.cipher import Encrypted
 from securefl.crypto.linearform import LinearForms
-from securefl.crypto.profiles import PROFILES, Profile, profile_named
-from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, wire_form
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme, profile_named
+from securefl.crypto.wireform import Ciphertexts, WireForm, wire_form
 from securefl.errors import ForgeryError, WireError
 
 KEY = bytes(range(32))
@@ -52,7 +54,7 @@ class Round:
         self.contributors = [(member, part.seeds) for member, part in self.parts.items()]
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_the_sum_of_all_contributions_passes(scheme: Scheme, profile: Profile) -> None:
     made = Round(wire_form(scheme, profile))
@@ -67,7 +69,9 @@ def test_the_order_of_contributors_does_not_matter(form: WireForm) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=30)
-@given(seed=st.integers(0, 2**32), scheme=st.sampled_from(["bfv", "none"]), profile=st.sampled_from(PROFILES))
+@given(
+    seed=st.integers(0, 2**32), scheme=st.sampled_from(["bfv", "none"]), profile=st.sampled_from(BFV_PROFILES)
+)
 def test_macs_agree_with_big_integers(
     seed: int, scheme: Scheme, profile: Profile, reference: Callable[[str], ModuleType]
 ) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from securefl.crypto import bfv
 from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.bfv_profiles import BFV_PROFILES
 from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import SecretKey
 from securefl.crypto.packing import pack, unpack
-from securefl.crypto.profiles import PROFILES, Profile, exact_cohort, profile_named
+from securefl.crypto.profiles import Profile, exact_cohort
+from securefl.crypto.schemes import profile_named
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import CapacityError, UsageError, WireError
 
@@ -45,7 +47,7 @@ def largest_precision(profile: Profile, cohort: int) -> int:
     return max(bits for bits in range(2, 33) if exact_cohort(profile, bits) >= cohort)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("cohort", [3, 16])
 def test_the_sum_of_sealed_values_is_the_sum_of_integers(
     profile: Profile, cohort: int, cipher_named: CipherNamed, summed: Summed
@@ -57,7 +59,7 @@ def test_the_sum_of_sealed_values_is_the_sum_of_integers(
     assert np.array_equal(summed(cipher_named(profile.name), values), sum(values))
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("pattern", [(1, 1), (-1, -1), (1, -1), (-1, 1)])
 def test_every_lane_at_its_bound_adds_exactly(
     profile: Profile, pattern: tuple[int, int], cipher_named: CipherNamed, summed: Summed

@@ -8,7 +8,7 @@ import pytest
 from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.packing import pack, unpack
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.errors import CapacityError, WireError
 
 TotalOf = Callable[[Cipher, Sequence[Encrypted]], np.ndarray]

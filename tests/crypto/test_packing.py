@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securefl.crypto.bfv_profiles import BFV_PROFILES
 from securefl.crypto.packing import pack, unpack
-from securefl.crypto.profiles import PROFILES, Profile, exact_cohort, profile_named
+from securefl.crypto.profiles import Profile, exact_cohort
+from securefl.crypto.schemes import profile_named
 from securefl.errors import CapacityError, WireError
 
 PROFILE = profile_named("t40-2x20-d6")
-profiles = st.sampled_from(PROFILES)
+profiles = st.sampled_from(BFV_PROFILES)
 
 
 @settings(max_examples=60, deadline=None)
@@ -49,7 +51,7 @@ def test_whole_cohorts_of_up_to_a_thousand_add_exactly_with_extremes_among_them(
         assert np.array_equal(unpack(total % np.uint64(profile.plain_modulus), 40, profile), sums)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
 def test_lanes_at_their_bounds_do_not_disturb_each_other(profile: Profile, signs: tuple[int, int]) -> None:
     values = np.full(2 * profile.values_per_ciphertext, profile.lane_bound, dtype=np.int64)
@@ -60,7 +62,7 @@ def test_lanes_at_their_bounds_do_not_disturb_each_other(profile: Profile, signs
     assert np.array_equal(unpack(pack(values, profile), values.size, profile), values)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_value_beyond_its_lane_is_refused(profile: Profile, sign: int) -> None:
     values = np.array([0, sign * (profile.lane_bound + 1)], dtype=np.int64)
@@ -89,7 +91,7 @@ def test_ciphertexts_are_filled_before_another_is_begun(count: int, ciphertexts:
     assert PROFILE.ciphertexts_for(count) == ciphertexts
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 def test_around_every_full_ciphertext_the_values_come_back(profile: Profile) -> None:
     for count in range(profile.values_per_ciphertext - 6, profile.values_per_ciphertext + 7):
         values = np.arange(count, dtype=np.int64) - 4_000

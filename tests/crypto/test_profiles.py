@@ -5,16 +5,9 @@ from fractions import Fraction
 import pytest
 from tenseal import sealapi
 
-from securefl.crypto.profiles import (
-    DATA_PRIME,
-    MAX_ERROR,
-    PROFILES,
-    SPECIAL_PRIME,
-    Profile,
-    exact_cohort,
-    profile_for,
-    profile_named,
-)
+from securefl.crypto.bfv_profiles import BFV_PROFILES, DATA_PRIME, MAX_ERROR, SPECIAL_PRIME
+from securefl.crypto.profiles import Profile, exact_cohort
+from securefl.crypto.schemes import profile_for, profile_named
 from securefl.crypto.wireform import wire_form
 from securefl.errors import CapacityError
 
@@ -26,29 +19,29 @@ def test_the_primes_are_those_that_seal_creates_for_54_and_55_bits() -> None:
     ]
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 def test_every_plain_modulus_is_the_batching_prime_of_its_bit_length(profile: Profile) -> None:
     bits = profile.plain_modulus.bit_length()
     assert sealapi.PlainModulus.Batching(4096, bits).value() == profile.plain_modulus
 
 
 def test_names_are_distinct() -> None:
-    assert len({profile.name for profile in PROFILES}) == len(PROFILES)
+    assert len({profile.name for profile in BFV_PROFILES}) == len(BFV_PROFILES)
 
 
 def test_profiles_stand_in_order_of_their_upload() -> None:
-    costs = [Fraction(wire_form("bfv", row).upload_residue_bytes, row.lanes) for row in PROFILES]
+    costs = [Fraction(wire_form("bfv", row).upload_residue_bytes, row.lanes) for row in BFV_PROFILES]
     assert costs == sorted(costs)
 
 
 def test_every_profile_fills_the_words_it_sends() -> None:
-    for profile in PROFILES:
+    for profile in BFV_PROFILES:
         form = wire_form("bfv", profile)
         assert form.upload_limit <= 2 ** (8 * form.upload_residue_bytes)
         assert form.upload_limit > 2 ** (8 * form.upload_residue_bytes - 3)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("bits", [8, 12, 16, 24])
 def test_the_exact_cohort_is_the_largest_that_meets_all_three_conditions(profile: Profile, bits: int) -> None:
     def meets(n: int) -> bool:
@@ -112,7 +105,7 @@ def test_precision_without_a_value_bit_is_refused() -> None:
 
 
 def test_a_profile_is_found_by_its_name() -> None:
-    assert all(profile_named(profile.name) is profile for profile in PROFILES)
+    assert all(profile_named(profile.name) is profile for profile in BFV_PROFILES)
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securefl.crypto.authentication import check_equal
+from securefl.crypto.bfv_profiles import BFV_PROFILES
 from securefl.crypto.packing import pack, unpack
-from securefl.crypto.profiles import PROFILES, Profile, profile_for, profile_named
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import profile_for, profile_named
 from securefl.crypto.tags import SlotTags
 from securefl.errors import ForgeryError
 
@@ -44,7 +46,7 @@ TAGS = tags_of()
 SUMS = summed(TAGS)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("ciphertexts", [1, 2, 17])
 def test_the_sum_of_all_contributions_passes(profile: Profile, ciphertexts: int) -> None:
     tags = tags_of(profile, ciphertexts=ciphertexts)
@@ -63,7 +65,7 @@ def test_tagged_values_unpack_to_their_sum() -> None:
 
 @pytest.mark.slow
 @settings(max_examples=20)
-@given(seed=st.integers(0, 2**32), profile=st.sampled_from([PROFILE, PROFILES[0], PROFILES[-2]]))
+@given(seed=st.integers(0, 2**32), profile=st.sampled_from([PROFILE, BFV_PROFILES[0], BFV_PROFILES[-2]]))
 def test_tags_agree_with_big_integers(
     seed: int, profile: Profile, reference: Callable[[str], ModuleType]
 ) -> None:

@@ -13,7 +13,7 @@ from support.references import load_module
 
 from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.cipher import Encrypted
-from securefl.crypto.profiles import profile_named
+from securefl.crypto.schemes import profile_named
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.wireform import wire_form
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securefl.crypto.authentication import CiphertextMac
+from securefl.crypto.bfv_profiles import BFV_PROFILES
 from securefl.crypto.cipher import Encrypted
 from securefl.crypto.packing import pack, unpack
-from securefl.crypto.profiles import PROFILES, profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.crypto.tags import SlotTags
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS, by_window, values_in, windows
 from securefl.crypto.wireform import Ciphertexts, wire_form
@@ -63,7 +64,7 @@ def test_too_few_or_too_many_values_are_refused(difference: int) -> None:
         list(by_window([drawn(5000 + difference)], values=5000, profile=PROFILE))
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("extra", [-3, 0, 1])
 def test_packing_in_windows_is_packing_in_one_piece(profile, extra: int) -> None:
     size = WINDOW_CIPHERTEXTS * profile.values_per_ciphertext + extra

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.crypto.profiles import PROFILES, Profile, profile_named
-from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, round_residues, wire_form
+from securefl.crypto.bfv_profiles import BFV_PROFILES
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme, profile_named
+from securefl.crypto.wireform import Ciphertexts, WireForm, round_residues, wire_form
 from securefl.errors import WireError
 
 PROFILE = profile_named("t40-2x20-d6")
@@ -47,7 +49,7 @@ def test_the_twin_sends_slots_and_no_seeds() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_uploads_and_aggregates_decode_to_what_was_encoded(scheme: Scheme, profile: Profile) -> None:
     form = wire_form(scheme, profile)
@@ -136,7 +138,7 @@ def test_seeds_beside_a_twin_are_refused() -> None:
         TWIN.check_seeds(bytes(64), ciphertexts=1)
 
 
-@given(residue=st.integers(0, FORM.modulus - 1), profile=st.sampled_from(PROFILES))
+@given(residue=st.integers(0, FORM.modulus - 1), profile=st.sampled_from(BFV_PROFILES))
 def test_rounding_moves_a_residue_by_at_most_half_of_what_is_dropped(residue: int, profile: Profile) -> None:
     form = wire_form("bfv", profile)
     sent = int(round_residues(np.array([[residue]], dtype=np.uint64), form)[0, 0])
@@ -144,7 +146,7 @@ def test_rounding_moves_a_residue_by_at_most_half_of_what_is_dropped(residue: in
     assert 2 * abs((sent << form.dropped_bits) - residue) <= 1 << form.dropped_bits
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 def test_rounding_agrees_with_big_integers(profile: Profile, reference: Callable[[str], ModuleType]) -> None:
     form = wire_form("bfv", profile)
     residues = np.random.default_rng(5).integers(0, form.modulus, (1, 4096), dtype=np.uint64)

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from securefl.config.encryption import GridSection
-from securefl.crypto.profiles import PROFILES, Profile, exact_cohort, profile_for
+from securefl.crypto.bfv_profiles import BFV_PROFILES
+from securefl.crypto.profiles import Profile, exact_cohort
+from securefl.crypto.schemes import profile_for
 from securefl.errors import CapacityError
 from securefl.planning.exactness import MOST_BITS, prove
 
-profiles = st.sampled_from(PROFILES)
+profiles = st.sampled_from(BFV_PROFILES)
 precisions = st.integers(8, MOST_BITS)
 
 
@@ -37,7 +39,7 @@ def test_one_client_more_than_a_condition_allows_breaks_it(profile: Profile, bit
 
 def test_the_numbers_are_those_of_a_pocket_calculator() -> None:
     # t40-2x20-d6 with 16 clients of 16 bits.
-    profile = next(profile for profile in PROFILES if profile.name == "t40-2x20-d6")
+    profile = next(profile for profile in BFV_PROFILES if profile.name == "t40-2x20-d6")
     lane, slot, noise, words = prove(profile, precision_bits=16, cohort=16).conditions
     assert (lane.left, lane.right) == (16 * 32767, 2**19 - 1)
     assert (slot.left, slot.right) == (16 * 32767 * (1 + 2**20), (1099511480321 - 1) // 2)

@@ -29,7 +29,7 @@ from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from securefl.config.server import ServerSection
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
 from securefl.identity.authority import Authority
