@@ -6,8 +6,8 @@ by window: once for the MACs of all sections, and then, the verdict being given,
 
     lengths, digests -> MACs of all sections | decrypt -> tags -> unpack
 
-References: ``crypto.cipher`` and ``crypto.tags`` for theirs; ``protocol.agreement`` for signatures and certificates, which
-are verified before; ``protos/SPEC.md``.
+References: ``crypto.cipher`` and ``crypto.tags`` for theirs; ``protocol.agreement`` for signatures and certificates,
+which are verified before; ``protos/SPEC.md``.
 """
 
 from __future__ import annotations

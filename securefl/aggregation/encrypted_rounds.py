@@ -1,7 +1,7 @@
 """A member's use of the keys, attempt after attempt: one encryption and one verdict for each.
 
-The rule kept here: an attempt's contribution is encrypted once; of an attempt one total is looked at, the certified one;
-and after a ciphertext was refused as forged the keys are not used again.
+The rule kept here: an attempt's contribution is encrypted once; of an attempt one total is looked at, the certified
+one; and after a ciphertext was refused as forged the keys are not used again.
 
     encrypt   divide into sections, then ``encryption``: pack, tag, encrypt
     decrypt   ``decryption``: verify, decrypt, tags, unpack; then join the sections
