@@ -45,13 +45,17 @@ from securefl.aggregation.member_state import MemberState
 from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.own_weight import OwnWeight
 from securefl.aggregation.selection import Selection
+from securefl.aggregation.signed_encryption import SignedEncryption
 from securefl.aggregation.sum_chain import basis_digest, chain_start, chained, state_digest
 from securefl.aggregation.update_source import HeadSource, RowKeeper, UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.cipher import Cipher
+from securefl.crypto.kahe.keys import KeySum
 from securefl.crypto.keys import SharedKeys
 from securefl.errors import ProtocolError
 from securefl.identity.signing import SigningKey
+from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
 from securefl.protocol.openings import Opening
@@ -285,7 +289,9 @@ class MemberAggregation:
         with self._clock.stage(Stage.TRAIN, number):
             return self._layers.scores(learner, number, start=self.start(), limit=limit)
 
-    def receive(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+    def receive(
+        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
+    ) -> NDArray[np.int64]:
         """Verifies, decrypts and applies a round's aggregate, and makes the next start.
 
         Returns:
@@ -295,7 +301,7 @@ class MemberAggregation:
             SecureFLError: see ``decrypt`` and ``apply``.
         """
         with self._clock.stage(Stage.DECRYPT, manifest.round_number):
-            sums = self.decrypt(header, body, manifest=manifest)
+            sums = self.decrypt(header, body, manifest=manifest, key_sum=key_sum)
         with self._clock.stage(Stage.REDISTRIBUTE, manifest.round_number):
             self.apply(sums, Outcome.whole(manifest))
             self.start()
@@ -360,7 +366,7 @@ class MemberAggregation:
         """Owners of each layer in the next round to apply; None where every member trains every layer."""
         return self._layers.owners(round_number)
 
-    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> Encryption:
+    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> SignedEncryption:
         """Encrypts and signs the round's contribution, once, as its windows are asked for.
 
         Raises:
@@ -369,13 +375,41 @@ class MemberAggregation:
         cut = self.within(encoded, round_number=manifest.round_number, cohort=manifest.cohort)
         return self._rounds.encrypt(cut, manifest=manifest)
 
-    def decrypt(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+    def encrypt_attempt(self, encoded: EncodedContribution, *, cohort: Cohort, salt: bytes) -> Encryption:
+        """Encrypts the contribution to an attempt, once, as its windows are asked for; it is not signed here.
+
+        Args:
+            encoded: From ``prepare`` or ``resume``, the same in every attempt of the round.
+            cohort: The attempt's; what it may not sum is left out.
+            salt: Fresh randomness (32 bytes), which goes into the header too.
+
+        Raises:
+            ProtocolError, ForgeryError: see ``within`` and ``EncryptedRounds.encrypt_attempt``.
+        """
+        number = cohort.attempt.round_number
+        cut = self.within(encoded, round_number=number, cohort=cohort.members)
+        return self._rounds.encrypt_attempt(cut, cohort=cohort, salt=salt)
+
+    def decrypt_attempt(
+        self, head: AggregateHead, body: Body, *, key_sum: KeySum | None
+    ) -> NDArray[np.int64]:
+        """Decrypts a certified total to the exact sums, int64; ``apply`` takes them with ``Outcome.of(head)``.
+
+        Raises:
+            ProtocolError, AuthenticationError, WireError, ForgeryError: see ``EncryptedRounds.decrypt_attempt``.
+        """
+        with self._clock.stage(Stage.DECRYPT, head.cohort.attempt.round_number):
+            return self._rounds.decrypt_attempt(head, body, key_sum=key_sum)
+
+    def decrypt(
+        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
+    ) -> NDArray[np.int64]:
         """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
 
         Raises:
             ProtocolError, AuthenticationError, WireError, ForgeryError: see ``EncryptedRounds.decrypt``.
         """
-        return self._rounds.decrypt(header, body, manifest=manifest)
+        return self._rounds.decrypt(header, body, manifest=manifest, key_sum=key_sum)
 
     def apply(self, sums: NDArray[np.int64], outcome: Outcome) -> None:
         """Advances the state by the mean that the sums hold, or takes up what an opening tells.

@@ -75,3 +75,5 @@ def colluders_borne(federation: Federation) -> int | None:
             return None
         case "bfv":
             return 0
+        case "kahe":
+            return federation.constants.max_colluders

@@ -34,10 +34,11 @@ from securefl.config.payload import (
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.fingerprints import fingerprint
-from securefl.crypto.profiles import Profile, profile_for, profile_named
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme, profile_for, profile_named
 from securefl.crypto.sealed_box import PUBLIC_KEY_BYTES, check_public_key
 from securefl.crypto.thresholds import RosterConstants, default_min_clients
-from securefl.crypto.wireform import Scheme, WireForm, wire_form
+from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
@@ -340,7 +341,9 @@ class Federation:
                 roster=file.roster,
             )
             federation.constants.cohort(len(federation.roster))
-            needed = profile_for(len(file.roster), file.terms.grid.precision_bits)
+            needed = profile_for(
+                len(file.roster), file.terms.grid.precision_bits, scheme=file.terms.encryption.scheme
+            )
             for number in range(federation.first_round, 1):
                 federation.kind_of(number)
             for member in file.roster:
