@@ -6,6 +6,7 @@
 ``linearform``      secret linear forms modulo a prime: what MACs and tags are made of
 ``profiles``        named parameter sets, and the proof that sums under them are exact
 ``keys``            the shared keys as fixed-length bytes
+``thresholds``      constants of a roster: smallest cohort, colluders, threshold
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``tags``            two tags in the plaintext of every section, checked after decryption
 ``windows``         contributions and aggregates, some ciphertexts at a time
