@@ -333,6 +333,8 @@ class AggregateHead:
 
     Attributes:
         cohort: Manifest and adverts.
+        settled: How the earlier attempts of the round ended, as they were when this one opened; a member that has
+            contributed to one of them and then missed the round learns here that it is settled.
         certificate: The survivors, and t votes.
         headers: Signed headers of the survivors, in the statement's order.
         seeds: Of each survivor, in the same order; empty bytes under ``kahe`` and ``none``.
@@ -342,6 +344,7 @@ class AggregateHead:
     """
 
     cohort: Cohort
+    settled: tuple[SettledAttempt, ...]
     certificate: Certificate
     headers: tuple[Signed[ContributionHeader], ...]
     seeds: tuple[bytes, ...]
