@@ -5,4 +5,6 @@
 ``commitment``   the signed header of a contribution, which commits its sender
 ``statement``    survivors, VOID and SPOILED: what is voted on, votes, and the certificates that t of them make
 ``reveal``       a member's sealed share of the survivors' keys
+``verification`` what a member checks of all that a server relays, before it signs, reveals or applies anything
+``owner_rule``   owners of a coordinate among the survivors: none, or c_max + 2
 """
