@@ -12,6 +12,8 @@ What all agree on:
 
 What is said:
 
+``agreement``       what members sign in a round, and what they check of it
+``calls``           everything that members and server say to each other in a round with attempts, as frozen objects
 ``messages``        everything members and server say to each other, as frozen objects
 ``last_words``      what is said of a member that cannot go on: a fixed sentence for each kind of error
 ``wire``            calls and announcements to and from protobuf: a border where peers' bytes become objects
