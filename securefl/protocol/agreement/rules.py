@@ -1,4 +1,4 @@
-"""What agreement needs of a federation, and of a member's own part in an attempt, as values."""
+"""A federation as far as agreement needs it, and a member's own part in an attempt, as values."""
 
 from __future__ import annotations
 
