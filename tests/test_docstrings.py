@@ -11,12 +11,14 @@ import securefl.adapters.payloads
 import securefl.aggregation
 import securefl.aggregation.encoding
 import securefl.crypto.cipher
+import securefl.crypto.shares
 
 WORKED = (
     securefl.adapters.payloads,
     securefl.aggregation,
     securefl.aggregation.encoding,
     securefl.crypto.cipher,
+    securefl.crypto.shares,
 )
 
 

@@ -7,6 +7,8 @@
 ``profiles``        named parameter sets, and the proof that sums under them are exact
 ``keys``            the shared keys as fixed-length bytes
 ``thresholds``      constants of a roster: smallest cohort, colluders, threshold
+``entropy``         where random bytes come from
+``shares``          packed Shamir shares of one-time keys, and the sum of keys from t sums of shares
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``tags``            two tags in the plaintext of every section, checked after decryption
 ``windows``         contributions and aggregates, some ciphertexts at a time
