@@ -179,7 +179,7 @@ class Sharing:
             yield set(_shuffled(order, entropy)[: self._sizes.threshold])
 
     def _reading(self, chosen: Sequence[int], sums: Mapping[int, Share]) -> Candidate:
-        """What the first t of the chosen positions give, and who of all positions agrees with it."""
+        """The reading that the first t of the chosen positions give, and who of all positions agrees with it."""
         threshold, packed = self._sizes.threshold, self._sizes.packed
         self._check(sums)
         basis = list(chosen[:threshold])
