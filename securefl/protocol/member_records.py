@@ -46,7 +46,9 @@ def _from_hex(value: object) -> object:
     return bytes.fromhex(value) if isinstance(value, str) else value
 
 
-Hex = Annotated[bytes, BeforeValidator(_from_hex), PlainSerializer(lambda value: value.hex(), return_type=str)]
+Hex = Annotated[
+    bytes, BeforeValidator(_from_hex), PlainSerializer(lambda value: value.hex(), return_type=str)
+]
 Digest = Annotated[Hex, Field(min_length=32, max_length=32)]
 
 
@@ -109,14 +111,12 @@ class UpdateKept:
     Attributes:
         round_number: The round.
         integers: The file of the integers, int64, little-endian.
-        scores: The file of the sensitivity scores, float64, little-endian; None where the round asks for none.
         saturated: How many of them were clipped.
         loss: Mean training loss, nats; None where it is not told.
     """
 
     round_number: int
     integers: FileMark
-    scores: FileMark | None
     saturated: int
     loss: float | None
     kind: Literal["update-kept"] = "update-kept"
@@ -233,6 +233,7 @@ class SumApplied:
         round_number: The round.
         number: The attempt that it was certified in.
         cohort_digest: A (32 bytes).
+        cohort: Ids of its members, in the roster's order.
         statement_digest: Of the certified statement (32 bytes).
         survivors: Their ids, in the roster's order.
         sums: The file of the integers, int64, little-endian.
@@ -242,6 +243,7 @@ class SumApplied:
     round_number: int
     number: int
     cohort_digest: Digest
+    cohort: tuple[str, ...]
     statement_digest: Digest
     survivors: tuple[str, ...]
     sums: FileMark

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from support.agreements import Members, digest, nobody_owns_too_little
+from support.agreements import Asked, Members, digest
 
-from securefl.adapters.ownership import RankTable
 from securefl.errors import AuthenticationError, ProtocolError, RunError
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.commitment import NO_PACKETS, header_digest
-from securefl.protocol.agreement.owner_rule import check_rank_owners
 from securefl.protocol.agreement.signed import Signed, sign
 from securefl.protocol.agreement.statement import Survivor
 from securefl.protocol.agreement.verification import (
@@ -137,8 +135,8 @@ OWN = OwnPart(
 )
 
 
-def checked(statement=STATEMENT, headers=HEADERS, own=OWN, owners=nobody_owns_too_little) -> None:
-    check_survivors(statement, headers, COHORT, SEVEN.rules, own=own, owners=owners)
+def checked(statement=STATEMENT, headers=HEADERS, own=OWN, owners=None) -> None:
+    check_survivors(statement, headers, COHORT, SEVEN.rules, own=own, owners=owners or Asked())
 
 
 def listing(*headers: Signed) -> tuple:
@@ -240,29 +238,10 @@ def test_a_stranger_to_the_cohort_votes_for_nothing() -> None:
         checked(own=replace(OWN, member="stranger"))
 
 
-# --- owners
-
-RANKS = RankTable((2, 2, 2, 8, 8, 8, 8, 8))
-
-
-@pytest.mark.parametrize(("lost", "refused"), [((), False), ((0,), False), ((3,), False), ((3, 4), True)])
-def test_a_coordinate_with_too_few_owners_among_the_survivors_is_refused(lost, refused) -> None:
-    survivors = tuple(member for place, member in enumerate(SEVEN.roster) if place not in lost)
-    if not refused:
-        check_rank_owners(survivors, RANKS, SEVEN.roster, least_owners=4)
-        return
-    with pytest.raises(ProtocolError, match="directions from 2 on would be summed over 3 survivors"):
-        check_rank_owners(survivors, RANKS, SEVEN.roster, least_owners=4)
-
-
-def test_a_coordinate_that_no_survivor_owns_is_no_reason_to_refuse() -> None:
-    check_rank_owners(SEVEN.roster[:3], RANKS, SEVEN.roster, least_owners=4 - 1)
-
-
 def test_the_rule_of_owners_is_asked_for_the_survivors() -> None:
-    asked: list[tuple[str, ...]] = []
-    checked(owners=asked.append)
-    assert asked == [COHORT.members[:6]]
+    rule = Asked()
+    checked(owners=rule)
+    assert rule.asked == [COHORT.members[:6]]
 
 
 # --- settlements
@@ -358,7 +337,7 @@ STATE = COHORT.adverts[0].body.state
 
 
 def verified(head: AggregateHead, *, state: bytes = STATE, committed=None) -> None:
-    verify_head(head, SEVEN.rules, state=state, committed=committed or {}, owners=nobody_owns_too_little)
+    verify_head(head, SEVEN.rules, state=state, committed=committed or {}, owners=Asked())
 
 
 def _with_reveal(head: AggregateHead, reveal: Signed) -> AggregateHead:
@@ -430,7 +409,7 @@ def test_there_are_no_reveals_and_no_packets_under_a_scheme_without_them() -> No
     assert {header.body.packets_digest for header in head.headers} == {NO_PACKETS}
 
     def verified(head: AggregateHead) -> None:
-        verify_head(head, plain.rules, state=STATE, committed={}, owners=nobody_owns_too_little)
+        verify_head(head, plain.rules, state=STATE, committed={}, owners=Asked())
 
     verified(head)
     reveal = plain.reveal("client-1", head.certificate.statement)

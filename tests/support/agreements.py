@@ -139,5 +139,12 @@ class Members:
         )
 
 
-def nobody_owns_too_little(survivors: tuple[str, ...]) -> None:
-    """An owner rule that everything keeps."""
+@dataclass
+class Asked:
+    """An owner rule that everything keeps, and that remembers what it was asked."""
+
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def check(self, *, survivors: tuple[str, ...], cohort: tuple[str, ...]) -> None:
+        assert set(survivors) <= set(cohort)
+        self.asked.append(survivors)

@@ -6,7 +6,6 @@
 ``statement``        survivors, VOID and SPOILED: what is voted on, votes, and the certificates that t of them make
 ``reveal``           a member's sealed share of the survivors' keys
 ``rules``            a federation as far as agreement needs it, and a member's own part in an attempt
-``owner_rule``       owners of a coordinate among the survivors: none, or c_max + 2
 ``survivor_checks``  what a member checks of a statement of survivors before it votes, reveals or applies
 ``verification``     what a member checks of all else that a server relays: cohorts, settlements, heads of sums
 """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from securefl.crypto.thresholds import CohortSizes, RosterConstants
 from securefl.protocol.agreement.cohort import Cohort
@@ -11,8 +12,17 @@ from securefl.protocol.agreement.commitment import ContributionHeader
 from securefl.protocol.agreement.signed import Attempt, Signed
 from securefl.protocol.agreement.statement import PublicKeyOf
 
-OwnerRule = Callable[[tuple[str, ...]], None]
-"""Raises ProtocolError where these survivors own a coordinate or hold a class in too small a number."""
+
+class Owners(Protocol):
+    """The rule of owners of one round: a coordinate or class has no owner among the survivors, or c_max + 2."""
+
+    def check(self, *, survivors: tuple[str, ...], cohort: tuple[str, ...]) -> None:
+        """Check the survivors of a cohort, both by their ids.
+
+        Raises:
+            ProtocolError: where some own a coordinate or hold a class, and too few.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

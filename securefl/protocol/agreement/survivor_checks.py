@@ -16,7 +16,7 @@ from securefl.protocol.agreement.commitment import (
     ContributionHeader,
     header_digest,
 )
-from securefl.protocol.agreement.rules import OwnerRule, OwnPart, Rules
+from securefl.protocol.agreement.rules import Owners, OwnPart, Rules
 from securefl.protocol.agreement.signed import DIGEST_BYTES, Signed
 from securefl.protocol.agreement.statement import Certificate, Survivors
 
@@ -28,7 +28,7 @@ def check_survivors(
     rules: Rules,
     *,
     own: OwnPart,
-    owners: OwnerRule,
+    owners: Owners,
 ) -> None:
     """Check a proposed statement of survivors as a member does before it votes.
 
@@ -140,7 +140,7 @@ def _check_opened(listed: Mapping[int, Signed[ContributionHeader]], cohort: Coho
 
 
 def check_admissible(
-    statement: Survivors, cohort: Cohort, spoiled: tuple[str, ...] | None, owners: OwnerRule
+    statement: Survivors, cohort: Cohort, spoiled: tuple[str, ...] | None, owners: Owners
 ) -> None:
     """Check that the survivors are those of an earlier sum that could not be opened, and enough owners of each part.
 
@@ -152,4 +152,4 @@ def check_admissible(
         raise ProtocolError(
             "other survivors than those of the sum that could not be opened are proposed on its state"
         )
-    owners(survivors)
+    owners.check(survivors=survivors, cohort=cohort.members)

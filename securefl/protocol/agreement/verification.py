@@ -21,7 +21,7 @@ from itertools import pairwise
 from securefl.crypto.thresholds import CohortSizes
 from securefl.errors import AuthenticationError, ProtocolError
 from securefl.protocol.agreement.cohort import NONCE_BYTES, Advert, Cohort, Manifest
-from securefl.protocol.agreement.rules import OwnerRule, OwnPart, Rules
+from securefl.protocol.agreement.rules import Owners, OwnPart, Rules
 from securefl.protocol.agreement.signed import DIGEST_BYTES, Signed
 from securefl.protocol.agreement.statement import (
     Certificate,
@@ -41,7 +41,7 @@ from securefl.protocol.calls import AggregateHead, SettledAttempt
 
 __all__ = [
     "OwnPart",
-    "OwnerRule",
+    "Owners",
     "Rules",
     "check_survivors",
     "survivor_ids",
@@ -162,7 +162,7 @@ def verify_head(
     *,
     state: bytes,
     committed: Mapping[int, bytes],
-    owners: OwnerRule,
+    owners: Owners,
 ) -> None:
     """Check everything about a sum but its bytes, as a member does that need not have taken part in it.
 
