@@ -33,6 +33,8 @@ SAME_NAME = {
     "data_overview.py": "provisioning counts the rows of every client; cli shows them",
     "encryption.py": "config: the section of a federation file; aggregation: the encryption that it describes",
     "examples.py": "config: values that a key may hold; training: rows that a client trains on",
+    "keys.py": "crypto: the shared keys; its kahe: the keys of one contribution",
+    "profiles.py": "crypto: what every parameter set has, and those of BFV; its kahe: its own",
     "head.py": "config: the section of a federation file; training: the part of a task that it describes",
     "messages.py": "protocol: what is said in a round; bench: a contribution as those messages",
     "model.py": "config: the section; training: the module that a task puts around a backbone",

@@ -5,6 +5,7 @@
 ``prf``             pseudorandom words from keys
 ``linearform``      secret linear forms modulo a prime: what MACs and tags are made of
 ``profiles``        named parameter sets, and the proof that sums under them are exact
+``kahe``            key-additive encryption with one-time keys: a package
 ``keys``            the shared keys as fixed-length bytes
 ``thresholds``      constants of a roster: smallest cohort, colluders, threshold
 ``entropy``         where random bytes come from

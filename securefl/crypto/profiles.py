@@ -13,6 +13,7 @@ context otherwise. t and the number of dropped bits enter the correctness only.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from securefl.errors import CapacityError
@@ -28,66 +29,109 @@ MAX_ERROR = 21
 bits (``sample_poly_cbd``); its other sampler, a normal clipped at 6 x 3.2, stays below."""
 TAG_SLOTS = 2
 """The last slots of a section's last ciphertext, which hold its tags (``tags``) and no values."""
+TAG_BITS = 54
+"""Width of a section's tag (``tags``)."""
+TAG_DIGIT_BITS = 18
+"""Width of a digit of the tag, one a slot, wherever sums of so many digits fit a slot."""
 MAX_CONTRIBUTIONS = 1000
 """Largest cohort: that many residues below 2^54 add up within 64 bits before anything is reduced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """One parameter set.
+class Profile(ABC):
+    """One parameter set, as packing and tags need it: lanes of signed slots.
 
     Attributes:
-        name: t's bits, lanes x bits of a lane, dropped bits: ``t40-2x20-d6``.
-        plain_modulus: t, a prime = 1 mod 2N.
+        name: Unique among all schemes.
         lanes: Values in one slot.
         lane_bits: Distance of two lanes, in bits.
         dropped_bits: Low bits of each residue that are rounded away before it is sent.
         poly_modulus_degree: N.
-        data_prime: q.
-        special_prime: The prime that only the key carries.
     """
 
     name: str
-    plain_modulus: int
     lanes: int
     lane_bits: int
     dropped_bits: int
     poly_modulus_degree: int = DEGREE
+
+    @property
+    @abstractmethod
+    def slot_bound(self) -> int:
+        """Largest magnitude of a signed slot, of one contribution or of a sum."""
+
+    @property
+    @abstractmethod
+    def max_cohort(self) -> int:
+        """Most contributions whose noise decrypts exactly at any precision."""
+
+    @property
+    def lane_bound(self) -> int:
+        """Largest magnitude all lanes may reach at once, so that lanes and slots hold their sums."""
+        ones = sum(1 << (index * self.lane_bits) for index in range(self.lanes))
+        return min((1 << (self.lane_bits - 1)) - 1, self.slot_bound // ones)
+
+    @property
+    def digit_bits(self) -> int:
+        """Width of a tag's digit: 18 bits, or fewer where sums of so many digits would not fit a slot."""
+        return min(TAG_DIGIT_BITS, (self.slot_bound // self.max_cohort + 1).bit_length() - 1)
+
+    @property
+    def tag_slots(self) -> int:
+        """Slots of a section's last ciphertext that hold its tag (``tags``) and no values."""
+        return -(-TAG_BITS // self.digit_bits)
+
+    @property
+    def values_per_ciphertext(self) -> int:
+        """Values that a ciphertext holds which no tag is in: any but the last."""
+        return self.lanes * self.poly_modulus_degree
+
+    def ciphertexts_for(self, values: int) -> int:
+        """Ciphertexts that hold so many values and the tag; the last one may be partly empty."""
+        slots = -(-values // self.lanes) + self.tag_slots
+        return -(-slots // self.poly_modulus_degree)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BfvProfile(Profile):
+    """One parameter set of BFV; its name has t's bits, lanes x bits of a lane, dropped bits: ``t40-2x20-d6``.
+
+    Attributes:
+        plain_modulus: t, a prime = 1 mod 2N.
+        data_prime: q.
+        special_prime: The prime that only the key carries.
+    """
+
+    plain_modulus: int
     data_prime: int = DATA_PRIME
     special_prime: int = SPECIAL_PRIME
 
     @property
-    def lane_bound(self) -> int:
-        """Largest magnitude all lanes may reach at once: the first two conditions of ``exact_cohort``."""
-        ones = sum(1 << (index * self.lane_bits) for index in range(self.lanes))
-        return min((1 << (self.lane_bits - 1)) - 1, (self.plain_modulus - 1) // 2 // ones)
+    def tag_slots(self) -> int:
+        """Slots of a section's last ciphertext that hold its tags (``tags``) and no values."""
+        return TAG_SLOTS
+
+    @property
+    def slot_bound(self) -> int:
+        """Largest magnitude of a signed slot: t is odd, so what is below t / 2 is at most (t - 1) / 2."""
+        return (self.plain_modulus - 1) // 2
 
     @property
     def max_cohort(self) -> int:
-        """Most contributions whose noise decrypts exactly at any precision: the third condition there."""
+        """Most contributions whose noise decrypts exactly at any precision: the third condition of ``exact_cohort``."""
         truncation = 1 << self.dropped_bits if self.dropped_bits else 0
         room = self.data_prime // self.plain_modulus - 2
         return min(room // (2 * MAX_ERROR + 1 + truncation), MAX_CONTRIBUTIONS)
 
-    @property
-    def values_per_ciphertext(self) -> int:
-        """Values that a ciphertext holds which no tags are in: any but the last."""
-        return self.lanes * self.poly_modulus_degree
 
-    def ciphertexts_for(self, values: int) -> int:
-        """Ciphertexts that hold so many values and the tags; the last one may be partly empty."""
-        slots = -(-values // self.lanes) + TAG_SLOTS
-        return -(-slots // self.poly_modulus_degree)
-
-
-def _row(plain_modulus: int, lanes: int, lane_bits: int, dropped_bits: int) -> Profile:
+def _row(plain_modulus: int, lanes: int, lane_bits: int, dropped_bits: int) -> BfvProfile:
     name = f"t{plain_modulus.bit_length()}-{lanes}x{lane_bits}-d{dropped_bits}"
-    return Profile(
+    return BfvProfile(
         name=name, plain_modulus=plain_modulus, lanes=lanes, lane_bits=lane_bits, dropped_bits=dropped_bits
     )
 
 
-PROFILES: tuple[Profile, ...] = (
+PROFILES: tuple[BfvProfile, ...] = (
     # Bytes up for one value: 2.5
     _row(8589852673, 2, 16, 14),
     _row(17179754497, 2, 17, 14),
@@ -114,7 +158,7 @@ PROFILES: tuple[Profile, ...] = (
 """All profiles, cheapest upload first. Each t is the largest prime of its bit length that is 1 mod 8192."""
 
 
-def exact_cohort(profile: Profile, precision_bits: int) -> int:
+def exact_cohort(profile: Profile, precision_bits: int, *, noise_tail: int = 0) -> int:
     """Most contributions of so many bits a value whose decrypted sum equals the sum of integers; 0 if none.
 
     A contribution's values are integers x with |x| <= M = 2^(precision_bits - 1) - 1. Write n for the number
@@ -152,6 +196,8 @@ def exact_cohort(profile: Profile, precision_bits: int) -> int:
     Args:
         profile: The parameters.
         precision_bits: Bits of one value, sign included; at least 2.
+        noise_tail: Largest magnitude, in grid steps, of what noise adds to the sum of one value; it is taken off the
+            lane's room.
 
     Raises:
         CapacityError: if ``precision_bits`` is below 2.
@@ -159,7 +205,7 @@ def exact_cohort(profile: Profile, precision_bits: int) -> int:
     if precision_bits < 2:
         raise CapacityError(f"{precision_bits} bits hold no value", hint="set precision_bits to 2 or more")
     bound = (1 << (precision_bits - 1)) - 1
-    return min(profile.lane_bound // bound, profile.max_cohort)
+    return min(max(0, profile.lane_bound - noise_tail) // bound, profile.max_cohort)
 
 
 def profile_for(cohort: int, precision_bits: int) -> Profile:

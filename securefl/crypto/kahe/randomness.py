@@ -1,0 +1,40 @@
+"""Randomness of keys and errors: the operating system's, through one seam.
+
+The rule kept here: whatever is drawn under this scheme comes through an ``Entropy``, which is the operating system's
+generator but in tests.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+
+Entropy = Callable[[int], bytes]
+"""Gives so many fresh, uniform bytes."""
+SYSTEM: Final[Entropy] = secrets.token_bytes
+SEED_BYTES: Final = 32
+
+
+class RandomStream:
+    """Bytes for one contribution: a ChaCha20 keystream under a seed that is drawn once and kept nowhere else.
+
+    Guarantee: indistinguishable from uniform bytes, assuming that the seed is uniform and ChaCha20 is a pseudorandom
+    function (RFC 8439).
+
+    Args:
+        entropy: Where the seed comes from.
+    """
+
+    def __init__(self, entropy: Entropy = SYSTEM) -> None:
+        self._encryptor = Cipher(ChaCha20(entropy(SEED_BYTES), bytes(16)), mode=None).encryptor()
+
+    def __repr__(self) -> str:
+        return "RandomStream(<redacted>)"
+
+    def take(self, size: int) -> bytes:
+        """The next bytes of the stream."""
+        return self._encryptor.update(bytes(size))
