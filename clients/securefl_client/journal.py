@@ -5,8 +5,8 @@ folder, before the record. So whatever stops the member, ``state`` after the nex
 The journal lies in the member's own folder, wherever its results go.
 
 An append-only file of lines, not a database: a record is written once and never changed, one ``fsync`` makes it
-durable, a cut-off line is told from a damaged one without any recovery code of others, and people can read it. Each line
-is the SHA-256 of the line's digest before it and its record, in hexadecimal, and the record as JSON. What follows the
+durable, a cut-off line is told from a damaged one without recovery code of others, and people can read it. Each line is
+the SHA-256 of the line's digest before it and its record, in hexadecimal, and the record as JSON. What follows the
 last line break was never acted upon, and is dropped; any other line that does not hold is an error.
 
     client-1/journal/   journal.jsonl      the records
@@ -27,6 +27,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from securefl.errors import ProtocolError, StateError
 from securefl.protocol.agreement.rules import Rules
@@ -82,7 +85,7 @@ class Journal:
             make_private_folder(folder)
         self.folder = folder
         self._path = folder / FILE_NAME
-        self._on_step = on_step
+        self.on_step = on_step
         self._digest = bytes(32)
         self._writable = True
         self._storage = DurableFile(self._path) if storage is None else storage
@@ -116,7 +119,7 @@ class Journal:
         self._writable = False
         self._storage.append(digest.hex().encode() + b" " + text + b"\n")
         self._writable, self._digest, self.state = True, digest, state
-        self._on_step(record.kind)
+        self.on_step(record.kind)
         return state
 
     def keep(self, name: str, pieces: Iterable[bytes]) -> FileMark:
@@ -131,7 +134,7 @@ class Journal:
             SecureFLError: what the pieces' source raises; nothing is left then.
         """
         mark = write_synced(self.folder / name, pieces)
-        self._on_step(FILE_KEPT)
+        self.on_step(FILE_KEPT)
         return mark
 
     def read(self, mark: FileMark) -> bytes:
@@ -141,6 +144,18 @@ class Journal:
             StateError: if it is missing or another.
         """
         return read_checked(self.folder / mark.name, mark)
+
+    def integers(self, mark: FileMark) -> Iterator[NDArray[np.int64]]:
+        """Integers in a file that a record names, checked first, in runs.
+
+        Raises:
+            StateError: if it is missing or another.
+        """
+        path = self.folder / mark.name
+        check_file(path, mark)
+        with _reading(path), path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield np.frombuffer(piece, dtype="<i8").astype(np.int64, copy=False)
 
     def drop(self, *names: str) -> None:
         """Remove files that nothing depends on any more; one that is missing is no error."""

@@ -13,6 +13,7 @@
 ``sealed_box``      boxes that one member alone opens: HPKE with X25519 and ML-KEM-768
 ``dealt_keys``      keys that one member deals to another: sealed, and signed by the dealer
 ``channel_keys``    keys between members: a ratchet by round, and one key for every message
+``sealed_reasons``  reasons for an abstention, sealed to the members
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``tags``            two tags in the plaintext of every section, checked after decryption
 ``windows``         contributions and aggregates, some ciphertexts at a time

@@ -48,8 +48,10 @@ def check_survivors(
         ProtocolError, AuthenticationError: at the first thing that does not hold.
     """
     verify_listed(statement, headers, cohort, rules)
+    if own.member not in cohort.members:
+        raise ProtocolError(f"{own.member} is not in the cohort that is asked to vote")
     listed = {each.index: header for each, header in zip(statement.survivors, headers, strict=True)}
-    _check_own_header(listed, cohort, own)
+    check_own_header(statement, headers, cohort, own.member, own.header)
     if rules.packets:
         _check_opened(listed, cohort, own)
     check_admissible(statement, cohort, own.spoiled, owners)
@@ -124,12 +126,22 @@ def _check_header(header: Signed[ContributionHeader], cohort: Cohort, rules: Rul
     header.verify(rules.public_key_of(body.signer))
 
 
-def _check_own_header(listed: Mapping[int, Signed[ContributionHeader]], cohort: Cohort, own: OwnPart) -> None:
-    if own.member not in cohort.members:
-        raise ProtocolError(f"{own.member} is not in the cohort that is asked to vote")
-    shown = listed.get(cohort.index(own.member))
-    if shown is not None and shown != own.header:
-        raise AuthenticationError("the statement lists another header of this member than it sent")
+def check_own_header(
+    statement: Survivors,
+    headers: tuple[Signed[ContributionHeader], ...],
+    cohort: Cohort,
+    member: str,
+    header: Signed[ContributionHeader] | None,
+) -> None:
+    """Check that a statement lists this member with the header that it sent, or not at all.
+
+    Raises:
+        AuthenticationError: if it lists another.
+    """
+    index = cohort.index(member)
+    for survivor, shown in zip(statement.survivors, headers, strict=True):
+        if survivor.index == index and shown != header:
+            raise AuthenticationError("the statement lists another header of this member than it sent")
 
 
 def _check_opened(listed: Mapping[int, Signed[ContributionHeader]], cohort: Cohort, own: OwnPart) -> None:

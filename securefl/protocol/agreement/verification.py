@@ -31,6 +31,7 @@ from securefl.protocol.agreement.statement import (
 )
 from securefl.protocol.agreement.survivor_checks import (
     check_admissible,
+    check_own_header,
     check_shape,
     check_survivors,
     survivor_ids,
@@ -43,6 +44,7 @@ __all__ = [
     "OwnPart",
     "Owners",
     "Rules",
+    "check_own_header",
     "check_survivors",
     "survivor_ids",
     "verify_certificate",
