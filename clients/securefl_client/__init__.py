@@ -5,6 +5,15 @@
 ``member``          the same for a model and data of a member's own: ``securefl.Member``
 ``inbox``           announcements of the server, collected while the member works
 ``rounds``          the work of a round, timed and recorded
+``session``         a member's rounds with attempts: what an announcement asks for, carried out
+``contributing``    its steps up to the commitment: advert, training, contribution, packets, header
+``voting``          its one vote and its one reveal of an attempt
+``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
+``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt
+``round_work``      what a session sends and is answered, and the model, data and ledger behind it
+``key_shares``      a member's part in shares of one-time keys
+``journal``         what the member promised, on disk before anybody else can know of it
+``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum
 ``trainer_side``    a side with a model of the federation's kind
 ``backbone_side``   a side with a base model of the member's own, and an adapter beside it that all share

@@ -27,5 +27,7 @@ What happens next:
 ``server_events``   what the server's state machine is told, and what it asks for
 ``server_round``    the server's state machine: a state and an event in, the next state and effects out
 ``client_events``   what a client's state machine is told, and what it asks for
+``member_records``  what a member's journal of rounds with attempts may hold
+``member_session``  the state that follows from a journal, and what an announcement asks of it
 ``client_session``  a client's state machine: a state and an event in, the next state and effects out
 """

@@ -66,7 +66,9 @@ from securefl.protocol.calls import (
 from securefl.protocol.member_session import MemberState
 from securefl_client.journal import Journal
 from securefl_client.key_shares import KeyShares
-from securefl_client.session import Downloaded, Got, MemberSession, Sent, TrainedRound, Upload
+from securefl_client.round_work import Downloaded, Got, Sent, TrainedRound, Upload
+from securefl_client.session import MemberSession
+from securefl_client.standing import Standing
 from support.agreements import Asked, Members, digest
 
 PROFILE: KaheProfile = next(iter(PROFILES.values())) if isinstance(PROFILES, dict) else PROFILES[0]
@@ -215,6 +217,8 @@ class Station:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     steps: list[str] = field(default_factory=list)
     stop_after: Callable[[list[str]], bool] = field(default=lambda steps: False)
+    stop_before_sending: Callable[[Sent], bool] = field(default=lambda request: False)
+    stop_before_answer: Callable[[Sent], bool] = field(default=lambda request: False)
     sent: list[Sent] = field(default_factory=list)
     ends_with: int | None = None
     owner_rule: Owners = field(default_factory=Asked)
@@ -238,7 +242,7 @@ class Station:
             if self.members.packets
             else None
         )
-        self.session = MemberSession(
+        standing = Standing(
             self.members.rules,
             self.members.keys[self.member],
             self.journal,
@@ -246,8 +250,8 @@ class Station:
             self.ledger,
             shares=shares,
             reason_key=digest("reasons"),
-            rounds=self.rounds,
         )
+        self.session = MemberSession(standing, rounds=self.rounds)
 
     def _stepped(self, step: str) -> None:
         self.steps.append(step)
@@ -333,7 +337,22 @@ class FakeServer:
         return {member: self.tell_one(announcement, member) for member in to or self.members.roster}
 
     def tell_one(self, announcement: Announcement, member: str) -> list[Sent]:
-        return self.stations[member].hear(announcement, lambda request: self.answer(member, request))
+        """One member hears something; where its process ends, it starts anew and hears it once more."""
+        station = self.stations[member]
+
+        def answer(request: Sent) -> Got:
+            if station.stop_before_sending(request):
+                raise Crash(request)
+            got = self.answer(member, request)
+            if station.stop_before_answer(request):
+                raise Crash(request)
+            return got
+
+        try:
+            return station.hear(announcement, answer)
+        except Crash:
+            station.start()
+            return self.tell_one(announcement, member)
 
     # --- the steps of an attempt
 
