@@ -26,7 +26,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.errors import ProtocolError, TrainingError
+from securefl.errors import TrainingError
 
 GROUPS = 3
 
@@ -41,17 +41,6 @@ def score_steps(scores: NDArray[np.float64], *, layers: int, limit: int) -> NDAr
         raise TrainingError(f"there must be {layers} scores of layers, finite and not negative")
     largest = float(scores.max(initial=0.0))
     return np.rint(scores / largest * limit if largest > 0 else scores).astype(np.int64)
-
-
-def checked_sums(sums: NDArray[np.int64], *, members: int, limit: int) -> tuple[int, ...]:
-    """Sums (L,) of such integers, which so many members can have sent.
-
-    Raises:
-        ProtocolError: if they cannot.
-    """
-    if (sums < 0).any() or (sums > members * limit).any():
-        raise ProtocolError("the aggregate's sums of layer scores are none")
-    return tuple(sums.tolist())
 
 
 def group_weights(sums: Sequence[int]) -> tuple[int, ...]:

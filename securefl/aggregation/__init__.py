@@ -12,7 +12,8 @@ In the order of the way, with the modules of other packages that stand on it:
 ``opening_sums``  their integers, and what follows from their sums
 ``others``        what a sum leaves for the other members, and if they can have sent it
 ``weighting``     the members' weights, and the one sum of them
-``own_weight``    a member's number of samples, which stays the same, and its part of the one sum
+``weight_rule``   a member's own weight by the federation's rule, in steps of the grid
+``own_weight``    what a member has sent of the sum of weights, and what it leaves for the others
 ``class_weighting`` the same by class, for heads with one row a class
 ``layer_means``   means over owners, where not every member trains every layer
                   (clipping for privacy will stand here)

@@ -35,7 +35,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import assert_never
 
 import numpy as np
 
@@ -46,19 +45,11 @@ from securefl.adapters.payloads import Payload, SegmentKind
 from securefl.adapters.payloads.base import Vector
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import MeanUpdate, Update
-from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.class_weighting import ClassWeights, divide_by_class, weighted_by_class
 from securefl.aggregation.grid import Grid, Integers, Span
 from securefl.aggregation.layer_means import adapter_values, divide_by_owners, heads_weighted
-from securefl.aggregation.weighting import (
-    WeightSum,
-    divide_by_weights,
-    norm_steps,
-    sample_steps,
-    weight_steps,
-    weighted,
-)
-from securefl.config.aggregation import WeightsName
+from securefl.aggregation.weight_rule import WeightRule
+from securefl.aggregation.weighting import WeightSum, divide_by_weights, weighted
 from securefl.errors import ProtocolError, TrainingError
 
 
@@ -70,11 +61,13 @@ class EncodedContribution:
         runs: Gives the D integers in order, in runs of int64 with magnitudes up to the grid's limit: V
             values, then in the first round the weight; the same ones at every call.
         saturated: Values that were clipped, by tensor, known once all runs have been taken; it depends on
-            the client's data and stays with the client.
+            the client's data and stays with the client. A norm above its cap is among them (``weight_rule``).
+        weight: The own weight in its integers, in steps of 1 / limit; None where the round sums none.
     """
 
     runs: Callable[[], Iterable[Integers]] = field(repr=False)
     saturated: dict[str, int] = field(repr=False, default_factory=dict)
+    weight: int | None = field(repr=False, default=None)
 
     @property
     def integers(self) -> Integers:
@@ -93,36 +86,24 @@ class RoundCodec:
     Attributes:
         payload: The round's payload.
         grid: Its grid.
-        samples_cap: The sample count from which on every client weighs the same.
+        rule: The rule of the members' weights.
         weighs: Whether its contributions carry the weights: those of the first round do.
-        rule: The rule of the weights.
-        norm_cap: The largest norm that weighs, where members weigh by norms.
         frozen: What the round trains against; None where both factors are trained.
     """
 
     payload: Payload
     grid: Grid
-    samples_cap: int
+    rule: WeightRule
     weighs: bool
     frozen: Frozen | None = None
-    rule: WeightsName = "capped"
-    norm_cap: float = 64.0
 
     @classmethod
     def of(cls, plan: PayloadPlan, round_number: int, learned: Learned | None = None) -> RoundCodec:
         """The codec of a round; this draws what the round trains against. See ``PayloadPlan.for_round``."""
         made = plan.for_round(round_number, learned)
         spans = tuple(Span(segment.size, plan.bound(segment)) for segment in made.payload.segments)
-        weighs = plan.weighs(round_number)
-        return cls(
-            made.payload,
-            Grid(plan.bits, spans),
-            plan.samples_cap,
-            weighs,
-            made.frozen,
-            rule=plan.weights,
-            norm_cap=plan.norm_cap,
-        )
+        rule = WeightRule(plan.weights, plan.samples_cap, plan.norm_cap)
+        return cls(made.payload, Grid(plan.bits, spans), rule, plan.weighs(round_number), made.frozen)
 
     @property
     def length(self) -> int:
@@ -159,21 +140,21 @@ class RoundCodec:
         _check_finite(update)
         if trained is not None:
             update = restricted(update, trained)
-        steps = self._steps(samples, update)
+        own = self.rule.of(samples, update, limit=self.grid.limit)
         self.payload.encode(update, rank=rank)
         seed = rng.integers(1 << 63, size=2).tolist()
         saturated: dict[str, int] = {}
 
         def runs() -> Iterator[Integers]:
             plain = self.payload.encode(update, rank=rank)
-            values = self._weighed(plain, steps=steps, weights=weights, layered=trained is not None)
+            values = self._weighed(plain, steps=own.steps, weights=weights, layered=trained is not None)
             clipped = np.zeros(len(self.grid.spans), dtype=np.int64)
             yield from self.grid.quantise(values, rng=np.random.default_rng(seed), saturated=clipped)
             if self.weighs:
-                yield np.array([steps], dtype=np.int64)
-            saturated.update(self._by_tensor(clipped.tolist()))
+                yield np.array([own.steps], dtype=np.int64)
+            saturated.update(self._by_tensor(clipped.tolist()) | own.clipped)
 
-        return EncodedContribution(runs, saturated)
+        return EncodedContribution(runs, saturated, own.steps if self.weighs else None)
 
     def weight_sum(self, sums: Integers) -> WeightSum:
         """The cohort's sum of weights, from the sums (D,) of its first contributions.
@@ -182,7 +163,7 @@ class RoundCodec:
             ProtocolError: if this round carries none, the length is wrong, or it is no sum of weights.
         """
         self._check_length(sums)
-        if self.rule == "equal":
+        if self.rule.name == "equal":
             return WeightSum.equal(self._cohort, limit=self.grid.limit)
         if not self.weighs:
             raise ProtocolError(
@@ -238,21 +219,6 @@ class RoundCodec:
         if not layered:
             return weigh(runs)
         return heads_weighted(runs, weigh=weigh, adapter_values=adapter_values(self.payload.segments))
-
-    def _steps(self, samples: int, update: Update) -> int:
-        """The own weight, in steps of 1 / limit."""
-        cap, limit = self.samples_cap, self.grid.limit
-        match self.rule:
-            case "capped":
-                return weight_steps(samples, cap=cap, limit=limit)
-            case "samples":
-                return sample_steps(samples, cap=cap, limit=limit)
-            case "equal":
-                return limit
-            case "norm":
-                return norm_steps(update_norm(update), cap=self.norm_cap, limit=limit)
-            case _:
-                assert_never(self.rule)
 
     @property
     def _cohort(self) -> int:

@@ -38,7 +38,7 @@ from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member_layers import MemberLayers
 from securefl.aggregation.member_state import MemberState
 from securefl.aggregation.own_weight import OwnWeight
-from securefl.aggregation.update_source import HeadSource, UpdateSource
+from securefl.aggregation.update_source import HeadSource, RowKeeper, UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.keys import SharedKeys
@@ -92,6 +92,7 @@ class MemberAggregation:
         self._held = MemberState(federation, rank=rank)
         self._layers = MemberLayers.of(federation, member)
         self._weight = OwnWeight(member)
+        self._layer_integers: tuple[int, ...] = ()
         patience = federation.terms.training.early_stopping_rounds
         self._kept = None if patience is None else KeptState(patience, start=self.state)
         self._openings = HeadOpenings(federation, member) if federation.openings else None
@@ -123,7 +124,7 @@ class MemberAggregation:
         opening = self.federation.kind_of(number).opening
         if opening is None:
             # Before training, which moves what scores are of.
-            layer_scores = self._layer_scores(learner, number)
+            layer_scores = self._layer_integers = self._layer_scores(learner, number)
             encoded, scores = self._trained(learner, manifest)
             if self._kept is not None:
                 loss = self._kept.integer(start_loss, limit=self._held.codec(number).grid.limit)
@@ -214,7 +215,7 @@ class MemberAggregation:
         # Rounding is reproducible by design: it hides nothing, and the integer twin must give the same integers.
         rng = seeded_generator(self.federation.plan.seed, "rounding", manifest.round_number, self.member)
         weights = None if self._openings is None else self._openings.own_weights()
-        return self._held.codec(manifest.round_number).encode(
+        encoded = self._held.codec(manifest.round_number).encode(
             self._held.summed_form(update),
             rank=self.rank,
             samples=samples,
@@ -222,6 +223,8 @@ class MemberAggregation:
             weights=weights,
             trained=self._layers.trained(manifest.round_number),
         )
+        self._weight.sent(encoded.weight)
+        return encoded
 
     def owners(self, round_number: int) -> RoundOwners | None:
         """Owners of each layer in the next round to apply; None where every member trains every layer."""
@@ -281,7 +284,9 @@ class MemberAggregation:
         number, members = manifest.round_number, len(manifest.cohort)
         codec, owners = self._held.codec(number), self._layers.owner_counts(number)
         limit = codec.grid.limit
-        sums, layers = self._layers.told(sums, round_number=number, members=members, limit=limit)
+        sums, layers = self._layers.told(
+            sums, own=self._layer_integers, round_number=number, members=members, limit=limit
+        )
         values = sums if self._kept is None else sums[:-1]
         weight_sum = self.weight_sum
         if weight_sum is None or codec.weighs:
@@ -294,6 +299,8 @@ class MemberAggregation:
         if self._kept is not None and self._kept.ended_with is not None:
             self._held.go_on_from(self._kept.state)
             self.kept_round = self._kept.ended_with
+            if isinstance(self._source, RowKeeper):
+                self._source.go_back_to(self.kept_round)
         self.weight_sum, self._layers = weight_sum, layers
         self.update_norm = moved
         self.reconstruction_error = mean.error_estimate

@@ -8,17 +8,18 @@ References: ``adapters.layer_owners`` and ``adapters.layer_scores``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.layer_owners import LayerOwners, RoundOwners, ScoredPrior
-from securefl.adapters.layer_scores import checked_sums, group_weights, score_steps
+from securefl.adapters.layer_scores import group_weights, score_steps
 from securefl.adapters.update import Adapter
+from securefl.aggregation.others import check_others
 from securefl.aggregation.update_source import LayerSource, UpdateSource
-from securefl.errors import ModelError
+from securefl.errors import ModelError, ProtocolError
 from securefl.protocol.federation import Federation
 
 
@@ -96,21 +97,35 @@ class MemberLayers:
         return tuple(score_steps(scores, layers=count, limit=limit).tolist())
 
     def told(
-        self, sums: NDArray[np.int64], *, round_number: int, members: int, limit: int
+        self,
+        sums: NDArray[np.int64],
+        *,
+        own: Sequence[int],
+        round_number: int,
+        members: int,
+        limit: int,
     ) -> tuple[NDArray[np.int64], MemberLayers]:
         """All other sums of a round, and the layers from the next round on.
 
         Args:
             sums: The round's, scores last.
+            own: The integers that this member sent of its scores.
             round_number: The round.
             members: How many members' integers are in them.
             limit: The grid's largest integer.
 
         Raises:
-            ProtocolError: if the sums of scores are none that so many members can have sent.
+            ProtocolError: if the sums of scores leave the others what they cannot have sent, or this member sent none.
         """
         rest = sums.size - self.federation.kind_of(round_number).layer_scores
         if not self.federation.terms.layers.scores(round_number):
             return sums[:rest], self
-        totals = checked_sums(sums[rest:], members=members, limit=limit)
-        return sums[:rest], replace(self, prior=ScoredPrior(round_number, group_weights(totals)))
+        totals, others = sums[rest:], members - 1
+        if len(own) != totals.size:
+            raise ProtocolError(
+                f"{self.member} did not contribute its scores of layers to round {round_number}"
+            )
+        check_others(
+            totals, np.array(own), least=0, most=others * limit, others=others, what="scores of layers"
+        )
+        return sums[:rest], replace(self, prior=ScoredPrior(round_number, group_weights(totals.tolist())))

@@ -1,4 +1,4 @@
-"""A member's own number of samples, the same in every round, and what it leaves of the sum for the others.
+"""A member's own weight, and what it leaves of the sum for the others.
 
 The rule kept here: everybody's mean is divided by one sum of weights, so a member's number of samples does not change
 after its first contribution, and a sum is taken up only if it leaves each of the others a weight.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from securefl.aggregation.encoding import RoundCodec
 from securefl.aggregation.others import check_others
-from securefl.aggregation.weighting import WeightSum, weight_steps
+from securefl.aggregation.weighting import WeightSum
 from securefl.errors import DataError, ProtocolError
 
 
@@ -27,6 +27,7 @@ class OwnWeight:
     def __init__(self, member: str) -> None:
         self._member = member
         self._samples: int | None = None
+        self._steps: int | None = None
 
     def keep(self, samples: int) -> None:
         """Keep the number of samples of a contribution.
@@ -41,6 +42,10 @@ class OwnWeight:
             )
         self._samples = samples
 
+    def sent(self, steps: int | None) -> None:
+        """Keep the weight of a round's contribution, in steps of 1 / limit; None where the round sums none."""
+        self._steps = self._steps if steps is None else steps
+
     def summed(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
         """The sum of weights in a round's sums, which leaves each of the others a weight of 1 to the limit.
 
@@ -51,12 +56,14 @@ class OwnWeight:
         Raises:
             ProtocolError: if this member has contributed no weight, or the weights do not sum to weights.
         """
-        if codec.rule in ("equal", "norm"):
-            # Nobody sends the one; the own norm is in the update, which is gone by now.
-            return codec.weight_sum(sums)
-        if self._samples is None:
-            raise ProtocolError(f"{self._member} did not contribute its weight")
         found, limit = codec.weight_sum(sums), codec.grid.limit
-        own, others = weight_steps(self._samples, cap=codec.samples_cap, limit=limit), found.contributors - 1
-        check_others(found.steps, own, least=others, most=others * limit, others=others, what="weights")
+        if codec.rule.name == "equal":
+            # Nobody sends one.
+            return found
+        if self._steps is None:
+            raise ProtocolError(f"{self._member} did not contribute its weight")
+        others = found.contributors - 1
+        check_others(
+            found.steps, self._steps, least=others, most=others * limit, others=others, what="weights"
+        )
         return found

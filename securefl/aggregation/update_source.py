@@ -85,3 +85,16 @@ class HeadSource(Protocol):
     def begin_heads(self, opening: HeadOpening, /) -> None:
         """Takes the shared classes and the start of the head that the cohort chose; once, before round 1."""
         ...
+
+
+@runtime_checkable
+class RowKeeper(Protocol):
+    """A member that has rows of the head of its own, which go with the global adapter of a round."""
+
+    def go_back_to(self, round_number: int, /) -> None:
+        """Takes these rows as they were after a round, 0 for the start, whose adapter is the global one again.
+
+        Args:
+            round_number: The one that ``training.early_stopping_rounds`` has kept, after the last round.
+        """
+        ...

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from securefl.cli.tables import figures_table
+from securefl.results.advice import BY_LOSS
 from securefl.results.client import AdapterName, ClientResult, MetricReport
 from securefl.results.curve import SMALLER_IS_BETTER
 from securefl.training.intervals import Interval
@@ -19,10 +20,8 @@ BASELINES = {"better_of_both": "better\nof both", "fine_tuned": "fine-tuned\nglo
 MODELS = ("base", *get_args(AdapterName))
 MANY_ROWS = 2000
 """With so many test rows an interval of an accuracy is narrower than 4.5 points, and is left out."""
-KNOWLEDGE = (
-    "base (frozen, own head), local (own adapter) and fused (local with global) know the site's own rows, and so how "
-    "often it sees each label; global knows the sums of all sites"
-)
+LABELS = ", and so how often it sees each label"
+"""What the rows of a classification tell beside themselves."""
 OWN_MODEL_KNOWLEDGE = (
     "base (frozen, own head) and local (own adapter) know the site's own rows alone; global is the site's own model, "
     "trained on them too, with the adapter that knows the sums of all sites"
@@ -46,8 +45,34 @@ def gains_notes(clients: Sequence[ClientResult]) -> list[str]:
         f"± is half of a figure's own 95 % interval ({kind}); two models of a client share their rows, and the "
         "sentences below compare them row by row."
     )
-    known = OWN_MODEL_KNOWLEDGE if any(client.own_model for client in clients) else KNOWLEDGE
-    return [*([reach] if shown else []), f"{known}{_fitted(clients)}."]
+    return [*([reach] if shown else []), f"{_knowledge(clients)}{_fitted(clients)}."]
+
+
+def _knowledge(clients: Sequence[ClientResult]) -> str:
+    """What each model in the table knows of a site; models that no client has are not spoken of."""
+    if any(client.own_model for client in clients):
+        return OWN_MODEL_KNOWLEDGE
+    there = {name for name in MODELS for client in clients if _value(client.metric, name) is not None}
+    sums = "global knows the sums of all sites"
+    if all(client.metric.samples is None for client in clients):
+        # A learner of the member's own: nobody here knows what its base model has seen.
+        return f"base is a site's own model before round 1; {sums}" if "base" in there else sums
+    answers = clients[0].metric.name in BY_LOSS
+    words = {
+        "base": "base (frozen, own head)",
+        "local": "local (own adapter)",
+        "fused": "fused (local with global)" if "local" in there else "fused (global with a private adapter)",
+    }
+    # The base of a language model has no part that a site has trained.
+    ignorant = ["base (frozen) knows no row of any site"] if answers and "base" in there else []
+    own = [words[name] for name in words if name in there and not (answers and name == "base")]
+    verb = "know" if len(own) > 1 else "knows"
+    knowing = [f"{_listed(own)} {verb} the site's own rows{'' if answers else LABELS}"] if own else []
+    return "; ".join([*ignorant, *knowing, sums])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _fitted(clients: Sequence[ClientResult]) -> str:

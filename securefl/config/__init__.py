@@ -27,6 +27,7 @@
 ``dump``        a configuration as the text of a file that loads to it
 ``member``      a whole ``client.toml``
 ``coherence``   choices of one section that do not go with those of another
+``unread``      keys that nothing reads under the other choices
 ``own_backbones``  choices that go with base models of the clients' own
 ``explain``     what is wrong, in one sentence
 ``examples``    what a key may hold, with an example to copy

@@ -28,6 +28,11 @@ class AggregationSection(Section):
     """The factor that holds the singular values of the mean: ``left`` (B = U S, A = V^T with orthonormal rows, as in
     FlexLoRA), ``right`` (B = U, A = S V^T, as in HLoRA), or ``sqrt``, half of each."""
 
+    @property
+    def counts_samples(self) -> bool:
+        """True where a member weighs by its number of samples."""
+        return self.weights in ("capped", "samples")
+
     @model_validator(mode="after")
     def _a_cap_of_norms_is_read(self) -> Self:
         if self.norm_cap != NORM_CAP and self.weights != "norm":

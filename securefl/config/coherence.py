@@ -11,6 +11,7 @@ from securefl.config.payload import is_aligned, sums_whole
 from securefl.config.private_part import refuse_private_misfits
 from securefl.config.task import CausalLmSection
 from securefl.config.training import refuse_own_misfits
+from securefl.config.unread import refuse_unread
 from securefl.errors import ConfigError
 
 _SPLIT = ("auto", "dense", "sketch")
@@ -32,13 +33,16 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_split(config, where=where)
     refuse_private_misfits(config, where=where)
     _check_columns(config, where=where)
+    _check_plain_sums(config, where=where)
     _check_layers(config, where=where)
     _check_owners(config, where=where)
     _check_kept_factors(config, where=where)
     _check_factors(config, where=where)
     _check_penalty(config, where=where)
+    _check_seeding_penalty(config, where=where)
     refuse_own_misfits(config.training, batch_size=config.training.per_device_train_batch_size, where=where)
     _check_answers(config, where=where)
+    refuse_unread(config, where=where)
 
 
 def _check_warmup(config: FederationConfig, *, where: str) -> None:
@@ -124,6 +128,16 @@ def _check_penalty(config: FederationConfig, *, where: str) -> None:
         )
 
 
+def _check_seeding_penalty(config: FederationConfig, *, where: str) -> None:
+    if config.training.rank_penalty > 0 and config.recipe.seeded:
+        raise ConfigError(
+            f"'training.rank_penalty' is {config.training.rank_penalty:g}, and 'recipe.seeding' is \"personal\", whose "
+            "first round trains personal adapters, which have no penalty",
+            where=where,
+            hint='write rank_penalty = 0, or [recipe] seeding = "public"',
+        )
+
+
 def _check_split(config: FederationConfig, *, where: str) -> None:
     split, payload = config.aggregation.split, config.payload.name
     if split != "left" and payload not in _SPLIT:
@@ -153,6 +167,20 @@ def _check_columns(config: FederationConfig, *, where: str) -> None:
             hint='write [payload] name = "dense", or select = { by = "values", '
             f"fraction = {select.fraction:g} }}",
         )
+
+
+def _check_plain_sums(config: FederationConfig, *, where: str) -> None:
+    """A plain value of a whole sum is a weight times a number that hardly differs between members."""
+    weights = config.aggregation.weights
+    if config.encryption.select.share == 1 or weights == "equal" or not sums_whole(config.payload):
+        return
+    key = 'payload.name\' = "factors"' if config.payload.name == "factors" else 'payload.sums\' = "products"'
+    raise ConfigError(
+        f"'encryption.select' leaves values plain, which under '{key} are a member's weight times factors that have "
+        f'hardly moved from a start that all share: the server could estimate the ratios of the weights, "{weights}"',
+        where=where,
+        hint='write [encryption] select = "all", or [aggregation] weights = "equal"',
+    )
 
 
 def _check_layers(config: FederationConfig, *, where: str) -> None:

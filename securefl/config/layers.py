@@ -29,8 +29,8 @@ class LayersSection(Section):
     depth; ``random``: drawn anew for every round, from the federation's seed; ``fisher``: drawn by how much the loss
     depends on each layer, from encrypted sums of scores."""
     shares: tuple[LayerShare, ...] = SHARES
-    """Share of the layers that each resource group trains; the members of the roster go to the groups in turn. With as
-    many shares as members, each is a group of its own."""
+    """Share of the layers that each resource group trains, of a private adapter as of the shared one; the members of
+    the roster go to the groups in turn. With as many shares as members, each is a group of its own."""
     shape: Shape | None = None
     """Under ``geometric``; ``triangle``: the layers nearest to the input, and the default; ``inverted``: the last ones;
     ``bottleneck``: those at both ends; ``uniform``: evenly over the depth."""

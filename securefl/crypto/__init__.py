@@ -13,9 +13,11 @@
 ``sealed_box``      boxes that one member alone opens: HPKE with X25519 and ML-KEM-768
 ``dealt_keys``      keys that one member deals to another: sealed, and signed by the dealer
 ``channel_keys``    keys between members: a ratchet by round, and one key for every message
+``channels``        all channel keys of one member, as fixed-length bytes
 ``sealed_reasons``  reasons for an abstention, sealed to the members
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``tags``            two tags in the plaintext of every section, checked after decryption
+``fingerprints``    short forms of public keys that people compare
 ``windows``         contributions and aggregates, some ciphertexts at a time
 ``cipher``          what every cipher can do
 ``bfv``             the cipher, through TenSEAL's SEAL; the only importer of tenseal

@@ -3,9 +3,11 @@
 ``file_names``     names of the files and folders that are made
 ``data_terms``     facts of the data that lies on this machine: labels, the cap of weights, rows of every client
 ``data_overview``  the same in words, for a person
+``answer_fit``     rows of a language model held against its longest text
 ``model_fit``      a federation's choices held against its base model
 ``draft``          everything that is pinned, without what is drawn at random
 ``preview``        the draft with zeros in the place of keys, for plans
-``keys_file``      the file of the shared keys
+``keys_file``      the files of a member's keys
+``dealing``        keys between members, drawn for all of them
 ``provision``      keys, certificates, and a folder for each member
 """

@@ -8,13 +8,15 @@ here is read as its clients will read it, so that a wrong cell shows before anyb
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from securefl.config.cohort import MemberSection
 from securefl.config.data import NoSplit
 from securefl.config.federation import FederationConfig
+from securefl.config.task import CausalLmSection
 from securefl.errors import DataError
 from securefl.training.rows.client_rows import (
     ClientRows,
@@ -26,13 +28,20 @@ from securefl.training.rows.client_rows import (
     read_files,
     read_used,
 )
+from securefl.training.rows.examples import Examples
 from securefl.training.rows.splits import Rows, held_out_rows
 from securefl.training.rows.tables import Table
+from securefl.training.tasks.causal.dialogues import DialogueRows
 from securefl.training.tasks.classification.labels import read_labels, sorted_labels, unknown_label
 from securefl.training.tasks.table import check_rows, columns_of, label_column
 
 UNLABELLED = ""
 """Stands for the label of rows where the task has none."""
+
+UNREAD_CAP: Final = 1
+"""Stands for the cap of samples where no number of samples weighs: it says nothing of anybody's data."""
+
+PartSink = Callable[[str, str, Examples], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,17 @@ class DataFacts:
     forms: frozenset[str] = frozenset()
 
 
-def facts_of_data(config: FederationConfig) -> DataFacts:
+def ignore_part(member: str, part: str, examples: Examples, /) -> None:
+    """Do nothing with a part of a client's rows."""
+
+
+def facts_of_data(config: FederationConfig, *, part_read: PartSink = ignore_part) -> DataFacts:
     """Labels and samples cap (as the file says, else from the training data), and the rows of every client.
+
+    Args:
+        config: A whole file.
+        part_read: Called with the client, the part's name and the rows of each part of each client's rows that are
+            here, where the task has no labels.
 
     Raises:
         ConfigError: if some clients claim column values and others do not, or two claim the same.
@@ -81,10 +99,10 @@ def facts_of_data(config: FederationConfig) -> DataFacts:
     """
     cap = config.cohort.samples_cap
     known = _listed_labels(config)
-    needed = known is None or cap is None
+    needed = known is None or (cap is None and config.aggregation.counts_samples)
     if needed and isinstance(config.data.split, NoSplit):
         _check_own_files(config)
-    seen = _Seen(known)
+    seen = _Seen(known, part_read)
     if isinstance(config.data.split, NoSplit):
         _read_own_files(config, seen)
     else:
@@ -113,6 +131,7 @@ class _Seen:
     """Everything read so far, beside the labels that the federation file lists."""
 
     listed: tuple[str, ...] | None
+    part_read: PartSink
     labels: set[str] = field(default_factory=set)
     train_rows: int = 0
     longest_file: int = 0
@@ -139,8 +158,13 @@ def _check_own_files(config: FederationConfig) -> None:
         if not path.is_file():
             raise DataError(
                 f"there is no data file {path}",
-                hint="set federation.labels and cohort.samples_cap, so that the lead needs no other client's data",
+                hint=f"set {_what_the_lead_needs(config)}, so that the lead needs no other client's data",
             )
+
+
+def _what_the_lead_needs(config: FederationConfig) -> str:
+    labels = "federation.labels"
+    return f"{labels} and cohort.samples_cap" if config.aggregation.counts_samples else labels
 
 
 def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
@@ -203,6 +227,18 @@ def _count(
         member = str(client.id)
         rows = part_rows(share, config.data, files, member=member, seed=config.federation.seed)
         seen.clients[member] = _counts(rows, files, label_column(config.task, config.data))
+        if isinstance(config.task, CausalLmSection):
+            _tell_parts(config, member, rows, files, seen)
+
+
+def _tell_parts(config: FederationConfig, member: str, rows: ClientRows, files: Files, seen: _Seen) -> None:
+    read, test = DialogueRows(config.data), files.test or files.train
+    for part, table, numbers in (
+        ("training", files.train, rows.train),
+        ("validation", files.train, rows.validation),
+        ("test", test, rows.test),
+    ):
+        seen.part_read(member, part, read.examples(table, numbers))
 
 
 def _counts(rows: ClientRows, files: Files, label: str | None) -> ClientCounts:
@@ -255,7 +291,7 @@ def _equal_share(rows: int, config: FederationConfig) -> int:
 
 
 def _samples_cap(config: FederationConfig, seen: _Seen) -> int:
-    """The file's cap, else an equal share; where samples weigh without a cap, a bound on every client's.
+    """The file's cap, else an equal share; where samples weigh without a cap, a bound on every client's; 1 unread.
 
     That bound is a power of two, because everybody reads it in the federation file, and the largest count is a number
     of one client's data.
@@ -264,6 +300,8 @@ def _samples_cap(config: FederationConfig, seen: _Seen) -> int:
         DataError: if a client whose files are here has more rows than the file's bound.
     """
     cap = config.cohort.samples_cap
+    if not config.aggregation.counts_samples:
+        return UNREAD_CAP
     if config.aggregation.weights != "samples":
         return cap or _equal_share(seen.train_rows // len(config.cohort.clients), config)
     counts = {member: sum(each.train.values()) for member, each in seen.clients.items()}

@@ -15,6 +15,10 @@ from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.payload import AutoPayload, Payload, payload_named
+from securefl.config.personal import PersonalSection
+from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.choices import FusionSection
+from securefl.config.training import TrainingSection
 from securefl.crypto.profiles import profile_for
 from securefl.errors import ConfigError
 from securefl.protocol.federation import Federation, Member
@@ -27,7 +31,8 @@ from securefl.protocol.terms import (
     Terms,
     TrainingTerms,
 )
-from securefl.provisioning.data_terms import DataFacts, facts_of_data
+from securefl.provisioning.answer_fit import answer_fit
+from securefl.provisioning.data_terms import UNREAD_CAP, DataFacts, facts_of_data
 from securefl.training.mixed_backbones.adapter_layout import adapter_layout
 from securefl.training.model_files import public_id
 from securefl.training.tasks.table import has_head, pinned_task, task_of
@@ -65,7 +70,7 @@ def draft_federation(
     # Looking at a model takes torch, which a federation of a layout does without.
     from securefl.provisioning.model_fit import fit_model
 
-    facts = facts_of_data(config)
+    facts = facts_of_data(config, part_read=answer_fit(config))
     task = pinned_task(config.task, labels=facts.labels)
     model = fit_model(
         config.model, target_modules=config.lora.target_modules, task=task_of(task), forms=facts.forms
@@ -141,10 +146,10 @@ def draft_of_layout(
         federation_id: 32 random bytes.
 
     Raises:
-        ConfigError: if ``samples_cap`` is missing, or the configuration does not hold together.
+        ConfigError: if ``samples_cap`` is missing where samples weigh, or the configuration does not hold together.
         CapacityError: if no profile adds this cohort's integers exactly.
     """
-    cap = config.cohort.samples_cap
+    cap = config.cohort.samples_cap if config.aggregation.counts_samples else UNREAD_CAP
     if cap is None:
         raise ConfigError(
             "'cohort.samples_cap' is not set",
@@ -161,6 +166,11 @@ def draft_of_layout(
             "'training.early_stopping_rounds' needs a base model",
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
         )
+    if config.training.rank_penalty not in (0.0, _penalty_of_row(config)):
+        raise ConfigError(
+            f"'training.rank_penalty' is {config.training.rank_penalty:g}, and the members' own learners train",
+            hint="leave the key out: a learner may have a penalty of its own",
+        )
     if config.layers.allocation == "fisher":
         raise ConfigError(
             "'layers.allocation' is \"fisher\", which needs a base model",
@@ -173,8 +183,10 @@ def draft_of_layout(
         config.model_copy(
             update={
                 "recipe": config.recipe.without_personal(),
-                "fusion": config.fusion.model_copy(update={"finish": "search"}),
+                "fusion": FusionSection(finish="search"),
+                "personal": PersonalSection(),
                 "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
+                "training": config.training.model_copy(update={"rank_penalty": 0.0}),
             }
         ),
         DataFacts(labels=(), samples_cap=cap),
@@ -184,6 +196,12 @@ def draft_of_layout(
         federation_id=federation_id,
         model_digest=checked.digest,
     )
+
+
+def _penalty_of_row(config: FederationConfig) -> float:
+    """The penalty that a file has of its recipe, where it writes none."""
+    section = ROWS[str(config.recipe.name)].others.get("training")
+    return section.rank_penalty if isinstance(section, TrainingSection) else 0.0
 
 
 def _draft(

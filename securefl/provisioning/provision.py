@@ -24,21 +24,25 @@ from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import client_settings_of
 from securefl.crypto.bfv import generate_key
 from securefl.crypto.keys import SharedKeys
+from securefl.crypto.sealed_box import KemKey
 from securefl.errors import ConfigError
 from securefl.identity.authority import Authority
 from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.dealing import ChannelSecrets
 from securefl.provisioning.file_names import (
+    CHANNELS_FILE,
     FEDERATION_FILE,
+    KEM_KEY_FILE,
     LEAD_FOLDER,
     SERVER_FILE,
     SERVER_FOLDER,
     SHARED_KEYS_FILE,
     SIGNING_KEY_FILE,
 )
-from securefl.provisioning.keys_file import save_shared_keys
+from securefl.provisioning.keys_file import save_channels, save_kem_key, save_shared_keys
 from securefl.storage.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -114,13 +118,15 @@ def _write_all(
     from securefl.provisioning.data_overview import DataRules, overview_of
 
     signing_keys = {member: SigningKey.generate() for member in config.ranks}
+    kem_keys = {member: KemKey.generate() for member in config.ranks}
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
-    draft = _draft(config, layout, signing_keys=signing_keys, credentials=credentials)
+    draft = _draft(config, layout, signing_keys=signing_keys, kem_keys=kem_keys, credentials=credentials)
     federation, overview = draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
     keys = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
+    secrets_of_channels = ChannelSecrets.draw(federation)
 
     lead = folder / LEAD_FOLDER
     lead.mkdir(mode=0o700)
@@ -132,7 +138,9 @@ def _write_all(
         (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
         signing_key.save(own / SIGNING_KEY_FILE)
         credentials[member].save(own)
+        save_kem_key(own / KEM_KEY_FILE, kem_keys[member])
         save_shared_keys(own / SHARED_KEYS_FILE, keys)
+        save_channels(own / CHANNELS_FILE, secrets_of_channels.channels_of(federation.index_of(member)))
     _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
     return overview
 
@@ -153,6 +161,7 @@ def _draft(
     layout: Layout | None,
     *,
     signing_keys: Mapping[str, SigningKey],
+    kem_keys: Mapping[str, KemKey],
     credentials: Mapping[str, Credentials],
 ) -> Draft:
     """Everything that is pinned; what needs the model or the data is read here."""
@@ -165,6 +174,7 @@ def _draft(
             rank=rank,
             signing_key=signing_keys[member].public_key,
             certificate=credentials[member].fingerprint,
+            kem_key=kem_keys[member].public_key,
         )
         for member, rank in config.ranks.items()
     )

@@ -60,8 +60,8 @@ def advice_for(client: ClientResult) -> str | None:
         return None
     if client.metric.name == SHARE:
         return f"{client.id}: {_on_shares(worth, base=base, value=value)}"
-    verb = "is better" if client.metric.name in BY_LOSS else "alone is right"
-    return f"{client.id}: {_on_rows(worth, base=base, value=value, verb=verb)}"
+    verdict = _on_losses if client.metric.name in BY_LOSS else _on_rows
+    return f"{client.id}: {verdict(worth, base=base, value=value)}"
 
 
 def _on_shares(worth: WorthReport, *, base: float, value: float) -> str:
@@ -87,19 +87,34 @@ def _on_shares(worth: WorthReport, *, base: float, value: float) -> str:
     )
 
 
-def _on_rows(worth: WorthReport, *, base: float, value: float, verb: str) -> str:
-    """The verdict where the figure is another one: on how many rows one of the two models alone is right, or better."""
+def _on_losses(worth: WorthReport, *, base: float, value: float) -> str:
+    """The verdict where rows have losses: on how many of them each of the two models has the smaller one."""
+    against = worth.against_base[worth.chosen]
+    adapter, plain, p = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})", _p(against.p)
+    counts = (
+        f"has the smaller loss on {against.wins} of {worth.samples} test rows and the larger one on "
+        f"{against.losses}"
+    )
+    if against.p > LEVEL:
+        return f"keep {plain}; {adapter} {counts}, which may be chance ({p}): {_NOT_YET}"
+    if against.wins > against.losses:
+        return f"use {adapter}: beside {plain} it {counts}, beyond chance ({p})"
+    return f"use {plain}: beside it {adapter} {counts}, beyond chance ({p})"
+
+
+def _on_rows(worth: WorthReport, *, base: float, value: float) -> str:
+    """The verdict where the figure is another one: on how many rows one of the two models alone is right."""
     against = worth.against_base[worth.chosen]
     won, lost = f"on {against.wins} of {worth.samples} test rows", f"on {against.losses}"
     adapter, plain, p = f"{worth.chosen} ({value:.3f})", f"base ({base:.3f})", _p(against.p)
     if against.p > LEVEL:
         return (
-            f"keep {plain}; {adapter} {verb} {won} and base alone {lost}, which may be chance ({p}): "
+            f"keep {plain}; {adapter} alone is right {won} and base alone {lost}, which may be chance ({p}): "
             f"{_NOT_YET}"
         )
     if against.wins > against.losses:
-        return f"use {adapter}: it {verb} {won} and {plain} alone {lost}, beyond chance ({p})"
-    return f"use {plain}: {adapter} {verb} {won} and base alone {lost}, beyond chance ({p})"
+        return f"use {adapter}: it alone is right {won} and {plain} alone {lost}, beyond chance ({p})"
+    return f"use {plain}: {adapter} alone is right {won} and base alone {lost}, beyond chance ({p})"
 
 
 def advice(clients: Sequence[ClientResult]) -> list[str]:
@@ -110,7 +125,8 @@ def advice(clients: Sequence[ClientResult]) -> list[str]:
     if not worths:
         return []
     first = recommendation([client for client in clients if client.id in sentences])
-    lines = [*([first] if first else []), *sentences.values(), _which_rows(worths)]
+    by_loss = clients[0].metric.name in BY_LOSS
+    lines = [*([first] if first else []), *sentences.values(), _which_rows(worths, by_loss=by_loss)]
     beaten = sum(_beats(worth) for worth in worths)
     return lines if 2 * beaten >= len(worths) else [*lines, _of_all(worths, unbeaten=len(worths) - beaten)]
 
@@ -137,12 +153,13 @@ def _beats(worth: WorthReport) -> bool:
     return against.p <= LEVEL and against.wins > against.losses
 
 
-def _which_rows(worths: Sequence[WorthReport]) -> str:
+def _which_rows(worths: Sequence[WorthReport], *, by_loss: bool) -> str:
     least, most = (choose(worth.validation_samples for worth in worths) for choose in (min, max))
     rows = str(least) if least == most else f"{least} to {most}"
+    test = "the exact sign test on their losses" if by_loss else "McNemar's exact test"
     return (
         f"A client's {rows} validation rows chose its adapter; its test rows compared that one with base, row by "
-        f"row (McNemar's exact test at {LEVEL:.0%})."
+        f"row ({test} at {LEVEL:.0%})."
     )
 
 

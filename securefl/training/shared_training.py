@@ -47,6 +47,11 @@ class SharedTraining:
         """Names the weights whose adapters the next round trains; all act in the forward pass."""
         self._trained = tensors
 
+    def limited(self, switched_on: Callable[[], Trainable]) -> Trainable:
+        """Switches on what is trained, of the layers that the round trains."""
+        trainable = switched_on()
+        return trainable if self._trained is None else trainable.only(self._trained)
+
     def train(self, round_number: int, start: Adapter, frozen: Frozen | None) -> Learnt:
         """Trains from a round's start, which is installed already, in the payload's way.
 
@@ -69,7 +74,7 @@ class SharedTraining:
         )
 
         def fit(switched_on: Callable[[], Trainable]) -> float:
-            return whole(partial(self._limited, switched_on))
+            return whole(partial(self.limited, switched_on))
 
         with self._head.adjusted(self._bank.model):
             learnt = self._way.learn(self._bank, start, frozen, fit=fit)
@@ -83,11 +88,7 @@ class SharedTraining:
             return None
         return PrivateStep(
             self._bank.model,
-            self._bank.train(PERSONAL, None).factors,
+            self.limited(partial(self._bank.train, PERSONAL, None)).factors,
             rates=self._personal.rates,
             compute=self._loop.compute,
         )
-
-    def _limited(self, switched_on: Callable[[], Trainable]) -> Trainable:
-        trainable = switched_on()
-        return trainable if self._trained is None else trainable.only(self._trained)

@@ -99,7 +99,9 @@ class LocalTrainer:
             self._bank,
             settings,
             fit=partial(
-                self._loop.fit, switched_on=partial(self._bank.train, PERSONAL, None), used=(PERSONAL,)
+                self._loop.fit,
+                switched_on=lambda: self._shared.limited(partial(self._bank.train, PERSONAL, None)),
+                used=(PERSONAL,),
             ),
             validate=partial(self._measuring.validate, PERSONAL),
         )
@@ -141,7 +143,7 @@ class LocalTrainer:
         return learnt.update
 
     def train_only(self, tensors: frozenset[str]) -> None:
-        """Names the weights whose adapters the next round of the global one trains; all act in the forward pass."""
+        """Names the weights whose adapters the next round trains, shared or private; all act in the forward pass."""
         self._shared.only(tensors)
 
     def layer_scores(
@@ -227,6 +229,10 @@ class LocalTrainer:
     def begin_heads(self, opening: HeadOpening) -> None:
         """Takes the start of the head that the cohort chose; before round 1."""
         self._head.begin_heads(opening)
+
+    def go_back_to(self, round_number: int) -> None:
+        """Takes the own rows of the head of that round, whose global adapter is the last one too."""
+        self._head.go_back_to(round_number)
 
     def adapter(self, which: Which) -> Adapter:
         """An adapter's values: float32 numbers, exactly, as float64.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.adapters.layer_scores import checked_sums, group_weights, score_steps
-from securefl.errors import ProtocolError, TrainingError
+from securefl.adapters.layer_scores import group_weights, score_steps
+from securefl.errors import TrainingError
 
 
 def spread(values: list[int], labels: tuple[int, ...]) -> float:
@@ -54,9 +54,3 @@ def test_scores_leave_as_parts_of_the_largest() -> None:
 def test_what_are_no_scores_is_refused(scores: list[float]) -> None:
     with pytest.raises(TrainingError, match="2 scores of layers"):
         score_steps(np.array(scores), layers=2, limit=100)
-
-
-@pytest.mark.parametrize("sums", [[-1, 0], [301, 0]])
-def test_sums_that_the_members_cannot_have_sent_are_refused(sums: list[int]) -> None:
-    with pytest.raises(ProtocolError, match="sums of layer scores"):
-        checked_sums(np.array(sums), members=3, limit=100)

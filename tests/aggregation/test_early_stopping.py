@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.federations import LAYOUT, TestFederation, learners_of, make_federation
+from support.heads import head_learners, make_by_class
 
 from securefl.adapters.state import GlobalState
 from securefl.aggregation.early_stopping import LOSS_BOUND, EarlyStopping, loss_steps
@@ -143,6 +144,17 @@ def test_all_members_end_with_the_same_round_and_go_back_to_the_same_adapter(cho
         assert aggregation.state is kept
     for number in (3, 4):
         assert states[number][0] is not states[2][0]
+
+
+def test_a_member_with_rows_of_its_own_hears_which_round_is_kept() -> None:
+    made = make_by_class(rounds=6, early_stopping_rounds=2, scheme="none")
+    members = {member: made.aggregation(member) for member in made.federation.cohort}
+    learners = head_learners(made.federation)
+    SimulatedFederation(
+        members, learners, losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1]
+    ).run()
+    assert [learner.gone_back for learner in learners.values()] == [[2]] * len(learners)
+    assert {aggregation.kept_round for aggregation in members.values()} == {2}
 
 
 def test_a_loss_that_falls_until_the_end_changes_nothing() -> None:

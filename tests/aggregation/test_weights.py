@@ -12,6 +12,7 @@ from securefl.adapters import state as state_module
 from securefl.adapters.linalg import Decomposition
 from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.weighting import weight_steps
+from securefl.config.aggregation import AggregationSection
 from securefl.errors import DataError, ProtocolError
 from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
@@ -97,6 +98,30 @@ def test_a_sum_of_weights_that_leaves_the_others_what_they_cannot_have_is_not_ap
         aggregation.apply(sums, manifest=manifest_of(made, 1))
     assert aggregation.state.round_number == 0
     assert aggregation.weight_sum is None
+
+
+NORMS = AggregationSection(weights="norm")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("rest", [2, 3 * LIMIT + 1])
+def test_a_sum_of_norms_that_leaves_the_others_what_they_cannot_have_is_not_applied(
+    number: int, rest: int
+) -> None:
+    """In every round anew: norms weigh by what the round has made."""
+    made = make_federation((4, 4, 4, 4), payload="factors", scheme="none", aggregation=NORMS)
+    aggregation = made.aggregation("client-1")
+    learner = learners_of(made.federation)["client-1"]
+    for before in range(1, number):
+        encoded = aggregation.contribute(learner, manifest=manifest_of(made, before)).encoded
+        aggregation.apply(4 * encoded.integers, manifest=manifest_of(made, before))
+    encoded = aggregation.contribute(learner, manifest=manifest_of(made, number)).encoded
+    sums = 4 * encoded.integers
+    sums[-1] = encoded.integers[-1] + rest
+    assert 4 <= sums[-1] <= 4 * LIMIT
+    with pytest.raises(ProtocolError, match="the sum of weights is none that 3 others can have"):
+        aggregation.apply(sums, manifest=manifest_of(made, number))
+    assert aggregation.state.round_number == number - 1
 
 
 def test_a_sum_of_weights_without_an_own_one_is_not_applied() -> None:

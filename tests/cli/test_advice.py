@@ -233,8 +233,32 @@ def test_the_next_step_names_an_adapter_that_beats_base_where_there_is_one() -> 
     assert worth_exporting([uncompared]) == ("client-3", "global")
 
 
-def test_rows_of_a_language_model_are_better_and_not_right() -> None:
+def test_rows_of_a_language_model_have_smaller_losses_and_are_not_right() -> None:
     said = advice_for(client("bank", base=2.0, wins=20, losses=2, figure="answer_loss"))
     assert said is not None
-    assert "it is better on 20 of 100 test rows and base (2.000) alone on 2" in said
+    assert "use fused (2.180): beside base (2.000) it has the smaller loss on 20 of 100 test rows" in said
+    assert "and the larger one on 2, beyond chance" in said
     assert "right" not in said
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "words"),
+    [
+        (5, 3, "keep base (2.000); fused (2.020) has the smaller loss on 5 of 100 test rows and the larger"),
+        (1, 30, "use base (2.000): beside it fused (1.710) has the smaller loss on 1 of 100 test rows"),
+    ],
+)
+def test_a_language_models_base_is_kept_where_no_adapter_has_smaller_losses(
+    wins: int, losses: int, words: str
+) -> None:
+    said = advice_for(client("bank", base=2.0, wins=wins, losses=losses, figure="perplexity"))
+    assert said is not None
+    assert words in said
+
+
+def test_rows_of_a_language_model_are_compared_by_a_sign_test_on_losses() -> None:
+    [*_, told] = advice([client("bank", base=2.0, wins=20, losses=2, figure="answer_loss")])
+    assert "(the exact sign test on their losses at 5%)" in told
+    assert "McNemar" not in told
+    [*_, told] = advice([client("bank", base=0.8, wins=8, losses=1)])
+    assert "(McNemar's exact test at 5%)" in told

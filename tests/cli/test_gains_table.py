@@ -79,6 +79,38 @@ def test_the_notes_say_which_models_know_the_sites_own_rows():
     assert "resamples" in gains_notes([client(name="mcc")])[0]
 
 
+def without(one: ClientResult, *models: str) -> ClientResult:
+    gone = {("global_" if model == "global" else model): None for model in models}
+    return one.model_copy(update={"metric": one.metric.model_copy(update=gone)})
+
+
+def test_the_notes_speak_of_no_model_that_the_table_does_not_have():
+    assert gains_notes([client()])[-1].startswith(
+        "base (frozen, own head), local (own adapter) and fused (local with global) know the site's own rows, and so"
+    )
+    alone = gains_notes([without(client(), "local", "fused")])[-1]
+    assert alone == (
+        "base (frozen, own head) knows the site's own rows, and so how often it sees each label; global knows the sums "
+        "of all sites."
+    )
+    beside = gains_notes([without(client(), "local")])[-1]
+    assert "fused (global with a private adapter)" in beside
+    assert "local" not in beside
+
+
+def test_the_notes_on_a_language_model_speak_of_no_labels_and_of_no_head():
+    said = gains_notes([client(name="answer_loss")])[-1]
+    assert said == (
+        "base (frozen) knows no row of any site; local (own adapter) and fused (local with global) know the site's own "
+        "rows; global knows the sums of all sites."
+    )
+
+
+def test_of_a_learners_own_model_nothing_is_said_that_only_the_learner_knows():
+    said = gains_notes([without(client(rows=None, name="height"), "local", "fused")])[-1]
+    assert said == "base is a site's own model before round 1; global knows the sums of all sites."
+
+
 def test_a_global_model_on_a_base_model_of_the_sites_own_knows_the_sites_rows_too():
     own = client().model_copy(update={"own_model": True})
     knowledge = gains_notes([own])[-1]

@@ -101,3 +101,40 @@ def test_conversations_under_a_form_of_single_prompts_are_refused_by_the_forms_n
 def test_conversations_with_a_template_of_the_federation_are_planned(folder, tmp_path):
     task = {"name": "causal-lm", "chat_template": CHATML}
     assert preview(config(folder, data=conversations(tmp_path), task=task)).terms.task.chat_template == CHATML
+
+
+def rows_of(tmp_path, prompts):
+    """Settings of three clients with files of their own: rows whose prompts are so many words long."""
+    paths = []
+    for place, words in enumerate(prompts):
+        path = tmp_path / f"rows-{place}.jsonl"
+        prompt = " ".join(["add"] * words)
+        path.write_text(f'{{"prompt": "{prompt}", "completion": "ten"}}\n' * 40)
+        paths.append(str(path))
+    return {"data": {"split": "none"}, "cohort": {"clients": [{"train": path} for path in paths]}}
+
+
+def test_a_length_that_cuts_every_answer_of_a_client_is_refused_before_anybody_trains(folder, tmp_path):
+    sections = rows_of(tmp_path, (5, 5, 400))
+    with pytest.raises(ConfigError) as caught:
+        preview(config(folder, **sections))
+    assert str(caught.value) == (
+        "none of the 27 training rows of client-3 has an answer within 48 tokens (model.max_length): set it higher, "
+        "or shorten the prompts."
+    )
+
+
+def test_a_length_that_leaves_a_row_its_answer_is_accepted(folder, tmp_path):
+    assert preview(config(folder, **rows_of(tmp_path, (5, 5, 6)))).terms.task.name == "causal-lm"
+
+
+def test_no_row_behind_the_first_that_fits_is_tokenised(folder, tmp_path, monkeypatch):
+    from securefl.training.tasks.causal import answer_tokens
+
+    plain, seen = answer_tokens._row, []
+    monkeypatch.setattr(
+        answer_tokens, "_row", lambda text, *rest, **more: (seen.append(text), plain(text, *rest, **more))[1]
+    )
+    preview(config(folder, **rows_of(tmp_path, (5, 5, 6))))
+    # One each of training, validation and test rows of three clients.
+    assert len(seen) == 9

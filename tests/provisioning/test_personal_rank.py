@@ -34,14 +34,16 @@ def test_a_rank_that_the_narrowest_weight_has_no_room_for_is_refused() -> None:
         _check_personal_rank(federation(25))
 
 
-def of_learners(recipe: str) -> Federation:
+def of_learners(recipe: str, **sections: object) -> Federation:
     """A federation of members with models of their own, under a recipe."""
+    norms = recipe == "hetlora"
     table = {
         "federation": {"name": "banks"},
         "model": {"path": "own"},
         "recipe": {"name": recipe},
-        "cohort": {"clients": [{"r": 4}] * 4, "samples_cap": 100},
+        "cohort": {"clients": [{"r": 4}] * 4, **({} if norms else {"samples_cap": 100})},
         "encryption": {"allow_plaintext": True},
+        **sections,
     }
     config = validated(FederationConfig, table, where="FED.toml")
     return draft_of_layout(
@@ -60,3 +62,15 @@ def test_members_with_models_of_their_own_have_no_adapter_that_the_recipe_knows_
     assert terms.recipe == Recipe(name=name, personal="none")
     assert not terms.recipe.seeded
     assert not terms.fusion.adds
+    assert terms.training.rank_penalty == 0
+
+
+def test_a_penalty_that_was_written_is_refused_where_learners_train() -> None:
+    with pytest.raises(ConfigError, match=r"'training.rank_penalty' is 0.01, and the members' own learners"):
+        of_learners("default", payload="dense", training={"rank_penalty": 0.01})
+
+
+def test_no_cap_of_samples_is_needed_where_they_do_not_weigh() -> None:
+    assert of_learners("hetlora").terms.samples_cap == 1
+    with pytest.raises(ConfigError, match=r"'cohort.samples_cap' is not set"):
+        of_learners("default", cohort={"clients": [{"r": 4}] * 4})

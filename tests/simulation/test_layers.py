@@ -14,8 +14,9 @@ from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.linalg import Decomposition
 from securefl.adapters.selection import feature_count
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.member_layers import MemberLayers
 from securefl.config.layers import LayersSection
-from securefl.errors import ModelError
+from securefl.errors import ModelError, ProtocolError
 from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
@@ -220,6 +221,44 @@ def test_scores_are_encrypted_where_other_values_are_plain() -> None:
     last = np.concatenate(list(parts[0]()))[-LAYERS:]
     np.testing.assert_array_equal(last, np.arange(kind.values, kind.total))
     assert simulated.traffic[2].sums["client-1"][-LAYERS:].any()
+
+
+class LoudMember(MemberAggregation):
+    """A member that sends more than the largest score of the first layer, and everything else as it should."""
+
+    def _layer_scores(self, learner, number):
+        own = super()._layer_scores(learner, number)
+        return (own[0] + 3 * 32767, *own[1:]) if any(own) else own
+
+
+def test_scores_of_layers_that_the_others_cannot_have_are_refused_in_the_round_that_sums_them() -> None:
+    made = make_federation(RANKS, layout=LAYOUT, layers=FISHER, rounds=6, payload="dense", scheme="none")
+    loud = LoudMember(
+        made.federation,
+        member="client-4",
+        rank=8,
+        cipher=made.cipher(),
+        keys=made.keys,
+        signing_key=made.signing_keys["client-4"],
+    )
+    members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-4": loud}
+    learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
+    with pytest.raises(ProtocolError, match="the sum of scores of layers is none that 3 others can have"):
+        SimulatedFederation(members, learners).run()
+    assert members["client-1"].state.round_number == FISHER.first_scored - 1
+
+
+@pytest.mark.parametrize("rest", [-1, 3 * 32767 + 1])
+def test_a_member_refuses_scores_by_its_own_part_of_the_sum(rest: int) -> None:
+    """Where its own are added, both are sums that four members' scores can have."""
+    made = make_federation(RANKS, layout=LAYOUT, layers=FISHER, rounds=6, payload="dense", scheme="none")
+    layers, own = MemberLayers.of(made.federation, "client-1"), (5, 6, 7, 8)
+    sums = np.array([0, *own]) + np.array([0, 9, 9, rest, 9])
+    assert (sums >= 0).all()
+    with pytest.raises(ProtocolError, match="scores of layers"):
+        layers.told(sums, own=own, round_number=2, members=4, limit=32767)
+    with pytest.raises(ProtocolError, match="client-1 did not contribute its scores"):
+        layers.told(np.abs(sums), own=(), round_number=2, members=4, limit=32767)
 
 
 def test_a_learner_without_scores_is_refused_where_they_are_asked_for() -> None:

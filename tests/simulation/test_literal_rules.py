@@ -10,11 +10,13 @@ from support.federations import ALPHA, DrawnLearner, TestFederation, make_federa
 
 from securefl.adapters.update import Adapter, LoraFactors
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.weight_rule import NORM_CAP
 from securefl.config.aggregation import AggregationSection
 from securefl.config.payload import DensePayload
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.row import Row
 from securefl.errors import DataError
+from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3
@@ -286,6 +288,17 @@ def test_members_beyond_the_cap_of_norms_weigh_the_same() -> None:
     members, learners = run(of_row(ROWS["hetlora"], (4, 4, 4, 4), aggregation=low, rounds=1))
     mean = sum(learner.updates[1].heads[HEAD] for learner in learners.values()) / len(SAMPLES)
     assert members["client-1"].state.heads[HEAD] == pytest.approx(mean, abs=CLOSE)
+
+
+@pytest.mark.parametrize(("cap", "clipped"), [(1e-3, 1), (64.0, 0)])
+def test_a_norm_above_its_cap_is_counted_among_what_was_clipped(cap: float, clipped: int) -> None:
+    made = of_row(ROWS["hetlora"], (4, 4, 4, 4), aggregation=AggregationSection(weights="norm", norm_cap=cap))
+    member, federation = made.aggregation("client-1"), made.federation
+    learner = DrawnLearner("client-1", 4, whole_rank=federation.plan.update_rank(4))
+    encoded = member.contribute(learner, manifest=Manifest(federation.digest, 1, federation.cohort)).encoded
+    assert encoded.integers.size
+    assert encoded.saturated.get(NORM_CAP, 0) == clipped
+    assert sum(encoded.saturated.values()) == clipped
 
 
 def test_norms_of_every_round_stay_encrypted_under_selective_encryption() -> None:

@@ -29,6 +29,8 @@ CHOICES: dict[str, dict[str, object]] = {
     "fdlora": {"recipe": {"name": "fdlora", "sync_every": 2}},
 }
 """What a recipe needs beside its name, by recipe."""
+CAP: dict[str, dict[str, object]] = {"hetlora": {}}
+"""What is said of numbers of samples, where they do not weigh."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,13 @@ def config_of(place: Path, recipe: str, *, scheme: str) -> FederationConfig:
         "model": {"path": str(place / "model"), "max_length": 16},
         "data": {"train": str(place / "rows.jsonl")},
         "training": {"device": "cpu", "precision": "float32", "learning_rate": 1e-2},
-        "personal": {"rate_scales": [1.0]},
         "recipe": {"name": recipe},
         # The one word that no row may say for a file.
         "encryption": {"scheme": scheme, "allow_plaintext": "encryption" in ROWS[recipe].others},
-        "cohort": {"clients": [{"r": rank} for rank in ranks], "samples_cap": 64},
+        "cohort": {"clients": [{"r": rank} for rank in ranks], **CAP.get(recipe, {"samples_cap": 64})},
     }
+    if ROWS[recipe].recipe.stands_alone:
+        table["personal"] = {"rate_scales": [1.0]}
     config = validated(FederationConfig, table | CHOICES.get(recipe, {}), where="FED.toml")
     refuse_misfits(config)
     return config

@@ -44,6 +44,7 @@ class HeadLearner(DrawnLearner):
     losses: tuple[float, ...] = (1.6, 0.4)
     begun: list[HeadOpening] = field(default_factory=list)
     candidates: list[HeadOpening] = field(default_factory=list)
+    gone_back: list[int] = field(default_factory=list)
 
     @property
     def rows(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -75,6 +76,9 @@ class HeadLearner(DrawnLearner):
 
     def begin_heads(self, opening: HeadOpening) -> None:
         self.begun.append(opening)
+
+    def go_back_to(self, round_number: int) -> None:
+        self.gone_back.append(round_number)
 
     def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         self.starts[round_number] = start

@@ -246,6 +246,36 @@ def test_a_round_that_is_trained_again_starts_from_the_same_rows(
     np.testing.assert_array_equal(own, trainer._head._home.rows["classifier.weight"][RED])
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_row_that_stays_at_home_goes_back_with_the_round_that_is_kept(
+    trainer_on, settings_of, start_of, client_data: ClientData, kept: int
+) -> None:
+    training = settings_of().training.model_copy(update={"early_stopping_rounds": 3 - kept})
+    trainer = trainer_on(client_data, training=training)
+    trainer.begin_heads(opening_of(trainer, shared=ALL_BUT_RED))
+    trainer.install_global(start_of())
+    rows = [[values[RED].copy() for values in heads_of(trainer)]]
+    for number in range(1, 4):
+        trainer.train_round(number, start_of())
+        trainer.install_global(start_of())
+        rows.append([values[RED].copy() for values in heads_of(trainer)])
+    trainer.go_back_to(kept)
+    trainer.install_global(start_of())
+    for found, expected in zip(heads_of(trainer), rows[kept], strict=True):
+        np.testing.assert_array_equal(found[RED], expected)
+    assert np.abs(rows[kept][0] - rows[-1][0]).max() > 1e-4
+
+
+def test_rows_of_rounds_that_nobody_goes_back_to_are_not_kept(
+    trainer_on, start_of, client_data: ClientData
+) -> None:
+    trainer = trainer_on(client_data)
+    trainer.begin_heads(opening_of(trainer, shared=ALL_BUT_RED))
+    for number in (1, 2, 3):
+        trainer.train_round(number, start_of())
+    assert list(trainer._head._starts) == [3]
+
+
 def test_a_class_that_is_neither_shared_nor_held_has_no_logit_and_a_finite_loss(
     trainer_on, start_of, without_green: ClientData, tmp_path
 ) -> None:

@@ -72,6 +72,9 @@ class TaskHead(Protocol):
     def without_home(self, update: Update, *, round_number: int) -> Update:
         """A round's update without what stays at home, which is kept."""
 
+    def go_back_to(self, round_number: int) -> None:
+        """Take what stays at home as it was after an earlier round, whose adapter is the global one again."""
+
     def own_mix(self) -> NDArray[np.float64] | None:
         """Own label mix (C,) as terms of logits that the rounds have left out; None where they have not."""
 
@@ -144,6 +147,9 @@ class WholeHead:
     def without_home(self, update: Update, *, round_number: int) -> Update:
         """The update as it is."""
         return update
+
+    def go_back_to(self, round_number: int) -> None:
+        """Do nothing: the head is all in the global adapter."""
 
     def own_mix(self) -> NDArray[np.float64] | None:
         """None: nothing was left out."""

@@ -7,7 +7,7 @@ learnt. Rows are cut at ``max_length`` tokens; one whose answers are all cut awa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,17 +40,35 @@ def tokenised_answers(
     made = [_row(text, tokenizer, end, max_length=max_length) for text in texts]
     kept = [(ids, targets) for ids, targets in made if (targets != IGNORED).any()]
     if texts and not kept:
-        raise ConfigError(
-            f"none of {len(texts)} rows has an answer within {max_length} tokens",
-            where="model.max_length",
-            hint="set it higher, or shorten the prompts",
-        )
+        raise no_answer_fits(f"none of {len(texts)} rows", max_length=max_length)
     return Tokenised(
         ids=tuple(ids for ids, _ in kept),
         types=None,
         targets=tuple(targets for _, targets in kept),
         pad_id=filling_id(tokenizer),
         dropped=len(made) - len(kept),
+    )
+
+
+def any_answer_fits(
+    texts: Iterable[PromptedText], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> bool:
+    """True if one of the texts has an answer within ``max_length`` tokens; those behind it are not looked at.
+
+    Raises:
+        ModelError: see ``tokenised_answers``.
+    """
+    end = end_of_text(tokenizer)
+    made = (_row(text, tokenizer, end, max_length=max_length) for text in texts)
+    return any((targets != IGNORED).any() for _, targets in made)
+
+
+def no_answer_fits(rows: str, *, max_length: int) -> ConfigError:
+    """The error where rows, in these words, have all answers cut away."""
+    return ConfigError(
+        f"{rows} has an answer within {max_length} tokens",
+        where="model.max_length",
+        hint="set it higher, or shorten the prompts",
     )
 
 

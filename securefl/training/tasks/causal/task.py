@@ -22,6 +22,7 @@ from securefl.training.target_modules import adapted_tensors, resolved_targets
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.causal.answer_loss import WRITTEN, answer_metric
 from securefl.training.tasks.causal.answer_tokens import (
+    any_answer_fits,
     end_of_text,
     filling_id,
     prompt_ids,
@@ -94,6 +95,14 @@ class CausalLm:
         self._form = prompter.resolved(form)
         texts = [prompter.row(row, form) for row in examples.texts]
         return tokenised_answers(texts, tokenizer, max_length=max_length)
+
+    def any_answer_fits(
+        self, examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int
+    ) -> bool:
+        """True if a row has an answer within ``max_length`` tokens, so that ``tokenise`` leaves one."""
+        prompter, form = self._prompter(tokenizer), examples.form or PROMPT
+        texts = (prompter.row(row, form) for row in examples.texts)
+        return any_answer_fits(texts, tokenizer, max_length=max_length)
 
     def prompt(self, question: str, tokenizer: PreTrainedTokenizerBase) -> Ids:
         """Token ids of a prompt whose answer is still to be written."""

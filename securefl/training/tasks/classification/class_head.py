@@ -65,7 +65,7 @@ class ClassHead:
         self._features: _Features | None = None
         self._opening: HeadOpening | None = None
         self._home: HomeRows | None = None
-        self._before: tuple[int, HomeRows] | None = None
+        self._starts: dict[int, HomeRows] = {}
 
     def row_counts(self) -> NDArray[np.int64]:
         """Own training rows of each class (C,); validation rows are not among them."""
@@ -90,7 +90,7 @@ class ClassHead:
     def begin_heads(self, opening: HeadOpening) -> None:
         """Make the rows that stay at home, and let the features go."""
         self._home, self._opening = self._rows_at_home(opening), opening
-        self._features = self._before = None
+        self._features, self._starts = None, {}
 
     @property
     def rate_factor(self) -> float:
@@ -128,8 +128,13 @@ class ClassHead:
         start = self._rows_of(round_number)
         if start is None:
             return update
-        self._before, self._home = (round_number, start), start.trained(update.heads)
+        self._keep_start(round_number, start)
+        self._home = start.trained(update.heads)
         return replace(update, heads=start.without(update.heads))
+
+    def go_back_to(self, round_number: int) -> None:
+        """Take the own rows as that round has left them, which are those that the next one started from."""
+        self._home = self._starts.get(round_number + 1, self._home)
 
     def own_mix(self) -> NDArray[np.float64] | None:
         """Terms (C,) like those of the loss, with half a row added to every class, so that all of them are finite.
@@ -146,9 +151,15 @@ class ClassHead:
 
     def _rows_of(self, round_number: int | None) -> HomeRows | None:
         """Own rows at the start of a round; one that is trained again starts from the same rows as before."""
-        if self._before is not None and self._before[0] == round_number:
-            return self._before[1]
-        return self._home
+        return self._home if round_number is None else self._starts.get(round_number, self._home)
+
+    def _keep_start(self, round_number: int, start: HomeRows) -> None:
+        """Keep what a round started from, for as long as the round can be trained again or gone back to."""
+        patience = self._context.training.early_stopping_rounds or 0
+        self._starts[round_number] = start
+        self._starts = {
+            number: rows for number, rows in self._starts.items() if number >= round_number - patience
+        }
 
     @property
     def _width(self) -> int:
