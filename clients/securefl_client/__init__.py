@@ -12,6 +12,7 @@
 ``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt
 ``round_work``      what a session sends and is answered, and the model, data and ledger behind it
 ``key_shares``      a member's part in shares of one-time keys
+``kept_channels``   its keys to the others on disk, which move on round by round
 ``journal``         what the member promised, on disk before anybody else can know of it
 ``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum

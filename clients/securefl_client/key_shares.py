@@ -36,7 +36,7 @@ from securefl.protocol.calls import AggregateHead
 SEAL_BYTES = 16
 
 
-class Channels(Protocol):
+class RoundChannels(Protocol):
     """This member's keys to the others, by round; those of earlier rounds are gone."""
 
     def pair(self, member: str, round_number: int) -> ChannelKey:
@@ -83,7 +83,9 @@ class KeyShares:
         entropy: Where randomness comes from.
     """
 
-    def __init__(self, rules: Rules, *, member: str, channels: Channels, entropy: Entropy = SYSTEM) -> None:
+    def __init__(
+        self, rules: Rules, *, member: str, channels: RoundChannels, entropy: Entropy = SYSTEM
+    ) -> None:
         self._rules = rules
         self._member = member
         self._channels = channels
