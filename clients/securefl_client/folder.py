@@ -8,6 +8,7 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
                 kem.key           opens what is sealed for this member
                 shared.key        the federation's keys: of the MACs, the tags, the chain and, under "bfv", the cipher
                 channels.key      keys between this member and each other one, and the group's; of the open round
+                dealt*.keys       in the place of the last two, until the first start of a member that made its own keys
                 keys.refused      only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
@@ -28,6 +29,7 @@ from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.dealt_files import take_dealt_keys
 from securefl.provisioning.file_names import (
     CHANNELS_FILE,
     FEDERATION_FILE,
@@ -37,6 +39,7 @@ from securefl.provisioning.file_names import (
     SIGNING_KEY_FILE,
 )
 from securefl.provisioning.keys_file import load_channels, load_kem_key, load_shared_keys
+from securefl.storage.disk import disk_errors
 from securefl.storage.private import write_private
 
 
@@ -103,13 +106,16 @@ class ClientFolder:
                 where=str(folder),
                 hint="use the folder that was made for this member",
             )
+        kem_key = _load_kem_key(folder, member)
+        with disk_errors(folder):
+            take_dealt_keys(folder, federation, own=member.id, kem_key=kem_key)
         keys = _load_keys(folder, encrypted=federation.terms.encryption.scheme != "none")
         return cls(
             settings=settings,
             federation=federation,
             rank=_own_rank(settings, federation, where=str(folder)),
             signing_key=signing_key,
-            kem_key=_load_kem_key(folder, member),
+            kem_key=kem_key,
             keys=keys,
             channels=_load_channels(folder, federation, own=member.id, key_epoch=keys.key_epoch),
             credentials=credentials,

@@ -104,6 +104,11 @@ class Federation:
         """Every member's id, in the roster's order."""
         return tuple(member.id for member in self.roster)
 
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the whole file, for people to compare."""
+        return fingerprint(self.digest)
+
     def index_of(self, member: str) -> int:
         """Index of a member in the roster, from 0; its keys with others are numbered by it.
 
