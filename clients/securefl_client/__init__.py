@@ -6,7 +6,9 @@
 ``inbox``           announcements of the server, collected while the member works
 ``rounds``          the work of a round, timed and recorded
 ``session``         a member's rounds with attempts: what an announcement asks for, carried out
+``driver``          the session's requests carried out, and what a refused one means
 ``contributing``    its steps up to the commitment: advert, training, contribution, packets, header
+``packets``         packets from the others: fetched, opened and kept
 ``voting``          its one vote and its one reveal of an attempt
 ``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
 ``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt

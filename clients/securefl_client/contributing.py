@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from securefl.errors import ProtocolError
+from securefl.errors import ProtocolError, RunError
 from securefl.ledger.events import (
     RoundContributed,
     RoundReserved,
@@ -21,7 +21,7 @@ from securefl.protocol.agreement.commitment import (
     ContributionHeader,
     packets_digest,
 )
-from securefl.protocol.agreement.signed import sign
+from securefl.protocol.agreement.signed import Signed, sign
 from securefl.protocol.agreement.verification import (
     verify_cohort,
     verify_manifest,
@@ -29,9 +29,9 @@ from securefl.protocol.agreement.verification import (
 )
 from securefl.protocol.calls import (
     Acknowledge,
+    CohortClosed,
     CommitAsked,
-    FetchPackets,
-    Packets,
+    FetchCohort,
     RoundOpened,
     SendAdvert,
     Staged,
@@ -43,11 +43,10 @@ from securefl.protocol.member_records import (
     FileMark,
     HeaderCommitted,
     OtherAdvert,
-    PacketOpened,
-    PacketsKept,
     UpdateKept,
 )
 from securefl_client.outbox_folder import OutboxHead
+from securefl_client.packets import take_packets
 from securefl_client.round_work import (
     Encrypting,
     Steps,
@@ -143,17 +142,7 @@ class Contributing:
         Raises:
             ProtocolError, AuthenticationError: if what the server says does not hold.
         """
-        state = self._own.state
-        assert state.advert is not None
-        verify_cohort(cohort, self._own.rules, own=state.advert, state=state.advert.body.state)
-        if state.cohort is None:
-            adverts = tuple(
-                OtherAdvert(each.body.signer, each.body.nonce, each.body.state, each.signature)
-                for each in cohort.adverts
-            )
-            self._own.journal.add(CohortAccepted(*self._own.place, adverts))
-        elif state.cohort != cohort:
-            raise ProtocolError("the server shows two cohorts of one attempt")
+        self._accept(cohort)
         self._train(self._own.attempt.round_number)
         head = self._own.staged_head() or self._fill(cohort)
         request = head.request(self._own.attempt, cohort_digest=cohort.digest)
@@ -197,6 +186,35 @@ class Contributing:
         signature = sign(header, self._own.signing_key).signature
         return OutboxHead(salt, body, encrypting.seeds, packets, own, digest, signature)
 
+    def learn_cohort(self) -> Steps:
+        """Ask for the cohort of the open attempt, and accept it; nothing happens where this member is not in it.
+
+        Raises:
+            ProtocolError, AuthenticationError: if what the server says does not hold.
+        """
+        try:
+            answer = yield FetchCohort(self._own.attempt)
+        except RunError:
+            # Its advert came too late, or the attempt is over: what follows is none of its matters.
+            return
+        if not isinstance(answer, CohortClosed) or answer.cohort.attempt != self._own.attempt:
+            raise ProtocolError("the server answers with the cohort of another attempt")
+        if self._own.member in answer.cohort.members:
+            self._accept(answer.cohort)
+
+    def _accept(self, cohort: Cohort) -> None:
+        state = self._own.state
+        assert state.advert is not None
+        verify_cohort(cohort, self._own.rules, own=state.advert, state=state.advert.body.state)
+        if state.cohort is None:
+            adverts = tuple(
+                OtherAdvert(each.body.signer, each.body.nonce, each.body.state, each.signature)
+                for each in cohort.adverts
+            )
+            self._own.journal.add(CohortAccepted(*self._own.place, adverts))
+        elif state.cohort != cohort:
+            raise ProtocolError("the server shows two cohorts of one attempt")
+
     def commit(self, commit: CommitAsked) -> Steps:
         """Open the packets of those that staged, say which opened, and let the header go.
 
@@ -208,39 +226,22 @@ class Contributing:
             raise ProtocolError("the server names others than the cohort's members")
         opened = commit.staged
         if self._own.shares is not None:
-            yield from self._take_packets(commit, cohort)
-            opened = tuple(sorted({*self._own.opened_packets(), *self._own_index(commit, cohort)}))
+            yield from take_packets(self._own, commit.staged)
+            mine = {*self._own.opened_packets(), cohort.index(self._own.member)}
+            opened = tuple(index for index in commit.staged if index in mine)
+        # A contribution that the server does not hold can be in no sum: its header stays here, and is not charged.
+        held = cohort.index(self._own.member) in commit.staged
+        yield Acknowledge(self._own.attempt, opened, self._committed_header(cohort) if held else None)
+
+    def _committed_header(self, cohort: Cohort) -> Signed[ContributionHeader] | None:
+        """The header, charged and written down before it leaves; None where nothing was staged."""
         head = self._own.staged_head()
-        header = None if head is None else self._own.header_of(head, cohort)
-        if header is not None and not self._own.state.is_committed:
+        if head is None:
+            return None
+        header = self._own.header_of(head, cohort)
+        if not self._own.state.is_committed:
             # The charge before the promise: after a crash between the two it is found, and not made twice.
             number, attempt = self._own.place
             self._own.ledger.note(RoundContributed(number, header.body.body_digest, attempt))
             self._own.journal.add(HeaderCommitted(number, attempt, cohort.digest))
-        yield Acknowledge(self._own.attempt, opened, header)
-
-    def _own_index(self, commit: CommitAsked, cohort: Cohort) -> set[int]:
-        return {cohort.index(self._own.member)} & set(commit.staged)
-
-    def _take_packets(self, commit: CommitAsked, cohort: Cohort) -> Steps:
-        """Fetch the packets that are not kept yet, open and keep them."""
-        assert self._own.shares is not None
-        known = self._own.opened_packets()
-        if set(commit.staged) <= {*known, cohort.index(self._own.member)}:
-            return
-        answer = yield FetchPackets(self._own.attempt)
-        if not isinstance(answer, Packets) or answer.attempt != self._own.attempt:
-            raise ProtocolError("the server answers with packets of another attempt")
-        shares = self._own.kept_shares()
-        for sender, sealed, body_digest in answer.packets:
-            if sender in commit.staged and sender not in shares and sender != cohort.index(self._own.member):
-                share = self._own.shares.opened(sealed, cohort, sender=sender, body_digest=body_digest)
-                if share is not None:
-                    shares[sender], known[sender] = share, body_digest
-        senders = sorted(known)
-        number, attempt = self._own.place
-        mark = self._own.journal.keep(
-            f"round-{number}-{attempt}-{len(senders)}.packets", (shares[sender] for sender in senders)
-        )
-        opened = tuple(PacketOpened(sender, known[sender]) for sender in senders)
-        self._own.journal.add(PacketsKept(number, attempt, mark, opened))
+        return header

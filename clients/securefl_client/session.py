@@ -20,7 +20,6 @@ from securefl.ledger.events import (
 )
 from securefl.protocol.calls import (
     Announcement,
-    Confirm,
     Leave,
 )
 from securefl.protocol.member_records import (
@@ -37,10 +36,12 @@ from securefl.protocol.member_session import (
     Help,
     Judge,
     JudgeSpoiled,
+    LearnCohort,
     MemberState,
     TakePart,
     VoteVoid,
     asked,
+    in_cohort,
 )
 from securefl_client.contributing import Contributing
 from securefl_client.round_work import (
@@ -90,6 +91,8 @@ class MemberSession:
             case CatchUp(number):
                 yield from self._sums.catch_up(number)
             case TakePart(opened):
+                if opened.manifest.attempt.round_number > self._own.state.applied:
+                    yield from self._sums.confirm_once()
                 yield from self._contributions.take_part(opened)
             case Contribute(cohort):
                 yield from self._contributions.contribute(cohort)
@@ -101,9 +104,12 @@ class MemberSession:
                 yield from self._votes.vote_void()
             case Help(certified):
                 yield from self._votes.help(certified)
+            case LearnCohort(announcement):
+                yield from self._contributions.learn_cohort()
+                for following in in_cohort(self._own.state, announcement):
+                    yield from self._carry_out(following)
             case ConfirmAgain():
-                if self._own.state.sums:
-                    yield Confirm(self._own.state.applied, self._own.state.ended)
+                yield from self._sums.confirm()
             case JudgeSpoiled(digest):
                 yield from self._sums.judge_spoiled(digest)
             case Finish():

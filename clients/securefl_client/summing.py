@@ -58,6 +58,18 @@ class Summing:
 
     def __init__(self, own: Standing) -> None:
         self._own = own
+        self._confirmed: int | None = None
+
+    def confirm(self) -> Steps:
+        """Say that the last round is applied."""
+        if self._own.state.sums:
+            yield Confirm(self._own.state.applied, self._own.state.ended)
+            self._confirmed = self._own.state.applied
+
+    def confirm_once(self) -> Steps:
+        """Say so unless this session has said it: a confirmation may have been lost with the process before it."""
+        if self._confirmed != self._own.state.applied:
+            yield from self.confirm()
 
     def catch_up(self, through: int) -> Steps:
         """Apply the missing sums up to a round, and confirm each; stop at one that the reveals do not open yet.
@@ -69,7 +81,7 @@ class Summing:
             head = yield from self._apply_next()
             if head is not None:
                 return
-            yield Confirm(self._own.state.applied, self._own.state.ended)
+            yield from self.confirm()
 
     def _apply_next(self) -> Generator[Sent, Got, AggregateHead | None]:
         """Fetch, open and apply the next round's sum; its head where the reveals do not open it yet."""
@@ -157,12 +169,13 @@ class Summing:
             ProtocolError, AuthenticationError: if what the server says does not hold.
         """
         if self._own.state.sums and self._own.state.sums[-1].statement_digest == digest:
+            yield from self.confirm()
             return
         kept = self._own.state.spoiled_vote
         if kept is None or kept.statement_digest != digest:
             head = yield from self._apply_next()
             if head is None:
-                yield Confirm(self._own.state.applied, self._own.state.ended)
+                yield from self.confirm()
                 return
             statement = head.certificate.statement
             if statement.digest != digest or self._own.member not in head.cohort.members:
@@ -192,6 +205,7 @@ class Summing:
                 f"the server opened round {self._own.state.applied}, expected was {self._own.state.applied + 1}"
             )
         self._own.journal.add(SumUndone(self._own.state.applied))
+        self._confirmed = None
         self._own.work.go_back(self._own.state)
 
 

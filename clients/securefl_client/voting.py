@@ -33,6 +33,7 @@ from securefl.protocol.member_records import (
     RevealSigned,
     VoteSigned,
 )
+from securefl_client.packets import take_packets
 from securefl_client.round_work import (
     Steps,
 )
@@ -53,6 +54,7 @@ class Voting:
         """Vote for the survivors if everything about them holds; else abstain, with a reason for the members."""
         if self._own.state.vote is None:
             cohort, statement = self._own.cohort, proposed.statement
+            yield from take_packets(self._own, (each.index for each in statement.survivors))
             own = OwnPart(
                 self._own.member,
                 self._own.sent_header(cohort),
@@ -109,6 +111,7 @@ class Voting:
         cohort, statement = self._own.cohort, certified.certificate.statement
         verify_certificate(certified.certificate, cohort, self._own.rules)
         if self._own.state.reveal is None:
+            yield from take_packets(self._own, (each.index for each in statement.survivors))
             sealed = self._sealed_sum(statement, cohort)
             if sealed is None:
                 return

@@ -136,6 +136,17 @@ class Contribute:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnCohort:
+    """Ask for the cohort of the open attempt, whose closing this member missed, and then do as announced.
+
+    Attributes:
+        announcement: The one that asks for something in a cohort that this member does not know.
+    """
+
+    announcement: CommitAsked | SurvivorsProposed | VoidAsked | Certified
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Fetch packets, acknowledge them, and send the header."""
 
@@ -191,6 +202,7 @@ Effect = (
     CatchUp
     | TakePart
     | Contribute
+    | LearnCohort
     | Commit
     | Judge
     | VoteVoid
@@ -226,15 +238,10 @@ def asked(state: MemberState, announcement: Announcement, *, rounds: int) -> tup
             return _opened(state, announcement, rounds=rounds)
         case CohortClosed(cohort):
             return _closed(state, cohort)
-        case CommitAsked():
-            return (Commit(announcement),) if _is_open(state, announcement.cohort_digest) else ()
-        case SurvivorsProposed(statement):
-            return (Judge(announcement),) if _is_open(state, statement.cohort_digest) else ()
-        case VoidAsked(digest):
-            return (VoteVoid(digest),) if _is_open(state, digest) else ()
-        case Certified(certificate):
-            concerned = _is_open(state, certificate.statement.cohort_digest)
-            return (Help(announcement),) if concerned and state.rules.packets else ()
+        case CommitAsked() | SurvivorsProposed() | VoidAsked() | Certified():
+            if state.cohort is None and state.manifest is not None:
+                return (LearnCohort(announcement),)
+            return in_cohort(state, announcement)
         case AggregateReady(number):
             return _ready(state, number, rounds=rounds)
         case SpoiledAsked(digest):
@@ -243,6 +250,24 @@ def asked(state: MemberState, announcement: Announcement, *, rounds: int) -> tup
             return _finish(state, rounds=rounds)
         case FederationFailed():
             raise failure_of(announcement)
+        case _:
+            assert_never(announcement)
+
+
+def in_cohort(
+    state: MemberState, announcement: CommitAsked | SurvivorsProposed | VoidAsked | Certified
+) -> tuple[Effect, ...]:
+    """Effects of an announcement to a cohort; none where this member is not in it."""
+    match announcement:
+        case CommitAsked(digest):
+            return (Commit(announcement),) if _is_open(state, digest) else ()
+        case SurvivorsProposed(statement):
+            return (Judge(announcement),) if _is_open(state, statement.cohort_digest) else ()
+        case VoidAsked(digest):
+            return (VoteVoid(digest),) if _is_open(state, digest) else ()
+        case Certified(certificate):
+            concerned = _is_open(state, certificate.statement.cohort_digest)
+            return (Help(announcement),) if concerned and state.rules.packets else ()
         case _:
             assert_never(announcement)
 
@@ -415,7 +440,7 @@ def _ready(state: MemberState, number: int, *, rounds: int) -> tuple[Effect, ...
 
 def _finish(state: MemberState, *, rounds: int) -> tuple[Effect, ...]:
     if state.ended or state.applied == rounds:
-        return (Finish(),)
+        return ConfirmAgain(), Finish()
     # A member that was away while the others ended: the server keeps the sums until everybody has them.
     return CatchUp(rounds), Finish()
 

@@ -31,6 +31,7 @@ from securefl.protocol.calls import (
     FederationClosed,
     FederationFailed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     SendAdvert,
@@ -289,7 +290,7 @@ def test_a_member_that_lacks_a_packet_abstains_and_only_members_read_why(losing:
     losing.bodies["client-5"] = broken, body
     losing.tell(losing.asking)
     assert losing.opened[VICTIM] == (0, 1, 2, 3, 5)
-    (cast,) = losing.tell_one(losing.proposal(), VICTIM)
+    (*_, cast) = losing.tell_one(losing.proposal(), VICTIM)
     assert isinstance(cast, CastVote)
     assert isinstance(cast.vote, Abstention)
     attempt = losing.cohort.attempt
@@ -521,6 +522,122 @@ def test_after_early_stopping_no_round_is_opened_and_the_member_finishes(tmp_pat
         server.open()
     server.tell(FederationClosed())
     assert server.left == set(server.members.roster)
+
+
+# --- what was lost on the way
+
+
+def test_a_member_whose_contribution_the_server_does_not_hold_lets_no_header_go(losing: FakeServer) -> None:
+    losing.open()
+    losing.close_cohort()
+    del losing.bodies[VICTIM]
+    (*_, sent) = losing.tell_one(losing.asking, VICTIM)
+    assert isinstance(sent, Acknowledge)
+    assert sent.header is None
+    assert sent.opened == (0, 2, 3, 4, 5)
+    assert losing.stations[VICTIM].state.committed == {}
+    assert charged(losing.stations[VICTIM].ledger.events) == frozenset()
+
+
+def test_a_member_that_missed_the_closing_of_its_cohort_learns_it_and_helps(losing: FakeServer) -> None:
+    losing.open()
+    others = tuple(member for member in losing.members.roster if member != VICTIM)
+    losing.close_cohort(*others)
+    losing.tell(losing.asking, *others)
+    proposal = losing.proposal(others)
+    losing.tell(proposal, *others)
+    sent = losing.tell_one(proposal, VICTIM)
+    assert [type(request) for request in sent] == [FetchCohort, FetchPackets, CastVote]
+    assert isinstance(sent[-1].vote.body, SurvivorsVote)  # type: ignore[union-attr]
+    losing.stations[VICTIM].start()
+    (reveal,) = losing.tell_one(Certified(losing.certificate(proposal)), VICTIM)
+    assert isinstance(reveal, SendReveal)
+
+
+def test_a_member_that_missed_the_closing_votes_void(losing: FakeServer) -> None:
+    losing.open()
+    losing.close_cohort(*(member for member in losing.members.roster if member != VICTIM))
+    sent = losing.tell_one(VoidAsked(losing.cohort.digest), VICTIM)
+    assert [type(request) for request in sent] == [FetchCohort, CastVote]
+
+
+def test_a_member_that_adverted_too_late_asks_and_lets_it_be(losing: FakeServer) -> None:
+    losing.open()
+    del losing.adverts[VICTIM]
+    losing.close_cohort()
+    losing.tell(losing.asking, *losing.cohort.members)
+    for announcement in (losing.asking, losing.proposal(), VoidAsked(losing.cohort.digest)):
+        assert [type(request) for request in losing.tell_one(announcement, VICTIM)] == [FetchCohort]
+
+
+def test_a_cohort_of_lies_is_refused_by_who_missed_its_closing(losing: FakeServer) -> None:
+    losing.open()
+    whole = losing.close_cohort(*(member for member in losing.members.roster if member != VICTIM))
+    own = whole.adverts[1]
+    forged = sign(replace(own.body, nonce=digest("other")), losing.members.keys[VICTIM])
+    losing.cohort = replace(whole, adverts=(whole.adverts[0], forged, *whole.adverts[2:]))
+    with pytest.raises(AuthenticationError, match="another advert of this member"):
+        losing.tell_one(losing.asking, VICTIM)
+
+
+def test_packets_of_survivors_that_came_late_are_fetched_before_the_vote(losing: FakeServer) -> None:
+    losing.open()
+    losing.close_cohort()
+    late = losing.bodies.pop("client-5")
+    losing.tell(losing.asking, VICTIM)
+    losing.bodies["client-5"] = late
+    losing.tell(losing.asking, *(member for member in losing.members.roster if member != VICTIM))
+    sent = losing.tell_one(losing.proposal(), VICTIM)
+    assert [type(request) for request in sent] == [FetchPackets, CastVote]
+    assert isinstance(sent[-1].vote.body, SurvivorsVote)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("heard", ["next", "spoiled", "closed", "ready"])
+def test_a_confirmation_that_a_crash_swallowed_is_made_good(tmp_path: Path, heard: str) -> None:
+    rounds = 1 if heard == "closed" else 2
+    server = FakeServer(Members(3, 3), tmp_path, rounds=rounds)
+    server.finish_round(server.to_certificate())
+    victim = server.stations[VICTIM]
+    victim.start()
+    del server.confirmed[VICTIM]
+    if heard == "next":
+        server.open()
+    else:
+        digest_of_sum = victim.state.sums[-1].statement_digest
+        told = {
+            "spoiled": SpoiledAsked(digest_of_sum),
+            "closed": FederationClosed(),
+            "ready": AggregateReady(1, 3),
+        }
+        server.tell_one(told[heard], VICTIM)
+    assert server.confirmed[VICTIM] == 1
+
+
+@pytest.mark.parametrize("past", [True, False])
+def test_a_refusal_ends_a_member_only_where_the_newest_announcement_asked(
+    losing: FakeServer, past: bool
+) -> None:
+    losing.to_commit()
+    victim = losing.stations[VICTIM]
+    victim.is_past = past
+
+    def refuse(request: object) -> object:
+        raise ProtocolError("the attempt is over")
+
+    if past:
+        assert [type(request) for request in victim.hear(losing.proposal(), refuse)] == [CastVote]  # type: ignore[arg-type]
+        assert victim.state.vote is not None
+    else:
+        with pytest.raises(ProtocolError, match="the attempt is over"):
+            victim.hear(losing.proposal(), refuse)  # type: ignore[arg-type]
+
+
+def test_what_a_member_itself_refuses_ends_it_though_the_announcement_is_past(losing: FakeServer) -> None:
+    losing.open()
+    whole = losing.close_cohort()
+    losing.stations[VICTIM].is_past = True
+    with pytest.raises(ProtocolError, match="two cohorts"):
+        losing.tell_one(CohortClosed(replace(whole, adverts=whole.adverts[:5])), VICTIM)
 
 
 # --- order of what is written

@@ -22,7 +22,7 @@ from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
 from securefl.crypto.thresholds import threshold
-from securefl.errors import ForgeryError
+from securefl.errors import ForgeryError, ProtocolError
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.commitment import header_digest
@@ -50,6 +50,7 @@ from securefl.protocol.calls import (
     Done,
     FederationClosed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -64,6 +65,7 @@ from securefl.protocol.calls import (
     VoidAsked,
 )
 from securefl.protocol.member_session import MemberState
+from securefl_client.driver import carry_out
 from securefl_client.journal import Journal
 from securefl_client.key_shares import KeyShares
 from securefl_client.round_work import Downloaded, Got, Sent, TrainedRound, Upload
@@ -220,6 +222,7 @@ class Station:
     stop_before_sending: Callable[[Sent], bool] = field(default=lambda request: False)
     stop_before_answer: Callable[[Sent], bool] = field(default=lambda request: False)
     sent: list[Sent] = field(default_factory=list)
+    is_past: bool = False
     ends_with: int | None = None
     owner_rule: Owners = field(default_factory=Asked)
 
@@ -264,15 +267,15 @@ class Station:
 
     def hear(self, announcement: Announcement, answer: Callable[[Sent], Got]) -> list[Sent]:
         """Handle one announcement; what was sent."""
-        steps, sent = self.session.handle(announcement), []
-        try:
-            request = next(steps)
-            while True:
-                self.sent.append(request)
-                sent.append(request)
-                request = steps.send(answer(request))
-        except StopIteration:
-            return sent
+        sent: list[Sent] = []
+
+        def ask(request: Sent) -> Got:
+            self.sent.append(request)
+            sent.append(request)
+            return answer(request)
+
+        carry_out(self.session, announcement, ask, is_past=lambda: self.is_past)
+        return sent
 
 
 class FakeServer:
@@ -316,6 +319,10 @@ class FakeServer:
                 assert self.votes.setdefault((member, vote.body.KIND), vote) == vote, "two votes"  # type: ignore[union-attr]
             case SendReveal(reveal):
                 assert self.reveals.setdefault(member, reveal) == reveal, "two reveals"
+            case FetchCohort(attempt):
+                if member not in self.cohort.members or attempt != self.cohort.attempt:
+                    raise ProtocolError("there is no such cohort for this member")
+                return CohortClosed(self.cohort)
             case FetchAggregate(number):
                 return Downloaded(self.heads[number], self.totals[number])
             case Confirm(number):
