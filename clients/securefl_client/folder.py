@@ -109,7 +109,7 @@ class ClientFolder:
         kem_key = _load_kem_key(folder, member)
         with disk_errors(folder):
             take_dealt_keys(folder, federation, own=member.id, kem_key=kem_key)
-        keys = _load_keys(folder, encrypted=federation.terms.encryption.scheme != "none")
+        keys = _load_keys(folder, with_cipher_key=federation.terms.encryption.scheme == "bfv")
         return cls(
             settings=settings,
             federation=federation,
@@ -149,7 +149,7 @@ def refuse_keys(folder: Path) -> None:
     write_private(folder / REFUSED_FILE, b"An aggregate under these keys was refused; renew them.\n")
 
 
-def _load_keys(folder: Path, *, encrypted: bool) -> SharedKeys:
+def _load_keys(folder: Path, *, with_cipher_key: bool) -> SharedKeys:
     if (folder / REFUSED_FILE).exists():
         raise IdentityError(
             "an aggregate under the federation's keys was not the sum of what its contributors sent",
@@ -157,7 +157,7 @@ def _load_keys(folder: Path, *, encrypted: bool) -> SharedKeys:
             hint="renew the keys: 'securefl init' makes new folders for all members",
         )
     keys = load_shared_keys(folder / SHARED_KEYS_FILE)
-    if (keys.cipher is not None) is not encrypted:
+    if (keys.cipher is not None) is not with_cipher_key:
         raise IdentityError(
             "the shared keys are of another encryption scheme than the federation's",
             where=str(folder / SHARED_KEYS_FILE),

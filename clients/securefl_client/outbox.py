@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from securefl.aggregation.encryption import Encryption
+from securefl.aggregation.signed_encryption import SignedEncryption
 from securefl.errors import SecureFLError, StateError
 from securefl.protocol.messages import CHUNK_BYTES, SignedHeader
 from securefl.protocol.openings import round_name
@@ -38,7 +38,7 @@ class Outbox:
     def __init__(
         self,
         folder: Path,
-        encryption: Encryption,
+        encryption: SignedEncryption,
         *,
         number: int,
         complete: Callable[[SignedHeader], None],

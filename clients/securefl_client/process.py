@@ -15,9 +15,8 @@ from types import TracebackType
 from typing import assert_never
 
 from securefl.aggregation.member import MemberAggregation
-from securefl.crypto.bfv import BfvCipher
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.errors import ConfigError, ForgeryError, TransportError
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger, RunStarted
@@ -149,9 +148,10 @@ def _connect(
         with _LastWords(aggregator), disk_errors(out):
             try:
                 Client(own, aggregator, traffic=traffic, emit=emit).run(out, prepare)
-            except ForgeryError:
-                # Before anybody hears of it, so that a new start cannot ask for a second verdict.
-                refuse_keys(folder)
+            except ForgeryError as error:
+                if error.refuses_keys:
+                    # Before anybody hears of it, so that a new start cannot ask for a second verdict.
+                    refuse_keys(folder)
                 raise
 
 
@@ -294,8 +294,9 @@ class _LastWords:
 
 
 def _cipher(own: ClientFolder) -> Cipher:
-    profile = own.federation.profile
-    return IntegerTwin(profile) if own.keys.cipher is None else BfvCipher(profile, own.keys.cipher)
+    return cipher_with(
+        own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
+    )
 
 
 def _make_results(out: Path) -> None:

@@ -32,15 +32,16 @@ from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.decryption import Body
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encrypted_rounds import EncryptedRounds, PreparedContribution
-from securefl.aggregation.encryption import Encryption
 from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member_layers import MemberLayers
 from securefl.aggregation.member_state import MemberState
 from securefl.aggregation.own_weight import OwnWeight
+from securefl.aggregation.signed_encryption import SignedEncryption
 from securefl.aggregation.update_source import HeadSource, RowKeeper, UpdateSource
 from securefl.aggregation.weighting import WeightSum
 from securefl.crypto.cipher import Cipher
+from securefl.crypto.kahe.keys import KeySum
 from securefl.crypto.keys import SharedKeys
 from securefl.errors import ProtocolError
 from securefl.identity.signing import SigningKey
@@ -171,7 +172,9 @@ class MemberAggregation:
         with self._clock.stage(Stage.TRAIN, number):
             return self._layers.scores(learner, number, start=self.start(), limit=limit)
 
-    def receive(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+    def receive(
+        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
+    ) -> NDArray[np.int64]:
         """Verifies, decrypts and applies a round's aggregate, and makes the next start.
 
         Returns:
@@ -181,7 +184,7 @@ class MemberAggregation:
             SecureFLError: see ``decrypt`` and ``apply``.
         """
         with self._clock.stage(Stage.DECRYPT, manifest.round_number):
-            sums = self.decrypt(header, body, manifest=manifest)
+            sums = self.decrypt(header, body, manifest=manifest, key_sum=key_sum)
         with self._clock.stage(Stage.REDISTRIBUTE, manifest.round_number):
             self.apply(sums, manifest=manifest)
             self.start()
@@ -232,7 +235,7 @@ class MemberAggregation:
 
     def encrypt(
         self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
-    ) -> Encryption:
+    ) -> SignedEncryption:
         """Encrypts and signs the round's contribution, once, as its windows are asked for.
 
         Raises:
@@ -240,13 +243,15 @@ class MemberAggregation:
         """
         return self._rounds.encrypt(encoded, manifest=manifest, scores=scores)
 
-    def decrypt(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
+    def decrypt(
+        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
+    ) -> NDArray[np.int64]:
         """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
 
         Raises:
             ProtocolError, AuthenticationError, WireError, ForgeryError: see ``EncryptedRounds.decrypt``.
         """
-        return self._rounds.decrypt(header, body, manifest=manifest)
+        return self._rounds.decrypt(header, body, manifest=manifest, key_sum=key_sum)
 
     def apply(self, sums: NDArray[np.int64], *, manifest: Manifest) -> None:
         """Advances the state by the mean that the sums hold, or takes up what an opening tells.

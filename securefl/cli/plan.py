@@ -149,10 +149,7 @@ def _profile(forecast: Forecast) -> Iterator[str]:
     profile, encryption = forecast.federation.profile, forecast.federation.terms.encryption
     if encryption.scheme == "none":
         yield 'scheme "none": the integers of the profile below without a cipher; the server reads every update'
-    yield (
-        f"profile {profile.name}: BFV, N = {profile.poly_modulus_degree}, q = {profile.data_prime}, "
-        f"t = {profile.plain_modulus}"
-    )
+    yield f"profile {profile.name}: {profile.title}"
     lanes = "lane" if profile.lanes == 1 else "lanes"
     yield (
         f"  {profile.lanes} {lanes} of {profile.lane_bits} bits a slot; {profile.dropped_bits} low bits of a residue "
@@ -184,7 +181,7 @@ def _proof(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _margin(forecast: Forecast) -> str:
-    from securefl.crypto.profiles import MAX_ERROR
+    from securefl.crypto.bfv_profiles import MAX_ERROR
 
     proof, bits = forecast.proof, forecast.proof.precision_bits
     return (

@@ -31,7 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from securefl.crypto.profiles import DATA_PRIME, DEGREE, SPECIAL_PRIME
+from securefl.crypto.bfv_profiles import DATA_PRIME, SPECIAL_PRIME
+from securefl.crypto.profiles import DEGREE
 from securefl.crypto.words import Words, decode_words, encode_words
 from securefl.errors import IdentityError
 

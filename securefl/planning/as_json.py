@@ -41,8 +41,7 @@ def plan_json(forecast: Forecast) -> Json:
         "profile": {
             "name": profile.name,
             "poly_modulus_degree": profile.poly_modulus_degree,
-            "plain_modulus": profile.plain_modulus,
-            "data_prime": profile.data_prime,
+            **profile.numbers,
             "lanes": profile.lanes,
             "lane_bits": profile.lane_bits,
             "dropped_bits": profile.dropped_bits,

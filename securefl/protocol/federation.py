@@ -33,9 +33,10 @@ from securefl.config.payload import (
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
 from securefl.crypto.fingerprints import fingerprint
-from securefl.crypto.profiles import Profile, profile_for, profile_named
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme, profile_for, profile_named
 from securefl.crypto.sealed_box import PUBLIC_KEY_BYTES, check_public_key
-from securefl.crypto.wireform import Scheme, WireForm, wire_form
+from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
@@ -298,7 +299,9 @@ class Federation:
                 profile=profile_named(file.profile),
                 roster=file.roster,
             )
-            needed = profile_for(len(file.roster), file.terms.grid.precision_bits)
+            needed = profile_for(
+                len(file.roster), file.terms.grid.precision_bits, scheme=file.terms.encryption.scheme
+            )
             for number in range(federation.first_round, 1):
                 federation.kind_of(number)
             for member in file.roster:

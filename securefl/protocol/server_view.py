@@ -14,8 +14,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from securefl.config.names import Name
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
-from securefl.crypto.profiles import profile_named
-from securefl.crypto.wireform import Scheme, wire_form
+from securefl.crypto.schemes import Scheme, profile_named
+from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, IdentityError, SecureFLError
 from securefl.protocol.file_format import file_text, parsed
 from securefl.protocol.openings import MAX_OPENINGS

@@ -19,7 +19,7 @@ from securefl.config.personal import PersonalSection
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import FusionSection
 from securefl.config.training import TrainingSection
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.errors import ConfigError
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
@@ -221,7 +221,7 @@ def _draft(
         federation_id=federation_id,
         terms=terms,
         layout=layout,
-        profile=profile_for(len(config.ranks), config.grid.precision_bits),
+        profile=profile_for(len(config.ranks), config.grid.precision_bits, scheme=config.encryption.scheme),
         roster=roster,
     )
     _check_personal_rank(federation)

@@ -192,7 +192,7 @@ def _write_keys(
     config: FederationConfig, federation: Federation, folder: Path, made: Mapping[str, _PrivateKeys]
 ) -> None:
     """The keys of those whose keys are made here; for the others, what only they can open."""
-    shared = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
+    shared = SharedKeys.generate(generate_key() if config.encryption.scheme == "bfv" else None)
     secrets_of_channels = ChannelSecrets.draw(federation, made_here=len(made))
     signing_keys = [own.signing for own in made.values()]
     for index, member in enumerate(federation.cohort):

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.aggregation.update_source import UpdateSource
 from securefl.config.server import ServerSection
 from securefl.crypto.addition import ResidueSum
+from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.errors import ProtocolError, RunError, WireError
 from securefl.protocol import client_session, server_round
 from securefl.protocol.client_events import (
@@ -204,7 +205,7 @@ class _Seat:
 
 
 class SimulatedFederation:
-    """All members and the server in one process.
+    """All members and the server in one process; under one-time keys their sum is taken here, without shares.
 
     Args:
         members: Everybody of the roster, each with its own keys.
@@ -241,6 +242,7 @@ class SimulatedFederation:
         self._applied = applied
         self._losses = losses
         self.traffic: dict[int, Traffic] = {}
+        self._keys: dict[int, list[ShortKey | None]] = {}
 
     def run(self) -> None:
         """Runs all rounds.
@@ -272,6 +274,7 @@ class SimulatedFederation:
         loss = self._losses(member, manifest.round_number) if self._losses else None
         prepared = seat.aggregation.contribute(seat.learner, manifest=manifest, start_loss=loss)
         contribution = encrypt_at_once(prepared.encryption)
+        self._keys.setdefault(manifest.round_number, []).append(prepared.encryption.key)
         self.traffic.setdefault(manifest.round_number, Traffic()).contributions[member] = contribution
         receipt = self._server.take(self._transport.upload(contribution))
         seat.receive(Contributed(receipt, contribution.signed.header.body_digest))
@@ -281,7 +284,9 @@ class SimulatedFederation:
         traffic = self.traffic[number]
         traffic.header, traffic.aggregate = published
         header, body = self._transport.download(*published, member=member)
-        traffic.sums[member] = seat.aggregation.receive(header, body, manifest=manifest)
+        traffic.sums[member] = seat.aggregation.receive(
+            header, body, manifest=manifest, key_sum=KeySum.of(self._keys[number])
+        )
         self._applied(member, number)
         ended = seat.aggregation.kept_round is not None
         seat.receive(Applied(number, last=ended))

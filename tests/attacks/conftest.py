@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import decrypt_aggregate
-from securefl.crypto.cipher import Cipher, Decryption, Encrypted
+from securefl.aggregation.roster_sum import decrypt_aggregate
+from securefl.crypto.cipher import Cipher, SectionDecryption
+from securefl.crypto.profiles import Profile
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
@@ -29,18 +31,23 @@ class SpyCipher:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
         self.profile, self.form = cipher.profile, cipher.form
+        self.draw_key, self.encryption = cipher.draw_key, cipher.encryption
         self.opened = 0
 
-    def encrypt(self, slots: np.ndarray) -> Encrypted:
-        return self._cipher.encrypt(slots)
+    def decryption(self, *arguments: Any, **named: Any) -> SpyDecryption:
+        return SpyDecryption(self._cipher.decryption(*arguments, **named), self)
 
-    def decryption(self, ciphertexts: int) -> Decryption:
-        self.opened += 1
-        return self._cipher.decryption(ciphertexts)
 
-    def decrypt(self, total: np.ndarray, seeds: Iterable[bytes]) -> np.ndarray:
-        self.opened += 1
-        return self._cipher.decrypt(total, seeds)
+class SpyDecryption:
+    """A decryption that tells its spy."""
+
+    def __init__(self, decryption: SectionDecryption, spy: SpyCipher) -> None:
+        self._decryption, self._spy = decryption, spy
+        self.prepare, self.verify = decryption.prepare, decryption.verify
+
+    def decrypt(self, window: bytes, *, first: int) -> np.ndarray:
+        self._spy.opened += 1
+        return self._decryption.decrypt(window, first=first)
 
 
 @dataclass
@@ -113,6 +120,11 @@ def combined(form: WireForm, multiples: Mapping[str, int], parts: Mapping[str, C
         sum(times(part.residues, multiple) for part, multiple in chosen) % modulus,
         sum(times(part.macs, multiple) for part, multiple in chosen) % modulus,
     )
+
+
+def signed(slots: np.ndarray, profile: Profile) -> np.ndarray:
+    """Slots modulo t, as signed."""
+    return slots.view(np.int64) - profile.plain_modulus * (slots > profile.slot_bound)
 
 
 def play(federation: TestFederation, inner: Federation, *, number: int = 1, seed: int = 3) -> Scene:

@@ -12,13 +12,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from securefl.aggregation import decryption
+from securefl.aggregation.contribution import Binding
+from securefl.crypto.authenticated_bfv import AuthenticatedBfv
+from securefl.crypto.authentication import CiphertextMac
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
 from securefl.protocol.messages import AggregateHeader
 
-from .conftest import Scene, combined
+from .conftest import Scene, combined, signed
 
 ATTEMPTS = 10_000
 Random = np.random.Generator
@@ -145,8 +147,10 @@ def test_of_ten_thousand_hostile_aggregates_none_reaches_the_secret_key(
     scene: Scene, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The round's MAC is the same every time; deriving it anew would be two thirds of the work.
-    mac = decryption.section_mac(scene.form, manifest=scene.manifest, keys=scene.federation.keys)
-    monkeypatch.setattr(decryption, "section_mac", lambda *_, **__: mac)
+    binding = Binding.of_manifest(scene.manifest, key_epoch=scene.federation.keys.key_epoch)
+    context = binding.place(0, ciphertexts=2).context
+    mac = CiphertextMac(scene.federation.keys.mac, scene.form, context=context)
+    monkeypatch.setattr(AuthenticatedBfv, "_mac", lambda *_: mac)
     scene.spy.opened = 0
     rng = np.random.default_rng(20)
     refused: Counter[str] = Counter()
@@ -173,7 +177,7 @@ def test_the_true_aggregate_reaches_it_once_and_gives_the_sum(scene: Scene) -> N
 def raw(scene: Scene, total: Ciphertexts, members: tuple[str, ...]) -> np.ndarray:
     """What a client without authentication makes of an aggregate and the seeds it was given with it."""
     seeds = [scene.contributions[member].seeds for member in members]
-    slots = scene.federation.cipher().decrypt(total.residues, seeds)
+    slots = signed(scene.federation.bfv().decrypt(total.residues, seeds), scene.inner.profile)
     return unpack(slots, scene.inner.plan.length(1), scene.inner.profile)
 
 

@@ -19,8 +19,6 @@ from support.federations import make_federation
 from support.references import load_reference
 from tenseal import sealapi
 
-from securefl.crypto.bfv import BfvCipher
-
 from .conftest import Scene, play
 
 DEGREE = 8192
@@ -95,9 +93,7 @@ class Ring:
     """What an attacker can compute with SEAL and without a key: c1 from seeds, and values at SEAL's roots."""
 
     def __init__(self, scene: Scene) -> None:
-        cipher = scene.federation.cipher()
-        assert isinstance(cipher, BfvCipher)
-        self._cipher = cipher
+        self._cipher = scene.federation.bfv()
 
     def c1(self, scene: Scene) -> np.ndarray:
         decryption = self._cipher.decryption(1)

@@ -12,7 +12,7 @@ import pytest
 from support.contributions import Whole
 from support.federations import TestFederation, learners_of, make_federation
 
-from securefl.aggregation.encryption import encrypt_at_once
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.protocol import wire_parts

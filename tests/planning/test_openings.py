@@ -10,7 +10,7 @@ from support.contributions import Whole
 from support.federations import make_federation
 from support.heads import head_learners, make_by_class
 
-from securefl.aggregation.encryption import encrypt_at_once
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.cli.plan import show
 from securefl.config.head import HeadSection
 from securefl.planning.as_json import plan_json

@@ -64,7 +64,7 @@ def public(attempt: bytes, section: int, row: int) -> tuple[list[int], list[int]
     fields = b"".join(
         struct.pack(">I", len(field)) + field for field in (attempt, struct.pack(">H", section))
     )
-    key = hashlib.shake_256(b"securefl/v2/kahe/public\x00" + fields).digest(32)
+    key = hashlib.shake_256(b"securefl/v3/kahe/public\x00" + fields).digest(32)
     words = struct.unpack(f"<{2 * N}i", chacha20(key, counter=512 * row, blocks=512))
     limbs = [word >> 2 for word in words]
     return limbs[:N], limbs[N:]

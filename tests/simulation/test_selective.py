@@ -81,7 +81,7 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
 
     def in_slots(values: np.ndarray) -> bytes:
         slots = pack(values, inner.profile).reshape(-1)[: values.size // 4]
-        return encode_words(slots, (inner.profile.plain_modulus.bit_length() + 7) // 8)
+        return encode_words(slots.view(np.uint64), inner.profile.word_bytes)
 
     assert in_slots(integers[~mask]) in body
     assert in_slots(integers[mask]) not in body

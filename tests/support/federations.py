@@ -26,10 +26,11 @@ from securefl.config.payload import Payload
 from securefl.config.privacy import PrivacySection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.bfv_profiles import BfvProfile
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.crypto.sealed_box import KemKey
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
@@ -143,10 +144,21 @@ class TestFederation:
             clock=clock,
         )
 
+    def bfv(self) -> BfvCipher:
+        """BFV alone, without MACs, for what an attacker or a careless client could do."""
+        profile, key = self.federation.profile, self.keys.cipher
+        assert isinstance(profile, BfvProfile)
+        assert key is not None
+        return BfvCipher(profile, key)
+
     def cipher(self) -> Cipher:
         """The federation's cipher, or its twin."""
-        profile = self.federation.profile
-        return BfvCipher(profile, self.keys.cipher) if self.keys.cipher else IntegerTwin(profile)
+        return self.cipher_with(self.keys)
+
+    def cipher_with(self, keys: SharedKeys) -> Cipher:
+        """The same under other keys."""
+        federation = self.federation
+        return cipher_with(keys, scheme=federation.terms.encryption.scheme, profile=federation.profile)
 
 
 def make_federation(
@@ -169,7 +181,7 @@ def make_federation(
         federation_id=bytes(range(32)),
         terms=chosen,
         layout=layout,
-        profile=profile_for(len(ranks), chosen.grid.precision_bits),
+        profile=profile_for(len(ranks), chosen.grid.precision_bits, scheme=chosen.encryption.scheme),
         roster=roster,
     )
     cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None

@@ -11,7 +11,7 @@ import numpy as np
 from tenseal import sealapi
 
 from securefl.crypto import bfv
-from securefl.crypto.profiles import DATA_PRIME, PROFILES, SPECIAL_PRIME
+from securefl.crypto.bfv_profiles import BFV_PROFILES, DATA_PRIME, SPECIAL_PRIME
 from securefl.crypto.wireform import wire_form
 
 DEGREE = 4096
@@ -99,7 +99,7 @@ class SealOracle:
     """
 
     def __init__(self, secret: np.ndarray, *, plain_modulus: int) -> None:
-        profile = dataclasses.replace(PROFILES[0], name="oracle", plain_modulus=plain_modulus)
+        profile = dataclasses.replace(BFV_PROFILES[0], name="oracle", plain_modulus=plain_modulus)
         rows = [number_theoretic(secret.tolist(), prime) for prime in (DATA_PRIME, SPECIAL_PRIME)]
         cipher = bfv.BfvCipher.__new__(bfv.BfvCipher)
         cipher.profile, cipher.form, cipher._lock = profile, wire_form("bfv", profile), threading.Lock()

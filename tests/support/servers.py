@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from securefl.config.server import ServerSection
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import Scheme, profile_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
 from securefl.identity.authority import Authority
@@ -114,7 +114,9 @@ class Roster:
             rng = np.random.default_rng([number, self.members.index(member)])
             shape = (count, self.form.degree)
             residues = rng.integers(0, self.form.upload_limit, shape, dtype=np.uint64)
-            macs = rng.integers(0, self.form.modulus, count, dtype=np.uint64)
+            macs = np.zeros(count, dtype=np.uint64)
+            if self.form.mac_bytes:
+                macs = rng.integers(0, self.form.modulus, count, dtype=np.uint64)
             body = self.form.encode_upload(Ciphertexts(residues, macs))
         seeds = hashlib.shake_256(f"{member}{number}".encode()).digest(self.form.seeds_bytes(count))
         return self.signed(member, seeds, body, number)
@@ -153,7 +155,7 @@ def make_roster(
     *,
     members: int = 3,
     rounds: int = 1,
-    scheme: str = "bfv",
+    scheme: Scheme = "bfv",
     ciphertexts: int = 2,
     grace_s: float = 0.3,
     join_timeout_s: float = WAIT_S,
@@ -168,7 +170,7 @@ def make_roster(
         federation_digest=DIGEST,
         name="unit",
         rounds=rounds,
-        profile=profile_for(members, 16).name,
+        profile=profile_for(members, 16, scheme=scheme).name,
         openings=(),
         round_one=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
         odd_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),

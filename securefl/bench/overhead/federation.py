@@ -17,8 +17,7 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.bench.overhead.measurement import SERVER, Transfer
 from securefl.bench.overhead.messages import received, sent
 from securefl.bench.overhead.meter import Meter
-from securefl.crypto.bfv import BfvCipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.protocol import wire_parts
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader
@@ -141,12 +140,13 @@ class MessageTransport:
 
 def _aggregation(site: Site, meter: Meter) -> MemberAggregation:
     own = site.own
-    profile = own.federation.profile
     return MemberAggregation(
         own.federation,
         member=own.member,
         rank=own.rank,
-        cipher=IntegerTwin(profile) if own.keys.cipher is None else BfvCipher(profile, own.keys.cipher),
+        cipher=cipher_with(
+            own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
+        ),
         keys=own.keys,
         signing_key=own.signing_key,
         clock=meter.clock(own.member),

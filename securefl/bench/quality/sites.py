@@ -15,8 +15,7 @@ from pathlib import Path
 from securefl.aggregation.contribution import Contribution, integers_digest
 from securefl.aggregation.member import MemberAggregation
 from securefl.config import FederationConfig
-from securefl.crypto.bfv import BfvCipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.errors import ConfigError, ProtocolError
 from securefl.progress import Event, MetricMeasured
 from securefl.provisioning.provision import provision
@@ -163,12 +162,13 @@ def rows_digest(examples: Examples) -> str:
 
 
 def _aggregation(own: ClientFolder, clock: PhaseClock) -> MemberAggregation:
-    profile = own.federation.profile
     return MemberAggregation(
         own.federation,
         member=own.member,
         rank=own.rank,
-        cipher=IntegerTwin(profile) if own.keys.cipher is None else BfvCipher(profile, own.keys.cipher),
+        cipher=cipher_with(
+            own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
+        ),
         keys=own.keys,
         signing_key=own.signing_key,
         clock=clock,

@@ -26,12 +26,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.crypto.kahe.parameters import SIGMA, TAIL
 from securefl.crypto.kahe.randomness import RandomStream
 
-SIGMA: Final = Fraction(32, 5)
-"""Standard deviation of keys and errors: 6.4."""
-TAIL: Final = 87
-"""Largest magnitude of a sample."""
 PRECISION_BITS: Final = 128
 FIRST_BITS: Final = 16
 _LATER_BYTES: Final = (PRECISION_BITS - FIRST_BITS) // 8
@@ -54,7 +51,7 @@ def sample(count: int, stream: RandomStream) -> Samples:
         (count,) int16 between -``TAIL`` and ``TAIL``.
     """
     first = np.frombuffer(stream.take(2 * count), dtype="<u2")
-    samples = _table()[first]
+    samples: Samples = _table()[first]
     open_ones = np.flatnonzero(samples == _UNDECIDED)
     later = np.frombuffer(stream.take(_LATER_BYTES * open_ones.size), np.uint8)
     samples[open_ones] = _decided(first[open_ones], later.reshape(-1, _LATER_BYTES))
@@ -116,4 +113,5 @@ def _decided(first: NDArray[np.uint16], later: NDArray[np.uint8]) -> Samples:
     for place in np.flatnonzero(entries[counts - 1] == leading).tolist():
         bits = (int(leading[place]) << 64) | int.from_bytes(later[place, :8].tobytes(), "little")
         counts[place] = sum(entry <= bits for entry in cumulative())
-    return (counts - TAIL).astype(np.int16)
+    decided: Samples = (counts - TAIL).astype(np.int16)
+    return decided

@@ -9,13 +9,16 @@ sum of two of them, each still hides as one of 3.2 would. The sum of two ternary
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Never
 
 import numpy as np
 
-from securefl.crypto.kahe.gaussian import SIGMA, sample
+from securefl.crypto.entropy import SYSTEM, Entropy
+from securefl.crypto.kahe.gaussian import sample
 from securefl.crypto.kahe.modulus import Integers
-from securefl.crypto.kahe.randomness import SYSTEM, Entropy, RandomStream
+from securefl.crypto.kahe.parameters import SIGMA
+from securefl.crypto.kahe.randomness import RandomStream
 from securefl.crypto.kahe.ring import Spectrum, spectrum_of
 from securefl.crypto.profiles import DEGREE
 from securefl.errors import AuthenticationError, ProtocolError
@@ -94,6 +97,12 @@ class KeySum:
 
     def __reduce__(self) -> Never:
         raise ProtocolError("a sum of keys has no form in bytes", hint="combine the reveals again")
+
+    @classmethod
+    def of(cls, keys: Iterable[ShortKey | None]) -> KeySum | None:
+        """The sum of keys that are at hand, as only a simulation has them; None where no scheme drew any."""
+        drawn = [key.coefficients for key in keys if key is not None]
+        return cls(np.sum(drawn, axis=0), contributors=len(drawn)) if drawn else None
 
     @property
     def spectrum(self) -> Spectrum:

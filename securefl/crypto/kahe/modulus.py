@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.crypto.kahe.parameters import Q_BITS
 from securefl.crypto.words import Words
 
 WORD_BITS: Final = 64
@@ -69,5 +70,5 @@ class PowerOfTwo:
         return signed
 
 
-Q: Final = PowerOfTwo(60)
+Q: Final = PowerOfTwo(Q_BITS)
 """The modulus of the scheme, q = 2^60."""

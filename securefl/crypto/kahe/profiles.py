@@ -11,11 +11,11 @@ Security: N, q and the standard deviation are the same in all; k, d and the lane
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from securefl.crypto.kahe.gaussian import TAIL
-from securefl.crypto.kahe.modulus import Q
+from securefl.crypto.kahe.parameters import Q_BITS, TAIL
 from securefl.crypto.profiles import MAX_CONTRIBUTIONS, Profile
 
 LARGEST_LANES: Final = 2
@@ -52,14 +52,25 @@ class KaheProfile(Profile):
     scale_bits: int
 
     @property
+    def title(self) -> str:
+        """The scheme and its numbers, in one line for people."""
+        degree = self.poly_modulus_degree
+        return f"key-additive encryption, N = {degree}, q = 2^{Q_BITS}, values times 2^{self.scale_bits}"
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """The bits of q, and k."""
+        return {"modulus_bits": Q_BITS, "scale_bits": self.scale_bits}
+
+    @property
     def word_bytes(self) -> int:
         """Width of a word, the same up and down."""
-        return (Q.bits - self.dropped_bits) // 8
+        return (Q_BITS - self.dropped_bits) // 8
 
     @property
     def slot_bound(self) -> int:
         """Largest magnitude of a signed slot, of one contribution or of a sum: below 2^(59-k)."""
-        return (1 << (Q.bits - 1 - self.scale_bits)) - 1
+        return (1 << (Q_BITS - 1 - self.scale_bits)) - 1
 
     @property
     def max_cohort(self) -> int:
@@ -70,10 +81,10 @@ class KaheProfile(Profile):
 
 def _rows(word_bytes: int, lanes: int) -> tuple[KaheProfile, ...]:
     """The profiles of a width: the widest lanes for each cohort, so that none holds less than another and adds less."""
-    dropped = Q.bits - 8 * word_bytes
+    dropped = Q_BITS - 8 * word_bytes
     rows: dict[int, KaheProfile] = {}
-    for lane_bits in range(8, Q.bits // lanes):
-        scale = Q.bits - lanes * lane_bits
+    for lane_bits in range(8, Q_BITS // lanes):
+        scale = Q_BITS - lanes * lane_bits
         name = f"k{scale}-{lanes}x{lane_bits}-d{dropped}"
         row = KaheProfile(name=name, lanes=lanes, lane_bits=lane_bits, dropped_bits=dropped, scale_bits=scale)
         if row.max_cohort > 1:
@@ -81,7 +92,7 @@ def _rows(word_bytes: int, lanes: int) -> tuple[KaheProfile, ...]:
     return tuple(rows.values())
 
 
-PROFILES: Final[tuple[KaheProfile, ...]] = tuple(
+KAHE_PROFILES: Final[tuple[KaheProfile, ...]] = tuple(
     row
     for word_bytes, lanes in sorted(
         ((word_bytes, lanes) for word_bytes in _WORDS for lanes in range(1, LARGEST_LANES + 1)),

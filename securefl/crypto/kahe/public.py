@@ -2,7 +2,7 @@ r"""Public polynomials a_j: the same for every member of a cohort, and nobody's 
 
 The rule kept here: a_j follows from the attempt A, the section's number and j alone.
 
-    key    32 bytes   SHAKE-256(b"securefl/v2/kahe/public\x00" | framed(A, section as 2 bytes, big-endian))
+    key    32 bytes   SHAKE-256(b"securefl/v3/kahe/public\x00" | framed(A, section as 2 bytes, big-endian))
     row j  32768 bytes of the ChaCha20 keystream (RFC 8439) under the key, nonce zero, from block 512 j on
            4096 little-endian words of 32 bits: the low limbs; 4096 more: the high limbs
 
@@ -28,7 +28,7 @@ from securefl.crypto.kahe.ring import Limbs
 from securefl.crypto.profiles import DEGREE
 from securefl.errors import CapacityError
 
-DOMAIN: Final = b"securefl/v2/kahe/public\x00"
+DOMAIN: Final = b"securefl/v3/kahe/public\x00"
 KEY_BYTES: Final = 32
 ROW_BYTES: Final = 2 * 4 * DEGREE
 _BLOCK_BYTES: Final = 64

@@ -1,21 +1,14 @@
-"""Randomness of keys and errors: the operating system's, through one seam.
-
-The rule kept here: whatever is drawn under this scheme comes through an ``Entropy``, which is the operating system's
-generator but in tests.
-"""
+"""Random bytes of keys and errors: one keystream for each, under a seed of ``entropy``."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
-Entropy = Callable[[int], bytes]
-"""Gives so many fresh, uniform bytes."""
-SYSTEM: Final[Entropy] = secrets.token_bytes
+from securefl.crypto.entropy import SYSTEM, Entropy
+
 SEED_BYTES: Final = 32
 
 

@@ -22,11 +22,12 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from securefl.crypto.entropy import SYSTEM, Entropy
 from securefl.crypto.kahe.gaussian import sample
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.modulus import Integers, Modulus, Q
 from securefl.crypto.kahe.profiles import KaheProfile
-from securefl.crypto.kahe.randomness import SYSTEM, Entropy, RandomStream
+from securefl.crypto.kahe.randomness import RandomStream
 from securefl.crypto.kahe.ring import Limbs, products
 from securefl.crypto.words import Words
 from securefl.errors import CapacityError

@@ -17,7 +17,7 @@ from securefl.bench.aggregation.measure import OWN_PATHS, measure
 from securefl.bench.aggregation.measurement import Job, read_measurement
 from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
 from securefl.bench.aggregation.ways import Reading, Sent
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
 from securefl.protocol.messages import SignedHeader

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.crypto.kahe.profiles import PROFILES, KaheProfile
+from securefl.crypto.kahe.profiles import KAHE_PROFILES, KaheProfile
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 
@@ -41,4 +41,4 @@ def opened_sum(keys: list[ShortKey]) -> Callable[..., np.ndarray]:
 
 
 def profile_named(name: str) -> KaheProfile:
-    return next(profile for profile in PROFILES if profile.name == name)
+    return next(profile for profile in KAHE_PROFILES if profile.name == name)

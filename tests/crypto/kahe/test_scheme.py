@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chisquare
 
 from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.crypto.kahe.profiles import PROFILES, KaheProfile
+from securefl.crypto.kahe.profiles import KAHE_PROFILES, KaheProfile
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import exact_cohort
@@ -35,8 +35,8 @@ def kinds(largest: int, cohort: int) -> dict[str, list[np.ndarray]]:
     }
 
 
-SMALL = [profile for profile in PROFILES if profile.max_cohort <= 128]
-LARGE = [profile for profile in PROFILES if profile.max_cohort > 128]
+SMALL = [profile for profile in KAHE_PROFILES if profile.max_cohort <= 128]
+LARGE = [profile for profile in KAHE_PROFILES if profile.max_cohort > 128]
 
 
 @pytest.mark.parametrize("kind", ["random", "top", "bottom", "alternating"])
@@ -59,7 +59,7 @@ def test_sums_of_hundreds_are_exact(profile: KaheProfile, opened_sum: Callable[.
 
 def test_the_noise_of_one_contribution_more_than_the_proof_admits_can_reach_half_a_step() -> None:
     """The proof is tight: extremes of noise and rounding one beyond the cohort pass 2^(k-1)."""
-    for profile in PROFILES:
+    for profile in KAHE_PROFILES:
         if profile.max_cohort < 1000:
             worst = 87 + (1 << profile.dropped_bits >> 1)
             assert profile.max_cohort * worst < 1 << (profile.scale_bits - 1)
@@ -68,7 +68,7 @@ def test_the_noise_of_one_contribution_more_than_the_proof_admits_can_reach_half
 
 def test_the_profiles_of_sixteen_bits_are_those_of_the_design() -> None:
     best = {}
-    for profile in PROFILES:
+    for profile in KAHE_PROFILES:
         best.setdefault((profile.lanes, profile.lane_bits, profile.dropped_bits), exact_cohort(profile, 16))
     expected = {(2, 18, 20): 4, (2, 19, 12): 8, (2, 20, 12): 16, (2, 21, 12): 32}
     expected |= {(2, 22, 4): 64, (2, 23, 4): 86, (1, 30, 20): 1000}
@@ -85,7 +85,7 @@ def test_windows_are_encrypted_as_one(keys: list[ShortKey]) -> None:
 
 
 def test_words_are_as_wide_as_the_profile_says(keys: list[ShortKey]) -> None:
-    for profile in PROFILES:
+    for profile in KAHE_PROFILES:
         words = encrypted(np.zeros((1, 4096), np.int64), key=keys[0], profile=profile)
         assert int(words.max()) >> (8 * profile.word_bytes - 4) > 0
         assert int(words.max()) < 1 << (8 * profile.word_bytes)
