@@ -17,10 +17,11 @@ import numpy as np
 from securefl.crypto.channel_keys import ChannelKey
 from securefl.crypto.dealt_keys import KeyKind
 from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.crypto.kahe.profiles import PROFILES, KaheProfile
+from securefl.crypto.kahe.profiles import KaheProfile
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
+from securefl.crypto.schemes import profile_for
 from securefl.crypto.thresholds import threshold
 from securefl.errors import ForgeryError, ProtocolError
 from securefl.ledger.events import Event
@@ -73,7 +74,9 @@ from securefl_client.session import MemberSession
 from securefl_client.standing import Standing
 from support.agreements import Asked, Members, digest
 
-PROFILE: KaheProfile = next(iter(PROFILES.values())) if isinstance(PROFILES, dict) else PROFILES[0]
+_CHOSEN = profile_for(16, 16, scheme="kahe")
+assert isinstance(_CHOSEN, KaheProfile)
+PROFILE = _CHOSEN
 ROUNDS = 2
 
 
