@@ -160,9 +160,7 @@ class MemberWork:
             self._side.uploaded(round_number)
         self._side.keep(self._journal.folder, _trained(round_number))
 
-    def encrypt(
-        self, runs: Callable[[], Iterable[Integers]], *, cohort: Cohort, salt: bytes
-    ) -> Encryption:
+    def encrypt(self, runs: Callable[[], Iterable[Integers]], *, cohort: Cohort, salt: bytes) -> Encryption:
         """Encrypt the integers that are on disk, for a cohort."""
         return self._aggregation.encrypt_attempt(EncodedContribution(runs), cohort=cohort, salt=salt)
 

@@ -107,7 +107,9 @@ class LocalTrainer:
             validate=partial(self._measuring.validate, PERSONAL),
         )
         self._head = settings.task.head(self._head_context())
-        self._shared: SharedTraining = SharedTraining(self._loop, way=self._way, head=self._head, personal=self._personal)
+        self._shared: SharedTraining = SharedTraining(
+            self._loop, way=self._way, head=self._head, personal=self._personal
+        )
         self._scoring = Scoring(self._loop, head=self._head)
         self._finish = Finish(loop=self._loop, rows=self._rows, head=self._head, personal=self._personal)
 
