@@ -8,6 +8,9 @@
 ``session``         a member's rounds with attempts: what an announcement asks for, carried out
 ``driver``          the session's requests carried out, and what a refused one means
 ``contributing``    its steps up to the commitment: advert, training, contribution, packets, header
+``member_rules``    a pinned federation as agreement needs it
+``member_work``     its model, data and aggregation as the session asks for them
+``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
 ``voting``          its one vote and its one reveal of an attempt
 ``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
