@@ -45,6 +45,8 @@ from securefl_client.round_log import RoundLog
 from securefl_client.round_work import Integers, TrainedRound
 from securefl_client.side import FIRST_ROUND, Measured, Side
 
+SIDE_KEPT = "side-kept"
+"""Step after which the side's state is on disk."""
 _STATE_DOMAIN = b"securefl/v3/state\x00"
 
 
@@ -159,6 +161,7 @@ class MemberWork:
         if round_number > 0:
             self._side.uploaded(round_number)
         self._side.keep(self._journal.folder, _trained(round_number))
+        self._journal.on_step(SIDE_KEPT)
 
     def encrypt(self, runs: Callable[[], Iterable[Integers]], *, cohort: Cohort, salt: bytes) -> Encryption:
         """Encrypt the integers that are on disk, for a cohort."""
@@ -181,6 +184,7 @@ class MemberWork:
         if number == START:
             self._log.started_from(validation)
         self._side.keep(self._journal.folder, _applied(number))
+        self._journal.on_step(SIDE_KEPT)
         self._report(number, head, sums, validation)
         # One sum back can still be undone, and this one is not in the journal yet.
         self._journal.drop(_applied(number - 2), _trained(number - 1))

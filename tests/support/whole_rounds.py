@@ -1,4 +1,4 @@
-"""A whole federation in one thread: the server's core, and members with the real session, work, aggregation and journal.
+"""A whole federation in one thread: the server's core, and members with real sessions, aggregation and journals.
 
 Learners draw their updates, so no model is loaded; everything between them and the server's store is the real thing.
 """
@@ -203,7 +203,8 @@ class WholeRun:
             deadline = self.core.next_deadline
             if deadline is not None and deadline <= self.time:
                 self.core.wake()
-            if not any([self._tell(member, away) for member in self.members]):
+            told = [self._tell(member, away) for member in self.members]
+            if not any(told):
                 deadline = self.core.next_deadline
                 assert deadline is not None, self.core.announcement
                 self.time = max(self.time, deadline)
