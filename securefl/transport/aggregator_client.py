@@ -35,6 +35,7 @@ from securefl.protocol.calls import (
     Confirm,
     FederationFailed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -207,7 +208,8 @@ class AggregatorClient:
     def ask(self, request: ShortRequest) -> Answer:
         """Makes a request and gives the server's answer, which is of the request's kind.
 
-        ``FetchPackets`` is answered by ``Packets``, ``StagedUpTo`` by ``Staged``, all others by ``Done``.
+        ``FetchPackets`` is answered by ``Packets``, ``StagedUpTo`` by ``Staged``, ``FetchCohort`` by ``CohortClosed``,
+        all others by ``Done``.
 
         Raises:
             WireError: if the answer is malformed.
@@ -220,6 +222,9 @@ class AggregatorClient:
             case StagedUpTo():
                 message = wire.encode_staged_up_to(request)
                 return wire.decode_staged(self._short(Call.STAGED_UP_TO, message))
+            case FetchCohort():
+                message = wire.encode_fetch_cohort(request)
+                return wire.decode_cohort(self._short(Call.FETCH_COHORT, message))
             case FetchPackets():
                 return self._repeated(lambda: self._packets(request))
             case Acknowledge():

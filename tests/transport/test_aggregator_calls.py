@@ -35,6 +35,7 @@ from securefl.protocol.calls import (
     Done,
     FederationClosed,
     FederationFailed,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -61,6 +62,7 @@ HELLO = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS, None)
 REQUESTS: dict[str, ShortRequest] = {
     "advert": SendAdvert(COHORT.adverts[0]),
     "staged up to": StagedUpTo(ATTEMPT),
+    "cohort": FetchCohort(ATTEMPT),
     "packets": FetchPackets(ATTEMPT),
     "acknowledge": Acknowledge(ATTEMPT, (1, 2), HEADERS[0]),
     "vote": CastVote(CERTIFICATE.votes[0]),
@@ -69,6 +71,7 @@ REQUESTS: dict[str, ShortRequest] = {
     "confirm": Confirm(7, last=True),
 }
 ANSWERS = {
+    "cohort": CohortClosed(COHORT),
     "staged up to": Staged(0, complete=False),
     "packets": Packets(ATTEMPT, ((1, b"s" * 20, b"d" * 32),)),
 }
