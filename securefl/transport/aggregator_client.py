@@ -45,11 +45,12 @@ from securefl.protocol.calls import (
     Staged,
     StagedUpTo,
 )
-from securefl.protocol.wire_aggregates import AggregateReader, SizesOf
+from securefl.protocol.wire_aggregates import SizesOf
 from securefl.protocol.wire_announcements import decode_announcement
 from securefl.protocol.wire_fields import PROCESS_BYTES
 from securefl.protocol.wire_packets import PacketsReader
 from securefl.protocol.wire_staging import contribution_messages
+from securefl.transport.aggregate_download import AggregateDownload
 from securefl.transport.diagnosis import diagnose
 from securefl.transport.limits import (
     DEFAULT_KEEPALIVE,
@@ -294,7 +295,7 @@ class AggregatorClient:
             SecureFLError: whatever ``sizes_of`` raises.
         """
         tries = self._tries()
-        download = _Download(round_number, file, sizes_of)
+        download = AggregateDownload(round_number, file, sizes_of)
         while True:
             request = wire.encode_fetch_aggregate(FetchAggregate(round_number, download.offset))
             before = download.offset
@@ -367,42 +368,3 @@ class AggregatorClient:
         reason = diagnose(self._address, self._authority).error
         seconds = f"{self._patience.reconnect_s:g} s"
         return TransportError(f"the server was out of reach for {seconds}", hint=str(reason).rstrip("."))
-
-
-class _Download:
-    """The total of one round, as far as it has come: ``offset`` bytes of it are in the file."""
-
-    def __init__(self, round_number: int, file: BinaryIO, sizes_of: SizesOf) -> None:
-        self._round_number = round_number
-        self._file = file
-        self._sizes_of = sizes_of
-        self._digest: bytes | None = None
-        self._begin_anew()
-
-    def take(self, messages: Iterator[bytes]) -> AggregateHead:
-        """Takes the messages of one stream.
-
-        Raises:
-            TransportError: if the connection broke, or the total has become another one since it last did.
-            WireError: if they are not an aggregate's.
-        """
-        reader = AggregateReader(self._round_number, sizes_of=self._sizes_of, offset=self.offset)
-        for message in messages:
-            data = reader.receive(message)
-            self._check_same(reader.total_digest)
-            self._file.write(data)
-            self.offset += len(data)
-        return reader.finish()
-
-    def _check_same(self, digest: bytes | None) -> None:
-        if self._digest is not None and digest != self._digest:
-            # The former total was settled as spoiled, and another one certified.
-            self._begin_anew()
-            self._digest = None
-            raise TransportError("the total of this round has become another one")
-        self._digest = digest
-
-    def _begin_anew(self) -> None:
-        self.offset = 0
-        self._file.seek(0)
-        self._file.truncate()
