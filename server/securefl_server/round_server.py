@@ -109,10 +109,11 @@ class RoundServer:
         self._bodies = bodies
         self._now = now
         self._emit = emit
-        self._listeners: list[Callable[[Announcement], None]] = []
+        self._listeners: list[Callable[[Announcement], object]] = []
         self._broken: SecureFLError | None = None
         self._wanted: SumWanted | None = None
         self._told: Announcement | None = None
+        self._shown: AggregateHead | None = None
         self.state = replayed((logged.event for logged in store.events()), rules=rules)
         opened = self.state.phase is not ServerPhase.GATHER
         self._clock = StepClock(rules, now, expected=frozenset(rules.roster) if opened else frozenset())
@@ -146,7 +147,7 @@ class RoundServer:
             return None
         return self._now() if self._wanted is not None else self._clock.next_deadline(self.state)
 
-    def on_announcement(self, listener: Callable[[Announcement], None]) -> None:
+    def on_announcement(self, listener: Callable[[Announcement], object]) -> None:
         """Has a listener told every new announcement."""
         self._listeners.append(listener)
 
@@ -300,7 +301,8 @@ class RoundServer:
         if state.phase is ServerPhase.STAGE:
             raise ProtocolError(f"{member} asks for packets before all are there")
         sealed = self._store.packets_to(attempt, place)
-        senders = {state.members.index(each.member): each.body_digest for each in state.staged}
+        places = state.places
+        senders = {places[each.member]: each.body_digest for each in state.staged}
         listed = tuple(
             (index, sealed[index], digest) for index, digest in sorted(senders.items()) if index in sealed
         )
@@ -308,6 +310,8 @@ class RoundServer:
 
     def _head(self, round_number: int) -> AggregateHead:
         there = round_number <= self.state.newest_sum
+        if there and self._shown is not None and self._shown.cohort.attempt.round_number == round_number:
+            return self._shown
         head = self._store.sum_head(round_number) if there else None
         if head is None:
             raise ProtocolError(
@@ -316,7 +320,9 @@ class RoundServer:
             )
         place = {member: index for index, member in enumerate(head.cohort.members)}
         reveals = self._store.reveals(round_number)
-        return head.answer(tuple(sorted(reveals, key=lambda reveal: place[reveal.body.signer])))
+        # Every member asks for it: read once, until something of it changes.
+        self._shown = head.answer(tuple(sorted(reveals, key=lambda reveal: place[reveal.body.signer])))
+        return self._shown
 
     def _leave(self, member: str, farewell: Leave) -> None:
         state = self.state
@@ -375,6 +381,8 @@ class RoundServer:
         except (DiskError, StateError) as error:
             raise self._break(error) from None
         self.state, self._wanted = state, None
+        if any(isinstance(effect, Publish | KeepReveal | DropSum) for effect in effects):
+            self._shown = None
         self._emit(news)
         for effect in effects:
             self._carry_out(effect)

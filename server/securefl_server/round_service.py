@@ -17,7 +17,7 @@ from functools import partial
 from typing import BinaryIO, Final, Generic, TypeVar
 
 from securefl.errors import ProtocolError, RunError, SecureFLError
-from securefl.progress import EventSink, MemberJoined, Warned
+from securefl.progress import EventSink, MemberJoined, MembersAwaited, Warned
 from securefl.protocol.agreement.signed import PROTOCOL_VERSION, Attempt
 from securefl.protocol.calls import (
     AggregateHead,
@@ -27,6 +27,7 @@ from securefl.protocol.calls import (
     Leave,
     Request,
     Staged,
+    Waiting,
 )
 from securefl.protocol.server_view import ServerView
 from securefl.protocol.wire_calls import Hello
@@ -298,6 +299,8 @@ class RoundService:
 
     def _tell(self, announcement: Announcement) -> None:
         self._announcement = announcement
+        if isinstance(announcement, Waiting):
+            self._emit(MembersAwaited(missing=announcement.missing))
         self._stir()
 
     def _stir(self) -> None:

@@ -57,7 +57,7 @@ def view() -> ServerView:
         federation_digest=DIGEST,
         name="test",
         rounds=1,
-        profile="t34-2x17-d12",
+        profile="t34-2x17-d14",
         openings=(),
         round_one=sections,
         odd_rounds=sections,

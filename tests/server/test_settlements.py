@@ -25,6 +25,8 @@ from securefl.protocol.calls import (
     VoidAsked,
 )
 from securefl.protocol.serving.server_phases import ServerPhase
+from securefl.protocol.serving.server_state import LAST_ATTEMPT
+from securefl.protocol.wire_signed import MAX_SETTLED
 
 
 def steps(federation: Federation) -> list[str]:
@@ -95,6 +97,22 @@ def test_a_round_that_is_void_again_and_again_ends_the_run(tmp_path: Path) -> No
         member.abstains = True
     federation.settle(patience=200)
     assert "16 attempts of round 1 gave no sum" in str(federation.server.error)
+
+
+def test_a_round_has_no_more_attempts_than_an_announcement_can_carry() -> None:
+    assert LAST_ATTEMPT == MAX_SETTLED + 1
+
+
+def test_a_run_that_was_void_too_often_tries_again_after_a_restart_and_ends_for_good(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    for member in federation.members.values():
+        member.abstains = True
+    for attempts in (16, 21, 21):
+        federation.settle(patience=200)
+        assert f"{attempts} attempts of round 1 gave no sum" in str(federation.server.error)
+        federation.start()
+        federation.connect()
 
 
 def test_nothing_of_a_void_attempt_stays_on_disk(tmp_path: Path) -> None:
