@@ -22,6 +22,17 @@ What is said:
 ``wire_fields``     the fields that both check
 ``streams``         contributions and aggregates cut into parts, and put together
 
+What is said in a round with attempts (version 3):
+
+``agreement``           what members sign, and what counts as agreed
+``calls``               announcements, requests and answers, as frozen objects
+``wire_signed``         signed objects, cohorts, statements and proofs to and from protobuf
+``wire_announcements``  announcements to and from protobuf
+``wire_calls``          requests and answers of the short calls to and from protobuf
+``wire_staging``        contributions cut into parts, and put together
+``wire_packets``        packets to one member cut into parts, and put together
+``wire_aggregates``     aggregates cut into parts, and put together
+
 What happens next:
 
 ``transitions``     one table: every legal step of a round, for the server and for a client

@@ -21,9 +21,11 @@ from securefl.protocol.calls import (
     AggregateHead,
     Announcement,
     Answer,
+    CohortClosed,
     Done,
     FederationFailed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -34,7 +36,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.last_words import passed_on
 from securefl.protocol.sections import Section
-from securefl.protocol.serving.admission import admitted, check_in_cohort, is_open
+from securefl.protocol.serving.acceptance import admitted, check_in_cohort, is_open
 from securefl.protocol.serving.announcements import announcement_of
 from securefl.protocol.serving.decisions import SumWanted, decide
 from securefl.protocol.serving.round_events import (
@@ -61,9 +63,10 @@ from securefl.protocol.serving.round_machine import (
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState
 from securefl.protocol.serving.sum_head import SumHead
+from securefl.protocol.wire_staging import StageSizes
 from securefl_server.bodies import Bodies
 from securefl_server.body_sums import add_bodies
-from securefl_server.intake import Intake
+from securefl_server.intake import Intake, Taken
 from securefl_server.round_news import news_of
 from securefl_server.round_store import RoundStore
 from securefl_server.step_clock import StepClock
@@ -106,10 +109,11 @@ class RoundServer:
         self._bodies = bodies
         self._now = now
         self._emit = emit
-        self._listeners: list[Callable[[Announcement], None]] = []
+        self._listeners: list[Callable[[Announcement], object]] = []
         self._broken: SecureFLError | None = None
         self._wanted: SumWanted | None = None
         self._told: Announcement | None = None
+        self._shown: AggregateHead | None = None
         self.state = replayed((logged.event for logged in store.events()), rules=rules)
         opened = self.state.phase is not ServerPhase.GATHER
         self._clock = StepClock(rules, now, expected=frozenset(rules.roster) if opened else frozenset())
@@ -143,7 +147,7 @@ class RoundServer:
             return None
         return self._now() if self._wanted is not None else self._clock.next_deadline(self.state)
 
-    def on_announcement(self, listener: Callable[[Announcement], None]) -> None:
+    def on_announcement(self, listener: Callable[[Announcement], object]) -> None:
         """Has a listener told every new announcement."""
         self._listeners.append(listener)
 
@@ -198,13 +202,22 @@ class RoundServer:
         """
         self._check_running()
         try:
-            staged, event = self._intake.receive(self.state, member, attempt, offset=offset, chunk=chunk)
-            if event is not None:
-                self._apply(event)
+            staged = self._staged(
+                self._intake.receive(self.state, member, attempt, offset=offset, chunk=chunk)
+            )
         except DiskError as error:
             raise self._break(error) from None
         self._go_on()
         return staged
+
+    def sizes(self, member: str, attempt: Attempt) -> StageSizes:
+        """Lengths that a member's contribution to the open attempt must have.
+
+        Raises:
+            ProtocolError: if the attempt is over, the member is not in its cohort, or the run has ended.
+        """
+        self._check_running()
+        return self._intake.sizes(self.state, member, attempt)
 
     def total(self, round_number: int) -> BinaryIO:
         """The bytes of a round's sum, open for reading.
@@ -218,6 +231,14 @@ class RoundServer:
             return self._bodies.open_total(round_number, number)
         except DiskError as error:
             raise self._break(error) from None
+
+    def fetch(self, round_number: int) -> tuple[AggregateHead, BinaryIO]:
+        """The head and the bytes of a round's sum, of one moment.
+
+        Raises:
+            ProtocolError, StateError: as ``total``.
+        """
+        return self._head(round_number), self.total(round_number)
 
     def wake(self) -> None:
         """Carries out what is due: adds contributions, and goes on where a deadline has passed."""
@@ -242,9 +263,11 @@ class RoundServer:
     def _answer(self, member: str, request: Request) -> Answer:
         match request:
             case StageContribution():
-                return self._intake.announce(self.state, member, request)
+                return self._staged(self._intake.announce(self.state, member, request))
             case StagedUpTo(attempt):
-                return self._intake.held(self.state, member, attempt)
+                return self._staged(self._intake.held(self.state, member, attempt))
+            case FetchCohort(attempt):
+                return self._cohort(member, attempt)
             case FetchPackets(attempt):
                 return self._packets(member, attempt)
             case FetchAggregate(round_number):
@@ -258,6 +281,18 @@ class RoundServer:
                     self._apply(event)
                 return Done()
 
+    def _staged(self, taken: Taken) -> Staged:
+        staged, event = taken
+        if event is not None:
+            self._apply(event)
+        return staged
+
+    def _cohort(self, member: str, attempt: Attempt) -> CohortClosed:
+        if not is_open(self.state, attempt, rules=self._rules):
+            raise ProtocolError(f"the attempt whose cohort {member} asks for is over")
+        check_in_cohort(self.state, member)
+        return CohortClosed(self.state.cohort(self._rules))
+
     def _packets(self, member: str, attempt: Attempt) -> Packets:
         state = self.state
         if not is_open(state, attempt, rules=self._rules):
@@ -266,7 +301,8 @@ class RoundServer:
         if state.phase is ServerPhase.STAGE:
             raise ProtocolError(f"{member} asks for packets before all are there")
         sealed = self._store.packets_to(attempt, place)
-        senders = {state.members.index(each.member): each.body_digest for each in state.staged}
+        places = state.places
+        senders = {places[each.member]: each.body_digest for each in state.staged}
         listed = tuple(
             (index, sealed[index], digest) for index, digest in sorted(senders.items()) if index in sealed
         )
@@ -274,6 +310,8 @@ class RoundServer:
 
     def _head(self, round_number: int) -> AggregateHead:
         there = round_number <= self.state.newest_sum
+        if there and self._shown is not None and self._shown.cohort.attempt.round_number == round_number:
+            return self._shown
         head = self._store.sum_head(round_number) if there else None
         if head is None:
             raise ProtocolError(
@@ -282,7 +320,9 @@ class RoundServer:
             )
         place = {member: index for index, member in enumerate(head.cohort.members)}
         reveals = self._store.reveals(round_number)
-        return head.answer(tuple(sorted(reveals, key=lambda reveal: place[reveal.body.signer])))
+        # Every member asks for it: read once, until something of it changes.
+        self._shown = head.answer(tuple(sorted(reveals, key=lambda reveal: place[reveal.body.signer])))
+        return self._shown
 
     def _leave(self, member: str, farewell: Leave) -> None:
         state = self.state
@@ -341,6 +381,8 @@ class RoundServer:
         except (DiskError, StateError) as error:
             raise self._break(error) from None
         self.state, self._wanted = state, None
+        if any(isinstance(effect, Publish | KeepReveal | DropSum) for effect in effects):
+            self._shown = None
         self._emit(news)
         for effect in effects:
             self._carry_out(effect)

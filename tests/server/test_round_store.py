@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.rounds import DIGEST, Federation
+from support.served_rounds import DIGEST, Federation
 
 from securefl.errors import DiskError, IdentityError, RunError, SecureFLError, StateError
 from securefl.protocol.agreement.signed import Attempt

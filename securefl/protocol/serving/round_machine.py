@@ -1,7 +1,7 @@
 """The server's state machine: a state and an event in, the next state and effects out.
 
 The rule kept here: only ``transition`` changes a state, from the state and the event alone; no clock, no file, no
-connection. A state is never changed: a refused event raises, and the state given is still good. ``admission`` makes
+connection. A state is never changed: a refused event raises, and the state given is still good. ``acceptance`` makes
 events of what members send, ``decisions`` those that the server decides itself.
 
 At most one statement an attempt is proposed. A certified round is never done again: its only ways out are an applied
@@ -50,7 +50,13 @@ from securefl.protocol.serving.round_events import (
     Voted,
 )
 from securefl.protocol.serving.server_phases import ServerPhase, ServerStep, stepped
-from securefl.protocol.serving.server_state import MAX_VOID_ATTEMPTS, ServerRules, ServerState, first_state
+from securefl.protocol.serving.server_state import (
+    LAST_ATTEMPT,
+    MAX_VOID_ATTEMPTS,
+    ServerRules,
+    ServerState,
+    first_state,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,13 +319,13 @@ def _resumed(state: ServerState) -> ServerState:
     if not state.over:
         return state
     phase = state.failed_in or ServerPhase.FAREWELL
-    limit = state.number + MAX_VOID_ATTEMPTS
+    limit = min(state.number + MAX_VOID_ATTEMPTS, LAST_ATTEMPT)
     return replace(state, phase=phase, cause=None, failed_in=None, void_limit=limit)
 
 
 def _votes_with(state: ServerState, votes: tuple[AnyVote, ...], vote: AnyVote) -> tuple[AnyVote, ...]:
     """The votes with one more, in the cohort's order."""
-    place = {member: index for index, member in enumerate(state.members)}
+    place = state.places
     together = votes + (vote,)  # noqa: RUF005 - the type checker loses a constrained type in (*votes, vote)
     return tuple(sorted(together, key=lambda each: place[each.body.signer]))
 
