@@ -35,7 +35,7 @@ from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from support.federations import LAYOUT, DrawnLearner, TestFederation, learners_of
-from support.rounds import MemoryStore
+from support.served_rounds import MemoryStore
 
 LIMITS = ServerSection(join_timeout_s=100, round_timeout_s=1000, step_timeout_s=10, reconnect_grace_s=5)
 PIECE = 1 << 16
