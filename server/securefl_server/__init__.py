@@ -17,6 +17,7 @@ The round with attempts (version 3):
 ``intake``        contributions on their way in: the head, then the body from any place on
 ``bodies``        files of a round: bodies and sums
 ``body_sums``     the sum of the survivors' bodies, from files to a file
+``round_archive`` store and files as one: what is kept, what is shown, what is cleared away
 ``round_store``   the server's memory: events, heads of contributions and sums, reveals
 ``store_file``    the store's file as SQLite sees it: errors as sentences, reading beside a running server
 ``round_status``  status of a federation, read from the store beside the server

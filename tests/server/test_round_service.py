@@ -57,6 +57,8 @@ def view() -> ServerView:
         federation_digest=DIGEST,
         name="test",
         rounds=1,
+        min_clients=3,
+        max_colluders=1,
         profile="t34-2x17-d14",
         openings=(),
         round_one=sections,

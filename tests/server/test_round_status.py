@@ -87,6 +87,8 @@ def folder_of(federation: Federation, root: Path) -> Path:
         federation_digest=DIGEST,
         name="test",
         rounds=1,
+        min_clients=3,
+        max_colluders=1,
         profile="t34-2x17-d14",
         openings=(),
         round_one=sections,

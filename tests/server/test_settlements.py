@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from securefl.protocol.calls import (
     SurvivorsProposed,
     VoidAsked,
 )
+from securefl.protocol.serving.round_events import Proposed
+from securefl.protocol.serving.round_machine import transition
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import LAST_ATTEMPT
 from securefl.protocol.wire_signed import MAX_SETTLED
@@ -176,6 +179,17 @@ def test_a_later_reveal_withdraws_the_question_whether_the_sum_is_spoiled(tmp_pa
     state = federation.server.state
     federation.send_reveal(late, state.statement)
     assert federation.server.announcement == AggregateReady(1, 4)
+
+
+def test_no_second_statement_is_proposed_in_an_attempt(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    federation.settle(until=SurvivorsProposed)
+    state = federation.server.state
+    other = Proposed(replace(state.statement, total_digest=bytes(32)), 1, 0.0)
+    for again in (state, replace(state, phase=ServerPhase.COMMIT)):
+        with pytest.raises(ProtocolError):
+            transition(again, other, rules=federation.rules)
 
 
 def test_a_certified_round_waits_for_helpers_and_is_not_opened_again(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.protocol.server_view import ServerView
 from securefl.protocol.serving.server_state import ServerRules
 
@@ -22,16 +21,15 @@ def rules_of(view: ServerView, *, key_epoch: int = FIRST_KEY_EPOCH) -> ServerRul
         key_epoch: Number of the rotation of keys.
 
     Raises:
-        ConfigError: if the roster has no constants.
+        ConfigError: if the constants do not fit the roster.
     """
-    members = len(view.roster)
     return ServerRules(
         federation_digest=view.federation_digest,
         key_epoch=key_epoch,
         signing_keys={entry.id: entry.signing_key for entry in view.roster},
         first_round=view.first_round,
         rounds=view.rounds,
-        constants=RosterConstants.of(members, min_clients=default_min_clients(members)),
+        constants=view.constants,
         shares=any(str(entry.scheme) == SCHEME_WITH_SHARES for entry in view.round_one),
         limits=view.server,
     )
