@@ -9,6 +9,7 @@
 ``driver``          the session's requests carried out, and what a refused one means
 ``contributing``    its steps up to the commitment: advert, training, contribution, packets, header
 ``member_rules``    a pinned federation as agreement needs it
+``member_process``  a member's part in rounds with attempts, from joining to its result
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
