@@ -1,8 +1,8 @@
-"""A member's process in rounds with attempts: its folder, its journal, its connection, and the loop over announcements.
+"""A member's process in rounds with attempts: its folder, its journal, its connection, its way through announcements.
 
-The rule kept here: this file wires. What a member promises lies in its own folder, whatever ``--out`` says, and survives
-every end of the process: started again, it goes on where its journal says. A member that cannot go on tells the server
-so before it ends, by the kind of its error alone.
+The rule kept here: this file wires. What a member promises lies in its own folder, whatever ``--out`` says, and
+survives every end of the process: started again, it goes on where its journal says. A member that cannot go on tells
+the server so before it ends, by the kind of its error alone.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import BinaryIO, Final
 
 from securefl.aggregation.member import MemberAggregation
 from securefl.crypto.keyed_cipher import cipher_with
-from securefl.errors import ConfigError, ForgeryError, TransportError
+from securefl.errors import ConfigError, ForgeryError, ProtocolError, TransportError
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger, RunStarted
 from securefl.progress import EventSink, Finished, Phase, ServerAwaited, Warned
 from securefl.protocol.agreement.cohort import Cohort
-from securefl.protocol.calls import Announcement, FetchAggregate, Leave
+from securefl.protocol.calls import Announcement, FetchAggregate, Leave, StageContribution
 from securefl.protocol.last_words import sentence_for
 from securefl.protocol.sections import StreamSizes
 from securefl.provisioning.file_names import CHANNELS_FILE
@@ -232,6 +232,8 @@ class _Process:
             case FetchAggregate(number):
                 with self._clock.phase(Phase.DOWNLOAD, number):
                     return self._fetched(number)
+            case StageContribution():
+                raise ProtocolError("a contribution leaves with its body")
             case _:
                 answer = self._aggregator.ask(request)
                 self._left = self._left or isinstance(request, Leave)
@@ -272,7 +274,10 @@ class _BodyFile:
 
 
 class _LastWords:
-    """Tells the server why the member ends, whatever ended it, before the connection closes."""
+    """Tells the server why the member cannot go on, before the connection closes.
+
+    A member that its operator stopped says nothing: it may be started again, and goes on then.
+    """
 
     def __init__(self, aggregator: AggregatorClient) -> None:
         self._aggregator = aggregator
@@ -283,7 +288,7 @@ class _LastWords:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if isinstance(error, Exception):
             self._aggregator.last_words(sentence_for(error))
 
 

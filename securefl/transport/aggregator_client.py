@@ -70,7 +70,17 @@ DOWNLOAD_TIMEOUT_S: Final = 600.0
 """One stream of an aggregate may take so long; the next one goes on where it broke off."""
 INSIST_S: Final = 2.0
 """Enough for grpc to try a connection anew, whatever it remembers of the last failure."""
-ShortRequest = SendAdvert | StagedUpTo | FetchPackets | Acknowledge | CastVote | SendReveal | Confirm | Leave
+ShortRequest = (
+    SendAdvert
+    | StagedUpTo
+    | FetchCohort
+    | FetchPackets
+    | Acknowledge
+    | CastVote
+    | SendReveal
+    | Confirm
+    | Leave
+)
 """Requests whose answer is one object."""
 Result = TypeVar("Result")
 
