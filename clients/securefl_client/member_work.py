@@ -169,8 +169,7 @@ class MemberWork:
 
     def decrypt(self, head: AggregateHead, body: Body, *, key_sum: KeySum | None) -> Integers:
         """Open a verified sum; see ``MemberAggregation.decrypt_attempt``."""
-        with self._clock.stage(Stage.DECRYPT, head.cohort.attempt.round_number):
-            return self._aggregation.decrypt_attempt(head, body, key_sum=key_sum)
+        return self._aggregation.decrypt_attempt(head, body, key_sum=key_sum)
 
     def apply(self, sums: Integers, head: AggregateHead) -> bool:
         """Take up a sum, measure and keep what follows from it; True if it ends the federation early."""

@@ -29,10 +29,10 @@ In the order of the way, with the modules of other packages that stand on it:
 ``encryption``    integers to windows of ciphertexts
 ``contribution``  what a contribution's polynomials, MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
-``signed_encryption``  a contribution to a round without attempts, and its signed header
-``roster_sum``    the sum of a round without attempts, its contributors checked
 ``outcome``       who was in a round's cohort, and whose contributions are in its sum
 ``sum_chain``     digests of the sums applied, and of the state that members compare
+``signed_encryption``  a contribution to a round without attempts, and its signed header
+``roster_sum``    the sum of a round without attempts, its contributors checked
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start
 
 From integers to a sum and back, for a contribution of one section (``member`` does the same with an update):

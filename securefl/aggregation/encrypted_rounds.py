@@ -70,10 +70,10 @@ class EncryptedRounds:
     Args:
         federation: The pinned federation.
         member: This member's id.
-        selection: Divides integers into sections, and knows the masks.
         cipher: With the federation's keys.
         keys: The shared keys; the tag key is used here.
         signing_key: This member's, for rounds without attempts.
+        selection: Divides integers into sections, and knows the masks.
         clock: Times windows.
     """
 
@@ -101,7 +101,13 @@ class EncryptedRounds:
         self._judged: set[int] = set()
         self._refused = False
 
-    def encrypt_attempt(self, encoded: EncodedContribution, *, cohort: Cohort, salt: bytes) -> Encryption:
+    def encrypt_attempt(
+        self,
+        encoded: EncodedContribution,
+        *,
+        cohort: Cohort,
+        salt: bytes,
+    ) -> Encryption:
         """Encrypts the contribution to an attempt, once, as its windows are asked for.
 
         Args:

@@ -376,28 +376,30 @@ class MemberAggregation:
         return self._rounds.encrypt(cut, manifest=manifest)
 
     def encrypt_attempt(self, encoded: EncodedContribution, *, cohort: Cohort, salt: bytes) -> Encryption:
-        """Encrypts the contribution to an attempt, once, as its windows are asked for.
+        """Encrypts the contribution to an attempt, once, as its windows are asked for; it is not signed here.
 
         Args:
-            encoded: All integers of the round.
+            encoded: From ``prepare`` or ``resume``, the same in every attempt of the round.
             cohort: The attempt's; what it may not sum is left out.
-            salt: Of the contribution's header (32 bytes).
+            salt: Fresh randomness (32 bytes), which goes into the header too.
 
         Raises:
             ProtocolError, ForgeryError: see ``within`` and ``EncryptedRounds.encrypt_attempt``.
         """
-        cut = self.within(encoded, round_number=cohort.attempt.round_number, cohort=cohort.members)
+        number = cohort.attempt.round_number
+        cut = self.within(encoded, round_number=number, cohort=cohort.members)
         return self._rounds.encrypt_attempt(cut, cohort=cohort, salt=salt)
 
     def decrypt_attempt(
         self, head: AggregateHead, body: Body, *, key_sum: KeySum | None
     ) -> NDArray[np.int64]:
-        """Decrypts a certified total, whose head was verified, to the exact sums (D,), int64.
+        """Decrypts a certified total to the exact sums, int64; ``apply`` takes them with ``Outcome.of(head)``.
 
         Raises:
             ProtocolError, AuthenticationError, WireError, ForgeryError: see ``EncryptedRounds.decrypt_attempt``.
         """
-        return self._rounds.decrypt_attempt(head, body, key_sum=key_sum)
+        with self._clock.stage(Stage.DECRYPT, head.cohort.attempt.round_number):
+            return self._rounds.decrypt_attempt(head, body, key_sum=key_sum)
 
     def decrypt(
         self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None

@@ -18,9 +18,9 @@
 ``channels``        all channel keys of one member, as fixed-length bytes
 ``sealed_reasons``  reasons for an abstention, sealed to the members
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
-``fingerprints``    short forms of public keys that people compare
 ``contributor``     a member and the salt of its header: what pads are derived from
 ``tags``            a secret tag in the plaintext of every section, checked after decryption
+``fingerprints``    short forms of public keys that people compare
 ``windows``         contributions and aggregates, some ciphertexts at a time
 ``cipher``          what every cipher can do
 ``bfv``             BFV through TenSEAL's SEAL; the only importer of tenseal

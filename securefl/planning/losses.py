@@ -77,3 +77,5 @@ def colluders_borne(federation: Federation) -> int | None:
             return federation.constants.max_colluders
         case "bfv":
             return 0
+        case "kahe":
+            return federation.constants.max_colluders

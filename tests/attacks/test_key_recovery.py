@@ -141,7 +141,7 @@ def test_control_the_same_algebra_on_our_ring_finds_the_key_where_the_noise_is_k
 
 def test_what_our_reader_opens_gives_no_coordinate_of_the_key(small: Scene) -> None:
     q, t = small.inner.profile.data_prime, small.inner.profile.plain_modulus
-    cipher = small.federation.cipher()
+    cipher = small.federation.bfv()
     slots = cipher.decrypt(small.total.residues, small.header().seeds)[0].tolist()
     # The best guess of the phase that the slots allow: what a sum without noise would have.
     noiseless = [(2 * q * slot + t) // (2 * t) for slot in slots]
