@@ -32,6 +32,7 @@ SAME_NAME = {
     "server.py": "config: the section of a federation file; transport: the server that it describes",
     "data_overview.py": "provisioning counts the rows of every client; cli shows them",
     "encryption.py": "config: the section of a federation file; aggregation: the encryption that it describes",
+    "cohort.py": "config: the section of a federation file; protocol: the members that one attempt closes to",
     "examples.py": "config: values that a key may hold; training: rows that a client trains on",
     "keys.py": "crypto: the shared keys; its kahe: the keys of one contribution",
     "profiles.py": "crypto: what every parameter set has, and those of BFV; its kahe: its own",

@@ -73,6 +73,8 @@ def colluders_borne(federation: Federation) -> int | None:
     match federation.terms.encryption.scheme:
         case "none":
             return None
+        case "kahe":
+            return federation.constants.max_colluders
         case "bfv":
             return 0
         case "kahe":

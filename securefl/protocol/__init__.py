@@ -13,6 +13,8 @@ What all agree on:
 
 What is said:
 
+``agreement``       what members sign in a round, and what they check of it
+``calls``           everything that members and server say to each other in a round with attempts, as frozen objects
 ``messages``        everything members and server say to each other, as frozen objects
 ``last_words``      what is said of a member that cannot go on: a fixed sentence for each kind of error
 ``wire``            calls and announcements to and from protobuf: a border where peers' bytes become objects
@@ -39,5 +41,7 @@ What happens next:
 ``server_events``   what the server's state machine is told, and what it asks for
 ``server_round``    the server's state machine: a state and an event in, the next state and effects out
 ``client_events``   what a client's state machine is told, and what it asks for
+``member_records``  what a member's journal of rounds with attempts may hold
+``member_session``  the state that follows from a journal, and what an announcement asks of it
 ``client_session``  a client's state machine: a state and an event in, the next state and effects out
 """

@@ -20,9 +20,11 @@ from securefl.protocol.calls import (
     Abstention,
     Acknowledge,
     CastVote,
+    CohortClosed,
     Confirm,
     Done,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     SendAdvert,
@@ -118,6 +120,38 @@ def decode_staged_up_to(data: bytes) -> StagedUpTo:
         WireError: if the bytes are no such message or break a limit.
     """
     return StagedUpTo(signed.read_attempt(fields.parsed(pb.StagedRequest, data).attempt))
+
+
+def encode_fetch_cohort(request: FetchCohort) -> bytes:
+    """The bytes of a ``CohortRequest``."""
+    return fields.to_bytes(pb.CohortRequest(attempt=signed.write_attempt(request.attempt)))
+
+
+def decode_fetch_cohort(data: bytes) -> FetchCohort:
+    """The inverse of ``encode_fetch_cohort``.
+
+    Raises:
+        WireError: if the bytes are no such message or break a limit.
+    """
+    return FetchCohort(signed.read_attempt(fields.parsed(pb.CohortRequest, data).attempt))
+
+
+def encode_cohort(answer: CohortClosed) -> bytes:
+    """The bytes of a ``CohortClosed`` as an answer.
+
+    Raises:
+        ProtocolError: if an advert is of another attempt than the manifest.
+    """
+    return fields.to_bytes(pb.CohortClosed(cohort=signed.write_cohort(answer.cohort)))
+
+
+def decode_cohort(data: bytes) -> CohortClosed:
+    """The inverse of ``encode_cohort``.
+
+    Raises:
+        WireError: if the bytes are no such message or break a limit.
+    """
+    return CohortClosed(signed.read_cohort(fields.parsed(pb.CohortClosed, data).cohort))
 
 
 def encode_fetch_packets(request: FetchPackets) -> bytes:

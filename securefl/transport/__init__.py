@@ -18,6 +18,7 @@ The same for a round with attempts (version 3):
 ``service_calls``      the calls of the service
 ``member_channel``     a member's calls in bytes
 ``persistence``        tries of one request, their pauses, and their end
+``aggregate_download`` a total over several streams
 ``aggregator_client``  a member's calls in objects, resumed where they broke off
 ``listening``          a port to listen at
 ``admission``          certificates that still hold, at every call

@@ -35,6 +35,7 @@ from securefl.protocol.calls import (
     Confirm,
     FederationFailed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -44,11 +45,12 @@ from securefl.protocol.calls import (
     Staged,
     StagedUpTo,
 )
-from securefl.protocol.wire_aggregates import AggregateReader, SizesOf
+from securefl.protocol.wire_aggregates import SizesOf
 from securefl.protocol.wire_announcements import decode_announcement
 from securefl.protocol.wire_fields import PROCESS_BYTES
 from securefl.protocol.wire_packets import PacketsReader
 from securefl.protocol.wire_staging import contribution_messages
+from securefl.transport.aggregate_download import AggregateDownload
 from securefl.transport.diagnosis import diagnose
 from securefl.transport.limits import (
     DEFAULT_KEEPALIVE,
@@ -68,7 +70,17 @@ DOWNLOAD_TIMEOUT_S: Final = 600.0
 """One stream of an aggregate may take so long; the next one goes on where it broke off."""
 INSIST_S: Final = 2.0
 """Enough for grpc to try a connection anew, whatever it remembers of the last failure."""
-ShortRequest = SendAdvert | StagedUpTo | FetchPackets | Acknowledge | CastVote | SendReveal | Confirm | Leave
+ShortRequest = (
+    SendAdvert
+    | StagedUpTo
+    | FetchCohort
+    | FetchPackets
+    | Acknowledge
+    | CastVote
+    | SendReveal
+    | Confirm
+    | Leave
+)
 """Requests whose answer is one object."""
 Result = TypeVar("Result")
 
@@ -207,7 +219,8 @@ class AggregatorClient:
     def ask(self, request: ShortRequest) -> Answer:
         """Makes a request and gives the server's answer, which is of the request's kind.
 
-        ``FetchPackets`` is answered by ``Packets``, ``StagedUpTo`` by ``Staged``, all others by ``Done``.
+        ``FetchPackets`` is answered by ``Packets``, ``StagedUpTo`` by ``Staged``, ``FetchCohort`` by ``CohortClosed``,
+        all others by ``Done``.
 
         Raises:
             WireError: if the answer is malformed.
@@ -220,6 +233,9 @@ class AggregatorClient:
             case StagedUpTo():
                 message = wire.encode_staged_up_to(request)
                 return wire.decode_staged(self._short(Call.STAGED_UP_TO, message))
+            case FetchCohort():
+                message = wire.encode_fetch_cohort(request)
+                return wire.decode_cohort(self._short(Call.FETCH_COHORT, message))
             case FetchPackets():
                 return self._repeated(lambda: self._packets(request))
             case Acknowledge():
@@ -289,7 +305,7 @@ class AggregatorClient:
             SecureFLError: whatever ``sizes_of`` raises.
         """
         tries = self._tries()
-        download = _Download(round_number, file, sizes_of)
+        download = AggregateDownload(round_number, file, sizes_of)
         while True:
             request = wire.encode_fetch_aggregate(FetchAggregate(round_number, download.offset))
             before = download.offset
@@ -362,42 +378,3 @@ class AggregatorClient:
         reason = diagnose(self._address, self._authority).error
         seconds = f"{self._patience.reconnect_s:g} s"
         return TransportError(f"the server was out of reach for {seconds}", hint=str(reason).rstrip("."))
-
-
-class _Download:
-    """The total of one round, as far as it has come: ``offset`` bytes of it are in the file."""
-
-    def __init__(self, round_number: int, file: BinaryIO, sizes_of: SizesOf) -> None:
-        self._round_number = round_number
-        self._file = file
-        self._sizes_of = sizes_of
-        self._digest: bytes | None = None
-        self._begin_anew()
-
-    def take(self, messages: Iterator[bytes]) -> AggregateHead:
-        """Takes the messages of one stream.
-
-        Raises:
-            TransportError: if the connection broke, or the total has become another one since it last did.
-            WireError: if they are not an aggregate's.
-        """
-        reader = AggregateReader(self._round_number, sizes_of=self._sizes_of, offset=self.offset)
-        for message in messages:
-            data = reader.receive(message)
-            self._check_same(reader.total_digest)
-            self._file.write(data)
-            self.offset += len(data)
-        return reader.finish()
-
-    def _check_same(self, digest: bytes | None) -> None:
-        if self._digest is not None and digest != self._digest:
-            # The former total was settled as spoiled, and another one certified.
-            self._begin_anew()
-            self._digest = None
-            raise TransportError("the total of this round has become another one")
-        self._digest = digest
-
-    def _begin_anew(self) -> None:
-        self.offset = 0
-        self._file.seek(0)
-        self._file.truncate()

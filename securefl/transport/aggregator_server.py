@@ -25,9 +25,11 @@ from securefl.protocol.calls import (
     Announcement,
     Answer,
     CastVote,
+    CohortClosed,
     Confirm,
     Done,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -65,7 +67,15 @@ LOOK_S: Final = 10.0
 """A certificate that is revoked while its member follows in silence is noticed after so long."""
 Kind = TypeVar("Kind")
 HeardRequest = (
-    SendAdvert | StageContribution | StagedUpTo | FetchPackets | Acknowledge | CastVote | SendReveal | Confirm
+    SendAdvert
+    | StageContribution
+    | StagedUpTo
+    | FetchCohort
+    | FetchPackets
+    | Acknowledge
+    | CastVote
+    | SendReveal
+    | Confirm
 )
 """Requests that ``hear`` answers."""
 
@@ -86,7 +96,8 @@ class AggregatorService(Protocol):
         """Carries out a request.
 
         Returns:
-            ``Staged`` for ``StageContribution`` and ``StagedUpTo``, ``Packets`` for ``FetchPackets``, else ``Done``.
+            ``Staged`` for ``StageContribution`` and ``StagedUpTo``, ``CohortClosed`` for ``FetchCohort``, ``Packets``
+            for ``FetchPackets``, else ``Done``.
         """
 
     async def sizes(self, peer: bytes, attempt: Attempt) -> StageSizes:
@@ -197,6 +208,7 @@ class AggregatorServer:
             **{call: unary(self._unary(call, self._hear(decode))) for call, decode in heard.items()},
             Call.JOIN: unary(self._unary(Call.JOIN, self._join)),
             Call.STAGED_UP_TO: unary(self._unary(Call.STAGED_UP_TO, self._staged_up_to)),
+            Call.FETCH_COHORT: unary(self._unary(Call.FETCH_COHORT, self._cohort)),
             Call.LEAVE: unary(self._unary(Call.LEAVE, self._leave)),
             Call.FOLLOW: download(self._download(Call.FOLLOW, self._follow)),
             Call.FETCH_PACKETS: download(self._download(Call.FETCH_PACKETS, self._packets)),
@@ -220,6 +232,10 @@ class AggregatorServer:
     async def _staged_up_to(self, peer: bytes, request: bytes) -> bytes:
         answer = await self._service.hear(peer, wire.decode_staged_up_to(request))
         return wire.encode_staged(_of_kind(answer, Staged))
+
+    async def _cohort(self, peer: bytes, request: bytes) -> bytes:
+        answer = await self._service.hear(peer, wire.decode_fetch_cohort(request))
+        return wire.encode_cohort(_of_kind(answer, CohortClosed))
 
     async def _leave(self, peer: bytes, request: bytes) -> bytes:
         farewell = wire.decode_farewell(request)

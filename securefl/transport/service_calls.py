@@ -23,6 +23,7 @@ class Call(Enum):
     ADVERT = "Advert"
     STAGE = "Stage"
     STAGED_UP_TO = "StagedUpTo"
+    FETCH_COHORT = "FetchCohort"
     FETCH_PACKETS = "FetchPackets"
     ACKNOWLEDGE = "Acknowledge"
     VOTE = "Vote"

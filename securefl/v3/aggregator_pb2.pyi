@@ -318,6 +318,12 @@ class Staged(_message.Message):
     complete: bool
     def __init__(self, received: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
 
+class CohortRequest(_message.Message):
+    __slots__ = ("attempt",)
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    attempt: Attempt
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ...) -> None: ...
+
 class PacketsRequest(_message.Message):
     __slots__ = ("attempt",)
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]

@@ -46,6 +46,16 @@ CODECS: dict[str, Codec] = {
         wire_calls.encode_staged,
         wire_calls.decode_staged,
     ),
+    "fetch-cohort": (
+        st.builds(calls.FetchCohort, some.attempts),
+        wire_calls.encode_fetch_cohort,
+        wire_calls.decode_fetch_cohort,
+    ),
+    "cohort": (
+        st.builds(calls.CohortClosed, some.cohorts()),
+        wire_calls.encode_cohort,
+        wire_calls.decode_cohort,
+    ),
     "fetch-packets": (
         st.builds(calls.FetchPackets, some.attempts),
         wire_calls.encode_fetch_packets,

@@ -18,8 +18,10 @@ from securefl.protocol.calls import (
     AggregateReady,
     Announcement,
     Answer,
+    CohortClosed,
     Done,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -100,6 +102,8 @@ class HeldService:
                 return self._held()
             case StagedUpTo():
                 return self._held()
+            case FetchCohort():
+                return CohortClosed(self.head.cohort)
             case FetchPackets():
                 return Packets(ATTEMPT, ((1, b"s" * 20, b"d" * 32),))
             case _:

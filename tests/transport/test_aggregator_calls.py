@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.round_service import HeldBody, HeldService, listening
-from support.rounds import ATTEMPT, BODY, CERTIFICATE, COHORT, HEADERS, MANIFEST, REVEALS, STAGE
-from support.servers import DIGEST, NOW, PROCESS, WAIT_S, raw_call
+from support.round_service import HeldService, listening
+from support.rounds import ATTEMPT, CERTIFICATE, COHORT, HEADERS, MANIFEST, REVEALS
+from support.servers import DIGEST, PROCESS, WAIT_S, raw_call
 
 from securefl.errors import (
     AuthenticationError,
-    IdentityError,
     ProtocolError,
     RunError,
     TransportError,
     WireError,
 )
-from securefl.identity.certificates import Credentials, Role
+from securefl.identity.certificates import Credentials
 from securefl.protocol import wire_calls as wire
 from securefl.protocol.agreement.signed import PROTOCOL_VERSION
 from securefl.protocol.calls import (
@@ -35,6 +31,7 @@ from securefl.protocol.calls import (
     Done,
     FederationClosed,
     FederationFailed,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -47,12 +44,9 @@ from securefl.protocol.calls import (
     Waiting,
 )
 from securefl.protocol.wire_announcements import encode_announcement
-from securefl.protocol.wire_staging import BodyChunk, contribution_messages, encode_contribution_part
 from securefl.transport.aggregator_client import AggregatorClient, ShortRequest
 from securefl.transport.limits import MAX_MESSAGE_BYTES, Keepalive, Patience
 from securefl.transport.persistence import LONGEST_PAUSE_S, Backoff
-from securefl.transport.quotas import Quota
-from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.service_calls import DOWNLOADS, SERVICE, UPLOADS, Call
 from securefl.v3 import aggregator_pb2 as pb
 
@@ -61,6 +55,7 @@ HELLO = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS, None)
 REQUESTS: dict[str, ShortRequest] = {
     "advert": SendAdvert(COHORT.adverts[0]),
     "staged up to": StagedUpTo(ATTEMPT),
+    "cohort": FetchCohort(ATTEMPT),
     "packets": FetchPackets(ATTEMPT),
     "acknowledge": Acknowledge(ATTEMPT, (1, 2), HEADERS[0]),
     "vote": CastVote(CERTIFICATE.votes[0]),
@@ -69,6 +64,7 @@ REQUESTS: dict[str, ShortRequest] = {
     "confirm": Confirm(7, last=True),
 }
 ANSWERS = {
+    "cohort": CohortClosed(COHORT),
     "staged up to": Staged(0, complete=False),
     "packets": Packets(ATTEMPT, ((1, b"s" * 20, b"d" * 32),)),
 }
@@ -231,261 +227,6 @@ def test_the_table_of_calls_is_the_protos() -> None:
     assert {name for name, method in methods.items() if method.server_streaming} == {
         c.value for c in DOWNLOADS
     }
-
-
-# --- who is refused, and under which name
-
-
-def refusals_of(service, certificates, attack: Callable[[str], object], **options) -> list[Refusal]:
-    """What the server tells of an attack on it."""
-    refused: list[Refusal] = []
-    with listening(service, certificates.server, refused=refused.append, **options) as address:
-        attack(address)
-    return refused
-
-
-def test_a_revoked_certificate_is_refused_under_its_name(service, certificates, client_at) -> None:
-    revoked: set[bytes] = set()
-
-    def attack(address: str) -> None:
-        with client_at(address) as client:
-            client.ask(REQUESTS["confirm"])
-            revoked.add(certificates.client.fingerprint)
-            with pytest.raises(AuthenticationError, match="certificate is revoked"):
-                client.ask(REQUESTS["confirm"])
-
-    refused = refusals_of(service, certificates, attack, revoked=lambda: frozenset(revoked))
-    assert refused == [Refusal(Reason.REVOKED, certificates.client.fingerprint, "Confirm")]
-    assert len(service.asked) == 1
-
-
-def test_a_certificate_that_is_revoked_while_its_member_follows_hears_nothing_more(
-    service, certificates, client_at
-) -> None:
-    revoked: set[bytes] = set()
-    service.announcements = [AggregateReady(1, 0), AggregateReady(2, 0)]
-    service.before_announcement = lambda number: number and revoked.add(certificates.client.fingerprint)
-
-    def attack(address: str) -> None:
-        with client_at(address) as client:
-            announcements = client.follow()
-            assert next(announcements) == AggregateReady(1, 0)
-            with pytest.raises(AuthenticationError, match="certificate is revoked"):
-                next(announcements)
-
-    refused = refusals_of(service, certificates, attack, revoked=lambda: frozenset(revoked))
-    assert [refusal.reason for refusal in refused] == [Reason.REVOKED]
-
-
-def test_a_certificate_that_is_revoked_in_silence_loses_its_stream(service, certificates, client_at) -> None:
-    revoked: set[bytes] = set()
-    service.announcements, service.hold = [AggregateReady(1, 0)], True
-
-    def attack(address: str) -> None:
-        with client_at(address) as client:
-            announcements = client.follow()
-            next(announcements)
-            revoked.add(certificates.client.fingerprint)
-            with pytest.raises(AuthenticationError, match="certificate is revoked"):
-                next(announcements)
-
-    options = {"revoked": lambda: frozenset(revoked), "look_s": 0.05}
-    refused = refusals_of(service, certificates, attack, **options)
-    assert [(each.reason, each.call) for each in refused] == [(Reason.REVOKED, "Follow")]
-    assert service.left == 1
-
-
-def test_a_certificate_that_expires_while_its_connection_lasts_is_refused_under_its_name(
-    service, certificates, client_at
-) -> None:
-    clock = [datetime.now(UTC)]
-
-    def attack(address: str) -> None:
-        with client_at(address) as client:
-            client.ask(REQUESTS["confirm"])
-            clock[0] += timedelta(days=365 * 50)
-            with pytest.raises(AuthenticationError, match="certificate has expired"):
-                client.ask(REQUESTS["confirm"])
-
-    refused = refusals_of(service, certificates, attack, now=lambda: clock[0])
-    assert [refusal.reason for refusal in refused] == [Reason.EXPIRED]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["foreign", "expired"])
-def test_a_certificate_that_tls_refuses_reaches_no_call_and_its_member_is_told(
-    service, certificates, client_at, kind: str
-) -> None:
-    if kind == "foreign":
-        other = type(certificates).make().client
-        shown = replace(other, authority=certificates.client.authority)
-    else:
-        shown = certificates.authority.issue(
-            "client-1", role=Role.CLIENT, now=NOW - timedelta(days=10), days=5
-        )
-
-    def attack(address: str) -> None:
-        with (
-            client_at(address, credentials=shown) as client,
-            pytest.raises(IdentityError, match="this member's certificate"),
-        ):
-            client.join()
-
-    assert refusals_of(service, certificates, attack) == []
-    assert service.asked == []
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (AuthenticationError("the certificate belongs to no member"), Reason.NOT_AUTHENTIC),
-        (ProtocolError("no round is open"), Reason.OUT_OF_ORDER),
-        (WireError("too long"), Reason.MALFORMED),
-        (RunError("the disk is full"), Reason.OTHER),
-    ],
-    ids=lambda value: value.value if isinstance(value, Reason) else "",
-)
-def test_what_the_service_refuses_is_told_by_its_kind(
-    service, certificates, client_at, error: RunError, reason: Reason
-) -> None:
-    service.errors = [error]
-
-    def attack(address: str) -> None:
-        with client_at(address) as client, pytest.raises(RunError):
-            client.ask(REQUESTS["vote"])
-
-    assert [(each.reason, each.call) for each in refusals_of(service, certificates, attack)] == [
-        (reason, "Vote")
-    ]
-
-
-def test_a_malformed_message_is_refused_under_its_name(service, certificates) -> None:
-    def attack(address: str) -> None:
-        with pytest.raises(WireError):
-            raw_call(
-                certificates.client,
-                address,
-                lambda channel: channel.unary_unary(Call.REVEAL.path)(b"\xff", timeout=WAIT_S),
-            )
-
-    assert [each.reason for each in refusals_of(service, certificates, attack)] == [Reason.MALFORMED]
-    assert service.asked == []
-
-
-def test_more_open_calls_than_the_quota_are_refused(service, certificates, client_at) -> None:
-    service.hold, service.announcements = True, [AggregateReady(1, 0)]
-
-    def attack(address: str) -> None:
-        with client_at(address) as client:
-            held = [client.follow() for _ in range(2)]
-            for announcements in held:
-                next(announcements)
-            with pytest.raises(TransportError):
-                client.ask(REQUESTS["confirm"])
-        assert REQUESTS["confirm"] not in service.asked
-
-    refused = refusals_of(service, certificates, attack, quota=Quota(open_calls=2))
-    assert {each.reason for each in refused} == {Reason.OPEN_CALLS}
-
-
-def test_calls_that_come_too_fast_are_slowed_down_and_a_patient_member_goes_on(
-    service, certificates, client_at
-) -> None:
-    clock = [0.0]
-    refused: list[Refusal] = []
-
-    def note(refusal: Refusal) -> None:
-        refused.append(refusal)
-        clock[0] += 1.0
-
-    options = {"quota": Quota(burst=3, calls_per_s=1.0), "clock": lambda: clock[0], "refused": note}
-    with listening(service, certificates.server, **options) as address, client_at(address) as client:
-        for _ in range(5):
-            client.ask(REQUESTS["confirm"])
-    assert [each.reason for each in refused] == [Reason.CALL_RATE] * 2
-    assert len(service.asked) == 5
-
-
-def test_quotas_of_one_member_are_not_anothers(service, certificates, client_at) -> None:
-    other = certificates.authority.issue("client-2", role=Role.CLIENT, now=NOW)
-    options = {"quota": Quota(burst=1, calls_per_s=0.0), "clock": lambda: 0.0}
-    with listening(service, certificates.server, **options) as address:
-        for credentials in (certificates.client, other):
-            with client_at(address, credentials=credentials) as client:
-                client.ask(REQUESTS["confirm"])
-    assert len(service.asked) == 2
-
-
-def send_raw(certificates, address: str, messages: list[bytes]) -> None:
-    raw_call(
-        certificates.client,
-        address,
-        lambda channel: channel.stream_unary(Call.STAGE.path)(iter(messages), timeout=WAIT_S),
-    )
-
-
-def test_a_body_beyond_the_layouts_size_is_refused_and_not_added(service, certificates) -> None:
-    staged = replace(STAGE, body_digest=hashlib.sha256(BODY + b"x").digest())
-    messages = list(contribution_messages(staged, body=[BODY], offset=0))
-    messages.append(encode_contribution_part(BodyChunk(b"x")))
-
-    def attack(address: str) -> None:
-        with pytest.raises(WireError, match="longer than"):
-            send_raw(certificates, address, messages)
-
-    assert [each.reason for each in refusals_of(service, certificates, attack)] == [Reason.MALFORMED]
-    assert bytes(service.body) == BODY
-
-
-def test_a_contribution_sent_again_and_again_ends_at_the_quota_of_bytes(service, certificates) -> None:
-    messages = list(contribution_messages(STAGE, body=[BODY], offset=0))
-    refused: list[Refusal] = []
-
-    def attack(address: str) -> None:
-        for _ in range(20):
-            with suppress(ProtocolError):
-                send_raw(certificates, address, messages)
-
-    refused = refusals_of(service, certificates, attack, quota=Quota(streams=4))
-    assert len(refused) >= 15
-    assert {each.reason for each in refused} == {Reason.BYTES}
-    assert bytes(service.body) == BODY
-
-
-@pytest.mark.parametrize("shown", [b"", b"\xff", encode_contribution_part(BodyChunk(b"x"))])
-def test_an_upload_that_does_not_begin_with_its_head_is_refused(service, certificates, shown: bytes) -> None:
-    def attack(address: str) -> None:
-        with pytest.raises(WireError):
-            send_raw(certificates, address, [shown])
-
-    assert [each.reason for each in refusals_of(service, certificates, attack)] == [Reason.MALFORMED]
-
-
-def test_an_upload_to_an_attempt_that_is_not_open_is_refused(service, certificates, client_at) -> None:
-    other = replace(STAGE, attempt=replace(ATTEMPT, number=2))
-    with (
-        listening(service, certificates.server) as address,
-        client_at(address) as client,
-        pytest.raises(ProtocolError, match="not open"),
-    ):
-        client.stage(other, HeldBody(BODY))
-    assert service.body == b""
-
-
-@pytest.mark.parametrize("held", [1, 1000, 128 << 10, len(BODY) - 1])
-def test_what_is_held_already_is_not_added_again(service, certificates, held: int) -> None:
-    service.body = bytearray(BODY[:held])
-    with listening(service, certificates.server) as address:
-        send_raw(certificates, address, list(contribution_messages(STAGE, body=[BODY], offset=0)))
-    assert bytes(service.body) == BODY
-    assert service.chunks[0][0] == held
-
-
-def test_an_upload_behind_what_is_held_adds_nothing_and_may_be_repeated(service, certificates) -> None:
-    messages = list(contribution_messages(STAGE, body=[BODY[1000:]], offset=1000))
-    with listening(service, certificates.server) as address, pytest.raises(TransportError):
-        send_raw(certificates, address, messages)
-    assert service.body == b""
 
 
 # --- pauses
