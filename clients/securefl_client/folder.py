@@ -5,7 +5,7 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
     client-1/   federation.json   what all members share; its digest is what they compare
                 client.toml       what is this member's own: data, device, the server's address
                 signing.key       Ed25519: what this member says, it signs
-                shared.key        the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
+                shared.key        the federation's keys: of the MACs, the tags and (under scheme = "bfv") the cipher
                 keys.refused      only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
@@ -38,7 +38,7 @@ class ClientFolder:
         federation: The pinned federation.
         rank: Rank of its global adapter.
         signing_key: Its signing key, which the roster has the public half of.
-        keys: The federation's; without a cipher key with ``scheme = "none"``.
+        keys: The federation's; with a cipher key under ``scheme = "bfv"`` alone.
         credentials: Its TLS files.
     """
 
