@@ -2,6 +2,7 @@
 
 ``main``           the program: its commands, and the one place where an error becomes a sentence
 ``init``           ``securefl init``: the members' folders
+``member_keys``    ``securefl keys``: keys that a member makes itself
 ``member``         ``securefl server`` and ``securefl client``: one process of a federation
 ``run``            ``securefl run``: all of them on this machine
 ``plan``           ``securefl plan``: what a federation will cost

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from securefl import __version__
-from securefl.cli import audit, bench, evaluate, export, member, plan, predict, run
+from securefl.cli import audit, bench, evaluate, export, member, member_keys, plan, predict, run
 from securefl.cli import init as provisioning
 from securefl.cli.output import speak_what_the_terminal_can_show
 from securefl.errors import SecureFLError
@@ -47,6 +47,7 @@ app.command("audit")(audit.audit)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.add_typer(member_keys.app)
 app.add_typer(bench.app)
 
 

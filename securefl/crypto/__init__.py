@@ -15,9 +15,11 @@
 ``sealed_box``      boxes that one member alone opens: HPKE with X25519 and ML-KEM-768
 ``dealt_keys``      keys that one member deals to another: sealed, and signed by the dealer
 ``channel_keys``    keys between members: a ratchet by round, and one key for every message
+``channels``        all channel keys of one member, as fixed-length bytes
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``contributor``     a member and the salt of its header: what pads are derived from
 ``tags``            a secret tag in the plaintext of every section, checked after decryption
+``fingerprints``    short forms of public keys that people compare
 ``windows``         contributions and aggregates, some ciphertexts at a time
 ``cipher``          what every cipher can do
 ``bfv``             BFV through TenSEAL's SEAL; the only importer of tenseal

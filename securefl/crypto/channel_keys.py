@@ -43,12 +43,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from securefl.crypto.dealt_keys import INDEX_BYTES, KEY_BYTES, Dealing, KeyKind
 from securefl.crypto.framing import framed
 from securefl.crypto.prf import derived_key
-from securefl.errors import AuthenticationError, IdentityError, ProtocolError
+from securefl.errors import AuthenticationError, ProtocolError
 
 SEAL_BYTES: Final = 16
 """Bytes of a sealed message beyond its plaintext."""
 STEP_BYTES: Final = 4
-CHANNEL_KEY_BYTES: Final = STEP_BYTES + KEY_BYTES
 _NONCE: Final = bytes(12)
 
 
@@ -109,21 +108,6 @@ class ChannelKey:
         for _ in range(step - self.step):
             key = derived_key(key, purpose=b"ratchet", context=b"")
         return ChannelKey(self.kind, step, key)
-
-    def encode(self) -> bytes:
-        """``CHANNEL_KEY_BYTES`` bytes: the step, big-endian, and the key."""
-        return self.step.to_bytes(STEP_BYTES, "big") + self.key
-
-    @classmethod
-    def decode(cls, data: bytes, *, kind: KeyKind, where: str = "") -> ChannelKey:
-        """The inverse of ``encode``.
-
-        Raises:
-            IdentityError: if the length is another.
-        """
-        if len(data) != CHANNEL_KEY_BYTES:
-            raise IdentityError("a channel's key is cut short or damaged", where=where)
-        return cls(kind, int.from_bytes(data[:STEP_BYTES], "big"), data[STEP_BYTES:])
 
 
 @dataclass(frozen=True, slots=True)

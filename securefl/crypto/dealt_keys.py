@@ -3,17 +3,17 @@
 The rule kept here: a dealt key is taken only if the dealer that the roster names signed this very box for this very
 use. HPKE alone names no sender, so a server that sealed keys of its own making would read whatever they protect.
 
-Of two members the one with the lower index deals the key of the pair, once a key epoch; the lead deals the keys that
-all members share, one box for each of them. A dealer that signs two different boxes for one use deals twice: the two
+Of two members the one with the lower index deals the key of the pair, once a key epoch; the lead deals what all
+members share, one box for each of them. A dealer that signs two different boxes for one use deals twice: the two
 boxes together are proof against it, so it keeps the first one and sends the same bytes again.
 
     dealt key, encoded
-    federation       32 bytes   the federation's id
+    federation       32 bytes   digest of the federation file
     key epoch        4 bytes, big-endian, from 1
-    kind             1 byte     1 pair, 2 group, 3 tag, 4 chain
+    kind             1 byte     1 pair, 2 group, 3 shared
     dealer           2 bytes, big-endian, its index in the roster
     recipient        2 bytes, the same
-    box              1168 bytes
+    box              1136 bytes more than the key: 1168 of a pair's and of the group's
     signature        64 bytes
 
     >>> from securefl.crypto.dealt_keys import Dealing, KeyKind, deal
@@ -40,13 +40,16 @@ from securefl.errors import AuthenticationError, ProtocolError, WireError
 from securefl.identity.signing import SIGNATURE_BYTES, SigningKey, verify
 
 KEY_BYTES: Final = 32
-BOX_BYTES: Final = OVERHEAD_BYTES + KEY_BYTES
+MAX_KEY_BYTES: Final = 1 << 17
+"""More than the encoded shared keys take."""
 FEDERATION_BYTES: Final = 32
 KEY_EPOCH_BYTES: Final = 4
 INDEX_BYTES: Final = 2
 _HEAD_BYTES: Final = FEDERATION_BYTES + KEY_EPOCH_BYTES + 1 + 2 * INDEX_BYTES
-DEALT_KEY_BYTES: Final = _HEAD_BYTES + BOX_BYTES + SIGNATURE_BYTES
-_DOMAIN: Final = b"securefl/v2/dealt-key"
+_AROUND_BYTES: Final = _HEAD_BYTES + OVERHEAD_BYTES + SIGNATURE_BYTES
+PAIR_KEY_BYTES: Final = _AROUND_BYTES + KEY_BYTES
+"""Bytes of a dealt key of a pair, encoded."""
+_DOMAIN: Final = b"securefl/v3/dealt-key"
 
 
 class KeyKind(IntEnum):
@@ -55,11 +58,9 @@ class KeyKind(IntEnum):
     PAIR = 1
     """Packets between two members."""
     GROUP = 2
-    """What members reveal to all members."""
-    TAG = 3
-    """Tags in the plaintext."""
-    CHAIN = 4
-    """The members' digest of the chain of aggregates."""
+    """Messages to all members."""
+    SHARED = 3
+    """All other keys that every member holds, encoded (``keys.SharedKeys``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Dealing:
     """One use of one key: who deals it to whom, and when.
 
     Attributes:
-        federation: The federation's id, 32 bytes.
+        federation: Digest of the federation file, 32 bytes.
         key_epoch: Number of the rotation, from 1.
         kind: What the key is for.
         dealer: Index of the dealer in the roster.
@@ -132,7 +133,7 @@ class DealtKey:
 
     Attributes:
         dealing: Use that the dealer says the key is for.
-        box: The sealed key, ``BOX_BYTES``.
+        box: The sealed key.
         signature: The dealer's signature.
     """
 
@@ -141,7 +142,7 @@ class DealtKey:
     signature: bytes
 
     def encode(self) -> bytes:
-        """``DEALT_KEY_BYTES`` bytes."""
+        """The bytes that travel: ``PAIR_KEY_BYTES`` of a pair's key and of the group's."""
         return self.dealing.encode() + self.box + self.signature
 
     @classmethod
@@ -149,12 +150,15 @@ class DealtKey:
         """The inverse of ``encode``; nothing is verified yet.
 
         Raises:
-            WireError: if the length is another, or the use is none.
+            WireError: if the length is not one of the use that it names, or the use is none.
         """
-        if len(data) != DEALT_KEY_BYTES:
-            raise WireError(f"a dealt key has {len(data)} bytes where {DEALT_KEY_BYTES} belong")
+        if not _AROUND_BYTES < len(data) <= _AROUND_BYTES + MAX_KEY_BYTES:
+            raise WireError(f"a dealt key has {len(data)} bytes")
+        dealing = Dealing.decode(data[:_HEAD_BYTES])
+        if not _fits(len(data) - _AROUND_BYTES, dealing.kind):
+            raise WireError(f"a dealt key of kind {dealing.kind.name} has {len(data)} bytes")
         return cls(
-            dealing=Dealing.decode(data[:_HEAD_BYTES]),
+            dealing=dealing,
             box=data[_HEAD_BYTES:-SIGNATURE_BYTES],
             signature=data[-SIGNATURE_BYTES:],
         )
@@ -183,7 +187,7 @@ class DealtKey:
             kem_key: The recipient's own key.
 
         Returns:
-            32 bytes.
+            The key, 32 bytes of a pair's and of the group's.
 
         Raises:
             AuthenticationError: if it is for another use, the dealer did not sign it, or it does not open.
@@ -195,7 +199,7 @@ class DealtKey:
             )
         self.verify(dealer_key)
         key = kem_key.open(self.box, associated_data=framed(_DOMAIN, expected.encode()))
-        if len(key) != KEY_BYTES:
+        if not _fits(len(key), expected.kind):
             raise AuthenticationError("a dealt key has a wrong length", hint="its dealer must deal another")
         return key
 
@@ -209,7 +213,7 @@ def deal(key: bytes, dealing: Dealing, *, recipient_key: bytes, signing_key: Sig
     """Seal a key for its recipient and sign the box; call it once for a use, and send the same bytes again.
 
     Args:
-        key: 32 bytes, from ``fresh_key``.
+        key: 32 bytes from ``fresh_key``; of the shared keys their encoded form.
         dealing: Use of the key.
         recipient_key: The public KEM key that the roster has at the recipient's index.
         signing_key: The dealer's.
@@ -218,8 +222,8 @@ def deal(key: bytes, dealing: Dealing, *, recipient_key: bytes, signing_key: Sig
         ProtocolError: if the key has another length.
         IdentityError: if the recipient's public key is none.
     """
-    if len(key) != KEY_BYTES:
-        raise ProtocolError(f"a key of {len(key)} bytes is not dealt", hint=f"it has {KEY_BYTES}")
+    if not _fits(len(key), dealing.kind):
+        raise ProtocolError(f"a key of {len(key)} bytes and kind {dealing.kind.name} is not dealt")
     box = seal(recipient_key, key, associated_data=framed(_DOMAIN, dealing.encode()))
     return DealtKey(dealing, box, signing_key.sign(_signed(dealing, box)))
 
@@ -247,4 +251,8 @@ def prove_double_dealing(first: DealtKey, second: DealtKey, *, dealer_key: bytes
 
 
 def _signed(dealing: Dealing, box: bytes) -> bytes:
-    return framed(_DOMAIN, dealing.encode(), hashlib.sha256(box).digest())
+    return _DOMAIN + b"\x00" + framed(dealing.encode(), hashlib.sha256(box).digest())
+
+
+def _fits(length: int, kind: KeyKind) -> bool:
+    return 0 < length <= MAX_KEY_BYTES if kind is KeyKind.SHARED else length == KEY_BYTES

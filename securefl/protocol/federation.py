@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Annotated, assert_never
+
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
@@ -30,24 +32,41 @@ from securefl.config.payload import (
 )
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
+from securefl.crypto.fingerprints import fingerprint
 from securefl.crypto.profiles import Profile
 from securefl.crypto.schemes import Scheme, profile_for, profile_named
+from securefl.crypto.sealed_box import PUBLIC_KEY_BYTES, check_public_key
 from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
-from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
+from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView, from_hex
 from securefl.protocol.terms import Terms
 
 _DOMAIN = b"securefl/v2/federation\x00"
 
 
+KemPublicKey = Annotated[
+    bytes,
+    BeforeValidator(from_hex),
+    Field(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES),
+    PlainSerializer(lambda value: value.hex(), return_type=str),
+]
+"""Public key that boxes are sealed for, written as hexadecimal digits."""
+
+
 class Member(RosterEntry):
-    """A member as the others know it: the entry, and the rank of its global adapter."""
+    """A member as the others know it: the entry, the rank of its global adapter, and its public KEM key."""
 
     rank: Rank
+    kem_key: KemPublicKey
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of its public keys, for people to compare."""
+        return fingerprint(self.id.encode(), self.signing_key, self.kem_key)
 
     @property
     def entry(self) -> RosterEntry:
@@ -85,6 +104,19 @@ class Federation:
     def cohort(self) -> tuple[str, ...]:
         """Every member's id, in the roster's order."""
         return tuple(member.id for member in self.roster)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the whole file, for people to compare."""
+        return fingerprint(self.digest)
+
+    def index_of(self, member: str) -> int:
+        """Index of a member in the roster, from 0; its keys with others are numbered by it.
+
+        Raises:
+            IdentityError: if the roster does not list it.
+        """
+        return self.roster.index(self.member(member))
 
     @property
     def openings(self) -> tuple[Opening, ...]:
@@ -272,6 +304,8 @@ class Federation:
             )
             for number in range(federation.first_round, 1):
                 federation.kind_of(number)
+            for member in file.roster:
+                check_public_key(member.kem_key)
         except SecureFLError as error:
             raise IdentityError(
                 "the federation file does not hold together", where=where, hint=str(error)

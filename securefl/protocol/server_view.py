@@ -22,13 +22,14 @@ from securefl.protocol.openings import MAX_OPENINGS
 from securefl.protocol.sections import Section
 
 
-def _from_hex(value: object) -> object:
+def from_hex(value: object) -> object:
+    """Bytes of hexadecimal digits, for files; whatever is no text is left as it is."""
     return bytes.fromhex(value) if isinstance(value, str) else value
 
 
 Digest = Annotated[
     bytes,
-    BeforeValidator(_from_hex),
+    BeforeValidator(from_hex),
     Field(min_length=32, max_length=32),
     PlainSerializer(lambda value: value.hex(), return_type=str),
 ]

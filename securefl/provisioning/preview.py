@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
+from securefl.crypto.sealed_box import PUBLIC_KEY_BYTES
 from securefl.protocol.federation import Federation, Member
 
 if TYPE_CHECKING:
@@ -58,6 +59,6 @@ def preview_of_layout(config: FederationConfig, layout: Layout) -> Federation:
 
 def _roster(config: FederationConfig) -> tuple[Member, ...]:
     return tuple(
-        Member(id=member, rank=rank, signing_key=ZEROS, certificate=ZEROS)
+        Member(id=member, rank=rank, signing_key=ZEROS, certificate=ZEROS, kem_key=bytes(PUBLIC_KEY_BYTES))
         for member, rank in config.ranks.items()
     )

@@ -8,5 +8,16 @@
 ``summation``   the running sum of one round, window by window
 ``record``      what a run's result says
 
+The round with attempts (version 3):
+
+``round_server``  the core: requests in, answers and announcements out; no socket, no thread
+``intake``        contributions on their way in: the head, then the body from any place on
+``bodies``        files of a round: bodies and sums
+``body_sums``     the sum of the survivors' bodies, from files to a file
+``round_store``   the server's memory: events, heads of contributions and sums, reveals
+``store_file``    the store's file as SQLite sees it: errors as sentences, reading beside a running server
+``step_clock``    deadlines of steps, and which members count as there
+``round_news``    events of a round as lines of the log
+
 ``python -m securefl_server FOLDER`` starts it without the rest of the command line.
 """

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securefl.crypto.channel_keys import (
-    CHANNEL_KEY_BYTES,
     SEAL_BYTES,
     ChannelKey,
     PacketPlace,
@@ -24,7 +23,7 @@ from securefl.crypto.channel_keys import (
     seal_reveal,
 )
 from securefl.crypto.dealt_keys import Dealing, KeyKind
-from securefl.errors import AuthenticationError, IdentityError, ProtocolError
+from securefl.errors import AuthenticationError, ProtocolError
 
 DEALT = bytes(range(32))
 PAIR = Dealing(federation=b"f" * 32, key_epoch=1, kind=KeyKind.PAIR, dealer=3, recipient=7)
@@ -183,30 +182,15 @@ def test_a_key_is_used_for_its_kind_only() -> None:
         open_packet(OF_GROUP, SHARE, place=PACKET)
 
 
-@pytest.mark.parametrize("kind", [KeyKind.TAG, KeyKind.CHAIN])
-def test_other_shared_keys_are_no_channels(kind: KeyKind) -> None:
+def test_the_other_keys_of_all_members_are_no_channel() -> None:
     with pytest.raises(ProtocolError, match="not one of this version"):
-        ChannelKey.start(DEALT, dataclasses.replace(PAIR, kind=kind))
+        ChannelKey.start(DEALT, dataclasses.replace(PAIR, kind=KeyKind.SHARED))
 
 
 @pytest.mark.parametrize("wrong", [{"key": bytes(31)}, {"step": -1}, {"step": 2**32}])
 def test_a_key_out_of_its_form_is_refused(wrong: dict) -> None:
     with pytest.raises(ProtocolError, match="not one of this version"):
         dataclasses.replace(CHANNEL, **wrong)
-
-
-def test_a_channels_key_survives_its_bytes() -> None:
-    later = CHANNEL.advanced_to(258)
-    data = later.encode()
-    again = ChannelKey.decode(data, kind=KeyKind.PAIR)
-    assert len(data) == CHANNEL_KEY_BYTES
-    assert (again.kind, again.step, again.key) == (KeyKind.PAIR, 258, later.key)
-
-
-@pytest.mark.parametrize("length", [0, CHANNEL_KEY_BYTES - 1, CHANNEL_KEY_BYTES + 1])
-def test_a_channels_key_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(IdentityError, match="cut short or damaged"):
-        ChannelKey.decode(bytes(length), kind=KeyKind.PAIR)
 
 
 def test_a_channels_key_shows_nothing_of_itself() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securefl.crypto.dealt_keys import (
-    BOX_BYTES,
-    DEALT_KEY_BYTES,
+    MAX_KEY_BYTES,
+    PAIR_KEY_BYTES,
     Dealing,
     DealtKey,
     KeyKind,
@@ -50,7 +50,7 @@ def test_the_recipient_gets_the_key_that_the_dealer_dealt(dealt: DealtKey) -> No
     assert accepted(dealt) == KEY
 
 
-@pytest.mark.parametrize("kind", [KeyKind.GROUP, KeyKind.TAG, KeyKind.CHAIN])
+@pytest.mark.parametrize("kind", [KeyKind.GROUP, KeyKind.SHARED])
 def test_the_lead_deals_shared_keys_to_members_of_lower_index_too(kind: KeyKind) -> None:
     use = dataclasses.replace(USE, kind=kind, recipient=0)
     one = deal(KEY, use, recipient_key=RECIPIENT.public_key, signing_key=DEALER)
@@ -96,7 +96,8 @@ def test_a_box_signed_anew_for_another_use_does_not_open(changed: str, dealt: De
 
 
 def _signed_bytes(dealt: DealtKey) -> bytes:
-    return framed(b"securefl/v2/dealt-key", dealt.dealing.encode(), hashlib.sha256(dealt.box).digest())
+    digest = hashlib.sha256(dealt.box).digest()
+    return b"securefl/v3/dealt-key\0" + framed(dealt.dealing.encode(), digest)
 
 
 def test_a_box_opens_for_nobody_else(dealt: DealtKey) -> None:
@@ -105,7 +106,7 @@ def test_a_box_opens_for_nobody_else(dealt: DealtKey) -> None:
 
 
 def test_a_signed_box_with_a_key_of_another_length_is_refused() -> None:
-    associated = framed(b"securefl/v2/dealt-key", USE.encode())
+    associated = framed(b"securefl/v3/dealt-key", USE.encode())
     short = DealtKey(USE, seal(RECIPIENT.public_key, KEY[:-1], associated_data=associated), b"")
     signed = dataclasses.replace(short, signature=DEALER.sign(_signed_bytes(short)))
     with pytest.raises(AuthenticationError, match="wrong length"):
@@ -163,7 +164,7 @@ def test_a_use_out_of_its_ranges_is_refused(wrong: dict) -> None:
     key_epoch=st.integers(1, 2**32 - 1),
     dealer=st.integers(0, 2**16 - 1),
     recipient=st.integers(0, 2**16 - 1),
-    kind=st.sampled_from([KeyKind.GROUP, KeyKind.TAG, KeyKind.CHAIN]),
+    kind=st.sampled_from([KeyKind.GROUP, KeyKind.SHARED]),
 )
 def test_a_use_survives_its_bytes(key_epoch: int, dealer: int, recipient: int, kind: KeyKind) -> None:
     use = Dealing(federation=KEY, key_epoch=key_epoch, kind=kind, dealer=dealer, recipient=recipient)
@@ -172,15 +173,28 @@ def test_a_use_survives_its_bytes(key_epoch: int, dealer: int, recipient: int, k
 
 def test_a_dealt_key_survives_its_bytes(dealt: DealtKey) -> None:
     data = dealt.encode()
-    assert len(data) == DEALT_KEY_BYTES
-    assert len(dealt.box) == BOX_BYTES
+    assert len(data) == PAIR_KEY_BYTES
+    assert len(dealt.box) == 1168
     assert DealtKey.decode(data) == dealt
+
+
+@pytest.mark.parametrize("size", [1, 33, MAX_KEY_BYTES])
+def test_the_keys_that_all_members_share_are_dealt_in_one_box(size: int) -> None:
+    use = dataclasses.replace(USE, kind=KeyKind.SHARED)
+    one = deal(bytes(size), use, recipient_key=RECIPIENT.public_key, signing_key=DEALER)
+    assert accepted(DealtKey.decode(one.encode()), use=use) == bytes(size)
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
 def test_a_dealt_key_of_another_length_is_refused(change, dealt: DealtKey) -> None:
-    with pytest.raises(WireError, match="bytes where"):
+    with pytest.raises(WireError, match=r"a dealt key.*has \d+ bytes"):
         DealtKey.decode(change(dealt.encode()))
+
+
+def test_a_dealt_key_beyond_every_length_is_refused() -> None:
+    use = dataclasses.replace(USE, kind=KeyKind.SHARED).encode()
+    with pytest.raises(WireError, match="has 132314 bytes"):
+        DealtKey.decode(use + bytes(1136 + MAX_KEY_BYTES + 1 + 64))
 
 
 @pytest.mark.parametrize(("place", "byte"), [(36, 0), (36, 5), (36, 255), (35, 0)])
@@ -191,10 +205,18 @@ def test_bytes_that_name_no_use_are_refused(place: int, byte: int, dealt: DealtK
         DealtKey.decode(bytes(data))
 
 
-@pytest.mark.parametrize("length", [0, 31, 33])
-def test_a_key_of_another_length_is_not_dealt(length: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "kind"),
+    [
+        *((length, kind) for length in (0, 31, 33) for kind in (KeyKind.PAIR, KeyKind.GROUP)),
+        (0, KeyKind.SHARED),
+        (MAX_KEY_BYTES + 1, KeyKind.SHARED),
+    ],
+)
+def test_a_key_of_another_length_is_not_dealt(length: int, kind: KeyKind) -> None:
+    use = dataclasses.replace(USE, kind=kind)
     with pytest.raises(ProtocolError, match="is not dealt"):
-        deal(bytes(length), USE, recipient_key=RECIPIENT.public_key, signing_key=DEALER)
+        deal(bytes(length), use, recipient_key=RECIPIENT.public_key, signing_key=DEALER)
 
 
 def test_no_key_is_dealt_to_what_is_no_public_key() -> None:

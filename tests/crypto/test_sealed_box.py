@@ -52,7 +52,7 @@ def test_the_reference_agrees_with_the_drafts_vector(reference: Callable[[str], 
 
 def test_the_reference_opens_a_box(reference: Callable[[str], ModuleType]) -> None:
     box = seal(KEY.public_key, SECRET, associated_data=PURPOSE)
-    info = framed(b"securefl/v2/sealed-box", PURPOSE)
+    info = framed(b"securefl/v3/sealed-box", PURPOSE)
     assert reference("hpke").open_box(SEED, box, info=info) == SECRET
 
 

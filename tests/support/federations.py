@@ -31,6 +31,7 @@ from securefl.crypto.cipher import Cipher
 from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
 from securefl.crypto.schemes import profile_for
+from securefl.crypto.sealed_box import KemKey
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
@@ -167,7 +168,13 @@ def make_federation(
     chosen = terms(**changes)  # type: ignore[arg-type]
     keys = {f"client-{number}": SigningKey.generate() for number in range(1, len(ranks) + 1)}
     roster = tuple(
-        Member(id=name, rank=rank, signing_key=key.public_key, certificate=bytes([number]) * 32)
+        Member(
+            id=name,
+            rank=rank,
+            signing_key=key.public_key,
+            certificate=bytes([number]) * 32,
+            kem_key=KemKey(bytes([number]) * 32).public_key,
+        )
         for number, (rank, (name, key)) in enumerate(zip(ranks, keys.items(), strict=True))
     )
     federation = Federation(
