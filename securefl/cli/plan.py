@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from securefl.crypto.schemes import Scheme
     from securefl.planning.forecast import Forecast, RoundForecast, Traffic
     from securefl.protocol.federation import Federation
     from securefl.provisioning.data_overview import DataOverview
@@ -323,20 +324,27 @@ def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
     return columns, rows
 
 
+_WHO_READS: Final[dict[Scheme, str]] = {
+    "kahe": "every contribution has a key of its own, and its members reveal the sum of keys alone",
+    "bfv": "together with one client it learns every update: all clients hold one key",
+    "none": "this scheme is for comparison only",
+}
+
+
+def _reading_note(scheme: Scheme, plain: int) -> str:
+    """Who can read an update, in one sentence."""
+    if scheme == "none":
+        return f"The server sees every update: {_WHO_READS[scheme]}."
+    if plain == 0:
+        return f"The server alone learns no update and no sum; {_WHO_READS[scheme]}."
+    return (
+        f"The server reads {plain:,} values of every client's update in a round from round 2 on, as "
+        f"encryption.select and allow_plaintext say; of the others it alone learns nothing; {_WHO_READS[scheme]}."
+    )
+
+
 def _notes(forecast: Forecast) -> Iterator[str]:
-    terms = forecast.federation.terms
-    plain = forecast.federation.kind_of(2).plain
-    if terms.encryption.scheme == "none":
-        yield "The server sees every update: this scheme is for comparison only."
-    else:
-        yield (
-            "The server alone learns no update and no sum; together with one client it learns every update: all "
-            "clients hold one key."
-            if plain == 0
-            else f"The server reads {plain:,} values of every client's update in a round from round 2 on, as "
-            "encryption.select and allow_plaintext say; the others it learns together with any one client: all "
-            "clients hold one key."
-        )
+    yield _reading_note(forecast.federation.terms.encryption.scheme, forecast.federation.kind_of(2).plain)
     if forecast.speed is not None:
         yield (
             f"Seconds were measured on this machine just now ({forecast.speed.ciphertexts} ciphertexts, "
