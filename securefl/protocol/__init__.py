@@ -24,6 +24,8 @@ What is said:
 What happens next:
 
 ``transitions``     one table: every legal step of a round, for the server and for a client
+``serving``         the server's round with attempts (version 3), as values
+``survivors``       the rule by which a server proposes survivors
 ``server_events``   what the server's state machine is told, and what it asks for
 ``server_round``    the server's state machine: a state and an event in, the next state and effects out
 ``client_events``   what a client's state machine is told, and what it asks for

@@ -8,6 +8,7 @@ the same way, before and after a restart of either.
     Waiting                 (a member is missing)
     RoundOpened             SendAdvert
     CohortClosed            StageContribution: body, seeds, packets; kept by the server until the attempt is settled
+                            StagedUpTo: where the body goes on after a broken connection
     CommitAsked             FetchPackets, then Acknowledge: which packets opened, and the signed header
     SurvivorsProposed       CastVote: survivors, or an abstention
     VoidAsked               CastVote: VOID
@@ -198,6 +199,16 @@ class StageContribution:
 
 
 @dataclass(frozen=True, slots=True)
+class StagedUpTo:
+    """The bytes of the member's own body that the server holds; none before a head came.
+
+    What the answer says is where the body goes on after a broken connection.
+    """
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class FetchPackets:
     """The packets to this member of all that staged."""
 
@@ -283,6 +294,7 @@ class Leave:
 Request = (
     SendAdvert
     | StageContribution
+    | StagedUpTo
     | FetchPackets
     | Acknowledge
     | CastVote
