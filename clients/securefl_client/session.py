@@ -484,7 +484,7 @@ class MemberSession:
         if self._shares is not None:
             yield from self._take_packets(commit, cohort)
             opened = tuple(sorted({*self._opened(), *self._own_index(commit, cohort)}))
-        head = self._staged()
+        head = self._staged() if self._own_index(commit, cohort) else None
         header = None if head is None else self._header(head, cohort)
         if header is not None and not self.state.is_committed:
             # The charge before the promise: after a crash between the two it is found, and not made twice.
@@ -702,6 +702,7 @@ class MemberSession:
 
     def _judge_spoiled(self, digest: bytes) -> Steps:
         if self.state.sums and self.state.sums[-1].statement_digest == digest:
+            yield Confirm(self.state.applied, self.state.ended)
             return
         kept = self.state.spoiled_vote
         if kept is None or kept.statement_digest != digest:

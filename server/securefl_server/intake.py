@@ -77,6 +77,9 @@ class Intake:
         held = self._bodies.held(attempt, member)
         if held:
             self._bodies.sync(attempt, member)
+        size = self._body_bytes(attempt.round_number)
+        if held == size:
+            held -= 1
         return Staged(held, complete=False)
 
     def receive(

@@ -284,7 +284,7 @@ class RoundServer:
 
     def _leave(self, member: str, farewell: Leave) -> None:
         state = self.state
-        if member in state.finished:
+        if member in state.finished or state.phase is ServerPhase.CLOSED:
             return
         self._clock.depart(member)
         if not farewell.finished:
