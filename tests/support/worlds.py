@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from securefl.config.server import ServerSection
+from securefl.crypto.entropy import SYSTEM, Entropy
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
-from securefl.crypto.wireform import WireForm
-from securefl.crypto.words import decode_words, encode_words
-from securefl.errors import DiskError, ForgeryError
+from securefl.crypto.thresholds import threshold
+from securefl.crypto.wireform import WireForm, wire_form
+from securefl.errors import DiskError, ForgeryError, SecureFLError
 from securefl.identity.signing import SigningKey
 from securefl.progress import Event
 from securefl.protocol.agreement.cohort import Cohort
@@ -31,27 +32,20 @@ from securefl.simulation.world.server import Killed
 from securefl_client.journal import Journal
 from securefl_client.key_shares import KeyShares
 from securefl_client.session import MemberSession
+from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from securefl_server.round_store import SqliteRoundStore
 from support.agreements import Members, digest
-from support.fake_rounds import PROFILE, FakeChannels, FakeLedger, FakeWork
+from support.fake_rounds import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
+from support.world_oracle import Observed, wrong_sums
 
 LIMITS = ServerSection(join_timeout_s=200, round_timeout_s=120, step_timeout_s=30, reconnect_grace_s=5)
 
 
 def form(*, packets: bool) -> WireForm:
-    """One ciphertext's words of ``kahe``, or plain integers in 8 bytes."""
-    bits, size = (60 - PROFILE.dropped_bits, PROFILE.word_bytes) if packets else (62, 8)
-    return WireForm(
-        degree=DEGREE,
-        modulus=1 << bits,
-        dropped_bits=0,
-        upload_residue_bytes=size,
-        aggregate_residue_bytes=size,
-        mac_bytes=1,
-        seed_bytes=0,
-    )
+    """One ciphertext's words of ``kahe``, or of its twin."""
+    return wire_form("kahe" if packets else "none", PROFILE)
 
 
 class WorldEncrypting:
@@ -59,39 +53,51 @@ class WorldEncrypting:
 
     seeds = b""
 
-    def __init__(self, values: np.ndarray, cohort: Cohort, key: ShortKey | None) -> None:
+    def __init__(
+        self,
+        values: np.ndarray,
+        cohort: Cohort,
+        key: ShortKey | None,
+        observed: Observed,
+        entropy: Entropy,
+    ) -> None:
         self.values, self.cohort, self.key = values, cohort, key
+        self.observed, self.entropy = observed, entropy
 
     def windows(self) -> Iterator[bytes]:
         slots = self.values.reshape(1, DEGREE)
         if self.key is None:
-            words = slots.astype(np.int64).view(np.uint64) & np.uint64((1 << 62) - 1)
-            yield encode_words(words.reshape(-1), 8) + b"\x00"
-            return
-        public = PublicPolynomials(self.cohort.digest, section=0)
-        words = Encryptor(PROFILE, key=self.key, public=public).encrypt(slots, first=0)
-        yield encode_words(words.reshape(-1), PROFILE.word_bytes) + b"\x00"
+            words = slots.astype(np.int64).view(np.uint64)
+        else:
+            public = PublicPolynomials(self.cohort.digest, section=0)
+            encryptor = Encryptor(PROFILE, key=self.key, public=public, entropy=self.entropy)
+            words = encryptor.encrypt(slots, first=0)
+        body = form(packets=self.key is not None).encode_residues(words)
+        if self.key is not None:
+            self.observed.bodies[self.key.coefficients.tobytes()].add(hashlib.sha256(body).digest())
+        yield body
 
 
 @dataclass
 class WorldWork(FakeWork):
     """Integers of a member in a round, as before; the sum in its wire form."""
 
-    bodies: list[tuple[ShortKey, bytes]] = field(default_factory=list)
+    observed: Observed = field(default_factory=Observed)
+    entropy: Entropy = SYSTEM
 
     def encrypt(
         self, runs: Callable[[], Iterable[np.ndarray]], *, cohort: Cohort, salt: bytes
     ) -> WorldEncrypting:
-        key = ShortKey.fresh() if self.packets else None
-        return WorldEncrypting(np.concatenate(list(runs())), cohort, key)
+        key = ShortKey.fresh(self.entropy) if self.packets else None
+        return WorldEncrypting(np.concatenate(list(runs())), cohort, key, self.observed, self.entropy)
 
     def decrypt(self, head: AggregateHead, body: bytes, *, key_sum: KeySum | None) -> np.ndarray:
+        total = form(packets=key_sum is not None).decode_window(body[:]).residues
         if key_sum is None:
-            words = decode_words(body[:-1], 8, count=DEGREE)
-            sums = (words << np.uint64(2)).view(np.int64) >> 2
+            unused = 64 - 8 * PROFILE.word_bytes
+            sums = ((total << np.uint64(unused)).view(np.int64) >> unused)[0]
         else:
             public = PublicPolynomials(head.cohort.digest, section=0)
-            total = decode_words(body[:-1], PROFILE.word_bytes, count=DEGREE).reshape(1, DEGREE)
             sums = Decryptor(PROFILE, key=key_sum, public=public).decrypt(total, first=0)[0]
         if sums[-1] != sums[:-1].sum():
             raise ForgeryError("the aggregate is not the sum of what its contributors sent")
@@ -133,8 +139,8 @@ class MemberProgram:
     folder: Path
     world: World
     rounds: int
+    observed: Observed
     ledger: FakeLedger = field(default_factory=FakeLedger)
-    bodies: dict[tuple[int, int], set[bytes]] = field(default_factory=dict)
     work: WorldWork | None = None
     journal: Journal | None = None
 
@@ -142,15 +148,22 @@ class MemberProgram:
         self.journal = Journal(
             self.folder, self.members.rules, member=self.member, first_round=1, on_step=self._stepped
         )
-        self.work = WorldWork(self.member, self.members.packets)
+        self.work = WorldWork(
+            self.member, self.members.packets, observed=self.observed, entropy=self.world.chance.bytes
+        )
         self.work.rebuild(self.journal)
         channels = FakeChannels(self.member)
         shares = (
-            KeyShares(self.members.rules, member=self.member, channels=channels)
+            KeyShares(
+                self.members.rules,
+                member=self.member,
+                channels=channels,
+                entropy=self.world.chance.bytes,
+            )
             if self.members.packets
             else None
         )
-        return MemberSession(
+        standing = Standing(
             self.members.rules,
             self.members.keys[self.member],
             self.journal,
@@ -158,9 +171,9 @@ class MemberProgram:
             self.ledger,
             shares=shares,
             reason_key=digest("reasons"),
-            rounds=self.rounds,
             entropy=self.world.chance.bytes,
         )
+        return MemberSession(standing, rounds=self.rounds)
 
     def close(self) -> None:
         if self.journal is not None:
@@ -213,6 +226,39 @@ class Played:
     world: World
     programs: dict[str, MemberProgram]
     server: ServerProgram
+    observed: Observed
+    members: Members
+
+    @property
+    def ended(self) -> dict[str, MemberProgram]:
+        """Members that were not lost for good."""
+        return {name: each for name, each in self.programs.items() if not self.world.members[name].lost}
+
+    @property
+    def errors(self) -> dict[str, SecureFLError]:
+        """Errors that members ended with."""
+        endings = {name: self.world.members[name].ending for name in self.ended}
+        return {
+            name: each.error for name, each in endings.items() if each is not None and each.error is not None
+        }
+
+    @property
+    def unfinished(self) -> dict[str, SecureFLError]:
+        """Errors, but for the one end that there is when members of a cohort are lost for good and too few are left."""
+        return {
+            name: error
+            for name, error in self.errors.items()
+            if not any(lost in str(error) for lost in self.world.lost)
+        }
+
+    def violations(self) -> list[str]:
+        """Everything that must not be; see ``world_oracle``."""
+        states, sums = {}, {}
+        for name, program in self.ended.items():
+            assert program.journal is not None and program.work is not None
+            states[name], sums[name] = program.journal.state, program.work.applied
+        least = threshold(self.members.min_clients)
+        return self.observed.violations(states, threshold=least) + wrong_sums(states, sums, integers)
 
 
 def play(
@@ -232,13 +278,18 @@ def play(
     members = Members(size, min_clients, packets=packets)
     draw = random.Random(seed)
     members.keys = {name: _key(draw) for name in members.keys}
-    world = World(seed, faults, bearable=size - min_clients, grace_s=LIMITS.reconnect_grace_s)
+    observed = Observed()
+    world = World(
+        seed, faults, bearable=size - min_clients, grace_s=LIMITS.reconnect_grace_s, observe=observed
+    )
     server = ServerProgram(members, folder / "server", world, rounds)
     world.add_server(server.make, server.close)
-    programs = {name: MemberProgram(members, name, folder / name, world, rounds) for name in members.roster}
+    programs = {
+        name: MemberProgram(members, name, folder / name, world, rounds, observed) for name in members.roster
+    }
     world.add_members({name: (program.make, program.close) for name, program in programs.items()})
     world.run(limit_s=limit_s)
-    return Played(world, programs, server)
+    return Played(world, programs, server, observed, members)
 
 
 def _key(draw: random.Random) -> SigningKey:

@@ -54,7 +54,7 @@ class Chance:
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.faults = faults
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - a simulation's choices
 
     def happens(self, probability: float, *, now: float) -> bool:
         """Tell if an event of this probability happens now."""

@@ -12,8 +12,7 @@ from securefl.simulation.world.clock import Clock
 from securefl.simulation.world.faults import Chance, Faults
 from securefl.simulation.world.member import MemberProcess, Session
 from securefl.simulation.world.server import ServerCore, ServerProcess
-
-
+from securefl_client.round_work import Sent
 
 
 class World:
@@ -24,6 +23,7 @@ class World:
         faults: What chance may do.
         bearable: How many members may be lost for good.
         grace_s: How long a member may be out of reach before it counts as gone.
+        observe: Told everything that leaves a member, with its id, each time that it leaves.
 
     Attributes:
         clock: Virtual time.
@@ -31,7 +31,16 @@ class World:
         members: By id, once they are added.
     """
 
-    def __init__(self, seed: int, faults: Faults, *, bearable: int = 0, grace_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults,
+        *,
+        bearable: int = 0,
+        grace_s: float = 5.0,
+        observe: Callable[[str, Sent], None] = lambda member, sent: None,
+    ) -> None:
+        self._observe = observe
         self.clock = Clock()
         self.chance = Chance(seed, faults)
         self.members: dict[str, MemberProcess] = {}
@@ -56,9 +65,7 @@ class World:
             make, close, clock=self.clock, pause=self.chance.pause, grace_s=self._grace_s
         )
 
-    def add_members(
-        self, programs: Mapping[str, tuple[Callable[[], Session], Callable[[], None]]]
-    ) -> None:
+    def add_members(self, programs: Mapping[str, tuple[Callable[[], Session], Callable[[], None]]]) -> None:
         """Adds members: by id, what starts a session from its folder, and what closes its files."""
         for name, (make, close) in programs.items():
             self.members[name] = MemberProcess(
@@ -69,6 +76,7 @@ class World:
                 clock=self.clock,
                 chance=self.chance,
                 comes_back=self._comes_back,
+                observe=self._observe,
             )
 
     def happens(self, probability: float) -> bool:

@@ -26,7 +26,7 @@ from securefl.protocol.calls import (
 from securefl.simulation.world.clock import Clock, Planned
 from securefl.simulation.world.faults import Chance
 from securefl.simulation.world.server import Killed, ServerCore, ServerProcess, Stream
-from securefl_client.session import Downloaded, Got, Sent, Steps, Upload
+from securefl_client.round_work import Downloaded, Got, Sent, Steps, Upload
 
 RETRY_S: Final = 2.0
 """Time without an answer after which a request is made again."""
@@ -60,6 +60,7 @@ class MemberProcess:
         clock: The world's.
         chance: The world's.
         comes_back: Tells if a process that ended is started again.
+        observe: Told everything that leaves the member, each time.
 
     Attributes:
         ending: How its part ended; None before.
@@ -77,6 +78,7 @@ class MemberProcess:
         clock: Clock,
         chance: Chance,
         comes_back: Callable[[str], bool],
+        observe: Callable[[str, Sent], None],
     ) -> None:
         self.name = name
         self._make = make
@@ -85,6 +87,7 @@ class MemberProcess:
         self._clock = clock
         self._chance = chance
         self._comes_back = comes_back
+        self._observe = observe
         self._session: Session | None = None
         self._steps: Steps | None = None
         self._sent: Sent | None = None
@@ -234,6 +237,7 @@ class MemberProcess:
         if self._sent is None or number != self._request_number:
             return
         sent, life = self._sent, self._life
+        self._observe(self.name, sent)
         try:
             answer: Got = self._carried_out(sent)
         except TransportError:

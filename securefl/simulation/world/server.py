@@ -151,8 +151,8 @@ class ServerProcess:
         if absence is not None:
             absence.cancel()
         self._streams[member] = stream
-        announcement = self.do(lambda core: (core.presence(member, True), core.announcement)[1])
-        stream.hear(announcement)
+        self.do(lambda core: core.presence(member, True))
+        stream.hear(self.do(lambda core: core.announcement))
 
     def disconnect(self, member: str) -> None:
         """Ends a member's stream; after the grace the member counts as gone."""
