@@ -129,6 +129,7 @@ def simulated(
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),
+        signing_keys=federation.signing_keys,
         applied=applied,
         losses=lambda member, round_number: LOSSES[round_number - 1] + SPREAD[member],
     )
@@ -163,7 +164,10 @@ def test_a_member_with_rows_of_its_own_hears_which_round_is_kept() -> None:
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = head_learners(made.federation)
     SimulatedFederation(
-        members, learners, losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1]
+        members,
+        learners,
+        signing_keys=made.signing_keys,
+        losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1],
     ).run()
     assert [learner.gone_back for learner in learners.values()] == [[2]] * len(learners)
     assert {aggregation.kept_round for aggregation in members.values()} == {2}
@@ -214,6 +218,7 @@ def test_members_that_decide_otherwise_than_the_others_fail_the_run() -> None:
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),
+        signing_keys=federation.signing_keys,
         losses=lambda member, round_number: LOSSES[round_number - 1] + SPREAD[member],
     )
     with pytest.raises(Exception, match="do not agree"):

@@ -50,7 +50,7 @@ def test_a_round_tells_the_clock_its_stages_in_their_order() -> None:
     made = make_federation(payload="basis", scheme="none", rounds=2)
     clocks = {member: RecordingClock() for member in made.federation.cohort}
     members = {member: made.aggregation(member, clock=clocks[member]) for member in clocks}
-    SimulatedFederation(members, learners_of(made.federation)).run()
+    SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys).run()
     order = [Stage.ENCODE, Stage.TRAIN, Stage.ENCODE, Stage.DECRYPT, Stage.REDISTRIBUTE]
     expected = [(stage, number) for number in (1, 2) for stage in order]
     assert all(clock.begun == expected for clock in clocks.values())
@@ -101,14 +101,16 @@ def test_the_server_is_timed_by_a_clock_of_its_own() -> None:
     made = make_federation(ranks=(2, 4, 8), payload="dense", scheme="none", rounds=1)
     clock = RecordingClock()
     members = {member: made.aggregation(member) for member in made.federation.cohort}
-    SimulatedFederation(members, learners_of(made.federation), clock=clock).run()
+    SimulatedFederation(
+        members, learners_of(made.federation), signing_keys=made.signing_keys, clock=clock
+    ).run()
     assert clock.begun == [(Stage.ADD, 1)] * 3 + [(Stage.PUBLISH, 1)]
 
 
 def test_receiving_gives_the_sums_and_the_next_start() -> None:
     made = make_federation(payload="dense", scheme="none", rounds=1)
     members = {member: made.aggregation(member) for member in made.federation.cohort}
-    simulated = SimulatedFederation(members, learners_of(made.federation))
+    simulated = SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys)
     before = members["client-1"].start()
     simulated.run()
     after = members["client-1"].start()
@@ -131,7 +133,6 @@ def test_nobody_overrides_a_step_of_the_sequence() -> None:
         "MemberAggregation",
         "EncryptedRounds",
         "SimulatedFederation",
-        "SimulatedServer",
         "Encryption",
     }
     overriding = [

@@ -25,7 +25,7 @@ LIMIT = 32_767
 def run(made: TestFederation) -> tuple[dict[str, MemberAggregation], dict]:
     aggregations = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = learners_of(made.federation)
-    SimulatedFederation(aggregations, learners).run()
+    SimulatedFederation(aggregations, learners, signing_keys=made.signing_keys).run()
     return aggregations, learners
 
 

@@ -43,7 +43,7 @@ class Recording:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory):
     """One round of pf2lora without a cipher: sites, their recorded learners, and all bytes that members sent."""
-    from securefl.bench.quality.sites import SideTransport, provisioned, site_of
+    from securefl.bench.quality.sites import SideTransport, provisioned, signing_keys_of, site_of
     from securefl.simulation.federation import SimulatedFederation
 
     folder = tmp_path_factory.mktemp("private")
@@ -55,6 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         learners,
+        signing_keys=signing_keys_of(sites),
         transport=SideTransport(sites),
     )
     simulated.run()

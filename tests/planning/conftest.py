@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from support.federations import TestFederation, learners_of, make_federation
 
-from securefl.simulation.federation import SimulatedFederation, Traffic
+from securefl.simulation.federation import SimulatedFederation
+from securefl.simulation.traffic import Traffic
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def played() -> Callable[[TestFederation], dict[int, Traffic]]:
     def play(made: TestFederation) -> dict[int, Traffic]:
         federation = made.federation
         aggregations = {member: made.aggregation(member) for member in federation.cohort}
-        simulated = SimulatedFederation(aggregations, learners_of(federation))
+        simulated = SimulatedFederation(aggregations, learners_of(federation), signing_keys=made.signing_keys)
         simulated.run()
         return simulated.traffic
 

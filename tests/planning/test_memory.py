@@ -102,7 +102,7 @@ def test_a_client_that_applies_a_mean_holds_and_keeps_what_the_model_says(payloa
     }
     tracemalloc.start()
     try:
-        SimulatedFederation(members, learners_of(made.federation)).run()
+        SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys).run()
     finally:
         tracemalloc.stop()
     # The sums are there before.

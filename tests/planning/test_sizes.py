@@ -24,7 +24,7 @@ from securefl.protocol.messages import SignedHeader
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.streams import aggregate_preamble, chunks, contribution_messages
 from securefl.provisioning.preview import preview_of_layout
-from securefl.simulation.federation import Traffic
+from securefl.simulation.traffic import Traffic
 
 Played = Callable[[TestFederation], dict[int, Traffic]]
 PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]

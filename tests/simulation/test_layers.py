@@ -39,7 +39,7 @@ def run(
     made = make_federation(RANKS, layout=LAYOUT, layers=layers, rounds=rounds, **terms)
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = learners_of(made.federation)
-    simulated = SimulatedFederation(members, learners)
+    simulated = SimulatedFederation(members, learners, signing_keys=made.signing_keys)
     simulated.run()
     return made, simulated, members, learners
 
@@ -174,7 +174,7 @@ def run_scored(**terms: object) -> tuple[TestFederation, SimulatedFederation, di
     made = make_federation(RANKS, layout=LAYOUT, layers=FISHER, rounds=6, payload="dense", **terms)
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
-    simulated = SimulatedFederation(members, learners)
+    simulated = SimulatedFederation(members, learners, signing_keys=made.signing_keys)
     simulated.run()
     return made, simulated, members, learners
 
@@ -242,7 +242,7 @@ def test_scores_of_layers_that_the_others_cannot_have_are_refused_in_the_round_t
     members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-4": loud}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
     with pytest.raises(ProtocolError, match="the sum of scores of layers is none that 3 others can have"):
-        SimulatedFederation(members, learners).run()
+        SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     assert members["client-1"].state.round_number == FISHER.first_scored - 1
 
 
@@ -270,7 +270,9 @@ def test_scores_stand_beside_the_losses_of_early_stopping() -> None:
     )
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
-    simulated = SimulatedFederation(members, learners, losses=lambda member, number: 2.0 + number)
+    simulated = SimulatedFederation(
+        members, learners, signing_keys=made.signing_keys, losses=lambda member, number: 2.0 + number
+    )
     simulated.run()
     # Losses that only grow end the federation after the start and three rounds.
     assert members["client-1"].kept_round == 0

@@ -61,7 +61,7 @@ def run(made: TestFederation, samples: tuple[int, ...] = SAMPLES) -> tuple[dict,
         )
         for member, count in zip(made.federation.roster, samples, strict=True)
     }
-    SimulatedFederation(members, learners).run()
+    SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     return members, learners
 
 
@@ -158,7 +158,7 @@ def test_under_flexlora_the_mean_replaces_what_no_rank_could_hold() -> None:
     made = of_row(ROWS["flexlora"], (2, 2, 2, 2), rounds=2)
     members: dict[str, MemberAggregation] = {name: made.aggregation(name) for name in made.federation.cohort}
     learners = {name: Stopping(name, 2, samples=50) for name in members}
-    SimulatedFederation(members, learners).run()
+    SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     for weight in members["client-1"].state.weights.values():
         singular = np.linalg.svd(np.asarray(weight), compute_uv=False)
         assert singular[1] > 0.05

@@ -63,7 +63,7 @@ def ran(made: TestFederation, learners: dict[str, HeadLearner]) -> Ran:
         )
         for member in federation.roster
     }
-    simulated = SimulatedFederation(members, learners)
+    simulated = SimulatedFederation(members, learners, signing_keys=made.signing_keys)
     simulated.run()
     return Ran(made, members, learners, simulated)
 
@@ -223,7 +223,7 @@ def test_where_most_classes_are_not_shared_the_adapters_are_averaged_all_the_sam
 def test_a_learner_that_knows_no_classes_is_refused_in_one_sentence() -> None:
     made = make_by_class(scheme="none")
     members = {member: made.aggregation(member) for member in made.federation.cohort}
-    simulated = SimulatedFederation(members, learners_of(made.federation))
+    simulated = SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys)
     with pytest.raises(ModelError, match="averages the head by classes") as refused:
         simulated.run()
     assert 'rows = "together"' in str(refused.value)

@@ -24,7 +24,9 @@ RANKS = (4, 4, 4, 4)
 def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str, MemberAggregation]]:
     federation = make_federation(ranks=RANKS, rounds=ROUNDS, **terms)
     aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
-    simulated = SimulatedFederation(aggregations, learners_of(federation.federation))
+    simulated = SimulatedFederation(
+        aggregations, learners_of(federation.federation), signing_keys=federation.signing_keys
+    )
     simulated.run()
     return federation, simulated, aggregations
 
