@@ -32,6 +32,8 @@ from securefl_client.round_work import Downloaded, Got, Integers, Sent, Upload
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 
+Observe = Callable[[str, Sent | None, Got | Announcement], None]
+"""Told a member's id, a request of it with the answer, or no request and an announcement."""
 PIECE_BYTES = 1 << 20
 """Piece of a body that the server takes at a time."""
 
@@ -47,6 +49,7 @@ class SimulatedFederation:
         clock: Times the server; members have their own.
         applied: Called with a member's id and the round when it has applied a sum.
         losses: Gives a member's validation loss of the adapter that a round starts from; for early stopping.
+        observe: Told everything that a member hears and is answered.
 
     Attributes:
         traffic: What travelled, by round.
@@ -63,6 +66,7 @@ class SimulatedFederation:
         clock: StageClock = SILENT,
         applied: Callable[[str, int], None] = lambda member, round_number: None,
         losses: Callable[[str, int], float] | None = None,
+        observe: Observe = lambda member, request, answer: None,
     ) -> None:
         self._members = members
         self._learners = learners
@@ -71,6 +75,7 @@ class SimulatedFederation:
         self._clock = clock
         self._applied = applied
         self._losses = losses
+        self._observe = observe
         self.traffic: dict[int, Traffic] = {}
         self.store = MemoryStore()
 
@@ -151,6 +156,7 @@ class SimulatedFederation:
         if server.over or seat.heard == announcement:
             return False
         seat.heard = announcement
+        self._observe(member, None, announcement)
         carry_out(
             seat.session,
             announcement,
@@ -160,6 +166,11 @@ class SimulatedFederation:
         return True
 
     def _ask(self, server: RoundServer, member: str, request: Sent) -> Got:
+        answer = self._answer(server, member, request)
+        self._observe(member, request, answer)
+        return answer
+
+    def _answer(self, server: RoundServer, member: str, request: Sent) -> Got:
         match request:
             case Upload(head, path):
                 return self._upload(server, member, Uploaded(head, path.read_bytes()))

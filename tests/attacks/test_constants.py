@@ -21,7 +21,6 @@ from support.federations import DrawnLearner, TestFederation, make_federation
 
 from securefl.adapters.ownership import RankTable
 from securefl.aggregation.weighting import weight_steps
-from securefl.protocol.messages import Manifest
 
 PAYLOADS = ["dense", "sketch", "basis", "state", "core"]
 CAP, LIMIT = 100, 32_767
@@ -41,8 +40,7 @@ def sent_by_the_code(made: TestFederation) -> Sent:
         aggregation = made.aggregation(member.id)
         learner = DrawnLearner(member.id, member.rank, scale=0.0)
         update = learner.learn(number, aggregation.start(), aggregation.frozen(number))
-        manifest = Manifest(federation.digest, number, federation.cohort)
-        return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
+        return aggregation.encode(update, round_number=number, samples=samples).integers
 
     return sent
 

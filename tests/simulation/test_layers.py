@@ -17,7 +17,6 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.member_layers import MemberLayers
 from securefl.config.layers import LayersSection
 from securefl.errors import ModelError, ProtocolError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 LAYERS = 4
@@ -106,9 +105,8 @@ def test_a_layer_that_a_round_leaves_out_does_not_move_in_it() -> None:
 
 def integers_of(made: TestFederation, member: str, *, samples: int) -> np.ndarray:
     aggregation, learner = made.aggregation(member), learners_of(made.federation)[member]
-    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
     update = learner.learn(1, aggregation.start(), None)
-    return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
+    return aggregation.encode(update, round_number=1, samples=samples).integers
 
 
 def test_a_members_values_are_exact_zeros_where_it_owns_no_layer() -> None:

@@ -16,7 +16,6 @@ from securefl.config.payload import DensePayload
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.row import Row
 from securefl.errors import DataError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3
@@ -295,7 +294,7 @@ def test_a_norm_above_its_cap_is_counted_among_what_was_clipped(cap: float, clip
     made = of_row(ROWS["hetlora"], (4, 4, 4, 4), aggregation=AggregationSection(weights="norm", norm_cap=cap))
     member, federation = made.aggregation("client-1"), made.federation
     learner = DrawnLearner("client-1", 4, whole_rank=federation.plan.update_rank(4))
-    encoded = member.contribute(learner, manifest=Manifest(federation.digest, 1, federation.cohort)).encoded
+    encoded = member.prepare(learner, round_number=1)
     assert encoded.integers.size
     assert encoded.saturated.get(NORM_CAP, 0) == clipped
     assert sum(encoded.saturated.values()) == clipped
