@@ -34,6 +34,7 @@ SAME_NAME = {
     "encryption.py": "config: the section of a federation file; aggregation: the encryption that it describes",
     "cohort.py": "config: the section of a federation file; protocol: the members that one attempt closes to",
     "examples.py": "config: values that a key may hold; training: rows that a client trains on",
+    "cipher.py": "crypto: the interface of every scheme; its kahe: the one of key-additive encryption",
     "keys.py": "crypto: the shared keys; its kahe: the keys of one contribution",
     "profiles.py": "crypto: what every parameter set has, and those of BFV; its kahe: its own",
     "head.py": "config: the section of a federation file; training: the part of a task that it describes",

@@ -53,7 +53,7 @@ class ClientFolder:
         rank: Rank of its global adapter.
         signing_key: Its signing key, which the roster has the public half of.
         kem_key: Its KEM key, which the roster has the public half of.
-        keys: The federation's; without a cipher key with ``scheme = "none"``.
+        keys: The federation's; with a cipher key under ``scheme = "bfv"`` alone.
         channels: Its channel keys, of the round that its folder has come to.
         credentials: Its TLS files.
     """

@@ -13,7 +13,7 @@ The round with attempts (version 3):
 ``round_server``  the core: requests in, answers and announcements out; no socket, no thread
 ``round_service`` the calls: from certificates to members, from the event loop to the core's one thread
 ``round_process`` starts and ends it: the folder, the store, the event loop's thread, the result
-``round_figures`` figures of every round, from the core's events
+``round_recording`` figures of every round, from the core's events
 ``intake``        contributions on their way in: the head, then the body from any place on
 ``bodies``        files of a round: bodies and sums
 ``body_sums``     the sum of the survivors' bodies, from files to a file

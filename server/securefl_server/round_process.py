@@ -29,7 +29,7 @@ from securefl.transport.telemetry import ByteCounter, observers
 from securefl_server.bodies import FOLDER, Bodies
 from securefl_server.process import FILE_THREADS, GRACE_S, ServerOptions, load_view
 from securefl_server.record import Recorder
-from securefl_server.round_figures import RoundFigures
+from securefl_server.round_recording import RoundFigures
 from securefl_server.round_server import RoundServer
 from securefl_server.round_service import RoundService
 from securefl_server.round_store import SqliteRoundStore

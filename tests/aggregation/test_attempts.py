@@ -1,160 +1,317 @@
-"""Attempts of a round, encrypted: the sum over any survivors is that of their integers, under every scheme.
-
-Signatures and certificates are verified elsewhere; here they are empty.
-"""
+"""Contributions to an attempt and the certified sum of its survivors, under every scheme."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support.federations import learners_of, make_federation
-from support.survivors import ChosenRounds, Ids, without
+from support.federations import TestFederation, make_federation
 
+from securefl.aggregation.encoding import EncodedContribution
+from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.aggregation.encryption import Encryption
-from securefl.aggregation.outcome import Outcome
+from securefl.aggregation.selection import Selection
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.kahe.keys import KeySum
-from securefl.errors import ForgeryError, ProtocolError
+from securefl.crypto.kahe.keys import KeySum, ShortKey
+from securefl.errors import AuthenticationError, ForgeryError, ProtocolError
 from securefl.protocol.agreement.cohort import Advert, Cohort, Manifest
-from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader
-from securefl.protocol.agreement.signed import Attempt, Signed
+from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader, header_digest
+from securefl.protocol.agreement.signed import Attempt, Signed, sign
 from securefl.protocol.agreement.statement import Certificate, Survivor, Survivors
 from securefl.protocol.calls import AggregateHead
-from securefl.protocol.federation import Federation
 
+ROUND = 2
 SCHEMES = ["kahe", "bfv", "none"]
 
 
-def cohort_of(federation: Federation, members: Ids, *, round_number: int, attempt: int = 1) -> Cohort:
-    place = Attempt(federation.digest, 1, round_number, attempt)
-    manifest = Manifest(place, federation.cohort, bytes(32))
-    adverts = (Advert(place, member, manifest.digest, os.urandom(32), bytes(32)) for member in members)
-    return Cohort(manifest, tuple(Signed(advert, bytes(64)) for advert in adverts))
+class Played:
+    """An attempt to which everybody contributed; any survivors can be summed.
 
+    Votes and adverts are not verified here, so there are none of the first, and nonces are chosen.
+    """
 
-def total_of(federation: Federation, bodies: list[bytes], number: int) -> bytes:
-    """The server's part."""
-    found, start = [], 0
-    for section in federation.sections(number):
-        total, stop = ResidueSum(section.form, section.ciphertexts), start + section.upload_bytes
-        for body in bodies:
-            window = section.form.decode_upload(body[start:stop], ciphertexts=section.ciphertexts)
-            total.add(0, window)
-        found.append(section.form.encode_aggregate(total.total()))
-        start = stop
-    return b"".join(found)
-
-
-def head_of(cohort: Cohort, sent: Mapping[str, Encryption], total: bytes) -> AggregateHead:
-    headers = tuple(
-        Signed(
-            ContributionHeader(
-                cohort.attempt,
-                member,
-                cohort.digest,
-                made.salt,
-                made.seeds_digest,
-                made.body_digest,
-                NO_PACKETS,
+    def __init__(
+        self, made: TestFederation, *, number: int = 1, nonce: bytes = bytes(32), seed: int = 0
+    ) -> None:
+        self.made, self.federation = made, made.federation
+        attempt = Attempt(self.federation.digest, made.keys.key_epoch, ROUND, number)
+        manifest = Manifest(attempt, self.federation.cohort, bytes(32))
+        self.cohort = Cohort(
+            manifest,
+            tuple(
+                sign(Advert(attempt, member, manifest.digest, nonce, bytes(32)), made.signing_keys[member])
+                for member in self.federation.cohort
             ),
-            bytes(64),
         )
-        for member, made in sent.items()
-    )
-    survivors = tuple(Survivor(cohort.index(member), bytes(32)) for member in sent)
-    statement = Survivors(cohort.attempt, cohort.digest, survivors, hashlib.sha256(total).digest())
-    seeds = tuple(made.seeds for made in sent.values())
-    return AggregateHead(cohort, (), Certificate(statement, ()), headers, seeds, (), len(total), 0.0)
-
-
-class EncryptedAttempts(ChosenRounds):
-    """Rounds that are encrypted and decrypted, every member by itself."""
-
-    def attempt(
-        self, number: int, cohort: Cohort, survivors: Ids
-    ) -> tuple[AggregateHead, bytes, KeySum | None]:
-        """What the server shows of an attempt, and the sum of the survivors' keys."""
-        sent, bodies = {}, []
-        for member in survivors:
-            made = self.members[member].encrypt_attempt(
-                self.prepared(number, member), cohort=cohort, salt=os.urandom(32)
+        length = self.federation.kind_of(ROUND).total
+        rng = np.random.default_rng(seed)
+        self.integers = {m: rng.integers(-32_767, 32_768, length) for m in self.federation.cohort}
+        self.members = {member: self.rounds(member) for member in self.federation.cohort}
+        self.encryptions: dict[str, Encryption] = {}
+        self.bodies: dict[str, bytes] = {}
+        for place, (member, integers) in enumerate(self.integers.items()):
+            self.encryptions[member] = self.members[member].encrypt_attempt(
+                encoded(integers), cohort=self.cohort, salt=bytes([place + seed]) * 32
             )
-            bodies.append(b"".join(made.windows()))
-            sent[member] = made
-        total = total_of(self.made.federation, bodies, number)
-        return head_of(cohort, sent, total), total, KeySum.of(made.key for made in sent.values())
+            self.bodies[member] = b"".join(self.encryptions[member].windows())
 
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_member_decrypts_the_sum_of_the_survivors_integers_and_ends_in_one_state(scheme: str) -> None:
-    """The last member is outside the cohort in both rounds; another one is lost in each of them."""
-    made = make_federation((4, 2, 4, 4, 4, 16), payload="core", scheme=scheme, rounds=2, max_colluders=1)
-    rounds = EncryptedAttempts(made, learners_of(made.federation))
-    members = without(rounds.roster, "client-6")
-    for number, lost in ((1, "client-2"), (2, "client-4")):
-        survivors = without(members, lost)
-        cohort = cohort_of(made.federation, members, round_number=number)
-        head, total, key_sum = rounds.attempt(number, cohort, survivors)
-        expected = rounds.summed(number, cohort=members, survivors=survivors)
-        for member in rounds.members.values():
-            sums = member.decrypt_attempt(head, total, key_sum=key_sum)
-            np.testing.assert_array_equal(sums, expected)
-            member.apply(sums, Outcome.of(head))
-    assert len({member.state_digest for member in rounds.members.values()}) == 1
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_second_attempt_sums_the_integers_of_the_first_without_what_too_few_own(scheme: str) -> None:
-    """One of the three owners of directions 3 and 4 vanishes, so that the first attempt is void."""
-    made = make_federation((2, 4, 8, 16), payload="core", scheme=scheme, rounds=1)
-    rounds = EncryptedAttempts(made, learners_of(made.federation))
-    first = cohort_of(made.federation, rounds.roster, round_number=1)
-    rounds.attempt(1, first, rounds.roster)
-    left = without(rounds.roster, "client-4")
-    with pytest.raises(ProtocolError, match="over 2 owners"):
-        rounds.members["client-1"].owner_rule(1).check(left, cohort=first.members)
-    second = cohort_of(made.federation, left, round_number=1, attempt=2)
-    head, total, key_sum = rounds.attempt(1, second, left)
-    sums = rounds.members["client-4"].decrypt_attempt(head, total, key_sum=key_sum)
-    cut = [segment for segment in made.federation.plan.segments(1) if segment.partition == 1]
-    assert cut
-    for segment in cut:
-        assert not sums[segment.offset : segment.offset + segment.size].any()
-    rounds.members["client-4"].apply(sums, Outcome.of(head))
-    assert all(len(learner.updates) == 1 for learner in rounds.learners.values())
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_selective_round_is_summed_over_survivors(scheme: str) -> None:
-    made = make_federation((4, 4, 4, 4), payload="dense", scheme=scheme, rounds=2, fraction=0.4)
-    rounds = EncryptedAttempts(made, learners_of(made.federation))
-    for number, lost in ((1, "client-2"), (2, "client-3")):
-        survivors = without(rounds.roster, lost)
-        cohort = cohort_of(made.federation, rounds.roster, round_number=number)
-        head, total, key_sum = rounds.attempt(number, cohort, survivors)
-        expected = rounds.summed(number, cohort=rounds.roster, survivors=survivors)
-        for member in rounds.members.values():
-            sums = member.decrypt_attempt(head, total, key_sum=key_sum)
-            np.testing.assert_array_equal(sums, expected)
-            member.apply(sums, Outcome.of(head))
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_total_that_leaves_a_survivor_out_is_refused(scheme: str) -> None:
-    made = make_federation((4, 4, 4, 4), payload="dense", scheme=scheme, rounds=1)
-    rounds = EncryptedAttempts(made, learners_of(made.federation))
-    cohort = cohort_of(made.federation, rounds.roster, round_number=1)
-    sent, bodies = {}, []
-    for member in rounds.roster:
-        sent[member] = rounds.members[member].encrypt_attempt(
-            rounds.prepared(1, member), cohort=cohort, salt=os.urandom(32)
+    def rounds(self, member: str) -> EncryptedRounds:
+        return EncryptedRounds(
+            self.federation,
+            member=member,
+            cipher=self.made.cipher(),
+            keys=self.made.keys,
+            signing_key=self.made.signing_keys[member],
+            selection=Selection(self.federation),
         )
-        bodies.append(b"".join(sent[member].windows()))
-    total = total_of(made.federation, bodies[:3], 1)
-    head, key_sum = head_of(cohort, sent, total), KeySum.of(each.key for each in sent.values())
+
+    def header(self, member: str) -> Signed[ContributionHeader]:
+        encryption = self.encryptions[member]
+        header = ContributionHeader(
+            self.cohort.attempt,
+            member,
+            self.cohort.digest,
+            encryption.salt,
+            encryption.seeds_digest,
+            encryption.body_digest,
+            NO_PACKETS,
+        )
+        return sign(header, self.made.signing_keys[member])
+
+    def total(self, survivors: Sequence[str]) -> bytes:
+        parts, start = [], 0
+        for section in self.federation.sections(ROUND):
+            total = ResidueSum(section.form, section.ciphertexts)
+            for member in survivors:
+                data = self.bodies[member][start : start + section.upload_bytes]
+                total.add(0, section.form.decode_upload(data, ciphertexts=section.ciphertexts))
+            parts.append(section.form.encode_aggregate(total.total()))
+            start += section.upload_bytes
+        return b"".join(parts)
+
+    def head(self, survivors: Sequence[str], body: bytes) -> AggregateHead:
+        headers = tuple(self.header(member) for member in survivors)
+        statement = Survivors(
+            self.cohort.attempt,
+            self.cohort.digest,
+            tuple(
+                Survivor(self.cohort.index(member), header_digest(header))
+                for member, header in zip(survivors, headers, strict=True)
+            ),
+            hashlib.sha256(body).digest(),
+        )
+        named = {field.name for field in dataclasses.fields(AggregateHead)}
+        settled = {"settled": ()} if "settled" in named else {}
+        return AggregateHead(
+            cohort=self.cohort,
+            certificate=Certificate(statement, ()),
+            headers=headers,
+            seeds=tuple(self.encryptions[member].seeds for member in survivors),
+            reveals=(),
+            body_bytes=len(body),
+            aggregate_seconds=0.0,
+            **settled,
+        )
+
+    def key_sum(self, survivors: Sequence[str]) -> KeySum | None:
+        return KeySum.of(self.encryptions[member].key for member in survivors)
+
+    def opened(self, survivors: Sequence[str], *, reader: str = "client-1", body: bytes | None = None):
+        body = self.total(survivors) if body is None else body
+        head = self.head(survivors, body)
+        return self.members[reader].decrypt_attempt(head, body, key_sum=self.key_sum(survivors))
+
+    def sums(self, survivors: Sequence[str]) -> np.ndarray:
+        return sum(self.integers[member] for member in survivors)
+
+
+def encoded(integers: np.ndarray) -> EncodedContribution:
+    return EncodedContribution(lambda: [integers])
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def made(request: pytest.FixtureRequest) -> TestFederation:
+    return make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme=request.param)
+
+
+@pytest.fixture
+def played(made: TestFederation) -> Played:
+    return Played(made)
+
+
+EVERYBODY = ("client-1", "client-2", "client-3", "client-4")
+
+
+@pytest.mark.parametrize("survivors", [EVERYBODY, EVERYBODY[1:], EVERYBODY[:3], ("client-1", "client-4")])
+def test_the_sum_of_any_survivors_is_exact_at_members_in_it_and_outside_of_it(
+    played: Played, survivors: Sequence[str]
+) -> None:
+    for reader in EVERYBODY:
+        np.testing.assert_array_equal(played.opened(survivors, reader=reader), played.sums(survivors))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_and_payload_opens_to_the_same_sums(scheme: str) -> None:
+    for payload in ("dense", "sketch"):
+        played = Played(make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme=scheme, payload=payload))
+        np.testing.assert_array_equal(played.opened(EVERYBODY), played.sums(EVERYBODY))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_one_key_serves_the_encrypted_section_and_plain_ones_are_summed_beside_it(scheme: str) -> None:
+    made = make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme=scheme, payload="dense", fraction=0.4)
+    played = Played.__new__(Played)
+    selection = {}
+
+    def with_scores(member: str) -> EncryptedRounds:
+        rounds = Played.rounds(played, member)
+        rounds._selection._score_sums = np.arange(selection["features"], dtype=np.int64) + 4
+        return rounds
+
+    from securefl.adapters.selection import feature_count
+
+    selection["features"] = feature_count(made.federation.layout)
+    played.rounds = with_scores  # type: ignore[method-assign]
+    played.__init__(made)  # type: ignore[misc]
+    assert len(made.federation.sections(ROUND)) == 2
+    keys = {id(encryption.key) for encryption in played.encryptions.values()}
+    assert len(keys) == (4 if scheme == "kahe" else 1)
+    np.testing.assert_array_equal(played.opened(EVERYBODY), played.sums(EVERYBODY))
+
+
+def test_a_total_other_than_the_certified_one_is_refused_before_anything_is_decrypted(played: Played) -> None:
+    body = played.total(EVERYBODY)
+    altered = bytes([body[0] ^ 1]) + body[1:]
+    with pytest.raises(AuthenticationError, match="not the one that its certificate names"):
+        played.members["client-1"].decrypt_attempt(
+            played.head(EVERYBODY, body), altered, key_sum=played.key_sum(EVERYBODY)
+        )
+
+
+@pytest.mark.parametrize("place", [5, -1])
+def test_a_certified_total_that_was_altered_is_refused(played: Played, place: int) -> None:
+    body = bytearray(played.total(EVERYBODY))
+    body[place] ^= 0x10
+    with pytest.raises(ForgeryError) as caught:
+        played.opened(EVERYBODY, body=bytes(body))
+    assert caught.value.refuses_keys == (played.federation.terms.encryption.scheme == "bfv")
+
+
+@pytest.mark.parametrize("claimed", [EVERYBODY[:3], EVERYBODY[1:]])
+def test_a_total_of_other_survivors_than_certified_is_refused(played: Played, claimed: Sequence[str]) -> None:
     with pytest.raises(ForgeryError):
-        rounds.members["client-1"].decrypt_attempt(head, total, key_sum=key_sum)
+        played.opened(claimed, body=played.total(EVERYBODY))
+
+
+def test_a_contribution_of_another_attempt_is_refused(made: TestFederation) -> None:
+    first, second = Played(made, number=1), Played(made, number=2, seed=1)
+    second.bodies["client-2"] = first.bodies["client-2"]
+    with pytest.raises(ForgeryError):
+        second.opened(EVERYBODY)
+
+
+def test_seeds_that_were_not_signed_are_refused() -> None:
+    played = Played(make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme="bfv"))
+    body = played.total(EVERYBODY)
+    head = played.head(EVERYBODY, body)
+    seeds = (bytes(len(head.seeds[0])), *head.seeds[1:])
+    with pytest.raises(AuthenticationError, match="client-1's seeds are not those it signed"):
+        played.members["client-1"].decrypt_attempt(dataclasses.replace(head, seeds=seeds), body, key_sum=None)
+
+
+def test_a_header_that_is_not_its_survivors_is_refused(played: Played) -> None:
+    body = played.total(EVERYBODY)
+    head = played.head(EVERYBODY, body)
+    swapped = (head.headers[1], head.headers[0], *head.headers[2:])
+    for headers in (swapped, head.headers[:3]):
+        with pytest.raises(AuthenticationError, match="not those of its survivors"):
+            played.members["client-1"].decrypt_attempt(
+                dataclasses.replace(head, headers=headers), body, key_sum=played.key_sum(EVERYBODY)
+            )
+
+
+def test_an_attempt_is_encrypted_once_and_the_next_one_afresh(played: Played) -> None:
+    member = played.members["client-1"]
+    integers = encoded(played.integers["client-1"])
+    with pytest.raises(ProtocolError, match="was encrypted already"):
+        member.encrypt_attempt(integers, cohort=played.cohort, salt=bytes(32))
+    attempt = dataclasses.replace(played.cohort.attempt, number=2)
+    cohort = dataclasses.replace(
+        played.cohort, manifest=dataclasses.replace(played.cohort.manifest, attempt=attempt)
+    )
+    again = member.encrypt_attempt(integers, cohort=cohort, salt=bytes(32))
+    assert b"".join(again.windows()) != played.bodies["client-1"]
+
+
+def test_a_contribution_is_signed_over_digests_that_are_there_only_at_its_end(played: Played) -> None:
+    encryption = played.rounds("client-1").encrypt_attempt(
+        encoded(played.integers["client-1"]), cohort=played.cohort, salt=bytes(32)
+    )
+    for digest in ("body_digest", "seeds_digest"):
+        with pytest.raises(ProtocolError, match="last window"):
+            getattr(encryption, digest)
+    body = b"".join(encryption.windows())
+    assert encryption.body_digest == hashlib.sha256(body).digest()
+    assert encryption.seeds_digest == hashlib.sha256(encryption.seeds).digest()
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+def test_without_one_time_keys_the_verdict_on_an_attempt_is_final(scheme: str) -> None:
+    played = Played(make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme=scheme))
+    played.opened(EVERYBODY)
+    with pytest.raises(ProtocolError, match="final"):
+        played.opened(EVERYBODY)
+
+
+class TestOneTimeKeys:
+    @pytest.fixture
+    def played(self) -> Played:
+        return Played(make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme="kahe"))
+
+    def test_the_certified_total_may_be_tried_with_another_sum_of_keys(self, played: Played) -> None:
+        body = played.total(EVERYBODY)
+        head, member = played.head(EVERYBODY, body), played.members["client-1"]
+        wrong = KeySum.of(ShortKey.fresh() for _ in EVERYBODY)
+        with pytest.raises(ForgeryError) as caught:
+            member.decrypt_attempt(head, body, key_sum=wrong)
+        assert not caught.value.refuses_keys
+        sums = member.decrypt_attempt(head, body, key_sum=played.key_sum(EVERYBODY))
+        np.testing.assert_array_equal(sums, played.sums(EVERYBODY))
+
+    def test_another_total_of_the_attempt_is_not_judged(self, played: Played) -> None:
+        played.opened(EVERYBODY)
+        with pytest.raises(ProtocolError, match="final"):
+            played.opened(EVERYBODY[:3])
+
+    def test_after_an_altered_total_the_next_attempt_is_encrypted_as_before(self, played: Played) -> None:
+        body = bytearray(played.total(EVERYBODY))
+        body[3] ^= 1
+        with pytest.raises(ForgeryError):
+            played.opened(EVERYBODY, body=bytes(body))
+        attempt = dataclasses.replace(played.cohort.attempt, number=2)
+        manifest = dataclasses.replace(played.cohort.manifest, attempt=attempt)
+        cohort = dataclasses.replace(played.cohort, manifest=manifest)
+        integers = encoded(played.integers["client-1"])
+        assert played.members["client-1"].encrypt_attempt(integers, cohort=cohort, salt=bytes(32)).key
+
+    def test_every_contribution_has_a_key_of_its_own(self, played: Played) -> None:
+        keys = [encryption.key for encryption in played.encryptions.values()]
+        assert len({key.coefficients.tobytes() for key in keys if key is not None}) == 4
+
+    def test_a_sum_is_opened_by_nothing_less_than_its_sum_of_keys(self, played: Played) -> None:
+        body = played.total(EVERYBODY)
+        head, member = played.head(EVERYBODY, body), played.members["client-1"]
+        for key_sum in (None, played.key_sum(EVERYBODY[:3])):
+            with pytest.raises(ProtocolError, match="not that of the contributors"):
+                member.decrypt_attempt(head, body, key_sum=key_sum)
+
+
+def test_the_twin_sends_as_many_bytes_as_one_time_keys_do_and_tags_alike() -> None:
+    sizes = []
+    for scheme in ("kahe", "none"):
+        made = make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme=scheme)
+        sizes.append([len(body) for body in Played(made).bodies.values()])
+    assert sizes[0] == sizes[1]

@@ -121,8 +121,8 @@ def test_a_refused_aggregate_spends_the_keys_before_anybody_hears_of_it(
     refused_later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = refused_later
-    heard = ends_with(forgery(), folder, tmp_path / "out", monkeypatch)
-    assert heard == [(sentence_for(forgery()), True)]
+    heard = ends_with(forgery(refuses_keys=True), folder, tmp_path / "out", monkeypatch)
+    assert heard == [(sentence_for(forgery(refuses_keys=True)), True)]
     with pytest.raises(IdentityError, match="renew the keys") as caught:
         process.run_client(folder, server=None, out=tmp_path / "again", emit=lambda event: None)
     assert caught.value.exit_code == 2
@@ -139,5 +139,5 @@ def test_another_failure_leaves_the_keys_good(
 
 
 def test_the_error_of_the_verdict_ends_a_command_with_code_1() -> None:
-    assert forgery().exit_code == 1
-    assert isinstance(forgery(), ForgeryError)
+    assert forgery(refuses_keys=True).exit_code == 1
+    assert isinstance(forgery(refuses_keys=True), ForgeryError)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import doctest
+import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.served_rounds import Member, rules_for
 
 from securefl.errors import ProtocolError
 from securefl.protocol import survivors
-from securefl.protocol.serving import event_codec, server_phases
+from securefl.protocol.calls import RoundOpened
+from securefl.protocol.serving import event_codec, round_machine, server_phases
 from securefl.protocol.serving.server_phases import SERVER_ROWS, ServerPhase, ServerStep, stepped
+from securefl.protocol.serving.server_state import ServerState
+
+SPEC = Path(__file__).parents[2] / "protos" / "SPEC.md"
 
 
 def reachable(phase: ServerPhase) -> set[ServerPhase]:
@@ -47,10 +54,31 @@ def test_from_every_phase_but_failed_the_end_can_be_reached(phase: ServerPhase) 
     assert ServerPhase.CLOSED in reachable(phase)
 
 
+def test_the_specification_prints_the_same_table() -> None:
+    text = SPEC.read_text(encoding="utf-8")
+    section = text.partition("## The server's round\n")[2].partition("\n## ")[0]
+    printed = re.findall(r"^\| ([a-z]+) \| ([^|]+) \| ([a-z]+) \|$", section, flags=re.MULTILINE)
+    in_words = {ServerStep.CONFIRMED, ServerStep.LEFT, ServerStep.RETURNED, ServerStep.FAILED}
+    rows = [row for row in SERVER_ROWS if row.step not in in_words]
+    expected = [(row.phase.value, row.step.value, row.next_phase.value) for row in rows]
+    assert [row for row in printed if row[0] != "phase"] == expected
+
+
 @pytest.mark.parametrize("phase", [ServerPhase.REVEAL, ServerPhase.AGGREGATE])
 def test_a_certified_round_is_left_by_no_void(phase: ServerPhase) -> None:
     steps = {row.step for row in SERVER_ROWS if row.phase is phase}
     assert not steps & {ServerStep.VOIDED, ServerStep.VOID_ASKED, ServerStep.PROPOSED}
+
+
+def advert_of(state: ServerState, member: str) -> object:
+    return Member(member).advert(RoundOpened(state.manifest(rules_for(3))))
+
+
+def test_the_worked_sequence_of_the_machine_is_true() -> None:
+    given = {**vars(round_machine), "rules": rules_for(3), "advert": advert_of}
+    ran = doctest.testmod(round_machine, globs=given, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    assert ran.attempted > 5
+    assert ran.failed == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from support.servers import WAIT_S, Roster, make_roster
 from securefl.errors import RunError
 from securefl.progress import Event, Listening, RoundFinished, RoundStepped
 from securefl.protocol.agreement.cohort import Advert, Cohort
-from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader
+from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader, packets_digest
+from securefl.protocol.agreement.reveal import Reveal
 from securefl.protocol.agreement.signed import Signed, sign
 from securefl.protocol.agreement.statement import SurvivorsVote
 from securefl.protocol.calls import (
@@ -21,14 +22,17 @@ from securefl.protocol.calls import (
     AggregateReady,
     Announcement,
     CastVote,
+    Certified,
     CohortClosed,
     CommitAsked,
     Confirm,
     FederationClosed,
     FederationFailed,
+    FetchPackets,
     Leave,
     RoundOpened,
     SendAdvert,
+    SendReveal,
     StageContribution,
     SurvivorsProposed,
 )
@@ -92,6 +96,8 @@ class Member:
         self.cohort: Cohort | None = None
         self.total = b""
         self.body = roster.contribution(name).body
+        self.seeds = roster.contribution(name).seeds
+        self.shares = any(entry.scheme == "kahe" for entry in roster.view.round_one)
 
     def sign(self, body):  # type: ignore[no-untyped-def]
         return sign(body, self.roster.keys[self.name])
@@ -123,12 +129,20 @@ class Member:
             case CohortClosed(cohort):
                 self.cohort = cohort
                 digest = hashlib.sha256(self.body).digest()
-                head = StageContribution(cohort.attempt, cohort.digest, digest, b"", ())
+                packets = self.packets(cohort)
+                head = StageContribution(cohort.attempt, cohort.digest, digest, self.seeds, packets)
                 assert client.stage(head, Whole(self.body)).complete
             case CommitAsked(_, staged) if self.cohort is not None:
+                received = client.ask(FetchPackets(self.cohort.attempt)).packets
+                assert len(received) == (len(staged) - 1 if self.shares else 0)
                 client.ask(Acknowledge(self.cohort.attempt, staged, self.header(self.cohort)))
             case SurvivorsProposed(statement):
                 client.ask(CastVote(self.sign(SurvivorsVote(statement.attempt, self.name, statement.digest))))
+            case Certified(certificate) if self.cohort is not None:
+                statement, size = certificate.statement, self.packet_bytes(self.cohort)
+                client.ask(
+                    SendReveal(self.sign(Reveal(statement.attempt, self.name, statement.digest, bytes(size))))
+                )
             case AggregateReady(number):
                 file = io.BytesIO()
                 sizes = StreamSizes.of_aggregate(self.roster.view.sections(1))
@@ -138,10 +152,20 @@ class Member:
             case FederationClosed():
                 client.ask(Leave(finished=True))
 
+    def packet_bytes(self, cohort: Cohort) -> int:
+        return 2 * self.roster.view.constants.cohort(len(cohort.members)).words + 16
+
+    def packets(self, cohort: Cohort) -> tuple[bytes, ...]:
+        if not self.shares:
+            return ()
+        size = self.packet_bytes(cohort)
+        return tuple(b"" if member == self.name else bytes(size) for member in cohort.members)
+
     def header(self, cohort: Cohort) -> Signed[ContributionHeader]:
-        empty, digest = hashlib.sha256(b"").digest(), hashlib.sha256(self.body).digest()
+        seeds, digest = hashlib.sha256(self.seeds).digest(), hashlib.sha256(self.body).digest()
+        packets = packets_digest(self.packets(cohort)) if self.shares else NO_PACKETS
         return self.sign(
-            ContributionHeader(cohort.attempt, self.name, cohort.digest, bytes(32), empty, digest, NO_PACKETS)
+            ContributionHeader(cohort.attempt, self.name, cohort.digest, bytes(32), seeds, digest, packets)
         )
 
 
@@ -162,7 +186,9 @@ def roster(tmp_path: Path) -> Roster:
     return make_roster(tmp_path / "server", scheme="none", ciphertexts=40)
 
 
-def test_a_federation_runs_to_its_end_over_real_connections(roster: Roster) -> None:
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
+def test_a_federation_runs_to_its_end_over_real_connections(tmp_path: Path, scheme: str) -> None:
+    roster = make_roster(tmp_path / "server", scheme=scheme, ciphertexts=40)
     server = Running(roster.folder)
     members = [Member(roster, name) for name in roster.members]
     together(members, server.address)

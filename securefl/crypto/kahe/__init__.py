@@ -8,6 +8,7 @@
 ``gaussian``    discrete Gaussian integers by an exact table
 ``profiles``    parameter sets, and the proof that sums under them are exact
 ``keys``        short keys, each for one contribution, and the sum of them
+``cipher``      the scheme behind the interface of ``crypto.cipher``
 ``scheme``      windows of slots to words, and totals back
 
 Nothing here reads a file or a clock, and nothing is imported here.
