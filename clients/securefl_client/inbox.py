@@ -12,24 +12,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
-from securefl.errors import SecureFLError, TransportError
+from securefl.errors import RunError, SecureFLError, TransportError
+from securefl.protocol import calls, member_session
 from securefl.protocol.client_session import failure_of
-from securefl.protocol.messages import Announcement, FederationFailed
+from securefl.protocol.messages import FederationFailed
 
 _POLL_S = 0.2
 
 
-class Inbox:
+Heard = TypeVar("Heard")
+
+
+class Inbox(Generic[Heard]):
     """The newest announcement, and the failure, if there is one.
 
     Args:
         announcements: An iterable that blocks until the next one; it may raise SecureFLError.
     """
 
-    def __init__(self, announcements: Iterable[Announcement]) -> None:
+    def __init__(self, announcements: Iterable[Heard]) -> None:
         self._news = threading.Condition()
-        self._newest: Announcement | None = None
+        self._newest: Heard | None = None
         self._ended: SecureFLError | None = None
         self._failure: SecureFLError | None = None
         self._thread = threading.Thread(
@@ -37,7 +42,12 @@ class Inbox:
         )
         self._thread.start()
 
-    def next(self) -> Announcement:
+    @property
+    def has_news(self) -> bool:
+        """True where there is an announcement that has not been given yet."""
+        return self._newest is not None
+
+    def next(self) -> Heard:
         """Waits for an announcement that has not been given yet; the newest, where there are several.
 
         Raises:
@@ -71,7 +81,7 @@ class Inbox:
             self._news.wait_for(lambda: self._failure is not None, seconds)
         self.check()
 
-    def _collect(self, announcements: Iterable[Announcement]) -> None:
+    def _collect(self, announcements: Iterable[Heard]) -> None:
         try:
             for announcement in announcements:
                 self._hear(announcement)
@@ -81,10 +91,11 @@ class Inbox:
             ended = TransportError("the server ended the connection before the federation was over")
             self._end(ended, failed=False)
 
-    def _hear(self, announcement: Announcement) -> None:
+    def _hear(self, announcement: Heard) -> None:
         with self._news:
-            if isinstance(announcement, FederationFailed):
-                self._failure = self._failure or failure_of(announcement)
+            failure = _failure_in(announcement)
+            if failure is not None:
+                self._failure = self._failure or failure
             elif self._failure is not None:
                 return
             self._newest = announcement
@@ -96,3 +107,14 @@ class Inbox:
             if failed:
                 self._failure = self._failure or error
             self._news.notify_all()
+
+
+def _failure_in(announcement: object) -> RunError | None:
+    """The error that an announcement of a failed federation is; None in any other."""
+    match announcement:
+        case FederationFailed():
+            return failure_of(announcement)
+        case calls.FederationFailed():
+            return member_session.failure_of(announcement)
+        case _:
+            return None

@@ -20,6 +20,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``grid``          reals to bounded integers by stochastic rounding, and back
                   (noise for privacy will stand here)
 ``encoding``      the three above in one: an update to integers, a sum of integers to the mean update
+``cut``           what an attempt's cohort may not sum, as zeros
 ``early_stopping``  the cohort's sum of validation losses, and when it ends the federation
 ``kept_state``    a member's loss in that sum, and the state that is gone back to
 ``selection``     which integers go into which section
@@ -28,6 +29,8 @@ In the order of the way, with the modules of other packages that stand on it:
 ``encryption``    integers to windows of ciphertexts
 ``contribution``  what a contribution's polynomials, MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
+``outcome``       who was in a round's cohort, and whose contributions are in its sum
+``sum_chain``     digests of the sums applied, and of the state that members compare
 ``signed_encryption``  a contribution to a round without attempts, and its signed header
 ``roster_sum``    the sum of a round without attempts, its contributors checked
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.selection import Scores
 from securefl.aggregation.clock import SILENT, StageClock
 from securefl.aggregation.contribution import Binding
 from securefl.aggregation.decryption import (
@@ -74,6 +73,7 @@ class EncryptedRounds:
         cipher: With the federation's keys.
         keys: The shared keys; the tag key is used here.
         signing_key: This member's, for rounds without attempts.
+        selection: Divides integers into sections, and knows the masks.
         clock: Times windows.
     """
 
@@ -82,6 +82,7 @@ class EncryptedRounds:
         federation: Federation,
         *,
         member: str,
+        selection: Selection,
         cipher: Cipher,
         keys: SharedKeys,
         signing_key: SigningKey,
@@ -93,7 +94,7 @@ class EncryptedRounds:
         self._keys = keys
         self._signing_key = signing_key
         self._clock = clock
-        self._selection = Selection(federation)
+        self._selection = selection
         self._encrypted: set[Attempt] = set()
         self._totals: dict[Attempt, bytes] = {}
         self._contributions: dict[int, SignedEncryption] = {}
@@ -106,19 +107,16 @@ class EncryptedRounds:
         *,
         cohort: Cohort,
         salt: bytes,
-        scores: Scores | None = None,
     ) -> Encryption:
         """Encrypts the contribution to an attempt, once, as its windows are asked for.
 
         Args:
-            encoded: What goes into it.
+            encoded: What goes into it, sensitivity scores included.
             cohort: The attempt's.
             salt: Fresh randomness (32 bytes), for its header too.
-            scores: This member's sensitivity scores (F,), where the round's kind asks for them.
 
         Raises:
-            ProtocolError: if this attempt was encrypted already (a retry sends the same bytes again), or scores and
-                round do not fit.
+            ProtocolError: if this attempt was encrypted already (a retry sends the same bytes again).
             ForgeryError: if a ciphertext was refused: nothing is encrypted under these keys any more.
         """
         self._check_keys()
@@ -129,7 +127,7 @@ class EncryptedRounds:
             )
         self._encrypted.add(cohort.attempt)
         return Encryption(
-            self._parts(encoded, round_number=cohort.attempt.round_number, scores=scores),
+            self._parts(encoded, round_number=cohort.attempt.round_number),
             binding=Binding.of(cohort),
             contributor=Contributor(self._member, salt),
             tag_key=self._keys.tag,
@@ -168,19 +166,15 @@ class EncryptedRounds:
             raise
         return self._selection.together(sums, round_number=number)
 
-    def encrypt(
-        self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
-    ) -> SignedEncryption:
+    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> SignedEncryption:
         """Encrypts and signs the contribution to a round without attempts, once, as its windows are asked for.
 
         Args:
-            encoded: What goes into it.
+            encoded: What goes into it, sensitivity scores included.
             manifest: The open round.
-            scores: This member's sensitivity scores (F,), where the round's kind asks for them.
 
         Raises:
-            ProtocolError: if this round was encrypted already (a retry sends the same bytes again), or scores and
-                round do not fit.
+            ProtocolError: if this round was encrypted already (a retry sends the same bytes again).
             ForgeryError: if a ciphertext was refused: nothing is encrypted under these keys any more.
         """
         self._check_keys()
@@ -188,7 +182,7 @@ class EncryptedRounds:
         if number in self._contributions:
             raise ProtocolError(f"round {number} was encrypted already", hint="send the same bytes again")
         encryption = SignedEncryption(
-            self._parts(encoded, round_number=number, scores=scores),
+            self._parts(encoded, round_number=number),
             manifest=manifest,
             member=self._member,
             keys=self._keys,
@@ -233,9 +227,9 @@ class EncryptedRounds:
             raise
         return self._selection.together(sums, round_number=number)
 
-    def _parts(self, encoded: EncodedContribution, *, round_number: int, scores: Scores | None) -> list[Part]:
+    def _parts(self, encoded: EncodedContribution, *, round_number: int) -> list[Part]:
         counts = self._federation.kind_of(round_number).section_values
-        divided = self._selection.divided(encoded.runs, round_number=round_number, scores=scores)
+        divided = self._selection.divided(encoded.runs, round_number=round_number)
         return [
             Part(cipher, values, runs)
             for cipher, values, runs in zip(self._ciphers(round_number), counts, divided, strict=True)

@@ -6,6 +6,7 @@
 ``member``         ``securefl server`` and ``securefl client``: one process of a federation
 ``run``            ``securefl run``: all of them on this machine
 ``plan``           ``securefl plan``: what a federation will cost
+``status``         ``securefl status``: where a federation stands
 ``mean_choices``   choices of the mean, in a plan's words
 ``audit``          ``securefl audit``: whether what a run left behind holds together
 ``export``         ``securefl export``: an adapter as a folder of its own

@@ -107,7 +107,7 @@ def show(forecast: Forecast, *, console: Console) -> None:
     from securefl.cli.layer_table import show_layers
     from securefl.cli.tables import print_table
 
-    for line in (*_heading(forecast), *_profile(forecast)):
+    for line in (*_heading(forecast), *threshold_lines(forecast.federation), *_profile(forecast)):
         console.print(Text(line), soft_wrap=True)
     console.print()
     print_table(console, "why the sum is exact", *_proof(forecast))
@@ -144,6 +144,36 @@ def _heading(forecast: Forecast) -> Iterator[str]:
     else:
         yield f"  chosen by recipe or file; the default here would be {chosen.payload}: {chosen.reason}"
     yield from mean_choices(forecast.federation)
+
+
+def threshold_lines(federation: Federation) -> Iterator[str]:
+    """Constants of the roster, and which losses a round bears."""
+    from securefl.planning.losses import Losses, colluders_borne
+
+    constants, losses, borne = federation.constants, Losses.of(federation), colluders_borne(federation)
+    yield (
+        f"thresholds: rounds take {constants.min_clients} to {losses.members} clients; of {losses.members}, t = "
+        f"{losses.threshold} sign and open a sum; c_max = {constants.max_colluders}, m = {constants.min_clients}, "
+        f"h = {constants.min_honest}"
+    )
+    scheme = federation.terms.encryption.scheme
+    if borne is None:
+        yield '  scheme "none": no number of clients in league with the server is borne, it reads every update alone'
+    elif borne == 0:
+        yield f'  scheme "{scheme}": the server with one client reads every update, so that c_max is 0 in effect'
+    else:
+        clients = "1 client" if borne == 1 else f"{borne} clients"
+        yield f"  the server with {clients} learns sums over at least {constants.min_honest} of the others only"
+    yield (
+        f"  a round bears the loss of {losses.borne} of {losses.members} clients, the run that of {losses.for_good} "
+        "for good; a round that loses more has no sum, and is tried again with those that are left"
+    )
+    for part in losses.by_rank:
+        yield (
+            f"  directions {part.start + 1} to {part.stop}: of the {part.owners} clients of rank {part.stop} or more a "
+            f"round bears the loss of {part.borne}; tried again with fewer than {constants.least_owners} of them, it "
+            "leaves these directions as they are"
+        )
 
 
 def _profile(forecast: Forecast) -> Iterator[str]:

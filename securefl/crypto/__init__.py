@@ -16,6 +16,7 @@
 ``dealt_keys``      keys that one member deals to another: sealed, and signed by the dealer
 ``channel_keys``    keys between members: a ratchet by round, and one key for every message
 ``channels``        all channel keys of one member, as fixed-length bytes
+``sealed_reasons``  reasons for an abstention, sealed to the members
 ``packing``         signed integers to slots (several lanes a slot), and sums of slots back
 ``contributor``     a member and the salt of its header: what pads are derived from
 ``tags``            a secret tag in the plaintext of every section, checked after decryption

@@ -29,6 +29,11 @@ def threshold(members: int) -> int:
     return 2 * members // 3 + 1
 
 
+def default_min_clients(roster: int) -> int:
+    """The smallest cohort of a roster whose file names none: an eighth may be missing, at least one; never below 3."""
+    return max(MIN_COHORT, roster - max(1, roster // 8))
+
+
 def largest_coalition(members: int) -> int:
     """Largest coalition that a cohort of exactly n members bears: min(2 t(n) - n - 1, t(n) - 2).
 

@@ -9,6 +9,8 @@ the same way, before and after a restart of either.
     RoundOpened             SendAdvert
     CohortClosed            StageContribution: body, seeds, packets; kept by the server until the attempt is settled
                             StagedUpTo: where the body goes on after a broken connection
+    (any, to a member       FetchCohort: a member that was away when the cohort closed
+    without the cohort)
     CommitAsked             FetchPackets, then Acknowledge: which packets opened, and the signed header
     SurvivorsProposed       CastVote: survivors, or an abstention
     VoidAsked               CastVote: VOID
@@ -209,6 +211,13 @@ class StagedUpTo:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchCohort:
+    """The cohort of the open attempt, for a member of it that missed its closing; answered by ``CohortClosed``."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class FetchPackets:
     """The packets to this member of all that staged."""
 
@@ -295,6 +304,7 @@ Request = (
     SendAdvert
     | StageContribution
     | StagedUpTo
+    | FetchCohort
     | FetchPackets
     | Acknowledge
     | CastVote
@@ -365,4 +375,4 @@ class AggregateHead:
     aggregate_seconds: float
 
 
-Answer = Done | Staged | Packets | AggregateHead
+Answer = Done | Staged | CohortClosed | Packets | AggregateHead

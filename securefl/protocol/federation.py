@@ -16,9 +16,10 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
-from securefl.adapters.layer_owners import LayerOwners, layer_owners, layers_of
+from securefl.adapters.layer_owners import LayerOwners, RoundOwners, layer_owners, layers_of
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.facts import Mixing
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
@@ -36,10 +37,12 @@ from securefl.crypto.fingerprints import fingerprint
 from securefl.crypto.profiles import Profile
 from securefl.crypto.schemes import Scheme, profile_for, profile_named
 from securefl.crypto.sealed_box import PUBLIC_KEY_BYTES, check_public_key
+from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
+from securefl.protocol.owner_rule import ClassHolders, OwnerRule, single_partition
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
 from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView, from_hex
@@ -119,6 +122,20 @@ class Federation:
         return self.roster.index(self.member(member))
 
     @property
+    def constants(self) -> RosterConstants:
+        """Constants of the roster: the smallest cohort m, c_max and what follows from them.
+
+        Raises:
+            ConfigError: if the terms name some that this roster has not.
+        """
+        roster, terms = len(self.roster), self.terms
+        return RosterConstants.of(
+            roster,
+            min_clients=terms.federation.min_clients or default_min_clients(roster),
+            max_colluders=terms.encryption.max_colluders,
+        )
+
+    @property
     def openings(self) -> tuple[Opening, ...]:
         """The sums before the first round of training, in their order."""
         return self.terms.openings
@@ -143,7 +160,9 @@ class Federation:
         return PayloadPlan(
             payload=self.terms.payload.name,
             layout=self.layout,
-            ranks=RankTable(tuple(member.rank for member in self.roster)),
+            ranks=RankTable(
+                tuple(member.rank for member in self.roster), colluders=self.constants.max_colluders
+            ),
             bits=self.terms.grid.precision_bits,
             adapter_bound=self.terms.grid.adapter_bound,
             head_bound=self.terms.grid.head_bound,
@@ -179,6 +198,26 @@ class Federation:
             members=len(self.roster),
             least=ranks.least_owners,
             seed=self.terms.federation.seed,
+        )
+
+    def owner_rule(
+        self, round_number: int, *, layers: RoundOwners | None = None, classes: ClassHolders | None = None
+    ) -> OwnerRule:
+        """Owners of everything that a round can sum.
+
+        Args:
+            round_number: The round.
+            layers: Owners of each layer in it; None where every member trains every layer, and in openings.
+            classes: Holders of each class; None where rows of heads have no owners, and before their sum.
+        """
+        plan = self.plan
+        ranked = plan.facts.mixing is Mixing.PARTITIONS and round_number > 0
+        return OwnerRule(
+            self.constants,
+            {member.id: member.rank for member in self.roster},
+            plan.ranks.partitions if ranked else single_partition(len(self.roster)),
+            layers,
+            classes,
         )
 
     @property
@@ -260,6 +299,8 @@ class Federation:
         return ServerView(
             federation_digest=self.digest,
             name=self.terms.federation.name,
+            min_clients=self.constants.min_clients,
+            max_colluders=self.constants.max_colluders,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
             openings=tuple(self._section_entries(number) for number in range(self.first_round, 1)),
@@ -299,6 +340,7 @@ class Federation:
                 profile=profile_named(file.profile),
                 roster=file.roster,
             )
+            federation.constants.cohort(len(federation.roster))
             needed = profile_for(
                 len(file.roster), file.terms.grid.precision_bits, scheme=file.terms.encryption.scheme
             )

@@ -19,6 +19,7 @@
 ``adapter_bank``    several PEFT adapters on one base model, in and out of numpy
 ``cores``           a trained core between two frozen factors, as a module
 ``loading``         a trainer's parts before its first round
+``kept``            what later rounds depend on, as named arrays and values
 ``draws``           one client's random choices
 ``optimiser``       AdamW with those rates, and a limit on gradients
 ``tail_penalty``    a penalty on the last directions of an adapter

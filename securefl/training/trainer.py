@@ -36,6 +36,7 @@ from securefl.training.draws import Draws
 from securefl.training.finish import Finish
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
+from securefl.training.kept import Kept, adapter_of, joined, kept_adapter
 from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
 from securefl.training.loops import StepSink, steps_of
 from securefl.training.measuring import Measuring, Part
@@ -106,7 +107,9 @@ class LocalTrainer:
             validate=partial(self._measuring.validate, PERSONAL),
         )
         self._head = settings.task.head(self._head_context())
-        self._shared = SharedTraining(self._loop, way=self._way, head=self._head, personal=self._personal)
+        self._shared: SharedTraining = SharedTraining(
+            self._loop, way=self._way, head=self._head, personal=self._personal
+        )
         self._scoring = Scoring(self._loop, head=self._head)
         self._finish = Finish(loop=self._loop, rows=self._rows, head=self._head, personal=self._personal)
 
@@ -209,6 +212,29 @@ class LocalTrainer:
         # Factors that the client keeps are part of its global adapter too.
         own = self._way.completed(self._bank, adapter) if isinstance(self._way, KeepsFactors) else adapter
         self._bank.install("global", own)
+
+    def kept(self) -> Kept:
+        """All that later rounds depend on; see ``restore``."""
+        return joined(
+            shared=kept_adapter(self._bank.adapter("global")),
+            personal=kept_adapter(self._bank.adapter(PERSONAL)) if PERSONAL in self._bank.names else None,
+            training=self._personal.kept(),
+            head=self._head.kept(),
+            trainer=Kept({}, {"loss": self.loss}),
+        )
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what was kept after a round, where the head's start has been told already.
+
+        Raises:
+            StateError, ModelError: if it is not of this client's adapters.
+        """
+        self._bank.install("global", adapter_of(kept.under("shared")))
+        if PERSONAL in self._bank.names:
+            self._bank.install(PERSONAL, adapter_of(kept.under("personal")))
+        self._personal.restore(kept.under("training"))
+        self._head.restore(kept.under("head"))
+        self.loss = kept.under("trainer").number("loss")
 
     def row_counts(self) -> NDArray[np.int64]:
         """Training rows of each class (C,); see ``TaskHead``, as for the next four."""

@@ -8,24 +8,22 @@ no thread.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, Protocol
 
-from securefl.errors import ConfigError, ProtocolError, RunError
+from securefl.errors import ProtocolError, RunError
 from securefl.identity.certificates import Credentials
 from securefl.protocol import wire
 from securefl.protocol.messages import PROTOCOL_VERSION, Announcement, Receipt
 from securefl.transport.credentials import port_credentials
-from securefl.transport.diagnosis import split_address
 from securefl.transport.failures import status_of
 from securefl.transport.grpc_tls import aio, grpc
 from securefl.transport.limits import CALLS_PER_PEER, DEFAULT_KEEPALIVE, Keepalive, server_options
+from securefl.transport.listening import bind
 from securefl.transport.methods import FAMILY, SERVICE, Method
 from securefl.transport.telemetry import Direction, Observer, nobody
 
@@ -111,16 +109,9 @@ class AggregatorServer:
         Raises:
             ConfigError: if it cannot listen there.
         """
-        host, port = split_address(address)
-        _refuse_taken(host, port)
-        try:
-            bound = self._server.add_secure_port(address, port_credentials(self._credentials))
-        except RuntimeError:
-            raise _cannot_listen(
-                host, port, "the address is none of this machine's, or needs more rights"
-            ) from None
+        bound = bind(self._server, address, port_credentials(self._credentials))
         await self._server.start()
-        return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+        return bound
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls, gives the open ones ``grace_s`` to end, then ends them."""
@@ -229,30 +220,3 @@ def _fingerprint(context: Context) -> bytes:
     """SHA-256 of the DER of the certificate that the peer's TLS handshake proved to own."""
     pem = context.auth_context()["x509_pem_cert"][0].decode("ascii")
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Refuses a port that is taken on one of the host's addresses: grpc is content with any of them that is free."""
-    for family, kind, protocol, _, address in _addresses(host, port):
-        with socket.socket(family, kind, protocol) as probe:
-            # As grpc does, so that connections of an earlier server that still linger are no obstacle.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise _cannot_listen(host, port, "the port is in use by another program") from None
-
-
-def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except OSError:
-        raise _cannot_listen(host, port, "the host is not known") from None
-
-
-def _cannot_listen(host: str, port: int, reason: str) -> ConfigError:
-    return ConfigError(
-        f"the server cannot listen at {host}:{port}",
-        hint=f"{reason}; choose another address in [server] or with --address (port 0 takes a free one)",
-    )

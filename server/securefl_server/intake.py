@@ -14,13 +14,17 @@ from securefl.protocol.agreement.commitment import NO_PACKETS, packets_digest
 from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt
 from securefl.protocol.calls import StageContribution, Staged
 from securefl.protocol.sections import Section, StreamSizes
-from securefl.protocol.serving.admission import check_in_cohort, is_open, reveal_bytes
+from securefl.protocol.serving.acceptance import check_in_cohort, is_open, reveal_bytes
 from securefl.protocol.serving.round_events import ContributionStaged
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState
+from securefl.protocol.wire_staging import StageSizes
 from securefl_server.bodies import Bodies
 from securefl_server.body_sums import check_body
 from securefl_server.round_store import RoundStore
+
+Taken = tuple[Staged, ContributionStaged | None]
+"""The part that there is of a contribution, and the event where it has just become whole."""
 
 
 class Intake:
@@ -46,7 +50,7 @@ class Intake:
         self._store = store
         self._bodies = bodies
 
-    def announce(self, state: ServerState, member: str, request: StageContribution) -> Staged:
+    def announce(self, state: ServerState, member: str, request: StageContribution) -> Taken:
         """Keeps the head of a contribution; says from where on its body is awaited.
 
         Raises:
@@ -65,23 +69,27 @@ class Intake:
             self._store.put_contribution(member, request, place=place)
         return self.held(state, member, request.attempt)
 
-    def held(self, state: ServerState, member: str, attempt: Attempt) -> Staged:
+    def held(self, state: ServerState, member: str, attempt: Attempt) -> Taken:
         """The part of a member's contribution that the server has on disk.
 
         Raises:
             ProtocolError: if the attempt is over, or the member is not in its cohort.
         """
         self._check_open(state, member, attempt)
+        size = self._body_bytes(attempt.round_number)
         if state.staging(member) is not None:
-            return Staged(self._body_bytes(attempt.round_number), complete=True)
+            return Staged(size, complete=True), None
         held = self._bodies.held(attempt, member)
-        if held:
-            self._bodies.sync(attempt, member)
-        return Staged(held, complete=False)
+        if held < size or state.phase is not ServerPhase.STAGE:
+            if held:
+                self._bodies.sync(attempt, member)
+            return Staged(held, complete=False), None
+        # The server went down after the last byte and before it had looked at the whole.
+        return self.receive(state, member, attempt, offset=size, chunk=b"")
 
     def receive(
         self, state: ServerState, member: str, attempt: Attempt, *, offset: int, chunk: bytes
-    ) -> tuple[Staged, ContributionStaged | None]:
+    ) -> Taken:
         """Takes a piece of a body.
 
         Returns:
@@ -125,6 +133,23 @@ class Intake:
             member, head.body_digest, hashlib.sha256(head.seeds).digest(), packets_digest=packets
         )
 
+    def sizes(self, state: ServerState, member: str, attempt: Attempt) -> StageSizes:
+        """Lengths that a member's contribution to the open attempt must have.
+
+        Raises:
+            ProtocolError: if the attempt is over, or the member is not in its cohort.
+        """
+        place = self._check_open(state, member, attempt)
+        sizes = StreamSizes.of_contribution(self._sections(attempt.round_number))
+        packets = self._packet_sizes(state, place)
+        return StageSizes(sizes.seeds_bytes, sizes.body_bytes, packets)
+
+    def _packet_sizes(self, state: ServerState, place: int) -> tuple[int, ...]:
+        if not self._rules.shares:
+            return ()
+        size = reveal_bytes(state, self._rules)
+        return tuple(0 if index == place else size for index in range(len(state.members)))
+
     def _check_whole(self, head: StageContribution, member: str) -> None:
         attempt = head.attempt
         if self._bodies.digest(attempt, member) != head.body_digest:
@@ -152,10 +177,7 @@ class Intake:
             raise WireError(f"{member}'s seeds have the wrong length")
         if len(request.body_digest) != DIGEST_BYTES:
             raise WireError(f"{member}'s digest has the wrong length")
-        size = reveal_bytes(state, self._rules) if self._rules.shares else 0
-        lengths = [len(packet) for packet in request.packets]
-        awaited = [0 if index == place else size for index in range(len(state.members))]
-        if lengths != (awaited if self._rules.shares else []):
+        if tuple(len(packet) for packet in request.packets) != self._packet_sizes(state, place):
             raise WireError(f"{member}'s packets are not one for every other member of the cohort")
 
     def _body_bytes(self, round_number: int) -> int:

@@ -9,21 +9,22 @@ connects late, or again, hears where the federation stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import BinaryIO, assert_never
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
-from securefl.errors import DiskError, ProtocolError, RunError, SecureFLError, StateError
+from securefl.errors import DiskError, ProtocolError, SecureFLError, StateError
 from securefl.progress import SERVER, EventSink, Phase, PhaseEnded, PhaseStarted, Warned
-from securefl.protocol.agreement.commitment import header_digest
 from securefl.protocol.agreement.signed import Attempt
-from securefl.protocol.agreement.statement import Survivor, Survivors
 from securefl.protocol.calls import (
     AggregateHead,
     Announcement,
     Answer,
+    CohortClosed,
     Done,
     FederationFailed,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     Packets,
@@ -34,7 +35,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.last_words import passed_on
 from securefl.protocol.sections import Section
-from securefl.protocol.serving.admission import admitted, check_in_cohort, is_open
+from securefl.protocol.serving.acceptance import admitted, check_in_cohort, is_open
 from securefl.protocol.serving.announcements import announcement_of
 from securefl.protocol.serving.decisions import SumWanted, decide
 from securefl.protocol.serving.round_events import (
@@ -48,22 +49,15 @@ from securefl.protocol.serving.round_events import (
     RunResumed,
 )
 from securefl.protocol.serving.round_machine import (
-    DropBodies,
-    DropPackets,
-    DropSum,
-    Effect,
-    End,
-    KeepReveal,
-    Publish,
     replayed,
     transition,
 )
 from securefl.protocol.serving.server_phases import ServerPhase
-from securefl.protocol.serving.server_state import ServerRules, ServerState
-from securefl.protocol.serving.sum_head import SumHead
+from securefl.protocol.serving.server_state import ServerRules
+from securefl.protocol.wire_staging import StageSizes
 from securefl_server.bodies import Bodies
-from securefl_server.body_sums import add_bodies
-from securefl_server.intake import Intake
+from securefl_server.intake import Intake, Taken
+from securefl_server.round_archive import RoundArchive
 from securefl_server.round_news import news_of
 from securefl_server.round_store import RoundStore
 from securefl_server.step_clock import StepClock
@@ -103,10 +97,10 @@ class RoundServer:
         self._rules = rules
         self._sections = sections
         self._store = store
-        self._bodies = bodies
+        self._archive = RoundArchive(rules, store=store, bodies=bodies)
         self._now = now
         self._emit = emit
-        self._listeners: list[Callable[[Announcement], None]] = []
+        self._listeners: list[Callable[[Announcement], object]] = []
         self._broken: SecureFLError | None = None
         self._wanted: SumWanted | None = None
         self._told: Announcement | None = None
@@ -143,7 +137,7 @@ class RoundServer:
             return None
         return self._now() if self._wanted is not None else self._clock.next_deadline(self.state)
 
-    def on_announcement(self, listener: Callable[[Announcement], None]) -> None:
+    def on_announcement(self, listener: Callable[[Announcement], object]) -> None:
         """Has a listener told every new announcement."""
         self._listeners.append(listener)
 
@@ -156,13 +150,15 @@ class RoundServer:
         self._rules.signing_key(member)
         if self.over:
             return
-        if present:
-            self._clock.arrive(member)
-            if member in self.state.gone:
-                self._apply(MemberReturned(member))
-        else:
-            self._clock.depart(member)
-        self._go_on()
+        # A failing disk is announced; there is nobody to answer.
+        with suppress(StateError), self._failures_end_the_run():
+            if not present:
+                self._clock.depart(member)
+            else:
+                self._clock.arrive(member)
+                if member in self.state.gone:
+                    self._apply(MemberReturned(member))
+            self._go_on()
 
     def hear(self, member: str, request: Request) -> Answer:
         """Answers a request.
@@ -173,16 +169,13 @@ class RoundServer:
             StateError: if the server's own disk fails.
         """
         self._rules.signing_key(member)
-        if isinstance(request, FetchAggregate):
-            return self._head(request.round_number)
         if isinstance(request, Leave) and self.over and not request.finished:
             return Done()
-        self._check_running()
-        try:
+        if not isinstance(request, FetchAggregate):
+            self._check_running()
+        with self._failures_end_the_run():
             answer = self._answer(member, request)
-        except DiskError as error:
-            raise self._break(error) from None
-        self._go_on()
+            self._go_on()
         return answer
 
     def receive(self, member: str, attempt: Attempt, offset: int, chunk: bytes) -> Staged:
@@ -197,14 +190,21 @@ class RoundServer:
             StateError: if the server's own disk fails.
         """
         self._check_running()
-        try:
-            staged, event = self._intake.receive(self.state, member, attempt, offset=offset, chunk=chunk)
-            if event is not None:
-                self._apply(event)
-        except DiskError as error:
-            raise self._break(error) from None
-        self._go_on()
+        with self._failures_end_the_run():
+            staged = self._staged(
+                self._intake.receive(self.state, member, attempt, offset=offset, chunk=chunk)
+            )
+            self._go_on()
         return staged
+
+    def sizes(self, member: str, attempt: Attempt) -> StageSizes:
+        """Lengths that a member's contribution to the open attempt must have.
+
+        Raises:
+            ProtocolError: if the attempt is over, the member is not in its cohort, or the run has ended.
+        """
+        self._check_running()
+        return self._intake.sizes(self.state, member, attempt)
 
     def total(self, round_number: int) -> BinaryIO:
         """The bytes of a round's sum, open for reading.
@@ -213,38 +213,47 @@ class RoundServer:
             ProtocolError: if this sum cannot be fetched.
             StateError: if the server's own disk fails.
         """
-        number = self._head(round_number).certificate.statement.attempt.number
-        try:
-            return self._bodies.open_total(round_number, number)
-        except DiskError as error:
-            raise self._break(error) from None
+        with self._failures_end_the_run():
+            return self._archive.open_total(self._head(round_number))
+
+    def fetch(self, round_number: int) -> tuple[AggregateHead, BinaryIO]:
+        """The head and the bytes of a round's sum, of one moment.
+
+        Raises:
+            ProtocolError, StateError: as ``total``.
+        """
+        with self._failures_end_the_run():
+            head = self._head(round_number)
+            return head, self._archive.open_total(head)
 
     def wake(self) -> None:
         """Carries out what is due: adds contributions, and goes on where a deadline has passed."""
         if self.over:
             return
-        self._go_on()
-        while self._wanted is not None and not self.over:
-            wanted, self._wanted = self._wanted, None
-            try:
-                self._apply(self._add(wanted))
-            except DiskError as error:
-                self._break(error)
-                return
+        # A failing disk is announced; there is nobody to answer.
+        with suppress(StateError), self._failures_end_the_run():
             self._go_on()
+            while self._wanted is not None and not self.over:
+                wanted, self._wanted = self._wanted, None
+                self._apply(self._add(wanted))
+                self._go_on()
 
     def stop(self, reason: str) -> None:
         """Ends the run: members are told; a later start goes on."""
-        if not self.over:
+        if self.over:
+            return
+        with suppress(StateError), self._failures_end_the_run():
             self._apply(RunFailed(Cause("the server was stopped", hint=reason)))
             self._announce()
 
     def _answer(self, member: str, request: Request) -> Answer:
         match request:
             case StageContribution():
-                return self._intake.announce(self.state, member, request)
+                return self._staged(self._intake.announce(self.state, member, request))
             case StagedUpTo(attempt):
-                return self._intake.held(self.state, member, attempt)
+                return self._staged(self._intake.held(self.state, member, attempt))
+            case FetchCohort(attempt):
+                return self._cohort(member, attempt)
             case FetchPackets(attempt):
                 return self._packets(member, attempt)
             case FetchAggregate(round_number):
@@ -258,6 +267,18 @@ class RoundServer:
                     self._apply(event)
                 return Done()
 
+    def _staged(self, taken: Taken) -> Staged:
+        staged, event = taken
+        if event is not None:
+            self._apply(event)
+        return staged
+
+    def _cohort(self, member: str, attempt: Attempt) -> CohortClosed:
+        if not is_open(self.state, attempt, rules=self._rules):
+            raise ProtocolError(f"the attempt whose cohort {member} asks for is over")
+        check_in_cohort(self.state, member)
+        return CohortClosed(self.state.cohort(self._rules))
+
     def _packets(self, member: str, attempt: Attempt) -> Packets:
         state = self.state
         if not is_open(state, attempt, rules=self._rules):
@@ -266,23 +287,12 @@ class RoundServer:
         if state.phase is ServerPhase.STAGE:
             raise ProtocolError(f"{member} asks for packets before all are there")
         sealed = self._store.packets_to(attempt, place)
-        senders = {state.members.index(each.member): each.body_digest for each in state.staged}
+        places = state.places
+        senders = {places[each.member]: each.body_digest for each in state.staged}
         listed = tuple(
             (index, sealed[index], digest) for index, digest in sorted(senders.items()) if index in sealed
         )
         return Packets(attempt, listed)
-
-    def _head(self, round_number: int) -> AggregateHead:
-        there = round_number <= self.state.newest_sum
-        head = self._store.sum_head(round_number) if there else None
-        if head is None:
-            raise ProtocolError(
-                f"the sum of round {round_number} cannot be fetched",
-                hint="it is not certified yet" if not there else "every member has confirmed that it has it",
-            )
-        place = {member: index for index, member in enumerate(head.cohort.members)}
-        reveals = self._store.reveals(round_number)
-        return head.answer(tuple(sorted(reveals, key=lambda reveal: place[reveal.body.signer])))
 
     def _leave(self, member: str, farewell: Leave) -> None:
         state = self.state
@@ -298,27 +308,17 @@ class RoundServer:
             self._apply(MemberFinished(member))
         self._clock.depart(member)
 
+    def _head(self, round_number: int) -> AggregateHead:
+        return self._archive.head(round_number, newest=self.state.newest_sum)
+
     def _add(self, wanted: SumWanted) -> Proposed:
         """Adds the contributions of the survivors, and makes the statement about their sum."""
-        state, rules = self.state, self._rules
-        number, attempt = state.round_number, state.attempt(rules)
-        headers = {each.member: each.header for each in state.acknowledged if each.header is not None}
-        members = [state.members[index] for index in wanted.indices]
+        number = self.state.round_number
         self._emit(PhaseStarted(member=SERVER, round_number=number, phase=Phase.AGGREGATE))
-        total = add_bodies(
-            [self._bodies.body(attempt, member) for member in members],
-            self._sections(number),
-            self._bodies.total(number, state.number),
-        )
-        self._emit(
-            PhaseEnded(member=SERVER, round_number=number, phase=Phase.AGGREGATE, seconds=total.seconds)
-        )
-        survivors = tuple(
-            Survivor(index, header_digest(headers[member]))
-            for index, member in zip(wanted.indices, members, strict=True)
-        )
-        statement = Survivors(attempt, state.cohort_digest, survivors, total.digest)
-        return Proposed(statement, total.size, total.seconds)
+        proposed = self._archive.propose(self.state, wanted.indices, self._sections(number))
+        seconds = proposed.seconds
+        self._emit(PhaseEnded(member=SERVER, round_number=number, phase=Phase.AGGREGATE, seconds=seconds))
+        return proposed
 
     def _go_on(self) -> None:
         """Carries out everything that is due, but for adding, which ``wake`` does; then tells what is new."""
@@ -336,64 +336,15 @@ class RoundServer:
         """Makes an event true: in the store first, then in the state, then in the files."""
         state, effects = transition(self.state, event, rules=self._rules)
         news = news_of(event, self.state)
-        try:
-            self._write(event, state, effects)
-        except (DiskError, StateError) as error:
-            raise self._break(error) from None
+        self._archive.write(event, state, effects)
         self.state, self._wanted = state, None
         self._emit(news)
-        for effect in effects:
-            self._carry_out(effect)
-
-    def _write(self, event: RoundEvent, state: ServerState, effects: tuple[Effect, ...]) -> None:
-        head = reveal = None
-        for effect in effects:
-            match effect:
-                case Publish():
-                    head = self._sum_head(state)
-                case KeepReveal(revealed):
-                    reveal = revealed.reveal
-                case DropBodies() | DropPackets() | DropSum() | End():
-                    continue
-                case _:
-                    assert_never(effect)
-        self._store.append(event, head=head, reveal=reveal)
-
-    def _sum_head(self, state: ServerState) -> SumHead:
-        attempt = state.attempt(self._rules)
-        contributions = [self._store.contribution(attempt, member) for member in state.survivors]
-        return SumHead(
-            cohort=state.cohort(self._rules),
-            settled=state.settled,
-            certificate=state.certificate(self._rules),
-            headers=state.headers(),
-            seeds=tuple(each.seeds if each is not None else b"" for each in contributions),
-            body_bytes=state.total_bytes,
-            aggregate_seconds=state.total_seconds,
-        )
-
-    def _carry_out(self, effect: Effect) -> None:
-        match effect:
-            case DropBodies(round_number, number):
-                self._bodies.drop_bodies(round_number, number)
-            case DropPackets(round_number, number):
-                self._store.drop_contributions(round_number, number)
-            case DropSum(round_number):
-                self._bodies.drop_sums(round_number)
-                self._store.drop_sum(round_number)
-            case Publish() | KeepReveal() | End():
-                return
-            case _:
-                assert_never(effect)
+        self._archive.carry_out(effects)
 
     def _resume(self) -> None:
         """Goes on after an earlier run: clears away what a crash left, and takes nobody for gone."""
         state = self.state
-        open_attempt = (state.round_number, state.number)
-        self._store.sweep(contributions_of=open_attempt)
-        sums = self._store.sum_places()
-        mine = (open_attempt,) if state.statement is not None else ()
-        self._bodies.sweep(bodies_of=open_attempt, sums=(*sums, *mine))
+        self._archive.clear(state)
         unfinished = state.phase is ServerPhase.CLOSED and len(state.finished) < len(self._rules.roster)
         if state.phase is ServerPhase.FAILED or unfinished or state.left:
             self._apply(RunResumed())
@@ -404,12 +355,17 @@ class RoundServer:
         if self.state.phase is ServerPhase.FAILED and self.state.cause is not None:
             raise ProtocolError("the run has ended", hint=str(self.state.cause.error()).rstrip("."))
 
-    def _break(self, error: SecureFLError) -> RunError:
-        """Ends the run for an error of the server's own disk: its operator is told the path, the members are not."""
-        if self._broken is None:
-            self._broken = error
-            self._announce()
-        return StateError("the server cannot go on", hint=f"its disk failed ({error.what})")
+    @contextmanager
+    def _failures_end_the_run(self) -> Iterator[None]:
+        """Ends the run for an error of the server's own disk: its operator is told the path, members are not."""
+        try:
+            yield
+        except (DiskError, StateError) as error:
+            if self._broken is None:
+                self._broken = error
+                self._announce()
+            hint = f"its disk failed ({self._broken.what})"
+            raise StateError("the server cannot go on", hint=hint) from None
 
     def _announce(self) -> None:
         announcement = self.announcement

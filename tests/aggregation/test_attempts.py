@@ -13,6 +13,7 @@ from support.federations import TestFederation, make_federation
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.aggregation.encryption import Encryption
+from securefl.aggregation.selection import Selection
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.errors import AuthenticationError, ForgeryError, ProtocolError
@@ -64,6 +65,7 @@ class Played:
             cipher=self.made.cipher(),
             keys=self.made.keys,
             signing_key=self.made.signing_keys[member],
+            selection=Selection(self.federation),
         )
 
     def header(self, member: str) -> Signed[ContributionHeader]:

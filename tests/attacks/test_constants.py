@@ -42,7 +42,7 @@ def sent_by_the_code(made: TestFederation) -> Sent:
         learner = DrawnLearner(member.id, member.rank, scale=0.0)
         update = learner.learn(number, aggregation.start(), aggregation.frozen(number))
         manifest = Manifest(federation.digest, number, federation.cohort)
-        return aggregation.encode(update, manifest=manifest, samples=samples).integers
+        return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
 
     return sent
 

@@ -87,7 +87,9 @@ def slots(site: object, update: Update, *, samples: int) -> bytes:
 
     own = site.own
     manifest = Manifest(own.federation.digest, 1, own.federation.cohort)
-    encoded = _aggregation(own, site.clock).encode(update, manifest=manifest, samples=samples)
+    encoded = _aggregation(own, site.clock).encode(
+        update, round_number=manifest.round_number, samples=samples
+    )
     packed = pack(encoded.integers, own.federation.profile)
     return encode_words(packed.reshape(-1)[:NEEDLE_VALUES], own.federation.form.upload_residue_bytes)
 

@@ -42,10 +42,9 @@ def run(scheme: str) -> tuple[TestFederation, dict, bytes]:
 def needles(federation: TestFederation, learners: dict) -> Iterator[tuple[str, bytes]]:
     """Runs of a member's values as they could stand on the wire: floats, grid integers, packed slots."""
     inner = federation.federation
-    manifest = Manifest(inner.digest, 1, inner.cohort)
     for member, learner in learners.items():
         update = learner.updates[1]
-        encoded = federation.aggregation(member).encode(update, manifest=manifest, samples=learner.samples)
+        encoded = federation.aggregation(member).encode(update, round_number=1, samples=learner.samples)
         head = update.heads["classifier.weight"].ravel()[:NEEDLE_VALUES]
         factor = update.weights["encoder.0.query"].left.ravel()[:NEEDLE_VALUES]
         for kind in ("<f4", ">f4", "<f8"):
@@ -79,7 +78,7 @@ def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str)
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
     update = learner.learn(1, aggregation.start(), None)
-    encoded = aggregation.encode(update, manifest=manifest, samples=50)
+    encoded = aggregation.encode(update, round_number=1, samples=50)
     body = encrypt_at_once(aggregation.encrypt(encoded, manifest=manifest)).body
     residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).residues.reshape(-1)
 
@@ -95,7 +94,7 @@ def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
     aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
     manifest = Manifest(inner.digest, 1, inner.cohort)
-    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), manifest=manifest, samples=50)
+    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), round_number=1, samples=50)
     contribution = encrypt_at_once(aggregation.encrypt(encoded, manifest=manifest))
     first, *_, last = contribution_messages(Whole.of(contribution))
     assert wire_parts.decode_contribution_part(first).round_number == 1

@@ -31,7 +31,7 @@ def _peak_of_contributing(made: TestFederation) -> int:
     tracemalloc.start()
     try:
         encryption = aggregation.encrypt(
-            aggregation.encode(update, manifest=manifest, samples=40), manifest=manifest
+            aggregation.encode(update, round_number=manifest.round_number, samples=40), manifest=manifest
         )
         for _ in encryption.windows():
             pass

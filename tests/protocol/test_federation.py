@@ -110,6 +110,25 @@ def test_a_certificate_of_no_member_is_refused() -> None:
         FEDERATION.server_view(ServerSection()).by_certificate(b"\xff" * 32)
 
 
+def test_a_file_whose_smallest_cohort_the_roster_has_not_is_refused() -> None:
+    file = json.loads(FEDERATION.to_json_text())
+    file["terms"]["federation"]["min_clients"] = 5
+    with pytest.raises(IdentityError, match="hold together"):
+        Federation.from_json_text(json.dumps(file), where="here")
+
+
+def test_the_server_knows_how_many_may_collude_and_no_rank() -> None:
+    view = FEDERATION.server_view(ServerSection())
+    assert (view.min_clients, view.max_colluders) == (3, 1)
+    assert "rank" not in view.to_json_text()
+
+
+def test_a_server_file_with_more_colluders_than_its_roster_bears_is_refused() -> None:
+    file = json.loads(FEDERATION.server_view(ServerSection()).to_json_text()) | {"max_colluders": 2}
+    with pytest.raises(IdentityError, match="hold together"):
+        ServerView.from_json_text(json.dumps(file), where="here")
+
+
 @pytest.mark.parametrize("key", ["00" * 1215, "00" * 1217, "ff" * 1216, "zz", 7])
 def test_a_roster_whose_kem_key_is_none_is_refused(key: object) -> None:
     file = json.loads(make_federation(scheme="none").federation.to_json_text())

@@ -11,7 +11,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 import pytest
-from support.rounds import Federation, Member
+from support.served_rounds import Federation, Member
 
 from securefl.progress import RoundStepped
 from securefl.protocol.calls import (

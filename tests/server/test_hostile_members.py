@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.rounds import BODY_BYTES, Federation, Member, key_of
+from support.served_rounds import BODY_BYTES, Federation, Member, key_of
 
 from securefl.errors import AuthenticationError, ProtocolError, RunError, WireError
 from securefl.protocol.agreement.signed import Attempt, sign
@@ -22,6 +22,7 @@ from securefl.protocol.calls import (
     CommitAsked,
     Confirm,
     FetchAggregate,
+    FetchCohort,
     FetchPackets,
     Leave,
     RoundOpened,
@@ -254,6 +255,21 @@ def test_packets_that_are_not_one_for_each_other_member_are_refused(
     changed = dataclasses.replace(request, packets=alter(request.packets))
     unchanged(
         federation, lambda: federation.server.hear("client-1", changed), WireError, "packets are not one"
+    )
+
+
+def test_a_member_of_the_cohort_can_fetch_it_and_nobody_else(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4, least=3)
+    federation.connect()
+    federation.lose("client-4")
+    federation.settle(until=CommitAsked)
+    cohort = federation.server.state.cohort(federation.rules)
+    assert federation.server.hear("client-1", FetchCohort(cohort.attempt)) == CohortClosed(cohort)
+    unchanged(
+        federation,
+        lambda: federation.server.hear("client-4", FetchCohort(cohort.attempt)),
+        ProtocolError,
+        "not in the cohort",
     )
 
 

@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.rounds import DIGEST, SECTIONS, Federation, MemoryStore
+from support.served_rounds import DIGEST, SECTIONS, Federation, MemoryStore
 
-from securefl.errors import DiskError, StateError
+from securefl.errors import AuthenticationError, DiskError, StateError
+from securefl.protocol.calls import CohortClosed, CommitAsked, StagedUpTo
 from securefl.protocol.serving.event_codec import decode_object, encode_object
 from securefl.protocol.serving.round_machine import replayed
 from securefl.protocol.serving.server_phases import ServerPhase
@@ -138,9 +139,7 @@ def test_the_store_on_disk_remembers_what_the_one_in_memory_does(tmp_path: Path)
 def test_a_body_goes_on_after_a_restart_where_it_stopped(tmp_path: Path) -> None:
     federation = Federation(tmp_path, 4)
     federation.connect()
-    while federation.server.state.phase is not ServerPhase.STAGE:
-        federation.round_of_answers()
-        break
+    federation.settle(until=CohortClosed)
     state = federation.server.state
     cohort = state.cohort(federation.rules)
     member = federation.members["client-1"]
@@ -154,6 +153,51 @@ def test_a_body_goes_on_after_a_restart_where_it_stopped(tmp_path: Path) -> None
     staged = federation.server.receive("client-1", cohort.attempt, 7, body[7:])
     assert staged.complete
     assert federation.server.hear("client-1", member.contribution(cohort, federation.rules)) == staged
+
+
+def test_a_body_that_was_whole_when_the_server_went_down_counts(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    federation.settle(until=CohortClosed)
+    cohort = federation.server.state.cohort(federation.rules)
+    member = federation.members["client-1"]
+    federation.server.hear("client-1", member.contribution(cohort, federation.rules))
+    # The last piece is on disk, and its event is not.
+    Bodies(tmp_path / "rounds").append(cohort.attempt, "client-1", member.body(cohort.attempt))
+    federation.start()
+    federation.connect()
+    assert federation.server.hear("client-1", StagedUpTo(cohort.attempt)).complete
+    assert federation.server.state.staging("client-1") is not None
+
+
+def test_a_body_that_was_damaged_when_the_server_went_down_is_dropped(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    federation.settle(until=CohortClosed)
+    cohort = federation.server.state.cohort(federation.rules)
+    member = federation.members["client-1"]
+    federation.server.hear("client-1", member.contribution(cohort, federation.rules))
+    Bodies(tmp_path / "rounds").append(cohort.attempt, "client-1", bytes(len(member.body(cohort.attempt))))
+    federation.start()
+    federation.connect()
+    with pytest.raises(AuthenticationError, match="does not have the digest"):
+        federation.server.hear("client-1", StagedUpTo(cohort.attempt))
+    assert federation.server.hear("client-1", StagedUpTo(cohort.attempt)).received == 0
+    assert federation.stage(member, cohort).complete
+
+
+def test_members_that_do_not_come_back_count_as_absent_after_the_grace(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4, least=3)
+    federation.connect()
+    federation.settle(until=CohortClosed)
+    federation.away.add("client-4")
+    federation.start()
+    federation.connect("client-1", "client-2", "client-3")
+    while federation.round_of_answers():
+        pass
+    assert federation.server.next_deadline == federation.clock + 5
+    federation.pass_time()
+    assert isinstance(federation.server.announcement, CommitAsked)
 
 
 def test_deadlines_start_anew_with_the_server(tmp_path: Path) -> None:

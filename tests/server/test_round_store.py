@@ -6,11 +6,18 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.rounds import DIGEST, Federation
+from support.served_rounds import DIGEST, Federation
 
 from securefl.errors import DiskError, IdentityError, RunError, SecureFLError, StateError
 from securefl.protocol.agreement.signed import Attempt
-from securefl.protocol.calls import AggregateReady, CohortClosed, StageContribution
+from securefl.protocol.calls import (
+    AggregateReady,
+    CohortClosed,
+    Confirm,
+    FederationFailed,
+    FetchAggregate,
+    StageContribution,
+)
 from securefl.protocol.serving.round_events import MemberLeft
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl_server.round_store import STORE_FILE, SqliteRoundStore
@@ -202,6 +209,31 @@ def test_a_failing_disk_ends_the_run_in_one_sentence_and_a_restart_goes_on(
         member.answered.clear()
     federation.settle()
     assert federation.server.state.phase is ServerPhase.CLOSED
+
+
+def test_a_store_that_is_damaged_while_it_is_used_ends_the_run_and_names_no_path_to_members(
+    tmp_path: Path,
+) -> None:
+    federation = Federation(tmp_path, 4, store=opened(tmp_path))
+    federation.connect()
+    federation.settle(until=AggregateReady)
+    federation.store._database.execute("UPDATE sums SET text = 'no record'")
+    with pytest.raises(StateError, match="the server cannot go on") as told:
+        federation.server.hear("client-1", FetchAggregate(1))
+    assert str(tmp_path) not in str(told.value)
+    assert isinstance(federation.server.announcement, FederationFailed)
+    with pytest.raises(StateError, match="the server cannot go on"):
+        federation.server.hear("client-2", Confirm(1))
+
+
+def test_a_disk_that_fails_while_nobody_asks_is_announced(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4, store=opened(tmp_path))
+    federation.connect()
+    federation.settle(until=CohortClosed)
+    unsynced(federation.store)
+    federation.pass_time()
+    assert isinstance(federation.server.announcement, FederationFailed)
+    assert federation.server.over
 
 
 def test_the_log_is_read_beside_the_server_that_writes_it(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.rounds import Federation
+from support.served_rounds import Federation
 
 from securefl.errors import ProtocolError
 from securefl.progress import RoundStepped
@@ -14,6 +15,7 @@ from securefl.protocol.calls import (
     AggregateReady,
     Certified,
     CohortClosed,
+    Done,
     FederationClosed,
     FetchAggregate,
     Leave,
@@ -23,7 +25,11 @@ from securefl.protocol.calls import (
     SurvivorsProposed,
     VoidAsked,
 )
+from securefl.protocol.serving.round_events import Proposed
+from securefl.protocol.serving.round_machine import transition
 from securefl.protocol.serving.server_phases import ServerPhase
+from securefl.protocol.serving.server_state import LAST_ATTEMPT
+from securefl.protocol.wire_signed import MAX_SETTLED
 
 
 def steps(federation: Federation) -> list[str]:
@@ -96,6 +102,22 @@ def test_a_round_that_is_void_again_and_again_ends_the_run(tmp_path: Path) -> No
     assert "16 attempts of round 1 gave no sum" in str(federation.server.error)
 
 
+def test_a_round_has_no_more_attempts_than_an_announcement_can_carry() -> None:
+    assert LAST_ATTEMPT == MAX_SETTLED + 1
+
+
+def test_a_run_that_was_void_too_often_tries_again_after_a_restart_and_ends_for_good(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    for member in federation.members.values():
+        member.abstains = True
+    for attempts in (16, 21, 21):
+        federation.settle(patience=200)
+        assert f"{attempts} attempts of round 1 gave no sum" in str(federation.server.error)
+        federation.start()
+        federation.connect()
+
+
 def test_nothing_of_a_void_attempt_stays_on_disk(tmp_path: Path) -> None:
     federation = Federation(tmp_path, 4)
     federation.connect()
@@ -157,6 +179,17 @@ def test_a_later_reveal_withdraws_the_question_whether_the_sum_is_spoiled(tmp_pa
     state = federation.server.state
     federation.send_reveal(late, state.statement)
     assert federation.server.announcement == AggregateReady(1, 4)
+
+
+def test_no_second_statement_is_proposed_in_an_attempt(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    federation.settle(until=SurvivorsProposed)
+    state = federation.server.state
+    other = Proposed(replace(state.statement, total_digest=bytes(32)), 1, 0.0)
+    for again in (state, replace(state, phase=ServerPhase.COMMIT)):
+        with pytest.raises(ProtocolError):
+            transition(again, other, rules=federation.rules)
 
 
 def test_a_certified_round_waits_for_helpers_and_is_not_opened_again(tmp_path: Path) -> None:
@@ -244,6 +277,27 @@ def test_members_that_disagree_on_an_early_end_are_told_apart(tmp_path: Path) ->
     federation.settle()
     assert "do not agree" in str(federation.server.error)
     assert "client-3" in str(federation.server.error)
+
+
+def test_a_farewell_that_is_said_again_after_the_end_is_no_error(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4)
+    federation.connect()
+    federation.settle()
+    state = federation.server.state
+    assert federation.server.hear("client-1", Leave(finished=True)) == Done()
+    assert federation.server.state == state
+
+
+def test_a_member_that_was_not_waited_for_says_farewell_after_the_end(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 4, least=3)
+    federation.connect()
+    federation.settle(until=FederationClosed)
+    federation.lose("client-4")
+    federation.settle()
+    assert federation.server.state.phase is ServerPhase.CLOSED
+    federation.catch_up(federation.members["client-4"], 1)
+    federation.server.hear("client-4", Leave(finished=True))
+    assert federation.server.state.finished == federation.rules.roster
 
 
 def test_a_run_ends_at_once_where_too_few_members_can_go_on(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def integers_of(made: TestFederation, member: str, *, samples: int) -> np.ndarra
     aggregation, learner = made.aggregation(member), learners_of(made.federation)[member]
     manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
     update = learner.learn(1, aggregation.start(), None)
-    return aggregation.encode(update, manifest=manifest, samples=samples).integers
+    return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
 
 
 def test_a_members_values_are_exact_zeros_where_it_owns_no_layer() -> None:
@@ -215,9 +215,7 @@ def test_scores_are_encrypted_where_other_values_are_plain() -> None:
     encrypted, plain = kind.section_values
     assert (encrypted + plain, plain) == (kind.values + LAYERS, kind.values // 2)
     # The last integers of the encrypted section, and of the whole once it is put together.
-    parts = members["client-1"]._rounds._selection.divided(
-        lambda: [np.arange(kind.total)], round_number=2, scores=None
-    )
+    parts = members["client-1"]._rounds._selection.divided(lambda: [np.arange(kind.total)], round_number=2)
     last = np.concatenate(list(parts[0]()))[-LAYERS:]
     np.testing.assert_array_equal(last, np.arange(kind.values, kind.total))
     assert simulated.traffic[2].sums["client-1"][-LAYERS:].any()
@@ -257,8 +255,8 @@ def test_a_member_refuses_scores_by_its_own_part_of_the_sum(rest: int) -> None:
     assert (sums >= 0).all()
     with pytest.raises(ProtocolError, match="scores of layers"):
         layers.told(sums, own=own, round_number=2, members=4, limit=32767)
-    with pytest.raises(ProtocolError, match="client-1 did not contribute its scores"):
-        layers.told(np.abs(sums), own=(), round_number=2, members=4, limit=32767)
+    with pytest.raises(ProtocolError, match="none that 3 others can have"):
+        layers.told(np.array([0, 9, 9, rest, 9]), own=(), round_number=2, members=3, limit=32767)
 
 
 def test_a_learner_without_scores_is_refused_where_they_are_asked_for() -> None:

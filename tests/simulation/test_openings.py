@@ -16,6 +16,7 @@ from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.encrypted_rounds import PreparedContribution
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.update_source import UpdateSource
 from securefl.config.head import HeadSection
 from securefl.errors import ModelError, ProtocolError
@@ -243,7 +244,7 @@ def test_an_opening_is_applied_once_and_in_its_order() -> None:
     member.contribute(learner, manifest=manifests[0])
     sums = np.array([4, 3, 1, 4, 1, 2])
     with pytest.raises(ProtocolError, match="round -1 cannot follow round -3"):
-        member.apply(sums, manifest=manifests[1])
-    member.apply(sums, manifest=manifests[0])
+        member.apply(sums, Outcome.whole(manifests[1]))
+    member.apply(sums, Outcome.whole(manifests[0]))
     with pytest.raises(ProtocolError, match="round -2 cannot follow round -2"):
-        member.apply(sums, manifest=manifests[0])
+        member.apply(sums, Outcome.whole(manifests[0]))

@@ -8,6 +8,7 @@ from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters.selection import feature_count
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.outcome import Outcome
 from securefl.config.server import ServerSection
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
@@ -41,7 +42,9 @@ def test_a_federation_with_a_plain_part_ends_in_the_same_bits_as_one_without(pay
         _, simulated, aggregations = run(payload=payload, fraction=0.4, scheme=scheme)
         for number in range(1, ROUNDS + 1):
             sums = list(simulated.traffic[number].sums.values())
-            assert all(np.array_equal(own, whole.traffic[number].sums["client-1"]) for own in sums)
+            # Where sums of scores are made, they come last.
+            expected = whole.traffic[number].sums["client-1"]
+            assert all(np.array_equal(own[: len(expected)], expected) for own in sums)
         for mine, theirs in zip(
             products(aggregations["client-2"]), products(everything["client-2"]), strict=True
         ):
@@ -75,9 +78,9 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
     manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
     learner = learners_of(inner)[member]
     first.contribute(learner, manifest=manifests[1])
-    first.apply(simulated.traffic[1].sums[member], manifest=manifests[1])
+    first.apply(simulated.traffic[1].sums[member], Outcome.whole(manifests[1]))
     update = learner.learn(2, first.start(), None)
-    integers = first.encode(update, manifest=manifests[2], samples=learner.samples).integers
+    integers = first.encode(update, round_number=2, samples=learner.samples).integers
 
     def in_slots(values: np.ndarray) -> bytes:
         slots = pack(values, inner.profile).reshape(-1)[: values.size // 4]
@@ -117,11 +120,10 @@ def test_scores_are_sent_in_the_first_round_and_in_no_other(number: int, given: 
     inner = federation.federation
     aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
-    manifest = Manifest(inner.digest, number, inner.cohort)
-    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), manifest=manifest, samples=9)
+    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), round_number=1, samples=9)
     scores = learner.sensitivity(1) if given else None
     with pytest.raises(ProtocolError, match="scores"):
-        aggregation.encrypt(encoded, manifest=manifest, scores=scores)
+        aggregation._selection.with_scores(encoded, scores, round_number=number)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.nan])
@@ -130,12 +132,11 @@ def test_a_score_outside_its_range_is_not_sent(wrong: float) -> None:
     inner = federation.federation
     aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
-    manifest = Manifest(inner.digest, 1, inner.cohort)
-    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), manifest=manifest, samples=9)
+    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), round_number=1, samples=9)
     scores = learner.sensitivity(1)
     scores[3] = wrong
     with pytest.raises(ProtocolError, match="between 0 and 1"):
-        aggregation.encrypt(encoded, manifest=manifest, scores=scores)
+        aggregation._selection.with_scores(encoded, scores, round_number=1)
 
 
 def test_a_federation_that_encrypts_by_columns_ends_in_the_same_bits_as_one_that_encrypts_everything() -> (
@@ -147,7 +148,9 @@ def test_a_federation_that_encrypts_by_columns_ends_in_the_same_bits_as_one_that
         assert made.federation.kind_of(2).selective
         for number in range(1, ROUNDS + 1):
             sums = list(simulated.traffic[number].sums.values())
-            assert all(np.array_equal(own, whole.traffic[number].sums["client-1"]) for own in sums)
+            # Where sums of scores are made, they come last.
+            expected = whole.traffic[number].sums["client-1"]
+            assert all(np.array_equal(own[: len(expected)], expected) for own in sums)
         for mine, theirs in zip(
             products(aggregations["client-2"]), products(everything["client-2"]), strict=True
         ):

@@ -71,10 +71,12 @@ def terms(
     aggregation: AggregationSection | None = None,
     recipe: Recipe = ALONE,
     layers: LayersSection | None = None,
+    min_clients: int | None = None,
+    max_colluders: int | None = None,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
-        federation=FederationTerms(name="unit", rounds=rounds, seed=11),
+        federation=FederationTerms(name="unit", rounds=rounds, seed=11, min_clients=min_clients),
         model=ModelTerms(digest=bytes(32), max_length=16),
         task=SequenceClassificationTerms(
             name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")
@@ -102,6 +104,7 @@ def terms(
         encryption=EncryptionSection.model_validate(
             {
                 "scheme": scheme,
+                "max_colluders": max_colluders,
                 "select": {"fraction": fraction, "by": select_by},
                 "allow_plaintext": fraction < 1,
             }

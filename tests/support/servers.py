@@ -18,6 +18,7 @@ import numpy as np
 
 from securefl.config.server import ServerSection
 from securefl.crypto.schemes import Scheme, profile_for
+from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.crypto.wireform import Ciphertexts, WireForm
 from securefl.errors import SecureFLError
 from securefl.identity.authority import Authority
@@ -169,6 +170,8 @@ def make_roster(
     view = ServerView(
         federation_digest=DIGEST,
         name="unit",
+        min_clients=default_min_clients(members),
+        max_colluders=RosterConstants.of(members, min_clients=default_min_clients(members)).max_colluders,
         rounds=rounds,
         profile=profile_for(members, 16, scheme=scheme).name,
         openings=(),

@@ -6,7 +6,7 @@ only adds computes on updates. A payload object belongs to one round and holds n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -117,13 +117,17 @@ class Payload(Protocol):
         """
         ...
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
         """The inverse, for a mean of such vectors; the result may share memory with ``mean``.
 
         Args:
-            mean: (V,).
+            mean: (V,); zeros where nobody contributed.
             noise_std: Largest standard deviation of the grid's rounding in an adapter coordinate of it; the
                 result says what becomes of that in the weights.
+            owners: Contributors that own each partition, 0 where nobody contributed; None where all the cohort's
+                members contributed.
         """
         ...
 

@@ -8,7 +8,7 @@ not own it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -108,7 +108,9 @@ class BasisPayload:
         trained = {tensor.name: self._trained(update, tensor, rank) for tensor in self.layout.adapted}
         return chain(self._runs(trained, rank), head_runs(update, self.layout))
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
         """Factors of rank R, one of them the basis itself.
 
         Noise in the other one, R directions wide, has no larger singular value than in a whole weight.

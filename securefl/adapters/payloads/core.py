@@ -13,7 +13,7 @@ arXiv 2506.05568.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -150,7 +150,9 @@ class CorePayload:
         ]
         return chain(self._runs(cores, rank), head_runs(update, self.layout))
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
         """Factors (U C, V) of rank h R; V is the frozen one.
 
         Noise of deviation s in C has the largest singular value s 2 sqrt(R), in a weight s (sqrt(m) +

@@ -7,7 +7,7 @@ product of means (FlexLoRA, arXiv 2402.11505). What is summed are changes of pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -94,7 +94,9 @@ class DensePayload:
         products = [checked_factors(update, tensor) for tensor in self.layout.adapted]
         return chain(chain.from_iterable(map(product_runs, products)), head_runs(update, self.layout))
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
         """Matrices (m, n), views of ``mean``, with the coordinates' own noise."""
         weights = {
             segment.tensor: segment.block(mean)

@@ -12,7 +12,7 @@ client computes with is its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -123,19 +123,25 @@ class FactorsPayload:
         pairs = [self._checked(update, tensor, rank) for tensor in self.layout.adapted]
         return chain(self._runs(pairs, rank), head_runs(update, self.layout))
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
-        """Factors (m, R) and (R, n): of each partition the mean over its owners, times their share of all members."""
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
+        """Factors (m, k) and (k, n): of each partition the mean over its owners, times their share of all contributors.
+
+        k is R, or the directions that somebody contributed: they come first, since owners only grow towards the first.
+        """
+        counts = tuple(part.owners for part in self.partitions) if owners is None else tuple(owners)
         segments = iter(self.segments)
         weights: dict[str, Matrix | Factors] = {}
         for tensor in self.layout.adapted:
-            left, right = [], []
-            for part in self.partitions:
-                share = part.owners / self.ranks.size
-                if self.shares == "both":
-                    left.append(next(segments).block(mean) * share)
-                else:
-                    left.append(np.zeros((tensor.rows, part.stop - part.start)))
-                right.append(next(segments).block(mean) * share)
+            left, right = [np.zeros((tensor.rows, 0))], [np.zeros((0, tensor.columns))]
+            for part, count in zip(self.partitions, counts, strict=True):
+                share, nothing = count / counts[0], np.zeros((tensor.rows, part.stop - part.start))
+                B = next(segments).block(mean) * share if self.shares == "both" else nothing
+                A = next(segments).block(mean) * share
+                if count:
+                    left.append(B)
+                    right.append(A)
             weights[tensor.name] = Factors(np.concatenate(left, axis=1), np.concatenate(right, axis=0))
         return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
 

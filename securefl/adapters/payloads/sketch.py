@@ -10,7 +10,7 @@ the result is near the best approximation, and comes with an estimate of its err
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -121,7 +121,9 @@ class SketchPayload:
         factors = [checked_factors(update, tensor) for tensor in self.layout.adapted]
         return chain(self._runs(factors), head_runs(update, self.layout))
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
         """Factors of rank k, or views of ``mean`` where a weight was sent whole; and what is missing."""
         weights: dict[str, Matrix | Factors] = {}
         errors: dict[str, ErrorEstimate] = {}

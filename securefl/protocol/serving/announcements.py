@@ -40,10 +40,8 @@ def announcement_of(state: ServerState, *, present: frozenset[str], rules: Serve
         case ServerPhase.STAGE:
             return CohortClosed(state.cohort(rules))
         case ServerPhase.COMMIT:
-            members = state.members
-            return CommitAsked(
-                state.cohort_digest, tuple(members.index(each.member) for each in state.staged)
-            )
+            place = state.places
+            return CommitAsked(state.cohort_digest, tuple(place[each.member] for each in state.staged))
         case ServerPhase.VOID:
             return VoidAsked(state.cohort_digest)
         case ServerPhase.REVEAL:

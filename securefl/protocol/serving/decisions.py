@@ -189,11 +189,9 @@ def _propose(
 
 def survivors_of(state: ServerState, rules: ServerRules) -> tuple[int, ...] | None:
     """Indices of the survivors to propose from what was acknowledged; None where there are too few."""
-    members, sizes = state.members, state.sizes(rules)
-    opened = {members.index(each.member): _bits(each.opened) for each in state.acknowledged}
-    committed = frozenset(
-        members.index(each.member) for each in state.acknowledged if each.header is not None
-    )
+    place, sizes = state.places, state.sizes(rules)
+    opened = {place[each.member]: _bits(each.opened) for each in state.acknowledged}
+    committed = frozenset(place[each.member] for each in state.acknowledged if each.header is not None)
     if not state.bound_to:
         return choose_survivors(
             opened,
@@ -203,7 +201,7 @@ def survivors_of(state: ServerState, rules: ServerRules) -> tuple[int, ...] | No
             members=sizes.members,
         )
     # After a spoiled sum: over the same members, or no sum at all.
-    bound = tuple(members.index(member) for member in state.bound_to)
+    bound = tuple(place[member] for member in state.bound_to)
     admissible = set(bound) <= committed and len(helpers(bound, opened)) >= sizes.threshold
     return bound if admissible else None
 

@@ -5,7 +5,7 @@ The store is the server's own; its checksums, not this module, tell an altered b
 
     >>> from securefl.protocol.serving.round_events import MemberLeft
     >>> encode_object(MemberLeft("client-1", "it was stopped by its operator"))
-    '{"~":"MemberLeft","last_words":"it was stopped by its operator","member":"client-1"}'
+    '{"last_words":"it was stopped by its operator","member":"client-1","~":"MemberLeft"}'
     >>> decode_object(encode_object(MemberLeft("client-1", "")))
     MemberLeft(member='client-1', last_words='')
 """

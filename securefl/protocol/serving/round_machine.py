@@ -1,11 +1,28 @@
 """The server's state machine: a state and an event in, the next state and effects out.
 
 The rule kept here: only ``transition`` changes a state, from the state and the event alone; no clock, no file, no
-connection. A state is never changed: a refused event raises, and the state given is still good. ``admission`` makes
+connection. A state is never changed: a refused event raises, and the state given is still good. ``acceptance`` makes
 events of what members send, ``decisions`` those that the server decides itself.
 
 At most one statement an attempt is proposed. A certified round is never done again: its only ways out are an applied
 sum, or t members that cannot open it.
+
+The first steps, where ``rules`` are those of three members and ``advert`` signs one's (a test runs this):
+
+    >>> state, effects = transition(first_state(rules), FirstOpened(), rules=rules)
+    >>> state.phase, state.number
+    (<ServerPhase.ADVERT: 'advert'>, 1)
+    >>> transition(state, CommitRequested(), rules=rules)
+    Traceback (most recent call last):
+    securefl.errors.ProtocolError: 'the members are asked to commit' cannot happen in the phase 'advert'.
+    >>> for member in rules.roster:
+    ...     state, effects = transition(state, Adverted(advert(state, member)), rules=rules)
+    >>> state, effects = transition(state, CohortChosen(rules.roster), rules=rules)
+    >>> state.phase, state.members
+    (<ServerPhase.STAGE: 'stage'>, ('client-1', 'client-2', 'client-3'))
+    >>> state, effects = transition(state, VoidRequested("nobody staged"), rules=rules)
+    >>> state.phase
+    <ServerPhase.VOID: 'void'>
 """
 
 from __future__ import annotations
@@ -50,7 +67,13 @@ from securefl.protocol.serving.round_events import (
     Voted,
 )
 from securefl.protocol.serving.server_phases import ServerPhase, ServerStep, stepped
-from securefl.protocol.serving.server_state import MAX_VOID_ATTEMPTS, ServerRules, ServerState, first_state
+from securefl.protocol.serving.server_state import (
+    LAST_ATTEMPT,
+    MAX_VOID_ATTEMPTS,
+    ServerRules,
+    ServerState,
+    first_state,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,13 +336,13 @@ def _resumed(state: ServerState) -> ServerState:
     if not state.over:
         return state
     phase = state.failed_in or ServerPhase.FAREWELL
-    limit = state.number + MAX_VOID_ATTEMPTS
+    limit = min(state.number + MAX_VOID_ATTEMPTS, LAST_ATTEMPT)
     return replace(state, phase=phase, cause=None, failed_in=None, void_limit=limit)
 
 
 def _votes_with(state: ServerState, votes: tuple[AnyVote, ...], vote: AnyVote) -> tuple[AnyVote, ...]:
     """The votes with one more, in the cohort's order."""
-    place = {member: index for index, member in enumerate(state.members)}
+    place = state.places
     together = votes + (vote,)  # noqa: RUF005 - the type checker loses a constrained type in (*votes, vote)
     return tuple(sorted(together, key=lambda each: place[each.body.signer]))
 

@@ -111,6 +111,7 @@ SERVER_ROWS: Final[tuple[ServerRow, ...]] = (
     ServerRow(ServerPhase.AGGREGATE, ServerStep.LAST_ROUND, ServerPhase.FAREWELL),
     ServerRow(ServerPhase.FAREWELL, ServerStep.FINISHED, ServerPhase.FAREWELL),
     ServerRow(ServerPhase.FAREWELL, ServerStep.CLOSED, ServerPhase.CLOSED),
+    ServerRow(ServerPhase.CLOSED, ServerStep.FINISHED, ServerPhase.CLOSED),
     # A member that was away may come back, apply what it missed, or leave, in every phase.
     *(ServerRow(phase, ServerStep.CONFIRMED, phase) for phase in (*_OPEN, ServerPhase.CLOSED)),
     *(ServerRow(phase, ServerStep.LEFT, phase) for phase in _LIVE),

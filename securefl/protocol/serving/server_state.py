@@ -29,6 +29,8 @@ from securefl.protocol.serving.server_phases import ServerPhase
 
 MAX_VOID_ATTEMPTS = 16
 """So many attempts of one round may end without a sum before a run ends and says so."""
+LAST_ATTEMPT = 21
+"""No round has more attempts: an announcement carries the proofs of at most 20 (``wire_signed.MAX_SETTLED``)."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class ServerState:
     def members(self) -> tuple[str, ...]:
         """The cohort, in the roster's order; empty until it is closed."""
         return tuple(advert.body.signer for advert in self.adverts) if self.cohort_digest else ()
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Index of every member of the cohort."""
+        return {member: index for index, member in enumerate(self.members)}
 
     @property
     def newest_sum(self) -> int:

@@ -150,8 +150,8 @@ def _acknowledgement(
 
 
 def _bitmap(state: ServerState, member: str, opened: tuple[int, ...]) -> int:
-    members = state.members
-    staged = {members.index(each.member) for each in state.staged}
+    place = state.places
+    staged = {place[each.member] for each in state.staged}
     if list(opened) != sorted(set(opened)) or not set(opened) <= staged:
         raise ProtocolError(f"{member} acknowledged packets that nobody sent")
     return sum(1 << index for index in opened)
