@@ -65,7 +65,7 @@ class TrainerSide:
         self._trainer = trainer
         self._member = member
         self._recipe = recipe
-        self._fuses = recipe.has_personal and fusion.fuses
+        self._fuses = (recipe.has_personal or recipe.keeps_sent) and fusion.fuses
         self._with_baselines = fusion.baselines
         self._clock = clock
         self._emit = emit

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from securefl.config import FederationConfig
 from securefl.config.dump import federation_toml
-from securefl.errors import UsageError
+from securefl.errors import SecureFLError, UsageError
 from securefl.launch.federate import Federated, federate
 from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import EventSink
@@ -107,7 +107,7 @@ def _federated(
             # The error says all there is to know; a next try should not find a left-over.
             run.discard()
         raise
-    except Exception:
+    except (SecureFLError, OSError):
         if not run.has_begun and not run.has_logs:
             run.discard()
         raise

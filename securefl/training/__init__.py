@@ -18,6 +18,7 @@
 ``settings``        what one client trains, and how
 ``adapter_bank``    several PEFT adapters on one base model, in and out of numpy
 ``cores``           a trained core between two frozen factors, as a module
+``mixer``           a gate for every weight, which mixes two adapters token by token
 ``loading``         a trainer's parts before its first round
 ``draws``           one client's random choices
 ``optimiser``       AdamW with those rates, and a limit on gradients

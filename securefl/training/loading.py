@@ -21,7 +21,8 @@ from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.model import TaskModel
-from securefl.training.updates.way import BESIDE, GLOBAL, SHARED, Way
+from securefl.training.updates.beside_rest import add_mixed
+from securefl.training.updates.way import BESIDE, GLOBAL, REST, SHARED, Way
 
 LoadStage = Literal["load", "tokenise"]
 LoadClock = Callable[[LoadStage], AbstractContextManager[None]]
@@ -91,6 +92,9 @@ def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> Non
         _add_shared(bank, settings)
     elif BESIDE in way.used:
         add(BESIDE, rank=settings.update_rank * settings.core_heads)
+    if REST in way.used:
+        add(REST, rank=settings.update_rank)
+        add_mixed(bank)
     if settings.recipe.has_personal:
         rank = settings.personal_rank
         add(PERSONAL, rank=rank)

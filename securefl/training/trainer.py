@@ -10,7 +10,8 @@ Adapters of one client:
 ``local-update``  what the other ways train beside the global or the shared adapter, which then stays as it is
 ``shared``        the whole adapter that all clients share, of one rank, where a way trains it
 ``personal``      private, trained for as many steps as the global one
-``fused``         made of global and personal at the end
+``rest``          the mean of all other clients' adapters, beside a ``local-update`` that is the client's own
+``fused``         made of global and personal at the end, or of ``local-update`` and ``rest`` with a mixer
 ``fine-tuned``    a copy of the global one, trained for one epoch more: a baseline
 """
 
@@ -30,6 +31,7 @@ from securefl.adapters.frozen import Frozen
 from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
+from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
 from securefl.training.devices import choose_compute, prepare_torch
 from securefl.training.draws import Draws
@@ -48,6 +50,7 @@ from securefl.training.settings import TrainerSettings
 from securefl.training.shared_training import SharedTraining
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.head import HeadContext
+from securefl.training.updates.beside_rest import RestOfWorld
 from securefl.training.updates.table import way_of
 from securefl.training.updates.way import KeepsFactors, Learnt
 
@@ -82,7 +85,7 @@ class LocalTrainer:
     ) -> None:
         self._settings = settings
         self._section = settings.training
-        self._way = way_of(settings.payload, shares=settings.shares)
+        self._way = way_of(settings.payload, shares=settings.shares, kept_share=settings.kept_share)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
         self._step_sink: StepSink = step_sink or (lambda _: None)
@@ -100,7 +103,7 @@ class LocalTrainer:
             settings,
             fit=partial(
                 self._loop.fit,
-                switched_on=lambda: self._shared.limited(partial(self._bank.train, PERSONAL, None)),
+                switched_on=self._switched_on,
                 used=(PERSONAL,),
             ),
             validate=partial(self._measuring.validate, PERSONAL),
@@ -269,12 +272,18 @@ class LocalTrainer:
         """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
         return self._finish.calibrate()
 
-    def fuse(self) -> FusionResult:
+    def fuse(self) -> FusionResult | None:
         """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
+
+        Returns:
+            What was chosen; None where a mixer was trained, and nothing is left to choose.
 
         Raises:
             TrainingError: if the recipe has no personal adapter.
         """
+        if isinstance(self._way, RestOfWorld):
+            self._way.mix(self._bank)
+            return None
         return self._finish.fuse()
 
     def fine_tune(self) -> float:
@@ -296,6 +305,10 @@ class LocalTrainer:
         """
         self._bank.require(which)
         save_trained(folder, self._bank, which, self._settings, measured=measured)
+
+    def _switched_on(self) -> Trainable:
+        """The personal adapter's parameters, of the layers that the round trains."""
+        return self._shared.limited(partial(self._bank.train, PERSONAL, None))
 
     def _round_loop(self) -> RoundLoop:
         return RoundLoop(
