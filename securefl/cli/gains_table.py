@@ -11,7 +11,7 @@ from rich.text import Text
 from securefl.cli.tables import figures_table
 from securefl.results.advice import BY_LOSS
 from securefl.results.client import AdapterName, ClientResult, MetricReport
-from securefl.results.curve import SMALLER_IS_BETTER
+from securefl.training.figure_order import SMALLER_IS_BETTER
 from securefl.training.intervals import Interval
 
 COLUMNS = ("client", "rank", "train\nrows", "test\nrows", "base", "local\n(tuned)", "global", "fused")

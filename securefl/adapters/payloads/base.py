@@ -7,7 +7,7 @@ only adds computes on updates. A payload object belongs to one round and holds n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -130,15 +130,12 @@ class LaidOut:
     Attributes:
         layout: The federation's tensors.
         ranks: The cohort's ranks.
+        segments: Of the payload, laid out by it.
     """
 
     layout: Layout
     ranks: RankTable
-
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """See ``Payload``: what stands where."""
-        raise NotImplementedError
+    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ not own it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -73,7 +73,6 @@ class BasisPayload(ByRank):
 
     basis: FrozenBasis
     scale: float = 1.0
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         pieces = basis_pieces(self.layout, self.ranks, self.basis.side, scale=self.scale)

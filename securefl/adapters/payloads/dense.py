@@ -8,7 +8,7 @@ product of means (FlexLoRA, arXiv 2402.11505). What is summed are changes of pro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from securefl.adapters.payloads.base import (
@@ -57,7 +57,6 @@ class DensePayload(OfEverybody):
     """
 
     sums: Sums = "changes"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(self._pieces()))

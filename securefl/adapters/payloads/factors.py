@@ -13,7 +13,7 @@ client computes with is its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -88,7 +88,6 @@ class FactorsPayload(ByRank):
     """
 
     shares: SharedFactors = "both"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(factor_pieces(self.layout, self.ranks, self.shares)))

@@ -11,7 +11,7 @@ the result is near the best approximation, and comes with an estimate of its err
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from securefl.adapters.layout import TensorSpec
@@ -80,7 +80,6 @@ class SketchPayload(OfEverybody):
     seed: int
     round_number: int
     sums: Sums = "changes"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(self._pieces()))
