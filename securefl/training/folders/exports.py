@@ -23,6 +23,8 @@ from securefl.training.folders.task_file import (
     ADAPTER_CONFIG,
     CARD_FILE,
     HEAD_FILE,
+    MIXER_FILE,
+    SHARED_FILE,
     TASK_FILE,
     WEIGHTS_FILE,
     FolderRecord,
@@ -94,7 +96,8 @@ def write_form(source: Path, target: Path, form: Form) -> tuple[str, ...]:
 
 def limits(folder: Path) -> tuple[str, ...]:
     """Sentences on documented limits of vLLM that a folder breaks; none for a folder that it serves as it is."""
-    config, beyond = read_peft_record(folder), FolderRecord.read(folder).beyond_peft
+    config = read_peft_record(folder)
+    beyond = next((name for name in (SHARED_FILE, MIXER_FILE) if (folder / name).is_file()), None)
     if beyond is not None:
         return (
             f"vLLM and PEFT do not know {beyond}, with which this adapter computes: use securefl.load_adapter, or "
