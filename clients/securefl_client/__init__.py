@@ -6,6 +6,7 @@
 ``inbox``           announcements of the server, collected while the member works
 ``rounds``          the work of a round, timed and recorded
 ``side``            what a member does beside the sum
+``measuring_side``  the half of it that is the same for every trainer
 ``trainer_side``    a side with a model of the federation's kind
 ``backbone_side``   a side with a base model of the member's own, and an adapter beside it that all share
 ``reported_figures``  intervals of a metric's figures, as a result has them

@@ -11,9 +11,9 @@ import numpy as np
 from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import MetricReport
-from securefl.results.curve import LOSS
 from securefl.storage.disk import make_private_folder
 from securefl.storage.private import write_private
+from securefl.training.figure_order import LOSS
 from securefl_client.learner import CheckedLearner
 from securefl_client.phases import PhaseClock
 from securefl_client.side import Measured
