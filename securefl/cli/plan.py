@@ -107,7 +107,7 @@ def show(forecast: Forecast, *, console: Console) -> None:
     from securefl.cli.layer_table import show_layers
     from securefl.cli.tables import print_table
 
-    for line in (*_heading(forecast), *_thresholds(forecast.federation), *_profile(forecast)):
+    for line in (*_heading(forecast), *threshold_lines(forecast.federation), *_profile(forecast)):
         console.print(Text(line), soft_wrap=True)
     console.print()
     print_table(console, "why the sum is exact", *_proof(forecast))
@@ -146,7 +146,7 @@ def _heading(forecast: Forecast) -> Iterator[str]:
     yield from mean_choices(forecast.federation)
 
 
-def _thresholds(federation: Federation) -> Iterator[str]:
+def threshold_lines(federation: Federation) -> Iterator[str]:
     """Constants of the roster, and which losses a round bears."""
     from securefl.planning.losses import Losses, colluders_borne
 
@@ -162,7 +162,8 @@ def _thresholds(federation: Federation) -> Iterator[str]:
     elif borne == 0:
         yield f'  scheme "{scheme}": the server with one client reads every update, so that c_max is 0 in effect'
     else:
-        yield f"  the server with {borne} clients learns sums over at least {constants.min_honest} of the others only"
+        clients = "1 client" if borne == 1 else f"{borne} clients"
+        yield f"  the server with {clients} learns sums over at least {constants.min_honest} of the others only"
     yield (
         f"  a round bears the loss of {losses.borne} of {losses.members} clients, the run that of {losses.for_good} "
         "for good; a round that loses more has no sum, and is tried again with those that are left"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from securefl.config import FederationConfig
 from securefl.config.dump import federation_toml
-from securefl.errors import UsageError
+from securefl.errors import SecureFLError, UsageError
 from securefl.launch.federate import Federated, federate
-from securefl.launch.signals import Interrupts
+from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import EventSink
 from securefl.results.advice import advice
 from securefl.results.client import read_client_result
@@ -102,9 +102,13 @@ def _federated(
 ) -> Federated:
     try:
         return federate(run, config, toml=toml, metrics=metrics, interrupts=interrupts, emit=emit or _unheard)
-    except UsageError:
-        if not run.is_provisioned:
+    except (UsageError, Interrupted):
+        if not run.has_begun:
             # The error says all there is to know; a next try should not find a left-over.
+            run.discard()
+        raise
+    except (SecureFLError, OSError):
+        if not run.has_begun and not run.has_logs:
             run.discard()
         raise
     finally:

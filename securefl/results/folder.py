@@ -68,9 +68,14 @@ class RunFolder:
         return self.root / "members"
 
     @property
-    def is_provisioned(self) -> bool:
-        """True once the members' folders have been made."""
-        return (self.members / SERVER).is_dir()
+    def has_begun(self) -> bool:
+        """True once a client has something of its own in the folder."""
+        return any((self.root / "clients").iterdir())
+
+    @property
+    def has_logs(self) -> bool:
+        """True where a process has said anything that is not in an error."""
+        return any(log.stat().st_size for log in (self.root / "logs").iterdir())
 
     @property
     def plan(self) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.federations import make_federation
 
+from securefl.cli.plan import threshold_lines
 from securefl.config import load_federation
 from securefl.errors import ConfigError
 from securefl.planning.as_json import plan_json
@@ -90,3 +91,20 @@ def test_fewer_colluders_let_values_be_summed_over_fewer_owners(tmp_path: Path) 
     )
     constants = constants_of(load_federation(path))
     assert (constants.max_colluders, constants.min_honest, constants.least_owners) == (2, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        ("kahe", "the server with 1 client learns sums over at least 2 of the others only"),
+        ("bfv", "the server with one client reads every update, so that c_max is 0 in effect"),
+        ("none", "no number of clients in league with the server is borne"),
+    ],
+)
+def test_the_plan_says_what_colluders_are_borne_and_which_losses(scheme: str, words: str) -> None:
+    federation = make_federation((2, 4, 8, 16), payload="core", scheme=scheme).federation
+    said = " ".join(" ".join(threshold_lines(federation)).split())
+    assert words in said
+    assert "c_max = 1, m = 3, h = 2" in said
+    assert "bears the loss of 1 of 4 clients" in said
+    assert "directions 3 to 4: of the 3 clients of rank 4 or more a round bears the loss of 0" in said

@@ -8,11 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.served_rounds import Member, rules_for
 
 from securefl.errors import ProtocolError
 from securefl.protocol import survivors
-from securefl.protocol.serving import event_codec, server_phases
+from securefl.protocol.calls import RoundOpened
+from securefl.protocol.serving import event_codec, round_machine, server_phases
 from securefl.protocol.serving.server_phases import SERVER_ROWS, ServerPhase, ServerStep, stepped
+from securefl.protocol.serving.server_state import ServerState
 
 SPEC = Path(__file__).parents[2] / "protos" / "SPEC.md"
 
@@ -65,6 +68,17 @@ def test_the_specification_prints_the_same_table() -> None:
 def test_a_certified_round_is_left_by_no_void(phase: ServerPhase) -> None:
     steps = {row.step for row in SERVER_ROWS if row.phase is phase}
     assert not steps & {ServerStep.VOIDED, ServerStep.VOID_ASKED, ServerStep.PROPOSED}
+
+
+def advert_of(state: ServerState, member: str) -> object:
+    return Member(member).advert(RoundOpened(state.manifest(rules_for(3))))
+
+
+def test_the_worked_sequence_of_the_machine_is_true() -> None:
+    given = {**vars(round_machine), "rules": rules_for(3), "advert": advert_of}
+    ran = doctest.testmod(round_machine, globs=given, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    assert ran.attempted > 5
+    assert ran.failed == 0
 
 
 @pytest.mark.parametrize(

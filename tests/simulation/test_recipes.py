@@ -21,7 +21,7 @@ from securefl.planning.speed import measure_speed
 pytestmark = pytest.mark.slow
 
 RANKS = (2, 4, 4, 8)
-ONE_RANK = frozenset({"fedit", "fedsa", "hlora"})
+ONE_RANK = frozenset({"fedit", "fedsa", "hlora", "fedalt"})
 """Recipes that need members of one rank."""
 ROUNDS = 3
 CHOICES: dict[str, dict[str, object]] = {
@@ -29,7 +29,7 @@ CHOICES: dict[str, dict[str, object]] = {
     "fdlora": {"recipe": {"name": "fdlora", "sync_every": 2}},
 }
 """What a recipe needs beside its name, by recipe."""
-CAP: dict[str, dict[str, object]] = {"hetlora": {}}
+CAP: dict[str, dict[str, object]] = {"hetlora": {}, "fedalt": {}}
 """What is said of numbers of samples, where they do not weigh."""
 
 

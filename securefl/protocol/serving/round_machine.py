@@ -6,6 +6,23 @@ events of what members send, ``decisions`` those that the server decides itself.
 
 At most one statement an attempt is proposed. A certified round is never done again: its only ways out are an applied
 sum, or t members that cannot open it.
+
+The first steps, where ``rules`` are those of three members and ``advert`` signs one's (a test runs this):
+
+    >>> state, effects = transition(first_state(rules), FirstOpened(), rules=rules)
+    >>> state.phase, state.number
+    (<ServerPhase.ADVERT: 'advert'>, 1)
+    >>> transition(state, CommitRequested(), rules=rules)
+    Traceback (most recent call last):
+    securefl.errors.ProtocolError: 'the members are asked to commit' cannot happen in the phase 'advert'.
+    >>> for member in rules.roster:
+    ...     state, effects = transition(state, Adverted(advert(state, member)), rules=rules)
+    >>> state, effects = transition(state, CohortChosen(rules.roster), rules=rules)
+    >>> state.phase, state.members
+    (<ServerPhase.STAGE: 'stage'>, ('client-1', 'client-2', 'client-3'))
+    >>> state, effects = transition(state, VoidRequested("nobody staged"), rules=rules)
+    >>> state.phase
+    <ServerPhase.VOID: 'void'>
 """
 
 from __future__ import annotations
