@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,24 +11,19 @@ from pathlib import Path
 import pytest
 from support.federations import TestFederation
 from support.heads import HeadLearner, head_learners, make_by_class
+from support.whole_rounds import WholeMember, WholeRun
 
 from securefl.adapters.update import Adapter
-from securefl.aggregation.contribution import Contribution
 from securefl.api.auditing import audit
 from securefl.cli.live import PlainView
-from securefl.config.server import ServerSection
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Event as Recorded
 from securefl.ledger.ledger import Ledger, RoundReserved, RunStarted
 from securefl.planning.forecast import forecast
 from securefl.progress import Event, RoundStarted, Warned
-from securefl.protocol.messages import Manifest
-from securefl.protocol.server_events import AggregateFetched, MemberJoined
-from securefl.results.client import ClientResult, MetricReport, read_client_result
+from securefl.results.client import FILE_NAME, ClientResult, MetricReport, read_client_result
 from securefl.results.run import merged
-from securefl.simulation.federation import SimulatedServer
 from securefl_client.phases import PhaseClock
-from securefl_client.rounds import MemberRounds
 from securefl_client.side import Measured
 
 ROUNDS = 2
@@ -62,18 +57,47 @@ class FakeSide:
         self.installed.append(round_number)
         return {"accuracy": 0.1 * round_number}
 
+    def keep(self, folder: Path, name: str) -> None:
+        """Nothing to keep."""
+
+    def restore(self, folder: Path, name: str) -> None:
+        raise AssertionError("nobody starts again")
+
     def finish(self, folder: Path, round_number: int) -> Measured:
         metric = {"name": "accuracy", "base": None, "local": None, "global": 0.5}
         return Measured(MetricReport.model_validate({**metric, "fused": None, "f1": None, "samples": None}))
 
 
 class SkippingLedger(Ledger):
-    """A ledger of a member that leaves one event out."""
+    """A ledger of a member that leaves out that it began with an opening."""
 
     def append(self, event: Recorded) -> object:  # type: ignore[override]
-        return None if event == self.skipped else super().append(event)
+        left_out = isinstance(event, RoundReserved) and event.round_number == -1
+        return None if left_out else super().append(event)
 
-    skipped: object = None
+
+@dataclass
+class HeadMember(WholeMember):
+    """A member whose learner knows its classes."""
+
+    ledgers: type[Ledger] = Ledger
+
+    def open_ledger(self, path: Path) -> Ledger:
+        key = self.made.signing_keys[self.member]
+        ledger = self.ledgers.open(path, signer=key, verifier=partial(verify, key.public_key))
+        ledger.append(RunStarted(member=self.member, federation_digest=self.made.federation.digest))
+        return ledger
+
+    def make_side(self, clock: PhaseClock) -> FakeSide:  # type: ignore[override]
+        return FakeSide(head_learners(self.made.federation)[self.member])
+
+
+class Skipping(HeadMember):
+    """The second member leaves something out of its ledger."""
+
+    def __post_init__(self) -> None:
+        self.ledgers = SkippingLedger if self.member == "client-2" else Ledger
+        super().__post_init__()
 
 
 @dataclass
@@ -86,38 +110,13 @@ class Whole:
     results: list[ClientResult]
 
 
-def run_whole(base: Path, made: TestFederation, *, skip: Callable[[Manifest], object] | None = None) -> Whole:
+def run_whole(base: Path, made: TestFederation, *, member: type[HeadMember] = HeadMember) -> Whole:
     """All members' rounds, with their ledgers and results, as a run's folder."""
-    federation, events = made.federation, []
-    sides = {name: FakeSide(learner) for name, learner in head_learners(federation).items()}
-    work: dict[str, MemberRounds] = {}
-    for member, side in sides.items():
-        folder = base / "clients" / member
-        folder.mkdir(parents=True)
-        key = made.signing_keys[member]
-        ledger = SkippingLedger.open(
-            folder / "ledger.jsonl", signer=key, verifier=partial(verify, key.public_key)
-        )
-        ledger.append(RunStarted(member=member, federation_digest=federation.digest))
-        if skip and member == "client-2":
-            ledger.skipped = skip(Manifest(federation.digest, -1, federation.cohort))  # type: ignore[attr-defined]
-        clock = PhaseClock(member, events.append)
-        work[member] = MemberRounds(
-            made.aggregation(member, clock=clock),
-            side,
-            ledger=ledger,
-            clock=clock,
-            emit=events.append,
-            folder=folder,
-        )
-    server = SimulatedServer(federation.server_view(ServerSection()), lambda announcement: None)
-    for member in work:
-        server.feed(MemberJoined(member))
-    for number in range(federation.first_round, ROUNDS + 1):
-        one_round(server, work, Manifest(federation.digest, number, federation.cohort))
-    results = [
-        read_client_result(rounds.finish(base / "clients" / member)) for member, rounds in work.items()
-    ]
+    federation = made.federation
+    (base / "clients").mkdir(parents=True)
+    run = WholeRun(made, base / "clients", member=member)
+    run.run()
+    results = [read_client_result(base / "clients" / member / FILE_NAME) for member in run.members]
     result = merged(
         results,
         name="run",
@@ -128,26 +127,18 @@ def run_whole(base: Path, made: TestFederation, *, skip: Callable[[Manifest], ob
     )
     (base / "result.json").write_text(json.dumps(result.to_json()))
     (base / "federation.json").write_text(federation.to_json_text())
-    return Whole(base, sides, events, results)
+    events = sorted((event for each in run.members.values() for event in each.events), key=_place)
+    return Whole(base, {name: each.side for name, each in run.members.items()}, events, results)  # type: ignore[misc]
 
 
-def one_round(server: SimulatedServer, work: dict[str, MemberRounds], manifest: Manifest) -> None:
-    for rounds in work.values():
-        with rounds.contribution(manifest) as outbox:
-            body = b"".join(outbox.body())
-            seeds, signed = outbox.ending()
-            server.take(Contribution(signed, seeds, body))
-        rounds.sent(manifest, up_bytes=len(body))
-    header, total = server.give()
-    for member, rounds in work.items():
-        rounds.apply(header, total, manifest=manifest, down_bytes=len(total))
-        server.feed(AggregateFetched(member, manifest.round_number))
+def _place(event: Event) -> int:
+    return getattr(event, "round_number", 0) or 0
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     made = make_by_class(scheme="none", rounds=ROUNDS)
-    return run_whole(tmp_path_factory.mktemp("run"), made)
+    return run_whole(tmp_path_factory.mktemp("run") / "run", made)
 
 
 def test_every_member_reports_the_labels_whose_rows_no_sum_has(whole: Whole) -> None:
@@ -229,13 +220,10 @@ def test_an_audit_finds_other_sums_of_an_opening(
 
 def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(tmp_path: Path) -> None:
     made = make_by_class(scheme="none", rounds=ROUNDS)
-
-    def skipped(manifest: Manifest) -> object:
-        return RoundReserved(round_number=-1, manifest_digest=manifest.digest)
-
-    (finding,) = audit(run_whole(tmp_path, made, skip=skipped).folder).findings
+    (finding,) = audit(run_whole(tmp_path / "run", made, member=Skipping).folder).findings
     found = "its ledger has 'round-contributed' of round -1 at entry 5"
-    assert str(finding) == f"client-2: {found}, where 'round-reserved' of round -1 belongs"
+    # A round without a part of one's own has its sum alone.
+    assert str(finding) == f"client-2: {found}, where 'aggregate-applied' of round -1 belongs"
 
 
 def test_a_log_says_that_openings_come_before_the_first_round(

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from securefl.adapters.update import Adapter
+from securefl.bench.overhead.messages import bytes_down, bytes_up
 from securefl.config.server import ServerSection
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger
@@ -32,6 +33,7 @@ from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
+from securefl_client.side import Side
 from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
@@ -68,11 +70,12 @@ class MeasuredLearner(DrawnLearner):
         self.count = float(arrays["count"][0])
 
 
-class NoTraffic:
-    """A counter that stands still."""
+@dataclass
+class Counted:
+    """Bytes of all messages, as they would be on the wire."""
 
-    sent = 0
-    received = 0
+    sent: int = 0
+    received: int = 0
 
 
 @dataclass
@@ -87,6 +90,7 @@ class WholeMember:
     stop_after: Callable[[list[str]], bool] = field(default=lambda steps: False)
     events: list[Event] = field(default_factory=list)
     heard: Announcement | None = None
+    traffic: Counted = field(default_factory=Counted)
     starts: int = 0
 
     def __post_init__(self) -> None:
@@ -110,18 +114,10 @@ class WholeMember:
         journal = Journal(
             self.folder / "journal", rules, member=self.member, first_round=first, on_step=self._stepped
         )
-        ledger = Ledger.open(
-            self.folder / "ledger.jsonl", signer=key, verifier=partial(verify, key.public_key)
-        )
+        ledger = self.open_ledger(self.folder / "ledger.jsonl")
         self._opened = [journal, ledger]
         clock = PhaseClock(self.member, self.events.append)
-        drawn = learners_of(federation)[self.member]
-        learner = MeasuredLearner(
-            drawn.member, drawn.rank, samples=drawn.samples, whole_rank=drawn.whole_rank
-        )
-        self.side = LearnerSide(
-            CheckedLearner(learner, LAYOUT), member=self.member, clock=clock, emit=self.events.append
-        )
+        self.side = self.make_side(clock)
         work = MemberWork(
             partial(self.made.aggregation, self.member, clock=clock),
             self.side,
@@ -130,7 +126,7 @@ class WholeMember:
             chain_key=self.made.keys.chain,
             clock=clock,
             emit=self.events.append,
-            traffic=NoTraffic(),
+            traffic=self.traffic,
             out=self.folder,
         )
         channels = KeptChannels(
@@ -152,6 +148,21 @@ class WholeMember:
         self.session = MemberSession(standing, rounds=federation.terms.federation.rounds)
         self.ledger = ledger
 
+    def open_ledger(self, path: Path) -> Ledger:
+        """The member's ledger."""
+        key = self.made.signing_keys[self.member]
+        return Ledger.open(path, signer=key, verifier=partial(verify, key.public_key))
+
+    def make_side(self, clock: PhaseClock) -> Side:
+        """The member's model and data, of which there are none here."""
+        drawn = learners_of(self.made.federation)[self.member]
+        learner = MeasuredLearner(
+            drawn.member, drawn.rank, samples=drawn.samples, whole_rank=drawn.whole_rank
+        )
+        return LearnerSide(
+            CheckedLearner(learner, LAYOUT), member=self.member, clock=clock, emit=self.events.append
+        )
+
     def _stepped(self, step: str) -> None:
         self.steps.append(step)
         if self.stop_after(self.steps):
@@ -159,7 +170,7 @@ class WholeMember:
 
     @property
     def adapter(self) -> Adapter:
-        return self.side.adapter
+        return self.side.adapter  # type: ignore[attr-defined]
 
     def close(self) -> None:
         for each in self._opened:
@@ -169,12 +180,16 @@ class WholeMember:
 class WholeRun:
     """A federation from its first round to its last."""
 
-    def __init__(self, made: TestFederation, folder: Path) -> None:
+    def __init__(
+        self,
+        made: TestFederation,
+        folder: Path,
+        *,
+        member: Callable[[TestFederation, str, Path, ChannelSecrets], WholeMember] = WholeMember,
+    ) -> None:
         federation = made.federation
         secrets = ChannelSecrets.draw(federation)
-        self.members = {
-            member: WholeMember(made, member, folder / member, secrets) for member in federation.cohort
-        }
+        self.members = {each: member(made, each, folder / each, secrets) for each in federation.cohort}
         rules = ServerRules(
             federation_digest=federation.digest,
             key_epoch=made.keys.key_epoch,
@@ -190,7 +205,7 @@ class WholeRun:
             rules,
             federation.sections,
             store=MemoryStore(),
-            bodies=Bodies(folder / "rounds"),
+            bodies=Bodies(folder.parent / f"{folder.name}.rounds"),
             now=lambda: self.time,
             emit=lambda event: None,
         )
@@ -231,6 +246,12 @@ class WholeRun:
         return True
 
     def _ask(self, member: str, request: Sent) -> Got:
+        answer, traffic = self._answer(member, request), self.members[member].traffic
+        traffic.sent += bytes_up(request)
+        traffic.received += bytes_down(answer)
+        return answer
+
+    def _answer(self, member: str, request: Sent) -> Got:
         if isinstance(request, Upload):
             staged = self.core.hear(member, request.head)
             staged = self.core.hear(member, StagedUpTo(request.head.attempt))
