@@ -22,7 +22,6 @@ from support.federations import DrawnLearner, TestFederation, make_federation
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.weighting import weight_steps
-from securefl.protocol.messages import Manifest
 
 PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
 CAP, LIMIT = 100, 32_767
@@ -44,8 +43,7 @@ def sent_by_the_code(made: TestFederation) -> Sent:
         update = learner.learn(number, aggregation.start(), aggregation.frozen(number))
         if federation.terms.payload.name == "factors":
             update = _of_zeros(update, federation.plan.update_rank(member.rank))
-        manifest = Manifest(federation.digest, number, federation.cohort)
-        return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
+        return aggregation.encode(update, round_number=number, samples=samples).integers
 
     return sent
 
