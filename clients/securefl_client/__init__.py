@@ -4,12 +4,10 @@
 ``process``         a member's part in a federation, from joining to its result
 ``member``          the same for a model and data of a member's own: ``securefl.Member``
 ``inbox``           announcements of the server, collected while the member works
-``rounds``          the work of a round, timed and recorded
 ``session``         a member's rounds with attempts: what an announcement asks for, carried out
 ``driver``          the session's requests carried out, and what a refused one means
 ``contributing``    its steps up to the commitment: advert, training, contribution, packets, header
 ``member_rules``    a pinned federation as agreement needs it
-``member_process``  a member's part in rounds with attempts, from joining to its result
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
@@ -34,6 +32,5 @@
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch
 ``growth``          a warning where mean updates grow without end
-``outbox``          a contribution on its way out
 ``aggregate_file``  an aggregate on its way in
 """

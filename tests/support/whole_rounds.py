@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from securefl.adapters.update import Adapter
-from securefl.bench.overhead.messages import bytes_down, bytes_up
 from securefl.config.server import ServerSection
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger
@@ -71,8 +70,8 @@ class MeasuredLearner(DrawnLearner):
 
 
 @dataclass
-class Counted:
-    """Bytes of all messages, as they would be on the wire."""
+class Traffic:
+    """Bytes of contributions and sums; whatever else travels is not counted here."""
 
     sent: int = 0
     received: int = 0
@@ -90,8 +89,9 @@ class WholeMember:
     stop_after: Callable[[list[str]], bool] = field(default=lambda steps: False)
     events: list[Event] = field(default_factory=list)
     heard: Announcement | None = None
-    traffic: Counted = field(default_factory=Counted)
     starts: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
+    given: Side | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,10 +114,12 @@ class WholeMember:
         journal = Journal(
             self.folder / "journal", rules, member=self.member, first_round=first, on_step=self._stepped
         )
-        ledger = self.open_ledger(self.folder / "ledger.jsonl")
+        ledger = Ledger.open(
+            self.folder / "ledger.jsonl", signer=key, verifier=partial(verify, key.public_key)
+        )
         self._opened = [journal, ledger]
         clock = PhaseClock(self.member, self.events.append)
-        self.side = self.make_side(clock)
+        self.side = self.given or self._drawn(clock)
         work = MemberWork(
             partial(self.made.aggregation, self.member, clock=clock),
             self.side,
@@ -148,20 +150,13 @@ class WholeMember:
         self.session = MemberSession(standing, rounds=federation.terms.federation.rounds)
         self.ledger = ledger
 
-    def open_ledger(self, path: Path) -> Ledger:
-        """The member's ledger."""
-        key = self.made.signing_keys[self.member]
-        return Ledger.open(path, signer=key, verifier=partial(verify, key.public_key))
-
-    def make_side(self, clock: PhaseClock) -> Side:
-        """The member's model and data, of which there are none here."""
+    def _drawn(self, clock: PhaseClock) -> Side:
         drawn = learners_of(self.made.federation)[self.member]
         learner = MeasuredLearner(
             drawn.member, drawn.rank, samples=drawn.samples, whole_rank=drawn.whole_rank
         )
-        return LearnerSide(
-            CheckedLearner(learner, LAYOUT), member=self.member, clock=clock, emit=self.events.append
-        )
+        checked = CheckedLearner(learner, LAYOUT)
+        return LearnerSide(checked, member=self.member, clock=clock, emit=self.events.append)
 
     def _stepped(self, step: str) -> None:
         self.steps.append(step)
@@ -170,7 +165,8 @@ class WholeMember:
 
     @property
     def adapter(self) -> Adapter:
-        return self.side.adapter  # type: ignore[attr-defined]
+        assert isinstance(self.side, LearnerSide)
+        return self.side.adapter
 
     def close(self) -> None:
         for each in self._opened:
@@ -181,15 +177,14 @@ class WholeRun:
     """A federation from its first round to its last."""
 
     def __init__(
-        self,
-        made: TestFederation,
-        folder: Path,
-        *,
-        member: Callable[[TestFederation, str, Path, ChannelSecrets], WholeMember] = WholeMember,
+        self, made: TestFederation, folder: Path, *, sides: Mapping[str, Side] | None = None
     ) -> None:
         federation = made.federation
         secrets = ChannelSecrets.draw(federation)
-        self.members = {each: member(made, each, folder / each, secrets) for each in federation.cohort}
+        self.members = {
+            member: WholeMember(made, member, folder / member, secrets, given=(sides or {}).get(member))
+            for member in federation.cohort
+        }
         rules = ServerRules(
             federation_digest=federation.digest,
             key_epoch=made.keys.key_epoch,
@@ -205,7 +200,7 @@ class WholeRun:
             rules,
             federation.sections,
             store=MemoryStore(),
-            bodies=Bodies(folder.parent / f"{folder.name}.rounds"),
+            bodies=Bodies(folder / "rounds"),
             now=lambda: self.time,
             emit=lambda event: None,
         )
@@ -246,13 +241,8 @@ class WholeRun:
         return True
 
     def _ask(self, member: str, request: Sent) -> Got:
-        answer, traffic = self._answer(member, request), self.members[member].traffic
-        traffic.sent += bytes_up(request)
-        traffic.received += bytes_down(answer)
-        return answer
-
-    def _answer(self, member: str, request: Sent) -> Got:
         if isinstance(request, Upload):
+            self.members[member].traffic.sent += request.body.stat().st_size
             staged = self.core.hear(member, request.head)
             staged = self.core.hear(member, StagedUpTo(request.head.attempt))
             body = request.body.read_bytes()
@@ -263,5 +253,7 @@ class WholeRun:
         answer = self.core.hear(member, request)
         if isinstance(request, FetchAggregate):
             with self.core.total(request.round_number) as file:
-                return Downloaded(answer, file.read())  # type: ignore[arg-type]
+                body = file.read()
+                self.members[member].traffic.received += len(body)
+                return Downloaded(answer, body)  # type: ignore[arg-type]
         return answer
