@@ -86,7 +86,7 @@ def test_the_encrypted_run_ends_as_its_twin_bit_for_bit(
     federation: CellMeasurement, run: Callable[..., CellMeasurement]
 ) -> None:
     cell = colours_cell()
-    encrypted = finished(cell, run(cell, scheme="bfv"), scheme="bfv")
+    encrypted = finished(cell, run(cell, scheme="kahe"), scheme="kahe")
     assert encrypted.measured.integers_sha256
     assert identical(finished(cell, federation), encrypted)
 
