@@ -16,6 +16,7 @@ from securefl.config.payload import CorePayload
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
 from securefl.planning.sizes import sizes_of, with_payload
+from securefl.protocol.sections import StreamSizes
 from securefl.provisioning.preview import preview_of_layout
 
 from .conftest import Moved

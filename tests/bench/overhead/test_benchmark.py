@@ -152,7 +152,7 @@ def test_float32_sends_factors_of_the_own_rank_and_the_head(report: OverheadRepo
         if each.round_number == 1
     }
     assert first_round["client-2"] - first_round["client-1"] == 4 * 4 * (4 - 2) * 64
-    assert 0 < first_round["client-2"] - 4 * (4 * 4 * 64 + 3 * 32 + 3) < 400
+    assert 0 < first_round["client-2"] - 4 * (4 * 4 * 64 + 3 * 32 + 3) < 600
 
 
 def test_every_phase_of_a_round_is_timed_for_whoever_does_it(report: OverheadReport) -> None:
