@@ -18,4 +18,5 @@
 ``growth``          a warning where mean updates grow without end
 ``outbox``          a contribution on its way out
 ``aggregate_file``  an aggregate on its way in
+``budget_store``    the files of a privacy budget, which outlive runs
 """

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from securefl.ledger.budget_events import BudgetEvent, parse_budget_event
+
 DIGEST_BYTES = 32
 JsonValue = str | int
 
@@ -89,7 +91,7 @@ class RunFinished:
     rounds: int
 
 
-Event = RunStarted | RoundReserved | RoundContributed | AggregateApplied | RunFinished
+Event = RunStarted | RoundReserved | RoundContributed | AggregateApplied | RunFinished | BudgetEvent
 
 
 def event_fields(event: Event) -> dict[str, JsonValue]:
@@ -122,7 +124,7 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
         case RunFinished.name:
             return RunFinished(_count(fields, "rounds"))
         case _:
-            raise ValueError("an event that this version does not know")
+            return parse_budget_event(name, fields)
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -14,4 +14,5 @@
 ``accounting``  events to epsilon
 ``plan``        everything of a promise as one value
 ``least_noise``  plans from targets
+``budget``      a budget over many federations, and the check of a round before it runs
 """
