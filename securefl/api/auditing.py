@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
 from securefl.errors import SecureFLError, StateError
+from securefl.ledger.budget_events import BudgetOpened, ChargeContributed, ChargeRefunded, ChargeReserved
 from securefl.ledger.ledger import (
     AggregateApplied,
     Event,
@@ -240,7 +241,8 @@ def _rounds_of(ledger: VerifiedLedger, federation: Federation) -> int:
 def _step(event: Event) -> tuple[str, int]:
     """An event's kind, and the round or the number of rounds that it names."""
     match event:
-        case RunStarted():
+        case RunStarted() | BudgetOpened() | ChargeReserved() | ChargeContributed() | ChargeRefunded():
+            # Events of a budget have no place in a run's ledger, so that none of its steps is one.
             return event.name, 0
         case RunFinished():
             return event.name, event.rounds

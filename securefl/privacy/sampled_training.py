@@ -50,7 +50,7 @@ class SampledTraining:
 
         Of a person's m rows J are drawn, and change a step's sum by up to J C. J is at most m, and above 0 with a
         probability of at most m q, so m times a coin of probability min(1, m q) dominates it; a mixture of Gaussians
-        whose shifts are dominated diverges less (Choquette-Choo et al. 2023, arXiv 2312.00164, on mixtures of
+        whose shifts are dominated diverges less (Choquette-Choo et al. 2023, arXiv 2310.15526, on mixtures of
         Gaussians). The event is that of the coin: noise of z / m, sampled with min(1, m q).
         """
         return SampledGaussian(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 from typing import Any
@@ -66,7 +67,11 @@ def test_a_client_plan_keeps_its_target_with_the_noise_it_states(change: dict) -
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"target_epsilon": 1.0}, pytest.param({"accountant": "pld", "rounds": 2}, marks=pytest.mark.slow)],
+    [
+        {},
+        {"target_epsilon": 1.0},
+        pytest.param({"accountant": "pld", "rounds": 2}, marks=pytest.mark.slow),
+    ],
 )
 def test_an_example_plan_keeps_its_target(change: dict) -> None:
     plan = plan_examples(**{**EXAMPLES, **change})
@@ -153,6 +158,20 @@ def test_persons_with_many_rows_cost_more_than_rows() -> None:
     assert (person.noise_multiplier, person.sampling_probability) == (0.5, 0.04)
     rdp = accountant_named("rdp")
     assert rdp.epsilon([person], delta=1e-5) > rdp.epsilon([release.event], delta=1e-5)
+
+
+def test_the_charge_of_a_person_is_never_below_the_mixture_that_its_rows_make() -> None:
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    m, q, z = 4, 0.02, 2.0
+    event = SampledTraining(
+        noise_multiplier=z, clip=1.0, clipping="flat", sampling_probability=q, steps=1, group_size=m
+    ).event
+    chances = [math.comb(m, j) * q**j * (1 - q) ** (m - j) for j in range(m + 1)]
+    mixture = pld.from_mixture_gaussian_mechanism(z, list(range(m + 1)), chances)
+    for delta in (1e-3, 1e-5):
+        charged = accountant_named("pld").epsilon([event], delta=delta)
+        assert charged >= mixture.get_epsilon_for_delta(delta) * 0.999
 
 
 @pytest.mark.parametrize(
