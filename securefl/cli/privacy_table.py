@@ -45,12 +45,11 @@ def _row(member: str, plan: PrivacyPlan, contributors: int) -> tuple[str, ...]:
     epsilons = (f"{plan.epsilon_of_a_round:.3g}", f"{plan.epsilon:.3g}", f"{plan.target_epsilon:g}")
     rounds = f"{plan.affordable_rounds}"
     if isinstance(plan.release, SampledTraining):
-        event = plan.release.event
         return (
             member,
             f"{plan.noise_multiplier:.3g}",
-            f"{event.sampling_probability:.3g}",
-            f"{event.steps}",
+            f"{plan.release.sampling_probability:.3g}",
+            f"{plan.release.steps}",
             *epsilons,
             rounds,
         )

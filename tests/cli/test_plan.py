@@ -368,3 +368,24 @@ def test_a_plan_shows_epsilon_and_refuses_noise_that_drowns_the_signal(
     assert values["epsilon"] <= 8
     assert values["affordable_rounds"] == 2
     assert values["release"].startswith("distributed-discrete-gaussian ")
+
+
+REACHED = """
+[server]
+client_address = "127.0.0.1:7443"
+"""
+
+
+def test_a_promise_that_no_round_keeps_yet_is_not_founded(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = write(payload="core", more=PRIVATE.replace('"client"', '"example"') + REACHED)
+    path.write_text(path.read_text().replace("samples_cap = 100\n", ""))
+    rows = "".join(
+        f"{color} thing {number},{color}\n" for number in range(9) for color in ("red", "blue", "green")
+    )
+    (tmp_path / "not-needed.csv").write_text("text,label\n" + rows)
+    said = cli("init", path, tmp_path / "members")
+    assert said.code == 2
+    assert "which this version plans and does not run yet" in " ".join(said.err.split())
+    assert not (tmp_path / "members").exists()
