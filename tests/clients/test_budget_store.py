@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -179,17 +182,31 @@ def test_a_first_start_that_was_interrupted_is_begun_again(path: Path) -> None:
         assert len(ledger.entries) == 1
 
 
-def test_charges_outlive_a_process_that_is_killed_after_reserving(path: Path) -> None:
-    opened(path).reserve(federation_digest=FEDERATION, round_number=1, attempt=1, release=RELEASE)
-    lines = path.read_bytes()
-    # Another process of the same machine, as a copy: the first one still has the file locked.
-    copy = path.with_name("copy.jsonl")
-    copy.write_bytes(lines)
-    copy.with_suffix(".key").write_bytes(path.with_suffix(".key").read_bytes())
-    copy.with_suffix(".key").chmod(0o600)
-    with opened(copy) as again:
-        assert [charge.round_number for charge in again.charges] == [1]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from securefl_client.budget_store import open_budget
+ledger = open_budget(Path(sys.argv[1]), client="bank", data_fingerprint=bytes([7]) * 32)
+point = sys.argv[2]
+if point != "opened":
+    charge = ledger.reserve(federation_digest=bytes([1]) * 32, round_number=1, attempt=1, release=sys.argv[3])
+if point == "contributed":
+    ledger.contribute(charge, body_digest=bytes(32))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("point", "charged"), [("opened", 0), ("reserved", 1), ("contributed", 1)])
+def test_a_process_that_is_killed_has_charged_whatever_may_have_left(
+    path: Path, point: str, charged: int
+) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(path), point, RELEASE], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    with opened(path) as again:
+        assert len(again.charges) == charged
         again.reserve(federation_digest=FEDERATION, round_number=1, attempt=1, release=RELEASE)
+        # The same attempt, taken up again, is charged once.
         assert len(again.charges) == 1
 
 
