@@ -45,7 +45,7 @@ format: $(VENV)/.dev
 
 # The generated stubs are committed, so that nobody needs a compiler to install; a test says when they are stale.
 protos: $(VENV)/.dev
-	$(RUN) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/securefl/v2/*.proto
+	$(RUN) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/securefl/v*/*.proto
 
 # The rivals' real code, each in its own environment below .venvs; then all committed measurements, in one go.
 peers:

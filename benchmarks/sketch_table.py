@@ -29,10 +29,12 @@ from securefl.adapters.update import Factors, Matrix, Update
 from securefl.aggregation.encoding import RoundCodec
 from securefl.config.encryption import GridSection
 from securefl.config.payload import PayloadName
-from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.cipher import Place
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.keyed_cipher import cipher_with
+from securefl.crypto.keys import SharedKeys
 from securefl.crypto.packing import pack
-from securefl.crypto.profiles import profile_for
-from securefl.crypto.wireform import wire_form
+from securefl.crypto.schemes import profile_for
 
 RANKS = (4,) * 4 + (8,) * 4 + (16,) * 3 + (32,) * 3 + (64,) * 2
 DISTINCT = tuple(sorted(set(RANKS)))
@@ -170,9 +172,13 @@ def measure(payload: PayloadName, side: int, sketch_rank: int | None = None) -> 
         encoded, encode_s = timed(lambda u=update, r=rank: codec.encode(u, rank=r, samples=100, rng=rng))
         total += encoded.integers
         saturated += sum(encoded.saturated.values())
-    profile = profile_for(len(RANKS), BITS)
-    cipher = BfvCipher(profile, generate_key())
-    _, seal_s = timed(lambda: cipher.encrypt(pack(encoded.integers, profile)))
+    profile = profile_for(len(RANKS), BITS, scheme="kahe")
+    cipher = cipher_with(SharedKeys.generate(None), scheme="kahe", profile=profile)
+    slots = pack(encoded.integers, profile)
+    place = Place(attempt=bytes(32), context=b"", section=0, ciphertexts=len(slots))
+    contributor = Contributor("client-1", bytes(32))
+    encryption = cipher.encryption(place, contributor=contributor, key=cipher.draw_key())
+    _, seal_s = timed(lambda: encryption.encrypt(slots, first=0))
     mean, decode_s = timed(lambda: codec.decode(total))
     state = GlobalState.start(layout, seed=SEED).advanced(mean)
     true = mean_of(updates, plan)
@@ -181,7 +187,7 @@ def measure(payload: PayloadName, side: int, sketch_rank: int | None = None) -> 
     # One decomposition of a whole weight takes minutes; one at the largest rank contains the smaller ones.
     adapter, redistribute_s = timed(lambda: state.redistributed(max(RANKS), scaling=1.0).weights[WEIGHT])
     cuts = {rank: Factors(adapter.B[:, :rank], adapter.A[:rank]) for rank in DISTINCT}
-    form, count = wire_form("bfv", profile), profile.ciphertexts_for(codec.length)
+    form, count = cipher.form, profile.ciphertexts_for(codec.length)
     estimate = mean.error_estimate.get(WEIGHT)
     return Row(
         payload=payload,

@@ -11,7 +11,7 @@
         ├── WireError            bytes of a peer that are not what the layout says
         ├── ProtocolError        a peer or this program broke the round's order
         ├── AuthenticationError  a signature, a digest or an identity does not hold
-        │   └── ForgeryError     an aggregate is not the sum it claims to be: the keys must be renewed
+        │   └── ForgeryError     an aggregate is not the sum it claims to be
         ├── TransportError       a peer cannot be reached (a retry can help)
         ├── TrainingError        training went wrong: not finite, nothing trained
         ├── StateError           a ledger or file of a run that does not hold together
@@ -119,9 +119,18 @@ class AuthenticationError(RunError):
 
 
 class ForgeryError(AuthenticationError):
-    """An aggregate is not the sum of what its contributors sent; always in the same words, whatever failed."""
+    """An aggregate is not the sum of what its contributors sent; always in the same words, whatever failed.
+
+    Attributes:
+        refuses_keys: True where the keys must not be used again: the MAC of a ciphertext failed, so the next verdicts
+            could tell about a key that lasts. A tag that fails ends its round alone.
+    """
 
     code = "forgery"
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", refuses_keys: bool = False) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.refuses_keys = refuses_keys
 
 
 class TransportError(RunError):

@@ -182,6 +182,23 @@ class RoundFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoundStepped:
+    """One event of the server's round, under a stable name.
+
+    ``step`` is one of ``securefl_server.round_news.STEPS``; ``by`` is the member that did it, "" for the server itself;
+    ``members`` are those that it is about (a cohort, survivors, who is missing); ``note`` is a clause for people.
+    """
+
+    member: str
+    round_number: int
+    attempt: int
+    step: str
+    by: str = ""
+    members: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """Something that a person should know and that does not end the run: one sentence."""
 
@@ -220,6 +237,7 @@ Event = (
     | MetricMeasured
     | RoundMeasured
     | RoundFinished
+    | RoundStepped
     | Warned
     | Finished
     | Failed

@@ -10,13 +10,19 @@ import pytest
 import securefl.adapters.payloads
 import securefl.aggregation
 import securefl.aggregation.encoding
+import securefl.crypto.channel_keys
 import securefl.crypto.cipher
+import securefl.crypto.dealt_keys
+import securefl.crypto.shares
 
 WORKED = (
     securefl.adapters.payloads,
     securefl.aggregation,
     securefl.aggregation.encoding,
+    securefl.crypto.channel_keys,
     securefl.crypto.cipher,
+    securefl.crypto.dealt_keys,
+    securefl.crypto.shares,
 )
 
 

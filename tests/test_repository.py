@@ -32,8 +32,8 @@ def _files(*suffixes: str) -> list[Path]:
 
 
 def _sources() -> list[Path]:
-    generated = ROOT / "securefl" / "v2"
-    return [path for path in _files(".py") if generated not in path.parents]
+    generated = {ROOT / "securefl" / version for version in ("v2", "v3")}
+    return [path for path in _files(".py") if path.parent not in generated]
 
 
 def _shipped() -> list[Path]:

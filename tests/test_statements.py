@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 import securefl
 from securefl.cli.main import app
 from securefl.config import load_federation
-from securefl.config.cohort import MAX_COHORT, MIN_COHORT
 from securefl.config.encryption import GridSection
+from securefl.crypto import tags as tags_module
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.profiles import PROFILES, Profile, profile_for
-from securefl.crypto.tags import SlotTags
+from securefl.crypto.bfv_profiles import BFV_PROFILES, BfvProfile
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.tags import TAG_PRIME, SectionTag
 from securefl.crypto.wireform import Ciphertexts, wire_form
 from securefl.errors import ForgeryError
 from securefl.transport.limits import DEFAULT_KEEPALIVE
@@ -29,20 +31,17 @@ NAMED_PATH = re.compile(
 )
 SECURITY = " ".join((ROOT / "SECURITY.md").read_text().split())
 PRECISION = GridSection().precision_bits
-TINY = Profile(
+TINY = BfvProfile(
     name="tiny", plain_modulus=17, lanes=1, lane_bits=4, dropped_bits=0, poly_modulus_degree=8, data_prime=97
 )
+A = Contributor("a", bytes(32))
+SMALL = replace(BFV_PROFILES[0], name="small", poly_modulus_degree=8)
 TRIALS = 4000
 
 
 def exponent(probability: float) -> int:
     """The nearest power of two, as documents write it: 58 for 2^-58."""
     return round(-log2(probability))
-
-
-def of_tags(profile: Profile) -> float:
-    """What passes both tags at most: (2/t)^2."""
-    return 4 / profile.plain_modulus**2
 
 
 def stated(pattern: str, *, text: str = SECURITY) -> list[tuple[str, ...]]:
@@ -52,57 +51,40 @@ def stated(pattern: str, *, text: str = SECURITY) -> list[tuple[str, ...]]:
 
 
 def test_the_macs_soundness_is_that_of_the_ciphertexts_prime() -> None:
-    bits = exponent(1 / wire_form("bfv", PROFILES[0]).modulus)
+    bits = exponent(1 / wire_form("bfv", BFV_PROFILES[0]).modulus)
     assert stated(r"but for 2\^-(\d+) an attempt") == [(str(bits),)]
-    assert f"2^-{bits} for BFV" in CiphertextMac.__doc__  # type: ignore[operator]
+    assert f"(2^-{bits})" in CiphertextMac.__doc__  # type: ignore[operator]
 
 
-def test_the_tags_soundness_is_stated_for_cohorts_as_their_profiles_have_it() -> None:
-    assert f"at {PRECISION} bits" in SECURITY
-    for bits, cohort in stated(r"2\^-(\d+) for a cohort of (\d+)"):
-        assert int(bits) == exponent(of_tags(profile_for(int(cohort), PRECISION)))
-    [(least, first)] = stated(r"2\^-(\d+) from (\d+) members on")
-    soundness = {
-        cohort: exponent(of_tags(profile_for(cohort, PRECISION)))
-        for cohort in range(MIN_COHORT, MAX_COHORT + 1)
-    }
-    assert {bits for cohort, bits in soundness.items() if cohort >= int(first)} == {int(least)}
-    assert all(bits > int(least) for cohort, bits in soundness.items() if cohort < int(first))
+def test_the_tags_soundness_is_stated() -> None:
+    bits = exponent(2 / TAG_PRIME) - 1
+    assert f"at most 2/p, below 2^-{bits}" in " ".join(SectionTag.__doc__.split())  # type: ignore[union-attr]
+    assert 2**-bits > 2 / TAG_PRIME
 
 
-def test_the_weakest_tags_and_plain_macs_are_stated() -> None:
-    smallest = min(PROFILES, key=lambda profile: profile.plain_modulus)
-    assert stated(r"at most 1/t an attempt \(2\^-(\d+) at the smallest t\)") == [
-        (str(exponent(1 / smallest.plain_modulus)),)
-    ]
-    assert f"2^-{exponent(of_tags(smallest))} for the smallest" in SlotTags.__doc__  # type: ignore[operator]
-    assert smallest.plain_modulus == wire_form("none", smallest).modulus
-
-
-def test_a_difference_passes_both_tags_no_more_often_than_stated() -> None:
-    """Counted with a tiny t under many keys: about (2/t - 1/t^2)^2, as the proof says, and not (1/t)^2."""
-    t, passed = TINY.plain_modulus, 0
-    honest, altered = np.zeros((2, 8), np.uint64), np.zeros((2, 8), np.uint64)
+def test_a_difference_passes_the_tag_no_more_often_than_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted with a tiny p under many keys: about 2/p - 1/p^2, as the proof says, and not 1/p."""
+    p, passed = 17, 0
+    monkeypatch.setattr(tags_module, "TAG_PRIME", p)
+    altered = np.zeros((2, 8), np.int64)
     altered[0, 3] = 5
     for trial in range(TRIALS):
-        tags = SlotTags(bytes(32), TINY, context=trial.to_bytes(4, "big"), ciphertexts=2)
-        tagged = tags.attach(honest, member="a")
-        passed += _passes(
-            lambda tags=tags, tagged=tagged: tags.check((tagged + altered) % np.uint64(t), ["a"])
-        )
-    spread = 5 * (TRIALS * of_tags(TINY)) ** 0.5
-    assert 2 * TRIALS / t**2 < passed < TRIALS * of_tags(TINY) + spread
+        tag = SectionTag(bytes(32), SMALL, context=trial.to_bytes(4, "big"), ciphertexts=2)
+        tagged = tag.attach(np.zeros((2, 8), np.int64), contributor=A)
+        passed += _passes(lambda tag=tag, tagged=tagged: tag.check(tagged + altered, [A]))
+    expected = TRIALS * (2 / p - 1 / p**2)
+    assert abs(passed - expected) < 5 * expected**0.5
 
 
 def test_a_difference_passes_the_mac_no_more_often_than_stated() -> None:
-    form, passed = wire_form("none", TINY), 0
+    form, passed = wire_form("bfv", TINY), 0
     residues = np.zeros((1, 8), np.uint64)
     residues[0, 3] = 5
     for trial in range(TRIALS):
         mac = CiphertextMac(bytes(32), form, context=trial.to_bytes(4, "big"))
-        honest = mac._expected(np.zeros((1, 8), np.uint64), first=0, contributors=[("a", b"")])
+        honest = mac._expected(np.zeros((1, 8), np.uint64), first=0, contributions=[(A, bytes(64))])
         passed += _passes(
-            lambda mac=mac, honest=honest: mac.verify(Ciphertexts(residues, honest), [("a", b"")])
+            lambda mac=mac, honest=honest: mac.verify(Ciphertexts(residues, honest), [(A, bytes(64))])
         )
     expected = TRIALS / form.modulus
     assert abs(passed - expected) < 5 * expected**0.5

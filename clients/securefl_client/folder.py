@@ -5,7 +5,10 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
     client-1/   federation.json   what all members share; its digest is what they compare
                 client.toml       what is this member's own: data, device, the server's address
                 signing.key       Ed25519: what this member says, it signs
-                shared.key        the federation's keys: of the MACs, the tags and (but for scheme = "none") the cipher
+                kem.key           opens what is sealed for this member
+                shared.key        the federation's keys: of the MACs, the tags, the chain and, under "bfv", the cipher
+                channels.key      keys between this member and each other one, and the group's; of the open round
+                dealt*.keys       in the place of the last two, until the first start of a member that made its own keys
                 keys.refused      only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
@@ -19,13 +22,24 @@ from pathlib import Path
 from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import ClientSettings, load_client_settings
 from securefl.config.training import refuse_own_misfits
+from securefl.crypto.channels import Channels
 from securefl.crypto.keys import SharedKeys
+from securefl.crypto.sealed_box import KemKey
 from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
-from securefl.protocol.federation import Federation
-from securefl.provisioning.file_names import FEDERATION_FILE, REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
-from securefl.provisioning.keys_file import load_shared_keys
+from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.dealt_files import take_dealt_keys
+from securefl.provisioning.file_names import (
+    CHANNELS_FILE,
+    FEDERATION_FILE,
+    KEM_KEY_FILE,
+    REFUSED_FILE,
+    SHARED_KEYS_FILE,
+    SIGNING_KEY_FILE,
+)
+from securefl.provisioning.keys_file import load_channels, load_kem_key, load_shared_keys
+from securefl.storage.disk import disk_errors
 from securefl.storage.private import write_private
 
 
@@ -38,7 +52,9 @@ class ClientFolder:
         federation: The pinned federation.
         rank: Rank of its global adapter.
         signing_key: Its signing key, which the roster has the public half of.
-        keys: The federation's; without a cipher key with ``scheme = "none"``.
+        kem_key: Its KEM key, which the roster has the public half of.
+        keys: The federation's; with a cipher key under ``scheme = "bfv"`` alone.
+        channels: Its channel keys, of the round that its folder has come to.
         credentials: Its TLS files.
     """
 
@@ -46,7 +62,9 @@ class ClientFolder:
     federation: Federation
     rank: int
     signing_key: SigningKey = field(repr=False)
+    kem_key: KemKey = field(repr=False)
     keys: SharedKeys = field(repr=False)
+    channels: Channels = field(repr=False)
     credentials: Credentials = field(repr=False)
 
     @property
@@ -88,12 +106,18 @@ class ClientFolder:
                 where=str(folder),
                 hint="use the folder that was made for this member",
             )
+        kem_key = _load_kem_key(folder, member)
+        with disk_errors(folder):
+            take_dealt_keys(folder, federation, own=member.id, kem_key=kem_key)
+        keys = _load_keys(folder, with_cipher_key=federation.terms.encryption.scheme == "bfv")
         return cls(
             settings=settings,
             federation=federation,
             rank=_own_rank(settings, federation, where=str(folder)),
             signing_key=signing_key,
-            keys=_load_keys(folder, encrypted=federation.terms.encryption.scheme != "none"),
+            kem_key=kem_key,
+            keys=keys,
+            channels=_load_channels(folder, federation, own=member.id, key_epoch=keys.key_epoch),
             credentials=credentials,
         )
 
@@ -125,7 +149,7 @@ def refuse_keys(folder: Path) -> None:
     write_private(folder / REFUSED_FILE, b"An aggregate under these keys was refused; renew them.\n")
 
 
-def _load_keys(folder: Path, *, encrypted: bool) -> SharedKeys:
+def _load_keys(folder: Path, *, with_cipher_key: bool) -> SharedKeys:
     if (folder / REFUSED_FILE).exists():
         raise IdentityError(
             "an aggregate under the federation's keys was not the sum of what its contributors sent",
@@ -133,13 +157,36 @@ def _load_keys(folder: Path, *, encrypted: bool) -> SharedKeys:
             hint="renew the keys: 'securefl init' makes new folders for all members",
         )
     keys = load_shared_keys(folder / SHARED_KEYS_FILE)
-    if (keys.cipher is not None) is not encrypted:
+    if (keys.cipher is not None) is not with_cipher_key:
         raise IdentityError(
             "the shared keys are of another encryption scheme than the federation's",
             where=str(folder / SHARED_KEYS_FILE),
             hint="use the folder that was made for this member",
         )
     return keys
+
+
+def _load_kem_key(folder: Path, member: Member) -> KemKey:
+    key = load_kem_key(folder / KEM_KEY_FILE)
+    if key.public_key != member.kem_key:
+        raise IdentityError(
+            f"the KEM key is not the one the roster has for {member.id}",
+            where=str(folder / KEM_KEY_FILE),
+            hint="use the folder that was made for this member",
+        )
+    return key
+
+
+def _load_channels(folder: Path, federation: Federation, *, own: str, key_epoch: int) -> Channels:
+    channels = load_channels(folder / CHANNELS_FILE)
+    expected = (key_epoch, federation.index_of(own), len(federation.roster) - 1)
+    if (channels.key_epoch, channels.own, len(channels.pairs)) != expected:
+        raise IdentityError(
+            f"the channel keys are not those of {own} in this federation",
+            where=str(folder / CHANNELS_FILE),
+            hint="use the folder that was made for this member",
+        )
+    return channels
 
 
 def _own_rank(settings: ClientSettings, federation: Federation, *, where: str) -> int:

@@ -4,32 +4,36 @@ The rule kept here: announcements are a state, so only the newest is kept, howev
 kept whatever comes before or after it. The main thread never waits without a limit (so that signals reach it), and a
 failure of the federation interrupts it at the next step of training instead of after it.
 
-Nothing that a session needs is lost by that: a server that keeps the protocol cannot announce an aggregate before this
-member's contribution, nor the next round before its confirmation, so what is passed over was said before or is over.
+Nothing that a session needs is lost by that: what an announcement that was passed over asked for is over, and a member
+fetches what it lacks (a cohort, the sum of an earlier round) when a later one finds it without.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
-from securefl.errors import SecureFLError, TransportError
-from securefl.protocol.client_session import failure_of
-from securefl.protocol.messages import Announcement, FederationFailed
+from securefl.errors import RunError, SecureFLError, TransportError
+from securefl.protocol.calls import FederationFailed
+from securefl.protocol.member_session import failure_of
 
 _POLL_S = 0.2
 
 
-class Inbox:
+Heard = TypeVar("Heard")
+
+
+class Inbox(Generic[Heard]):
     """The newest announcement, and the failure, if there is one.
 
     Args:
         announcements: An iterable that blocks until the next one; it may raise SecureFLError.
     """
 
-    def __init__(self, announcements: Iterable[Announcement]) -> None:
+    def __init__(self, announcements: Iterable[Heard]) -> None:
         self._news = threading.Condition()
-        self._newest: Announcement | None = None
+        self._newest: Heard | None = None
         self._ended: SecureFLError | None = None
         self._failure: SecureFLError | None = None
         self._thread = threading.Thread(
@@ -37,7 +41,12 @@ class Inbox:
         )
         self._thread.start()
 
-    def next(self) -> Announcement:
+    @property
+    def has_news(self) -> bool:
+        """True where there is an announcement that has not been given yet."""
+        return self._newest is not None
+
+    def next(self) -> Heard:
         """Waits for an announcement that has not been given yet; the newest, where there are several.
 
         Raises:
@@ -71,7 +80,7 @@ class Inbox:
             self._news.wait_for(lambda: self._failure is not None, seconds)
         self.check()
 
-    def _collect(self, announcements: Iterable[Announcement]) -> None:
+    def _collect(self, announcements: Iterable[Heard]) -> None:
         try:
             for announcement in announcements:
                 self._hear(announcement)
@@ -81,10 +90,11 @@ class Inbox:
             ended = TransportError("the server ended the connection before the federation was over")
             self._end(ended, failed=False)
 
-    def _hear(self, announcement: Announcement) -> None:
+    def _hear(self, announcement: Heard) -> None:
         with self._news:
-            if isinstance(announcement, FederationFailed):
-                self._failure = self._failure or failure_of(announcement)
+            failure = _failure_in(announcement)
+            if failure is not None:
+                self._failure = self._failure or failure
             elif self._failure is not None:
                 return
             self._newest = announcement
@@ -96,3 +106,8 @@ class Inbox:
             if failed:
                 self._failure = self._failure or error
             self._news.notify_all()
+
+
+def _failure_in(announcement: object) -> RunError | None:
+    """The error that an announcement of a failed federation is; None in any other."""
+    return failure_of(announcement) if isinstance(announcement, FederationFailed) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout
@@ -63,6 +64,19 @@ class Learner(UpdateSource, Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsState(Protocol):
+    """A learner with a state of its own beside the global adapter: it is kept, so that a restarted member goes on."""
+
+    def kept(self) -> Mapping[str, NDArray[np.generic]]:
+        """Arrays by name that later rounds depend on, after a round."""
+        ...
+
+    def restore(self, arrays: Mapping[str, NDArray[np.generic]], /) -> None:
+        """Go on from such arrays."""
+        ...
+
+
 class CheckedLearner:
     """A learner whose answers are checked before the aggregation sees them.
 
@@ -116,6 +130,29 @@ class CheckedLearner:
                 hint="give one for every row and column of every adapted weight, in the layout's order",
             )
         return scores
+
+    def kept(self) -> Mapping[str, NDArray[np.generic]]:
+        """The learner's own state; empty where it has none.
+
+        Raises:
+            ModelError: if it is no mapping of names to arrays of numbers.
+        """
+        if not isinstance(self._learner, KeepsState):
+            return {}
+        given: object = self._learner.kept()
+        if not isinstance(given, Mapping) or not all(
+            isinstance(name, str) and isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
+            for name, array in given.items()
+        ):
+            raise ModelError(
+                "the learner's 'kept' gives no arrays by name", hint="return numpy arrays of numbers"
+            )
+        return dict(given)
+
+    def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Give a learner the state back that it gave."""
+        if isinstance(self._learner, KeepsState):
+            self._learner.restore(arrays)
 
     def evaluate(self, adapter: Adapter, /) -> Mapping[str, float]:
         """The learner's metrics.

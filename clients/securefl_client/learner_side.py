@@ -11,9 +11,11 @@ import numpy as np
 from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import MetricReport
-from securefl.results.curve import LOSS
 from securefl.storage.disk import make_private_folder
 from securefl.storage.private import write_private
+from securefl.training.figure_order import LOSS
+from securefl.training.kept import Json, Kept, adapter_of, joined, kept_adapter
+from securefl_client.kept_side import read_kept, write_kept
 from securefl_client.learner import CheckedLearner
 from securefl_client.phases import PhaseClock
 from securefl_client.side import Measured
@@ -70,6 +72,23 @@ class LearnerSide:
         self.metrics = self._measured(adapter, AdapterKind.GLOBAL, round_number)
         return self.metrics
 
+    def keep(self, folder: Path, name: str) -> None:
+        """Write the newest adapter and its metrics, and what the learner itself wants kept; see ``Side``."""
+        kept = joined(
+            adapter=kept_adapter(self.adapter),
+            metrics=Kept({}, {"of": dict(self.metrics), "base": dict(self._base)}),
+            learner=Kept(self.learner.kept()),
+        )
+        write_kept(folder / name, kept)
+
+    def restore(self, folder: Path, name: str) -> None:
+        """Go on from such a file; see ``Side``."""
+        kept = read_kept(folder / name)
+        figures = kept.under("metrics").values
+        self.adapter = adapter_of(kept.under("adapter"))
+        self.metrics, self._base = _figures(figures.get("of")), _figures(figures.get("base"))
+        self.learner.restore(kept.under("learner").arrays)
+
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Save the last global adapter, and report its main metric beside the base model's."""
         with self._clock.phase(Phase.SAVE, round_number):
@@ -105,6 +124,13 @@ class LearnerSide:
                 )
             )
         return metrics
+
+
+def _figures(value: Json) -> Mapping[str, float]:
+    """Figures by name, as they were kept."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: figure for name, figure in value.items() if isinstance(figure, int | float)}
 
 
 def adapter_bytes(adapter: Adapter) -> bytes:

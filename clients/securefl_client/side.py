@@ -78,6 +78,18 @@ class Side(Protocol):
         """Take up a round's global adapter, at this member's rank, and measure it as the start was."""
         ...
 
+    def keep(self, folder: Path, name: str) -> None:
+        """Write all that later rounds depend on, as the file ``name`` in a folder: synced, numbers and text alone."""
+        ...
+
+    def restore(self, folder: Path, name: str) -> None:
+        """Go on from such a file; what follows from the sums was told to the learner before.
+
+        Raises:
+            StateError: if it is missing, or not this member's.
+        """
+        ...
+
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Measure and save the adapters after the last round."""
         ...

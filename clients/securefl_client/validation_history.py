@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from securefl.results.curve import START
+from securefl.training.kept import Kept, joined, kept_metric, metric_of
 from securefl.training.worth import LEVEL, compare
 
 if TYPE_CHECKING:
@@ -45,6 +46,26 @@ class ValidationHistory:
         if self._best is None or metric.merit > self._best.metric.merit:
             self._best = self._last
 
+    def kept(self) -> Kept:
+        """All of it."""
+        return joined(
+            count=Kept({}, {"rounds": self._count}),
+            best=None if self._best is None else _kept(self._best),
+            last=None if self._last is None else _kept(self._last),
+        )
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what was kept.
+
+        Raises:
+            StateError: if something is missing.
+        """
+        self._count = int(kept.under("count").number("rounds"))
+        self._last = _measured(kept.under("last")) if kept.has("last") else None
+        best = _measured(kept.under("best")) if kept.has("best") else None
+        same = best is not None and self._last is not None and best.round_number == self._last.round_number
+        self._best = self._last if same else best
+
     def warning(self) -> str | None:
         """One sentence if the last adapter is worse than the best one beyond chance."""
         best, last = self._best, self._last
@@ -58,6 +79,14 @@ class ValidationHistory:
             f"{last.metric.samples} validation rows, beyond chance ({last.metric.name} {last.metric.value:.3f} and "
             f"{best.metric.value:.3f}): {_remedy(best)}"
         )
+
+
+def _kept(measured: _Measured) -> Kept:
+    return joined(round=Kept({}, {"number": measured.round_number}), metric=kept_metric(measured.metric))
+
+
+def _measured(kept: Kept) -> _Measured:
+    return _Measured(int(kept.under("round").number("number")), metric_of(kept.under("metric")))
 
 
 def _named(best: _Measured) -> str:

@@ -2,7 +2,8 @@
 
 The rule kept here: the mean of factors is not a factor of the mean. This is what FedIT (arXiv 2305.05644) does, and
 HetLoRA (arXiv 2401.06432) for ranks that differ, and it is kept beside our own ways to compare with. A mean replaces
-what was there. A member of a smaller rank gets the first directions, cut off and not approximated; one of a larger rank
+what was there; where it has fewer directions than the state, since nobody contributed the last ones, these stay. A
+member of a smaller rank gets the first directions, cut off and not approximated; one of a larger rank
 gets random directions in A with zeros in B beside the summed ones. B holds the scaling, so that the change is ``B @ A``
 for everybody; all of it comes from integer sums by single float64 operations, so that every machine has the same bits.
 """
@@ -79,14 +80,14 @@ class AveragedFactors:
         Where A alone is summed no product is known here, and it is the difference of A (R, n).
         """
         if self.shares == "right":
-            moved = {name: _factors(mean, name).right - pair.A for name, pair in self.weights.items()}
+            moved = {name: _moved(_factors(mean, name).right, pair.A) for name, pair in self.weights.items()}
             return replace(mean, weights=moved)
         return replace(
             mean,
             weights={
                 name: Factors(
-                    np.concatenate([_factors(mean, name).left, -pair.B], axis=1),
-                    np.concatenate([_factors(mean, name).right, pair.A], axis=0),
+                    np.concatenate([_factors(mean, name).left, -_met(pair, mean, name).B], axis=1),
+                    np.concatenate([_factors(mean, name).right, _met(pair, mean, name).A], axis=0),
                 )
                 for name, pair in self.weights.items()
             },
@@ -96,7 +97,7 @@ class AveragedFactors:
         """The state with one more mean applied, whose factors take the place of the old ones.
 
         Raises:
-            ProtocolError: if a weight's mean is no pair of factors of this state's shapes.
+            ProtocolError: if a weight's mean is no pair of factors of this state's shapes, or has more directions.
         """
         return replace(
             self,
@@ -142,12 +143,29 @@ def _factors(mean: MeanUpdate, name: str) -> Factors:
     return factors
 
 
+def _met(pair: LoraFactors, mean: MeanUpdate, name: str) -> LoraFactors:
+    """The directions of a weight that its mean takes the place of."""
+    count = _factors(mean, name).left.shape[1]
+    return LoraFactors(A=pair.A[:count], B=pair.B[:, :count])
+
+
+def _moved(right: Matrix, A: Matrix) -> Matrix:
+    """The change of A (R, n): zeros in the directions that stay."""
+    change = np.zeros_like(A)
+    change[: len(right)] = right - A[: len(right)]
+    return change
+
+
 def _replaced(pair: LoraFactors, mean: MeanUpdate, name: str) -> LoraFactors:
-    factors = _factors(mean, name)
-    if factors.left.shape != pair.B.shape or factors.right.shape != pair.A.shape:
+    factors, old = _factors(mean, name), _met(pair, mean, name)
+    if factors.left.shape != old.B.shape or factors.right.shape != old.A.shape:
         raise ProtocolError(
             "the mean of a weight's factors is not of the shared rank",
             where=name,
             hint="decode a round's sums with the federation's own payload",
         )
-    return LoraFactors(A=factors.right.copy(), B=factors.left.copy())
+    count = len(old.A)
+    return LoraFactors(
+        A=np.concatenate([factors.right, pair.A[count:]]),
+        B=np.concatenate([factors.left, pair.B[:, count:]], axis=1),
+    )

@@ -4,13 +4,13 @@ The rule kept here: a coordinate enters the sum only if at least c_max + 2 clien
 of the server with c_max clients still reads a sum of two honest ones, never one client's value.
 
 Terms: the *threshold* t is how many signatures certify a set of survivors; *c_max* is how many clients may
-collude with the server; *h* = t - c_max honest contributions are in every sum; the *shared rank* R is the
-largest number of directions that c_max + 2 clients own; a *rank partition* is a range of directions with the
-same owners.
+collude with the server, a constant of the roster (``crypto.thresholds``); the *shared rank* R is the largest number
+of directions that c_max + 2 clients own; a *rank partition* is a range of directions with the same owners.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from securefl.errors import ConfigError
@@ -36,6 +36,10 @@ class Partition:
         """True where a client of this rank has values in the partition."""
         return rank >= self.stop
 
+    def owners_among(self, ranks: Iterable[int]) -> int:
+        """Number of clients of these ranks that own the partition."""
+        return sum(self.owned_by(rank) for rank in ranks)
+
 
 @dataclass(frozen=True, slots=True)
 class RankTable:
@@ -43,12 +47,14 @@ class RankTable:
 
     Attributes:
         ranks: One rank a client.
+        colluders: The roster's c_max; None for the largest that a cohort of exactly these clients bears.
 
     Raises:
         ConfigError: for fewer than 3 clients, or a rank below 1.
     """
 
     ranks: tuple[int, ...]
+    colluders: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.ranks) < MIN_COHORT:
@@ -73,7 +79,7 @@ class RankTable:
 
     @property
     def max_colluders(self) -> int:
-        """The largest coalition, c_max = min(2t - n - 1, t - 2).
+        """The largest coalition, c_max: the roster's, or min(2t - n - 1, t - 2) for exactly these clients.
 
         Guarantee:
             With at most so many colluders no two sets of survivors can both gather t signatures of a cohort
@@ -81,6 +87,8 @@ class RankTable:
             in the sum.
             Source: the counting argument of Bonawitz et al. 2017, section 6.2, for the server that lies.
         """
+        if self.colluders is not None:
+            return self.colluders
         return min(2 * self.threshold - self.size - 1, self.threshold - 2)
 
     @property
@@ -107,7 +115,7 @@ class RankTable:
         """
         cuts = sorted({min(rank, self.shared_rank) for rank in self.ranks})
         return tuple(
-            Partition(start, stop, sum(rank >= stop for rank in self.ranks))
+            Partition(start, stop, Partition(start, stop, 0).owners_among(self.ranks))
             for start, stop in zip([0, *cuts], cuts, strict=False)
         )
 

@@ -20,45 +20,53 @@ In the order of the way, with the modules of other packages that stand on it:
 ``grid``          reals to bounded integers by stochastic rounding, and back
                   (noise for privacy will stand here)
 ``encoding``      the three above in one: an update to integers, a sum of integers to the mean update
+``cut``           what an attempt's cohort may not sum, as zeros
 ``early_stopping``  the cohort's sum of validation losses, and when it ends the federation
 ``kept_state``    a member's loss in that sum, and the state that is gone back to
 ``selection``     which integers go into which section
                   ``crypto.packing``, ``crypto.tags``, ``crypto.cipher``
 ``encrypted_rounds`` a member's use of the keys: one encryption and one verdict a round
-``encryption``    integers to windows of ciphertexts, and the signed header
-``contribution``  a contribution as a value, and what its MACs and tags are bound to
+``encryption``    integers to windows of ciphertexts
+``contribution``  what a contribution's polynomials, MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
+``outcome``       who was in a round's cohort, and whose contributions are in its sum
+``sum_chain``     digests of the sums applied, and of the state that members compare
+``signed_encryption``  a contribution to a round without attempts, and its signed header
+``roster_sum``    the sum of a round without attempts, its contributors checked
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start
 
 From integers to a sum and back, for a contribution of one section (``member`` does the same with an update):
 
     >>> import numpy as np
-    >>> from securefl.aggregation.decryption import SummedSection
-    >>> from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
+    >>> from securefl.aggregation.contribution import Binding
+    >>> from securefl.aggregation.decryption import decrypt_sections, summed_sections
+    >>> from securefl.aggregation.encryption import Encryption, Part
     >>> from securefl.crypto.addition import ResidueSum
-    >>> from securefl.crypto.integer_twin import IntegerTwin
-    >>> from securefl.crypto.keys import SharedKeys
-    >>> from securefl.crypto.profiles import profile_for
-    >>> from securefl.identity.signing import SigningKey
-    >>> from securefl.protocol.messages import Manifest
-    >>> cipher, keys = IntegerTwin(profile_for(3, 16)), SharedKeys.generate(None)
-    >>> manifest = Manifest(bytes(32), 1, ("client-1", "client-2", "client-3"))
-    >>> total = ResidueSum(cipher.form, 1)
-    >>> for number, member in enumerate(manifest.cohort, start=1):
+    >>> from securefl.crypto.contributor import Contributor
+    >>> from securefl.crypto.entropy import SYSTEM
+    >>> from securefl.crypto.kahe.cipher import KaheCipher
+    >>> from securefl.crypto.kahe.keys import KeySum
+    >>> from securefl.crypto.schemes import profile_for
+    >>> from securefl.protocol.agreement.signed import Attempt
+    >>> cipher, tag_key = KaheCipher(profile_for(3, 16, scheme="kahe")), SYSTEM(32)
+    >>> binding = Binding(Attempt(bytes(32), key_epoch=1, round_number=1, number=1), digest=bytes(32))
+    >>> total, keys, contributors = ResidueSum(cipher.form, 1), [], []
+    >>> for number in (1, 2, 3):
+    ...     contributors.append(Contributor(f"client-{number}", salt=SYSTEM(32)))
     ...     part = Part(cipher, 4, lambda: [np.full(4, -number)])
-    ...     contribution = encrypt_at_once(
-    ...         Encryption(
-    ...             [part], manifest=manifest, member=member, keys=keys, signing_key=SigningKey.generate()
-    ...         )
+    ...     encryption = Encryption(
+    ...         [part], binding=binding, contributor=contributors[-1], tag_key=tag_key
     ...     )
-    ...     total.add(0, cipher.form.decode_upload(contribution.body, ciphertexts=1))
+    ...     for window in encryption.windows():
+    ...         total.add(0, cipher.form.decode_upload(window, ciphertexts=1))
+    ...     keys.append(encryption.key)
     >>> body = cipher.form.encode_aggregate(total.total())
-    >>> seeds = tuple((member, b"") for member in manifest.cohort)  # the twin has none
-    >>> section = SummedSection(0, 4, cipher, 0, seeds)
-    >>> section.verify(body, manifest=manifest, keys=keys)
-    >>> section.decrypt(body, manifest=manifest, keys=keys)
+    >>> sections = summed_sections(
+    ...     binding, [(each, b"") for each in contributors], counts=[4], ciphers=[cipher]
+    ... )
+    >>> decrypt_sections(sections, body, tag_key=tag_key, key_sum=KeySum.of(keys))
     array([-6, -6, -6, -6])
-    >>> section.verify(bytes(len(body)), manifest=manifest, keys=keys)
+    >>> decrypt_sections(sections, bytes(len(body)), tag_key=tag_key, key_sum=KeySum.of(keys))
     Traceback (most recent call last):
     securefl.errors.ForgeryError: ...
 """

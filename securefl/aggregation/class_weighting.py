@@ -18,7 +18,7 @@ Reference: ``adapters.head_statistics`` has the shares and the reason for a sing
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -27,10 +27,20 @@ from numpy.typing import NDArray
 from securefl.adapters.head_statistics import LEAST_PART, Flags, weighs_by_shares
 from securefl.adapters.payloads.base import Segment, SegmentKind, Vector
 from securefl.aggregation.grid import Integers
+from securefl.aggregation.weighting import divide
 from securefl.errors import DataError, ProtocolError
+from securefl.protocol.owner_rule import Contributors
 
 ROW_PARTS = 8
 """A row is multiplied by C / 8 times its share, so that an even share weighs 1 / 8: small factors waste the grid."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HolderRange:
+    """Bounds (C,) on how many members of a sum hold each class; equal where all whose bits were summed are in it."""
+
+    fewest: NDArray[np.int64] = field(repr=False)
+    most: NDArray[np.int64] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +52,7 @@ class ClassWeights:
         shared: (C,), true for classes that may enter sums.
         limit: The grid's largest integer.
         members: How many members' shares are in it.
+        counted: Steps that the whole weight is made of; None where these are the sum of ``steps``.
 
     Guarantee:
         The sums of shares cover, for each class, all its holders, of whom there are at least c_max + 2, and all
@@ -56,6 +67,7 @@ class ClassWeights:
     shared: Flags = field(repr=False)
     limit: int
     members: int = 1
+    counted: int | None = None
 
     @classmethod
     def of(cls, counts: NDArray[np.integer], shared: Flags, *, samples_cap: int, limit: int) -> ClassWeights:
@@ -75,20 +87,41 @@ class ClassWeights:
 
     @classmethod
     def of_sum(
-        cls, sums: Integers, shared: Flags, *, holders: NDArray[np.int64], limit: int, members: int
+        cls, sums: Integers, shared: Flags, *, holders: HolderRange, limit: int, members: int
     ) -> ClassWeights:
-        """The cohort's weights from the sums (C,) of its members' steps.
+        """The survivors' weights from the sums (C,) of their steps.
+
+        Args:
+            sums: Of the steps.
+            shared: (C,), true for classes that may enter sums.
+            holders: How many of the survivors hold each class.
+            limit: The grid's largest integer.
+            members: How many survivors there are.
 
         Raises:
             ProtocolError: if they cannot be sums of so many holders' steps, each from 1 to ``limit``.
         """
-        least = np.where(shared, holders, 0)
-        if sums.shape != shared.shape or (sums < least).any() or (sums > least * limit).any():
+        least, most = np.where(shared, holders.fewest, 0), np.where(shared, holders.most, 0)
+        if sums.shape != shared.shape or (sums < least).any() or (sums > most * limit).any():
             raise ProtocolError(
                 "the sums of class weights are none of their holders' weights",
                 hint="the aggregate is no sum of contributions, or a member sent what is no weight",
             )
         return cls(sums.astype(np.int64), shared, limit, members)
+
+    def among(self, shared: Flags) -> ClassWeights:
+        """The same weights where fewer classes are shared."""
+        kept = self.shared & shared
+        return replace(self, steps=np.where(kept, self.steps, 0), shared=kept)
+
+    def by_the_mean(self, held: Flags) -> ClassWeights:
+        """Weights of a member that is not in these sums: the mean of those that are, in the classes that it holds."""
+        steps = [
+            max(1, round(Fraction(int(total), self.members))) if total and own else 0
+            for total, own in zip(self.steps, held, strict=True)
+        ]
+        whole = round(Fraction(int(self.steps.sum()), self.members))
+        return replace(self, steps=np.array(steps, dtype=np.int64), members=1, counted=whole)
 
     @property
     def shares(self) -> Vector:
@@ -105,7 +138,8 @@ class ClassWeights:
         """Weight of a member as a whole, or the sum of members' weights."""
         if not weighs_by_shares(self.shared):
             return Fraction(self.members)
-        steps = self.members * self.limit + (LEAST_PART - 1) * int(self.steps.sum())
+        counted = int(self.steps.sum()) if self.counted is None else self.counted
+        steps = self.members * self.limit + (LEAST_PART - 1) * counted
         return Fraction(steps, LEAST_PART * self.limit)
 
     def divisor(self, contributors: int) -> float:
@@ -146,20 +180,28 @@ def weighted_by_class(
 
 
 def divide_by_class(
-    sums: Vector, *, segments: Sequence[Segment], divisors: Sequence[float], weights: ClassWeights
+    sums: Vector,
+    *,
+    segments: Sequence[Segment],
+    divisors: Sequence[float],
+    weights: ClassWeights,
+    contributors: Contributors,
 ) -> None:
     """Turns weighted sums (V,) into means, in place; rows that nobody weighs are zeros: they do not change.
 
     Args:
-        sums: Decoded sums over the cohort.
+        sums: Decoded sums over the survivors.
         segments: Which coordinates belong to which partition or head.
-        divisors: One positive divisor for each partition; heads have their own.
-        weights: The cohort's.
+        divisors: One for each partition, 0 where nobody contributed; heads have their own.
+        weights: The one sum of weights; a row is divided by its class's, times survivors by members in that sum.
+        contributors: The survivors, and the classes that are in their sum.
 
     Raises:
         ProtocolError: if a head has not one row for each class.
     """
-    heads = dict(_row_factors(segments, weights))
+    summed = weights if contributors.classes is None else weights.among(contributors.classes)
+    ratio = contributors.members / weights.members
+    heads = {place: ratio * factors for place, factors in _row_factors(segments, summed)}
     for segment in segments:
         values = sums[segment.offset : segment.offset + segment.size]
         if segment.kind is SegmentKind.HEAD:
@@ -167,7 +209,7 @@ def divide_by_class(
             np.divide(values, by, out=values, where=by > 0)
             values[by <= 0] = 0.0
         else:
-            values /= divisors[segment.partition]
+            divide(values, divisors[segment.partition])
 
 
 def _row_factors(segments: Sequence[Segment], weights: ClassWeights) -> list[tuple[int, Vector]]:

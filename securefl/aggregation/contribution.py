@@ -1,4 +1,4 @@
-"""A contribution as a value, its MACs and tags and what they are bound to, and the digest of a cohort's sum.
+"""The attempt that a contribution and its sum are bound to, a section's tag in it, and the digest of a cohort's sum.
 
 ``encryption`` makes contributions, ``decryption`` reads their sums.
 """
@@ -11,15 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.crypto.authentication import CiphertextMac
+from securefl.crypto.cipher import Cipher, Place
 from securefl.crypto.framing import framed
-from securefl.crypto.keys import SharedKeys
-from securefl.crypto.profiles import Profile
-from securefl.crypto.tags import SlotTags
-from securefl.crypto.wireform import WireForm
+from securefl.crypto.tags import SectionTag
+from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.agreement.signed import DOMAIN, PROTOCOL_VERSION, Attempt
 from securefl.protocol.messages import Manifest, SignedHeader
-
-CONTEXT_DOMAIN = b"securefl/v2/authentication\x00"
+from securefl.protocol.sections import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Contribution:
     Attributes:
         signed: Its signed header.
         seeds: Seeds of all ciphertexts, concatenated; empty without a cipher.
-        body: All residues and MACs, in the wire form.
+        body: All ciphertexts, in the wire form.
     """
 
     signed: SignedHeader
@@ -37,29 +35,54 @@ class Contribution:
     body: bytes
 
 
-def authentication_context(manifest: Manifest, *, key_epoch: int, section: int = 0) -> bytes:
-    """Context that MACs and tags are bound to, beside the member: epoch, federation, round, cohort, and section."""
-    return CONTEXT_DOMAIN + framed(
-        key_epoch.to_bytes(4, "big"),
-        manifest.federation_digest,
-        manifest.round_number.to_bytes(8, "big", signed=True),
-        manifest.digest,
-        section.to_bytes(2, "big"),
-    )
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Everything that public polynomials, MACs and tags of one attempt are bound to, beside the section.
+
+    Attributes:
+        attempt: Federation, key epoch, round, attempt.
+        digest: A (32 bytes): the digest of the cohort.
+    """
+
+    attempt: Attempt
+    digest: bytes
+
+    @classmethod
+    def of(cls, cohort: Cohort) -> Binding:
+        """That of a cohort."""
+        return cls(cohort.attempt, cohort.digest)
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest, *, key_epoch: int) -> Binding:
+        """That of a round that the whole roster contributes to, without attempts."""
+        attempt = Attempt(manifest.federation_digest, key_epoch, manifest.round_number, 1)
+        return cls(attempt, manifest.digest)
+
+    @property
+    def round_number(self) -> int:
+        """The round."""
+        return self.attempt.round_number
+
+    def place(self, section: int, *, ciphertexts: int) -> Place:
+        """A section of the attempt's contributions."""
+        version = PROTOCOL_VERSION.to_bytes(2, "big")
+        fields = (version, *self.attempt.fields, self.digest, section.to_bytes(2, "big"))
+        return Place(
+            attempt=self.digest,
+            context=DOMAIN + b"section\x00" + framed(*fields),
+            section=section,
+            ciphertexts=ciphertexts,
+        )
 
 
-def section_mac(form: WireForm, *, manifest: Manifest, keys: SharedKeys, section: int = 0) -> CiphertextMac:
-    """The MAC of one section's ciphertexts in a round."""
-    context = authentication_context(manifest, key_epoch=keys.key_epoch, section=section)
-    return CiphertextMac(keys.mac, form, context=context)
+def section_of(cipher: Cipher, *, values: int) -> Section:
+    """The section that so many values fill: its form, and the number of its ciphertexts."""
+    return Section(cipher.form, cipher.profile.ciphertexts_for(values))
 
 
-def section_tags(
-    profile: Profile, *, ciphertexts: int, manifest: Manifest, keys: SharedKeys, section: int = 0
-) -> SlotTags:
-    """The tags of one section's plaintexts in a round."""
-    context = authentication_context(manifest, key_epoch=keys.key_epoch, section=section)
-    return SlotTags(keys.tag, profile, context=context, ciphertexts=ciphertexts)
+def section_tag(cipher: Cipher, place: Place, tag_key: bytes) -> SectionTag:
+    """The tag of one section's plaintexts."""
+    return SectionTag(tag_key, cipher.profile, context=place.context, ciphertexts=place.ciphertexts)
 
 
 def integers_digest(sums: NDArray[np.int64]) -> bytes:

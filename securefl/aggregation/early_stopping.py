@@ -1,7 +1,8 @@
 """Early stopping: a federation ends where the cohort's validation loss has stopped falling, by sums that all decrypt.
 
-The rule kept here: what decides is the decrypted sum of one integer a member and round, an exact one, so every member
-decides the same; nobody, and least of all the server, can tell a member that the federation is over.
+The rule kept here: what decides is the decrypted sum of one integer a member and round, divided by their number, both
+exact, so every member decides the same, whoever is missing; nobody, and least of all the server, can tell a member that
+the federation is over.
 
 A member's integer of round r is its mean validation loss of the adapter that round r starts from, so the adapter after
 round r - 1; 0 is the start. The loss is cut to 0 to ``LOSS_BOUND`` nats, and rounded to the nearest step of
@@ -14,7 +15,7 @@ where an exact sum of losses would be a release of its own.
 
     >>> stopping = EarlyStopping(patience=2)
     >>> for round_number, total in ((1, 900), (2, 700), (3, 710), (4, 700)):
-    ...     stopping = stopping.told(round_number, total)
+    ...     stopping = stopping.told(round_number, Fraction(total, 3))
     >>> stopping.best_round, stopping.over
     (1, True)
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final
 
 from securefl.errors import ProtocolError, TrainingError
@@ -40,17 +42,21 @@ class EarlyStopping:
     Attributes:
         patience: Rounds without a smaller loss after which the federation ends, at least 1.
         best_round: Number of the round after which the loss was smallest, of equal ones the earliest.
-        best_total: That loss, summed, in steps; None before the first sum.
+        best_mean: That loss, the mean over its survivors, in steps; None before the first sum.
         measured: Number of the round after which the loss was measured last.
     """
 
     patience: int
     best_round: int = 0
-    best_total: int | None = None
+    best_mean: Fraction | None = None
     measured: int = -1
 
-    def told(self, round_number: int, total: int) -> EarlyStopping:
+    def told(self, round_number: int, mean: Fraction) -> EarlyStopping:
         """The state after the sum of a round; it is the loss of the adapter that the round started from.
+
+        Args:
+            round_number: The round.
+            mean: The sum by the number of survivors, in steps.
 
         Raises:
             ProtocolError: if it is not the next round's.
@@ -60,8 +66,8 @@ class EarlyStopping:
                 f"the losses of round {round_number} do not follow those of {self.measured + 1}"
             )
         measured = round_number - 1
-        if self.best_total is None or total < self.best_total:
-            return replace(self, best_round=measured, best_total=total, measured=measured)
+        if self.best_mean is None or mean < self.best_mean:
+            return replace(self, best_round=measured, best_mean=mean, measured=measured)
         return replace(self, measured=measured)
 
     @property

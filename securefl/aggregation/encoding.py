@@ -51,6 +51,7 @@ from securefl.aggregation.layer_means import adapter_values, divide_by_owners, h
 from securefl.aggregation.weight_rule import WeightRule
 from securefl.aggregation.weighting import WeightSum, divide_by_weights, weighted
 from securefl.errors import ProtocolError, TrainingError
+from securefl.protocol.owner_rule import Contributors
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class EncodedContribution:
 
     Attributes:
         runs: Gives the D integers in order, in runs of int64 with magnitudes up to the grid's limit: V
-            values, then in the first round the weight; the same ones at every call.
+            values, then what the round's kind asks for besides; the same ones at every call, and no caller writes to
+            them.
         saturated: Values that were clipped, by tensor, known once all runs have been taken; it depends on
             the client's data and stays with the client. A norm above its cap is among them (``weight_rule``).
         weight: The own weight in its integers, in steps of 1 / limit; None where the round sums none.
@@ -73,6 +75,13 @@ class EncodedContribution:
     def integers(self) -> Integers:
         """All of them at once, (D,) int64."""
         return np.concatenate(list(self.runs()))
+
+    @classmethod
+    def of_integers(
+        cls, integers: Integers, saturated: Mapping[str, int] | None = None
+    ) -> EncodedContribution:
+        """A contribution that was encoded before, from its integers (D,)."""
+        return cls(lambda: (integers,), dict(saturated or {}))
 
     def followed_by(self, *last: int) -> EncodedContribution:
         """The same contribution with more integers at its end."""
@@ -119,6 +128,7 @@ class RoundCodec:
         rng: np.random.Generator,
         weights: ClassWeights | None = None,
         trained: frozenset[str] | None = None,
+        mean_steps: int | None = None,
     ) -> EncodedContribution:
         """A client's contribution.
 
@@ -131,6 +141,8 @@ class RoundCodec:
             weights: The member's weights by class, where an opening has summed them: then ``samples`` does not weigh.
             trained: The adapted weights that the client trains in this round, where layers have owners: all others are
                 zeros, and these weigh 1. None where every client trains every weight.
+            mean_steps: The cohort's mean weight, for a client that had no part in the sum of weights; None for one
+                that had, or before that sum.
 
         Raises:
             ProtocolError: if the update is not one of this round's layout, rank and frozen factors.
@@ -141,6 +153,8 @@ class RoundCodec:
         if trained is not None:
             update = restricted(update, trained)
         own = self.rule.of(samples, update, limit=self.grid.limit)
+        if mean_steps is not None:
+            own = replace(own, steps=mean_steps)
         self.payload.encode(update, rank=rank)
         seed = rng.integers(1 << 63, size=2).tolist()
         saturated: dict[str, int] = {}
@@ -156,55 +170,64 @@ class RoundCodec:
 
         return EncodedContribution(runs, saturated, own.steps if self.weighs else None)
 
-    def weight_sum(self, sums: Integers) -> WeightSum:
-        """The cohort's sum of weights, from the sums (D,) of its first contributions.
+    def weight_sum(self, sums: Integers, contributors: int | None = None) -> WeightSum:
+        """The sum of weights, from the sums (D,) of the first contributions.
+
+        Args:
+            sums: Of every coordinate.
+            contributors: How many contributions are in them; None for the whole roster's.
 
         Raises:
             ProtocolError: if this round carries none, the length is wrong, or it is no sum of weights.
         """
         self._check_length(sums)
+        members = self.everybody.members if contributors is None else contributors
         if self.rule.name == "equal":
-            return WeightSum.equal(self._cohort, limit=self.grid.limit)
+            return WeightSum.equal(members, limit=self.grid.limit)
         if not self.weighs:
             raise ProtocolError(
                 "the first round's sum of weights is missing",
                 hint="apply the rounds in their order, from the first one on",
             )
-        return WeightSum(int(sums[-1]), limit=self.grid.limit, contributors=self._cohort)
+        return WeightSum(int(sums[-1]), limit=self.grid.limit, contributors=members)
 
     def decode(
         self,
         sums: Integers,
         *,
         weight_sum: WeightSum | ClassWeights | None = None,
-        owners: Mapping[str, int] | None = None,
+        contributors: Contributors | None = None,
     ) -> MeanUpdate:
-        """The mean update from the sums (D,) of the whole cohort's integers.
+        """The mean update from the sums (D,) of the survivors' integers; zeros where nobody contributed.
 
         Args:
             sums: Of every coordinate.
             weight_sum: The first round's, or the cohort's weights by class, as the member holds it; None where
                 ``sums`` are the first round's own.
-            owners: The number of clients that trained each adapted weight in this round, where layers have owners.
+            contributors: Who is in the sums, by number; None for the whole roster, whose members train every layer.
 
         Raises:
             ProtocolError: if the length is wrong; see ``weight_sum``.
         """
         self._check_length(sums)
-        known = self.weight_sum(sums) if weight_sum is None else weight_sum
-        divisors = self._divisors(known)
+        who = self.everybody if contributors is None else contributors
+        known = self.weight_sum(sums, who.members) if weight_sum is None else weight_sum
+        divisors = _divisors(known, who)
         values = self.grid.dequantise(sums[: self.payload.size])
-        over_owners = None if owners is None else values.copy()
+        over_owners = None if who.tensors is None else values.copy()
         if isinstance(known, ClassWeights):
-            divide_by_class(values, segments=self.payload.segments, divisors=divisors, weights=known)
+            divide_by_class(
+                values, segments=self.payload.segments, divisors=divisors, weights=known, contributors=who
+            )
         else:
             divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
-        if owners is None or over_owners is None:
-            return self.payload.decode(values, noise_std=self._noise_std(divisors))
-        divide_by_owners(over_owners, segments=self.payload.segments, owners=owners)
+        if who.tensors is None or over_owners is None:
+            noise = self._noise_std(divisors, who.partitions)
+            return self.payload.decode(values, noise_std=noise, owners=who.partitions)
+        divide_by_owners(over_owners, segments=self.payload.segments, owners=who.tensors)
         adapters = adapter_values(self.payload.segments)
         values[:adapters] = over_owners[:adapters]
-        return self.payload.decode(values, noise_std=self._noise_std_of_owners(owners))
+        return self.payload.decode(values, noise_std=self._noise_std_of_owners(who.tensors))
 
     def _weighed(
         self, runs: Iterable[Vector], *, steps: int, weights: ClassWeights | None, layered: bool
@@ -221,19 +244,16 @@ class RoundCodec:
         return heads_weighted(runs, weigh=weigh, adapter_values=adapter_values(self.payload.segments))
 
     @property
-    def _cohort(self) -> int:
-        """n: everybody is in the first partition."""
-        return self.payload.partitions[0].owners
+    def everybody(self) -> Contributors:
+        """The whole roster; all of it is in the first partition."""
+        counts = tuple(partition.owners for partition in self.payload.partitions)
+        return Contributors(counts[0], counts)
 
     def _check_length(self, sums: Integers) -> None:
         if sums.shape != (self.length,):
             raise ProtocolError(f"the aggregate has {sums.size} integers where {self.length} belong")
 
-    def _divisors(self, weight_sum: WeightSum | ClassWeights) -> tuple[float, ...]:
-        """One for each partition; every member of the cohort is in every sum."""
-        return tuple(weight_sum.divisor(partition.owners) for partition in self.payload.partitions)
-
-    def _noise_std(self, divisors: Sequence[float]) -> float:
+    def _noise_std(self, divisors: Sequence[float], counts: Sequence[int]) -> float:
         """The largest standard deviation that rounding can leave in an adapter coordinate of the mean.
 
         Rounding a value with fraction f has variance f (1 - f) <= 1/4 in steps, independently for each owner.
@@ -241,9 +261,9 @@ class RoundCodec:
         largest = 0.0
         for segment, span in zip(self.payload.segments, self.grid.spans, strict=True):
             if segment.kind is SegmentKind.ADAPTER:
-                owners = self.payload.partitions[segment.partition].owners
+                owners, divisor = counts[segment.partition], divisors[segment.partition]
                 std = math.sqrt(owners) / 2 * self.grid.step(span)
-                largest = max(largest, std / divisors[segment.partition])
+                largest = max(largest, std / divisor if owners else 0.0)
         return largest
 
     def _noise_std_of_owners(self, owners: Mapping[str, int]) -> float:
@@ -262,6 +282,11 @@ class RoundCodec:
         for segment, count in zip(self.payload.segments, clipped, strict=True):
             counts[segment.tensor] = counts.get(segment.tensor, 0) + count
         return counts
+
+
+def _divisors(weight_sum: WeightSum | ClassWeights, who: Contributors) -> tuple[float, ...]:
+    """One for each partition; 0 where nobody contributed."""
+    return tuple(weight_sum.divisor(owners) if owners else 0.0 for owners in who.partitions)
 
 
 def _check_finite(update: Update) -> None:

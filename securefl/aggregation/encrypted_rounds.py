@@ -1,9 +1,9 @@
-"""A member's use of the keys, round after round: one encryption and one verdict a round.
+"""A member's use of the keys, attempt after attempt: one encryption and one verdict for each.
 
-The rule kept here: a round's contribution is encrypted once, a round's aggregate is looked at once, whatever comes of
-it, and after an aggregate was refused as forged the keys are not used again.
+The rule kept here: an attempt's contribution is encrypted once; of an attempt one total is looked at, the certified
+one; and after a ciphertext was refused as forged the keys are not used again.
 
-    encrypt   divide into sections, then ``encryption``: pack, tag, encrypt, MAC, sign
+    encrypt   divide into sections, then ``encryption``: pack, tag, encrypt
     decrypt   ``decryption``: verify, decrypt, tags, unpack; then join the sections
 
 References: ``encryption``, ``decryption`` and ``selection`` for theirs.
@@ -16,18 +16,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.selection import Scores
 from securefl.aggregation.clock import SILENT, StageClock
-from securefl.aggregation.decryption import Body, decrypt_aggregate
+from securefl.aggregation.contribution import Binding
+from securefl.aggregation.decryption import (
+    Body,
+    check_total,
+    decrypt_sections,
+    summed_sections,
+    survivors_of,
+)
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encryption import Encryption, Part
+from securefl.aggregation.roster_sum import decrypt_aggregate
 from securefl.aggregation.selection import Selection
+from securefl.aggregation.signed_encryption import SignedEncryption
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
+from securefl.crypto.contributor import Contributor
 from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.kahe.keys import KeySum
 from securefl.crypto.keys import SharedKeys
 from securefl.errors import ForgeryError, ProtocolError
 from securefl.identity.signing import SigningKey
+from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
 
@@ -42,23 +55,26 @@ class PreparedContribution:
     """
 
     encoded: EncodedContribution
-    encryption: Encryption
+    encryption: SignedEncryption
 
 
 class EncryptedRounds:
     """A member's contributions under the shared keys, and its verdicts on their sums.
 
-    Guarantee: an aggregate is judged once a round, and none is judged after a refusal, so the server learns one verdict
-    a round at most. Assumption: one such object uses the keys; a refusal that must outlive the process is the caller's
-    to keep. Source: ``tests/aggregation/test_verdicts.py``.
+    Guarantee: of an attempt one total is judged, and none after the MAC of a ciphertext was refused, so the server
+    learns one verdict an attempt at most. Under one-time keys the same total may be tried with several sums of keys,
+    since reveals may be wrong: the total is the certified one, so this teaches nothing. Assumption: one such object
+    uses the keys; a refusal that must outlive the process is the caller's to keep. Source:
+    ``tests/aggregation/test_verdicts.py``.
 
     Args:
         federation: The pinned federation.
         member: This member's id.
-        cipher: With the federation's key.
-        keys: The shared keys; its MAC and tag keys are used here.
-        signing_key: This member's.
-        clock: Times windows and signatures.
+        cipher: With the federation's keys.
+        keys: The shared keys; the tag key is used here.
+        signing_key: This member's, for rounds without attempts.
+        selection: Divides integers into sections, and knows the masks.
+        clock: Times windows.
     """
 
     def __init__(
@@ -66,6 +82,7 @@ class EncryptedRounds:
         federation: Federation,
         *,
         member: str,
+        selection: Selection,
         cipher: Cipher,
         keys: SharedKeys,
         signing_key: SigningKey,
@@ -77,38 +94,95 @@ class EncryptedRounds:
         self._keys = keys
         self._signing_key = signing_key
         self._clock = clock
-        self._selection = Selection(federation)
-        self._contributions: dict[int, Encryption] = {}
+        self._selection = selection
+        self._encrypted: set[Attempt] = set()
+        self._totals: dict[Attempt, bytes] = {}
+        self._contributions: dict[int, SignedEncryption] = {}
         self._judged: set[int] = set()
         self._refused = False
 
-    def encrypt(
-        self, encoded: EncodedContribution, *, manifest: Manifest, scores: Scores | None = None
+    def encrypt_attempt(
+        self,
+        encoded: EncodedContribution,
+        *,
+        cohort: Cohort,
+        salt: bytes,
     ) -> Encryption:
-        """Encrypts and signs the round's contribution, once, as its windows are asked for.
+        """Encrypts the contribution to an attempt, once, as its windows are asked for.
 
         Args:
-            encoded: What goes into it.
-            manifest: The open round.
-            scores: This member's sensitivity scores (F,), where the round's kind asks for them.
+            encoded: What goes into it, sensitivity scores included.
+            cohort: The attempt's.
+            salt: Fresh randomness (32 bytes), for its header too.
 
         Raises:
-            ProtocolError: if this round was encrypted already (a retry sends the same bytes again), or scores and
-                round do not fit.
-            ForgeryError: if an aggregate was refused: nothing is encrypted under its keys any more.
+            ProtocolError: if this attempt was encrypted already (a retry sends the same bytes again).
+            ForgeryError: if a ciphertext was refused: nothing is encrypted under these keys any more.
+        """
+        self._check_keys()
+        if cohort.attempt in self._encrypted:
+            raise ProtocolError(
+                f"an attempt of round {cohort.attempt.round_number} was encrypted already",
+                hint="send the same bytes again",
+            )
+        self._encrypted.add(cohort.attempt)
+        return Encryption(
+            self._parts(encoded, round_number=cohort.attempt.round_number),
+            binding=Binding.of(cohort),
+            contributor=Contributor(self._member, salt),
+            tag_key=self._keys.tag,
+            clock=self._clock,
+        )
+
+    def decrypt_attempt(
+        self, head: AggregateHead, body: Body, *, key_sum: KeySum | None
+    ) -> NDArray[np.int64]:
+        """Decrypts a certified total to the exact sums (D,), int64, of its survivors' integers.
+
+        Args:
+            head: Verified: cohort, certificate, headers.
+            body: The total.
+            key_sum: The sum of the survivors' keys, under a scheme that has them. Where a sum of keys leads to no
+                sum of contributions, the same total may be tried with another.
+
+        Raises:
+            ProtocolError: if another total of this attempt was judged before, or this one, by a lasting key.
+            AuthenticationError, WireError, ForgeryError: see ``survivors_of``, ``check_total``, ``decrypt_sections``.
+        """
+        self._check_keys()
+        check_total(head, body)
+        number = head.cohort.attempt.round_number
+        sections = summed_sections(
+            Binding.of(head.cohort),
+            survivors_of(head),
+            counts=self._federation.kind_of(number).section_values,
+            ciphers=self._ciphers(number),
+        )
+        self._judge(head, retried=key_sum is not None)
+        try:
+            sums = decrypt_sections(sections, body, tag_key=self._keys.tag, key_sum=key_sum)
+        except ForgeryError as error:
+            self._refused = self._refused or error.refuses_keys
+            raise
+        return self._selection.together(sums, round_number=number)
+
+    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> SignedEncryption:
+        """Encrypts and signs the contribution to a round without attempts, once, as its windows are asked for.
+
+        Args:
+            encoded: What goes into it, sensitivity scores included.
+            manifest: The open round.
+
+        Raises:
+            ProtocolError: if this round was encrypted already (a retry sends the same bytes again).
+            ForgeryError: if a ciphertext was refused: nothing is encrypted under these keys any more.
         """
         self._check_keys()
         number = manifest.round_number
         if number in self._contributions:
             raise ProtocolError(f"round {number} was encrypted already", hint="send the same bytes again")
-        counts = self._federation.kind_of(number).section_values
-        divided = self._selection.divided(encoded.runs, round_number=number, scores=scores)
-        parts = [
-            Part(cipher, values, runs)
-            for cipher, values, runs in zip(self._ciphers(number), counts, divided, strict=True)
-        ]
-        encryption = Encryption(
-            parts,
+        encryption = SignedEncryption(
+            self._parts(encoded, round_number=number),
             manifest=manifest,
             member=self._member,
             keys=self._keys,
@@ -118,14 +192,15 @@ class EncryptedRounds:
         self._contributions[number] = encryption
         return encryption
 
-    def decrypt(self, header: AggregateHeader, body: Body, *, manifest: Manifest) -> NDArray[np.int64]:
-        """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
+    def decrypt(
+        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
+    ) -> NDArray[np.int64]:
+        """Verifies and decrypts the aggregate of a round without attempts; one a round, and the verdict is final.
 
         Raises:
             ProtocolError: if this member has no contribution in the round, or was given an aggregate of it already.
             AuthenticationError, WireError: see ``decrypt_aggregate``.
-            ForgeryError: if it is not the sum of what its contributors encrypted, or one before it was not: the keys
-                must be renewed.
+            ForgeryError: if it is not the sum of what its contributors encrypted, or a ciphertext before it was not.
         """
         self._check_keys()
         number = manifest.round_number
@@ -145,11 +220,20 @@ class EncryptedRounds:
                 own=self._contributions[number].signed(),
                 ciphers=self._ciphers(number),
                 keys=self._keys,
+                key_sum=key_sum,
             )
-        except ForgeryError:
-            self._refused = True
+        except ForgeryError as error:
+            self._refused = self._refused or error.refuses_keys
             raise
         return self._selection.together(sums, round_number=number)
+
+    def _parts(self, encoded: EncodedContribution, *, round_number: int) -> list[Part]:
+        counts = self._federation.kind_of(round_number).section_values
+        divided = self._selection.divided(encoded.runs, round_number=round_number)
+        return [
+            Part(cipher, values, runs)
+            for cipher, values, runs in zip(self._ciphers(round_number), counts, divided, strict=True)
+        ]
 
     def _ciphers(self, round_number: int) -> tuple[Cipher, ...]:
         """The cipher of each section of a round."""
@@ -158,7 +242,18 @@ class EncryptedRounds:
             for scheme in self._federation.section_schemes(round_number)
         )
 
+    def _judge(self, head: AggregateHead, *, retried: bool) -> None:
+        """Notes the one total of an attempt that is looked at."""
+        statement = head.certificate.statement
+        known = self._totals.get(statement.attempt)
+        if known is not None and (known != statement.digest or not retried):
+            raise ProtocolError(
+                f"a total of round {statement.attempt.round_number} was decrypted already",
+                hint="the verdict on an aggregate is final",
+            )
+        self._totals[statement.attempt] = statement.digest
+
     def _check_keys(self) -> None:
-        """Refuses to go on with keys under which an aggregate was refused."""
+        """Refuses to go on with keys under which a ciphertext was refused."""
         if self._refused:
-            raise forgery()
+            raise forgery(refuses_keys=True)

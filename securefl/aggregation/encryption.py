@@ -1,13 +1,12 @@
-"""From integers to a signed, encrypted contribution, window by window.
+"""From integers to an encrypted contribution, window by window.
 
-The rule kept here: what a client signs is what it sends. The header, with the digests of seeds and body, is
-signed after the last window, so it comes last in the stream, and no window is made twice: a retry sends the
-bytes that were made.
+The rule kept here: a contribution is encrypted once, under one fresh salt and, where the scheme has them, one fresh
+key; no window is made twice: a retry sends the bytes that were made.
 
-    integers -> pack -> tag -> encrypt -> authenticate -> wire form, for each window; then sign
+    integers -> pack -> tag -> encrypt (and authenticate) -> wire form, for each window
 
-References: Ed25519 (RFC 8032), SHA-256 (FIPS 180-4), ``crypto.authentication`` and ``crypto.tags`` for theirs;
-the messages and what authenticates them are described in ``protos/SPEC.md``.
+References: SHA-256 (FIPS 180-4), ``crypto.cipher`` and ``crypto.tags`` for theirs; the header that is signed over the
+digests, and the messages, are described in ``protos/SPEC.md``.
 """
 
 from __future__ import annotations
@@ -17,15 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from securefl.aggregation.clock import SILENT, Stage, StageClock
-from securefl.aggregation.contribution import Contribution, section_mac, section_tags
+from securefl.aggregation.contribution import Binding, section_of, section_tag
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.keys import SharedKeys
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.kahe.keys import ShortKey
 from securefl.crypto.packing import Integers, pack
 from securefl.crypto.windows import by_window
-from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ProtocolError
-from securefl.identity.signing import SigningKey
-from securefl.protocol.messages import ContributionHeader, Manifest, SignedHeader
 from securefl.protocol.sections import Section, StreamSizes
 
 
@@ -34,7 +31,7 @@ class Part:
     """Content of one section of a contribution.
 
     Attributes:
-        cipher: The section's, with the federation's key.
+        cipher: The section's.
         values: How many integers it holds.
         integers: Gives them in order, int64, in runs of any length, each within the plan's limit.
     """
@@ -46,74 +43,94 @@ class Part:
     @property
     def section(self) -> Section:
         """The section that it fills."""
-        return Section(self.cipher.form, self.cipher.profile.ciphertexts_for(self.values))
+        return section_of(self.cipher, values=self.values)
 
 
 class Encryption:
-    """One contribution in the making: its windows, once; then its seeds and its signed header.
+    """One contribution in the making: its windows, once; then its seeds and the digests that a header is signed over.
 
-    Guarantee: every ciphertext is encrypted under fresh randomness of the operating system, so two
-    contributions of the same integers are independent; MACs and signature bind body and seeds to this
-    federation, round, cohort and member. Sections of the integer twin are not encrypted.
+    Guarantee: every ciphertext is encrypted under fresh randomness of the operating system, so two contributions of
+    the same integers are independent; the tag of every section, and the MACs where the scheme has them, bind it to
+    this federation, key epoch, round, attempt, cohort and member, under pads of a salt that no other contribution has.
+    Sections of the integer twin are not encrypted.
 
     Args:
         parts: What is sent, section by section.
-        manifest: The open round.
-        member: Who sends it.
-        keys: The shared keys; its MAC and tag keys are used here.
-        signing_key: The member's.
-        clock: Times the windows and the signature.
+        binding: The attempt.
+        contributor: Who sends it, and the fresh salt of its header.
+        tag_key: Of the shared keys, 32 bytes.
+        clock: Times the windows.
 
     Attributes:
         sizes: What its stream will measure.
+        key: The short key of this contribution, of all of its encrypted sections; None under a scheme without.
     """
 
     def __init__(
         self,
         parts: Sequence[Part],
         *,
-        manifest: Manifest,
-        member: str,
-        keys: SharedKeys,
-        signing_key: SigningKey,
+        binding: Binding,
+        contributor: Contributor,
+        tag_key: bytes,
         clock: StageClock = SILENT,
     ) -> None:
         self.sizes = StreamSizes.of_contribution(part.section for part in parts)
+        drawn = (part.cipher.draw_key() for part in parts)
+        self.key: ShortKey | None = next((key for key in drawn if key is not None), None)
         self._parts: tuple[Part, ...] = tuple(parts)
-        self._manifest = manifest
-        self._member = member
-        self._keys = keys
-        self._signing_key = signing_key
+        self._binding = binding
+        self._contributor = contributor
+        self._tag_key = tag_key
         self._clock = clock
         self._body_digest = hashlib.sha256()
         self._seeds = bytearray()
         self._begun = False
-        self._signed: SignedHeader | None = None
+        self._complete = False
 
     def windows(self) -> Iterator[bytes]:
-        """The body, in order, each window's ciphertexts in their wire form; after the last one the header is signed.
+        """The body, in order, each window's ciphertexts in their wire form.
 
         Raises:
             ProtocolError: if it was asked for already, or a part has more or fewer integers than it says.
             CapacityError: if an integer does not fit its lane.
             TrainingError: what the integers' source raises.
         """
-        return self._clock.through(Stage.ENCRYPT, self._manifest.round_number, self._windows())
+        return self._clock.through(Stage.ENCRYPT, self._binding.round_number, self._windows())
+
+    @property
+    def salt(self) -> bytes:
+        """The salt that its header must carry (32 bytes)."""
+        return self._contributor.salt
 
     @property
     def seeds(self) -> bytes:
-        """The seeds of all ciphertexts so far, 64 bytes each; empty without a cipher."""
+        """The seeds of all ciphertexts so far; empty under a scheme without."""
         return bytes(self._seeds)
 
-    def signed(self) -> SignedHeader:
-        """The signed header of the complete contribution.
+    @property
+    def seeds_digest(self) -> bytes:
+        """SHA-256 of all seeds (32 bytes).
 
         Raises:
             ProtocolError: if there are windows left.
         """
-        if self._signed is None:
+        self._check_complete()
+        return hashlib.sha256(self._seeds).digest()
+
+    @property
+    def body_digest(self) -> bytes:
+        """SHA-256 of the whole body (32 bytes).
+
+        Raises:
+            ProtocolError: if there are windows left.
+        """
+        self._check_complete()
+        return self._body_digest.digest()
+
+    def _check_complete(self) -> None:
+        if not self._complete:
             raise ProtocolError("a contribution is signed when its last window is encrypted")
-        return self._signed
 
     def _windows(self) -> Iterator[bytes]:
         if self._begun:
@@ -123,43 +140,21 @@ class Encryption:
             for window in self._section(number, part):
                 self._body_digest.update(window)
                 yield window
-        self._signed = self._sign()
         # A member keeps its contributions for their headers; what they were made of would stay with them.
         self._parts = ()
-
-    def _sign(self) -> SignedHeader:
-        header = ContributionHeader(
-            member=self._member,
-            round_number=self._manifest.round_number,
-            manifest_digest=self._manifest.digest,
-            seeds_digest=hashlib.sha256(self._seeds).digest(),
-            body_digest=self._body_digest.digest(),
-        )
-        return SignedHeader(header, self._signing_key.sign(header.signed_bytes()))
+        self._complete = True
 
     def _section(self, number: int, part: Part) -> Iterator[bytes]:
-        cipher, manifest, keys = part.cipher, self._manifest, self._keys
-        mac = section_mac(cipher.form, manifest=manifest, keys=keys, section=number)
-        tags = section_tags(
-            cipher.profile,
-            ciphertexts=part.section.ciphertexts,
-            manifest=manifest,
-            keys=keys,
-            section=number,
-        ).start()
+        cipher = part.cipher
+        place = self._binding.place(number, ciphertexts=part.section.ciphertexts)
+        tag = section_tag(cipher, place, self._tag_key).start()
+        encryption = cipher.encryption(place, contributor=self._contributor, key=self.key)
         for window, values in by_window(part.integers(), values=part.values, profile=cipher.profile):
             slots = pack(values, cipher.profile, tags=window.last)
             if window.last:
-                slots = tags.attach(slots, member=self._member)
+                slots = tag.attach(slots, contributor=self._contributor)
             else:
-                tags.add(slots)
-            encrypted = cipher.encrypt(slots)
-            macs = mac.macs(encrypted, member=self._member, first_ciphertext=window.first)
+                tag.add(slots)
+            encrypted = encryption.encrypt(slots, first=window.first)
             self._seeds += encrypted.seeds
-            yield cipher.form.encode_upload(Ciphertexts(encrypted.residues, macs))
-
-
-def encrypt_at_once(encryption: Encryption) -> Contribution:
-    """The whole contribution in memory."""
-    body = b"".join(encryption.windows())
-    return Contribution(encryption.signed(), encryption.seeds, body)
+            yield encrypted.body

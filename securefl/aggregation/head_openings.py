@@ -8,7 +8,8 @@ and to rounding error where it is a head.
     statistics   class weights, statistics     ->  everybody's divisors; candidates for the head's start
     trials       losses of the candidates      ->  the start
 
-After the last of them ``begun`` tells the outcome, and the member's head source hears of it once.
+After the last of them ``begun`` tells the outcome, and the member's head source hears of it once. Sums are over the
+survivors of each opening, who may be others every time; a member that was in none of them takes up the same sums.
 
 A member knows its own part of each sum, so it also checks what is left for the others (``others``): a class that it
 does not hold cannot have n holders, whatever bit another member sent.
@@ -16,16 +17,19 @@ does not hold cannot have n holders, whatever bit another member sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.head_space import MOST_EXPONENT
 from securefl.adapters.head_starts import starts_of, statistics_width
+from securefl.adapters.head_statistics import Flags
 from securefl.adapters.seeding import seeded_generator
-from securefl.aggregation.class_weighting import ClassWeights
+from securefl.aggregation.class_weighting import ClassWeights, HolderRange
+from securefl.aggregation.cut import unsummed_statistics
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.grid import Integers
 from securefl.aggregation.opening_sums import (
@@ -40,19 +44,7 @@ from securefl.aggregation.update_source import HeadSource
 from securefl.errors import ModelError, ProtocolError
 from securefl.protocol.federation import Federation
 from securefl.protocol.openings import Opening
-
-
-@dataclass(frozen=True, slots=True)
-class ByClass:
-    """Weights of a member and of its cohort, by class.
-
-    Attributes:
-        own: The member's.
-        cohort: Their sum.
-    """
-
-    own: ClassWeights
-    cohort: ClassWeights
+from securefl.protocol.owner_rule import ClassHolders
 
 
 class HeadOpenings:
@@ -63,7 +55,7 @@ class HeadOpenings:
         member: This member's id; with the federation's seed it draws the rounding.
 
     Attributes:
-        weights: Known after the opening of statistics; None before.
+        weights: The sum of weights by class, known after the opening of statistics; None before.
         begun: Outcome, after the last opening; None before.
     """
 
@@ -75,13 +67,12 @@ class HeadOpenings:
             statistics_width(federation.terms.head, federation.layout),
             federation.terms.grid.precision_bits,
         )
-        self._counts = np.zeros(0, dtype=np.int64)
-        self._bits: Integers | None = None
-        self._losses: Integers | None = None
+        self._sent: dict[Opening, Integers] = {}
         self._holders: HolderSums | None = None
-        self._own: ClassWeights | None = None
+        self._counted: tuple[str, ...] = ()
+        self._weighed: tuple[str, ...] = ()
         self._candidates: tuple[HeadOpening, ...] = ()
-        self.weights: ByClass | None = None
+        self.weights: ClassWeights | None = None
         self.begun: HeadOpening | None = None
 
     def answer(self, opening: Opening, source: HeadSource) -> EncodedContribution:
@@ -93,88 +84,110 @@ class HeadOpenings:
         """
         match opening:
             case Opening.HOLDERS:
-                self._bits = self._holder_bits(source)
-                return _whole(self._bits)
+                return self._whole(opening, self._holder_bits(source))
             case Opening.STATISTICS:
                 return self._statistics(source)
             case Opening.TRIALS:
                 losses = source.trial_losses(self._candidates)
                 if losses.shape != (len(self._candidates),):
                     raise ProtocolError("there is not one validation loss for each start of the head")
-                self._losses = loss_integers(losses, limit=self._codec.grid.limit)
-                return _whole(self._losses)
+                return self._whole(opening, loss_integers(losses, limit=self._codec.grid.limit))
             case _:
                 assert_never(opening)
 
-    def take(self, opening: Opening, sums: Integers) -> None:
+    def resume(self, opening: Opening, integers: Integers) -> None:
+        """Take up an answer that was made before, from all of its integers."""
+        classes = self._codec.classes
+        self._sent[opening] = integers[:classes] if opening is Opening.STATISTICS else integers
+
+    def take(
+        self, opening: Opening, sums: Integers, *, survivors: Sequence[str], classes: Flags | None = None
+    ) -> None:
         """Take up an opening's sums.
+
+        Args:
+            opening: The opening.
+            sums: Over the survivors.
+            survivors: U, ids.
+            classes: (C,), true for classes that the opening's cohort may sum; known for that of statistics.
 
         Raises:
             ProtocolError: if they cannot be sums of this member's answer and so many others'.
         """
+        own = self._sent.get(opening) if self._member in survivors else None
         match opening:
             case Opening.HOLDERS:
-                self._take_holders(sums)
+                self._take_holders(sums, own, survivors)
             case Opening.STATISTICS:
-                self._take_statistics(sums)
+                self._take_statistics(sums, own, survivors, classes)
             case Opening.TRIALS:
-                self._take_losses(sums)
+                others = len(survivors) - (own is not None)
+                most = others * self._codec.grid.limit
+                check_others(sums, _or_nothing(own), least=0, most=most, others=others, what="trial losses")
+                self.begun = self._candidates[least_loss(sums)]
             case _:
                 assert_never(opening)
 
-    def own_weights(self) -> ClassWeights:
-        """This member's weights by class, for the rounds of training.
+    @property
+    def holders(self) -> ClassHolders | None:
+        """Holders of every class that can be shared; None before their sum."""
+        if self._holders is None:
+            return None
+        shared = self._holders.shared if self.weights is None else self.weights.shared
+        return ClassHolders(np.where(shared, self._holders.holders, 0), frozenset(self._counted))
+
+    def unsummed(self, opening: Opening, classes: Flags | None) -> Iterator[slice]:
+        """Places of an answer's integers that a cohort may not sum; see ``cut``."""
+        if opening is Opening.STATISTICS:
+            yield from unsummed_statistics(classes, width=self._codec.width)
+
+    def own_weights(self, source: HeadSource) -> ClassWeights:
+        """This member's weights by class, for the rounds of training; the mean where it is not in their sum.
 
         Raises:
             ProtocolError: if the openings have not summed weights yet.
         """
         if self.weights is None:
             raise ProtocolError("the openings come before the first round of training")
-        return self.weights.own
+        counts = self._counts(source)
+        if self._member in self._weighed:
+            return self._weights_of(counts).among(self.weights.shared)
+        return self.weights.by_the_mean(counts > 0)
 
-    @property
-    def _others(self) -> int:
-        return len(self._federation.cohort) - 1
-
-    def _take_holders(self, sums: Integers) -> None:
-        own = self._contributed(self._bits)
+    def _take_holders(self, sums: Integers, own: Integers | None, survivors: Sequence[str]) -> None:
+        part = np.zeros_like(sums) if own is None else own
         bits, exponents = slice(None, -1), slice(-1, None)
-        others = self._others
-        check_others(sums[bits], own[bits], least=0, most=others, others=others, what="holder bits")
+        others = len(survivors) - (own is not None)
+        check_others(sums[bits], part[bits], least=0, most=others, others=others, what="holder bits")
         most = others * MOST_EXPONENT
         check_others(
-            sums[exponents], own[exponents], least=-most, most=most, others=others, what="feature exponents"
+            sums[exponents], part[exponents], least=-most, most=most, others=others, what="feature exponents"
         )
         least = self._federation.plan.ranks.least_owners
-        self._holders = HolderSums.of(sums, members=others + 1, least_holders=least)
+        self._holders = HolderSums.of(sums, members=len(survivors), least_holders=least)
+        self._counted = tuple(survivors)
 
-    def _take_losses(self, sums: Integers) -> None:
-        own, most = self._contributed(self._losses), self._others * self._codec.grid.limit
-        check_others(sums, own, least=0, most=most, others=self._others, what="trial losses")
-        self.begun = self._candidates[least_loss(sums)]
-
-    def _contributed(self, own: Integers | None) -> Integers:
-        if own is None:
-            raise ProtocolError(f"{self._member} did not contribute to the opening")
-        return own
-
-    def _holder_bits(self, source: HeadSource) -> Integers:
+    def _counts(self, source: HeadSource) -> NDArray[np.int64]:
         counts = np.asarray(source.row_counts(), dtype=np.int64)
         if counts.shape != (self._federation.classes,) or (counts < 0).any():
             raise ModelError("the head's rows are not those of the federation's classes")
-        self._counts = counts
-        asked = self._codec.width > 0
+        return counts
+
+    def _holder_bits(self, source: HeadSource) -> Integers:
+        counts, asked = self._counts(source), self._codec.width > 0
         return holder_integers(counts, source.feature_exponent() if asked else 0)
 
-    def _statistics(self, source: HeadSource) -> EncodedContribution:
-        holders = self._known_holders()
-        weights = ClassWeights.of(
-            self._counts,
-            holders.shared,
+    def _weights_of(self, counts: NDArray[np.int64]) -> ClassWeights:
+        return ClassWeights.of(
+            counts,
+            self._known_holders().shared,
             samples_cap=self._federation.terms.samples_cap,
             limit=self._codec.grid.limit,
         )
-        self._own = weights
+
+    def _statistics(self, source: HeadSource) -> EncodedContribution:
+        holders, weights = self._known_holders(), self._weights_of(self._counts(source))
+        self._sent[Opening.STATISTICS] = weights.steps
         statistics = (
             source.statistics(shared=holders.shared, exponent=holders.exponent) if self._codec.width else None
         )
@@ -183,37 +196,58 @@ class HeadOpenings:
         rng = seeded_generator(self._federation.terms.federation.seed, "rounding", number, self._member)
         return self._codec.encode(statistics, weights, rng=rng)
 
-    def _take_statistics(self, sums: Integers) -> None:
-        holders = self._known_holders()
-        if self._own is None:
-            raise ProtocolError(f"{self._member} did not contribute its statistics")
-        classes, limit = self._codec.classes, self._codec.grid.limit
-        self._check_weights(sums[:classes], self._own.steps, holders)
+    def _take_statistics(
+        self, sums: Integers, own: Integers | None, survivors: Sequence[str], classes: Flags | None
+    ) -> None:
+        holders, count, limit = self._known_holders(), self._codec.classes, self._codec.grid.limit
+        shared = holders.shared if classes is None else holders.shared & classes
+        within = self._range(holders, survivors)
+        if own is not None:
+            self._check_weights(sums[:count], np.where(shared, own, 0), shared, within, survivors)
         cohort = ClassWeights.of_sum(
-            sums[:classes], holders.shared, holders=holders.holders, limit=limit, members=self._others + 1
+            sums[:count], shared, holders=within, limit=limit, members=len(survivors)
         )
-        self.weights = ByClass(self._own, cohort)
-        self._candidates = self._starts(sums[classes:], holders, cohort)
+        self.weights, self._weighed = cohort, tuple(survivors)
+        self._candidates = self._starts(sums[count:], holders, cohort)
         if len(self._candidates) == 1:
             self.begun = self._candidates[0]
 
-    def _check_weights(self, sums: Integers, own: Integers, holders: HolderSums) -> None:
+    def _range(self, holders: HolderSums, survivors: Sequence[str]) -> HolderRange:
+        """Bounds on the survivors that hold each class, from the holders among those whose bits were summed."""
+        counted = frozenset(self._counted)
+        missing, added = len(counted.difference(survivors)), len(set(survivors) - counted)
+        return HolderRange(
+            np.maximum(holders.holders - missing, 0),
+            np.minimum(holders.holders + added, len(survivors)),
+        )
+
+    def _check_weights(
+        self, sums: Integers, own: Integers, shared: Flags, within: HolderRange, survivors: Sequence[str]
+    ) -> None:
         """Each of the other holders weighs 1 to the limit, and nobody weighs in a class that is not shared."""
-        least = np.where(holders.shared, holders.holders - (own > 0), 0)
-        most = least * self._codec.grid.limit
-        check_others(sums, own, least=least, most=most, others=self._others, what="class weights")
+        held = (own > 0).astype(np.int64)
+        fewest = within.fewest - held * (self._member in self._counted)
+        least = np.where(shared, np.maximum(fewest, 0), 0)
+        most = np.where(shared, within.most - held, 0) * self._codec.grid.limit
+        others = len(survivors) - 1
+        check_others(sums, own, least=least, most=most, others=others, what="class weights")
 
     def _starts(self, sums: Integers, holders: HolderSums, cohort: ClassWeights) -> tuple[HeadOpening, ...]:
         terms, statistics = self._federation.terms, self._codec.decode(sums, cohort)
         starts = starts_of(
             terms.head,
             statistics,
-            holders.shared,
+            cohort.shared,
             layout=self._federation.layout,
             exponent=holders.exponent,
             seed=terms.federation.seed,
         )
-        return tuple(HeadOpening(holders.shared, start, statistics, holders.exponent) for start in starts)
+        return tuple(HeadOpening(cohort.shared, start, statistics, holders.exponent) for start in starts)
+
+    def _whole(self, opening: Opening, integers: Integers) -> EncodedContribution:
+        """A contribution that nothing can be clipped of, and that is checked as a whole."""
+        self._sent[opening] = integers
+        return EncodedContribution.of_integers(integers)
 
     def _known_holders(self) -> HolderSums:
         if self._holders is None:
@@ -235,6 +269,5 @@ def head_source(learner: object) -> HeadSource:
     return learner
 
 
-def _whole(integers: Integers) -> EncodedContribution:
-    """A contribution that nothing can be clipped of."""
-    return EncodedContribution(lambda: (integers,))
+def _or_nothing(own: Integers | None) -> Integers | int:
+    return 0 if own is None else own

@@ -6,10 +6,11 @@ with a loss out of range ends nothing; ``early_stopping`` decides from the sums 
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from securefl.adapters.state import SharedState
 from securefl.aggregation.early_stopping import EarlyStopping, loss_steps
 from securefl.aggregation.others import check_others
-from securefl.errors import ProtocolError
 
 
 class KeptState:
@@ -38,7 +39,20 @@ class KeptState:
         self._own = loss_steps(loss, limit=limit)
         return self._own
 
-    def judge(self, total: int, state: SharedState, *, round_number: int, limit: int, members: int) -> None:
+    def resume(self, integer: int) -> None:
+        """Take up the integer of a contribution that was encoded before."""
+        self._own = integer
+
+    def judge(
+        self,
+        total: int,
+        state: SharedState,
+        *,
+        round_number: int,
+        limit: int,
+        members: int,
+        contributed: bool = True,
+    ) -> None:
         """Take up a round's sum of losses.
 
         Args:
@@ -47,15 +61,14 @@ class KeptState:
             round_number: The round's.
             limit: The largest integer of one loss.
             members: How many losses are in it.
+            contributed: Whether this member's is.
 
         Raises:
-            ProtocolError: if this member sent none in the round, the sum leaves the others what they cannot have, or
-                it is not the next round's.
+            ProtocolError: if the sum leaves the others what they cannot have, or it is not the next round's.
         """
-        if self._own is None:
-            raise ProtocolError(f"no loss was contributed to round {round_number}")
-        others = members - 1
-        check_others(total, self._own, least=0, most=others * limit, others=others, what="validation losses")
-        self._sums, self._own = self._sums.told(round_number, total), None
+        own = self._own if contributed else None
+        others = members if own is None else members - 1
+        check_others(total, own or 0, least=0, most=others * limit, others=others, what="validation losses")
+        self._sums, self._own = self._sums.told(round_number, Fraction(total, members)), None
         if self._sums.best_round == self._sums.measured:
             self.state = state

@@ -8,7 +8,7 @@ References: ``adapters.layer_owners`` and ``adapters.layer_scores``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from securefl.adapters.layer_scores import group_weights, score_steps
 from securefl.adapters.update import Adapter
 from securefl.aggregation.others import check_others
 from securefl.aggregation.update_source import LayerSource, UpdateSource
-from securefl.errors import ModelError, ProtocolError
+from securefl.errors import ModelError
 from securefl.protocol.federation import Federation
 
 
@@ -52,11 +52,6 @@ class MemberLayers:
         """Weights that this member trains in that round; None where it trains all of them."""
         owners = self.owners(round_number)
         return None if owners is None else owners.trained_by(self.federation.cohort.index(self.member))
-
-    def owner_counts(self, round_number: int) -> Mapping[str, int] | None:
-        """Number of owners of each adapted weight in that round; None where every member trains every layer."""
-        owners = self.owners(round_number)
-        return None if owners is None else owners.of_tensor
 
     def narrow(self, learner: UpdateSource, round_number: int) -> None:
         """Tells a learner that can train some layers alone which ones it trains in that round."""
@@ -109,23 +104,24 @@ class MemberLayers:
 
         Args:
             sums: The round's, scores last.
-            own: The integers that this member sent of its scores.
+            own: The integers that this member sent of its scores; none where it has no part in the sums.
             round_number: The round.
             members: How many members' integers are in them.
             limit: The grid's largest integer.
 
         Raises:
-            ProtocolError: if the sums of scores leave the others what they cannot have sent, or this member sent none.
+            ProtocolError: if the sums of scores leave the others what they cannot have sent.
         """
         rest = sums.size - self.federation.kind_of(round_number).layer_scores
         if not self.federation.terms.layers.scores(round_number):
             return sums[:rest], self
-        totals, others = sums[rest:], members - 1
-        if len(own) != totals.size:
-            raise ProtocolError(
-                f"{self.member} did not contribute its scores of layers to round {round_number}"
-            )
+        totals, others = sums[rest:], members - bool(own)
         check_others(
-            totals, np.array(own), least=0, most=others * limit, others=others, what="scores of layers"
+            totals,
+            np.array(own) if own else 0,
+            least=0,
+            most=others * limit,
+            others=others,
+            what="scores of layers",
         )
         return sums[:rest], replace(self, prior=ScoredPrior(round_number, group_weights(totals.tolist())))

@@ -70,11 +70,11 @@ class HolderSums:
 
     @classmethod
     def of(cls, sums: Integers, *, members: int, least_holders: int) -> HolderSums:
-        """From the sums (C + 1,) over the cohort.
+        """From the sums (C + 1,) over the survivors of the opening.
 
         Args:
             sums: Of bits, then of exponents.
-            members: n.
+            members: |U_0|, how many they are.
             least_holders: c_max + 2.
 
         Raises:

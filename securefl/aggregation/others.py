@@ -35,11 +35,11 @@ def check_others(
     """Refuse sums that this member's part leaves no possible rest of.
 
     Args:
-        sums: Over the whole cohort.
-        own: What this member sent of it, of the same shape.
+        sums: Over all survivors.
+        own: What this member sent of it, of the same shape; 0 where it has no part in the sum.
         least: The smallest sum of the others' integers, the same for all places or one for each.
         most: The largest.
-        others: n - 1, how many they are.
+        others: How many they are: |U|, or one less where this member is a survivor.
         what: Names the integers in the error.
 
     Raises:

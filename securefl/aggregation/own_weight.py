@@ -1,7 +1,8 @@
 """A member's own weight, and what it leaves of the sum for the others.
 
 The rule kept here: everybody's mean is divided by one sum of weights, so a member's number of samples does not change
-after its first contribution, and a sum is taken up only if it leaves each of the others a weight.
+after its first contribution, a sum is taken up only if it leaves each of the others a weight, and a member that is not
+in the sum weighs its mean.
 
 Reference: ``weighting``.
 """
@@ -11,10 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.encoding import RoundCodec
 from securefl.aggregation.others import check_others
 from securefl.aggregation.weighting import WeightSum
-from securefl.errors import DataError, ProtocolError
+from securefl.errors import DataError
 
 
 class OwnWeight:
@@ -28,6 +30,7 @@ class OwnWeight:
         self._member = member
         self._samples: int | None = None
         self._steps: int | None = None
+        self._summed = True
 
     def keep(self, samples: int) -> None:
         """Keep the number of samples of a contribution.
@@ -46,24 +49,32 @@ class OwnWeight:
         """Keep the weight of a round's contribution, in steps of 1 / limit; None where the round sums none."""
         self._steps = self._steps if steps is None else steps
 
-    def summed(self, sums: NDArray[np.int64], codec: RoundCodec) -> WeightSum:
+    def by_the_mean(self, codec: RoundCodec, held: WeightSum | ClassWeights | None) -> int | None:
+        """The weight of a member that is not in the sum of weights, in steps; None where it weighs by itself."""
+        if self._summed or codec.rule.name in ("equal", "norm") or not isinstance(held, WeightSum):
+            return None
+        return held.mean_steps
+
+    def summed(
+        self, sums: NDArray[np.int64], codec: RoundCodec, *, contributors: int, contributed: bool
+    ) -> WeightSum:
         """The sum of weights in a round's sums, which leaves each of the others a weight of 1 to the limit.
 
         Args:
             sums: The round's, without losses and scores of layers.
             codec: The round's.
+            contributors: How many contributions are in them.
+            contributed: Whether this member's is.
 
         Raises:
-            ProtocolError: if this member has contributed no weight, or the weights do not sum to weights.
+            ProtocolError: if the weights do not sum to weights.
         """
-        found, limit = codec.weight_sum(sums), codec.grid.limit
+        found, limit = codec.weight_sum(sums, contributors), codec.grid.limit
         if codec.rule.name == "equal":
             # Nobody sends one.
             return found
-        if self._steps is None:
-            raise ProtocolError(f"{self._member} did not contribute its weight")
-        others = found.contributors - 1
-        check_others(
-            found.steps, self._steps, least=others, most=others * limit, others=others, what="weights"
-        )
+        own = self._steps if contributed else None
+        others = contributors if own is None else contributors - 1
+        check_others(found.steps, own or 0, least=others, most=others * limit, others=others, what="weights")
+        self._summed = contributed
         return found

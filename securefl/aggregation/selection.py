@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from securefl.adapters.selection import Mask, Scores, ScoreSums, columns_alone, feature_count, join, select
+from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.grid import Integers
 from securefl.errors import ProtocolError
 from securefl.protocol.federation import Federation
@@ -35,42 +36,62 @@ class Selection:
         self._federation = federation
         self._score_sums: ScoreSums | None = None
 
-    def divided(self, runs: Runs, *, round_number: int, scores: Scores | None) -> tuple[Runs, ...]:
-        """The integers of each section.
+    def with_scores(
+        self, encoded: EncodedContribution, scores: Scores | None, *, round_number: int
+    ) -> EncodedContribution:
+        """A contribution with this member's scores as its last integers, where the round asks for them.
 
         Args:
-            runs: Gives all integers of the contribution, in runs.
+            encoded: All other integers of it.
+            scores: (F,) from 0 to 1; None where the round asks for none.
             round_number: The round.
-            scores: (F,) from 0 to 1, where the round asks for them.
 
         Raises:
             ProtocolError: if scores are missing, or come where none are asked for.
         """
-        kind = self._federation.kind_of(round_number)
-        if kind.asks_scores != (scores is not None):
+        if self._federation.kind_of(round_number).asks_scores != (scores is not None):
             raise ProtocolError(f"round {round_number} and its sensitivity scores do not fit")
-        if scores is not None:
-            return (_followed(runs, self._on_grid(scores)),)
+        return encoded if scores is None else encoded.followed_by(*self._on_grid(scores).tolist())
+
+    def divided(self, runs: Runs, *, round_number: int) -> tuple[Runs, ...]:
+        """The integers of each section.
+
+        Args:
+            runs: Gives all integers of the contribution, in runs, scores last.
+            round_number: The round.
+
+        Raises:
+            ProtocolError: if the round is selective, and no scores have been summed.
+        """
+        kind = self._federation.kind_of(round_number)
         if not kind.selective:
             return (runs,)
         mask = self._mask(round_number)
         return (_chosen(runs, mask), _chosen(runs, ~mask))
 
     def together(self, sums: Integers, *, round_number: int) -> Integers:
-        """A contribution's integers in their own order, from the sections' sums, one behind the other; keeps scores.
+        """All sums in a contribution's own order, from the sections' sums, one behind the other."""
+        kind = self._federation.kind_of(round_number)
+        if not kind.selective:
+            return sums
+        encrypted, _ = kind.section_values
+        return join(sums[:encrypted], sums[encrypted:], self._mask(round_number))
+
+    def told(self, sums: Integers, *, round_number: int) -> Integers:
+        """All other sums of a round; those of scores, where it has them, cut the masks from then on.
 
         Raises:
             ProtocolError: if a score's sum is none.
         """
         kind = self._federation.kind_of(round_number)
         if kind.asks_scores:
-            self._score_sums = sums[kind.encoded :].copy()
-            self._mask(round_number + 1)
-            return sums[: kind.encoded]
-        if not kind.selective:
-            return sums
-        encrypted, _ = kind.section_values
-        return join(sums[:encrypted], sums[encrypted:], self._mask(round_number))
+            before, self._score_sums = self._score_sums, sums[kind.encoded :].copy()
+            try:
+                self._mask(round_number + 1)
+            except ProtocolError:
+                self._score_sums = before
+                raise
+        return sums[: kind.encoded]
 
     def _on_grid(self, scores: Scores) -> Integers:
         expected = feature_count(self._federation.layout)
@@ -90,14 +111,6 @@ class Selection:
         section = self._federation.terms.encryption.select
         chosen = select(segments, self._federation.layout, self._score_sums, section.share, by=section.by)
         return np.append(chosen, np.ones(kind.weights + kind.losses + kind.layer_scores, dtype=np.bool_))
-
-
-def _followed(runs: Runs, last: Integers) -> Runs:
-    def both() -> Iterator[Integers]:
-        yield from runs()
-        yield last
-
-    return both
 
 
 def _chosen(runs: Runs, mask: Mask) -> Runs:

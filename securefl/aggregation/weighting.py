@@ -7,9 +7,12 @@ rank partition, is divided by that one sum, scaled by how many contribute to it:
 round times the contributors. A partition's sum is not divided by everybody's weight, else directions that only
 high-rank clients hold would shrink every round (raFLoRA, arXiv 2602.13486).
 
-What is exact: where everybody owns a partition and contributes to every round, the weighted mean; where all weights
-are equal, the mean over each partition's owners. Else the mean of a partition is off by the factor (mean weight of
-its owners) / (mean weight of all), which is accepted, since the owners' own sum would tell of the others.
+A member that was missing when the weights were summed counts by their mean from then on, and never sends its own: its
+values are multiplied by the mean weight, on the grid.
+
+What is exact: where everybody owns a partition, and all that gave a weight contribute, the weighted mean; where all
+weights are equal, the mean over each partition's owners. Else the mean of a partition is off by the factor (mean weight
+of its owners) / (mean weight of all), which is accepted, since the owners' own sum would tell of the others.
 
 Reference: ``tests/attacks/test_constants.py`` looks at all linear combinations of what is released.
 """
@@ -112,10 +115,10 @@ class WeightSum:
         ProtocolError: if it cannot be a sum of so many weights, each from 1 to ``limit`` steps.
 
     Guarantee:
-        It is the only sum that weights alone are in, and covers all members, so that a coalition with c of them
-        learns from it the sum of the other n - c weights. Assumption: a member encrypts one contribution to the first
-        round, as ``encrypted_rounds`` sees to; a second federation on the same data decrypts a second sum, which this
-        does not cover. Source: linear algebra over the rationals, ``tests/attacks/test_constants.py``.
+        It is the only sum that weights alone are in, and covers all survivors of its round, so that a coalition with c
+        of them learns from it the sum of the other |U_0| - c weights. Assumption: the first round has one certified
+        sum, as the protocol's rule of settled attempts sees to; a second federation on the same data decrypts a second
+        sum, which this does not cover. Source: linear algebra over the rationals, ``tests/attacks/test_constants.py``.
     """
 
     steps: int = field(repr=False)
@@ -133,6 +136,11 @@ class WeightSum:
     def equal(cls, contributors: int, *, limit: int) -> WeightSum:
         """The sum where everybody weighs 1, which nobody needs to send."""
         return cls(contributors * limit, limit=limit, contributors=contributors)
+
+    @property
+    def mean_steps(self) -> int:
+        """Mean weight in steps, to the nearest one: what a member weighs that is not in the sum."""
+        return max(1, round(Fraction(self.steps, self.contributors)))
 
     def divisor(self, contributors: int) -> float:
         """Divisor of a sum over so many contributors: their number times the mean weight.
@@ -156,7 +164,15 @@ def divide_by_weights(sums: Vector, *, segments: Iterable[Segment], divisors: Se
     Args:
         sums: Decoded sums over the cohort.
         segments: Which coordinates belong to which partition.
-        divisors: One positive ``WeightSum.divisor`` for each partition.
+        divisors: ``WeightSum.divisor`` for each partition; 0 where nobody contributed, and the mean is 0.
     """
     for segment in segments:
-        sums[segment.offset : segment.offset + segment.size] /= divisors[segment.partition]
+        divide(sums[segment.offset : segment.offset + segment.size], divisors[segment.partition])
+
+
+def divide(values: Vector, divisor: float) -> None:
+    """Turns sums into means, in place; zeros where the divisor is 0."""
+    if divisor:
+        values /= divisor
+    else:
+        values[...] = 0.0

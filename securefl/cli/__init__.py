@@ -2,9 +2,11 @@
 
 ``main``           the program: its commands, and the one place where an error becomes a sentence
 ``init``           ``securefl init``: the members' folders
+``member_keys``    ``securefl keys``: keys that a member makes itself
 ``member``         ``securefl server`` and ``securefl client``: one process of a federation
 ``run``            ``securefl run``: all of them on this machine
 ``plan``           ``securefl plan``: what a federation will cost
+``status``         ``securefl status``: where a federation stands
 ``mean_choices``   choices of the mean, in a plan's words
 ``audit``          ``securefl audit``: whether what a run left behind holds together
 ``export``         ``securefl export``: an adapter as a folder of its own

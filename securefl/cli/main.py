@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from securefl import __version__
-from securefl.cli import audit, bench, evaluate, export, member, plan, predict, run
+from securefl.cli import audit, bench, evaluate, export, member, member_keys, plan, predict, run, status
 from securefl.cli import init as provisioning
 from securefl.cli.output import speak_what_the_terminal_can_show
 from securefl.errors import SecureFLError
@@ -43,10 +43,12 @@ app.command("server")(member.server)
 app.command("client")(member.client)
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
+app.command("status")(status.status)
 app.command("audit")(audit.audit)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.add_typer(member_keys.app)
 app.add_typer(bench.app)
 
 

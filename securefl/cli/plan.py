@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from securefl.crypto.schemes import Scheme
     from securefl.planning.forecast import Forecast, RoundForecast, Traffic
     from securefl.protocol.federation import Federation
     from securefl.provisioning.data_overview import DataOverview
@@ -117,7 +118,7 @@ def show(forecast: Forecast, *, console: Console) -> None:
     from securefl.cli.layer_table import show_layers
     from securefl.cli.tables import print_table
 
-    for line in (*_heading(forecast), *_profile(forecast)):
+    for line in (*_heading(forecast), *threshold_lines(forecast.federation), *_profile(forecast)):
         console.print(Text(line), soft_wrap=True)
     console.print()
     print_table(console, "why the sum is exact", *_proof(forecast))
@@ -156,14 +157,41 @@ def _heading(forecast: Forecast) -> Iterator[str]:
     yield from mean_choices(forecast.federation)
 
 
+def threshold_lines(federation: Federation) -> Iterator[str]:
+    """Constants of the roster, and which losses a round bears."""
+    from securefl.planning.losses import Losses, colluders_borne
+
+    constants, losses, borne = federation.constants, Losses.of(federation), colluders_borne(federation)
+    yield (
+        f"thresholds: rounds take {constants.min_clients} to {losses.members} clients; of {losses.members}, t = "
+        f"{losses.threshold} sign and open a sum; c_max = {constants.max_colluders}, m = {constants.min_clients}, "
+        f"h = {constants.min_honest}"
+    )
+    scheme = federation.terms.encryption.scheme
+    if borne is None:
+        yield '  scheme "none": no number of clients in league with the server is borne, it reads every update alone'
+    elif borne == 0:
+        yield f'  scheme "{scheme}": the server with one client reads every update, so that c_max is 0 in effect'
+    else:
+        clients = "1 client" if borne == 1 else f"{borne} clients"
+        yield f"  the server with {clients} learns sums over at least {constants.min_honest} of the others only"
+    yield (
+        f"  a round bears the loss of {losses.borne} of {losses.members} clients, the run that of {losses.for_good} "
+        "for good; a round that loses more has no sum, and is tried again with those that are left"
+    )
+    for part in losses.by_rank:
+        yield (
+            f"  directions {part.start + 1} to {part.stop}: of the {part.owners} clients of rank {part.stop} or more a "
+            f"round bears the loss of {part.borne}; tried again with fewer than {constants.least_owners} of them, it "
+            "leaves these directions as they are"
+        )
+
+
 def _profile(forecast: Forecast) -> Iterator[str]:
     profile, encryption = forecast.federation.profile, forecast.federation.terms.encryption
     if encryption.scheme == "none":
         yield 'scheme "none": the integers of the profile below without a cipher; the server reads every update'
-    yield (
-        f"profile {profile.name}: BFV, N = {profile.poly_modulus_degree}, q = {profile.data_prime}, "
-        f"t = {profile.plain_modulus}"
-    )
+    yield f"profile {profile.name}: {profile.title}"
     lanes = "lane" if profile.lanes == 1 else "lanes"
     yield (
         f"  {profile.lanes} {lanes} of {profile.lane_bits} bits a slot; {profile.dropped_bits} low bits of a residue "
@@ -195,7 +223,7 @@ def _proof(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _margin(forecast: Forecast) -> str:
-    from securefl.crypto.profiles import MAX_ERROR
+    from securefl.crypto.bfv_profiles import MAX_ERROR
 
     proof, bits = forecast.proof, forecast.proof.precision_bits
     return (
@@ -308,20 +336,27 @@ def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
     return columns, rows
 
 
+_WHO_READS: Final[dict[Scheme, str]] = {
+    "kahe": "every contribution has a key of its own, and its members reveal the sum of keys alone",
+    "bfv": "together with one client it learns every update: all clients hold one key",
+    "none": "this scheme is for comparison only",
+}
+
+
+def _reading_note(scheme: Scheme, plain: int) -> str:
+    """Who can read an update, in one sentence."""
+    if scheme == "none":
+        return f"The server sees every update: {_WHO_READS[scheme]}."
+    if plain == 0:
+        return f"The server alone learns no update and no sum; {_WHO_READS[scheme]}."
+    return (
+        f"The server reads {plain:,} values of every client's update in a round from round 2 on, as "
+        f"encryption.select and allow_plaintext say; of the others it alone learns nothing; {_WHO_READS[scheme]}."
+    )
+
+
 def _notes(forecast: Forecast) -> Iterator[str]:
-    terms = forecast.federation.terms
-    plain = forecast.federation.kind_of(2).plain
-    if terms.encryption.scheme == "none":
-        yield "The server sees every update: this scheme is for comparison only."
-    else:
-        yield (
-            "The server alone learns no update and no sum; together with one client it learns every update: all "
-            "clients hold one key."
-            if plain == 0
-            else f"The server reads {plain:,} values of every client's update in a round from round 2 on, as "
-            "encryption.select and allow_plaintext say; the others it learns together with any one client: all "
-            "clients hold one key."
-        )
+    yield _reading_note(forecast.federation.terms.encryption.scheme, forecast.federation.kind_of(2).plain)
     if forecast.speed is not None:
         yield (
             f"Seconds were measured on this machine just now ({forecast.speed.ciphertexts} ciphertexts, "

@@ -23,6 +23,8 @@ PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decr
 MOST_NAMES = 5
 """Names in a sentence; more are counted."""
 MB = 1e6
+_SCHEME_NAMES = {"kahe": "one-time keys", "bfv": "BFV"}
+"""Schemes in a sentence."""
 MIB = 2**20
 
 Cell = str | Text
@@ -162,7 +164,7 @@ def _closing(result: RunResult, folder: RunFolder) -> list[str]:
     protection = (
         "not encrypted (the integer twin, for comparison only)"
         if encryption.scheme == "none"
-        else f"encrypted with {encryption.scheme.upper()} ({encryption.profile})"
+        else f"encrypted with {_SCHEME_NAMES.get(encryption.scheme, encryption.scheme)} ({encryption.profile})"
     )
     client, adapter = worth_exporting(result.clients)
     export = ["securefl", "export", str(folder.root), "--client", client, "--adapter", adapter]

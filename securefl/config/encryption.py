@@ -64,9 +64,13 @@ class SelectSection(Section):
 class EncryptionSection(Section):
     """``[encryption]``: the cipher, and what it is used on."""
 
-    scheme: Literal["bfv", "none"] = "bfv"
-    """``none`` is the integer twin: the same integers without a cipher, for comparison only."""
+    scheme: Literal["kahe", "bfv", "none"] = "bfv"
+    """``kahe`` gives every contribution a key of its own; under ``bfv`` the server with one member reads every update;
+    ``none`` is the integer twin: the same integers without a cipher, for comparison only."""
     select: SelectSection = SelectSection()
+    max_colluders: int | None = Field(default=None, ge=1)
+    """The number of clients that may collude with the server, c_max; without it, the largest that every cohort bears. A
+    smaller one lets values be summed over fewer owners, c_max + 2."""
     allow_plaintext: bool = False
     """Accepts that the server reads what ``select`` leaves out, of every client and in every round after the first."""
 

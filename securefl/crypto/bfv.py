@@ -19,28 +19,37 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from tenseal import sealapi
 
-from securefl.crypto.cipher import (
-    Encrypted,
-    check_contributors,
-    checked_slots,
-    checked_total,
-    decrypt_at_once,
-)
+from securefl.crypto.bfv_profiles import BFV_PROFILES, BfvProfile
+from securefl.crypto.cipher import check_contributors
 from securefl.crypto.keys import SecretKey
-from securefl.crypto.packing import Slots
-from securefl.crypto.profiles import PROFILES, Profile
 from securefl.crypto.seal_format import SealFormat, minor_version
-from securefl.crypto.wireform import SEED_BYTES, round_residues, wire_form
+from securefl.crypto.wireform import SEED_BYTES, WireForm, round_residues, wire_form
 from securefl.crypto.words import Words
-from securefl.errors import UsageError
+from securefl.errors import CapacityError, UsageError, WireError
+
+
+@dataclass(frozen=True, slots=True)
+class BfvCiphertexts:
+    """Ciphertexts before their MACs.
+
+    Attributes:
+        residues: (C, N) uint64, rounded to the form: below ``WireForm.upload_limit``.
+        seeds: C times 64 bytes, in the same order.
+    """
+
+    residues: Words
+    seeds: bytes
 
 
 class BfvCipher:
-    """A ``Cipher`` under one profile and key.
+    """BFV under one profile and key; ``authenticated_bfv`` puts MACs around it.
+
+    Slots are (C, N) uint64 below t here.
 
     Safe to use from several threads, which take turns: SEAL's bindings hold the interpreter's lock. A forked
     child shares the parent's memory files, so it must make a cipher of its own.
@@ -53,7 +62,7 @@ class BfvCipher:
         UsageError: if this platform has no memory files, or this TenSEAL is not one we know.
     """
 
-    def __init__(self, profile: Profile, key: SecretKey) -> None:
+    def __init__(self, profile: BfvProfile, key: SecretKey) -> None:
         self.profile = profile
         self.form = wire_form("bfv", profile)
         self._lock = threading.Lock()
@@ -74,7 +83,7 @@ class BfvCipher:
     def __repr__(self) -> str:
         return f"BfvCipher({self.profile.name}, <redacted>)"
 
-    def encrypt(self, slots: Slots) -> Encrypted:
+    def encrypt(self, slots: Words) -> BfvCiphertexts:
         """Encrypts symmetrically; SEAL draws the randomness (Blake2xb, seeded by the operating system).
 
         Guarantee: who has no key learns nothing of the slots (IND-CPA), assuming ring learning with errors
@@ -92,19 +101,19 @@ class BfvCipher:
         Raises:
             CapacityError: if a slot is not below t.
         """
-        checked = np.ascontiguousarray(checked_slots(slots, self.profile), dtype="<u8")
+        checked = np.ascontiguousarray(_checked_slots(slots, self.profile), dtype="<u8")
         residues = np.empty_like(checked)
         seeds = []
         for index, coefficients in enumerate(checked):
             residues[index], seed = self._encrypt_one(coefficients)
             seeds.append(seed)
-        return Encrypted(round_residues(residues, self.form), b"".join(seeds))
+        return BfvCiphertexts(round_residues(residues, self.form), b"".join(seeds))
 
     def decryption(self, ciphertexts: int) -> BfvDecryption:
         """Starts the decryption of an aggregate; see ``BfvDecryption``."""
         return BfvDecryption(self, ciphertexts)
 
-    def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Slots:
+    def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Words:
         """Decrypts an aggregate at one go.
 
         Args:
@@ -118,9 +127,12 @@ class BfvCipher:
             WireError: if a length or shape is wrong, or a residue is not below q.
             CapacityError: if there are no contributors, or more than the profile adds exactly.
         """
-        return decrypt_at_once(self.decryption(total.shape[0]), total, seeds)
+        decryption = self.decryption(total.shape[0])
+        for contributor in seeds:
+            decryption.add(contributor)
+        return decryption.decrypt(total)
 
-    def _encrypt_one(self, coefficients: Slots) -> tuple[Words, bytes]:
+    def _encrypt_one(self, coefficients: Words) -> tuple[Words, bytes]:
         """(N,) slots to (N,) full residues and their seed."""
         with self._lock:
             plaintext = sealapi.Plaintext()
@@ -139,7 +151,7 @@ class BfvCipher:
     def _add(self, left: sealapi.Ciphertext, right: sealapi.Ciphertext) -> None:
         self._evaluator.add_inplace(left, right)
 
-    def _decrypt_one(self, residues: Words, masks: sealapi.Ciphertext) -> Slots:
+    def _decrypt_one(self, residues: Words, masks: sealapi.Ciphertext) -> Words:
         """Decrypts (residues, c1), for (N,) residues and ``masks`` = (0, c1)."""
         zeros = bytes(8 * self.form.degree)
         with self._lock:
@@ -190,11 +202,11 @@ class BfvDecryption:
                 self._masks.append(expanded)
         self._contributors += 1
 
-    def decrypt(self, total: Words) -> Slots:
+    def decrypt(self, total: Words) -> Words:
         """Decrypts the total with the seeds added so far.
 
         Guarantee: within ``profile.max_cohort`` contributors the slots are the exact sum modulo t
-        (``profiles.exact_cohort``). Nothing is checked about who made the total; that is authentication's
+        (``BfvProfile``). Nothing is checked about who made the total; that is authentication's
         work, and must come before: accepting or refusing what an altered total decrypts to would leak the
         key.
 
@@ -209,11 +221,37 @@ class BfvDecryption:
             CapacityError: if no seeds were added, or more than the profile adds exactly.
         """
         check_contributors(self._contributors, self._cipher.profile)
-        checked = checked_total(total, form=self._cipher.form, ciphertexts=self._ciphertexts)
+        checked = _checked_total(total, form=self._cipher.form, ciphertexts=self._ciphertexts)
         slots = np.empty_like(checked)
         for index, masks in enumerate(self._masks):
             slots[index] = self._cipher._decrypt_one(checked[index], masks)
         return slots
+
+
+def _checked_slots(slots: Words, profile: BfvProfile) -> Words:
+    """The slots, if they are (C, N) and below t.
+
+    Raises:
+        CapacityError: if not.
+    """
+    if slots.ndim != 2 or slots.shape[1] != profile.poly_modulus_degree:
+        raise CapacityError(f"ciphertexts have {profile.poly_modulus_degree} slots", where=profile.name)
+    if slots.size and int(slots.max()) >= profile.plain_modulus:
+        raise CapacityError("a slot is not below the plain modulus", where=profile.name)
+    return slots
+
+
+def _checked_total(total: Words, *, form: WireForm, ciphertexts: int) -> Words:
+    """The aggregate, if it is (ciphertexts, N) residues below the modulus.
+
+    Raises:
+        WireError: if it is not.
+    """
+    if total.shape != (ciphertexts, form.degree):
+        raise WireError(f"an aggregate of {ciphertexts} ciphertexts was expected, not of {total.shape[0]}")
+    if total.size and int(total.max()) >= form.modulus:
+        raise WireError("a residue of the aggregate is not below its modulus")
+    return total
 
 
 def generate_key() -> SecretKey:
@@ -223,7 +261,7 @@ def generate_key() -> SecretKey:
         UsageError: if this platform has no memory files, or this TenSEAL is not one we know.
     """
     file = _MemoryFile()
-    context = _context(PROFILES[0])
+    context = _context(BFV_PROFILES[0])
     layout = _format(context, file)
     sealapi.KeyGenerator(context).secret_key().save(file.path)
     saved = file.content()
@@ -231,7 +269,7 @@ def generate_key() -> SecretKey:
     return SecretKey(layout.split_secret_key(layout.body(saved, largest=layout.secret_key_bytes)))
 
 
-def _context(profile: Profile) -> sealapi.SEALContext:
+def _context(profile: BfvProfile) -> sealapi.SEALContext:
     primes = sealapi.CoeffModulus.Create(profile.poly_modulus_degree, [54, 55])
     if [prime.value() for prime in primes] != [profile.data_prime, profile.special_prime]:
         raise UsageError("this TenSEAL chooses other primes", hint="install tenseal 0.3.18")

@@ -1,77 +1,81 @@
 """The integer twin: the same integers in the same slots, without a cipher.
 
 It hides nothing. It exists so that a federation can be run twice, encrypted and not, and shown to end in the
-same bits; ``[encryption] scheme = "none"`` selects it.
+same bits; ``[encryption] scheme = "none"`` selects it, and it carries what selective encryption leaves plain. A slot
+travels in as many bytes as its encrypted sister's word, and adds the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from securefl.crypto.cipher import (
-    Encrypted,
-    check_contributors,
-    checked_slots,
-    checked_total,
-    decrypt_at_once,
-)
+import numpy as np
+
+from securefl.crypto.cipher import Contributions, Encrypted, Place, check_contributors, checked_slots
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.entropy import SYSTEM, Entropy
+from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.packing import Slots
 from securefl.crypto.profiles import Profile
-from securefl.crypto.wireform import wire_form
-from securefl.crypto.words import Words
+from securefl.crypto.wireform import Buffer, wire_form
 
 
 class IntegerTwin:
-    """A ``Cipher`` that does not encrypt: residues are the slots, added modulo t.
+    """A ``Cipher`` that does not encrypt: a word is a slot modulo 2^(8 times its width).
 
     Args:
         profile: The parameters that its encrypted sister would use.
     """
 
     def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-        self.form = wire_form("none", profile)
+        self.profile: Final = profile
+        self.form: Final = wire_form("none", profile)
 
-    def encrypt(self, slots: Slots) -> Encrypted:
+    def draw_key(self, entropy: Entropy = SYSTEM) -> ShortKey | None:
+        """No key."""
+        return None
+
+    def encryption(self, place: Place, *, contributor: Contributor, key: ShortKey | None) -> IntegerTwin:
+        """Itself: nothing differs between sections."""
+        return self
+
+    def encrypt(self, slots: Slots, *, first: int) -> Encrypted:
         """The slots themselves.
 
         Raises:
-            CapacityError: if a slot is not below t.
+            CapacityError: if a slot is larger than the profile holds.
         """
-        return Encrypted(checked_slots(slots, self.profile), b"")
+        return Encrypted(self.form.encode_residues(checked_slots(slots, self.profile).view(np.uint64)), b"")
 
-    def decryption(self, ciphertexts: int) -> TwinDecryption:
-        """A decryption that counts contributors, since the twin has no seeds."""
-        return TwinDecryption(self, ciphertexts)
-
-    def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Slots:
-        """The aggregate itself, for contributors that each bring empty seeds."""
-        return decrypt_at_once(self.decryption(total.shape[0]), total, seeds)
-
-
-class TwinDecryption:
-    """Gives the total back, after the checks that an encrypted one would pass through."""
-
-    def __init__(self, cipher: IntegerTwin, ciphertexts: int) -> None:
-        self._cipher = cipher
-        self._ciphertexts = ciphertexts
-        self._contributors = 0
-
-    def add(self, seeds: bytes) -> None:
-        """Counts one more contributor.
+    def decryption(
+        self, place: Place, *, contributions: Contributions, key_sum: KeySum | None
+    ) -> IntegerTwin:
+        """Itself, after the checks that an encrypted sum would pass through.
 
         Raises:
-            WireError: if seeds come with it.
-        """
-        self._cipher.form.check_seeds(seeds, ciphertexts=self._ciphertexts)
-        self._contributors += 1
-
-    def decrypt(self, total: Words) -> Slots:
-        """The total.
-
-        Raises:
-            WireError: if the shape is wrong or a slot is not below t.
             CapacityError: if there are no contributors, or more than the profile adds exactly.
+            WireError: if seeds come with them.
         """
-        check_contributors(self._contributors, self._cipher.profile)
-        return checked_total(total, form=self._cipher.form, ciphertexts=self._ciphertexts)
+        check_contributors(len(contributions), self.profile)
+        for _, seeds in contributions:
+            self.form.check_seeds(seeds, ciphertexts=place.ciphertexts)
+        return self
+
+    def prepare(self) -> None:
+        """Nothing needs to be prepared."""
+
+    def verify(self, section: Iterable[Buffer]) -> None:
+        """Lets everything pass: there is no key to protect."""
+
+    def decrypt(self, window: Buffer, *, first: int) -> Slots:
+        """The sums of slots, as signed.
+
+        Raises:
+            WireError: if the length is not that of whole ciphertexts.
+        """
+        unused = 64 - 8 * self.form.aggregate_residue_bytes
+        signed = self.form.decode_window(window).residues.view(np.int64)
+        signed <<= unused
+        signed >>= unused
+        return signed

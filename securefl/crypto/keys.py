@@ -11,11 +11,12 @@ an object of SEAL.
     digest             32 bytes   SHA-256 of all before it, against damage (an attacker could recompute it)
 
     shared keys
-    magic and version  8 bytes    b"SFLEPCH" 0x01
+    magic and version  8 bytes    b"SFLEPCH" 0x02
     key epoch          4 bytes, big-endian, from 1
     MAC key            32 bytes
     tag key            32 bytes
-    cipher key         as above; nothing under the integer twin
+    chain key          32 bytes
+    cipher key         as above; nothing where the cipher has no shared key
     digest             32 bytes   SHA-256 of all before it
 
 The secret polynomial is ternary, and does not depend on t: one cipher key serves all profiles.
@@ -30,7 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from securefl.crypto.profiles import DATA_PRIME, DEGREE, SPECIAL_PRIME
+from securefl.crypto.bfv_profiles import DATA_PRIME, SPECIAL_PRIME
+from securefl.crypto.profiles import DEGREE
 from securefl.crypto.words import Words, decode_words, encode_words
 from securefl.errors import IdentityError
 
@@ -38,10 +40,10 @@ MAGIC = b"SFLBFVK\x01"
 RESIDUE_BYTES = 7
 DIGEST_BYTES = 32
 KEY_BYTES = len(MAGIC) + 2 * DEGREE * RESIDUE_BYTES + DIGEST_BYTES
-SHARED_KEYS_MAGIC = b"SFLEPCH\x01"
+SHARED_KEYS_MAGIC = b"SFLEPCH\x02"
 KEY_EPOCH_BYTES = 4
 SYMMETRIC_KEY_BYTES = 32
-TWIN_KEYS_BYTES = len(SHARED_KEYS_MAGIC) + KEY_EPOCH_BYTES + 2 * SYMMETRIC_KEY_BYTES + DIGEST_BYTES
+TWIN_KEYS_BYTES = len(SHARED_KEYS_MAGIC) + KEY_EPOCH_BYTES + 3 * SYMMETRIC_KEY_BYTES + DIGEST_BYTES
 SHARED_KEYS_BYTES = TWIN_KEYS_BYTES + KEY_BYTES
 _HINT = "copy the lead's file again"
 
@@ -112,7 +114,8 @@ class SharedKeys:
         key_epoch: Number of the rotation, from 1; keys of different rotations are independent.
         mac: Key of the MAC on ciphertexts, 32 bytes.
         tag: Key of the tags in plaintexts, 32 bytes.
-        cipher: The cipher's key; None under the integer twin.
+        chain: Key under which members compare their chains of aggregates, 32 bytes.
+        cipher: The cipher's key; None where the cipher has no shared key.
 
     Raises:
         IdentityError: if a key has another length, or the key epoch is out of range.
@@ -121,11 +124,12 @@ class SharedKeys:
     key_epoch: int
     mac: bytes
     tag: bytes
+    chain: bytes
     cipher: SecretKey | None
 
     def __post_init__(self) -> None:
-        lengths = (len(self.mac), len(self.tag))
-        if lengths != (SYMMETRIC_KEY_BYTES,) * 2 or not 1 <= self.key_epoch < 1 << (8 * KEY_EPOCH_BYTES):
+        lengths = (len(self.mac), len(self.tag), len(self.chain))
+        if lengths != (SYMMETRIC_KEY_BYTES,) * 3 or not 1 <= self.key_epoch < 1 << (8 * KEY_EPOCH_BYTES):
             raise IdentityError("the shared keys are not those of this version", hint=_HINT)
 
     def __repr__(self) -> str:
@@ -140,15 +144,14 @@ class SharedKeys:
     @classmethod
     def generate(cls, cipher: SecretKey | None) -> SharedKeys:
         """The first shared keys: fresh ones from the operating system's generator, beside the cipher's."""
-        mac, tag = (secrets.token_bytes(SYMMETRIC_KEY_BYTES) for _ in range(2))
-        return cls(1, mac, tag, cipher)
+        mac, tag, chain = (secrets.token_bytes(SYMMETRIC_KEY_BYTES) for _ in range(3))
+        return cls(1, mac, tag, chain, cipher)
 
     def encode(self) -> bytes:
         """``SHARED_KEYS_BYTES`` bytes; ``TWIN_KEYS_BYTES`` without a cipher key."""
         cipher = b"" if self.cipher is None else self.cipher.encode()
-        body = (
-            SHARED_KEYS_MAGIC + self.key_epoch.to_bytes(KEY_EPOCH_BYTES, "big") + self.mac + self.tag + cipher
-        )
+        head = SHARED_KEYS_MAGIC + self.key_epoch.to_bytes(KEY_EPOCH_BYTES, "big")
+        body = head + self.mac + self.tag + self.chain + cipher
         return body + hashlib.sha256(body).digest()
 
     @classmethod
@@ -170,11 +173,13 @@ class SharedKeys:
             raise IdentityError("the shared keys are cut short or damaged", where=where, hint=_HINT)
         mac_at = len(SHARED_KEYS_MAGIC) + KEY_EPOCH_BYTES
         tag_at = mac_at + SYMMETRIC_KEY_BYTES
-        cipher_at = tag_at + SYMMETRIC_KEY_BYTES
+        chain_at = tag_at + SYMMETRIC_KEY_BYTES
+        cipher_at = chain_at + SYMMETRIC_KEY_BYTES
         cipher = body[cipher_at:]
         return cls(
             key_epoch=int.from_bytes(body[len(SHARED_KEYS_MAGIC) : mac_at], "big"),
             mac=body[mac_at:tag_at],
-            tag=body[tag_at:cipher_at],
+            tag=body[tag_at:chain_at],
+            chain=body[chain_at:cipher_at],
             cipher=SecretKey.decode(cipher, where=where) if cipher else None,
         )

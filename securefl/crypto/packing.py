@@ -1,39 +1,37 @@
 """Signed integers to slots, and sums of slots back: several values in the lanes of one slot, without a gap.
 
 The rule kept here: ``unpack(sum of packs) == sum of values`` for every cohort that ``profiles.exact_cohort``
-admits. A slot is the integer sum_k x_k 2^(k L) over its lanes, taken modulo t; negative lanes borrow from the
-next one, and unpacking returns what was borrowed.
+admits. A slot is the signed integer sum_k x_k 2^(k L) over its lanes; negative lanes borrow from the next one,
+and unpacking returns what was borrowed.
 
 Values fill ciphertexts in order, so that a range of ciphertexts is a range of values: within one ciphertext
-the first N values are lane 0 of its N slots, the next N are lane 1. In the last ciphertext N - 2 take the
-place of N: its last two slots are kept free for the tags (``tags``).
+the first N values are lane 0 of its N slots, the next N are lane 1. In the last ciphertext fewer slots hold
+values: its last ones are kept free for the tag (``tags``).
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.crypto.profiles import TAG_SLOTS, Profile
+from securefl.crypto.profiles import Profile
 from securefl.errors import CapacityError, WireError
 
 Integers = NDArray[np.int64]
-Slots = NDArray[np.uint64]
-SlotWord = TypeVar("SlotWord", np.int64, np.uint64)
+Slots = NDArray[np.int64]
 
 
 def pack(values: Integers, profile: Profile, *, tags: bool = True) -> Slots:
-    """Puts values into slots; what is left of the last ciphertext, the slots of the tags included, is zero.
+    """Puts values into slots; what is left of the last ciphertext, the slots of the tag included, is zero.
 
     Args:
         values: (D,) int64, each at most ``profile.lane_bound`` in magnitude.
-        profile: Says lanes and modulus.
-        tags: Whether the last ciphertext keeps slots free for tags: not in a window before the last.
+        profile: Says the lanes.
+        tags: Whether the last ciphertext keeps slots free for the tag: not in a window before the last.
 
     Returns:
-        (C, N) uint64 below t: as many ciphertexts as D values fill, ``profile.ciphertexts_for(D)`` with tags.
+        (C, N) int64, each at most ``profile.slot_bound`` in magnitude: as many ciphertexts as D values fill,
+        ``profile.ciphertexts_for(D)`` with the tag.
 
     Raises:
         CapacityError: if a value does not fit its lane.
@@ -47,15 +45,15 @@ def pack(values: Integers, profile: Profile, *, tags: bool = True) -> Slots:
     slots = np.zeros((ciphertexts, profile.poly_modulus_degree), dtype=np.int64)
     whole = (ciphertexts - 1) * profile.values_per_ciphertext
     _put(slots[:-1], values[:whole], profile)
-    _put(_last(slots, tags=tags), values[whole:], profile)
-    return slots.view(np.uint64)
+    _put(_last(slots, profile, tags=tags), values[whole:], profile)
+    return slots
 
 
 def unpack(slots: Slots, count: int, profile: Profile, *, tags: bool = True) -> Integers:
     """Takes sums of values out of sums of slots.
 
     Args:
-        slots: (C, N) uint64 below t, the sum modulo t of what ``pack`` gave.
+        slots: (C, N) int64, the sum of what ``pack`` gave.
         count: D, the number of values; at most what C ciphertexts hold.
         profile: The profile that packed them.
         tags: As they were packed.
@@ -72,7 +70,7 @@ def unpack(slots: Slots, count: int, profile: Profile, *, tags: bool = True) -> 
     values = np.empty(expected[0] * profile.values_per_ciphertext, dtype=np.int64)
     whole = (expected[0] - 1) * profile.values_per_ciphertext
     _take(slots[:-1], values[:whole], profile)
-    last = _last(slots, tags=tags)
+    last = _last(slots, profile, tags=tags)
     _take(last, values[whole : whole + profile.lanes * last.size], profile)
     return values[:count]
 
@@ -81,9 +79,9 @@ def _ciphertexts(values: int, profile: Profile, *, tags: bool) -> int:
     return profile.ciphertexts_for(values) if tags else -(-values // profile.values_per_ciphertext)
 
 
-def _last(slots: NDArray[SlotWord], *, tags: bool) -> NDArray[SlotWord]:
+def _last(slots: Slots, profile: Profile, *, tags: bool) -> Slots:
     """The slots of the last ciphertext that may hold values, (1, n), or (0, N) where there is none."""
-    return slots[-1:, :-TAG_SLOTS] if tags else slots[-1:]
+    return slots[-1:, : -profile.tag_slots] if tags else slots[-1:]
 
 
 def _put(slots: Integers, values: Integers, profile: Profile) -> None:
@@ -93,7 +91,6 @@ def _put(slots: Integers, values: Integers, profile: Profile) -> None:
     for index in range(profile.lanes - 2, -1, -1):
         slots <<= profile.lane_bits
         slots += lanes[:, index]
-    slots += (slots >> 63) & profile.plain_modulus
 
 
 def _as_lanes(values: Integers, shape: tuple[int, ...], profile: Profile) -> Integers:
@@ -108,8 +105,7 @@ def _as_lanes(values: Integers, shape: tuple[int, ...], profile: Profile) -> Int
 
 def _take(slots: Slots, values: Integers, profile: Profile) -> None:
     """Writes the lanes of (k, n) slots into the values, with what was borrowed given back."""
-    rest = slots.astype(np.int64)
-    rest -= (rest > profile.plain_modulus // 2) * np.int64(profile.plain_modulus)
+    rest = slots.copy()
     lanes = values.reshape(slots.shape[0], profile.lanes, slots.shape[1])
     half = 1 << (profile.lane_bits - 1)
     for index in range(profile.lanes - 1):

@@ -1,154 +1,163 @@
-"""Two tags in the plaintext of every section: decrypted slots are the sum of what members packed, or are refused.
+"""A secret tag in the plaintext of every section: decrypted slots are the sum of what members packed, or are refused.
 
-The rule kept here: the last two slots of a section's last ciphertext belong to its tags, and what is
-decrypted counts only if both tags of the sum fit all its other slots.
+The rule kept here: the last slots of a section's last ciphertext belong to its tag (``Profile.tag_slots``), and what is
+decrypted counts only if the tag of the sum fits all its other slots.
 
-Write m_cj for the slots of a member's section other than the two, t for the plain modulus. Tag k = 0, 1 is
+Write m_cj for the signed slots of a member's section, those of the tag counted as 0, and p = 2^54 - 33, a prime. The
+tag of member i is
 
-    T_k = sum_c sigma_kc (sum_j rho_kj m_cj) + PRF(round, member; k) mod t,
+    T_i = sum_c sigma_c sum_j rho_j m_cj + pad_i mod p,
 
-rho_k a secret vector over the slots of a ciphertext and sigma_k one over the ciphertexts, both of the round:
-N + C words where one word a slot would need C N of them. It is linear in the slots, so the tags of a sum are
-the sums of tags, and the MAC on ciphertexts (``authentication``) is not needed to see that a slot is wrong
-that was right when it was encrypted: by a mask taken off that was never put on, or by a decryption gone astray.
+rho a secret vector over the slots of a ciphertext and sigma one over the ciphertexts, both of the attempt and the same
+for all members; pad_i is a word for the member and the salt of its header. Its digits of ``Profile.digit_bits`` bits,
+low first, fill the tag's slots, so that the digits of a sum are the sums of digits, and give the tag of the sum.
 
 References: Wegman, Carter, JCSS 22 (1981), section 3; Agrawal, Boneh, ACNS 2009, section 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
 from securefl.crypto.authentication import check_equal
-from securefl.crypto.framing import framed
+from securefl.crypto.contributor import Contributor
 from securefl.crypto.linearform import LinearForms
 from securefl.crypto.packing import Slots
 from securefl.crypto.prf import derived_key, uniform_words
-from securefl.crypto.profiles import TAG_SLOTS, Profile
+from securefl.crypto.profiles import TAG_BITS, Profile
 from securefl.crypto.words import Words
 
+TAG_PRIME: Final = (1 << TAG_BITS) - 33
+"""p, the largest prime below 2^54."""
 
-class SlotTags:
-    """The tags of one round, for the member that contributes and for the one that reads.
 
-    Guarantee: slots of a sum that differ from the true ones by anything chosen without the key pass ``check``
-    with probability below (2/t)^2, 2^-78 for t near 2^40 and 2^-58 for the smallest, beside the advantage
-    against HKDF and ChaCha20 as pseudorandom functions (``prf``). For let D be the difference, t being prime:
-    if a row c of it is not zero, sum_j rho_kj D_cj is zero with probability 1/t, and if it is not, sigma_kc
-    must hit one value; both tags are independent. A difference in the tags alone never passes.
+class SectionTag:
+    """The tag of one section in one attempt, for the member that contributes and for the one that reads.
+
+    Guarantee: slots of a sum that differ from the true ones by anything chosen without the key pass ``check`` with
+    probability at most 2/p, below 2^-52, beside the advantage against HKDF and ChaCha20 as pseudorandom functions
+    (``prf``). For let D be the difference, whose entries are smaller than p: if a row c of it is not zero,
+    sum_j rho_j D_cj is zero modulo p with probability 1/p, and if it is not, sigma_c must hit one value. Members, who
+    hold the key, can forge.
 
     Args:
-        key: The shared keys tag key, 32 bytes.
-        profile: Says N and t.
-        context: Epoch, federation, round and manifest, as one byte string.
+        key: The tag key of the shared keys, 32 bytes.
+        profile: Says N and the digits.
+        context: Version, federation, key epoch, round, attempt, A and section, as one byte string.
         ciphertexts: C, ciphertexts of one contribution.
     """
 
     def __init__(self, key: bytes, profile: Profile, *, context: bytes, ciphertexts: int) -> None:
         self._key = key
         self._context = context
-        self._modulus = profile.plain_modulus
-        degree, modulus = profile.poly_modulus_degree, profile.plain_modulus
-        slots = derived_key(key, purpose=b"securefl/v2/tag/slots", context=context)
-        rho = uniform_words(slots, count=TAG_SLOTS * degree, modulus=modulus)
-        # The word of tag k for slot j is the one with number TAG_SLOTS j + k; rows are numbered the same way.
-        self._hash = LinearForms([rho[k::TAG_SLOTS] for k in range(TAG_SLOTS)], modulus)
-        rows = derived_key(key, purpose=b"securefl/v2/tag/rows", context=context)
-        sigma = uniform_words(rows, count=TAG_SLOTS * ciphertexts, modulus=modulus)
-        self._rows = [sigma[k::TAG_SLOTS] for k in range(TAG_SLOTS)]
+        self._digit_bits = profile.digit_bits
+        self.slots: Final = profile.tag_slots
+        vector = derived_key(key, purpose=b"securefl/v3/tag/slots", context=context)
+        rho = uniform_words(vector, count=profile.poly_modulus_degree, modulus=TAG_PRIME)
+        self._hash = LinearForms([rho], TAG_PRIME)
+        rows = derived_key(key, purpose=b"securefl/v3/tag/rows", context=context)
+        self._sigma = uniform_words(rows, count=ciphertexts, modulus=TAG_PRIME)
 
     def __repr__(self) -> str:
-        return "SlotTags(<redacted>)"
+        return "SectionTag(<redacted>)"
 
-    def start(self) -> RunningTags:
-        """Tags of a contribution or a sum that comes in windows."""
-        return RunningTags(self)
+    def start(self) -> RunningTag:
+        """The tag of a contribution or a sum that comes in windows."""
+        return RunningTag(self)
 
-    def attach(self, slots: Slots, *, member: str) -> Slots:
+    def attach(self, slots: Slots, *, contributor: Contributor) -> Slots:
         """Fills the reserved slots in.
 
         Args:
-            slots: (C, N) uint64 below t, as ``packing.pack`` gives them.
-            member: Whose they are.
+            slots: (C, N) int64, as ``packing.pack`` gives them.
+            contributor: Whose they are.
 
         Returns:
-            (C, N), the same with both tags.
+            (C, N), the same with the tag.
         """
-        return self.start().attach(slots, member=member)
+        return self.start().attach(slots, contributor=contributor)
 
-    def check(self, sums: Slots, members: Iterable[str]) -> None:
-        """Raises unless the tags fit the other slots.
+    def check(self, sums: Slots, contributors: Iterable[Contributor]) -> None:
+        """Raises unless the tag fits the other slots.
 
-        Every slot is looked at and both tags are compared in constant time; the error is that of
-        ``authentication``.
+        Every slot is looked at; the error is that of ``authentication``.
 
         Args:
-            sums: (C, N) uint64 below t: the sum of one contribution of each member.
-            members: Whose.
+            sums: (C, N) int64: the sum of one contribution of each contributor.
+            contributors: Whose.
 
         Raises:
-            ForgeryError: if they do not.
+            ForgeryError: if it does not.
         """
-        self.start().check(sums, members)
+        self.start().check(sums, contributors)
 
-    def _hashes(self, first: int, slots: Slots) -> list[int]:
-        """Contribution of so many ciphertexts, from number ``first`` on, to each tag; integers."""
-        hashes = self._hash.of(slots)
-        return [
-            sum(sigma * value for sigma, value in zip(rows[first : first + len(column)], column, strict=True))
-            for rows, column in zip(self._rows, hashes.T.tolist(), strict=True)
-        ]
+    def _hashed(self, first: int, slots: Slots) -> int:
+        """Contribution of some ciphertexts, from number ``first`` on."""
+        residues = slots.view(np.uint64) + ((slots >> 63) & TAG_PRIME).view(np.uint64)
+        hashes = self._hash.of(residues)[:, 0].tolist()
+        return sum(
+            sigma * value
+            for sigma, value in zip(self._sigma[first : first + len(hashes)], hashes, strict=True)
+        )
 
-    def _padded(self, hashes: Sequence[int], members: Iterable[str]) -> Words:
-        tags = list(hashes)
-        for member in members:
-            tags = [tag + pad for tag, pad in zip(tags, self._pads(member), strict=True)]
-        return np.array([tag % self._modulus for tag in tags], dtype=np.uint64)
+    def _pad(self, contributor: Contributor) -> int:
+        context = contributor.pads_context(self._context)
+        key = derived_key(self._key, purpose=b"securefl/v3/tag/pads", context=context)
+        return uniform_words(key, count=1, modulus=TAG_PRIME)[0]
 
-    def _pads(self, member: str) -> list[int]:
-        context = framed(self._context, member.encode())
-        key = derived_key(self._key, purpose=b"securefl/v2/tag/pads", context=context)
-        return uniform_words(key, count=TAG_SLOTS, modulus=self._modulus)
+    def _digits(self, tag: int) -> list[int]:
+        mask = (1 << self._digit_bits) - 1
+        return [(tag >> (self._digit_bits * index)) & mask for index in range(self.slots)]
+
+    def _joined(self, digits: Iterable[int]) -> int:
+        """The tag of digits, sums of digits or not."""
+        return sum(digit << (self._digit_bits * index) for index, digit in enumerate(digits)) % TAG_PRIME
 
 
-class RunningTags:
-    """Tags over windows, fed in order; the last window gets them, or is checked with them.
+class RunningTag:
+    """A tag over windows, fed in order; the last window gets it, or is checked with it.
 
     Args:
-        tags: Those of the round.
+        tag: That of the section.
     """
 
-    def __init__(self, tags: SlotTags) -> None:
-        self._tags = tags
+    def __init__(self, tag: SectionTag) -> None:
+        self._tag = tag
         self._first = 0
-        self._sums = [0] * TAG_SLOTS
+        self._sum = 0
 
     def add(self, slots: Slots) -> None:
         """Takes a window before the last one, (k, N)."""
-        hashes = self._tags._hashes(self._first, slots)
-        self._sums = [total + value for total, value in zip(self._sums, hashes, strict=True)]
+        self._sum += self._tag._hashed(self._first, slots)
         self._first += slots.shape[0]
 
-    def attach(self, last: Slots, *, member: str) -> Slots:
-        """The last window, (k, N), with both tags of the whole contribution."""
-        tagged = last.copy()
-        self.add(_without_tags(last))
-        tagged[-1, -TAG_SLOTS:] = self._tags._padded(self._sums, [member])
+    def attach(self, last: Slots, *, contributor: Contributor) -> Slots:
+        """The last window, (k, N), with the tag of the whole contribution."""
+        tagged = self._without_tag(last)
+        self.add(tagged)
+        tag = (self._sum + self._tag._pad(contributor)) % TAG_PRIME
+        tagged[-1, -self._tag.slots :] = self._tag._digits(tag)
         return tagged
 
-    def check(self, last: Slots, members: Iterable[str]) -> None:
-        """Takes the last window of a sum, and raises unless its tags fit all windows; see ``SlotTags.check``.
+    def check(self, last: Slots, contributors: Iterable[Contributor]) -> None:
+        """Takes the last window of a sum, and raises unless its tag fits all windows; see ``SectionTag.check``.
 
         Raises:
-            ForgeryError: if they do not.
+            ForgeryError: if it does not.
         """
-        self.add(_without_tags(last))
-        check_equal(self._tags._padded(self._sums, members), last[-1, -TAG_SLOTS:])
+        self.add(self._without_tag(last))
+        pads = sum(self._tag._pad(contributor) for contributor in contributors)
+        received = self._tag._joined(last[-1, -self._tag.slots :].tolist())
+        check_equal(_word((self._sum + pads) % TAG_PRIME), _word(received), refuses_keys=False)
+
+    def _without_tag(self, last: Slots) -> Slots:
+        slots = last.copy()
+        slots[-1, -self._tag.slots :] = 0
+        return slots
 
 
-def _without_tags(last: Slots) -> Slots:
-    slots = last.copy()
-    slots[-1, -TAG_SLOTS:] = 0
-    return slots
+def _word(value: int) -> Words:
+    return np.array([value], dtype=np.uint64)

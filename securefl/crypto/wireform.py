@@ -4,25 +4,29 @@ The rule kept here: the number of bytes follows from the layout alone, so a peer
 exact length and every residue with its range before anything computes with them; no bytes of a peer reach a
 deserialiser of SEAL or TenSEAL.
 
-A contribution is its ciphertexts, one after the other, each its residues and then its MAC, and apart from them
-the seeds; an aggregate is the same with full residues and summed MACs. So a range of ciphertexts is a range of
-bytes, both ways. All are little-endian words (``words``). ``scheme`` names the cipher: ``bfv`` sends rounded
-residues modulo q and seeds, ``none`` (the integer twin) sends slots modulo t and no seeds.
+A contribution is its ciphertexts, one after the other, each its residues and, where the form has one, its MAC; apart
+from them there may be seeds. An aggregate is the same with the residues and MACs of the sum. So a range of ciphertexts
+is a range of bytes, both ways. All are little-endian words (``words``).
+
+    kahe   words of (60 - d) / 8 bytes, added modulo 2^(60-d): every string of the right length is in range, and the
+           sum is as wide as a contribution
+    none   the slots in words of the same width, added the same way
+    bfv    rounded residues modulo q, a MAC each, and seeds; full residues in the sum
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from securefl.crypto.bfv_profiles import BfvProfile
+from securefl.crypto.kahe.profiles import KaheProfile
 from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme
 from securefl.crypto.words import Words, decode_words, encode_words
-from securefl.errors import WireError
+from securefl.errors import CapacityError, WireError
 
-Scheme = Literal["bfv", "none"]
 SEED_BYTES = 64
 """Seed of a ciphertext's second polynomial: what SEAL's Blake2xb generator takes."""
 Buffer = bytes | bytearray | memoryview
@@ -34,7 +38,7 @@ class Ciphertexts:
 
     Attributes:
         residues: (k, N) uint64.
-        macs: (k,) uint64, the MAC of each (``authentication``).
+        macs: (k,) uint64, the MAC of each (``authentication``); zeros where the form has none.
     """
 
     residues: Words
@@ -47,12 +51,12 @@ class WireForm:
 
     Attributes:
         degree: N, residues of one ciphertext.
-        modulus: What residues are added by: q, or t under the integer twin.
+        modulus: What residues are added by: q under ``bfv``, else 2^(8 times their width).
         dropped_bits: Low bits that were rounded away from uploaded residues.
         upload_residue_bytes: Width of one uploaded residue.
         aggregate_residue_bytes: Width of one residue of an aggregate.
-        mac_bytes: Width of one ciphertext's MAC, a full residue.
-        seed_bytes: Seed of one ciphertext; 0 under the integer twin.
+        mac_bytes: Width of one ciphertext's MAC, a full residue; 0 where there is none.
+        seed_bytes: Seed of one ciphertext; 0 where there is none.
     """
 
     degree: int
@@ -69,7 +73,7 @@ class WireForm:
         return rounded(self.modulus - 1, self.dropped_bits) + 1
 
     def upload_bytes(self, ciphertexts: int) -> int:
-        """Length of a contribution's residues and MACs."""
+        """Length of a contribution's ciphertexts."""
         return ciphertexts * self._row_bytes(self.upload_residue_bytes)
 
     def seeds_bytes(self, ciphertexts: int) -> int:
@@ -77,8 +81,12 @@ class WireForm:
         return ciphertexts * self.seed_bytes
 
     def aggregate_bytes(self, ciphertexts: int) -> int:
-        """Length of an aggregate's residues and MACs."""
+        """Length of an aggregate's ciphertexts."""
         return ciphertexts * self._row_bytes(self.aggregate_residue_bytes)
+
+    def encode_residues(self, residues: Words) -> bytes:
+        """C ciphertexts of (C, N) words without MACs; what stands above the words' width is left out."""
+        return encode_words(residues.reshape(-1), self.upload_residue_bytes)
 
     def encode_upload(self, sent: Ciphertexts) -> bytes:
         """C ciphertexts with rounded residues to ``upload_bytes(C)`` bytes."""
@@ -114,6 +122,14 @@ class WireForm:
         """
         return self._decoded(data, ciphertexts, self.aggregate_residue_bytes, self.modulus)
 
+    def decode_window(self, data: Buffer) -> Ciphertexts:
+        """``decode_aggregate`` of as many ciphertexts as the bytes hold.
+
+        Raises:
+            WireError: if they are not whole ciphertexts, or a residue or a MAC is out of range.
+        """
+        return self.decode_aggregate(data, ciphertexts=len(data) // self.aggregate_bytes(1))
+
     def check_seeds(self, seeds: bytes, *, ciphertexts: int) -> None:
         """Refuses seeds of the wrong length; any bytes of the right length are seeds.
 
@@ -129,10 +145,10 @@ class WireForm:
         return self.degree * residue_bytes + self.mac_bytes
 
     def _encoded(self, ciphertexts: Ciphertexts, residue_bytes: int) -> bytes:
-        columns = (
-            encode_words(ciphertexts.residues.reshape(-1), residue_bytes),
-            encode_words(ciphertexts.macs, self.mac_bytes),
-        )
+        residues = encode_words(ciphertexts.residues.reshape(-1), residue_bytes)
+        if not self.mac_bytes:
+            return residues
+        columns = (residues, encode_words(ciphertexts.macs, self.mac_bytes))
         rows = [np.frombuffer(column, np.uint8).reshape(len(ciphertexts.macs), -1) for column in columns]
         return np.concatenate(rows, axis=1).tobytes()
 
@@ -141,26 +157,56 @@ class WireForm:
             raise WireError(
                 f"{len(data)} bytes arrived where {count * self._row_bytes(residue_bytes)} belong"
             )
+        shape = (count, self.degree)
+        if not self.mac_bytes:
+            residues = _words(data, residue_bytes, limit, what="residue").reshape(shape)
+            return Ciphertexts(residues, np.zeros(count, dtype=np.uint64))
         rows = np.frombuffer(data, np.uint8).reshape(count, -1)
-        residues, macs = np.hsplit(rows, [self.degree * residue_bytes])
+        left, right = np.hsplit(rows, [self.degree * residue_bytes])
         return Ciphertexts(
-            _words(residues, residue_bytes, limit, what="residue").reshape(count, self.degree),
-            _words(macs, self.mac_bytes, self.modulus, what="MAC"),
+            _words(left.tobytes(), residue_bytes, limit, what="residue").reshape(shape),
+            _words(right.tobytes(), self.mac_bytes, self.modulus, what="MAC"),
         )
 
 
 def wire_form(scheme: Scheme, profile: Profile) -> WireForm:
-    """Choose the wire form of this cipher and profile."""
-    modulus = profile.data_prime if scheme == "bfv" else profile.plain_modulus
-    dropped_bits = profile.dropped_bits if scheme == "bfv" else 0
+    """The wire form of this cipher and profile.
+
+    Raises:
+        CapacityError: if the profile is not one of the scheme's.
+    """
+    match scheme, profile:
+        case "bfv", BfvProfile():
+            return _residue_form(profile)
+        case ("kahe", KaheProfile()) | ("none", _):
+            return _word_form(profile)
+        case _:
+            raise CapacityError(f"profile {profile.name} is not one of scheme {scheme}")
+
+
+def _residue_form(profile: BfvProfile) -> WireForm:
+    """Residues modulo q with MACs and seeds."""
     return WireForm(
         degree=profile.poly_modulus_degree,
-        modulus=modulus,
-        dropped_bits=dropped_bits,
-        upload_residue_bytes=_bytes_for(rounded(modulus - 1, dropped_bits)),
-        aggregate_residue_bytes=_bytes_for(modulus - 1),
-        mac_bytes=_bytes_for(modulus - 1),
-        seed_bytes=SEED_BYTES if scheme == "bfv" else 0,
+        modulus=profile.data_prime,
+        dropped_bits=profile.dropped_bits,
+        upload_residue_bytes=profile.word_bytes,
+        aggregate_residue_bytes=_bytes_for(profile.data_prime - 1),
+        mac_bytes=_bytes_for(profile.data_prime - 1),
+        seed_bytes=SEED_BYTES,
+    )
+
+
+def _word_form(profile: Profile) -> WireForm:
+    """Words that add with wrap-around."""
+    return WireForm(
+        degree=profile.poly_modulus_degree,
+        modulus=1 << (8 * profile.word_bytes),
+        dropped_bits=0,
+        upload_residue_bytes=profile.word_bytes,
+        aggregate_residue_bytes=profile.word_bytes,
+        mac_bytes=0,
+        seed_bytes=0,
     )
 
 
@@ -175,10 +221,10 @@ def round_residues(residues: Words, form: WireForm) -> Words:
     return (residues + half) >> np.uint64(form.dropped_bits)
 
 
-def _words(columns: NDArray[np.uint8], width: int, limit: int, *, what: str) -> Words:
-    """The words of some columns of a table of bytes, row by row, each below the limit."""
-    words = decode_words(columns.tobytes(), width, count=columns.size // width)
-    if words.size and int(words.max()) >= limit:
+def _words(data: Buffer, width: int, limit: int, *, what: str) -> Words:
+    """Words of a peer's bytes, each below the limit."""
+    words = decode_words(data, width, count=len(data) // width)
+    if limit < 1 << (8 * width) and words.size and int(words.max()) >= limit:
         raise WireError(f"a {what} is not below its modulus", hint="the peer does not follow this profile")
     return words
 

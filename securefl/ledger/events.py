@@ -43,25 +43,57 @@ class RoundReserved:
     Attributes:
         round_number: Number of the round.
         manifest_digest: SHA-256 of the manifest that it answers (32 bytes).
+        attempt: Number of the attempt.
     """
 
     name: ClassVar[str] = "round-reserved"
     round_number: int
     manifest_digest: bytes
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RoundContributed:
-    """A contribution is complete, and about to be signed for.
+    """A contribution's signed header is about to leave: the charge, once an attempt.
 
     Attributes:
         round_number: Number of the round.
         body_digest: SHA-256 of the body as it is sent (32 bytes).
+        attempt: Number of the attempt.
     """
 
     name: ClassVar[str] = "round-contributed"
     round_number: int
     body_digest: bytes
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RoundVoided:
+    """An attempt ended without a sum, by verified proof: what was charged for it is refunded.
+
+    Attributes:
+        round_number: Number of the round.
+        attempt: Number of the attempt.
+    """
+
+    name: ClassVar[str] = "round-voided"
+    round_number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSpoiled:
+    """A certified sum could not be opened by t members, by verified proof; it counts as opened, and stays charged.
+
+    Attributes:
+        round_number: Number of the round.
+        attempt: Number of the attempt.
+    """
+
+    name: ClassVar[str] = "round-spoiled"
+    round_number: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +104,15 @@ class AggregateApplied:
         round_number: Number of the round.
         integers_sha256: SHA-256 of the sums that it opened to (32 bytes; ``aggregation.contribution.integers_digest``),
             the same at every member and in its result; no digest of the aggregate's body.
+        attempt: Number of the attempt that it was certified in.
+        included: 1 if this member is among the survivors, 0 if not: what was charged for the attempt is refunded then.
     """
 
     name: ClassVar[str] = "aggregate-applied"
     round_number: int
     integers_sha256: bytes
+    attempt: int = 1
+    included: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +127,16 @@ class RunFinished:
     rounds: int
 
 
-Event = RunStarted | RoundReserved | RoundContributed | AggregateApplied | RunFinished | BudgetEvent
+Event = (
+    RunStarted
+    | RoundReserved
+    | RoundContributed
+    | RoundVoided
+    | RoundSpoiled
+    | AggregateApplied
+    | RunFinished
+    | BudgetEvent
+)
 
 
 def event_fields(event: Event) -> dict[str, JsonValue]:
@@ -116,15 +161,25 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
                 epsilon=_text(fields, "epsilon"),
             )
         case RoundReserved.name:
-            return RoundReserved(_number(fields, "round_number"), _digest(fields, "manifest_digest"))
+            return RoundReserved(*_of_round(fields, "manifest_digest"), _count(fields, "attempt"))
         case RoundContributed.name:
-            return RoundContributed(_number(fields, "round_number"), _digest(fields, "body_digest"))
+            return RoundContributed(*_of_round(fields, "body_digest"), _count(fields, "attempt"))
+        case RoundVoided.name:
+            return RoundVoided(_number(fields, "round_number"), _count(fields, "attempt"))
+        case RoundSpoiled.name:
+            return RoundSpoiled(_number(fields, "round_number"), _count(fields, "attempt"))
         case AggregateApplied.name:
-            return AggregateApplied(_number(fields, "round_number"), _digest(fields, "integers_sha256"))
+            return AggregateApplied(
+                *_of_round(fields, "integers_sha256"), _count(fields, "attempt"), _count(fields, "included")
+            )
         case RunFinished.name:
             return RunFinished(_count(fields, "rounds"))
         case _:
             return parse_budget_event(name, fields)
+
+
+def _of_round(fields: Mapping[str, object], digest: str) -> tuple[int, bytes]:
+    return _number(fields, "round_number"), _digest(fields, digest)
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -18,6 +18,8 @@ from securefl.ledger.events import (
     Event,
     RoundContributed,
     RoundReserved,
+    RoundSpoiled,
+    RoundVoided,
     RunFinished,
     RunStarted,
 )
@@ -31,6 +33,8 @@ __all__ = [
     "LedgerReader",
     "RoundContributed",
     "RoundReserved",
+    "RoundSpoiled",
+    "RoundVoided",
     "RunFinished",
     "RunStarted",
     "Signer",

@@ -13,6 +13,7 @@ from securefl.adapters.layer_owners import LayerOwners
 from securefl.planning.comparison import Line
 from securefl.planning.exactness import Proof
 from securefl.planning.forecast import LINKS_MBIT, Forecast, RoundForecast, Traffic
+from securefl.planning.losses import Losses, colluders_borne
 from securefl.planning.sizes import RoundSizes
 from securefl.planning.speed import Rate, Speed
 from securefl.protocol.federation import Federation
@@ -35,14 +36,14 @@ def plan_json(forecast: Forecast) -> Json:
         "sums": federation.plan.sums,
         "aggregation": terms.aggregation.model_dump(mode="json"),
         "scheme": terms.encryption.scheme,
+        "thresholds": _thresholds(federation),
         "precision_bits": terms.grid.precision_bits,
         "adapter_bound": terms.grid.adapter_bound,
         "head_bound": terms.grid.head_bound,
         "profile": {
             "name": profile.name,
             "poly_modulus_degree": profile.poly_modulus_degree,
-            "plain_modulus": profile.plain_modulus,
-            "data_prime": profile.data_prime,
+            **profile.numbers,
             "lanes": profile.lanes,
             "lane_bits": profile.lane_bits,
             "dropped_bits": profile.dropped_bits,
@@ -60,6 +61,28 @@ def plan_json(forecast: Forecast) -> Json:
         },
         "layers": None if federation.layer_owners is None else _layers(federation.layer_owners, federation),
         "speed": None if forecast.speed is None else _speed(forecast.speed),
+    }
+
+
+def _thresholds(federation: Federation) -> Json:
+    constants, losses = federation.constants, Losses.of(federation)
+    return {
+        "min_clients": constants.min_clients,
+        "threshold": losses.threshold,
+        "max_colluders": constants.max_colluders,
+        "min_honest": constants.min_honest,
+        "colluders_borne": colluders_borne(federation),
+        "losses_borne": losses.borne,
+        "losses_for_good": losses.for_good,
+        "by_rank": [
+            {
+                "first_direction": part.start,
+                "directions": part.stop - part.start,
+                "owners": part.owners,
+                "losses_borne": part.borne,
+            }
+            for part in losses.by_rank
+        ],
     }
 
 

@@ -3,8 +3,9 @@
 The rule kept here: nothing is decided here. ``crypto.profiles`` decides which cohorts are exact and proves it; a proof
 shows the same integers side by side, so that a reader can check them with a pocket calculator.
 
-Terms: n contributions, M the largest magnitude of a value on the grid, L the distance of two lanes in bits, t the
-plain modulus, q the data prime, b the dropped bits, E the largest error of a fresh encryption.
+Terms: n contributions, M the largest magnitude of a value on the grid, L the distance of two lanes in bits, T the
+largest magnitude of a slot; under BFV t the plain modulus, q the data prime, b the dropped bits, E the largest error of
+a fresh encryption; under key-additive encryption k the bits that a slot is shifted by, d the dropped bits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from securefl.crypto.profiles import MAX_CONTRIBUTIONS, MAX_ERROR, PROFILES, Profile, exact_cohort
+from securefl.crypto.bfv_profiles import MAX_ERROR, BfvProfile
+from securefl.crypto.kahe.parameters import TAIL
+from securefl.crypto.kahe.profiles import KaheProfile
+from securefl.crypto.profiles import MAX_CONTRIBUTIONS, Profile, exact_cohort, value_bound
+from securefl.crypto.schemes import Scheme, profiles_of
+from securefl.errors import CapacityError
 
 MOST_BITS = 24
 """The largest ``precision_bits`` that a config may hold."""
@@ -50,7 +56,7 @@ class Proof:
         cohort: n.
         precision_bits: Width of a value on the grid, sign included.
         profile: The parameters.
-        conditions: The three of ``exact_cohort``, and the server's.
+        conditions: Of lanes, of the scheme, of the tag's digits, and of the sum.
         largest_cohort: The most contributions of this precision that this profile adds exactly.
         largest_cohort_of_any: The same over all profiles: a larger cohort may need a dearer one.
         most_bits: The highest precision at which this profile adds this cohort exactly: what more precision costs
@@ -73,23 +79,31 @@ class Proof:
         return all(condition.holds for condition in self.conditions)
 
 
-def prove(profile: Profile, *, precision_bits: int, cohort: int) -> Proof:
-    """The conditions for a cohort of this precision under a profile, whether they hold or not."""
+def prove(profile: Profile, *, scheme: Scheme, precision_bits: int, cohort: int) -> Proof:
+    """The conditions for a cohort of this precision under a profile, whether they hold or not.
+
+    Args:
+        profile: The parameters.
+        scheme: The cipher, whose other profiles they are compared with.
+        precision_bits: Width of a value on the grid, sign included.
+        cohort: n.
+    """
+    others = profiles_of(scheme)
     return Proof(
         cohort=cohort,
         precision_bits=precision_bits,
         profile=profile,
         conditions=(
             _lane(profile, precision_bits, cohort),
-            _slot(profile, precision_bits, cohort),
-            _noise(profile, cohort),
+            *_cipher(profile, precision_bits, cohort),
+            _digits(profile, cohort),
             _words(cohort),
         ),
         largest_cohort=exact_cohort(profile, precision_bits),
-        largest_cohort_of_any=max(exact_cohort(other, precision_bits) for other in PROFILES),
+        largest_cohort_of_any=max(exact_cohort(other, precision_bits) for other in others),
         most_bits=_most_bits(lambda bits: exact_cohort(profile, bits) >= cohort),
         most_bits_of_any=_most_bits(
-            lambda bits: any(exact_cohort(other, bits) >= cohort for other in PROFILES)
+            lambda bits: any(exact_cohort(other, bits) >= cohort for other in others)
         ),
     )
 
@@ -99,26 +113,36 @@ def _lane(profile: Profile, bits: int, cohort: int) -> Condition:
     return Condition(
         name="lane holds its sum",
         formula="n M < 2^(L-1)",
-        left=cohort * _limit(bits),
+        left=cohort * value_bound(bits),
         right=right,
-        largest_cohort=right // _limit(bits),
+        largest_cohort=right // value_bound(bits),
     )
 
 
-def _slot(profile: Profile, bits: int, cohort: int) -> Condition:
+def _cipher(profile: Profile, bits: int, cohort: int) -> tuple[Condition, ...]:
+    """The conditions of the scheme itself."""
+    match profile:
+        case BfvProfile():
+            return _bfv_slot(profile, bits, cohort), _bfv_noise(profile, cohort)
+        case KaheProfile():
+            return (_kahe_noise(profile, cohort),)
+        case _:
+            raise CapacityError(f"no proof is known for profile {profile.name}")
+
+
+def _bfv_slot(profile: BfvProfile, bits: int, cohort: int) -> Condition:
     ones = sum(1 << (index * profile.lane_bits) for index in range(profile.lanes))
-    # t is odd, so what is below t / 2 is at most (t - 1) / 2.
-    right = (profile.plain_modulus - 1) // 2
+    right = profile.slot_bound
     return Condition(
         name="slot holds its lanes",
         formula="n M (1+2^L) < t/2" if profile.lanes == 2 else "n M < t/2",
-        left=cohort * _limit(bits) * ones,
+        left=cohort * value_bound(bits) * ones,
         right=right,
-        largest_cohort=right // (_limit(bits) * ones),
+        largest_cohort=right // (value_bound(bits) * ones),
     )
 
 
-def _noise(profile: Profile, cohort: int) -> Condition:
+def _bfv_noise(profile: BfvProfile, cohort: int) -> Condition:
     one = 2 * MAX_ERROR + 1 + (1 << profile.dropped_bits if profile.dropped_bits else 0)
     right = profile.data_prime // profile.plain_modulus
     return Condition(
@@ -130,19 +154,38 @@ def _noise(profile: Profile, cohort: int) -> Condition:
     )
 
 
-def _words(cohort: int) -> Condition:
-    """An uploaded residue stands for less than 2^54 (``crypto.addition``), so 1023 of them fit; 1000 are allowed."""
+def _kahe_noise(profile: KaheProfile, cohort: int) -> Condition:
+    one = TAIL + (1 << profile.dropped_bits >> 1)
+    right = (1 << (profile.scale_bits - 1)) - 1
     return Condition(
-        name="server's 64 bits",
+        name="noise below 1/2 step",
+        formula=f"n({TAIL}+2^(d-1)) < 2^(k-1)",
+        left=cohort * one,
+        right=right,
+        largest_cohort=right // one,
+    )
+
+
+def _digits(profile: Profile, cohort: int) -> Condition:
+    one = (1 << profile.digit_bits) - 1
+    return Condition(
+        name="slot holds tag digits",
+        formula=f"n (2^{profile.digit_bits}-1) <= T",
+        left=cohort * one,
+        right=profile.slot_bound,
+        largest_cohort=profile.slot_bound // one,
+    )
+
+
+def _words(cohort: int) -> Condition:
+    """The most words that are added (``crypto.addition``)."""
+    return Condition(
+        name="largest cohort",
         formula=f"n <= {MAX_CONTRIBUTIONS}",
         left=cohort,
         right=MAX_CONTRIBUTIONS,
         largest_cohort=MAX_CONTRIBUTIONS,
     )
-
-
-def _limit(bits: int) -> int:
-    return (1 << (bits - 1)) - 1
 
 
 def _most_bits(exact: Callable[[int], bool]) -> int:

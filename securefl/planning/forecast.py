@@ -165,6 +165,7 @@ def forecast(federation: Federation, *, speed: Speed | None) -> Forecast:
         federation=federation,
         proof=prove(
             federation.profile,
+            scheme=federation.terms.encryption.scheme,
             precision_bits=federation.terms.grid.precision_bits,
             cohort=len(federation.cohort),
         ),

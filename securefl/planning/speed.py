@@ -27,18 +27,18 @@ from securefl.adapters.payloads.plan import WEIGHED_ROUND
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
-from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import SelectSection
 from securefl.config.head import HeadSection
 from securefl.config.payload import payload_named
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Cipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.cipher import Cipher, Place
+from securefl.crypto.contributor import SALT_BYTES, Contributor
+from securefl.crypto.kahe.keys import KeySum, ShortKey
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.profiles import TAG_SLOTS
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
@@ -49,7 +49,8 @@ SAMPLE_COHORT = 3
 SAMPLE_SIDE = 768
 """Longest side of the weight whose encoding is timed; larger ones are cut, so that a plan stays a matter of seconds."""
 TURNS = 4
-CONTEXT = b"securefl plan"
+SAMPLE_PLACE = Place(attempt=bytes(32), context=b"securefl plan", section=0, ciphertexts=0)
+SAMPLE_CONTRIBUTOR = Contributor("client-1", bytes(SALT_BYTES))
 Result = TypeVar("Result")
 
 
@@ -80,7 +81,7 @@ class Speed:
         encrypt: A client's packing, tags, encryption, MAC, wire form, digests and signature.
         add: The server's range check and addition, of one contribution.
         publish: The server's reduction and wire form of the sum.
-        expand: A reader's expansion of one contributor's seeds and MAC pads.
+        expand: A reader's expansion of one contributor's seeds, where the scheme has any.
         read: A reader's other work: signatures, MAC, decryption, tags and unpacking.
         ciphertexts: How many ciphertexts the longer sample had.
         took_s: How long the measurement took.
@@ -151,7 +152,7 @@ class _Bench:
     def __init__(self, federation: Federation, *, ciphertexts: int) -> None:
         profile = federation.profile
         self._ciphertexts = ciphertexts
-        count = ciphertexts * profile.values_per_ciphertext - profile.lanes * TAG_SLOTS
+        count = ciphertexts * profile.values_per_ciphertext - profile.lanes * profile.tag_slots
         limit = (1 << (federation.terms.grid.precision_bits - 1)) - 1
         self._integers = np.random.default_rng(0).integers(-limit, limit, count, endpoint=True)
         signing_keys = [SigningKey.generate() for _ in range(SAMPLE_COHORT)]
@@ -177,19 +178,21 @@ class _Bench:
         self._round += 1
         manifest = Manifest(self._federation.digest, self._round, self._federation.cohort)
         made = [_timed(partial(self._encrypt, member, manifest)) for member in self._members]
+        keys = [key for _, (_, key) in made]
+        sent = [contribution for _, (contribution, _) in made]
         total = ResidueSum(self._cipher.form, self._ciphertexts)
-        added = [_timed(partial(self._add, total, sent.body)) for _, sent in made]
+        added = [_timed(partial(self._add, total, contribution.body)) for contribution in sent]
         publish_s, body = _timed(lambda: self._cipher.form.encode_aggregate(total.total()))
         header = AggregateHeader(
             round_number=self._round,
-            contributors=tuple(sent.signed for _, sent in made),
-            seeds=tuple(sent.seeds for _, sent in made),
+            contributors=tuple(contribution.signed for contribution in sent),
+            seeds=tuple(contribution.seeds for contribution in sent),
             body_bytes=len(body),
             aggregate_seconds=0.0,
         )
-        expand_s = self._expansion_s(body, made[0][1].seeds)
+        expand_s = self._expansion_s(sent[0].seeds, key_sum := KeySum.of(keys))
         reader = self._members[0]
-        read_s, _ = _timed(lambda: reader.decrypt(header, body, manifest=manifest))
+        read_s, _ = _timed(lambda: reader.decrypt(header, body, manifest=manifest, key_sum=key_sum))
         return _Laps(
             encrypt=median(lap for lap, _ in made),
             add=median(lap for lap, _ in added),
@@ -198,25 +201,24 @@ class _Bench:
             read=max(0.0, read_s - SAMPLE_COHORT * expand_s),
         )
 
-    def _encrypt(self, member: MemberAggregation, manifest: Manifest) -> Contribution:
+    def _encrypt(self, member: MemberAggregation, manifest: Manifest) -> tuple[Contribution, ShortKey | None]:
         encoded = EncodedContribution(lambda: [self._integers])
-        return encrypt_at_once(member.encrypt(encoded, manifest=manifest))
+        encryption = member.encrypt(encoded, manifest=manifest)
+        return encrypt_at_once(encryption), encryption.key
 
     def _add(self, total: ResidueSum, body: bytes) -> None:
         # The server decodes twice: nothing is added before all of a contribution has been found in range.
         self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts)
         total.add(0, self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts))
 
-    def _expansion_s(self, body: bytes, seeds: bytes) -> float:
-        """Seconds that one more contributor costs a reader: its second polynomials, and its pads of the MACs."""
-        polynomials_s, _ = _timed(lambda: self._cipher.decryption(self._ciphertexts).add(seeds))
-        window = self._cipher.form.decode_aggregate(body, ciphertexts=self._ciphertexts)
-        mac = CiphertextMac(self._keys.mac, self._cipher.form, context=CONTEXT)
-        few, many = (
-            _timed(partial(mac.verification([(CONTEXT.decode(), seeds)] * count).add, window))[0]
-            for count in (1, 1 + SAMPLE_COHORT)
+    def _expansion_s(self, seeds: bytes, key_sum: KeySum | None) -> float:
+        """Seconds that one contributor costs a reader for its second polynomials; nothing where there are none."""
+        decryption = self._cipher.decryption(
+            replace(SAMPLE_PLACE, ciphertexts=self._ciphertexts),
+            contributions=[(SAMPLE_CONTRIBUTOR, seeds)] * SAMPLE_COHORT,
+            key_sum=key_sum,
         )
-        return polynomials_s + max(0.0, many - few) / SAMPLE_COHORT
+        return _timed(decryption.prepare)[0] / SAMPLE_COHORT
 
 
 def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[SigningKey]) -> Federation:
@@ -244,12 +246,14 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
 
 def _cipher_of(federation: Federation) -> tuple[Cipher, SharedKeys]:
     """A cipher like the federation's, under keys of its own."""
-    if federation.terms.encryption.scheme == "none":
-        return IntegerTwin(federation.profile), SharedKeys.generate(None)
-    from securefl.crypto.bfv import BfvCipher, generate_key
+    scheme = federation.terms.encryption.scheme
+    if scheme == "bfv":
+        from securefl.crypto.bfv import generate_key
 
-    key = generate_key()
-    return BfvCipher(federation.profile, key), SharedKeys.generate(key)
+        keys = SharedKeys.generate(generate_key())
+    else:
+        keys = SharedKeys.generate(None)
+    return cipher_with(keys, scheme=scheme, profile=federation.profile), keys
 
 
 def _encoding_s(federation: Federation) -> float:

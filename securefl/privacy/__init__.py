@@ -1,6 +1,6 @@
 """Differential privacy: mechanism, accounting, plan. Pure: no file, no clock.
 
-``entropy``     randomness of the noise, from the operating system
+``noise_stream``  randomness of the noise, from the operating system
 ``tables``      integer samples by an exact table
 ``discrete_gaussian``  discrete Gaussian noise
 ``skellam``     Skellam noise

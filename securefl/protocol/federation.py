@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Annotated, assert_never
+
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
-from securefl.adapters.layer_owners import LayerOwners, layer_owners, layers_of
+from securefl.adapters.layer_owners import LayerOwners, RoundOwners, layer_owners, layers_of
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.facts import Mixing
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
@@ -30,23 +33,43 @@ from securefl.config.payload import (
 )
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
-from securefl.crypto.profiles import Profile, profile_for, profile_named
-from securefl.crypto.wireform import Scheme, WireForm, wire_form
+from securefl.crypto.fingerprints import fingerprint
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme, profile_for, profile_named
+from securefl.crypto.sealed_box import PUBLIC_KEY_BYTES, check_public_key
+from securefl.crypto.thresholds import RosterConstants, default_min_clients
+from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import IdentityError, SecureFLError
 from securefl.protocol.file_format import canonical, file_text, parsed
 from securefl.protocol.openings import Opening, first_round, opening_in
+from securefl.protocol.owner_rule import ClassHolders, OwnerRule, single_partition
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section
-from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView
+from securefl.protocol.server_view import Digest, RosterEntry, SectionEntry, ServerView, from_hex
 from securefl.protocol.terms import Terms
 
 _DOMAIN = b"securefl/v2/federation\x00"
 
 
+KemPublicKey = Annotated[
+    bytes,
+    BeforeValidator(from_hex),
+    Field(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES),
+    PlainSerializer(lambda value: value.hex(), return_type=str),
+]
+"""Public key that boxes are sealed for, written as hexadecimal digits."""
+
+
 class Member(RosterEntry):
-    """A member as the others know it: the entry, and the rank of its global adapter."""
+    """A member as the others know it: the entry, the rank of its global adapter, and its public KEM key."""
 
     rank: Rank
+    kem_key: KemPublicKey
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of its public keys, for people to compare."""
+        return fingerprint(self.id.encode(), self.signing_key, self.kem_key)
 
     @property
     def entry(self) -> RosterEntry:
@@ -86,6 +109,33 @@ class Federation:
         return tuple(member.id for member in self.roster)
 
     @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the whole file, for people to compare."""
+        return fingerprint(self.digest)
+
+    def index_of(self, member: str) -> int:
+        """Index of a member in the roster, from 0; its keys with others are numbered by it.
+
+        Raises:
+            IdentityError: if the roster does not list it.
+        """
+        return self.roster.index(self.member(member))
+
+    @property
+    def constants(self) -> RosterConstants:
+        """Constants of the roster: the smallest cohort m, c_max and what follows from them.
+
+        Raises:
+            ConfigError: if the terms name some that this roster has not.
+        """
+        roster, terms = len(self.roster), self.terms
+        return RosterConstants.of(
+            roster,
+            min_clients=terms.federation.min_clients or default_min_clients(roster),
+            max_colluders=terms.encryption.max_colluders,
+        )
+
+    @property
     def openings(self) -> tuple[Opening, ...]:
         """The sums before the first round of training, in their order."""
         return self.terms.openings
@@ -110,7 +160,9 @@ class Federation:
         return PayloadPlan(
             payload=self.terms.payload.name,
             layout=self.layout,
-            ranks=RankTable(tuple(member.rank for member in self.roster)),
+            ranks=RankTable(
+                tuple(member.rank for member in self.roster), colluders=self.constants.max_colluders
+            ),
             bits=self.terms.grid.precision_bits,
             adapter_bound=self.terms.grid.adapter_bound,
             head_bound=self.terms.grid.head_bound,
@@ -146,6 +198,26 @@ class Federation:
             members=len(self.roster),
             least=ranks.least_owners,
             seed=self.terms.federation.seed,
+        )
+
+    def owner_rule(
+        self, round_number: int, *, layers: RoundOwners | None = None, classes: ClassHolders | None = None
+    ) -> OwnerRule:
+        """Owners of everything that a round can sum.
+
+        Args:
+            round_number: The round.
+            layers: Owners of each layer in it; None where every member trains every layer, and in openings.
+            classes: Holders of each class; None where rows of heads have no owners, and before their sum.
+        """
+        plan = self.plan
+        ranked = plan.facts.mixing is Mixing.PARTITIONS and round_number > 0
+        return OwnerRule(
+            self.constants,
+            {member.id: member.rank for member in self.roster},
+            plan.ranks.partitions if ranked else single_partition(len(self.roster)),
+            layers,
+            classes,
         )
 
     @property
@@ -227,6 +299,8 @@ class Federation:
         return ServerView(
             federation_digest=self.digest,
             name=self.terms.federation.name,
+            min_clients=self.constants.min_clients,
+            max_colluders=self.constants.max_colluders,
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
             openings=tuple(self._section_entries(number) for number in range(self.first_round, 1)),
@@ -266,9 +340,14 @@ class Federation:
                 profile=profile_named(file.profile),
                 roster=file.roster,
             )
-            needed = profile_for(len(file.roster), file.terms.grid.precision_bits)
+            federation.constants.cohort(len(federation.roster))
+            needed = profile_for(
+                len(file.roster), file.terms.grid.precision_bits, scheme=file.terms.encryption.scheme
+            )
             for number in range(federation.first_round, 1):
                 federation.kind_of(number)
+            for member in file.roster:
+                check_public_key(member.kem_key)
         except SecureFLError as error:
             raise IdentityError(
                 "the federation file does not hold together", where=where, hint=str(error)

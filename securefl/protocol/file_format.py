@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 
 from securefl.errors import IdentityError
 
-FILE_VERSION: Final = 2
-"""Version of ``federation.json`` and ``server.json``; securefl 0.1.0 wrote 1, and none into ``server.json``."""
+FILE_VERSION: Final = 3
+"""Version of ``federation.json`` and ``server.json``; 2 had no keys that boxes are sealed for; securefl 0.1.0 wrote 1,
+and none into ``server.json``."""
 _VERSION_KEY: Final = "version"
 Parsed = TypeVar("Parsed", bound=BaseModel)
 

@@ -14,21 +14,23 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from securefl.config.names import Name
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
-from securefl.crypto.profiles import profile_named
-from securefl.crypto.wireform import Scheme, wire_form
+from securefl.crypto.schemes import Scheme, profile_named
+from securefl.crypto.thresholds import RosterConstants
+from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, IdentityError, SecureFLError
 from securefl.protocol.file_format import file_text, parsed
 from securefl.protocol.openings import MAX_OPENINGS
 from securefl.protocol.sections import Section
 
 
-def _from_hex(value: object) -> object:
+def from_hex(value: object) -> object:
+    """Bytes of hexadecimal digits, for files; whatever is no text is left as it is."""
     return bytes.fromhex(value) if isinstance(value, str) else value
 
 
 Digest = Annotated[
     bytes,
-    BeforeValidator(_from_hex),
+    BeforeValidator(from_hex),
     Field(min_length=32, max_length=32),
     PlainSerializer(lambda value: value.hex(), return_type=str),
 ]
@@ -66,6 +68,8 @@ class ServerView(ConfigSection):
     Attributes:
         federation_digest: Digest of the members' federation file (32 bytes).
         name: The federation's name.
+        min_clients: m, the smallest cohort.
+        max_colluders: c_max, the number of members that may collude with the server.
         rounds: Number of rounds.
         profile: Name of the encryption's profile.
         openings: Sections of a contribution in each of the rounds that come before training; what they sum, the
@@ -79,6 +83,8 @@ class ServerView(ConfigSection):
 
     federation_digest: Digest
     name: Name
+    min_clients: int = Field(ge=3)
+    max_colluders: int = Field(ge=1)
     rounds: int = Field(ge=1)
     profile: str
     openings: Annotated[tuple[Sections, ...], Field(max_length=MAX_OPENINGS)]
@@ -87,6 +93,15 @@ class ServerView(ConfigSection):
     even_rounds: Sections
     roster: tuple[RosterEntry, ...]
     server: ServerSection
+
+    @property
+    def constants(self) -> RosterConstants:
+        """Constants of the roster.
+
+        Raises:
+            ConfigError: if the numbers do not fit each other.
+        """
+        return RosterConstants(len(self.roster), self.min_clients, self.max_colluders)
 
     @property
     def cohort(self) -> tuple[str, ...]:
@@ -151,6 +166,7 @@ class ServerView(ConfigSection):
         view = parsed(cls, text, where=where)
         try:
             profile_named(view.profile)
+            view.constants.cohort(len(view.roster))
         except SecureFLError as error:
             raise IdentityError(
                 "the server's file does not hold together", where=where, hint=str(error)

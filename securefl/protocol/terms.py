@@ -36,11 +36,19 @@ from securefl.protocol.server_view import Digest
 
 
 class FederationTerms(ConfigSection):
-    """The name, the number of rounds, and what drives the reproducible randomness."""
+    """The name, the number of rounds, what drives the reproducible randomness, and the smallest cohort.
+
+    Attributes:
+        name: The federation's name.
+        rounds: Number of rounds of training.
+        seed: The federation's seed.
+        min_clients: m, the smallest cohort; None in files of a lead that left the default.
+    """
 
     name: Name
     rounds: int = Field(ge=1, le=10_000)
     seed: int = Field(ge=0, lt=2**63)
+    min_clients: int | None = Field(default=None, ge=3)
 
 
 class ModelTerms(ConfigSection):

@@ -11,11 +11,10 @@ Reference: ``protos/SPEC.md`` lists every field with its limits; the wire is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from securefl.config.cohort import MAX_COHORT, MIN_COHORT
+from securefl.config.cohort import MIN_COHORT
 from securefl.errors import WireError
 from securefl.protocol import wire_fields as fields
 from securefl.protocol.messages import (
@@ -28,13 +27,11 @@ from securefl.protocol.messages import (
     RoundOpened,
     Waiting,
 )
+from securefl.protocol.wire_fields import MAX_WORDS, PROCESS_BYTES, plain_words
 from securefl.v2 import aggregator_pb2 as pb
 
-MAX_WORDS: Final = 500
-"""Longest sentence, in characters, that one peer may have another one read."""
 MAX_VERSION: Final = 0xFFFF
-PROCESS_BYTES: Final = 16
-"""Length of what tells two processes of one member apart; drawn at random, so never equal by chance."""
+__all__ = ["MAX_WORDS", "PROCESS_BYTES", "plain_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +64,6 @@ class Farewell:
     process: bytes
 
 
-def plain_words(text: str) -> str:
-    """Makes any text fit to be sent as last words: one line, printable, at most ``MAX_WORDS`` characters."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1].rstrip() + "…"
-
-
 def encode_hello(hello: Hello) -> bytes:
     """The bytes of a ``Hello``."""
     return fields.to_bytes(
@@ -93,7 +84,7 @@ def decode_hello(data: bytes) -> Hello:
     message = fields.parsed(pb.Hello, data)
     version = fields.within(message.protocol_version, 1, MAX_VERSION, "protocol version")
     digest = fields.digest(message.federation_digest, "federation digest")
-    return Hello(version, digest, _process(message.process))
+    return Hello(version, digest, fields.process(message.process))
 
 
 def encode_announcement(announcement: Announcement) -> bytes:
@@ -128,7 +119,7 @@ def decode_announcement(data: bytes) -> Announcement:
     message = fields.parsed(pb.Announcement, data)
     kind = message.WhichOneof("kind")
     if kind == "waiting":
-        return Waiting(_members(message.waiting.missing, at_least=1, what="list of missing members"))
+        return Waiting(fields.members(message.waiting.missing, at_least=1, what="list of missing members"))
     if kind == "round_opened":
         return RoundOpened(_manifest(message.round_opened.manifest))
     if kind == "aggregate_ready":
@@ -137,7 +128,9 @@ def decode_announcement(data: bytes) -> Announcement:
         return FederationClosed()
     if kind == "failed":
         member = message.failed.member
-        return FederationFailed(fields.member_id(member) if member else "", _words(message.failed.reason))
+        return FederationFailed(
+            fields.member_id(member) if member else "", fields.words(message.failed.reason)
+        )
     raise WireError("an announcement is of no kind that this version knows")
 
 
@@ -216,37 +209,12 @@ def decode_farewell(data: bytes) -> Farewell:
         WireError: if the bytes are no such message or break a limit.
     """
     message = fields.parsed(pb.LeaveRequest, data)
-    return Farewell(message.finished, _words(message.last_words), _process(message.process))
+    return Farewell(message.finished, fields.words(message.last_words), fields.process(message.process))
 
 
 def _manifest(message: pb.Manifest) -> Manifest:
     return Manifest(
         federation_digest=fields.digest(message.federation_digest, "federation digest"),
         round_number=fields.round_number(message),
-        cohort=_members(message.cohort, at_least=MIN_COHORT, what="cohort"),
+        cohort=fields.members(message.cohort, at_least=MIN_COHORT, what="cohort"),
     )
-
-
-def _members(values: Sequence[str], *, at_least: int, what: str) -> tuple[str, ...]:
-    fields.within(len(values), at_least, MAX_COHORT, f"{what}'s length")
-    members = tuple(fields.member_id(value) for value in values)
-    if len(set(members)) != len(members):
-        raise WireError(f"a {what} names a member twice")
-    return members
-
-
-def _words(value: str) -> str:
-    if value != plain_words(value):
-        raise WireError(
-            "a peer's sentence is not plain", hint=f"one printable line of at most {MAX_WORDS} characters"
-        )
-    return value
-
-
-def _process(value: bytes) -> bytes:
-    if len(value) != PROCESS_BYTES:
-        raise WireError(
-            "a member does not say which process it is",
-            hint="install the same version of securefl everywhere",
-        )
-    return value

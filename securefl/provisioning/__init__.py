@@ -7,6 +7,9 @@
 ``model_fit``      a federation's choices held against its base model
 ``draft``          everything that is pinned, without what is drawn at random
 ``preview``        the draft with zeros in the place of keys, for plans
-``keys_file``      the file of the shared keys
+``keys_file``      the files of a member's keys
+``dealing``        keys between members, drawn for those whose keys the lead makes
+``own_keys``       keys that a member makes itself, and its public request
+``dealt_files``    files in which keys reach such a member
 ``provision``      keys, certificates, and a folder for each member
 """

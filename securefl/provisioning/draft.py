@@ -19,7 +19,8 @@ from securefl.config.personal import PersonalSection
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import FusionSection
 from securefl.config.training import TrainingSection
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
+from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.errors import ConfigError
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
@@ -221,7 +222,7 @@ def _draft(
         federation_id=federation_id,
         terms=terms,
         layout=layout,
-        profile=profile_for(len(config.ranks), config.grid.precision_bits),
+        profile=profile_for(len(config.ranks), config.grid.precision_bits, scheme=config.encryption.scheme),
         roster=roster,
     )
     _check_personal_rank(federation)
@@ -256,11 +257,19 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         task: The task, resolved.
         model_digest: Digest of the base model (32 bytes).
         samples_cap: The sample count from which on every client weighs the same.
+
+    Raises:
+        ConfigError: if the roster has no constants as the file wants them, or the ranks make no cohort.
     """
-    federation, training = config.federation, config.training
+    federation, training, constants = config.federation, config.training, constants_of(config)
     own_models = isinstance(task, OwnTaskTerms) or config.recipe.own_backbones
     return Terms(
-        federation=FederationTerms(name=federation.name, rounds=federation.rounds, seed=federation.seed),
+        federation=FederationTerms(
+            name=federation.name,
+            rounds=federation.rounds,
+            seed=federation.seed,
+            min_clients=constants.min_clients,
+        ),
         model=ModelTerms(
             digest=model_digest,
             max_length=config.model.max_length,
@@ -277,9 +286,23 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         aggregation=config.aggregation,
         fusion=config.fusion,
         privacy=config.privacy,
-        encryption=config.encryption,
+        encryption=config.encryption.model_copy(update={"max_colluders": constants.max_colluders}),
         grid=config.grid,
         samples_cap=samples_cap,
+    )
+
+
+def constants_of(config: FederationConfig) -> RosterConstants:
+    """Constants of the file's roster: the smallest cohort, and how many of its members may collude with the server.
+
+    Raises:
+        ConfigError: if the roster has none as the file wants them.
+    """
+    roster = len(config.cohort.clients)
+    return RosterConstants.of(
+        roster,
+        min_clients=config.federation.min_clients or default_min_clients(roster),
+        max_colluders=config.encryption.max_colluders,
     )
 
 
@@ -295,5 +318,5 @@ def resolved_payload(config: FederationConfig, *, own_learners: bool) -> Payload
     """
     if not isinstance(config.payload, AutoPayload):
         return config.payload
-    ranks = RankTable(tuple(config.ranks.values()))
+    ranks = RankTable(tuple(config.ranks.values()), colluders=constants_of(config).max_colluders)
     return payload_named(payload_for(ranks, own_learners=own_learners).payload)

@@ -2,7 +2,8 @@
 
 DIR/server/      server.json
 DIR/lead/        the certificate authority
-DIR/client-1/    federation.json, signing.key, shared.key (keys.refused once an aggregate was refused)
+DIR/client-1/    federation.json, signing.key, kem.key, shared.key, channels.key (keys.refused once an aggregate was
+                 refused); of a member that made its own keys: federation.json and dealt.keys
 """
 
 from __future__ import annotations
@@ -14,5 +15,12 @@ LEAD_FOLDER: Final = "lead"
 SERVER_FILE: Final = "server.json"
 FEDERATION_FILE: Final = "federation.json"
 SIGNING_KEY_FILE: Final = "signing.key"
+KEM_KEY_FILE: Final = "kem.key"
 SHARED_KEYS_FILE: Final = "shared.key"
+CHANNELS_FILE: Final = "channels.key"
 REFUSED_FILE: Final = "keys.refused"
+REQUEST_FILE: Final = "request.json"
+DEALT_FILE: Final = "dealt.keys"
+DEALT_PATTERN: Final = "dealt*.keys"
+OWN_DEALS_FILE: Final = "own.deals"
+DEALS_FOLDER: Final = "deals"

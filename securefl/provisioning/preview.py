@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
+from securefl.crypto.sealed_box import KemKey
 from securefl.protocol.federation import Federation, Member
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def preview_of_layout(config: FederationConfig, layout: Layout) -> Federation:
 
 
 def _roster(config: FederationConfig) -> tuple[Member, ...]:
+    # A key of the right form, since a federation file with another one is refused; nobody keeps a secret by it.
+    kem_key = KemKey(ZEROS).public_key
     return tuple(
-        Member(id=member, rank=rank, signing_key=ZEROS, certificate=ZEROS)
+        Member(id=member, rank=rank, signing_key=ZEROS, certificate=ZEROS, kem_key=kem_key)
         for member, rank in config.ranks.items()
     )

@@ -3,7 +3,8 @@
 The rule kept here: either every folder stands complete or none does; and the server's folder gets nothing that opens
 an update: no key of the epoch, no signing key of a client, no rank.
 
-Every private key is made here, by the lead, and carried to its owner by hand.
+Every private key is made here, by the lead, and carried to its owner by hand; but a member may make its own and send a
+request, and then its private keys are nowhere else, and what it shares with others is sealed for it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,21 +27,28 @@ from securefl.config.member import client_settings_of
 from securefl.config.privacy_misfits import refuse_unenforced
 from securefl.crypto.bfv import generate_key
 from securefl.crypto.keys import SharedKeys
+from securefl.crypto.sealed_box import KemKey
 from securefl.errors import ConfigError
 from securefl.identity.authority import Authority
 from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.dealing import ChannelSecrets
+from securefl.provisioning.dealt_files import save_dealt_keys
 from securefl.provisioning.file_names import (
+    CHANNELS_FILE,
+    DEALT_FILE,
     FEDERATION_FILE,
+    KEM_KEY_FILE,
     LEAD_FOLDER,
     SERVER_FILE,
     SERVER_FOLDER,
     SHARED_KEYS_FILE,
     SIGNING_KEY_FILE,
 )
-from securefl.provisioning.keys_file import save_shared_keys
+from securefl.provisioning.keys_file import save_channels, save_kem_key, save_shared_keys
+from securefl.provisioning.own_keys import KeyRequest, with_requests_last
 from securefl.storage.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -49,8 +58,29 @@ if TYPE_CHECKING:
 _REPORTER = "init"
 
 
+@dataclass(frozen=True, slots=True)
+class _PrivateKeys:
+    """Keys of the members whose keys are made here."""
+
+    signing: SigningKey
+    kem: KemKey
+
+
+@dataclass(frozen=True, slots=True)
+class _PublicKeys:
+    """Keys of a member for the roster."""
+
+    signing: bytes
+    kem: bytes
+
+
 def provision(
-    config: FederationConfig, folder: Path, *, emit: EventSink, layout: Layout | None = None
+    config: FederationConfig,
+    folder: Path,
+    *,
+    emit: EventSink,
+    layout: Layout | None = None,
+    requests: Sequence[KeyRequest] = (),
 ) -> DataOverview:
     """Makes the members' folders below ``folder``, which must not exist or be empty.
 
@@ -59,12 +89,14 @@ def provision(
         folder: Where the members' folders are made.
         emit: Where events go.
         layout: The shared tensors of a model that only the members know; no model and no data is read then.
+        requests: Public keys of members that made their own; they stand last in the roster.
 
     Returns:
         What was seen of the data that lies on this machine.
 
     Raises:
-        ConfigError: if the folder is not empty, or the configuration does not hold together.
+        ConfigError: if the folder is not empty, the configuration does not hold together, or a request is of no client
+            of it.
         CapacityError: if no profile adds this cohort's integers exactly.
         DiskError: if the folders cannot be written.
         ModelError, DataError: if the base model or the data that the configuration names do not fit.
@@ -73,6 +105,7 @@ def provision(
         raise ConfigError(
             f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
         )
+    config = with_requests_last(config, requests)
     if layout is None:
         with _told(Phase.IMPORT, emit):
             # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
@@ -80,7 +113,7 @@ def provision(
 
             load_libraries()
     with _told(Phase.PREPARE, emit):
-        overview = _make(config, folder, emit, layout)
+        overview = _make(config, folder, emit, layout, requests)
     emit(Finished(member=_REPORTER, path=str(folder)))
     return overview
 
@@ -94,13 +127,21 @@ def _told(phase: Phase, emit: EventSink) -> Iterator[None]:
     emit(PhaseEnded(member=_REPORTER, round_number=None, phase=phase, seconds=time.perf_counter() - started))
 
 
-def _make(config: FederationConfig, folder: Path, emit: EventSink, layout: Layout | None) -> DataOverview:
+def _make(
+    config: FederationConfig,
+    folder: Path,
+    emit: EventSink,
+    layout: Layout | None,
+    requests: Sequence[KeyRequest],
+) -> DataOverview:
     # The members' folders appear by one rename, so that a provisioning that fails leaves nothing half made.
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            overview = _write_all(config, workshop, emit, layout=layout, now=datetime.now(UTC))
+            overview = _write_all(
+                config, workshop, emit, layout=layout, requests=requests, now=datetime.now(UTC)
+            )
             if folder.exists():
                 folder.rmdir()
             workshop.replace(folder)
@@ -110,32 +151,61 @@ def _make(config: FederationConfig, folder: Path, emit: EventSink, layout: Layou
 
 
 def _write_all(
-    config: FederationConfig, folder: Path, emit: EventSink, *, layout: Layout | None, now: datetime
+    config: FederationConfig,
+    folder: Path,
+    emit: EventSink,
+    *,
+    layout: Layout | None,
+    requests: Sequence[KeyRequest],
+    now: datetime,
 ) -> DataOverview:
     from securefl.provisioning.data_overview import DataRules, overview_of
 
-    signing_keys = {member: SigningKey.generate() for member in config.ranks}
+    requested = {request.id: _PublicKeys(request.signing_key, request.kem_key) for request in requests}
+    made = {
+        member: _PrivateKeys(SigningKey.generate(), KemKey.generate())
+        for member in config.ranks
+        if member not in requested
+    }
+    public = {member: _PublicKeys(own.signing.public_key, own.kem.public_key) for member, own in made.items()}
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
-    draft = _draft(config, layout, signing_keys=signing_keys, credentials=credentials)
+    draft = _draft(config, layout, keys=public | requested, credentials=credentials)
     federation, overview = draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
-    keys = SharedKeys.generate(generate_key() if config.encryption.scheme != "none" else None)
 
     lead = folder / LEAD_FOLDER
     lead.mkdir(mode=0o700)
     authority.save(lead)
-    for member, signing_key in signing_keys.items():
+    for member in config.ranks:
         own = folder / member
         own.mkdir(mode=0o700)
         (own / FEDERATION_FILE).write_text(federation.to_json_text(), encoding="utf-8")
         (own / CLIENT_FILE).write_text(client_settings_of(config, member).to_toml(), encoding="utf-8")
-        signing_key.save(own / SIGNING_KEY_FILE)
         credentials[member].save(own)
-        save_shared_keys(own / SHARED_KEYS_FILE, keys)
+    _write_keys(config, federation, folder, made)
     _write_server(config, federation, folder / SERVER_FOLDER, authority=authority, now=now)
     return overview
+
+
+def _write_keys(
+    config: FederationConfig, federation: Federation, folder: Path, made: Mapping[str, _PrivateKeys]
+) -> None:
+    """The keys of those whose keys are made here; for the others, what only they can open."""
+    shared = SharedKeys.generate(generate_key() if config.encryption.scheme == "bfv" else None)
+    secrets_of_channels = ChannelSecrets.draw(federation, made_here=len(made))
+    signing_keys = [own.signing for own in made.values()]
+    for index, member in enumerate(federation.cohort):
+        own = folder / member
+        if member in made:
+            made[member].signing.save(own / SIGNING_KEY_FILE)
+            save_kem_key(own / KEM_KEY_FILE, made[member].kem)
+            save_shared_keys(own / SHARED_KEYS_FILE, shared)
+            save_channels(own / CHANNELS_FILE, secrets_of_channels.channels_of(index))
+        else:
+            dealt = secrets_of_channels.dealt_to(index, federation, shared=shared, signing_keys=signing_keys)
+            save_dealt_keys(own / DEALT_FILE, dealt)
 
 
 def _write_server(
@@ -153,7 +223,7 @@ def _draft(
     config: FederationConfig,
     layout: Layout | None,
     *,
-    signing_keys: Mapping[str, SigningKey],
+    keys: Mapping[str, _PublicKeys],
     credentials: Mapping[str, Credentials],
 ) -> Draft:
     """Everything that is pinned; what needs the model or the data is read here."""
@@ -165,8 +235,9 @@ def _draft(
         Member(
             id=member,
             rank=rank,
-            signing_key=signing_keys[member].public_key,
+            signing_key=keys[member].signing,
             certificate=credentials[member].fingerprint,
+            kem_key=keys[member].kem,
         )
         for member, rank in config.ranks.items()
     )

@@ -337,7 +337,7 @@ def encryption_report(federation: Federation) -> EncryptionReport:
         scheme=federation.terms.encryption.scheme,
         profile=federation.profile.name,
         fraction=_encrypted_share(federation) if encrypted else 0.0,
-        # Both schemes add integers modulo a prime that the plan proves large enough; CKKS would not be exact.
+        # Every scheme adds integers that the plan proves exact; CKKS would not be.
         exact=True,
     )
 

@@ -34,6 +34,14 @@ class DurableLog(Protocol):
         """
         ...
 
+    def cut(self, length: int) -> None:
+        """Keeps so many bytes of it; the rest was never acted upon.
+
+        Raises:
+            StateError: if it cannot be cut.
+        """
+        ...
+
     def close(self) -> None:
         """Lets go of it."""
         ...
@@ -58,7 +66,7 @@ class DurableFile:
             raise disk_error(error, path) or told from None
         try:
             _lock(self._descriptor)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             os.close(self._descriptor)
             raise StateError(
@@ -92,6 +100,19 @@ class DurableFile:
             told = StateError(f"{self._path} cannot be written", hint=str(error.strerror))
             raise disk_error(error, self._path) or told from None
 
+    def cut(self, length: int) -> None:
+        """Truncates the file and syncs.
+
+        Raises:
+            DiskError, StateError: if the disk does not take it.
+        """
+        try:
+            os.ftruncate(self._descriptor, length)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            told = StateError(f"{self._path} cannot be written", hint=str(error.strerror))
+            raise disk_error(error, self._path) or told from None
+
     def close(self) -> None:
         """Unlocks and closes the file."""
         os.close(self._descriptor)
@@ -102,8 +123,12 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the file's name durable too; a folder cannot be synced on Windows."""
+def sync_folder(folder: Path) -> None:
+    """Makes the names of its files durable; a folder cannot be synced on Windows.
+
+    Raises:
+        OSError: if the disk does not take it.
+    """
     if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

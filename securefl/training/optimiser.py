@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from securefl.training.adapter_bank import Trainable
+from securefl.training.kept import Array, Kept
 from securefl.training.schedule import Rates
 
 
@@ -57,6 +59,25 @@ class Optimiser:
             group["lr"] = rate * share
         self._adamw.step()
         return norm
+
+    def kept(self) -> Kept:
+        """AdamW's moments and counts of steps, by the place of each parameter."""
+        arrays: dict[str, Array] = {}
+        for place, parameter in enumerate(self._parameters):
+            for name, value in self._adamw.state.get(parameter, {}).items():
+                arrays[f"{place}/{name}"] = value.detach().cpu().numpy()
+        return Kept(arrays)
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from kept moments of the same parameters."""
+        for place, parameter in enumerate(self._parameters):
+            found = kept.under(str(place)).arrays
+            if found:
+                self._adamw.state[parameter] = {
+                    # AdamW counts steps on the CPU, whatever device the parameter is on.
+                    name: torch.from_numpy(np.array(value)).to("cpu" if name == "step" else parameter.device)
+                    for name, value in found.items()
+                }
 
     def first_moment(self, parameter: Tensor) -> Tensor | None:
         """AdamW's mean of a parameter's gradients; None where it never had a gradient tensor, be it of zeros."""

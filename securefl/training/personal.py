@@ -33,6 +33,7 @@ from securefl.config.personal import PersonalSection
 from securefl.config.training import TrainingSection
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank, Trainable
+from securefl.training.kept import Kept, adapter_of, joined, kept_adapter, kept_metric, metric_of
 from securefl.training.loops import Progress, StepSink
 from securefl.training.optimiser import Optimiser
 from securefl.training.schedule import Rates
@@ -204,6 +205,30 @@ class PersonalTraining:
             max_grad_norm=self._training.max_grad_norm,
         )
 
+    def kept(self) -> Kept:
+        """All that the next round depends on, but the adapter's values, which the bank has."""
+        best = self.best
+        return joined(
+            optimiser=None if self._optimiser is None else self._optimiser.kept(),
+            own=Kept({}, {"rate_scale": self.rate_scale, "began": self._optimiser is not None}),
+            best=None if best is None else _kept_best(best),
+        )
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what was kept.
+
+        Raises:
+            StateError: if something is missing.
+        """
+        own = kept.under("own")
+        scale = own.values.get("rate_scale")
+        self.rate_scale = None if scale is None else own.number("rate_scale")
+        self._optimiser = None
+        if own.values.get("began"):
+            self._optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None))
+            self._optimiser.restore(kept.under("optimiser"))
+        self.best = _best_of(kept.under("best")) if kept.has("best") else None
+
     def keep_best(self) -> None:
         """Put the best round's values in place; nothing happens before the first round."""
         if self.best is not None:
@@ -228,6 +253,22 @@ class PersonalTraining:
         optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None), scale=scale)
         loss = self._fit(round_number, optimiser=optimiser, step_sink=step_sink)
         return _Trial(scale, optimiser, self._bank.adapter(PERSONAL), loss, self._validate())
+
+
+def _kept_best(best: BestRound) -> Kept:
+    return joined(
+        round=Kept({}, {"number": best.number}),
+        metric=kept_metric(best.metric),
+        adapter=kept_adapter(best.adapter),
+    )
+
+
+def _best_of(kept: Kept) -> BestRound:
+    return BestRound(
+        int(kept.under("round").number("number")),
+        metric_of(kept.under("metric")),
+        adapter_of(kept.under("adapter")),
+    )
 
 
 def _part_of(step_sink: StepSink, place: int, *, of: int) -> StepSink:

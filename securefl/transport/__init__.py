@@ -13,5 +13,20 @@
 ``diagnosis``    reasons why a server cannot be reached, each in one sentence
 ``proxies``      the proxy that the environment names
 
+The same for a round with attempts (version 3):
+
+``service_calls``      the calls of the service
+``member_channel``     a member's calls in bytes
+``persistence``        tries of one request, their pauses, and their end
+``aggregate_download`` a total over several streams
+``aggregator_client``  a member's calls in objects, resumed where they broke off
+``listening``          a port to listen at
+``admission``          certificates that still hold, at every call
+``revocations``        the list of revoked certificates, which may change while the server runs
+``refusals``           refused calls as named events
+``quotas``             calls and bytes that one certificate may have
+``stage_stream``       uploads, one of a member at a time
+``aggregator_server``  the aggregator's end
+
 Nothing is imported here.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from securefl.errors import AuthenticationError, ProtocolError, RunError, TransportError, WireError
-from securefl.protocol.wire import plain_words
+from securefl.protocol.wire_fields import plain_words
 from securefl.transport.grpc_tls import grpc
 
 Code = grpc.StatusCode

@@ -80,10 +80,18 @@ DEFAULT_KEEPALIVE: Final = Keepalive()
 DEFAULT_PATIENCE: Final = Patience()
 
 
-def client_options(keepalive: Keepalive, *, loopback: bool) -> Options:
-    """The channel's options; a proxy from the environment is not asked for this machine's own addresses."""
+def client_options(
+    keepalive: Keepalive, *, loopback: bool, longest_answer: int = MAX_MESSAGE_BYTES
+) -> Options:
+    """The channel's options; a proxy from the environment is not asked for this machine's own addresses.
+
+    Args:
+        keepalive: When a silent server counts as gone.
+        loopback: Whether the server is on this machine.
+        longest_answer: Bytes of the longest message that the server sends.
+    """
     return (
-        *_limits(),
+        *_limits(sent=MAX_MESSAGE_BYTES, received=longest_answer),
         *keepalive.options(),
         # grpc's own pauses between connections grow to two minutes; ours are short and bounded by
         # ``Patience``.
@@ -97,10 +105,10 @@ def client_options(keepalive: Keepalive, *, loopback: bool) -> Options:
     )
 
 
-def server_options(keepalive: Keepalive) -> Options:
-    """The server's options."""
+def server_options(keepalive: Keepalive, *, longest_answer: int = MAX_MESSAGE_BYTES) -> Options:
+    """The server's options; the longest message that it sends has ``longest_answer`` bytes."""
     return (
-        *_limits(),
+        *_limits(sent=longest_answer, received=MAX_MESSAGE_BYTES),
         *keepalive.options(),
         # With port sharing two servers would silently divide the members between them.
         ("grpc.so_reuseport", 0),
@@ -113,10 +121,10 @@ def transfer_timeout_s(body_bytes: int) -> float:
     return 60 + body_bytes / SLOWEST_LINE_BYTES_PER_S
 
 
-def _limits() -> Options:
+def _limits(*, sent: int, received: int) -> Options:
     return (
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", received),
+        ("grpc.max_send_message_length", sent),
         # grpc would measure the line with pings of its own, and while one of them is out it sends no keepalive:
         # a peer that froze just then would go unnoticed for a minute.
         ("grpc.http2.bdp_probe", 0),

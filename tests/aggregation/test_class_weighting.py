@@ -13,7 +13,7 @@ from support.heads import CLASSES, COUNTS, LAYOUT_BY_CLASS, SHARED
 from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import Factors, Update
-from securefl.aggregation.class_weighting import ClassWeights, weighted_by_class
+from securefl.aggregation.class_weighting import ClassWeights, HolderRange, weighted_by_class
 from securefl.aggregation.encoding import RoundCodec
 from securefl.errors import DataError, ProtocolError
 
@@ -47,7 +47,9 @@ def own(counts: tuple[int, ...], shared: np.ndarray = SHARED) -> ClassWeights:
 def cohort(parts: list[ClassWeights]) -> ClassWeights:
     holders = sum((part.steps > 0).astype(np.int64) for part in parts)
     total = sum(part.steps for part in parts)
-    return ClassWeights.of_sum(total, parts[0].shared, holders=holders, limit=LIMIT, members=len(parts))
+    return ClassWeights.of_sum(
+        total, parts[0].shared, holders=HolderRange(holders, holders), limit=LIMIT, members=len(parts)
+    )
 
 
 @given(counts=counts_of, shared=st.lists(st.booleans(), min_size=CLASSES, max_size=CLASSES).map(np.array))
@@ -90,7 +92,7 @@ def test_sums_that_no_weights_can_have_are_refused(place: int, added: int) -> No
     total[place] = added if place == 2 else added * (LIMIT + 1)
     holders = np.where(SHARED, 4, 0)
     with pytest.raises(ProtocolError, match="class weights"):
-        ClassWeights.of_sum(total, SHARED, holders=holders, limit=LIMIT, members=4)
+        ClassWeights.of_sum(total, SHARED, holders=HolderRange(holders, holders), limit=LIMIT, members=4)
 
 
 def test_counts_of_other_classes_are_refused() -> None:

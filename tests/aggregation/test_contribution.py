@@ -10,10 +10,10 @@ import pytest
 from support.federations import TestFederation, make_federation
 
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import decrypt_aggregate
 from securefl.aggregation.encoding import EncodedContribution
-from securefl.aggregation.encryption import encrypt_at_once
 from securefl.aggregation.member import MemberAggregation
+from securefl.aggregation.roster_sum import decrypt_aggregate
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.crypto.addition import ResidueSum
 from securefl.errors import AuthenticationError, ProtocolError, WireError
 from securefl.protocol.messages import AggregateHeader, Manifest

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.attempts import whole_outcome
 from support.federations import LAYOUT, TestFederation, learners_of, make_federation
 from support.heads import head_learners, make_by_class
 
@@ -16,7 +18,6 @@ from securefl.aggregation.early_stopping import LOSS_BOUND, EarlyStopping, loss_
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member import MemberAggregation
 from securefl.errors import ProtocolError, TrainingError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 LIMIT = (1 << 15) - 1
@@ -26,7 +27,7 @@ def told(totals: list[int], *, patience: int) -> tuple[int, EarlyStopping]:
     """The number of the last round, and the state after it."""
     stopping = EarlyStopping(patience)
     for round_number, total in enumerate(totals, start=1):
-        stopping = stopping.told(round_number, total)
+        stopping = stopping.told(round_number, Fraction(total, 3))
         if stopping.over:
             break
     return round_number, stopping
@@ -64,7 +65,7 @@ def test_the_best_round_is_the_first_smallest_and_no_end_comes_sooner_or_later(
 
 def test_losses_of_another_round_are_refused() -> None:
     with pytest.raises(ProtocolError, match="do not follow"):
-        EarlyStopping(1).told(2, 5)
+        EarlyStopping(1).told(2, Fraction(5))
 
 
 @given(st.floats(0, LOSS_BOUND))
@@ -93,10 +94,20 @@ def test_a_sum_that_the_other_members_losses_cannot_have_is_refused(total: int) 
     assert kept.ended_with is None
 
 
-def test_a_sum_of_losses_without_an_own_one_is_refused() -> None:
+@pytest.mark.parametrize("total", [-1, 3 * LIMIT + 1])
+def test_a_sum_without_an_own_loss_is_one_that_all_its_members_can_have(total: int) -> None:
     kept = KeptState(1, start=GlobalState.start(LAYOUT, seed=7))
-    with pytest.raises(ProtocolError, match="no loss was contributed to round 1"):
-        kept.judge(300, kept.state, round_number=1, limit=LIMIT, members=3)
+    kept.integer(1.0, limit=LIMIT)
+    with pytest.raises(ProtocolError, match="validation losses is none that 3 others can have"):
+        kept.judge(total, kept.state, round_number=1, limit=LIMIT, members=3, contributed=False)
+
+
+def test_a_smaller_sum_over_fewer_members_is_no_smaller_loss() -> None:
+    kept = KeptState(2, start=GlobalState.start(LAYOUT, seed=7))
+    kept.judge(400, kept.state, round_number=1, limit=LIMIT, members=4, contributed=False)
+    after = GlobalState.start(LAYOUT, seed=8)
+    kept.judge(303, after, round_number=2, limit=LIMIT, members=3, contributed=False)
+    assert kept.state is not after
 
 
 LOSSES = (2.0, 1.0, 0.5, 0.75, 0.6, 0.4)
@@ -117,6 +128,7 @@ def simulated(
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),
+        signing_keys=federation.signing_keys,
         applied=applied,
         losses=lambda member, round_number: LOSSES[round_number - 1] + SPREAD[member],
     )
@@ -151,7 +163,10 @@ def test_a_member_with_rows_of_its_own_hears_which_round_is_kept() -> None:
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = head_learners(made.federation)
     SimulatedFederation(
-        members, learners, losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1]
+        members,
+        learners,
+        signing_keys=made.signing_keys,
+        losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1],
     ).run()
     assert [learner.gone_back for learner in learners.values()] == [[2]] * len(learners)
     assert {aggregation.kept_round for aggregation in members.values()} == {2}
@@ -179,9 +194,7 @@ def test_a_member_without_a_loss_sends_nothing() -> None:
     federation = stopping_federation()
     inner = federation.federation
     with pytest.raises(ProtocolError, match="none was measured"):
-        federation.aggregation("client-1").contribute(
-            learners_of(inner)["client-1"], manifest=Manifest(inner.digest, 1, inner.cohort)
-        )
+        federation.aggregation("client-1").prepare(learners_of(inner)["client-1"], round_number=1)
 
 
 def test_no_round_is_applied_after_the_end() -> None:
@@ -189,7 +202,7 @@ def test_no_round_is_applied_after_the_end() -> None:
     _, members, _ = simulated(federation)
     inner = federation.federation
     with pytest.raises(ProtocolError, match="ended before round 6"):
-        members["client-1"].apply(np.zeros(1, np.int64), manifest=Manifest(inner.digest, 6, inner.cohort))
+        members["client-1"].apply(np.zeros(1, np.int64), whole_outcome(inner, 6))
 
 
 def test_members_that_decide_otherwise_than_the_others_fail_the_run() -> None:
@@ -200,6 +213,7 @@ def test_members_that_decide_otherwise_than_the_others_fail_the_run() -> None:
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),
+        signing_keys=federation.signing_keys,
         losses=lambda member, round_number: LOSSES[round_number - 1] + SPREAD[member],
     )
     with pytest.raises(Exception, match="do not agree"):

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from support.federations import TestFederation, make_federation
 
-from securefl.aggregation import decryption
-from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import decrypt_aggregate
-from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
+from securefl.aggregation.contribution import Binding, Contribution, section_tag
+from securefl.aggregation.encryption import Part
+from securefl.aggregation.roster_sum import decrypt_aggregate
+from securefl.aggregation.signed_encryption import SignedEncryption, encrypt_at_once
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.cipher import Decryption
+from securefl.crypto.cipher import SectionDecryption
+from securefl.crypto.contributor import Contributor
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ForgeryError, ProtocolError, WireError
@@ -75,7 +76,7 @@ def contributed(federation: Sectioned, member: str, manifest: Manifest, seed: in
     ]
     inner = federation.inner
     return encrypt_at_once(
-        Encryption(
+        SignedEncryption(
             parts,
             manifest=manifest,
             member=member,
@@ -98,7 +99,7 @@ class Source:
 def test_a_finished_contribution_holds_its_header_and_not_its_integers() -> None:
     inner = make_federation(ranks=(2, 4, 8))
     source = Source(drawn(100, 1))
-    encryption = Encryption(
+    encryption = SignedEncryption(
         [Part(IntegerTwin(inner.federation.profile), 100, source.runs)],
         manifest=Manifest(inner.federation.digest, 1, inner.federation.cohort),
         member="client-1",
@@ -170,20 +171,43 @@ def test_two_windows_and_two_sections_open_to_the_integer_sums(sectioned: Sectio
 
 
 @pytest.mark.parametrize(("section", "row"), [(0, 0), (0, 33), (1, 0), (1, 2)])
-def test_one_altered_residue_in_any_section_is_refused_before_anything_is_decrypted(
+def test_one_altered_residue_in_any_section_is_refused(
     sectioned: Sectioned, round_, section: int, row: int
 ) -> None:
-    totals = [Ciphertexts(total.residues.copy(), total.macs) for total in round_[2]]
-    totals[section].residues[row, 7] ^= np.uint64(1)
-
-    class Untouched(IntegerTwin):
-        def decryption(self, ciphertexts: int) -> Decryption:
-            raise AssertionError("an altered aggregate reached a cipher")
-
-    untouched = Untouched(sectioned.inner.federation.profile)
-    untouched.form = sectioned.ciphers[0].form
     with pytest.raises(ForgeryError):
-        opened(sectioned, round_, totals, ciphers=[untouched, Untouched(untouched.profile)])
+        opened(sectioned, round_, altered(round_[2], section, row))
+
+
+@pytest.mark.parametrize("row", [0, 33])
+def test_an_altered_residue_under_a_lasting_key_is_refused_before_anything_is_decrypted(
+    sectioned: Sectioned, round_, row: int
+) -> None:
+    class Untouched(IntegerTwin):
+        def decrypt(self, window: bytes, *, first: int) -> np.ndarray:
+            raise AssertionError("an altered aggregate was decrypted")
+
+    class Verified:
+        """The cipher, whose decryption must not be asked for anything but its verdict."""
+
+        def __init__(self) -> None:
+            self.inner = sectioned.ciphers[0]
+            self.profile, self.form = self.inner.profile, self.inner.form
+
+        def decryption(self, *arguments: object, **named: object) -> SectionDecryption:
+            decryption = self.inner.decryption(*arguments, **named)
+            decryption.decrypt = Untouched.decrypt
+            return decryption
+
+    twin = Untouched(sectioned.inner.federation.profile)
+    with pytest.raises(ForgeryError) as caught:
+        opened(sectioned, round_, altered(round_[2], 0, row), ciphers=[Verified(), twin])
+    assert caught.value.refuses_keys
+
+
+def altered(totals: list[Ciphertexts], section: int, row: int) -> list[Ciphertexts]:
+    changed = [Ciphertexts(total.residues.copy(), total.macs) for total in totals]
+    changed[section].residues[row, 7] ^= np.uint64(1)
+    return changed
 
 
 def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned, round_) -> None:
@@ -203,23 +227,23 @@ def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned
             )
 
 
-def test_the_same_plaintext_is_authenticated_apart_in_each_section(sectioned: Sectioned) -> None:
+def test_the_same_plaintext_is_tagged_apart_in_each_section(sectioned: Sectioned) -> None:
     manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
+    binding, cipher = Binding.of_manifest(manifest, key_epoch=1), sectioned.ciphers[1]
     first, second = (
-        decryption.section_mac(
-            sectioned.ciphers[1].form, manifest=manifest, keys=sectioned.inner.keys, section=number
+        section_tag(cipher, binding.place(number, ciphertexts=1), sectioned.inner.keys.tag).attach(
+            np.zeros((1, 4096), np.int64), contributor=Contributor("client-1", bytes(32))
         )
         for number in (0, 1)
     )
-    encrypted = sectioned.ciphers[1].encrypt(np.zeros((1, 4096), dtype=np.uint64))
-    assert first.macs(encrypted, member="client-1") != second.macs(encrypted, member="client-1")
+    assert not np.array_equal(first, second)
 
 
 def test_windows_are_made_once(sectioned: Sectioned) -> None:
     manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
     inner = sectioned.inner
     part = Part(inner.cipher(), 10, lambda: [np.zeros(10, dtype=np.int64)])
-    encryption = Encryption(
+    encryption = SignedEncryption(
         [part],
         manifest=manifest,
         member="client-1",
@@ -236,7 +260,7 @@ def peak_bytes(sectioned: Sectioned, values: int) -> int:
     inner = sectioned.inner
     chunk = drawn(100_000, 1)
     part = Part(inner.cipher(), values, lambda: (chunk for _ in range(values // chunk.size)))
-    encryption = Encryption(
+    encryption = SignedEncryption(
         [part],
         manifest=Manifest(sectioned.digest, 1, sectioned.cohort),
         member="client-1",

@@ -22,16 +22,18 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from support.attempts import whole_outcome
 from support.federations import TestFederation
 from support.heads import CLASSES, WIDTH, HeadLearner, make_by_class
 
 from securefl.adapters.head_statistics import HeadStatistics, class_shares, member_weight
 from securefl.adapters.ownership import RankTable
 from securefl.aggregation.class_weighting import ClassWeights
-from securefl.protocol.messages import Manifest
+from securefl.errors import ProtocolError
 from securefl.protocol.openings import Opening
+from securefl.protocol.owner_rule import ClassHolders
 
 from .test_constants import left_null_space
 
@@ -73,11 +75,10 @@ def by_the_code(made: TestFederation, held: np.ndarray) -> Sent:
         holders = np.clip(bits, own, len(federation.cohort) - 1 + own)
         parts = []
         for number in range(federation.first_round, 2):
-            manifest = Manifest(federation.digest, number, federation.cohort)
-            integers = aggregation.contribute(learner, manifest=manifest).encoded.integers
+            integers = aggregation.prepare(learner, round_number=number).integers
             parts.append(integers)
             if number < 1:
-                aggregation.apply(cohort_sums(number, integers, holders), manifest=manifest)
+                aggregation.apply(cohort_sums(number, integers, holders), whole_outcome(federation, number))
         return np.concatenate(parts)
 
     def cohort_sums(number: int, own: np.ndarray, holders: np.ndarray) -> np.ndarray:
@@ -133,9 +134,16 @@ def changes(sent: Sent, table: Sequence[Counts], shared: np.ndarray, *, bits: in
         bits: How many coordinates are holder bits. Whoever holds a class may not have held it, and the other way
             round; the sums after the bits are those of the members that really hold it.
     """
+    return changes_of([sent] * len(table), table, shared, bits=bits)
+
+
+def changes_of(
+    senders: Sequence[Sent], table: Sequence[Counts], shared: np.ndarray, *, bits: int = 0
+) -> Rows:
+    """The same where each member's part in the sums is its own."""
     rng = np.random.default_rng(1)
     columns = []
-    for counts in table:
+    for sent, counts in zip(senders, table, strict=True):
         base = sent(counts)
         found = [sent(other) - base for other in variants(counts, shared, rng)]
         for other in flipped(counts) if bits else []:
@@ -211,6 +219,66 @@ def test_no_combination_of_all_sums_tells_of_fewer_members_than_may_be_told_of(t
     assert rows, "without a constant in any sum nothing could be divided"
     least = RankTable((4,) * len(table)).least_owners
     assert told_of(rows, fewer_than=least, rich=rich_of(counts, shared)) is None
+
+
+@st.composite
+def tables_with_losses(draw: st.DrawFn) -> tuple[list[Counts], list[frozenset[int]]]:
+    """Rows of 4 to 6 members by class, and who is missing in the statistics and in a round of training."""
+    table = draw(tables().filter(lambda rows: len(rows) >= 4))
+    lost = st.sets(
+        st.integers(0, len(table) - 1), max_size=len(table) - RankTable((4,) * len(table)).threshold
+    )
+    return table, [frozenset(draw(lost)) for _ in range(2)]
+
+
+@settings(max_examples=8, deadline=None)
+@given(drawn=tables_with_losses())
+def test_no_combination_of_sums_over_different_survivors_tells_of_fewer_members(
+    drawn: tuple[list[Counts], list[frozenset[int]]],
+) -> None:
+    """Everybody answers the first opening; survivors that the owner rule refuses are no case."""
+    table, lost = drawn
+    made, counts, held, shared = cohort(table)
+    federation = made.federation
+    ids, holders = federation.cohort, np.where(shared, held.sum(axis=0), 0)
+    rule = federation.owner_rule(1, classes=ClassHolders(holders, frozenset(ids)))
+    for missing in lost:
+        survivors = tuple(name for place, name in enumerate(ids) if place not in missing)
+        try:
+            rule.check(survivors, cohort=ids)
+        except ProtocolError:
+            reject()
+    lengths = [federation.kind_of(number).total for number in range(federation.first_round, 2)]
+    starts = np.cumsum([0, *lengths])
+    gone = [frozenset[int](), lost[0], frozenset[int](), lost[1]]
+    whole = by_the_code(made, held)
+
+    def sent_by(place: int) -> Sent:
+        def sent(own: Counts) -> np.ndarray:
+            parts = whole(own)
+            for start, stop, missing in zip(starts, starts[1:], gone, strict=False):
+                parts[start:stop] *= place not in missing
+            return parts
+
+        return sent
+
+    rows = changes_of([sent_by(place) for place in range(len(table))], counts, shared, bits=CLASSES + 1)
+    least = federation.constants.least_owners
+    assert told_of(rows, fewer_than=least, rich=rich_of(counts, shared)) is None
+
+
+def test_statistics_that_are_summed_twice_tell_of_the_member_that_misses_one() -> None:
+    """Control: the openings once over all members, and a second time over all but one."""
+    _, counts, _, shared = cohort(TABLE)
+    rows = changes_of(
+        [
+            lambda own, inside=place > 0: np.append(shares_of(own, shared), shares_of(own, shared) * inside)
+            for place in range(len(TABLE))
+        ],
+        counts,
+        shared,
+    )
+    assert told_of(rows, fewer_than=3) == (0,)
 
 
 def test_holder_bits_and_shares_are_all_that_changes_with_a_members_rows() -> None:

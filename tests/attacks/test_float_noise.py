@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 
 from securefl.privacy.discrete_gaussian import discrete_gaussian
-from securefl.privacy.entropy import NoiseStream
 from securefl.privacy.mechanism import ClientMechanism
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.skellam import skellam
 
 FAR = float(1 << 20)

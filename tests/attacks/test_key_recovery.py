@@ -19,8 +19,6 @@ from support.federations import make_federation
 from support.references import load_reference
 from tenseal import sealapi
 
-from securefl.crypto.bfv import BfvCipher
-
 from .conftest import Scene, play
 
 DEGREE = 8192
@@ -95,9 +93,7 @@ class Ring:
     """What an attacker can compute with SEAL and without a key: c1 from seeds, and values at SEAL's roots."""
 
     def __init__(self, scene: Scene) -> None:
-        cipher = scene.federation.cipher()
-        assert isinstance(cipher, BfvCipher)
-        self._cipher = cipher
+        self._cipher = scene.federation.bfv()
 
     def c1(self, scene: Scene) -> np.ndarray:
         decryption = self._cipher.decryption(1)
@@ -145,7 +141,7 @@ def test_control_the_same_algebra_on_our_ring_finds_the_key_where_the_noise_is_k
 
 def test_what_our_reader_opens_gives_no_coordinate_of_the_key(small: Scene) -> None:
     q, t = small.inner.profile.data_prime, small.inner.profile.plain_modulus
-    cipher = small.federation.cipher()
+    cipher = small.federation.bfv()
     slots = cipher.decrypt(small.total.residues, small.header().seeds)[0].tolist()
     # The best guess of the phase that the slots allow: what a sum without noise would have.
     noiseless = [(2 * q * slot + t) // (2 * t) for slot in slots]

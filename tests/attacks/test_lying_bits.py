@@ -43,6 +43,10 @@ class Cohort:
         ]
         return cls([HeadOpenings(made.federation, learner.member) for learner in learners], learners)
 
+    @property
+    def ids(self) -> list[str]:
+        return [learner.member for learner in self.learners]
+
     def answers(self, opening: Opening) -> list[np.ndarray]:
         pairs = zip(self.openings, self.learners, strict=True)
         return [one.answer(opening, learner).integers for one, learner in pairs]
@@ -51,7 +55,7 @@ class Cohort:
         for opening in done:
             total = sum(self.answers(opening))
             for one in self.openings:
-                one.take(opening, total)
+                one.take(opening, total, survivors=self.ids)
         return self
 
 
@@ -60,7 +64,7 @@ def refusing(cohort: Cohort, opening: Opening, total: np.ndarray, words: str) ->
     found = []
     for place, one in enumerate(cohort.openings):
         try:
-            one.take(opening, total)
+            one.take(opening, total, survivors=cohort.ids)
         except ProtocolError as error:
             if words not in str(error):
                 raise
@@ -148,7 +152,9 @@ def test_a_run_ends_before_anything_is_summed_of_a_class_that_a_lie_had_shared(s
     )
     liar.bit = 2
     members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-3": liar}
-    run = SimulatedFederation(members, head_learners(made.federation, COUNTS[3]))
+    run = SimulatedFederation(
+        members, head_learners(made.federation, COUNTS[3]), signing_keys=made.signing_keys
+    )
     with pytest.raises(ProtocolError, match="the sum of holder bits is none that 2 others can have"):
         run.run()
     assert [number for number, traffic in run.traffic.items() if traffic.aggregate] == [-2]
@@ -162,10 +168,19 @@ def test_losses_that_the_others_cannot_have_are_refused(wrong: int) -> None:
     assert 0 in refusing(cohort, Opening.TRIALS, total, "trial losses")
 
 
-def test_sums_of_an_opening_that_a_member_did_not_answer_are_refused() -> None:
-    cohort = Cohort.of(3)
-    with pytest.raises(ProtocolError, match="client-1 did not contribute"):
-        cohort.openings[0].take(Opening.HOLDERS, np.array([3, 3, 0, 0, 0, 0]))
+def test_a_member_that_did_not_answer_refuses_what_those_that_did_cannot_have() -> None:
+    cohort = Cohort.of(4)
+    with pytest.raises(ProtocolError, match="holder bits is none that 3 others can have"):
+        cohort.openings[0].take(Opening.HOLDERS, np.array([4, 3, 0, 0, 0, 0]), survivors=cohort.ids[1:])
+
+
+def test_a_member_that_did_not_answer_takes_up_what_those_that_did_can_have() -> None:
+    cohort = Cohort.of(4)
+    cohort.openings[0].take(Opening.HOLDERS, np.array([3, 2, 0, 0, 0, 0]), survivors=cohort.ids[1:])
+    found = cohort.openings[0].holders
+    assert found is not None
+    assert found.holders.tolist() == [3, 0, 0, 0, 0]
+    assert found.counted == frozenset(cohort.ids[1:])
 
 
 def test_a_bit_is_one_or_nothing_in_what_the_code_sends() -> None:

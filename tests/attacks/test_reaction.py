@@ -18,13 +18,13 @@ from support.federations import make_federation
 from support.references import load_reference
 from tenseal import sealapi
 
-from securefl.aggregation.contribution import section_tags
-from securefl.crypto.bfv import BfvCipher
-from securefl.crypto.tags import SlotTags
+from securefl.aggregation.contribution import Binding, section_tag
+from securefl.aggregation.signed_encryption import NO_SALT
+from securefl.crypto.contributor import Contributor
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError
 
-from .conftest import Scene, play
+from .conftest import Scene, play, signed
 
 COEFFICIENTS = 256
 POSITION = 4095
@@ -56,9 +56,7 @@ class Unauthenticated:
     verdicts: int = 0
 
     def __post_init__(self) -> None:
-        cipher = self.scene.federation.cipher()
-        assert isinstance(cipher, BfvCipher)
-        self._cipher = cipher
+        cipher = self._cipher = self.scene.federation.bfv()
         decryption = cipher.decryption(1)
         for seeds in self.scene.header().seeds:
             decryption.add(seeds)
@@ -66,9 +64,9 @@ class Unauthenticated:
         body = cipher._format.body(cipher._file.content(), largest=2**17)
         self.c1 = np.frombuffer(body[-8 * 4096 :], dtype="<u8")
         keys = self.scene.federation.keys
-        self._tags: SlotTags = section_tags(
-            self.scene.inner.profile, ciphertexts=1, manifest=self.scene.manifest, keys=keys
-        )
+        place = Binding.of_manifest(self.scene.manifest, key_epoch=keys.key_epoch).place(0, ciphertexts=1)
+        self._tag = section_tag(self.scene.federation.cipher(), place, keys.tag)
+        self._members = [Contributor(member, NO_SALT) for member in self.scene.members]
 
     def __call__(self, added: int, position: int, monomial: int) -> bool:
         self.verdicts += 1
@@ -80,7 +78,7 @@ class Unauthenticated:
             c1[place] = (int(c1[place]) + (1 if monomial > 0 else -1)) % q
         slots = self._cipher._decrypt_one(c0, self._loaded(c1))
         try:
-            self._tags.check(slots[None], self.scene.members)
+            self._tag.check(signed(slots[None], self.scene.inner.profile), self._members)
         except ForgeryError:
             return False
         return True

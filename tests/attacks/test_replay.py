@@ -14,7 +14,7 @@ from support.federations import make_federation
 
 from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encoding import EncodedContribution
-from securefl.aggregation.encryption import encrypt_at_once
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.config.server import ServerSection
 from securefl.crypto.packing import unpack
 from securefl.crypto.wireform import Ciphertexts
@@ -23,7 +23,7 @@ from securefl.protocol.messages import Manifest, SignedHeader
 from securefl.protocol.server_events import AggregateFetched, MemberJoined
 from securefl.simulation.federation import SimulatedServer
 
-from .conftest import Scene, combined
+from .conftest import Scene, combined, signed
 
 ROUNDS = 60
 REPLAYED = 0.3
@@ -86,7 +86,7 @@ def test_control_the_ciphertexts_of_another_round_alone_would_open(scene: Scene,
     parts = {"now": scene.parts[members[0]], "then": later.parts[members[1]]}
     total = combined(scene.form, dict.fromkeys(parts, 1), parts)
     seeds = [scene.contributions[members[0]].seeds, later.contributions[members[1]].seeds]
-    slots = scene.federation.cipher().decrypt(total.residues, seeds)
+    slots = signed(scene.federation.bfv().decrypt(total.residues, seeds), scene.inner.profile)
     opened = unpack(slots, scene.inner.plan.length(1), scene.inner.profile)
     expected = scene.integers[members[0]].copy()
     # The later round has no weight, which is the last integer of the first one.

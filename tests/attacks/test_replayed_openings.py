@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.heads import head_learners, make_by_class
 
-from securefl.aggregation.contribution import Contribution, authentication_context
-from securefl.aggregation.encryption import encrypt_at_once
+from securefl.aggregation.contribution import Binding, Contribution
+from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.config.server import ServerSection
 from securefl.errors import AuthenticationError, ForgeryError, ProtocolError, RunError
 from securefl.protocol.messages import ContributionHeader, Manifest, SignedHeader
@@ -32,7 +32,10 @@ def test_no_two_rounds_have_one_digest_signature_or_context() -> None:
     headers = [ContributionHeader("client-1", number, digest, digest, digest) for number in NUMBERS]
     assert len({manifest.digest for manifest in manifests}) == len(NUMBERS)
     assert len({header.signed_bytes() for header in headers}) == len(NUMBERS)
-    assert len({authentication_context(manifest, key_epoch=1) for manifest in manifests}) == len(NUMBERS)
+    contexts = {
+        Binding.of_manifest(manifest, key_epoch=1).place(0, ciphertexts=1).context for manifest in manifests
+    }
+    assert len(contexts) == len(NUMBERS)
 
 
 def opened_server(made: object) -> SimulatedServer:

@@ -1,7 +1,8 @@
-"""A federation started again from the same folders: what a lying server can make of both runs' contributions.
+"""Row 21 of the attacks: what a lying server can make of two contributions of one member to one attempt.
 
-Encrypted sections are safe, because every pad of a MAC is bound to its ciphertext's fresh seed. Plain sections and
-the integer twin have no seed, so their pads repeat; SECURITY.md says so, and the first test shows it.
+A member that lost its memory, or a federation started again from the same folders, may contribute twice where all else
+is the same. In 0.1.0 the pads of plain sections repeated then, so the server could add a multiple of the difference of
+both, unseen. Now every pad takes the salt of the header, which is fresh.
 """
 
 from __future__ import annotations
@@ -9,43 +10,37 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Encrypted
-from securefl.crypto.profiles import profile_named
-from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, wire_form
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.schemes import profile_named
+from securefl.crypto.tags import SectionTag
 from securefl.errors import ForgeryError
 
-KEY, CONTEXT, MEMBERS = bytes(range(32)), b"the same round of the same federation", ("a", "b", "c")
-PROFILE = profile_named("t40-2x20-d6")
+KEY, CONTEXT, MEMBERS = bytes(range(32)), b"the same attempt of the same federation", ("a", "b", "c")
+OLD_SALT, NEW_SALT = bytes(32), bytes([1]) * 32
 
 
-def contribution(form: WireForm, member: str, *, run: int) -> Encrypted:
+def contribution(tag: SectionTag, member: str, *, run: int, salt: bytes) -> np.ndarray:
     rng = np.random.default_rng([run, *member.encode()])
-    residues = rng.integers(0, form.upload_limit, (1, form.degree), dtype=np.uint64)
-    return Encrypted(residues, rng.bytes(form.seeds_bytes(1)))
+    return tag.attach(rng.integers(-1000, 1001, (1, 4096)), contributor=Contributor(member, salt))
 
 
-def with_a_multiple_of_the_difference(scheme: Scheme, factor: int) -> None:
-    """Verifies the second run's sum with ``factor`` times what the first member changed between the runs."""
-    form = wire_form(scheme, PROFILE)
-    mac = CiphertextMac(KEY, form, context=CONTEXT)
-    new = {member: contribution(form, member, run=2) for member in MEMBERS}
-    old = contribution(form, "a", run=1)
-    parts = [(1, member, part) for member, part in new.items()] + [
-        (factor, "a", new["a"]),
-        (-factor, "a", old),
-    ]
-    residues = sum(weight * part.residues.astype(object) for weight, _, part in parts) * 2**form.dropped_bits
-    macs = sum(weight * mac.macs(part, member=member).astype(object) for weight, member, part in parts)
-    total = Ciphertexts(*((value % form.modulus).astype(np.uint64) for value in (residues, macs)))
-    mac.verify(total, [(member, part.seeds) for member, part in new.items()])
+def with_a_multiple_of_the_difference(profile: str, factor: int, *, salt_of_the_new: bytes) -> None:
+    """Checks the second run's sum with ``factor`` times what the first member changed between the runs."""
+    tag = SectionTag(KEY, profile_named(profile), context=CONTEXT, ciphertexts=1)
+    new = [contribution(tag, member, run=2, salt=salt_of_the_new) for member in MEMBERS]
+    old = contribution(tag, "a", run=1, salt=OLD_SALT)
+    altered = sum(new) + factor * (new[0] - old)
+    tag.check(altered, [Contributor(member, salt_of_the_new) for member in MEMBERS])
 
 
-def test_in_a_plain_section_a_multiple_of_the_difference_of_two_runs_is_not_seen() -> None:
-    with_a_multiple_of_the_difference("none", 7)
+@pytest.mark.parametrize("profile", ["k20-2x20-d12", "t40-2x20-d6"])
+def test_control_under_a_repeated_salt_a_multiple_of_the_difference_is_not_seen(profile: str) -> None:
+    with_a_multiple_of_the_difference(profile, 7, salt_of_the_new=OLD_SALT)
 
 
-def test_in_an_encrypted_section_it_is_refused() -> None:
-    with_a_multiple_of_the_difference("bfv", 0)
+@pytest.mark.parametrize("profile", ["k20-2x20-d12", "t40-2x20-d6"])
+@pytest.mark.parametrize("factor", [1, -1, 7])
+def test_under_a_fresh_salt_it_is_refused(profile: str, factor: int) -> None:
+    with_a_multiple_of_the_difference(profile, 0, salt_of_the_new=NEW_SALT)
     with pytest.raises(ForgeryError):
-        with_a_multiple_of_the_difference("bfv", 7)
+        with_a_multiple_of_the_difference(profile, factor, salt_of_the_new=NEW_SALT)

@@ -88,7 +88,7 @@ class Unreachable:
     ) -> None:
         pass
 
-    def join(self, **options: object) -> None:
+    def join(self, *args: object, **options: object) -> None:
         pass
 
     def last_words(self, text: str) -> None:
@@ -105,13 +105,13 @@ def ends_with(
         def __init__(self, *args: object, **options: object) -> None:
             pass
 
-        def run(self, out: Path, prepare: object) -> None:
+        def run(self, out: Path, ledger: object, prepare: object) -> None:
             raise error
 
     monkeypatch.setattr(
         process, "AggregatorClient", type("Seen", (Unreachable,), {"heard": heard, "folder": folder})
     )
-    monkeypatch.setattr(process, "Client", Ending)
+    monkeypatch.setattr(process, "_Process", Ending)
     with pytest.raises(type(error)):
         process.run_client(folder, server=None, out=out, emit=lambda event: None)
     return heard
@@ -121,8 +121,8 @@ def test_a_refused_aggregate_spends_the_keys_before_anybody_hears_of_it(
     refused_later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = refused_later
-    heard = ends_with(forgery(), folder, tmp_path / "out", monkeypatch)
-    assert heard == [(sentence_for(forgery()), True)]
+    heard = ends_with(forgery(refuses_keys=True), folder, tmp_path / "out", monkeypatch)
+    assert heard == [(sentence_for(forgery(refuses_keys=True)), True)]
     with pytest.raises(IdentityError, match="renew the keys") as caught:
         process.run_client(folder, server=None, out=tmp_path / "again", emit=lambda event: None)
     assert caught.value.exit_code == 2
@@ -139,5 +139,5 @@ def test_another_failure_leaves_the_keys_good(
 
 
 def test_the_error_of_the_verdict_ends_a_command_with_code_1() -> None:
-    assert forgery().exit_code == 1
-    assert isinstance(forgery(), ForgeryError)
+    assert forgery(refuses_keys=True).exit_code == 1
+    assert isinstance(forgery(refuses_keys=True), ForgeryError)

@@ -10,10 +10,9 @@ import pytest
 from support.references import load_reference
 
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.bfv import BfvCipher, generate_key
-from securefl.crypto.cipher import Cipher, Encrypted
+from securefl.crypto.bfv import BfvCipher, BfvCiphertexts, generate_key
 from securefl.crypto.keys import SecretKey
-from securefl.crypto.profiles import profile_named
+from securefl.crypto.schemes import profile_named
 from securefl.crypto.wireform import Ciphertexts
 
 
@@ -38,10 +37,10 @@ def reference() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def total_of() -> Callable[[Cipher, Sequence[Encrypted]], np.ndarray]:
+def total_of() -> Callable[[BfvCipher, Sequence[BfvCiphertexts]], np.ndarray]:
     """The server's total of some contributions, each through its bytes; nobody's MACs."""
 
-    def total_of(cipher: Cipher, contributions: Sequence[Encrypted]) -> np.ndarray:
+    def total_of(cipher: BfvCipher, contributions: Sequence[BfvCiphertexts]) -> np.ndarray:
         sums = ResidueSum(cipher.form, contributions[0].residues.shape[0])
         for encrypted in contributions:
             macs = np.zeros(encrypted.residues.shape[0], dtype=np.uint64)

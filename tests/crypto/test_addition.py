@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.profiles import PROFILES, Profile, profile_named
-from securefl.crypto.wireform import Ciphertexts, Scheme, WireForm, wire_form
+from securefl.crypto.bfv_profiles import BFV_PROFILES
+from securefl.crypto.profiles import Profile
+from securefl.crypto.schemes import Scheme, profile_named
+from securefl.crypto.wireform import Ciphertexts, WireForm, wire_form
 from securefl.errors import ProtocolError
 
 FORM = wire_form("bfv", profile_named("t40-2x20-d6"))
@@ -30,7 +32,7 @@ def window(part: Ciphertexts, start: int, stop: int) -> Ciphertexts:
     return Ciphertexts(part.residues[start:stop], part.macs[start:stop])
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_a_thousand_of_the_largest_words_do_not_overflow(scheme: Scheme, profile: Profile) -> None:
     form = wire_form(scheme, profile)

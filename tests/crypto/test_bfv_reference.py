@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from securefl.crypto.bfv import BfvCipher
+from securefl.crypto.bfv_profiles import BFV_PROFILES, MAX_ERROR
 from securefl.crypto.cipher import Cipher, Encrypted
 from securefl.crypto.keys import SecretKey
-from securefl.crypto.profiles import MAX_ERROR, PROFILES
 
 CipherNamed = Callable[[str], BfvCipher]
 Reference = Callable[[str], ModuleType]
@@ -23,7 +23,7 @@ NoiseOf = Callable[[BfvCipher, Sequence[Encrypted], list[int]], list[int]]
 
 @pytest.fixture(scope="module")
 def secret(key: SecretKey, reference: Reference) -> list[int]:
-    return reference("lattice").ternary_secret(key.rows[0].tolist(), PROFILES[0].data_prime)
+    return reference("lattice").ternary_secret(key.rows[0].tolist(), BFV_PROFILES[0].data_prime)
 
 
 def expanded_by_seal(cipher: BfvCipher, seed: bytes) -> list[int]:
@@ -53,7 +53,7 @@ def test_the_secret_is_one_ternary_polynomial_under_both_primes(
     key: SecretKey, secret: list[int], reference: Reference
 ) -> None:
     assert set(secret) == {-1, 0, 1}
-    special = reference("lattice").ternary_secret(key.rows[1].tolist(), PROFILES[0].special_prime)
+    special = reference("lattice").ternary_secret(key.rows[1].tolist(), BFV_PROFILES[0].special_prime)
     assert special == secret
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from securefl.crypto.bfv import generate_key
+from securefl.crypto.bfv_profiles import DATA_PRIME, SPECIAL_PRIME
 from securefl.crypto.keys import KEY_BYTES, SecretKey
-from securefl.crypto.profiles import DATA_PRIME, SPECIAL_PRIME
 from securefl.errors import IdentityError
 
 

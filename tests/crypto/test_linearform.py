@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securefl.crypto.bfv_profiles import BFV_PROFILES, DATA_PRIME
 from securefl.crypto.linearform import LinearForms
-from securefl.crypto.profiles import DATA_PRIME, PROFILES
+from securefl.crypto.tags import TAG_PRIME
 
 LARGEST = 2**54 - 1
-MODULI = sorted({DATA_PRIME} | {profile.plain_modulus for profile in PROFILES})
+MODULI = sorted({DATA_PRIME, TAG_PRIME} | {profile.plain_modulus for profile in BFV_PROFILES})
 
 
 def by_big_integers(coefficients: list[list[int]], rows: np.ndarray, modulus: int) -> list[list[int]]:

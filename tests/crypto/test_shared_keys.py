@@ -21,7 +21,13 @@ def test_keys_decode_to_themselves(keys: SharedKeys) -> None:
     assert len(data) == SHARED_KEYS_BYTES
     assert SharedKeys.decode(data) == keys
     again = SharedKeys.decode(data)
-    assert (again.key_epoch, again.mac, again.tag, again.cipher) == (1, keys.mac, keys.tag, keys.cipher)
+    assert (again.key_epoch, again.mac, again.tag, again.chain, again.cipher) == (
+        1,
+        keys.mac,
+        keys.tag,
+        keys.chain,
+        keys.cipher,
+    )
 
 
 def test_a_twins_keys_decode_to_themselves() -> None:
@@ -32,7 +38,7 @@ def test_a_twins_keys_decode_to_themselves() -> None:
 
 def test_keys_are_drawn_anew_and_each_for_itself() -> None:
     drawn = [SharedKeys.generate(None) for _ in range(4)]
-    assert len({key for keys in drawn for key in (keys.mac, keys.tag)}) == 8
+    assert len({key for keys in drawn for key in (keys.mac, keys.tag, keys.chain)}) == 12
 
 
 def test_the_epoch_is_part_of_the_keys(keys: SharedKeys) -> None:
@@ -41,7 +47,7 @@ def test_the_epoch_is_part_of_the_keys(keys: SharedKeys) -> None:
     assert SharedKeys.decode(later.encode()).key_epoch == 2
 
 
-@pytest.mark.parametrize("at", [11, 12, 43, 44, 75, 76, 100, -33, -1])
+@pytest.mark.parametrize("at", [11, 12, 43, 44, 75, 76, 107, 108, 130, -33, -1])
 def test_keys_with_any_byte_changed_are_refused(at: int, keys: SharedKeys) -> None:
     data = bytearray(keys.encode())
     data[at] ^= 1
@@ -62,14 +68,14 @@ def test_keys_of_another_length_are_refused_though_their_digest_holds(change, ke
         SharedKeys.decode(body + hashlib.sha256(body).digest())
 
 
-@pytest.mark.parametrize("data", [b"", b"SFLEPCH\x02", b"SFLBFVK\x01", b"-----BEGIN PRIVATE KEY-----"])
+@pytest.mark.parametrize("data", [b"", b"SFLEPCH\x01", b"SFLBFVK\x01", b"-----BEGIN PRIVATE KEY-----"])
 def test_keys_of_another_kind_are_refused(data: bytes) -> None:
     with pytest.raises(IdentityError, match="another kind or version"):
         SharedKeys.decode(data.ljust(TWIN_KEYS_BYTES, b"x"))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"key_epoch": 0}, {"key_epoch": 2**32}, {"mac": bytes(31)}, {"tag": bytes(33)}]
+    "wrong", [{"key_epoch": 0}, {"key_epoch": 2**32}, {"mac": bytes(31)}, {"tag": bytes(33)}, {"chain": b""}]
 )
 def test_keys_out_of_their_ranges_are_refused(wrong: dict, keys: SharedKeys) -> None:
     with pytest.raises(IdentityError, match="not those of this version"):

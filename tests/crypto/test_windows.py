@@ -10,18 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securefl.crypto.authentication import CiphertextMac
-from securefl.crypto.cipher import Encrypted
+from securefl.crypto.bfv_profiles import BFV_PROFILES
+from securefl.crypto.contributor import Contributor
 from securefl.crypto.packing import pack, unpack
-from securefl.crypto.profiles import PROFILES, profile_for
-from securefl.crypto.tags import SlotTags
+from securefl.crypto.schemes import profile_for
+from securefl.crypto.tags import SectionTag
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS, by_window, values_in, windows
 from securefl.crypto.wireform import Ciphertexts, wire_form
 from securefl.errors import ForgeryError, ProtocolError, WireError
 
-PROFILE = profile_for(16, 16)
+PROFILE = profile_for(16, 16, scheme="bfv")
+A = Contributor("a", bytes(32))
 FULL = WINDOW_CIPHERTEXTS * PROFILE.values_per_ciphertext
-SIZES = [1, 5000, FULL - 5, FULL - 4, FULL - 3, FULL, FULL + 1, 2 * FULL + 777]
-"""Around the end of a window: its last ciphertext keeps two slots, four values, for the tags."""
+SIZES = [1, 5000, FULL - 7, FULL - 6, FULL - 5, FULL, FULL + 1, 2 * FULL + 777]
+"""Around the end of a window: its last ciphertext keeps three slots, six values, for the tag."""
 
 
 def runs(values: np.ndarray, lengths: list[int]) -> Iterator[np.ndarray]:
@@ -63,7 +65,7 @@ def test_too_few_or_too_many_values_are_refused(difference: int) -> None:
         list(by_window([drawn(5000 + difference)], values=5000, profile=PROFILE))
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", BFV_PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("extra", [-3, 0, 1])
 def test_packing_in_windows_is_packing_in_one_piece(profile, extra: int) -> None:
     size = WINDOW_CIPHERTEXTS * profile.values_per_ciphertext + extra
@@ -80,28 +82,28 @@ def test_packing_in_windows_is_packing_in_one_piece(profile, extra: int) -> None
 @pytest.mark.parametrize("size", SIZES)
 def test_tags_in_windows_are_the_tags_of_the_whole(size: int) -> None:
     slots = pack(drawn(size), PROFILE)
-    tags = SlotTags(b"t" * 32, PROFILE, context=b"c", ciphertexts=slots.shape[0])
-    whole = tags.attach(slots, member="a")
+    tags = SectionTag(b"t" * 32, PROFILE, context=b"c", ciphertexts=slots.shape[0])
+    whole = tags.attach(slots, contributor=A)
     running, checking = tags.start(), tags.start()
     for window in windows(slots.shape[0]):
         part = slots[window.first : window.first + window.count]
         if window.last:
-            assert np.array_equal(running.attach(part, member="a"), whole[window.first :])
-            checking.check(whole[window.first :], ["a"])
+            assert np.array_equal(running.attach(part, contributor=A), whole[window.first :])
+            checking.check(whole[window.first :], [A])
         else:
             running.add(part)
             checking.add(part)
 
 
 def test_a_slot_of_an_earlier_window_that_changed_fails_the_tags_at_the_end() -> None:
-    slots = SlotTags(b"t" * 32, PROFILE, context=b"c", ciphertexts=40)
-    tagged = slots.attach(pack(drawn(39 * PROFILE.values_per_ciphertext + 7), PROFILE), member="a")
+    slots = SectionTag(b"t" * 32, PROFILE, context=b"c", ciphertexts=40)
+    tagged = slots.attach(pack(drawn(39 * PROFILE.values_per_ciphertext + 7), PROFILE), contributor=A)
     assert tagged.shape[0] == 40
-    tagged[3, 11] ^= np.uint64(1)
+    tagged[3, 11] ^= 1
     running = slots.start()
     running.add(tagged[:32])
     with pytest.raises(ForgeryError):
-        running.check(tagged[32:], ["a"])
+        running.check(tagged[32:], [A])
 
 
 def macs_of(count: int) -> tuple[CiphertextMac, Ciphertexts, bytes]:
@@ -110,7 +112,7 @@ def macs_of(count: int) -> tuple[CiphertextMac, Ciphertexts, bytes]:
     residues = rng.integers(0, form.upload_limit, (count, form.degree), dtype=np.uint64)
     seeds = rng.bytes(64 * count)
     mac = CiphertextMac(b"m" * 32, form, context=b"c")
-    whole = mac.macs(Encrypted(residues, seeds), member="a")
+    whole = mac.macs(residues, seeds, contributor=A)
     full = (residues << np.uint64(form.dropped_bits)) % np.uint64(form.modulus)
     return mac, Ciphertexts(full, whole), seeds
 
@@ -118,13 +120,12 @@ def macs_of(count: int) -> tuple[CiphertextMac, Ciphertexts, bytes]:
 def test_macs_in_windows_are_the_macs_of_the_whole_and_verify_in_windows() -> None:
     mac, total, seeds = macs_of(70)
     form = wire_form("bfv", PROFILE)
-    verification = mac.verification([("a", seeds)])
+    verification = mac.verification([(A, seeds)])
     for window in windows(70):
         rows = slice(window.first, window.first + window.count)
-        encrypted = Encrypted(
-            (total.residues[rows] >> np.uint64(form.dropped_bits)), seeds[64 * rows.start : 64 * rows.stop]
-        )
-        part = mac.macs(encrypted, member="a", first_ciphertext=window.first)
+        residues = total.residues[rows] >> np.uint64(form.dropped_bits)
+        own = seeds[64 * rows.start : 64 * rows.stop]
+        part = mac.macs(residues, own, contributor=A, first=window.first)
         assert np.array_equal(part, total.macs[rows])
         verification.add(Ciphertexts(total.residues[rows], total.macs[rows]))
     verification.verdict()
@@ -134,7 +135,7 @@ def test_macs_in_windows_are_the_macs_of_the_whole_and_verify_in_windows() -> No
 def test_one_altered_residue_in_any_window_fails_the_verdict(row: int) -> None:
     mac, total, seeds = macs_of(70)
     total.residues[row, 5] ^= np.uint64(1)
-    verification = mac.verification([("a", seeds)])
+    verification = mac.verification([(A, seeds)])
     for window in windows(70):
         rows = slice(window.first, window.first + window.count)
         verification.add(Ciphertexts(total.residues[rows], total.macs[rows]))
@@ -144,7 +145,7 @@ def test_one_altered_residue_in_any_window_fails_the_verdict(row: int) -> None:
 
 def test_windows_exchanged_fail_the_verdict() -> None:
     mac, total, seeds = macs_of(64)
-    verification = mac.verification([("a", seeds)])
+    verification = mac.verification([(A, seeds)])
     for rows in (slice(32, 64), slice(0, 32)):
         verification.add(Ciphertexts(total.residues[rows], total.macs[rows]))
     with pytest.raises(ForgeryError):
@@ -153,7 +154,7 @@ def test_windows_exchanged_fail_the_verdict() -> None:
 
 def test_seeds_for_more_ciphertexts_than_came_are_refused() -> None:
     mac, total, seeds = macs_of(33)
-    verification = mac.verification([("a", seeds)])
+    verification = mac.verification([(A, seeds)])
     verification.add(Ciphertexts(total.residues[:32], total.macs[:32]))
     with pytest.raises(WireError, match="seeds"):
         verification.verdict()

@@ -12,6 +12,8 @@ from securefl.ledger.events import (
     Event,
     RoundContributed,
     RoundReserved,
+    RoundSpoiled,
+    RoundVoided,
     RunFinished,
     RunStarted,
     event_fields,
@@ -22,9 +24,11 @@ digests = st.binary(min_size=32, max_size=32)
 counts = st.integers(0, 2**63)
 any_event = st.one_of(
     st.builds(RunStarted, st.text(max_size=40), digests, st.text(max_size=10), st.text(max_size=10)),
-    st.builds(RoundReserved, counts, digests),
-    st.builds(RoundContributed, counts, digests),
-    st.builds(AggregateApplied, counts, digests),
+    st.builds(RoundReserved, counts, digests, counts),
+    st.builds(RoundContributed, counts, digests, counts),
+    st.builds(RoundVoided, counts, counts),
+    st.builds(RoundSpoiled, counts, counts),
+    st.builds(AggregateApplied, counts, digests, counts, counts),
     st.builds(RunFinished, counts),
 )
 
@@ -49,7 +53,8 @@ def test_a_count_of_another_kind_is_refused(value: Any) -> None:
 
 
 def test_the_digest_of_the_opened_integers_has_the_name_that_results_give_it() -> None:
-    assert event_fields(AggregateApplied(3, b"a" * 32)) == {"round_number": 3, "integers_sha256": "61" * 32}
+    fields = event_fields(AggregateApplied(3, b"a" * 32))
+    assert fields == {"round_number": 3, "integers_sha256": "61" * 32, "attempt": 1, "included": 1}
 
 
 def test_an_unknown_event_is_refused() -> None:

@@ -75,7 +75,7 @@ def test_a_profile_other_than_the_one_the_terms_need_is_refused(name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "{", '{"version": 2}', '{"version": "2"}', '{"version": true}']
+    "text", ["", "[]", "{}", "{", '{"version": 3}', '{"version": "2"}', '{"version": true}']
 )
 def test_a_malformed_file_is_refused_with_one_sentence(text: str) -> None:
     with pytest.raises(IdentityError) as refused:
@@ -108,3 +108,46 @@ def test_the_servers_view_reads_back() -> None:
 def test_a_certificate_of_no_member_is_refused() -> None:
     with pytest.raises(AuthenticationError, match="no member"):
         FEDERATION.server_view(ServerSection()).by_certificate(b"\xff" * 32)
+
+
+def test_a_file_whose_smallest_cohort_the_roster_has_not_is_refused() -> None:
+    file = json.loads(FEDERATION.to_json_text())
+    file["terms"]["federation"]["min_clients"] = 5
+    with pytest.raises(IdentityError, match="hold together"):
+        Federation.from_json_text(json.dumps(file), where="here")
+
+
+def test_the_server_knows_how_many_may_collude_and_no_rank() -> None:
+    view = FEDERATION.server_view(ServerSection())
+    assert (view.min_clients, view.max_colluders) == (3, 1)
+    assert "rank" not in view.to_json_text()
+
+
+def test_a_server_file_with_more_colluders_than_its_roster_bears_is_refused() -> None:
+    file = json.loads(FEDERATION.server_view(ServerSection()).to_json_text()) | {"max_colluders": 2}
+    with pytest.raises(IdentityError, match="hold together"):
+        ServerView.from_json_text(json.dumps(file), where="here")
+
+
+@pytest.mark.parametrize("key", ["00" * 1215, "00" * 1217, "ff" * 1216, "zz", 7])
+def test_a_roster_whose_kem_key_is_none_is_refused(key: object) -> None:
+    file = json.loads(make_federation(scheme="none").federation.to_json_text())
+    file["roster"][1]["kem_key"] = key
+    with pytest.raises(IdentityError, match=r"kem_key|public KEM key is none"):
+        Federation.from_json_text(json.dumps(file), where="federation.json")
+
+
+def test_a_members_fingerprint_changes_with_each_of_its_keys() -> None:
+    member = make_federation(scheme="none").federation.roster[1]
+    others = [
+        member.model_copy(update={"id": "client-9"}),
+        member.model_copy(update={"signing_key": bytes(32)}),
+        member.model_copy(update={"kem_key": bytes(1216)}),
+    ]
+    assert len({one.fingerprint for one in (member, *others)}) == 4
+    assert member.model_copy(update={"rank": 3}).fingerprint == member.fingerprint
+
+
+def test_members_are_numbered_in_the_rosters_order() -> None:
+    federation = make_federation(scheme="none").federation
+    assert [federation.index_of(member) for member in federation.cohort] == [0, 1, 2, 3]

@@ -87,9 +87,9 @@ def changed(kind: str, **keys: Any) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_names_version_2_and_reads_back(kind: str) -> None:
+def test_a_file_names_version_3_and_reads_back(kind: str) -> None:
     reader, text = KINDS[kind]
-    assert json.loads(text)["version"] == 2
+    assert json.loads(text)["version"] == 3
     assert reader.from_json_text(text, where=kind).to_json_text() == text  # type: ignore[union-attr]
 
 
@@ -102,7 +102,7 @@ def test_a_folder_of_0_1_0_is_refused_with_what_to_do(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("version", [3, 10**6])
+@pytest.mark.parametrize("version", [4, 10**6])
 def test_a_folder_of_a_later_format_is_refused_as_newer(kind: str, version: int) -> None:
     said = sentence_of(kind, changed(kind, version=version, cohort={"sample": 8}))
     assert f"made by a newer version of securefl: its files are of version {version}" in said

@@ -58,22 +58,28 @@ class Mac:
 
     def __init__(self, key: bytes, context: bytes, *, degree: int, modulus: int) -> None:
         self.key, self.context, self.modulus = key, context, modulus
-        self.rho = vector(derived_key(key, b"securefl/v2/mac/vector", context), degree, modulus)
+        self.rho = vector(derived_key(key, b"securefl/v3/mac/vector", context), degree, modulus)
 
     def linear(self, row: Sequence[int]) -> int:
         return sum(rho * value for rho, value in zip(self.rho, row, strict=True)) % self.modulus
 
-    def pad(self, member: str, number: int, seed: bytes) -> int:
-        key = derived_key(self.key, b"securefl/v2/mac/pads", framed(self.context, member.encode()))
+    def pad(self, member: str, salt: bytes, number: int, seed: bytes) -> int:
+        context = framed(self.context, member.encode(), salt)
+        key = derived_key(self.key, b"securefl/v3/mac/pads", context)
         word = hmac_sha256(key, struct.pack(">Q", number) + seed)
         return int.from_bytes(word, "little") % self.modulus
 
     def macs(
-        self, rows: Sequence[Sequence[int]], seeds: Sequence[bytes], member: str, dropped_bits: int
+        self,
+        rows: Sequence[Sequence[int]],
+        seeds: Sequence[bytes],
+        member: str,
+        salt: bytes,
+        dropped_bits: int,
     ) -> list[int]:
         scaled = [[value * 2**dropped_bits for value in row] for row in rows]
         return [
-            (self.linear(row) + self.pad(member, number, seed)) % self.modulus
+            (self.linear(row) + self.pad(member, salt, number, seed)) % self.modulus
             for number, (row, seed) in enumerate(zip(scaled, seeds, strict=True))
         ]
 
@@ -81,12 +87,12 @@ class Mac:
         self,
         totals: Sequence[Sequence[int]],
         macs: Sequence[int],
-        contributors: Sequence[tuple[str, Sequence[bytes]]],
+        contributors: Sequence[tuple[str, bytes, Sequence[bytes]]],
     ) -> bool:
         return all(
             (
                 self.linear(row)
-                + sum(self.pad(member, number, seeds[number]) for member, seeds in contributors)
+                + sum(self.pad(member, salt, number, seeds[number]) for member, salt, seeds in contributors)
             )
             % self.modulus
             == mac
@@ -94,38 +100,31 @@ class Mac:
         )
 
 
-class Tags:
-    """Tags of one round."""
+PRIME = 2**54 - 33
 
-    def __init__(self, key: bytes, context: bytes, *, degree: int, ciphertexts: int, modulus: int) -> None:
-        self.key, self.context, self.modulus = key, context, modulus
-        slots = vector(derived_key(key, b"securefl/v2/tag/slots", context), 2 * degree, modulus)
-        rows = vector(derived_key(key, b"securefl/v2/tag/rows", context), 2 * ciphertexts, modulus)
-        # One coefficient for every slot of the contribution; those of the tags themselves are zero.
-        self.coefficients = [
-            [
-                [rows[2 * c + k] * slots[2 * j + k] % modulus for j in range(degree)]
-                for c in range(ciphertexts)
-            ]
-            for k in range(2)
-        ]
-        for k in range(2):
-            self.coefficients[k][-1][-2:] = [0, 0]
 
-    def tags(self, rows: Sequence[Sequence[int]], members: Sequence[str]) -> list[int]:
-        result = []
-        for k in range(2):
-            total = sum(
-                coefficient * value
-                for coefficients, row in zip(self.coefficients[k], rows, strict=True)
-                for coefficient, value in zip(coefficients, row, strict=True)
-            )
-            result.append((total + sum(self.pads(member)[k] for member in members)) % self.modulus)
-        return result
+class Tag:
+    """The tag of one section."""
 
-    def pads(self, member: str) -> list[int]:
-        context = framed(self.context, member.encode())
-        return vector(derived_key(self.key, b"securefl/v2/tag/pads", context), 2, self.modulus)
+    def __init__(self, key: bytes, context: bytes, *, degree: int, ciphertexts: int, digits: int) -> None:
+        self.key, self.context, self.digits = key, context, digits
+        slots = vector(derived_key(key, b"securefl/v3/tag/slots", context), degree, PRIME)
+        rows = vector(derived_key(key, b"securefl/v3/tag/rows", context), ciphertexts, PRIME)
+        # One coefficient for every slot of the contribution; those of the tag itself are zero.
+        self.coefficients = [[row * slot % PRIME for slot in slots] for row in rows]
+        self.coefficients[-1][-digits:] = [0] * digits
+
+    def tag(self, rows: Sequence[Sequence[int]], contributors: Sequence[tuple[str, bytes]]) -> int:
+        total = sum(
+            coefficient * value
+            for coefficients, row in zip(self.coefficients, rows, strict=True)
+            for coefficient, value in zip(coefficients, row, strict=True)
+        )
+        return (total + sum(self.pad(member, salt) for member, salt in contributors)) % PRIME
+
+    def pad(self, member: str, salt: bytes) -> int:
+        context = framed(self.context, member.encode(), salt)
+        return vector(derived_key(self.key, b"securefl/v3/tag/pads", context), 1, PRIME)[0]
 
 
 def _quarter(state: list[int], a: int, b: int, c: int, d: int) -> None:

@@ -5,33 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def pack(values: Sequence[int], *, lanes: int, lane_bits: int, modulus: int, degree: int) -> list[list[int]]:
+def pack(values: Sequence[int], *, lanes: int, lane_bits: int, degree: int, kept: int) -> list[list[int]]:
     """Ciphertexts of slots: slot j of a ciphertext holds its values j, j + width, ... in ascending lanes.
 
-    The width is the degree, and two less in the last ciphertext, whose last two slots stay zero.
+    The width is the degree, and less in the last ciphertext, whose ``kept`` last slots stay zero.
     """
     ciphertexts = []
-    for start, width in _ranges(len(values), lanes=lanes, degree=degree):
+    for start, width in _ranges(len(values), lanes=lanes, degree=degree, kept=kept):
         chunk = list(values[start : start + lanes * width])
         chunk += [0] * (lanes * width - len(chunk))
         slots = [0] * degree
         for slot in range(width):
             packed = sum(chunk[lane * width + slot] * 2 ** (lane * lane_bits) for lane in range(lanes))
-            slots[slot] = packed % modulus
+            slots[slot] = packed
         ciphertexts.append(slots)
     return ciphertexts
 
 
 def unpack(
-    ciphertexts: Sequence[Sequence[int]], count: int, *, lanes: int, lane_bits: int, modulus: int
+    ciphertexts: Sequence[Sequence[int]], count: int, *, lanes: int, lane_bits: int, kept: int
 ) -> list[int]:
     """The inverse, by trying for each lane which centred residue leaves a multiple of 2^lane_bits."""
     values = []
-    ranges = _ranges(count, lanes=lanes, degree=len(ciphertexts[0]))
+    ranges = _ranges(count, lanes=lanes, degree=len(ciphertexts[0]), kept=kept)
     for slots, (_, width) in zip(ciphertexts, ranges, strict=True):
         by_lane: list[list[int]] = [[] for _ in range(lanes)]
         for slot in slots[:width]:
-            rest = slot if slot <= modulus // 2 else slot - modulus
+            rest = slot
             for lane in range(lanes - 1):
                 value = rest % 2**lane_bits
                 if value >= 2 ** (lane_bits - 1):
@@ -44,12 +44,12 @@ def unpack(
     return values[:count]
 
 
-def _ranges(count: int, *, lanes: int, degree: int) -> list[tuple[int, int]]:
+def _ranges(count: int, *, lanes: int, degree: int, kept: int) -> list[tuple[int, int]]:
     """For every ciphertext: where its values begin, and in how many slots they may stand."""
     ranges = [(0, degree)]
-    while ranges[-1][0] + lanes * (degree - 2) < count:
+    while ranges[-1][0] + lanes * (degree - kept) < count:
         ranges.append((ranges[-1][0] + lanes * degree, degree))
-    return [*ranges[:-1], (ranges[-1][0], degree - 2)]
+    return [*ranges[:-1], (ranges[-1][0], degree - kept)]
 
 
 def encode(values: Sequence[int], width: int) -> bytes:

@@ -16,7 +16,7 @@ from securefl.simulation.federation import SimulatedFederation
 def run(federation: TestFederation) -> tuple[SimulatedFederation, dict[str, MemberAggregation], dict]:
     aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
     learners = learners_of(federation.federation)
-    simulated = SimulatedFederation(aggregations, learners)
+    simulated = SimulatedFederation(aggregations, learners, signing_keys=federation.signing_keys)
     simulated.run()
     return simulated, aggregations, learners
 
@@ -188,3 +188,14 @@ def test_an_outer_step_is_taken_along_the_decrypted_mean_by_all_members_alike(pa
             np.testing.assert_array_equal(factors.A, other.A)
             np.testing.assert_array_equal(factors.B, other.B)
         np.testing.assert_allclose(aggregation.state.heads["classifier.weight"], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("choices", [{"payload": "sketch"}, {"payload": "dense", "fraction": 0.4}])
+def test_one_time_keys_end_in_the_bits_of_bfv_and_of_their_twin(choices: dict[str, object]) -> None:
+    states, lengths = [], []
+    for scheme in ("kahe", "bfv", "none"):
+        simulated, _, _ = run(make_federation(scheme=scheme, rounds=2, **choices))
+        states.append([sums.tobytes() for sums in simulated.traffic[2].sums.values()])
+        lengths.append(len(simulated.traffic[2].contributions["client-1"].body))
+    assert states[0] == states[1] == states[2]
+    assert lengths[0] == lengths[2] < lengths[1]

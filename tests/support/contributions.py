@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
+from securefl.aggregation.encryption import Part
+from securefl.aggregation.signed_encryption import SignedEncryption, encrypt_at_once
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.keys import SharedKeys
 from securefl.identity.signing import SigningKey
@@ -28,7 +29,7 @@ def seal_contribution(
     """One member's contribution of these integers, in one section."""
     part = Part(cipher, integers.size, lambda: [integers])
     return encrypt_at_once(
-        Encryption([part], manifest=manifest, member=member, keys=keys, signing_key=signing_key)
+        SignedEncryption([part], manifest=manifest, member=member, keys=keys, signing_key=signing_key)
     )
 
 

@@ -26,10 +26,12 @@ from securefl.config.payload import Payload
 from securefl.config.privacy import NO_PRIVACY
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
+from securefl.crypto.bfv_profiles import BfvProfile
 from securefl.crypto.cipher import Cipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
+from securefl.crypto.sealed_box import KemKey
 from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
@@ -69,10 +71,12 @@ def terms(
     aggregation: AggregationSection | None = None,
     recipe: Recipe = ALONE,
     layers: LayersSection | None = None,
+    min_clients: int | None = None,
+    max_colluders: int | None = None,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
-        federation=FederationTerms(name="unit", rounds=rounds, seed=11),
+        federation=FederationTerms(name="unit", rounds=rounds, seed=11, min_clients=min_clients),
         model=ModelTerms(digest=bytes(32), max_length=16),
         task=SequenceClassificationTerms(
             name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")
@@ -100,6 +104,7 @@ def terms(
         encryption=EncryptionSection.model_validate(
             {
                 "scheme": scheme,
+                "max_colluders": max_colluders,
                 "select": {"fraction": fraction, "by": select_by},
                 "allow_plaintext": fraction < 1,
             }
@@ -142,10 +147,21 @@ class TestFederation:
             clock=clock,
         )
 
+    def bfv(self) -> BfvCipher:
+        """BFV alone, without MACs, for what an attacker or a careless client could do."""
+        profile, key = self.federation.profile, self.keys.cipher
+        assert isinstance(profile, BfvProfile)
+        assert key is not None
+        return BfvCipher(profile, key)
+
     def cipher(self) -> Cipher:
         """The federation's cipher, or its twin."""
-        profile = self.federation.profile
-        return BfvCipher(profile, self.keys.cipher) if self.keys.cipher else IntegerTwin(profile)
+        return self.cipher_with(self.keys)
+
+    def cipher_with(self, keys: SharedKeys) -> Cipher:
+        """The same under other keys."""
+        federation = self.federation
+        return cipher_with(keys, scheme=federation.terms.encryption.scheme, profile=federation.profile)
 
 
 def make_federation(
@@ -155,14 +171,20 @@ def make_federation(
     chosen = terms(**changes)  # type: ignore[arg-type]
     keys = {f"client-{number}": SigningKey.generate() for number in range(1, len(ranks) + 1)}
     roster = tuple(
-        Member(id=name, rank=rank, signing_key=key.public_key, certificate=bytes([number]) * 32)
+        Member(
+            id=name,
+            rank=rank,
+            signing_key=key.public_key,
+            certificate=bytes([number]) * 32,
+            kem_key=KemKey(bytes([number]) * 32).public_key,
+        )
         for number, (rank, (name, key)) in enumerate(zip(ranks, keys.items(), strict=True))
     )
     federation = Federation(
         federation_id=bytes(range(32)),
         terms=chosen,
         layout=layout,
-        profile=profile_for(len(ranks), chosen.grid.precision_bits),
+        profile=profile_for(len(ranks), chosen.grid.precision_bits, scheme=chosen.encryption.scheme),
         roster=roster,
     )
     cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None

@@ -16,12 +16,19 @@ from typing import Any
 HERE = Path(__file__).parent
 DEGREE = 4096
 CASES = (
-    # q and t of three profiles; residues of the twin are the slots themselves.
     {"scheme": "bfv", "profile": "t40-2x20-d6", "modulus": 18014398509309953, "dropped_bits": 6},
     {"scheme": "bfv", "profile": "t33-2x16-d14", "modulus": 18014398509309953, "dropped_bits": 14},
-    {"scheme": "none", "profile": "t40-2x20-d6", "modulus": 1099511480321, "dropped_bits": 0},
+    {"scheme": "kahe", "profile": "k20-2x20-d12"},
+    {"scheme": "kahe", "profile": "k38-1x22-d28"},
 )
-PLAIN_MODULI = {"t40-2x20-d6": 1099511480321, "t33-2x16-d14": 8589852673}
+SLOT_BOUNDS = {
+    "t40-2x20-d6": (1099511480321 - 1) // 2,
+    "t33-2x16-d14": (8589852673 - 1) // 2,
+    "k20-2x20-d12": 2**39 - 1,
+    "k38-1x22-d28": 2**21 - 1,
+}
+DIGIT_BITS = {"t40-2x20-d6": 18, "t33-2x16-d14": 18, "k20-2x20-d12": 18, "k38-1x22-d28": 11}
+TAG_BITS = 54
 MEMBERS = ("client-1", "client-2")
 CIPHERTEXTS = 2
 
@@ -33,10 +40,15 @@ def drawn(label: str, modulus: int) -> list[list[int]]:
     return [words[row * DEGREE : (row + 1) * DEGREE] for row in range(CIPHERTEXTS)]
 
 
-def seeds(label: str, scheme: str) -> list[bytes]:
-    """One seed a ciphertext; none under the twin."""
+def drawn_slots(label: str, bound: int) -> list[list[int]]:
+    """C rows of N signed slots."""
+    return [[word - bound for word in row] for row in drawn(label, 2 * bound + 1)]
+
+
+def seeds(label: str) -> list[bytes]:
+    """One seed a ciphertext."""
     data = hashlib.shake_256(label.encode()).digest(64 * CIPHERTEXTS)
-    return [data[64 * row : 64 * row + 64] if scheme == "bfv" else b"" for row in range(CIPHERTEXTS)]
+    return [data[64 * row : 64 * row + 64] for row in range(CIPHERTEXTS)]
 
 
 def upload_limit(modulus: int, dropped_bits: int) -> int:
@@ -47,23 +59,30 @@ def upload_limit(modulus: int, dropped_bits: int) -> int:
 
 def case(reference: ModuleType, number: int, given: dict[str, Any]) -> dict[str, Any]:
     """One case with its results."""
-    scheme, modulus, dropped_bits = given["scheme"], given["modulus"], given["dropped_bits"]
-    plain_modulus = PLAIN_MODULI[given["profile"]]
+    profile = given["profile"]
     keys = [hashlib.shake_256(f"case {number} {what} key".encode()).digest(32) for what in ("mac", "tag")]
     context = f"case {number}, epoch 1, round 1".encode()
-    mac = reference.Mac(keys[0], context, degree=DEGREE, modulus=modulus)
-    tags = reference.Tags(keys[1], context, degree=DEGREE, ciphertexts=CIPHERTEXTS, modulus=plain_modulus)
+    digits = -(-TAG_BITS // DIGIT_BITS[profile])
+    tag = reference.Tag(keys[1], context, degree=DEGREE, ciphertexts=CIPHERTEXTS, digits=digits)
     members = {}
     for member in MEMBERS:
         label = f"case {number} {member}"
-        residues = drawn(f"{label} residues", upload_limit(modulus, dropped_bits))
+        salt = hashlib.shake_256(f"{label} salt".encode()).digest(32)
         members[member] = {
-            "macs": mac.macs(residues, seeds(f"{label} seeds", scheme), member, dropped_bits),
-            "tags": tags.tags(drawn(f"{label} slots", plain_modulus), [member]),
+            "salt": salt.hex(),
+            "tag": tag.tag(drawn_slots(f"{label} slots", SLOT_BOUNDS[profile]), [(member, salt)]),
         }
+        if given["scheme"] == "bfv":
+            mac = reference.Mac(keys[0], context, degree=DEGREE, modulus=given["modulus"])
+            limit = upload_limit(given["modulus"], given["dropped_bits"])
+            residues = drawn(f"{label} residues", limit)
+            members[member]["macs"] = mac.macs(
+                residues, seeds(f"{label} seeds"), member, salt, given["dropped_bits"]
+            )
     return {
         **given,
-        "plain_modulus": plain_modulus,
+        "slot_bound": SLOT_BOUNDS[profile],
+        "digit_bits": DIGIT_BITS[profile],
         "label": f"case {number}",
         "ciphertexts": CIPHERTEXTS,
         "mac_key": keys[0].hex(),

@@ -12,16 +12,17 @@ client computes with is its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from securefl.adapters.averaged_factors import AveragedFactors
 from securefl.adapters.layout import Layout, TensorSpec
-from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.base import (
+    ByRank,
     Feature,
     PayloadSettings,
     Piece,
@@ -76,7 +77,7 @@ def factor_pieces(layout: Layout, ranks: RankTable, shares: SharedFactors) -> It
 
 
 @dataclass(frozen=True, slots=True)
-class FactorsPayload:
+class FactorsPayload(ByRank):
     """See the module; the same in every round.
 
     Attributes:
@@ -86,28 +87,10 @@ class FactorsPayload:
         segments: Columns of B and rows of A by weight and rank partition, then the heads.
     """
 
-    layout: Layout
-    ranks: RankTable
     shares: SharedFactors = "both"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(factor_pieces(self.layout, self.ranks, self.shares)))
-
-    @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        return "factors"
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
-        return self.ranks.partitions
-
-    @property
-    def size(self) -> int:
-        """V, the number of coordinates."""
-        return sum(segment.size for segment in self.segments)
 
     def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
         """The factors, zeros where a client of this rank owns nothing, and the heads.
@@ -123,19 +106,25 @@ class FactorsPayload:
         pairs = [self._checked(update, tensor, rank) for tensor in self.layout.adapted]
         return chain(self._runs(pairs, rank), head_runs(update, self.layout))
 
-    def decode(self, mean: Vector, *, noise_std: float = 0.0) -> MeanUpdate:
-        """Factors (m, R) and (R, n): of each partition the mean over its owners, times their share of all members."""
+    def decode(
+        self, mean: Vector, *, noise_std: float = 0.0, owners: Sequence[int] | None = None
+    ) -> MeanUpdate:
+        """Factors (m, k) and (k, n): of each partition the mean over its owners, times their share of all contributors.
+
+        k is R, or the directions that somebody contributed: they come first, since owners only grow towards the first.
+        """
+        counts = tuple(part.owners for part in self.partitions) if owners is None else tuple(owners)
         segments = iter(self.segments)
         weights: dict[str, Matrix | Factors] = {}
         for tensor in self.layout.adapted:
-            left, right = [], []
-            for part in self.partitions:
-                share = part.owners / self.ranks.size
-                if self.shares == "both":
-                    left.append(next(segments).block(mean) * share)
-                else:
-                    left.append(np.zeros((tensor.rows, part.stop - part.start)))
-                right.append(next(segments).block(mean) * share)
+            left, right = [np.zeros((tensor.rows, 0))], [np.zeros((0, tensor.columns))]
+            for part, count in zip(self.partitions, counts, strict=True):
+                share, nothing = count / counts[0], np.zeros((tensor.rows, part.stop - part.start))
+                B = next(segments).block(mean) * share if self.shares == "both" else nothing
+                A = next(segments).block(mean) * share
+                if count:
+                    left.append(B)
+                    right.append(A)
             weights[tensor.name] = Factors(np.concatenate(left, axis=1), np.concatenate(right, axis=0))
         return MeanUpdate(weights=weights, heads=read_heads(self.segments, mean), noise_std=noise_std)
 

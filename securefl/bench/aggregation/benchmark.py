@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from securefl.bench.aggregation.encrypted import SCHEMES
 from securefl.bench.aggregation.measure import OWN_PATHS
 from securefl.bench.aggregation.measurement import Job, Measurement
 from securefl.bench.aggregation.vectors import BOUND, draw_vectors
 from securefl.bench.processes import Program, run_measured
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import profile_for
 from securefl.errors import ConfigError, RunError
 
 SEED = 7
@@ -100,7 +101,8 @@ def run_aggregation(request: Request, *, line_sink: Callable[[str], None]) -> tu
         ConfigError: if a peer's driver is not there.
         RunError: if the vectors cannot be stored.
     """
-    profile_for(request.cohort, request.precision_bits)
+    for scheme in SCHEMES.values():
+        profile_for(request.cohort, request.precision_bits, scheme=scheme)
     contenders = _contenders(request.peers)
     outcomes = {name: Outcome(name, not_run=reason) for name, reason in _absent(request.peers)}
     with TemporaryDirectory(prefix="securefl-bench-") as name:

@@ -1,31 +1,37 @@
-"""securefl's own way, from a client's vector to the decrypted mean, in the functions that a round uses.
+"""securefl's own ways, from a client's vector to the decrypted mean, in the functions that a round uses.
 
 The rule kept here: a member's part is ``aggregation.encryption`` and ``aggregation.decryption`` themselves, on a
 contribution of one section; the server's part is done in its order, digests and signatures included. Only what needs
-a network, a disk or a training is left out.
+a network, a disk or a training is left out, and the shares of the short keys, which are the same few kilobytes and
+milliseconds for every vector.
 
-    client   encode -> pack -> tag -> encrypt -> authenticate -> wire form -> sign
+    client   encode -> pack -> tag -> encrypt (and authenticate) -> wire form -> sign
     server   signature, digests -> range, as a whole -> add, window by window
-    reader   signatures, digests -> expand the seeds | decode -> MACs -> decrypt -> tags -> unpack -> mean
+    reader   signatures, digests -> expand seeds, where there are any | MACs -> decrypt -> tag -> unpack -> mean
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Final
 
-from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.decryption import SummedSection, verify_contributor
-from securefl.aggregation.encryption import Encryption, Part, encrypt_at_once
+from securefl.aggregation.contribution import Binding, Contribution
+from securefl.aggregation.decryption import SummedSection, summed_sections
+from securefl.aggregation.encryption import Part
 from securefl.aggregation.grid import Integers
+from securefl.aggregation.roster_sum import verify_contributor
+from securefl.aggregation.signed_encryption import NO_SALT, SignedEncryption, encrypt_at_once
 from securefl.bench.aggregation.grid_encoding import GridEncoding
 from securefl.bench.aggregation.measurement import Job
 from securefl.bench.aggregation.ways import Float32, Reading, Sent
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.bfv import BfvCipher, generate_key
-from securefl.crypto.cipher import Decryption
+from securefl.crypto.cipher import SectionDecryption
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.kahe.keys import KeySum, ShortKey
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
-from securefl.crypto.profiles import profile_for
+from securefl.crypto.schemes import Scheme, profile_for
 from securefl.crypto.windows import windows
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError
@@ -36,18 +42,20 @@ FEDERATION_DIGEST = hashlib.sha256(b"securefl bench aggregation").digest()
 Aggregate = tuple[AggregateHeader, bytes]
 
 
-class SecureflPath:
-    """Exact BFV sums of our integers, authenticated as contributions are."""
+SCHEMES: Final[dict[str, Scheme]] = {"securefl": "kahe", "securefl_bfv": "bfv"}
+"""The scheme of each of the paths."""
 
-    versions = ("securefl", "tenseal", "numpy")
+
+class SecureflPath:
+    """Exact sums of our integers, authenticated as contributions are, under the scheme that the job's path names."""
 
     def __init__(self, job: Job) -> None:
+        scheme = SCHEMES[job.path]
         self._encoding = GridEncoding(job)
-        self._profile = profile_for(job.cohort, job.precision_bits)
+        self._profile = profile_for(job.cohort, job.precision_bits, scheme=scheme)
         self._ciphertexts = self._profile.ciphertexts_for(self._encoding.length)
-        cipher_key = generate_key()
-        self._cipher = BfvCipher(self._profile, cipher_key)
-        self._keys = SharedKeys.generate(cipher_key)
+        self._keys = _shared_keys(scheme)
+        self._cipher = cipher_with(self._keys, scheme=scheme, profile=self._profile)
         self._form = self._cipher.form
         members = tuple(f"client-{number}" for number in range(1, job.cohort + 1))
         self._manifest = Manifest(FEDERATION_DIGEST, 1, members)
@@ -55,22 +63,27 @@ class SecureflPath:
         self._public_keys = tuple(key.public_key for key in self._signing_keys)
         self._sums = tuple(ResidueSum(self._form, window.count) for window in windows(self._ciphertexts))
         self._received: list[Contribution] = []
+        self._short_keys: list[ShortKey | None] = []
+        macs = "a MAC on every ciphertext, " if scheme == "bfv" else ""
+        self.versions = ("securefl", "tenseal", "numpy") if scheme == "bfv" else ("securefl", "numpy")
         self.settings: dict[str, str | int | float] = {
+            "scheme": scheme,
             "profile": self._profile.name,
             "poly_modulus_degree": self._profile.poly_modulus_degree,
-            "authentication": "a MAC on every ciphertext, two tags in the plaintext, Ed25519 over SHA-256",
+            "authentication": f"{macs}a tag in the plaintext, Ed25519 over SHA-256",
         }
 
     def contribute(self, client: int, vector: Float32) -> Sent[Contribution]:
         """Encodes, packs, tags, encrypts, authenticates, and signs what is sent."""
         part = Part(self._cipher, self._encoding.length, lambda: self._encoding.runs(client, vector))
-        encryption = Encryption(
+        encryption = SignedEncryption(
             [part],
             manifest=self._manifest,
             member=self._manifest.cohort[client],
             keys=self._keys,
             signing_key=self._signing_keys[client],
         )
+        self._short_keys.append(encryption.key)
         return _sent(encrypt_at_once(encryption))
 
     def add(self, client: int, contribution: Sent[Contribution]) -> None:
@@ -106,17 +119,25 @@ class SecureflPath:
         """Integers that ``contribute`` encrypts."""
         return self._encoding.encode(client, vector)
 
-    def summed(self, header: AggregateHeader) -> SummedSection:
-        """The one section of an aggregate, once every contributor in it has been verified."""
-        seeds = tuple(zip(self._manifest.cohort, header.seeds, strict=True))
+    def summed(self, header: AggregateHeader) -> tuple[SummedSection, SectionDecryption]:
+        """The one section of an aggregate, once every contributor in it has been verified, and its decryption."""
         for client, (signed, own) in enumerate(zip(header.contributors, header.seeds, strict=True)):
             self._verify(client, signed, own)
-        return SummedSection(0, self._encoding.length, self._cipher, 0, seeds)
+        (section,) = summed_sections(
+            Binding.of_manifest(self._manifest, key_epoch=self._keys.key_epoch),
+            [
+                (Contributor(member, NO_SALT), seeds)
+                for member, seeds in zip(self._manifest.cohort, header.seeds, strict=True)
+            ],
+            counts=[self._encoding.length],
+            ciphers=[self._cipher],
+        )
+        return section, section.decryption(KeySum.of(self._short_keys))
 
-    def reading(self, section: SummedSection, body: bytes, decryptions: Iterable[Decryption]) -> Reading:
-        """Verifies the published ciphertexts, and decrypts them with decryptions that have all seeds."""
-        section.verify(body, manifest=self._manifest, keys=self._keys)
-        sums = section.decrypt(body, manifest=self._manifest, keys=self._keys, decryptions=decryptions)
+    def reading(self, section: SummedSection, decryption: SectionDecryption, body: bytes) -> Reading:
+        """Verifies the published ciphertexts, and decrypts them."""
+        decryption.verify(data for _, data in section.windows(body))
+        sums = section.integers(decryption, body, tag_key=self._keys.tag)
         return Reading(self._encoding.decode(sums), sums)
 
     def _check(self, client: int, received: Contribution) -> None:
@@ -147,11 +168,19 @@ class _SecureflReader:
         self._header, self._body = published
 
     def prepare(self) -> None:
-        self._section = self._path.summed(self._header)
-        self._decryptions = tuple(self._section.decryptions())
+        self._section, self._decryption = self._path.summed(self._header)
+        self._decryption.prepare()
 
     def read(self) -> Reading:
-        return self._path.reading(self._section, self._body, self._decryptions)
+        return self._path.reading(self._section, self._decryption, self._body)
+
+
+def _shared_keys(scheme: Scheme) -> SharedKeys:
+    if scheme != "bfv":
+        return SharedKeys.generate(None)
+    from securefl.crypto.bfv import generate_key
+
+    return SharedKeys.generate(generate_key())
 
 
 def _sent(contribution: Contribution) -> Sent[Contribution]:

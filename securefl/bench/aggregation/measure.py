@@ -24,7 +24,7 @@ from securefl.bench.stopwatch import Stopwatch
 from securefl.errors import UsageError
 from securefl.machine import forget_peak_memory, peak_memory_bytes
 
-OWN_PATHS = ("plaintext_float32", "plaintext_same_precision", "securefl", "tenseal_ckks")
+OWN_PATHS = ("plaintext_float32", "plaintext_same_precision", "securefl", "securefl_bfv", "tenseal_ckks")
 WARM_UP_VALUES, WARM_UP_COHORT = 8192, 2
 Contributed = TypeVar("Contributed")
 Published = TypeVar("Published")
@@ -46,7 +46,7 @@ def measure(job: Job) -> Measurement:
             from securefl.bench.aggregation.plaintext import SamePrecisionPath
 
             return _measured(SamePrecisionPath, job)
-        case "securefl":
+        case "securefl" | "securefl_bfv":
             from securefl.bench.aggregation.encrypted import SecureflPath
 
             return _measured(SecureflPath, job)

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from securefl.aggregation.contribution import Contribution, integers_digest
+from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.member import MemberAggregation
 from securefl.config import FederationConfig
-from securefl.crypto.bfv import BfvCipher
-from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.keyed_cipher import cipher_with
 from securefl.errors import ConfigError, ProtocolError
+from securefl.identity.signing import SigningKey
 from securefl.progress import Event, MetricMeasured
 from securefl.provisioning.provision import provision
 from securefl.results.curve import START
-from securefl.simulation.federation import DirectTransport, Traffic
+from securefl.simulation.traffic import DirectTransport, Traffic, Uploaded
 from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.tasks.table import row_task_of
@@ -96,11 +96,10 @@ class SideTransport(DirectTransport):
     def __init__(self, sites: Mapping[str, Site]) -> None:
         self._sites = sites
 
-    def upload(self, contribution: Contribution) -> Contribution:
+    def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
         """Gives the contribution; the client works on."""
-        header = contribution.signed.header
-        if header.round_number >= FIRST_ROUND:
-            self._sites[header.member].side.uploaded(header.round_number)
+        if contribution.round_number >= FIRST_ROUND:
+            self._sites[member].side.uploaded(contribution.round_number)
         return contribution
 
 
@@ -133,6 +132,11 @@ def provisioned(config: FederationConfig, folder: Path) -> dict[str, ClientFolde
     return {member: ClientFolder.load(folder / member, now=now) for member in config.ranks}
 
 
+def signing_keys_of(sites: Mapping[str, Site]) -> dict[str, SigningKey]:
+    """Every client's signing key."""
+    return {member: site.own.signing_key for member, site in sites.items()}
+
+
 def site_of(own: ClientFolder) -> Site:
     """A client with its model and data loaded."""
     curve = _Curve()
@@ -163,12 +167,13 @@ def rows_digest(examples: Examples) -> str:
 
 
 def _aggregation(own: ClientFolder, clock: PhaseClock) -> MemberAggregation:
-    profile = own.federation.profile
     return MemberAggregation(
         own.federation,
         member=own.member,
         rank=own.rank,
-        cipher=IntegerTwin(profile) if own.keys.cipher is None else BfvCipher(profile, own.keys.cipher),
+        cipher=cipher_with(
+            own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
+        ),
         keys=own.keys,
         signing_key=own.signing_key,
         clock=clock,

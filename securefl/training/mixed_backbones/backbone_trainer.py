@@ -24,6 +24,7 @@ from securefl.training.adapter_bank import AdapterBank, Trainable
 from securefl.training.devices import choose_compute, prepare_torch, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.folders.task_file import MeasuredRecord
+from securefl.training.kept import Kept, adapter_of, joined, kept_adapter
 from securefl.training.loading import LoadClock, load_model, tokenised, untimed
 from securefl.training.loops import Progress, StepSink, evaluate, train
 from securefl.training.mixed_backbones.adapter_layout import LOW_RANK, adapter_layout
@@ -154,6 +155,37 @@ class BackboneTrainer:
             heads={name: head - before.heads[name] for name, head in after.heads.items()},
         )
 
+    def kept(self) -> Kept:
+        """All that later rounds depend on; see ``restore``."""
+        own = self._own_optimiser
+        return joined(
+            shared=Kept({name: values.numpy() for name, values in self._shared.whole().items()}),
+            private=kept_adapter(self._bank.adapter(PRIVATE)),
+            personal=kept_adapter(self._bank.adapter(PERSONAL)),
+            optimiser=None if own is None else own.kept(),
+            training=self._alone.kept(),
+            trainer=Kept({}, {"loss": self.loss, "began": own is not None}),
+        )
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what was kept after a round.
+
+        Raises:
+            StateError, ModelError: if it is not of this member's adapters.
+        """
+        self._shared.write_whole({name: kept.under("shared").array(name) for name in self._shared.whole()})
+        self._bank.install(PRIVATE, adapter_of(kept.under("private")))
+        self._bank.install(PERSONAL, adapter_of(kept.under("personal")))
+        self._alone.restore(kept.under("training"))
+        trainer = kept.under("trainer")
+        self.loss = trainer.number("loss")
+        self._own_optimiser = None
+        if trainer.values.get("began"):
+            self._own_optimiser = self._optimiser(
+                self._own_trainable(), personal_rates(self._settings.personal, self._section)
+            )
+            self._own_optimiser.restore(kept.under("optimiser"))
+
     def train_alone(self, round_number: int) -> float:
         """Train the same local model without the shared adapter for the steps of both phases; the mean loss, nats.
 
@@ -254,14 +286,18 @@ class BackboneTrainer:
 
     def _fit_own_model(self, round_number: int) -> float:
         """The first phase: the private LoRA, its head and the width map; their AdamW lives over all rounds."""
-        self._model("global")
-        own = self._bank.train(PRIVATE, None)
-        trainable = Trainable({**own.factors, **self._shared.train_map()}, own.head)
+        trainable = self._own_trainable()
         if self._own_optimiser is None:
             self._own_optimiser = self._optimiser(
                 trainable, personal_rates(self._settings.personal, self._section)
             )
         return self._fit(Phase.OWN_MODEL, round_number, trainable=trainable, optimiser=self._own_optimiser)
+
+    def _own_trainable(self) -> Trainable:
+        """Switch on the parameters of the first phase."""
+        self._model("global")
+        own = self._bank.train(PRIVATE, None)
+        return Trainable({**own.factors, **self._shared.train_map()}, own.head)
 
     def _fit_shared(self, round_number: int) -> float:
         """The second phase: the shared adapter, with a fresh AdamW, for its start is the cohort's."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from securefl.adapters.linalg import random_orthonormal_rows
@@ -129,6 +130,26 @@ class SharedAdapter(nn.Module):
             "bias": self.bias,
         }
         return {name: values.detach().cpu().contiguous() for name, values in parts.items()}
+
+    def write_whole(self, parts: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write every number of ``whole`` in its place.
+
+        Raises:
+            ModelError: if a shape is another.
+        """
+        places = {
+            "width_map": self.width_map,
+            "lora_A": self.right,
+            "lora_B": self.left,
+            "classes": self.rows,
+            "bias": self.bias,
+        }
+        with torch.no_grad():
+            for name, place in places.items():
+                values = torch.from_numpy(np.array(parts[name]))
+                if values.shape != place.shape:
+                    raise ModelError("kept values are not those of this shared adapter", where=name)
+                place.copy_(values)
 
     @classmethod
     def of_whole(cls, parts: Mapping[str, Tensor], *, scaling: float) -> SharedAdapter:

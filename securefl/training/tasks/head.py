@@ -24,6 +24,7 @@ from securefl.errors import TrainingError
 
 if TYPE_CHECKING:
     from securefl.training.devices import Compute
+    from securefl.training.kept import Kept
     from securefl.training.rows.tokens import Tokenised
     from securefl.training.tasks.model import TaskModel
 
@@ -74,6 +75,12 @@ class TaskHead(Protocol):
 
     def go_back_to(self, round_number: int) -> None:
         """Take what stays at home as it was after an earlier round, whose adapter is the global one again."""
+
+    def kept(self) -> Kept:
+        """All of it that later rounds depend on and that follows from no sum."""
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what was kept; what follows from the cohort's sums was told before."""
 
     def own_mix(self) -> NDArray[np.float64] | None:
         """Own label mix (C,) as terms of logits that the rounds have left out; None where they have not."""
@@ -149,6 +156,15 @@ class WholeHead:
         return update
 
     def go_back_to(self, round_number: int) -> None:
+        """Do nothing: the head is all in the global adapter."""
+
+    def kept(self) -> Kept:
+        """Nothing."""
+        from securefl.training.kept import Kept
+
+        return Kept()
+
+    def restore(self, kept: Kept) -> None:
         """Do nothing: the head is all in the global adapter."""
 
     def own_mix(self) -> NDArray[np.float64] | None:

@@ -25,6 +25,7 @@ from securefl.training.mixed_backbones.adapter_layout import CLASS_BIAS, CLASS_R
 from securefl.training.mixed_backbones.backbone_trainer import PRIVATE, BackboneTrainer
 from securefl.training.mixed_backbones.paired_model import Phase
 from securefl.training.model_files import model_digest
+from securefl_client.kept_side import read_kept, write_kept
 
 pytestmark = pytest.mark.slow
 
@@ -338,3 +339,20 @@ def test_both_losses_and_the_answer_are_those_of_the_design_in_numpy(member_of, 
     assert losses[Phase.OWN_MODEL] == pytest.approx(expected, abs=1e-5)
     assert losses[Phase.SHARED_ADAPTER] == pytest.approx(loss_of["z"], abs=1e-5)
     np.testing.assert_allclose(np.exp(answered), (np.exp(z) + np.exp(local)) / 2, atol=1e-5)
+
+
+def test_a_restored_member_goes_on_to_the_last_bit(member_of, tmp_path: Path) -> None:
+    whole, stopped, fresh = (member_of("narrow") for _ in range(3))
+    for trainer in (whole, stopped):
+        trainer.learn(1, start())
+        trainer.train_alone(1)
+    write_kept(tmp_path / "kept", stopped.kept())
+    fresh.restore(read_kept(tmp_path / "kept"))
+    updates = [trainer.learn(2, trained()) for trainer in (whole, fresh)]
+    losses = [trainer.train_alone(2) for trainer in (whole, fresh)]
+    assert losses[0] == losses[1]
+    for name, head in updates[0].heads.items():
+        assert np.array_equal(head, updates[1].heads[name])
+    metrics = [trainer.measure(which) for which in ("global", "personal") for trainer in (whole, fresh)]
+    assert metrics[0].figures == metrics[1].figures
+    assert metrics[2].figures == metrics[3].figures

@@ -27,6 +27,7 @@ from securefl.adapters.head_space import exponent_of
 from securefl.adapters.head_starts import class_count, space_of, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics, class_means, cohort_log_shares
 from securefl.adapters.update import Adapter, Matrix, Update
+from securefl.training.kept import Kept, joined
 from securefl.training.tasks.classification.features import pooled_features
 from securefl.training.tasks.classification.home import NO_LOGIT, HomeRows
 from securefl.training.tasks.classification.label_variance import step_factor_of
@@ -135,6 +136,23 @@ class ClassHead:
     def go_back_to(self, round_number: int) -> None:
         """Take the own rows as that round has left them, which are those that the next one started from."""
         self._home = self._starts.get(round_number + 1, self._home)
+
+    def kept(self) -> Kept:
+        """Own rows as they are, and as the rounds that can be gone back to have started from them."""
+        return joined(
+            home=None if self._home is None else Kept(dict(self._home.rows)),
+            **{f"start{number}": Kept(dict(rows.rows)) for number, rows in self._starts.items()},
+        )
+
+    def restore(self, kept: Kept) -> None:
+        """Go on with kept rows, once the cohort's start is known; without it there are none."""
+        if self._home is None:
+            return
+        begun, numbers = self._home, {name.partition("/")[0] for name in kept.arrays} - {"home"}
+        self._starts = {
+            int(name.removeprefix("start")): _with_rows(begun, kept.under(name)) for name in numbers
+        }
+        self._home = _with_rows(begun, kept.under("home"))
 
     def own_mix(self) -> NDArray[np.float64] | None:
         """Terms (C,) like those of the loss, with half a row added to every class, so that all of them are finite.
@@ -257,3 +275,7 @@ class ClassHead:
 
     def _tensor(self, values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self._context.compute.device)
+
+
+def _with_rows(home: HomeRows, kept: Kept) -> HomeRows:
+    return replace(home, rows={name: kept.floats(name) for name in home.rows})

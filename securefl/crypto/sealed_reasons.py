@@ -1,0 +1,59 @@
+"""Reasons for an abstention, sealed to the members: the server passes them on and cannot read them.
+
+The rule kept here: every box has a key of its own, drawn from 32 fresh bytes that stand before it, so that a reason may
+be told again in other words.
+
+    box = 32 random bytes | ChaCha20-Poly1305 under HKDF(tag key; "abstention", the bytes and the place), nonce zero
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from securefl.crypto.entropy import SYSTEM, Entropy
+from securefl.crypto.framing import framed
+from securefl.crypto.prf import KEY_BYTES, derived_key
+from securefl.errors import AuthenticationError
+
+MAX_REASON_BYTES: Final = 400
+_NONCE: Final = bytes(12)
+
+
+def seal_reason(key: bytes, reason: str, *, place: bytes, entropy: Entropy = SYSTEM) -> bytes:
+    """Seal a reason; what is beyond ``MAX_REASON_BYTES`` of it is left out.
+
+    Guarantee: whoever lacks the members' key learns its length and nothing else, and cannot alter it, assuming
+    HMAC-SHA256 is a pseudorandom function and ChaCha20-Poly1305 a secure AEAD (Procter, ePrint 2014/613).
+
+    Args:
+        key: A key that all members have and the server has not (32 bytes).
+        reason: In words.
+        place: What it is about: attempt, statement and member.
+        entropy: Where randomness comes from.
+    """
+    drawn = entropy(KEY_BYTES)
+    text = reason.encode()[:MAX_REASON_BYTES]
+    return drawn + ChaCha20Poly1305(_box_key(key, drawn, place)).encrypt(_NONCE, text, None)
+
+
+def open_reason(key: bytes, box: bytes, *, place: bytes) -> str:
+    """The reason in a box.
+
+    Raises:
+        AuthenticationError: if it does not open.
+    """
+    drawn, sealed = box[:KEY_BYTES], box[KEY_BYTES:]
+    try:
+        text = ChaCha20Poly1305(_box_key(key, drawn, place)).decrypt(_NONCE, sealed, None)
+    except InvalidTag:
+        raise AuthenticationError(
+            "a reason does not open", hint="it is damaged, or of another place"
+        ) from None
+    return text.decode(errors="replace")
+
+
+def _box_key(key: bytes, drawn: bytes, place: bytes) -> bytes:
+    return derived_key(key, purpose=b"abstention", context=framed(drawn, place))

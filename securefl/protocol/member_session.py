@@ -1,0 +1,450 @@
+"""A member's state machine of rounds with attempts: what its journal says, and what an announcement asks of it.
+
+The rule kept here: a state is a fold over the records of the journal, so a member that was stopped anywhere is where
+its last synced record says; nothing else is remembered that a promise depends on. An announcement is a state of the
+server, not an order: ``asked`` says what is to be done about it from here, and what was done before is done again with
+the same bytes. A journal in which a second header follows a first that is not settled cannot be written.
+
+    announcement --asked--> effects --carried out--> records --recall--> state
+
+One attempt's records, in their order: AdvertSigned, UpdateKept, CohortAccepted, ContributionStaged, PacketsKept,
+HeaderCommitted, VoteSigned, RevealSigned, SumApplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from securefl.errors import MemberLost, ProtocolError, RunError
+from securefl.protocol.agreement.cohort import Advert, Cohort, Manifest
+from securefl.protocol.agreement.rules import Rules
+from securefl.protocol.agreement.signed import Signed
+from securefl.protocol.calls import (
+    AggregateReady,
+    Announcement,
+    Certified,
+    CohortClosed,
+    CommitAsked,
+    FederationClosed,
+    FederationFailed,
+    RoundOpened,
+    SpoiledAsked,
+    SurvivorsProposed,
+    VoidAsked,
+    Waiting,
+)
+from securefl.protocol.member_records import (
+    AdvertSigned,
+    AttemptSettled,
+    CohortAccepted,
+    ContributionStaged,
+    HeaderCommitted,
+    JournalBegun,
+    PacketsKept,
+    Record,
+    RevealSigned,
+    RunEnded,
+    SpoiledSigned,
+    SumApplied,
+    SumUndone,
+    UpdateKept,
+    VoteSigned,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """One federation from one member's side, at one moment.
+
+    Attributes:
+        rules: The federation's.
+        member: This member's id.
+        applied: Number of the last round applied; before the first one, its number less 1.
+        sums: Of every round applied, in their order.
+        manifest: Of the newest attempt that it adverted in; None before the first.
+        advert: Its advert there.
+        update: Its integers of the round after ``applied``; None before they are kept.
+        former_update: Those of the last round applied, should its sum be undone.
+        cohort: Of that attempt, once it is accepted.
+        staged: Its complete outbox in that attempt.
+        packets: The packets that it keeps in that attempt.
+        vote: Its vote in that attempt.
+        reveal: Its reveal in that attempt.
+        spoiled_vote: The last certified sum that it said it cannot open.
+        committed: A of every attempt of the round after ``applied`` that it sent a header in, by number.
+        settled: A of every attempt of the round that ended without a sum, by number.
+        settled_by_sum: What ``committed`` was for the last round applied.
+        spoiled: Survivors of a certified sum on this state that could not be opened; None where there was none.
+        finished: It has done its part.
+    """
+
+    rules: Rules
+    member: str
+    applied: int
+    sums: tuple[SumApplied, ...] = ()
+    manifest: Manifest | None = None
+    advert: Signed[Advert] | None = None
+    update: UpdateKept | None = None
+    former_update: UpdateKept | None = None
+    cohort: Cohort | None = None
+    staged: ContributionStaged | None = None
+    packets: PacketsKept | None = None
+    vote: VoteSigned | None = None
+    reveal: RevealSigned | None = None
+    spoiled_vote: SpoiledSigned | None = None
+    committed: Mapping[int, bytes] = field(default_factory=dict)
+    settled: Mapping[int, bytes] = field(default_factory=dict)
+    settled_by_sum: Mapping[int, bytes] = field(default_factory=dict)
+    spoiled: tuple[str, ...] | None = None
+    finished: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """True if the sums of the last round applied have ended the federation."""
+        return bool(self.sums) and self.sums[-1].last
+
+    @property
+    def is_committed(self) -> bool:
+        """True once the header of the newest attempt was let go."""
+        return self.manifest is not None and self.manifest.attempt.number in self.committed
+
+
+# --- effects
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Apply the sums of all rounds up to this one that are still missing, in their order."""
+
+    round_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakePart:
+    """Check how earlier attempts ended, advert, and train."""
+
+    opened: RoundOpened
+
+
+@dataclass(frozen=True, slots=True)
+class Contribute:
+    """Check the cohort, encrypt for it, and stage."""
+
+    cohort: Cohort
+
+
+@dataclass(frozen=True, slots=True)
+class LearnCohort:
+    """Ask for the cohort of the open attempt, whose closing this member missed, and then do as announced.
+
+    Attributes:
+        announcement: The one that asks for something in a cohort that this member does not know.
+    """
+
+    announcement: CommitAsked | SurvivorsProposed | VoidAsked | Certified
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Fetch packets, acknowledge them, and send the header."""
+
+    asked: CommitAsked
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Check the survivors, and vote or abstain."""
+
+    proposed: SurvivorsProposed
+
+
+@dataclass(frozen=True, slots=True)
+class VoteVoid:
+    """Vote that the attempt of this A has no sum."""
+
+    cohort_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Check the certificate, and reveal."""
+
+    certified: Certified
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmAgain:
+    """Say once more that the last round is applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpoiled:
+    """Try once more to open the certified sum of this statement, and vote SPOILED if it cannot be opened."""
+
+    statement_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Save, evaluate, and leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitMembers:
+    """Say who is missing."""
+
+    missing: tuple[str, ...]
+
+
+Effect = (
+    CatchUp
+    | TakePart
+    | Contribute
+    | LearnCohort
+    | Commit
+    | Judge
+    | VoteVoid
+    | Help
+    | ConfirmAgain
+    | JudgeSpoiled
+    | Finish
+    | AwaitMembers
+)
+
+
+def start(rules: Rules, *, member: str, first_round: int) -> MemberState:
+    """The state before any record."""
+    return MemberState(rules, member, first_round - 1)
+
+
+def asked(state: MemberState, announcement: Announcement, *, rounds: int) -> tuple[Effect, ...]:
+    """Effects that an announcement asks for, in their order; none where it does not concern this member.
+
+    Args:
+        state: The member's.
+        announcement: The newest.
+        rounds: Number of the federation's last round.
+
+    Raises:
+        ProtocolError: if the server announces what cannot be.
+        RunError: if it says that the run failed.
+    """
+    match announcement:
+        case Waiting(missing):
+            return (AwaitMembers(missing),)
+        case RoundOpened():
+            return _opened(state, announcement, rounds=rounds)
+        case CohortClosed(cohort):
+            return _closed(state, cohort)
+        case CommitAsked() | SurvivorsProposed() | VoidAsked() | Certified():
+            if state.cohort is None and state.manifest is not None:
+                return (LearnCohort(announcement),)
+            return in_cohort(state, announcement)
+        case AggregateReady(number):
+            return _ready(state, number, rounds=rounds)
+        case SpoiledAsked(digest):
+            return (JudgeSpoiled(digest),)
+        case FederationClosed():
+            return _finish(state, rounds=rounds)
+        case FederationFailed():
+            raise failure_of(announcement)
+        case _:
+            assert_never(announcement)
+
+
+def in_cohort(
+    state: MemberState, announcement: CommitAsked | SurvivorsProposed | VoidAsked | Certified
+) -> tuple[Effect, ...]:
+    """Effects of an announcement to a cohort; none where this member is not in it."""
+    match announcement:
+        case CommitAsked(digest):
+            return (Commit(announcement),) if _is_open(state, digest) else ()
+        case SurvivorsProposed(statement):
+            return (Judge(announcement),) if _is_open(state, statement.cohort_digest) else ()
+        case VoidAsked(digest):
+            return (VoteVoid(digest),) if _is_open(state, digest) else ()
+        case Certified(certificate):
+            concerned = _is_open(state, certificate.statement.cohort_digest)
+            return (Help(announcement),) if concerned and state.rules.packets else ()
+        case _:
+            assert_never(announcement)
+
+
+def failure_of(announcement: FederationFailed) -> RunError:
+    """The error that a failed federation ends a member with."""
+    if announcement.member:
+        return MemberLost(announcement.member, announcement.reason)
+    return RunError("the server ended the run", hint=announcement.reason.rstrip("."))
+
+
+def recall(state: MemberState, record: Record) -> MemberState:
+    """The state after a record.
+
+    Raises:
+        ProtocolError: if the record cannot follow what came before it.
+    """
+    match record:
+        case JournalBegun():
+            return state
+        case AdvertSigned():
+            return _adverted(state, record)
+        case SumApplied() | SumUndone() | AttemptSettled():
+            return _settled(state, record)
+        case UpdateKept():
+            _expect(record.round_number == state.applied + 1)
+            return replace(state, update=record)
+        case RunEnded():
+            return replace(state, finished=True)
+        case _:
+            return _within_attempt(state, record)
+
+
+def unsettled(state: MemberState) -> dict[int, bytes]:
+    """A of the attempts that this member sent a header in and that have not ended, by number; one at most."""
+    return {
+        number: digest for number, digest in state.committed.items() if state.settled.get(number) != digest
+    }
+
+
+def _within_attempt(
+    state: MemberState,
+    record: CohortAccepted
+    | ContributionStaged
+    | PacketsKept
+    | HeaderCommitted
+    | VoteSigned
+    | RevealSigned
+    | SpoiledSigned,
+) -> MemberState:
+    manifest = state.manifest
+    place = manifest and (manifest.attempt.round_number, manifest.attempt.number)
+    if isinstance(record, SpoiledSigned):
+        return replace(state, spoiled_vote=record)
+    _expect(place == (record.round_number, record.number))
+    match record:
+        case CohortAccepted():
+            return replace(state, cohort=_cohort(state, record))
+        case ContributionStaged():
+            return replace(state, staged=record)
+        case PacketsKept():
+            return replace(state, packets=record)
+        case HeaderCommitted(number=number, cohort_digest=digest):
+            _expect(not unsettled(state) or unsettled(state) == {number: digest})
+            return replace(state, committed={**state.committed, number: digest})
+        case VoteSigned():
+            _expect(state.vote is None)
+            return replace(state, vote=record)
+        case RevealSigned():
+            _expect(state.reveal is None)
+            return replace(state, reveal=record)
+        case _:
+            assert_never(record)
+
+
+def _adverted(state: MemberState, record: AdvertSigned) -> MemberState:
+    _expect(record.round_number == state.applied + 1)
+    attempt = state.rules.attempt(record.round_number, record.number)
+    manifest = Manifest(attempt, record.invited, record.settled)
+    advert = Advert(attempt, state.member, manifest.digest, record.nonce, record.state)
+    return replace(_without_attempt(state), manifest=manifest, advert=Signed(advert, record.signature))
+
+
+def _settled(state: MemberState, record: SumApplied | SumUndone | AttemptSettled) -> MemberState:
+    match record:
+        case SumApplied(round_number=number):
+            _expect(number == state.applied + 1)
+            return replace(
+                _without_attempt(state),
+                applied=number,
+                sums=(*state.sums, record),
+                update=None,
+                former_update=state.update,
+                committed={},
+                settled={},
+                settled_by_sum=state.committed,
+                spoiled=None,
+            )
+        case SumUndone(round_number=number):
+            _expect(number == state.applied and bool(state.sums))
+            return replace(
+                _without_attempt(state),
+                applied=number - 1,
+                sums=state.sums[:-1],
+                update=state.former_update,
+                former_update=None,
+                committed=state.settled_by_sum,
+                settled_by_sum={},
+                finished=False,
+            )
+        case AttemptSettled(number=number, cohort_digest=digest, survivors=survivors):
+            settled = {**state.settled, number: digest}
+            return replace(state, settled=settled, spoiled=survivors or state.spoiled)
+        case _:
+            assert_never(record)
+
+
+def _without_attempt(state: MemberState) -> MemberState:
+    return replace(
+        state,
+        manifest=None,
+        advert=None,
+        cohort=None,
+        staged=None,
+        packets=None,
+        vote=None,
+        reveal=None,
+        spoiled_vote=None,
+    )
+
+
+def _cohort(state: MemberState, record: CohortAccepted) -> Cohort:
+    manifest = state.manifest
+    assert manifest is not None
+    adverts = (
+        Signed(Advert(manifest.attempt, each.signer, manifest.digest, each.nonce, each.state), each.signature)
+        for each in record.adverts
+    )
+    return Cohort(manifest, tuple(adverts))
+
+
+def _opened(state: MemberState, opened: RoundOpened, *, rounds: int) -> tuple[Effect, ...]:
+    number = opened.manifest.attempt.round_number
+    if number > rounds:
+        raise ProtocolError(f"the server opened round {number}, the last one is {rounds}")
+    if state.ended and number > state.applied:
+        raise ProtocolError(f"the server opened a round, but round {state.applied} ended the federation")
+    if number < state.applied or (number == state.applied and not opened.settled):
+        raise ProtocolError(f"the server opened round {number}, expected was {state.applied + 1}")
+    missed = (CatchUp(number - 1),) if number > state.applied + 1 else ()
+    invited = state.member in opened.manifest.invited
+    return (*missed, TakePart(opened)) if invited else missed
+
+
+def _closed(state: MemberState, cohort: Cohort) -> tuple[Effect, ...]:
+    known = state.manifest is not None and state.manifest.attempt == cohort.attempt
+    return (Contribute(cohort),) if known and state.member in cohort.members else ()
+
+
+def _is_open(state: MemberState, cohort_digest: bytes) -> bool:
+    """True where this is the attempt that the member is in."""
+    return state.cohort is not None and state.cohort.digest == cohort_digest
+
+
+def _ready(state: MemberState, number: int, *, rounds: int) -> tuple[Effect, ...]:
+    if number > rounds:
+        raise ProtocolError(f"the server announces an aggregate of round {number}, the last one is {rounds}")
+    return (CatchUp(number),) if number > state.applied else (ConfirmAgain(),)
+
+
+def _finish(state: MemberState, *, rounds: int) -> tuple[Effect, ...]:
+    if state.ended or state.applied == rounds:
+        return ConfirmAgain(), Finish()
+    # A member that was away while the others ended: the server keeps the sums until everybody has them.
+    return CatchUp(rounds), Finish()
+
+
+def _expect(fits: bool) -> None:
+    if not fits:
+        raise ProtocolError("a record of the journal does not follow those before it")

@@ -1,0 +1,63 @@
+"""Worlds by seed, as many as wanted: ``python -m support.soak 10000`` (``make soak``) prints the seeds that fail."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from securefl.errors import StateError
+from securefl.simulation.world.faults import Faults
+from support.worlds import Played, play
+
+FAULTS = Faults(
+    request_lost=0.1,
+    answer_lost=0.1,
+    request_twice=0.1,
+    chunk_lost=0.1,
+    announcement_lost=0.1,
+    member_killed=0.06,
+    server_killed=0.02,
+    write_refused=0.0,
+    lost_for_good=0.15,
+    latency_s=1.0,
+    pause_s=40.0,
+    quiet_after_s=400.0,
+)
+SIZES = (3, 4, 5, 6, 8)
+
+
+def played(seed: int, folder: Path) -> Played:
+    """The world of a seed: its size, smallest cohort and scheme go by it."""
+    size = SIZES[seed % len(SIZES)]
+    least = max(3, size - max(1, size // 8))
+    return play(folder, seed=seed, faults=FAULTS, size=size, min_clients=least, packets=seed % 3 != 0)
+
+
+def verdict(seed: int) -> str:
+    """Words on what is wrong with a seed; none where nothing is."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            world = played(seed, Path(folder) / "world")
+        except StateError as error:
+            return str(error)
+        return "; ".join(
+            [*world.violations(), *(f"{name}: {error}" for name, error in world.unfinished.items())]
+        )
+
+
+def main(seeds: int) -> int:
+    """Plays so many seeds on all cores; 1 if one of them fails."""
+    failed = 0
+    with ProcessPoolExecutor() as pool:
+        for seed, words in enumerate(pool.map(verdict, range(seeds), chunksize=8)):
+            if words:
+                failed += 1
+                print(f"seed {seed}: {words}", flush=True)
+    print(f"{seeds} seeds, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

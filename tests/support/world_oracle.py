@@ -1,0 +1,114 @@
+"""What must hold of every world, whatever failed in it: compared with plain integer sums and with what was sent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from securefl.protocol.calls import Acknowledge, CastVote, SendReveal
+from securefl.protocol.member_session import MemberState
+from securefl_client.round_work import Sent, Upload
+
+
+@dataclass
+class Observed:
+    """Everything that left members, as far as a promise is in it.
+
+    Attributes:
+        bodies: Digests of the bodies encrypted under each key.
+        uploads: Digests of the bodies sent by (member, round, attempt).
+        headers: Digests of the headers sent by (member, round, attempt).
+        votes: Votes by (member, round, attempt), SPOILED apart.
+        reveals: Statements by (member, round, attempt).
+        log: A digest over everything that left, in its order: equal where a seed is played again.
+    """
+
+    bodies: dict[bytes, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    uploads: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    headers: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    votes: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    reveals: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    log: bytes = bytes(32)
+
+    def __call__(self, member: str, sent: Sent) -> None:
+        """Note what a member sends."""
+        self.log = hashlib.sha256(self.log + member.encode() + repr(_plain(sent)).encode()).digest()
+        match sent:
+            case Upload(head, body):
+                place = (member, head.attempt.round_number, head.attempt.number)
+                self.uploads[place].add(hashlib.sha256(body.read_bytes()).digest())
+            case Acknowledge(attempt, _, header) if header is not None:
+                self.headers[member, attempt.round_number, attempt.number].add(header.signature)
+            case CastVote(vote) if hasattr(vote, "signature") and vote.body.KIND != b"vote-spoiled":
+                attempt = vote.body.attempt
+                self.votes[member, attempt.round_number, attempt.number].add(vote.signature)
+            case SendReveal(reveal):
+                attempt = reveal.body.attempt
+                self.reveals[member, attempt.round_number, attempt.number].add(reveal.body.statement_digest)
+            case _:
+                return
+
+    def violations(self, states: dict[str, MemberState], *, threshold: int) -> list[str]:
+        """Broken promises, in words; none in a world that holds together.
+
+        Args:
+            states: Of all members that came to their end.
+            threshold: t of the smallest cohort.
+        """
+        broken = [
+            f"{what} of {place}: {len(said)}"
+            for what, table in (
+                ("bodies under one key", self.bodies),
+                ("bodies of one attempt", self.uploads),
+                ("headers of one attempt", self.headers),
+                ("votes of one attempt", self.votes),
+                ("reveals of one attempt", self.reveals),
+            )
+            for place, said in table.items()
+            if len(said) > 1
+        ]
+        return broken + self._opened_twice(threshold) + _differences(states)
+
+    def _opened_twice(self, threshold: int) -> list[str]:
+        """Rounds of which two sums could be opened: t members let go their shares for each of two statements."""
+        helpers: dict[tuple[int, bytes], set[str]] = defaultdict(set)
+        for (member, number, _), statements in self.reveals.items():
+            for statement in statements:
+                helpers[number, statement].add(member)
+        opened = [number for (number, _), members in helpers.items() if len(members) >= threshold]
+        return [f"round {number} was opened twice" for number in set(opened) if opened.count(number) > 1]
+
+
+def wrong_sums(
+    states: dict[str, MemberState], sums: dict[str, list[np.ndarray]], integers: object
+) -> list[str]:
+    """Rounds whose sum is not that of its survivors' integers, added as plain numbers."""
+    assert callable(integers)
+    return [
+        f"{member} has another sum of round {applied.round_number}"
+        for member, state in states.items()
+        for applied, found in zip(state.sums, sums[member], strict=True)
+        if not np.array_equal(found, sum(integers(each, applied.round_number) for each in applied.survivors))
+    ]
+
+
+def _differences(states: dict[str, MemberState]) -> list[str]:
+    """Members of which neither has the beginning of the other's chain of sums."""
+    chains = sorted(
+        (
+            tuple((each.round_number, each.statement_digest, each.sums.sha256) for each in state.sums)
+            for state in states.values()
+        ),
+        key=len,
+    )
+    longest = chains[-1] if chains else ()
+    forks = sum(chain != longest[: len(chain)] for chain in chains)
+    return [f"{forks} members are on another chain of sums"] if forks else []
+
+
+def _plain(sent: Sent) -> object:
+    """What was sent, without the place of its file."""
+    return sent.head if isinstance(sent, Upload) else sent
