@@ -11,9 +11,9 @@ it sends is a function of its update, the federation file and the seed, apart fr
     replay       apply again, from the sums that were kept, without training
 
 Each step is a method, so that tests and measurements can stop after any of them; they are the only place where the
-stages are timed. Steps with a rule of their own stand in ``member_state``, ``member_layers``, ``own_weight``, ``head_openings``, ``kept_state`` and
-``encrypted_rounds``. Whom a sum is over is an ``Outcome``; a member that is not among its survivors, or was not in its
-cohort, applies the same sums and has the same state.
+stages are timed. Steps with a rule of their own stand in ``member_state``, ``member_layers``, ``own_weight``,
+``head_openings``, ``kept_state`` and ``encrypted_rounds``. Whom a sum is over is an ``Outcome``; a member that is not
+among its survivors, or was not in its cohort, applies the same sums and has the same state.
 """
 
 from __future__ import annotations
