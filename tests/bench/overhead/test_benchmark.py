@@ -167,7 +167,7 @@ def test_every_phase_of_a_round_is_timed_for_whoever_does_it(report: OverheadRep
 def test_the_phases_make_up_the_total(report: OverheadReport) -> None:
     for figures in report.figures().values():
         assert figures.wall.total == pytest.approx(sum(figures.wall.phases[phase] for phase in INSIDE))
-        # What is in no phase, the meter has under "other": journals, signatures and shares, as many whatever is trained.
+        # What is in no phase is under "other": journals, signatures and shares, as many whatever is trained.
         assert figures.wall.phases["other"] > 0
 
 
