@@ -41,9 +41,9 @@ lora_alpha = 8
 [encryption]
 scheme = "{scheme}"
 [server]
-reconnect_grace_s = 60
+{limits}
 [cohort]
-clients = [{{ r = 2 }}, {{ r = 2 }}, {{ r = 2 }}]
+clients = [{clients}]
 samples_cap = 40
 """
 Ends = dict[str, tuple[object, ...]]
@@ -71,26 +71,26 @@ def play(base: Path, *, scheme: str = "kahe", role: str, step: int) -> Played:
     Raises:
         AssertionError: if a process hangs or ends with an error.
     """
-    folder, out = _provisioned(base, scheme), base / "out"
-    address, victim = _free_address(), VICTIM if role == "member" else "server"
+    (folder, _), out = provisioned(base, scheme), base / "out"
+    address, victim = free_address(), VICTIM if role == "member" else "server"
     with _others(folder, out, address, but=victim):
         steps, killed = _until_its_end(folder, out, address, victim, step=step)
-    return Played({name: _end(out / name) for name in MEMBERS}, steps, killed)
+    return Played({name: ended(out / name) for name in MEMBERS}, steps, killed)
 
 
 def _until_its_end(
     folder: Path, out: Path, address: str, who: str, *, step: int
 ) -> tuple[tuple[str, ...], bool]:
     """Runs the victim, and again without a step to die after where it was killed."""
-    errors = _ended(_start(folder, out, address, who, step=step), may_be_killed=step > 0)
+    errors = _finished(start_role(folder, out, address, who, step=step), may_be_killed=step > 0)
     steps = tuple(line.split()[1] for line in errors.splitlines() if line.startswith("step "))
     killed = len(steps) == step
     if killed:
-        _ended(_start(folder, out, address, who, step=0), may_be_killed=False)
+        _finished(start_role(folder, out, address, who, step=0), may_be_killed=False)
     return steps, killed
 
 
-def _ended(process: subprocess.Popen[str], *, may_be_killed: bool) -> str:
+def _finished(process: subprocess.Popen[str], *, may_be_killed: bool) -> str:
     try:
         _, errors = process.communicate(timeout=WAIT_S)
     finally:
@@ -101,7 +101,8 @@ def _ended(process: subprocess.Popen[str], *, may_be_killed: bool) -> str:
     return errors
 
 
-def _start(folder: Path, out: Path, address: str, who: str, *, step: int) -> subprocess.Popen[str]:
+def start_role(folder: Path, out: Path, address: str, who: str, *, step: int) -> subprocess.Popen[str]:
+    """Starts the server or a member as a process that kills itself after a step; 0 never."""
     role = ["server"] if who == "server" else ["member"]
     more = [] if who == "server" else [str(out / who), str(MEMBERS.index(who))]
     command = [sys.executable, "-m", "support.crash_roles", *role, str(folder / who), address, str(step)]
@@ -141,19 +142,25 @@ def _others(folder: Path, out: Path, address: str, *, but: str) -> Iterator[None
     assert errors == []
 
 
-def _provisioned(base: Path, scheme: str) -> Path:
+def provisioned(
+    base: Path, scheme: str, *, members: int = len(MEMBERS), limits: str = "reconnect_grace_s = 60"
+) -> tuple[Path, list[str]]:
+    """A federation's folder, and its members' ids."""
     base.mkdir(parents=True, exist_ok=True)
-    (base / "FED.toml").write_text(FEDERATION.format(scheme=scheme))
+    clients = ", ".join(["{ r = 2 }"] * members)
+    (base / "FED.toml").write_text(FEDERATION.format(scheme=scheme, limits=limits, clients=clients))
     provision(load_federation(base / "FED.toml", own_models=True), base / "federation", layout=LAYOUT)
-    return base / "federation"
+    return base / "federation", [f"client-{number}" for number in range(1, members + 1)]
 
 
-def _free_address() -> str:
+def free_address() -> str:
+    """An address of this machine where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as once:
         return f"127.0.0.1:{once.getsockname()[1]}"
 
 
-def _end(out: Path) -> tuple[object, ...]:
+def ended(out: Path) -> tuple[object, ...]:
+    """The digests of the sums that a member opened, and its adapters' bytes."""
     result = json.loads((out / "result.json").read_text())
     sums = tuple(entry["integers_sha256"] for entry in result["rounds_log"])
     adapters = tuple(path.read_bytes() for path in sorted(out.rglob("*.npz")))
