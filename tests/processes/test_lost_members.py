@@ -26,7 +26,7 @@ def lose(
     base: Path, *, members: int, step: int, scheme: str
 ) -> tuple[Ends, list[SecureFLError], list[Event]]:
     """A federation whose second member dies after a step; where the others ended, and with what."""
-    limits = "reconnect_grace_s = 1\njoin_timeout_s = 5\nround_timeout_s = 60"
+    limits = "reconnect_grace_s = 1\njoin_timeout_s = 5\nround_timeout_s = 60\nstep_timeout_s = 8"
     folder, names = provisioned(base, scheme, members=members, limits=limits)
     address, out = free_address(), base / "out"
     errors: list[SecureFLError] = []
