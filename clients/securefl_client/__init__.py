@@ -21,6 +21,7 @@
 ``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum
 ``kept_side``       its private state between rounds, as a file
+``measuring_side``  the half of it that is the same for every trainer
 ``trainer_side``    a side with a model of the federation's kind
 ``backbone_side``   a side with a base model of the member's own, and an adapter beside it that all share
 ``reported_figures``  intervals of a metric's figures, as a result has them

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from securefl.config import FederationConfig
 from securefl.config.dump import federation_toml
-from securefl.errors import ConfigError, UsageError
+from securefl.errors import ConfigError, SecureFLError, UsageError
 from securefl.launch.federate import Federated, federate, take_up
-from securefl.launch.signals import Interrupts
+from securefl.launch.signals import Interrupted, Interrupts
 from securefl.launch.start_file import read_start
 from securefl.progress import EventSink
 from securefl.results.advice import advice
@@ -74,19 +74,10 @@ def run_federation(
     run = folder or RunFolder.claim(Path(out), name or config.federation.name)
     with disk_errors(run.root), _watched(interrupts) as watched:
         toml = _kept(config, run, source)
-        try:
+        with _tidied(run, tuple(config.ranks)):
             federated = federate(
                 run, config, toml=toml, metrics=metrics, interrupts=watched, emit=on_event or _unheard
             )
-        except UsageError:
-            if not run.is_provisioned:
-                # The error says all there is to know; a next try should not find a left-over.
-                run.discard()
-            raise
-        finally:
-            if not run.can_be_resumed:
-                # It ended before its members had begun: nobody can take it up again.
-                run.erase_keys(tuple(config.ranks))
         return _result(run, tuple(config.ranks), federated, seconds=time.monotonic() - started)
 
 
@@ -137,6 +128,26 @@ def unfinished(folder: Path) -> RunFolder:
         ended = "it has ended well" if run.result.exists() else "no keys of it are left"
         raise ConfigError(f"{folder} holds no run that can be taken up", hint=ended)
     return run
+
+
+@contextmanager
+def _tidied(run: RunFolder, clients: Sequence[str]) -> Iterator[None]:
+    """Leave nothing of a run that ended before a client had anything, and keys only of one that can be taken up."""
+    try:
+        yield
+    except (UsageError, Interrupted):
+        if not run.has_begun:
+            # The error says all there is to know; a next try should not find a left-over.
+            run.discard()
+        raise
+    except (SecureFLError, OSError):
+        if not run.has_begun and not run.has_logs:
+            run.discard()
+        raise
+    finally:
+        if not run.can_be_resumed:
+            # It ended before its members had begun: nobody can take it up again.
+            run.erase_keys(clients)
 
 
 @contextmanager

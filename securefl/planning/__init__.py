@@ -5,6 +5,7 @@ inequalities are exact; seconds are measured on the machine that asks and scaled
 machine.
 
 ``sizes``          values, ciphertexts and bytes of a round, framing included
+``round_messages`` the messages of a round as the wire has them, of which only lengths count
 ``losses``         losses of members that a round bears, by the thresholds and by the ranks
 ``exactness``      the inequalities of an exact sum with their numbers, and what margin is left
 ``speed``          seconds of each step on this machine, by doing it with a few ciphertexts

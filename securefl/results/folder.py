@@ -75,6 +75,16 @@ class RunFolder:
         return (self.members / SERVER).is_dir()
 
     @property
+    def has_begun(self) -> bool:
+        """True once a client has something of its own in the folder."""
+        return any((self.root / "clients").iterdir())
+
+    @property
+    def has_logs(self) -> bool:
+        """True where a process has said anything that is not in an error."""
+        return any(log.stat().st_size for log in (self.root / "logs").iterdir())
+
+    @property
     def start(self) -> Path:
         """What the run was started with, as long as it can be taken up again."""
         return self.members / "run.json"

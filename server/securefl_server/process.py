@@ -157,7 +157,7 @@ class _Run:
         """Runs to the end, good or bad."""
         self._loop = asyncio.get_running_loop()
         recorder = Recorder(self._view.name, self._counter)
-        with ThreadPoolExecutor(1, "core") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:
+        with ThreadPoolExecutor(1, "rounds") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:
             digest = self._view.federation_digest
             opened = partial(SqliteRoundStore, self._folder, federation_digest=digest)
             store = await self._loop.run_in_executor(worker, opened)

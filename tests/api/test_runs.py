@@ -17,7 +17,7 @@ from securefl.config.dump import federation_toml
 from securefl.errors import MemberLost, UsageError
 from securefl.launch import federate
 from securefl.launch.run import resume_federation
-from securefl.launch.signals import Interrupts
+from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import Event, Finished, Stage, StageStarted
 
 from .conftest import LAYOUT, provisioned
@@ -109,6 +109,35 @@ def test_a_users_mistake_leaves_no_folder(
     with pytest.raises(UsageError, match=r"train\.csv"):
         run_federation(load_federation(toml), out=tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("member", ["server", "client"])
+def test_a_mistake_that_a_member_finds_at_its_start_leaves_no_folder(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    monkeypatch.setenv("FAKE", f"{member}:refuses")
+    with pytest.raises(UsageError, match=r"train\.csv"):
+        run_federation(load_federation(toml), out=tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_that_is_ended_before_a_client_began_leaves_no_folder(toml: Path, tmp_path: Path) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage is Stage.FORECAST:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run_federation(load_federation(toml), out=tmp_path / "runs", on_event=interrupt)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_logs_of_a_process_that_broke_stay(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    with pytest.raises(MemberLost):
+        run_federation(load_federation(toml), out=tmp_path / "runs")
+    assert any(log.stat().st_size for log in (tmp_path / "runs" / "fake" / "logs").iterdir())
 
 
 def test_a_process_that_goes_on_has_its_handlers_back_after_a_signal() -> None:

@@ -168,8 +168,9 @@ def test_a_plan_says_what_is_summed_and_what_members_weigh(write: Write, cli: Ca
     assert "whole products are summed, and their mean replaces the global state" in shown
     assert "members weigh by their rows, none above the cap" in shown
     assert "One of the first round's values is the client's weight" in shown
-    equal = path.read_text().replace("samples_cap = 100\n", "")
-    path.write_text(equal + '[aggregation]\nweights = "equal"\nsplit = "sqrt"\n')
+    # Where no number of samples weighs, a cap of them is refused.
+    uncapped = path.read_text().replace("samples_cap = 100\n", "")
+    path.write_text(uncapped + '[aggregation]\nweights = "equal"\nsplit = "sqrt"\n')
     shown = _words(cli("plan", path))
     assert "all members weigh the same; singular values of a mean split sqrt" in shown
     assert "No round has a weight: all clients count the same." in shown

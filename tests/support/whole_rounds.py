@@ -20,6 +20,7 @@ from securefl.progress import Event
 from securefl.protocol.calls import Announcement, FetchAggregate, StagedUpTo
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.provisioning.dealing import ChannelSecrets
+from securefl.simulation.memory import MemoryStore
 from securefl_client.driver import carry_out
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels
@@ -36,7 +37,6 @@ from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from support.federations import LAYOUT, DrawnLearner, TestFederation, learners_of
-from support.served_rounds import MemoryStore
 
 LIMITS = ServerSection(join_timeout_s=100, round_timeout_s=1000, step_timeout_s=10, reconnect_grace_s=5)
 PIECE = 1 << 16
