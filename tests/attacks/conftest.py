@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +20,18 @@ from support.federations import TestFederation, make_federation
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.aggregation.contribution import Binding
 from securefl.aggregation.decryption import check_total, decrypt_sections, summed_sections, survivors_of
+from securefl.config.server import ServerSection
 from securefl.crypto.cipher import Cipher, SectionDecryption
 from securefl.crypto.profiles import Profile
 from securefl.crypto.wireform import Ciphertexts, WireForm
+from securefl.errors import WireError
 from securefl.protocol.agreement.verification import verify_head
-from securefl.protocol.calls import AggregateHead
+from securefl.protocol.calls import Acknowledge, AggregateHead, CohortClosed, SendAdvert, StageContribution
 from securefl.protocol.federation import Federation
+from securefl.protocol.serving.view_rules import rules_of
+from securefl.simulation.memory import MemoryStore
+from securefl_server.bodies import Bodies
+from securefl_server.round_server import RoundServer
 
 LAYOUT = Layout((TensorSpec("encoder.0.query", 128, 96, TensorKind.ADAPTED),))
 """Large enough for two ciphertexts."""
@@ -196,3 +205,48 @@ def one_time() -> Scene:
 def of_another_federation(scene: Scene) -> Scene:
     other = dataclasses.replace(scene.inner, federation_id=bytes(32))
     return play(scene.federation, other, seed=5)
+
+
+@contextmanager
+def opened(scene: Scene) -> Iterator[RoundServer]:
+    """A server to which everybody's adverts of the scene's attempt have come: it waits for contributions."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = server_of(scene.inner, Path(folder))
+        for member in scene.members:
+            server.presence(member, True)
+        for advert in scene.played.cohort.adverts:
+            server.hear(advert.body.signer, SendAdvert(advert))
+        assert isinstance(server.announcement, CohortClosed)
+        assert server.announcement.cohort == scene.played.cohort
+        yield server
+
+
+def server_of(federation: Federation, folder: Path) -> RoundServer:
+    """A server's core with its memory in this process."""
+    return RoundServer(
+        rules_of(federation.server_view(ServerSection())),
+        federation.sections,
+        store=MemoryStore(),
+        bodies=Bodies(folder),
+        now=lambda: 0.0,
+        emit=lambda event: None,
+    )
+
+
+def stage(scene: Scene, server: RoundServer, member: str, *, seeds: bytes, body: bytes) -> None:
+    """A member's upload, with the digest of what it made.
+
+    Raises:
+        RunError: where the server refuses it, or does not hold all of it at the end.
+    """
+    cohort, digest = scene.played.cohort, scene.played.encryptions[member].body_digest
+    server.hear(member, StageContribution(cohort.attempt, cohort.digest, digest, seeds, ()))
+    if not server.receive(member, cohort.attempt, 0, body).complete:
+        raise WireError("the body is shorter than its form")
+
+
+def acknowledge(scene: Scene, server: RoundServer, member: str) -> None:
+    """A member's commitment to what it made."""
+    cohort = scene.played.cohort
+    everybody = tuple(range(len(cohort.members)))
+    server.hear(member, Acknowledge(cohort.attempt, everybody, scene.played.header(member)))

@@ -85,7 +85,7 @@ def test_control_two_decrypted_ckks_aggregates_give_the_secret_key(tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def small() -> Scene:
-    federation = make_federation(ranks=(2, 4, 8), rounds=2)
+    federation = make_federation(ranks=(2, 4, 8), rounds=2, scheme="bfv")
     return play(federation, federation.federation)
 
 
@@ -97,7 +97,7 @@ class Ring:
 
     def c1(self, scene: Scene) -> np.ndarray:
         decryption = self._cipher.decryption(1)
-        for seeds in scene.header().seeds:
+        for seeds in scene.seeds.values():
             decryption.add(seeds)
         return self._saved(decryption._masks[0])[1]
 
@@ -142,7 +142,7 @@ def test_control_the_same_algebra_on_our_ring_finds_the_key_where_the_noise_is_k
 def test_what_our_reader_opens_gives_no_coordinate_of_the_key(small: Scene) -> None:
     q, t = small.inner.profile.data_prime, small.inner.profile.plain_modulus
     cipher = small.federation.bfv()
-    slots = cipher.decrypt(small.total.residues, small.header().seeds)[0].tolist()
+    slots = cipher.decrypt(small.total.residues, list(small.seeds.values()))[0].tolist()
     # The best guess of the phase that the slots allow: what a sum without noise would have.
     noiseless = [(2 * q * slot + t) // (2 * t) for slot in slots]
     assert solved(small, noiseless) == 0
@@ -151,7 +151,7 @@ def test_what_our_reader_opens_gives_no_coordinate_of_the_key(small: Scene) -> N
 def test_our_sums_are_integers_that_hold_nothing_of_key_noise_or_seeds() -> None:
     scenes = []
     for _ in range(2):
-        federation = make_federation(ranks=(2, 4, 8), rounds=2)
+        federation = make_federation(ranks=(2, 4, 8), rounds=2, scheme="bfv")
         scenes.append(play(federation, federation.federation))
     first, second = (scene.decrypt(scene.total) for scene in scenes)
     assert not np.array_equal(scenes[0].total.residues, scenes[1].total.residues)

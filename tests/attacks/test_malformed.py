@@ -15,14 +15,12 @@ import tenseal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securefl.aggregation.contribution import Contribution
-from securefl.config.server import ServerSection
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError, RunError, WireError
-from securefl.protocol.server_events import MemberJoined
-from securefl.simulation.federation import SimulatedServer
+from securefl.protocol.calls import SurvivorsProposed
+from securefl_server.round_server import RoundServer
 
-from .conftest import Scene
+from .conftest import Scene, acknowledge, opened, stage
 
 
 @st.composite
@@ -70,16 +68,29 @@ def test_a_mutated_aggregate_is_refused_and_never_reaches_the_key(
 def test_a_mutated_contribution_is_refused_by_the_server(
     scene: Scene, changes: list[tuple[str, int, int]], what: str
 ) -> None:
-    server = SimulatedServer(scene.inner.server_view(ServerSection()), lambda announcement: None)
-    for member in scene.members:
-        server.feed(MemberJoined(member))
-    good = scene.contributions["client-1"]
-    seeds = mutated(good.seeds, changes) if what == "seeds" else good.seeds
-    body = mutated(good.body, changes) if what == "body" else good.body
-    if (seeds, body) == (good.seeds, good.body):
+    seeds, body = scene.seeds["client-1"], scene.played.bodies["client-1"]
+    altered = {"seeds": seeds, "body": body} | {what: mutated(seeds if what == "seeds" else body, changes)}
+    if altered == {"seeds": seeds, "body": body}:
         return
-    with pytest.raises(RunError):
-        server.take(Contribution(good.signed, seeds, body))
+    with opened(scene) as server, pytest.raises(RunError):
+        contribute(scene, server, **altered)
+
+
+def contribute(scene: Scene, server: RoundServer, *, seeds: bytes, body: bytes) -> None:
+    """Everybody's upload, and the first member's header: it signs its seeds, which nothing before it does."""
+    stage(scene, server, "client-1", seeds=seeds, body=body)
+    for member in scene.members[1:]:
+        stage(scene, server, member, seeds=scene.seeds[member], body=scene.played.bodies[member])
+    acknowledge(scene, server, "client-1")
+
+
+def test_control_a_contribution_as_it_was_made_is_taken_by_the_server(scene: Scene) -> None:
+    with opened(scene) as server:
+        contribute(scene, server, seeds=scene.seeds["client-1"], body=scene.played.bodies["client-1"])
+        for member in scene.members[1:]:
+            acknowledge(scene, server, member)
+        server.wake()
+        assert isinstance(server.announcement, SurvivorsProposed)
 
 
 def objects() -> dict[str, bytes]:
@@ -129,9 +140,9 @@ def test_the_same_residue_written_in_another_way_is_refused(scene: Scene) -> Non
 
 @pytest.mark.parametrize("length", [0, 1, 63, 65, 127, 129, 10**6])
 def test_seeds_of_another_length_are_refused_before_they_are_expanded(scene: Scene, length: int) -> None:
-    header = scene.header()
-    seeds = (header.seeds[0], bytes(length), header.seeds[2])
+    first, _, third = scene.seeds.values()
+    seeds = (first, bytes(length), third)
     scene.spy.opened = 0
     with pytest.raises(AuthenticationError):
-        scene.decrypt(scene.total, type(header)(1, header.contributors, seeds, header.body_bytes, 0.0))
+        scene.decrypt(scene.total, scene.head(scene.members, scene.total, seeds=seeds))
     assert scene.spy.opened == 0

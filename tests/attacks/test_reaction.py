@@ -10,7 +10,7 @@ The control is a client that has the tags in its plaintexts, and no MAC on its c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -19,8 +19,7 @@ from support.references import load_reference
 from tenseal import sealapi
 
 from securefl.aggregation.contribution import Binding, section_tag
-from securefl.aggregation.signed_encryption import NO_SALT
-from securefl.crypto.contributor import Contributor
+from securefl.aggregation.decryption import survivors_of
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import AuthenticationError, ForgeryError
 
@@ -36,7 +35,7 @@ Oracle = Callable[[int, int, int], bool]
 @pytest.fixture(scope="module")
 def small() -> Scene:
     """A round of one ciphertext."""
-    federation = make_federation(ranks=(2, 4, 8), rounds=2)
+    federation = make_federation(ranks=(2, 4, 8), rounds=2, scheme="bfv")
     assert federation.federation.ciphertexts(1) == 1
     return play(federation, federation.federation)
 
@@ -58,15 +57,15 @@ class Unauthenticated:
     def __post_init__(self) -> None:
         cipher = self._cipher = self.scene.federation.bfv()
         decryption = cipher.decryption(1)
-        for seeds in self.scene.header().seeds:
+        for seeds in self.scene.seeds.values():
             decryption.add(seeds)
         decryption._masks[0].save(cipher._file.path)
         body = cipher._format.body(cipher._file.content(), largest=2**17)
         self.c1 = np.frombuffer(body[-8 * 4096 :], dtype="<u8")
-        keys = self.scene.federation.keys
-        place = Binding.of_manifest(self.scene.manifest, key_epoch=keys.key_epoch).place(0, ciphertexts=1)
-        self._tag = section_tag(self.scene.federation.cipher(), place, keys.tag)
-        self._members = [Contributor(member, NO_SALT) for member in self.scene.members]
+        place = Binding.of(self.scene.played.cohort).place(0, ciphertexts=1)
+        self._tag = section_tag(self.scene.federation.cipher(), place, self.scene.federation.keys.tag)
+        head = self.scene.head(self.scene.members, self.scene.total)
+        self._members = [contributor for contributor, _ in survivors_of(head)]
 
     def __call__(self, added: int, position: int, monomial: int) -> bool:
         self.verdicts += 1
@@ -101,14 +100,15 @@ class Ours:
         q = self.scene.inner.profile.data_prime
         residues = self.scene.total.residues.copy()
         residues[0, position] = (int(residues[0, position]) + added) % q
-        header = self.scene.header()
+        total, head = Ciphertexts(residues, self.scene.total.macs), None
         if monomial:
             place = abs(monomial) % 64
-            seeds = bytearray(header.seeds[1])
+            first, second, *others = self.scene.seeds.values()
+            seeds = bytearray(second)
             seeds[place] ^= 1 if monomial > 0 else 2
-            header = replace(header, seeds=(header.seeds[0], bytes(seeds), *header.seeds[2:]))
+            head = self.scene.head(self.scene.members, total, seeds=[first, bytes(seeds), *others])
         try:
-            self.scene.decrypt(Ciphertexts(residues, self.scene.total.macs), header)
+            self.scene.decrypt(total, head)
         except AuthenticationError as error:
             self.answers.append((type(error).__name__, str(error)))
             return False
@@ -177,7 +177,7 @@ def test_with_the_mac_every_verdict_is_a_refusal_and_nothing_is_decrypted(small:
 
 
 def test_with_the_mac_the_answers_are_the_same_under_every_key(small: Scene) -> None:
-    federation = make_federation(ranks=(2, 4, 8), rounds=2)
+    federation = make_federation(ranks=(2, 4, 8), rounds=2, scheme="bfv")
     other = play(federation, federation.federation)
     clients = Ours(small), Ours(other)
     for client in clients:
