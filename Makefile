@@ -18,11 +18,15 @@ RUN := $(VENV)/bin/python
 PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := securefl clients server tests benchmarks
 
-.PHONY: help quickstart test test-fast lint format protos peers bench clean
+# How much soak and fuzz do; what fails is printed with the number that plays it again.
+WORLDS ?= 10000
+CASES ?= 1000000
+
+.PHONY: help quickstart test test-fast soak fuzz lint format protos peers bench clean
 
 help:
 	@sed -n '3,5s/^# *//p' Makefile
-	@echo "make lint | format | protos | peers | bench | clean"
+	@echo "make lint | soak | fuzz | format | protos | peers | bench | clean"
 
 quickstart: $(VENV)/.demo
 	$(RUN) -m securefl.cli run
@@ -32,6 +36,14 @@ test: $(VENV)/.dev
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+# Hours: simulated worlds with faults by seed, then kill -9 of real processes after every step that they persist.
+soak: $(VENV)/.dev
+	PYTHONPATH=tests $(RUN) -m support.soak $(WORLDS)
+	PYTHONPATH=tests $(RUN) -m support.crash_matrix
+
+fuzz: $(VENV)/.dev
+	PYTHONPATH=tests $(RUN) -m support.fuzz $(CASES)
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("securefl", "clients/securefl_client", "server/securefl_server")
-GENERATED = {ROOT / "securefl" / version for version in ("v2", "v3")}
+GENERATED = {ROOT / "securefl" / "v3"}
 Described = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 QUESTIONS = ("How", "What", "Where", "Whether", "Why", "When", "Who", "Which")
@@ -179,4 +179,4 @@ def test_every_room_stands_in_the_map() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms = [f"securefl/{path.parent.name}" for path in (ROOT / "securefl").glob("*/__init__.py")]
     rooms += [f"securefl/{path.name}" for path in (ROOT / "securefl").glob("*.py") if path.stem != "__init__"]
-    assert {room for room in rooms if f"`{room}`" not in text} == {"securefl/v2", "securefl/v3"}
+    assert {room for room in rooms if f"`{room}`" not in text} == {"securefl/v3"}

@@ -32,7 +32,7 @@ def _files(*suffixes: str) -> list[Path]:
 
 
 def _sources() -> list[Path]:
-    generated = {ROOT / "securefl" / version for version in ("v2", "v3")}
+    generated = {ROOT / "securefl" / "v3"}
     return [path for path in _files(".py") if path.parent not in generated]
 
 

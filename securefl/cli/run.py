@@ -153,7 +153,7 @@ class _Job:
                 on_event=on_event,
                 interrupts=interrupts,
             )
-        except BaseException:
+        except (SecureFLError, OSError, KeyboardInterrupt):
             _tell_how_to_go_on(self.folder)
             raise
 

@@ -64,7 +64,7 @@ def can_be_borne(loss: Loss) -> bool:
 
 
 def words_for(loss: Loss) -> str:
-    """How a process ended, in a clause."""
+    """Words for the end of a process, in a clause."""
     return _how(loss) if loss.failed is None else loss.failed.message.rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""What a run was started with, kept beside its keys so that it can be taken up again: ``members/run.json``.
+"""Facts that a run was started with, kept beside its keys so that it can be taken up again: ``members/run.json``.
 
 The rule kept here: it holds no secret and nothing that the members' folders say already; it goes when the keys go.
 """
@@ -42,7 +42,7 @@ class RunStart(BaseModel):
 
 
 def read_start(path: Path) -> RunStart:
-    """What a run was started with.
+    """Reads the facts that a run was started with.
 
     Raises:
         StateError: if the file is not there or is of another version.

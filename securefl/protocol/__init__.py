@@ -13,17 +13,11 @@ What all agree on:
 
 What is said:
 
-``agreement``       what members sign in a round, and what they check of it
-``calls``           everything that members and server say to each other in a round with attempts, as frozen objects
-``messages``        everything members and server say to each other, as frozen objects
-``last_words``      what is said of a member that cannot go on: a fixed sentence for each kind of error
-``wire``            calls and announcements to and from protobuf: a border where peers' bytes become objects
-``wire_parts``      the same for the parts of contributions and aggregates
-``wire_fields``     the fields that both check
-``streams``         contributions and aggregates cut into parts, and put together
-
-What is said in a round with attempts (version 3):
-
+``agreement``           what members sign in a round, and what counts as agreed
+``calls``               announcements, requests and answers, as frozen objects
+``messages``            manifests and headers of sums over the whole roster, for benchmarks and plans
+``last_words``          what is said of a member that cannot go on: a fixed sentence for each kind of error
+``wire_fields``         the fields that all codecs check
 ``wire_signed``         signed objects, cohorts, statements and proofs to and from protobuf
 ``wire_announcements``  announcements to and from protobuf
 ``wire_calls``          requests and answers of the short calls to and from protobuf
@@ -33,13 +27,8 @@ What is said in a round with attempts (version 3):
 
 What happens next:
 
-``transitions``     one table: every legal step of a round, for the server and for a client
-``serving``         the server's round with attempts (version 3), as values
+``serving``         the server's state machine: its table, its decisions, its events
 ``survivors``       the rule by which a server proposes survivors
-``server_events``   what the server's state machine is told, and what it asks for
-``server_round``    the server's state machine: a state and an event in, the next state and effects out
-``client_events``   what a client's state machine is told, and what it asks for
-``member_records``  what a member's journal of rounds with attempts may hold
+``member_records``  what a member's journal may hold
 ``member_session``  the state that follows from a journal, and what an announcement asks of it
-``client_session``  a client's state machine: a state and an event in, the next state and effects out
 """

@@ -1,6 +1,6 @@
 """Requests of members and answers of the server, and announcements, as frozen objects.
 
-The rule kept here: an object of this module is complete and within its limits; ``wire`` and ``wire_parts`` build them
+The rule kept here: an object of this module is complete and within its limits; ``wire_calls`` and its neighbours build them
 from peers' bytes and refuse what does not fit. Every request may be made again: the server answers the same bytes in
 the same way, before and after a restart of either.
 

@@ -86,7 +86,7 @@ class RunFolder:
 
     @property
     def start(self) -> Path:
-        """What the run was started with, as long as it can be taken up again."""
+        """File of what the run was started with, as long as it can be taken up again."""
         return self.members / "run.json"
 
     @property

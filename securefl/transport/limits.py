@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from securefl.protocol.messages import CHUNK_BYTES
+from securefl.protocol.wire_fields import CHUNK_BYTES
 
 MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + (128 << 10)
 """Largest message: a chunk and its frame, or a cohort of 1000 ids of 63 characters."""

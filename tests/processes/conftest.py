@@ -43,7 +43,7 @@ scheme = "{scheme}"
 adapter_bound = 1.0
 
 [server]
-reconnect_grace_s = 2
+reconnect_grace_s = {grace_s}
 
 [cohort]
 clients = [{{ r = 2 }}, {{ r = 4 }}, {{ r = 8 }}]
@@ -57,10 +57,16 @@ def write_federation(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
     save_tiny_bert(base / "model")
     write_rows(base / "rows.jsonl", rows=240)
 
-    def write(folder: Path, *, scheme: str = "bfv", payload: str = '"sketch"') -> Path:
+    def write(folder: Path, *, scheme: str = "kahe", payload: str = '"sketch"', grace_s: int = 2) -> Path:
         path = folder / "FED.toml"
         path.write_text(
-            FEDERATION.format(model=base / "model", rows=base / "rows.jsonl", scheme=scheme, payload=payload)
+            FEDERATION.format(
+                model=base / "model",
+                rows=base / "rows.jsonl",
+                scheme=scheme,
+                payload=payload,
+                grace_s=grace_s,
+            )
         )
         return path
 
@@ -79,6 +85,7 @@ def securefl(*arguments: object, timeout_s: float = 150) -> subprocess.Completed
 
 
 PAYLOADS = {
+    "plain": '"sketch"',
     "basis": '"basis"',
     # Far too narrow for ranks 2, 4 and 8.
     "sketch": '{ name = "sketch", rank = 3 }',

@@ -12,7 +12,7 @@ import pytest
 from securefl.v3 import aggregator_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = ("v2", "v3")
+VERSIONS = ("v3",)
 
 
 @pytest.mark.slow

@@ -1,14 +1,12 @@
-"""Both state machines begin with the first opening, and files, ledgers and streams know its number."""
+"""Openings have numbers that files, ledgers and lengths know."""
 
 from __future__ import annotations
 
 import pytest
 from support.heads import make_by_class
-from support.machines import Client, Server, accepted_of
 
-from securefl.config.head import HeadSection
 from securefl.config.server import ServerSection
-from securefl.errors import IdentityError, ProtocolError
+from securefl.errors import IdentityError
 from securefl.ledger.events import (
     AggregateApplied,
     RoundContributed,
@@ -16,80 +14,14 @@ from securefl.ledger.events import (
     event_fields,
     parse_event,
 )
-from securefl.protocol.client_events import Announced, Applied, Contribute, Contributed, Finish
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import (
-    AggregateReady,
-    FederationClosed,
-    Manifest,
-    Receipt,
-    RoundOpened,
-)
 from securefl.protocol.openings import Opening, first_round, opening_in, round_name
-from securefl.protocol.server_events import AggregateFetched, MemberFinished, MemberJoined, OpenSum, SumSaved
 from securefl.protocol.server_view import ServerView
-from securefl.protocol.transitions import ServerPhase
 
 MADE = make_by_class(ranks=(2, 4, 8), rounds=1, scheme="none")
 FEDERATION = MADE.federation
 NUMBERS = (-2, -1, 0, 1)
 DIGEST = bytes(32)
-
-
-def manifest(number: int) -> Manifest:
-    return Manifest(FEDERATION.digest, number, FEDERATION.cohort)
-
-
-def test_the_server_opens_every_opening_and_then_every_round() -> None:
-    server = Server(FEDERATION.server_view(ServerSection()))
-    effects = [effect for member in FEDERATION.cohort for effect in server.receive(MemberJoined(member))]
-    opened = [effect.round_number for effect in effects if isinstance(effect, OpenSum)]
-    for number in NUMBERS:
-        for member in FEDERATION.cohort:
-            server.receive(accepted_of(MADE, member, number))
-        server.receive(SumSaved())
-        for member in FEDERATION.cohort:
-            effects = server.receive(AggregateFetched(member, number))
-            opened += [effect.round_number for effect in effects if isinstance(effect, OpenSum)]
-    assert opened == list(NUMBERS)
-    for member in FEDERATION.cohort:
-        server.receive(MemberFinished(member))
-    assert server.state.phase is ServerPhase.CLOSED
-
-
-def test_before_the_first_round_the_server_names_none() -> None:
-    server = Server(FEDERATION.server_view(ServerSection()))
-    with pytest.raises(ProtocolError, match="no round is open yet"):
-        _ = server.state.round_number
-    assert server.receive(AggregateFetched("client-1", -2)) == ()
-
-
-def test_a_client_takes_the_openings_in_their_order_and_no_round_before_them() -> None:
-    client = Client(FEDERATION)
-    for early in (-1, 0, 1):
-        with pytest.raises(ProtocolError, match=f"opened round {early}, expected was -2"):
-            client.receive(Announced(RoundOpened(manifest(early))))
-    for number in NUMBERS:
-        assert client.receive(Announced(RoundOpened(manifest(number)))) == (Contribute(manifest(number)),)
-        client.receive(Contributed(Receipt(number, DIGEST), DIGEST))
-        client.receive(Announced(AggregateReady(number)))
-        if number < 1:
-            client.receive(Applied(number))
-    client.receive(Applied(1))
-    assert client.receive(Announced(FederationClosed())) == (Finish(),)
-
-
-def test_a_client_is_not_done_after_the_openings() -> None:
-    client = Client(make_by_class(ranks=(2, 4, 8), head=HeadSection(start="zeros")).federation)
-    with pytest.raises(ProtocolError, match="before its last"):
-        client.receive(Announced(FederationClosed()))
-
-
-def test_a_receipt_of_another_round_is_refused_by_its_sign_too() -> None:
-    client = Client(FEDERATION)
-    client.receive(Announced(RoundOpened(manifest(-2))))
-    with pytest.raises(ProtocolError, match="another contribution"):
-        client.receive(Contributed(Receipt(2, DIGEST), DIGEST))
 
 
 def test_the_server_knows_the_lengths_of_openings_and_not_what_they_sum() -> None:

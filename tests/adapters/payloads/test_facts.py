@@ -39,7 +39,7 @@ AT_HOME = (
     "securefl/config/",  # where names are parsed
     "securefl/protocol/federation.py",  # parses the configuration's sections into terms
     "securefl/errors.py",  # the code of an error about a run's files is the word of a payload
-    "securefl/v2/",  # generated
+    "securefl/v3/",  # generated
     "securefl/v3/",  # generated
 )
 

@@ -1,1 +1,0 @@
-"""Generated stubs of the wire; ``make protos`` makes them anew from ``protos``."""

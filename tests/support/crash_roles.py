@@ -1,0 +1,124 @@
+"""One role of a federation without torch as a process: it kills itself after the step that it is told.
+
+    python -m support.crash_roles server FOLDER ADDRESS STEP
+    python -m support.crash_roles member FOLDER ADDRESS STEP OUT SEED
+
+STEP counts what the role has on disk since it was started, from 1; 0 never kills. Every step's name goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from securefl import shared_layout, update_between
+from securefl.adapters.update import Adapter, LoraFactors, Update
+from securefl.errors import SecureFLError
+from securefl.progress import encode
+from securefl_client import process as member_process
+from securefl_client.folder import ClientFolder
+from securefl_client.journal import Journal
+from securefl_client.learner import CheckedLearner
+from securefl_client.learner_side import LearnerSide
+from securefl_client.phases import PhaseClock
+from securefl_server import process as server_process
+from securefl_server.process import ServerOptions, serve
+from securefl_server.round_store import SqliteRoundStore
+
+LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})
+
+
+class Mover:
+    """A learner whose every update follows from the round and from how often it has learnt."""
+
+    samples = 40
+
+    def __init__(self, seed: int) -> None:
+        self._seed, self._learnt = seed, 0
+
+    def learn(self, round_number: int, start: Adapter, frozen: object, /) -> Update:
+        self._learnt += 1
+        rng = np.random.default_rng([self._seed, round_number, self._learnt])
+        pair = start.weights["hidden"]
+        step = 0.01 * rng.standard_normal(pair.B.shape)
+        after = Adapter({"hidden": LoraFactors(pair.A, pair.B + step)}, {"out": start.heads["out"] + 0.5})
+        return update_between(start, after, scaling=8.0 / pair.A.shape[0])
+
+    def sensitivity(self, round_number: int, /) -> np.ndarray:
+        return np.ones(11)
+
+    def evaluate(self, adapter: Adapter, /) -> Mapping[str, float]:
+        return {"height": float(adapter.heads["out"].mean())}
+
+    def kept(self) -> Mapping[str, np.ndarray]:
+        return {"learnt": np.array([self._learnt])}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], /) -> None:
+        self._learnt = int(arrays["learnt"][0])
+
+
+class Death:
+    """Kills this process after a step."""
+
+    def __init__(self, step: int) -> None:
+        self._left = step
+
+    def after(self, name: str) -> None:
+        sys.stderr.write(f"step {name}\n")
+        sys.stderr.flush()
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_member(
+    folder: Path, *, address: str, out: Path, seed: int, on_step: Callable[[str], None] | None = None
+) -> None:
+    """Takes part with a ``Mover``."""
+
+    def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None]) -> LearnerSide:
+        checked = CheckedLearner(Mover(seed), own.federation.layout)
+        return LearnerSide(checked, member=own.member, clock=clock, emit=lambda event: None)
+
+    if on_step is not None:
+        member_process.Journal = partial(Journal, on_step=on_step)  # type: ignore[assignment,misc]
+    member_process.take_part(folder, server=address, out=out, emit=lambda event: None, prepare=prepare)
+
+
+def run_server(folder: Path, *, address: str, death: Death) -> None:
+    """Serves, with one line an event on stdout."""
+
+    class Store(SqliteRoundStore):
+        def append(self, event: Any, **more: Any) -> None:
+            super().append(event, **more)
+            death.after(type(event).__name__)
+
+    server_process.SqliteRoundStore = Store  # type: ignore[misc]
+    serve(folder, ServerOptions(address=address), emit=lambda event: print(encode(event), flush=True))
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one role."""
+    role, folder, address, step = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])
+    death = Death(step)
+    try:
+        if role == "server":
+            run_server(folder, address=address, death=death)
+        else:
+            out, seed = Path(arguments[4]), int(arguments[5])
+            run_member(folder, address=address, out=out, seed=seed, on_step=death.after)
+    except SecureFLError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
