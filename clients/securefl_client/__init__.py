@@ -33,4 +33,5 @@
 ``phases``          the stopwatch
 ``growth``          a warning where mean updates grow without end
 ``aggregate_file``  an aggregate on its way in
+``budget_store``    the files of a privacy budget, which outlive runs
 """

@@ -12,6 +12,7 @@ machine.
 ``speed_process``  the same in a process of its own, on one core
 ``memory``         the buffers that a round holds
 ``forecast``       all of it together, beside plaintext
+``noise_forecast``  privacy: noise, epsilon, and what noise leaves of the signal
 ``comparison``     the forecast beside what a run measured
 ``as_json``        both as JSON
 """
