@@ -11,8 +11,6 @@ References: ``encryption``, ``decryption`` and ``selection`` for theirs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,19 +41,6 @@ from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
 from securefl.protocol.messages import AggregateHeader, Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedContribution:
-    """A round's contribution before its first window is made.
-
-    Attributes:
-        encoded: Its integers, and what was clipped of them once all windows are made.
-        encryption: Its windows, seeds and signed header, each made once.
-    """
-
-    encoded: EncodedContribution
-    encryption: SignedEncryption
 
 
 class EncryptedRounds:

@@ -5,16 +5,15 @@ it sends is a function of its update, the federation file and the seed, apart fr
 
     prepare      start -> learn -> encode (payload, weight, grid), for the whole roster and every attempt of the round
                  before round 1 an opening's answer stands in the place of the update
-    encrypt      what an attempt's cohort may sum -> pack, tag, encrypt, MAC, sign
-    receive      decrypt (verify, decrypt, tags, unpack) -> apply (mean, outer step; or what an opening tells)
-                 -> redistribute -> next start
+    encrypt      what an attempt's cohort may sum -> pack, tag, encrypt, MAC
+    decrypt      the certified total: verify, decrypt, tags, unpack
+    take_up      apply (mean, outer step; or what an opening tells) -> redistribute -> next start
     replay       apply again, from the sums that were kept, without training
 
-Each step is a method, so that tests and measurements can stop after any of them; ``contribute``, which is ``prepare``
-and ``encrypt``, and ``receive`` are the sequence, and the only place where the stages are timed. Steps with a rule of
-their own stand in ``member_state``, ``member_layers``, ``own_weight``, ``head_openings``, ``kept_state`` and
-``encrypted_rounds``. Whom a sum is over is an ``Outcome``; a member that is not among its survivors, or was not in its
-cohort, applies the same sums and has the same state.
+Each step is a method, so that tests and measurements can stop after any of them; they are the only place where the
+stages are timed. Steps with a rule of their own stand in ``member_state``, ``member_layers``, ``own_weight``,
+``head_openings``, ``kept_state`` and ``encrypted_rounds``. Whom a sum is over is an ``Outcome``; a member that is not
+among its survivors, or was not in its cohort, applies the same sums and has the same state.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from securefl.aggregation.clock import SILENT, Stage, StageClock
 from securefl.aggregation.cut import unsummed_values, without
 from securefl.aggregation.decryption import Body
 from securefl.aggregation.encoding import EncodedContribution
-from securefl.aggregation.encrypted_rounds import EncryptedRounds, PreparedContribution
+from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.aggregation.encryption import Encryption
 from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.kept_state import KeptState
@@ -148,17 +147,6 @@ class MemberAggregation:
     def state_digest(self) -> bytes:
         """SHA-256 (32 bytes) of chain and basis: equal at all members that may sum their next updates."""
         return state_digest(self.chain, self.basis_digest)
-
-    def contribute(
-        self, learner: UpdateSource, *, manifest: Manifest, start_loss: float | None = None
-    ) -> PreparedContribution:
-        """``prepare`` and ``encrypt`` for a cohort of the whole roster.
-
-        Raises:
-            SecureFLError: see both.
-        """
-        encoded = self.prepare(learner, round_number=manifest.round_number, start_loss=start_loss)
-        return PreparedContribution(encoded, self.encrypt(encoded, manifest=manifest))
 
     def prepare(
         self, learner: UpdateSource, *, round_number: int, start_loss: float | None = None
@@ -289,22 +277,6 @@ class MemberAggregation:
         with self._clock.stage(Stage.TRAIN, number):
             return self._layers.scores(learner, number, start=self.start(), limit=limit)
 
-    def receive(
-        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
-    ) -> NDArray[np.int64]:
-        """Verifies, decrypts and applies a round's aggregate, and makes the next start.
-
-        Returns:
-            The exact sums, int64, of all the survivors' integers; those of sensitivity scores come last.
-
-        Raises:
-            SecureFLError: see ``decrypt`` and ``apply``.
-        """
-        with self._clock.stage(Stage.DECRYPT, manifest.round_number):
-            sums = self.decrypt(header, body, manifest=manifest, key_sum=key_sum)
-        self.take_up(sums, Outcome.whole(manifest))
-        return sums
-
     def take_up(self, sums: NDArray[np.int64], outcome: Outcome) -> None:
         """``apply``, and the next start made.
 
@@ -316,7 +288,7 @@ class MemberAggregation:
             self.start()
 
     def replay(self, sums: NDArray[np.int64], outcome: Outcome) -> None:
-        """Applies a round again, from the sums that ``receive`` gave before this process began.
+        """Applies a round again, from the sums that ``decrypt_attempt`` gave before this process began.
 
         Raises:
             ProtocolError: see ``apply``.

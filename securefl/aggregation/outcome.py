@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from securefl.protocol.calls import AggregateHead
-from securefl.protocol.messages import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,3 @@ class Outcome:
         statement, members = head.certificate.statement, head.cohort.members
         survivors = tuple(members[each.index] for each in statement.survivors)
         return cls(statement.attempt.round_number, members, survivors, statement.digest)
-
-    @classmethod
-    def whole(cls, manifest: Manifest) -> Outcome:
-        """The outcome of a round that everybody of a manifest contributes to."""
-        return cls(manifest.round_number, manifest.cohort, manifest.cohort, manifest.digest)

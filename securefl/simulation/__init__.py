@@ -3,6 +3,6 @@
 ``federation``  runs every round of a federation between given members, and records what travelled
 ``traffic``     contributions and sums on their way, and what carries them
 ``seat``        a member's session over its aggregation, with a journal in memory
-``memory``      a member's journal and a server's store for as long as the process lives
+``in_memory``   a member's journal and a server's store for as long as the process lives
 ``world``       the same on a virtual clock with faults
 """

@@ -24,7 +24,7 @@ from securefl.protocol.calls import AggregateHead, Announcement, FetchAggregate,
 from securefl.protocol.federation import Federation
 from securefl.protocol.serving.view_rules import rules_of
 from securefl.provisioning.dealing import ChannelSecrets
-from securefl.simulation.memory import MemoryStore
+from securefl.simulation.in_memory import MemoryStore
 from securefl.simulation.seat import Seat, Secrets, SimulatedWork, take_seat
 from securefl.simulation.traffic import DirectTransport, Traffic, Transport, Uploaded
 from securefl_client.driver import carry_out

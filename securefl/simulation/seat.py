@@ -27,7 +27,7 @@ from securefl.protocol.agreement.rules import Owners
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.member_session import MemberState
 from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
-from securefl.simulation.memory import MemoryLog
+from securefl.simulation.in_memory import MemoryLog
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels
 from securefl_client.key_shares import KeyShares

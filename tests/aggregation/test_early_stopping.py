@@ -146,7 +146,9 @@ def stopping_federation(**changes: object) -> TestFederation:
     return make_federation(**(chosen | changes))
 
 
-@pytest.mark.parametrize("choices", [{}, {"scheme": "bfv"}, {"payload": "sketch"}, {"fraction": 0.5}])
+@pytest.mark.parametrize(
+    "choices", [{}, {"scheme": "kahe"}, {"scheme": "bfv"}, {"payload": "sketch"}, {"fraction": 0.5}]
+)
 def test_all_members_end_with_the_same_round_and_go_back_to_the_same_adapter(choices: dict) -> None:
     run, members, states = simulated(stopping_federation(**choices))
     # The adapter after round 2 is measured in round 3; rounds 4 and 5 measure no smaller loss.

@@ -29,7 +29,7 @@ from securefl.protocol.agreement.verification import verify_head
 from securefl.protocol.calls import Acknowledge, AggregateHead, CohortClosed, SendAdvert, StageContribution
 from securefl.protocol.federation import Federation
 from securefl.protocol.serving.view_rules import rules_of
-from securefl.simulation.memory import MemoryStore
+from securefl.simulation.in_memory import MemoryStore
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 

@@ -139,7 +139,7 @@ class Liar(MemberAggregation):
         return EncodedContribution(lambda: (integers,))
 
 
-@pytest.mark.parametrize("scheme", ["none", "bfv"])
+@pytest.mark.parametrize("scheme", ["none", "bfv", "kahe"])
 def test_a_run_ends_before_anything_is_summed_of_a_class_that_a_lie_had_shared(scheme: str) -> None:
     made = make_by_class((4, 4, 4), scheme=scheme)
     liar = Liar(

@@ -46,7 +46,7 @@ def refused(path: Path) -> str:
 def test_a_minimal_file_has_defaults_for_the_rest(write) -> None:
     config = load_federation(write(MINIMAL))
     assert config.ranks == {"client-1": 8, "client-2": 8, "client-3": 8, "client-4": 8}
-    assert config.encryption.scheme == "bfv"
+    assert config.encryption.scheme == "kahe"
 
 
 def test_relative_paths_count_from_the_files_folder(write, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_everything_is_encrypted_unless_a_file_says_otherwise(write, section: st
     assert load_federation(write(MINIMAL + section)).encryption.select.share == 1
 
 
-@pytest.mark.parametrize("scheme", ["bfv", "none"])
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
 def test_a_fraction_is_the_number_that_was_written(write, scheme: str) -> None:
     section = f'[encryption]\nscheme = "{scheme}"\nselect = {{ fraction = 0.1 }}\nallow_plaintext = true\n'
     assert load_federation(write(MINIMAL + section)).encryption.select.share == Fraction(1, 10)

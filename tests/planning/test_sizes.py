@@ -16,6 +16,7 @@ from securefl.config.payload import CorePayload
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
 from securefl.planning.sizes import sizes_of, with_payload
+from securefl.protocol.sections import StreamSizes
 from securefl.provisioning.preview import preview_of_layout
 
 from .conftest import Moved
@@ -134,7 +135,7 @@ def _minilm(labels: int) -> Layout:
 
 @pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("labels", [2, 64, 77])
-def test_the_lean_recipe_uploads_no_more_than_a_clients_own_float32_factors_and_head(
+def test_the_lean_recipes_ciphertexts_are_no_more_than_a_clients_own_float32_factors_and_head(
     labels: int, bits: int
 ) -> None:
     table = {
@@ -145,7 +146,12 @@ def test_the_lean_recipe_uploads_no_more_than_a_clients_own_float32_factors_and_
         "cohort": {"samples_cap": 100, "clients": [{"r": rank} for rank in (2, 4, 8, 16)]},
     }
     federation = preview_of_layout(validated(FederationConfig, table, where="FED.toml"), _minilm(labels))
-    assert federation.terms.encryption.scheme == "bfv"
+    assert federation.terms.encryption.scheme == "kahe"
+    # Shares of keys come on top, as many bytes whatever is trained: one for each other client, and a sum of them.
+    shares = len(federation.cohort) * 2 * federation.constants.cohort(len(federation.cohort)).words
     for number in (1, 2, 3, 4):
-        for member, up in sizes_of(federation, number).up.items():
-            assert up <= federation.layout.float32_bytes(federation.member(member).rank)
+        sizes = sizes_of(federation, number)
+        body = StreamSizes.of_contribution(sizes.sections).body_bytes
+        for member, up in sizes.up.items():
+            assert body <= federation.layout.float32_bytes(federation.member(member).rank)
+            assert body < up < body + shares + 2_000

@@ -39,7 +39,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.server_view import RosterEntry, SectionEntry, ServerView
 from securefl.protocol.wire_calls import Hello
-from securefl.simulation.memory import MemoryStore
+from securefl.simulation.in_memory import MemoryStore
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from securefl_server.round_service import RoundService

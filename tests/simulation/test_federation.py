@@ -45,7 +45,7 @@ def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same
     payload: str, sketch_rank: int | None, heads: int
 ) -> None:
     choices = {"payload": payload, "sketch_rank": sketch_rank, "heads": heads, "rounds": 3}
-    encrypted, members, _ = run(make_federation(scheme="bfv", **choices))
+    encrypted, members, _ = run(make_federation(scheme="kahe", **choices))
     twin, twin_members, _ = run(make_federation(scheme="none", **choices))
 
     for number in (1, 2, 3):
@@ -81,7 +81,7 @@ def test_all_clients_hold_the_same_state_whatever_their_rank() -> None:
 
 
 def test_all_clients_learn_the_same_shared_adapter_to_the_bit_under_encryption() -> None:
-    _, members, _ = run(make_federation(payload="state", ranks=(2, 4, 8, 16), rounds=3, scheme="bfv"))
+    _, members, _ = run(make_federation(payload="state", ranks=(2, 4, 8, 16), rounds=3, scheme="kahe"))
     first, *others = [aggregation.state.learned for aggregation in members.values()]
     assert others
     for name, pair in first.items():

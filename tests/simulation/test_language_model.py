@@ -61,7 +61,7 @@ def run(scheme: str, folder: Path) -> tuple[SimulatedFederation, dict[str, Site]
 
 
 def test_under_encryption_sites_of_different_tasks_learn_what_the_integer_twin_learns(tmp_path: Path) -> None:
-    encrypted, sites = run("bfv", tmp_path / "encrypted")
+    encrypted, sites = run("kahe", tmp_path / "encrypted")
     twin, twins = run("none", tmp_path / "twin")
     assert sorted(encrypted.traffic) == [1, 2]
     for number, traffic in encrypted.traffic.items():

@@ -46,7 +46,7 @@ def run(
 @pytest.mark.parametrize("payload", ["dense", "sketch"])
 @pytest.mark.parametrize("layers", [RANDOM, FIXED], ids=["random", "geometric"])
 def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(payload, layers) -> None:
-    _, encrypted, members, _ = run(layers, payload=payload, scheme="bfv")
+    _, encrypted, members, _ = run(layers, payload=payload, scheme="kahe")
     _, twin, twins, _ = run(layers, payload=payload, scheme="none")
     for number in range(1, ROUNDS + 1):
         for member in members:

@@ -114,7 +114,7 @@ def twin(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Ends:
 
 
 def test_the_ends_are_the_same_encrypted_and_as_the_twin(place: Path, tmp_path: Path, twin: Ends) -> None:
-    encrypted = ran(place, tmp_path / "run", scheme="bfv")
+    encrypted = ran(place, tmp_path / "run", scheme="kahe")
     assert encrypted.integers == twin.integers
     assert encrypted.adapters == twin.adapters
     assert encrypted.metrics == twin.metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from securefl.bench.quality.sites import Site, provisioned, site_of
+from securefl.bench.quality.sites import Site, provisioned, signing_keys_of, site_of
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.load import validated
@@ -68,6 +68,7 @@ def run(rows: Path, scheme: str, folder: Path) -> tuple[SimulatedFederation, dic
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         {member: site.side.learner for member, site in sites.items()},
+        signing_keys=signing_keys_of(sites),
     )
     simulated.run()
     return simulated, sites
@@ -76,7 +77,7 @@ def run(rows: Path, scheme: str, folder: Path) -> tuple[SimulatedFederation, dic
 def test_three_sites_learn_word_problems_the_same_encrypted_and_as_the_twin(
     rows: Path, tmp_path: Path
 ) -> None:
-    encrypted, sites = run(rows, "bfv", tmp_path / "encrypted")
+    encrypted, sites = run(rows, "kahe", tmp_path / "encrypted")
     twin, twins = run(rows, "none", tmp_path / "twin")
     for number, traffic in encrypted.traffic.items():
         np.testing.assert_array_equal(traffic.sums["client-1"], twin.traffic[number].sums["client-1"])

@@ -50,7 +50,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.server_state import ServerRules
-from securefl.simulation.memory import MemoryStore
+from securefl.simulation.in_memory import MemoryStore
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 

@@ -20,7 +20,7 @@ from securefl.progress import Event
 from securefl.protocol.calls import Announcement, FetchAggregate, StagedUpTo
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.provisioning.dealing import ChannelSecrets
-from securefl.simulation.memory import MemoryStore
+from securefl.simulation.in_memory import MemoryStore
 from securefl_client.driver import carry_out
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels

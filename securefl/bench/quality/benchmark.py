@@ -86,7 +86,7 @@ def _tasks(request: QualityRequest) -> list[CellTask]:
         return CellTask(cell, job, cell_digest(job, material))
 
     twins = [task(cell, "none") for cell in request.cells if cell.data in digests]
-    return [*twins, *(task(cell, "bfv") for cell in request.identity_cells)]
+    return [*twins, *(task(cell, "kahe") for cell in request.identity_cells)]
 
 
 def _data_digests(request: QualityRequest) -> dict[DataSet, str]:

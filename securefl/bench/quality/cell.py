@@ -234,7 +234,7 @@ def _baselines(report: MetricReport) -> dict[str, float]:
 
 def _uploads(federation: Federation, member: str, numbers: Iterable[int]) -> dict[int, int]:
     """Bytes of every round's upload, encrypted, whatever the cell ran with."""
-    encryption = federation.terms.encryption.model_copy(update={"scheme": "bfv"})
+    encryption = federation.terms.encryption.model_copy(update={"scheme": "kahe"})
     encrypted = replace(federation, terms=federation.terms.model_copy(update={"encryption": encryption}))
     return {number: sizes_of(encrypted, number).up[member] for number in numbers}
 

@@ -27,7 +27,7 @@ COLUMNS: tuple[Column, ...] = get_args(Column)
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Scheme = Literal["none", "bfv"]
+Scheme = Literal["none", "kahe", "bfv"]
 
 
 class _Frozen(BaseModel):

@@ -188,7 +188,7 @@ def test_the_report_has_finished_cells_that_were_not_asked_for(harness: Harness)
 
 def test_the_encrypted_run_stands_beside_its_twin(harness: Harness) -> None:
     finished = harness.run(identity=True)
-    assert harness.started == [*ALL, "iid-default-bfv"]
+    assert harness.started == [*ALL, "iid-default-kahe"]
     assert [*finished.encrypted] == ["colours-iid-default-7"]
     assert next(iter(finished.encrypted)) in finished.cells
     assert [*finished.cells] == [cell.name for cell in harness.request.cells]
@@ -198,7 +198,7 @@ def test_where_recipes_are_compared_each_has_an_encrypted_run_of_its_smallest_pl
     cells = cells_of(TINY_RECIPES, seeds=2)
     finished = harness.run(suite=TINY_RECIPES, cells=cells, run=cells, identity=True)
     assert [*finished.encrypted] == ["colours-iid-default-7", "colours-iid-lean-7"]
-    assert harness.started[-2:] == ["iid-default-bfv", "iid-lean-bfv"]
+    assert harness.started[-2:] == ["iid-default-kahe", "iid-lean-kahe"]
 
 
 def test_a_missing_data_set_is_said_before_anything_runs(harness: Harness) -> None:

@@ -7,22 +7,20 @@ import pytest
 from support.quality import central_cell, colours_cell, finished, job_of, save_colours
 from support.tiny_model import save_tiny_bert
 
-from securefl.aggregation.contribution import Contribution
 from securefl.bench.quality.cell import _check_reported, run_cell
 from securefl.bench.quality.cell_figures import identical, places_of
 from securefl.bench.quality.measurement import CellMeasurement, CellOrder
 from securefl.bench.quality.sites import RoundSums
 from securefl.bench.quality.suite import LOCAL, Cell
 from securefl.errors import ProtocolError, TrainingError
-from securefl.protocol.messages import ContributionHeader, SignedHeader
-from securefl.simulation.traffic import Traffic
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.calls import StageContribution
+from securefl.simulation.traffic import Traffic, Uploaded
 from securefl.training.tasks.base import Metric
 
 pytestmark = pytest.mark.slow
-HEADER = ContributionHeader(
-    member="a", round_number=1, manifest_digest=bytes(32), seeds_digest=bytes(32), body_digest=bytes(32)
-)
-CONTRIBUTION = Contribution(signed=SignedHeader(HEADER, bytes(64)), seeds=b"", body=b"")
+HEAD = StageContribution(Attempt(bytes(32), 1, 1, 1), bytes(32), bytes(32), b"", ())
+CONTRIBUTION = Uploaded(HEAD, b"")
 OVERRIDES = ("federation.rounds=2", "fusion.max_samples=40", "training.learning_rate=1e-2")
 
 
@@ -86,7 +84,7 @@ def test_the_encrypted_run_ends_as_its_twin_bit_for_bit(
     federation: CellMeasurement, run: Callable[..., CellMeasurement]
 ) -> None:
     cell = colours_cell()
-    encrypted = finished(cell, run(cell, scheme="bfv"), scheme="bfv")
+    encrypted = finished(cell, run(cell, scheme="kahe"), scheme="kahe")
     assert encrypted.measured.integers_sha256
     assert identical(finished(cell, federation), encrypted)
 
