@@ -36,6 +36,7 @@ from securefl.protocol.agreement.rules import Owners
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.member_records import SumApplied
 from securefl.protocol.member_session import MemberState
+from securefl.results.certificates import write_certificate
 from securefl.results.client import BytesReport, ClientResult, SumReport, encryption_report
 from securefl.results.curve import START, Figures, best_of, figures_by_round
 from securefl.training.tasks.table import class_names
@@ -222,6 +223,7 @@ class MemberWork:
         return np.concatenate(list(self._journal.integers(each.sums)))
 
     def _report(self, number: int, head: AggregateHead, sums: Integers, validation: Figures) -> None:
+        write_certificate(self._out, head.cohort, head.certificate)
         sent, received = self._traffic.sent, self._traffic.received
         federation, update = self._aggregation.federation, self._journal.state.update
         traffic = BytesReport(

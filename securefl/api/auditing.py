@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from securefl.api.certified_sums import check_certified, others
 from securefl.api.ledger_order import disorder
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
 from securefl.errors import SecureFLError, StateError
@@ -124,7 +125,8 @@ def audit(folder: str | Path) -> AuditReport:
 
     Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
     and which tells of every opening and round once and in order; all ledgers must name the same sums for each of them;
-    and every member's result and the run's must name those sums.
+    every member's result and the run's must name those sums; and a certificate of each, signed by enough
+    members, must name the same survivors at all of them.
 
     Args:
         folder: The folder of a run, such as ``runs/quickstart``.
@@ -153,6 +155,7 @@ def audit(folder: str | Path) -> AuditReport:
     findings: list[Finding] = []
     recorded: dict[str, Digests] = {}
     heads: dict[str, str] = {}
+    statements: dict[str, dict[int, bytes]] = {}
     for member in federation.cohort:
         try:
             ledger, digests = _own_ledger(run.client(member), member, federation)
@@ -162,6 +165,15 @@ def audit(folder: str | Path) -> AuditReport:
         recorded[member], heads[member] = digests, ledger.head.hex()
         findings += (Finding(member, what) for what in _of_events(ledger, federation))
         findings += (Finding(member, what) for what in _of_own_result(run.client(member), digests))
+        statements[member] = {}
+        for event in _applied(ledger):
+            try:
+                digest = check_certified(run.client(member), member, event, federation)
+            except SecureFLError as error:
+                findings.append(Finding(member, str(error).rstrip(".")))
+            else:
+                statements[member][event.round_number] = digest
+    findings += (Finding(member, what) for member, what in others(statements))
     findings += _of_sums(recorded)
     findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
     rounds = federation.terms.federation.rounds
@@ -189,8 +201,13 @@ def _own_ledger(folder: Path, member: str, federation: Federation) -> tuple[Veri
     first = ledger.entries[0].event
     if not isinstance(first, RunStarted) or first.member != member:
         raise StateError("the ledger in its folder is another member's", where=str(folder / LEDGER))
-    applied = [entry.event for entry in ledger.entries if isinstance(entry.event, AggregateApplied)]
-    return ledger, {event.round_number: event.integers_sha256.hex() for event in applied}
+    return ledger, {event.round_number: event.integers_sha256.hex() for event in _applied(ledger)}
+
+
+def _applied(ledger: VerifiedLedger) -> list[AggregateApplied]:
+    """The last sum of every round: one that could not be opened by enough members is undone, and made again."""
+    applied = (entry.event for entry in ledger.entries if isinstance(entry.event, AggregateApplied))
+    return list({event.round_number: event for event in applied}.values())
 
 
 def _own_result(folder: Path) -> _OwnResult:

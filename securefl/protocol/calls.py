@@ -1,8 +1,8 @@
 """Requests of members and answers of the server, and announcements, as frozen objects.
 
-The rule kept here: an object of this module is complete and within its limits; ``wire_calls`` and its neighbours build them
-from peers' bytes and refuse what does not fit. Every request may be made again: the server answers the same bytes in
-the same way, before and after a restart of either.
+The rule kept here: an object of this module is complete and within its limits; ``wire_calls`` and its neighbours build
+them from peers' bytes and refuse what does not fit. Every request may be made again: the server answers the same bytes
+in the same way, before and after a restart of either.
 
     server announces        member asks
     Waiting                 (a member is missing)

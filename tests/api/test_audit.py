@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,9 @@ from securefl import audit, read_ledger, read_result
 from securefl.api.auditing import _rounds_of
 from securefl.errors import StateError
 from securefl.ledger.ledger import RunFinished
+from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.agreement.statement import Certificate
+from securefl.results.certificates import certificate_path, read_certificate, write_certificate
 
 from .conftest import MEMBERS
 
@@ -144,6 +148,57 @@ def test_a_ledger_is_read_from_a_members_results(finished: Path) -> None:
     ledger = read_ledger(finished / "clients" / "client-1")
     assert ledger.finished
     assert [entry.event.name for entry in ledger.entries][:2] == ["run-started", "round-reserved"]
+
+
+def _certificate(run: Path, member: str = "client-2", number: int = 1) -> tuple[Cohort, Certificate]:
+    return read_certificate(certificate_path(run / "clients" / member, number))
+
+
+def test_a_missing_certificate_is_found(run: Path) -> None:
+    certificate_path(run / "clients" / "client-2", 2).unlink()
+    (finding,) = _findings(run)
+    assert finding.startswith("client-2: there is no certificate")
+
+
+def test_a_certificate_with_too_few_votes_is_found(run: Path) -> None:
+    cohort, certificate = _certificate(run)
+    fewer = replace(certificate, votes=certificate.votes[:-1])
+    write_certificate(run / "clients" / "client-2", cohort, fewer)
+    (finding,) = _findings(run)
+    assert finding.startswith("client-2: the certificate is malformed")
+
+
+def test_a_certificate_with_a_forged_vote_is_found(run: Path) -> None:
+    cohort, certificate = _certificate(run)
+    first, *rest = certificate.votes
+    forged = replace(first, signature=bytes(64))
+    write_certificate(run / "clients" / "client-2", cohort, replace(certificate, votes=(forged, *rest)))
+    (finding,) = _findings(run)
+    assert finding.startswith("client-2: its certificate of round 1 does not hold")
+
+
+def test_the_certificate_of_another_round_is_found(run: Path) -> None:
+    folder = run / "clients" / "client-3"
+    certificate_path(folder, 2).write_bytes(certificate_path(folder, 1).read_bytes())
+    assert "client-3: its certificate of round 2 is of another attempt than its ledger names." in [
+        f"{finding}." for finding in _findings(run)
+    ]
+
+
+def test_an_altered_statement_is_found(run: Path) -> None:
+    _, certificate = _certificate(run)
+    path = certificate_path(run / "clients" / "client-2", 1)
+    total = certificate.statement.total_digest.hex()
+    assert total in path.read_text()
+    path.write_text(path.read_text().replace(total, bytes(32).hex()))
+    (finding, *_) = _findings(run)
+    assert finding.startswith("client-2: its certificate of round 1 does not hold")
+
+
+def test_a_malformed_certificate_is_found(run: Path) -> None:
+    certificate_path(run / "clients" / "client-1", 1).write_text('{"cohort": "00", "certificate": 3}')
+    (finding,) = _findings(run)
+    assert finding.startswith("client-1: the certificate is malformed")
 
 
 def test_a_runs_result_is_read_with_its_clients(finished: Path) -> None:

@@ -197,7 +197,7 @@ def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(
     monkeypatch.setattr(Ledger, "append", append)
     (finding,) = audit(run_whole(tmp_path, made).folder).findings
     found = "its ledger has 'round-contributed' of round -1 at entry 5"
-    assert str(finding) == f"client-2: {found}, where 'round-reserved' of round -1 belongs"
+    assert str(finding) == f"client-2: {found}, where 'aggregate-applied' of round -1 belongs"
 
 
 def test_a_log_says_that_openings_come_before_the_first_round(
