@@ -42,7 +42,7 @@ Taken = Callable[[str, AggregateHead, Integers], None]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """What all members have and the server has not.
+    """Secrets that all members have and the server has not.
 
     Attributes:
         chain: Key of their agreement on the state (32 bytes).

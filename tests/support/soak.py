@@ -23,7 +23,7 @@ FAULTS = Faults(
     lost_for_good=0.15,
     latency_s=1.0,
     pause_s=40.0,
-    quiet_after_s=400.0,
+    faultless_after_s=400.0,
 )
 SIZES = (3, 4, 5, 6, 8)
 

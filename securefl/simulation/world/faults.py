@@ -26,7 +26,7 @@ class Faults:
         lost_for_good: A member's process that ends never comes back, while the roster bears it.
         latency_s: Longest time of a message on its way, seconds.
         pause_s: Longest time until a process that ended is started again, seconds.
-        quiet_after_s: Time from which on nothing fails any more, so that a run comes to its end.
+        faultless_after_s: Time from which on nothing fails any more, so that a run comes to its end.
     """
 
     request_lost: float = 0.0
@@ -40,7 +40,7 @@ class Faults:
     lost_for_good: float = 0.0
     latency_s: float = 0.05
     pause_s: float = 20.0
-    quiet_after_s: float = 600.0
+    faultless_after_s: float = 600.0
 
 
 class Chance:
@@ -49,7 +49,7 @@ class Chance:
     Args:
         seed: The world's.
         faults: Probabilities.
-        now: The world's clock: after ``quiet_after_s`` nothing fails.
+        now: The world's clock: after ``faultless_after_s`` nothing fails.
     """
 
     def __init__(self, seed: int, faults: Faults) -> None:
@@ -60,7 +60,7 @@ class Chance:
         """Tell if an event of this probability happens now."""
         # Drawn in any case, so that the choices after it do not depend on the time.
         drawn = self._random.random()
-        return now < self.faults.quiet_after_s and drawn < probability
+        return now < self.faults.faultless_after_s and drawn < probability
 
     def latency(self) -> float:
         """Seconds that the next message is on its way."""

@@ -44,7 +44,7 @@ class Session(Protocol):
 
 @dataclass(slots=True)
 class Ending:
-    """How a member's part ended: well where there is no error."""
+    """End of a member's part: a good one where there is no error."""
 
     error: SecureFLError | None = None
 

@@ -28,7 +28,7 @@ class ServerCore(Protocol):
 
     @property
     def announcement(self) -> Announcement:
-        """What a member that connects now is told."""
+        """Announcement that a member hears when it connects now."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class ServerCore(Protocol):
 
     @property
     def next_deadline(self) -> float | None:
-        """When ``wake`` is to be called next."""
+        """Time at which ``wake`` is to be called next."""
         ...
 
     def on_announcement(self, listener: Listener) -> None:
