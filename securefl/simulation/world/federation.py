@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from securefl.simulation.world.clock import Clock
 from securefl.simulation.world.faults import Chance, Faults
 from securefl.simulation.world.member import MemberProcess, Session
 from securefl.simulation.world.server import ServerCore, ServerProcess
+from securefl.simulation.world.virtual_clock import Clock
 from securefl_client.round_work import Sent
 
 

@@ -23,9 +23,9 @@ from securefl.protocol.calls import (
     StageContribution,
     Staged,
 )
-from securefl.simulation.world.clock import Clock, Planned
 from securefl.simulation.world.faults import Chance
 from securefl.simulation.world.server import Killed, ServerCore, ServerProcess, Stream
+from securefl.simulation.world.virtual_clock import Clock, Planned
 from securefl_client.round_work import Downloaded, Got, Sent, Steps, Upload
 
 RETRY_S: Final = 2.0

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from securefl.errors import TransportError
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import Announcement, Answer, Request, Staged
-from securefl.simulation.world.clock import Clock, Planned
+from securefl.simulation.world.virtual_clock import Clock, Planned
 
 Listener = Callable[[Announcement], None]
 Result = TypeVar("Result")
