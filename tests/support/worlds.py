@@ -23,13 +23,15 @@ from securefl.errors import DiskError, ForgeryError, SecureFLError
 from securefl.identity.signing import SigningKey
 from securefl.progress import Event
 from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.simulation.world.faults import Faults
 from securefl.simulation.world.federation import World
 from securefl.simulation.world.server import Killed
-from securefl_client.journal import Journal
+from securefl.storage.durable import DurableFile
+from securefl_client.journal import FILE_KEPT, FILE_NAME, Journal
 from securefl_client.key_shares import KeyShares
 from securefl_client.session import MemberSession
 from securefl_client.standing import Standing
@@ -41,6 +43,8 @@ from support.fake_rounds import PROFILE, FakeChannels, FakeLedger, FakeWork, int
 from support.world_oracle import Observed, wrong_sums
 
 LIMITS = ServerSection(join_timeout_s=200, round_timeout_s=120, step_timeout_s=30, reconnect_grace_s=5)
+
+FULL = DiskError("the disk is full")
 
 
 def form(*, packets: bool) -> WireForm:
@@ -60,8 +64,10 @@ class WorldEncrypting:
         key: ShortKey | None,
         observed: Observed,
         entropy: Entropy,
+        in_the_middle: Callable[[], None],
     ) -> None:
         self.values, self.cohort, self.key = values, cohort, key
+        self.in_the_middle = in_the_middle
         self.observed, self.entropy = observed, entropy
 
     def windows(self) -> Iterator[bytes]:
@@ -75,7 +81,9 @@ class WorldEncrypting:
         body = form(packets=self.key is not None).encode_residues(words)
         if self.key is not None:
             self.observed.bodies[self.key.coefficients.tobytes()].add(hashlib.sha256(body).digest())
-        yield body
+        yield body[: len(body) // 2]
+        self.in_the_middle()
+        yield body[len(body) // 2 :]
 
 
 @dataclass
@@ -84,12 +92,14 @@ class WorldWork(FakeWork):
 
     observed: Observed = field(default_factory=Observed)
     entropy: Entropy = SYSTEM
+    in_the_middle: Callable[[], None] = lambda: None
 
     def encrypt(
         self, runs: Callable[[], Iterable[np.ndarray]], *, cohort: Cohort, salt: bytes
     ) -> WorldEncrypting:
         key = ShortKey.fresh(self.entropy) if self.packets else None
-        return WorldEncrypting(np.concatenate(list(runs())), cohort, key, self.observed, self.entropy)
+        values = np.concatenate(list(runs()))
+        return WorldEncrypting(values, cohort, key, self.observed, self.entropy, self.in_the_middle)
 
     def decrypt(self, head: AggregateHead, body: bytes, *, key_sum: KeySum | None) -> np.ndarray:
         total = form(packets=key_sum is not None).decode_window(body[:]).residues
@@ -102,6 +112,49 @@ class WorldWork(FakeWork):
         if sums[-1] != sums[:-1].sum():
             raise ForgeryError("the aggregate is not the sum of what its contributors sent")
         return sums
+
+
+class FailingLog:
+    """A journal's file whose disk takes none of a record, or half of it, when chance has it."""
+
+    def __init__(self, path: Path, refused: Callable[[], bool]) -> None:
+        self._file, self._refused = DurableFile(path), refused
+
+    def read(self) -> bytes:
+        return self._file.read()
+
+    def append(self, data: bytes) -> None:
+        if self._refused():
+            self._file.append(data[: len(data) // 2])
+            raise FULL
+        if self._refused():
+            raise FULL
+        self._file.append(data)
+
+    def cut(self, length: int) -> None:
+        self._file.cut(length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class FailingBodies(Bodies):
+    """Files of a server whose disk takes half of a piece, or fails to sync it, when chance has it."""
+
+    def __init__(self, folder: Path, refused: Callable[[], bool]) -> None:
+        super().__init__(folder)
+        self._refused = refused
+
+    def append(self, attempt: Attempt, member: str, chunk: bytes) -> None:
+        if self._refused():
+            super().append(attempt, member, chunk[: len(chunk) // 2])
+            raise FULL
+        super().append(attempt, member, chunk)
+
+    def sync(self, attempt: Attempt, member: str) -> None:
+        if self._refused():
+            raise FULL
+        super().sync(attempt, member)
 
 
 class FailingStore:
@@ -118,7 +171,7 @@ class FailingStore:
         def write(*args: object, **named: object) -> object:
             faults = self._world.chance.faults
             if self._world.happens(faults.write_refused):
-                raise DiskError("no space is left on the device", where="the server's folder")
+                raise FULL
             if self._world.happens(faults.server_killed):
                 # Before the write or behind it: both are ends that an operating system can give.
                 if self._world.happens(0.5):
@@ -143,13 +196,26 @@ class MemberProgram:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     work: WorldWork | None = None
     journal: Journal | None = None
+    is_open: bool = False
 
     def make(self) -> MemberSession:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = FailingLog(self.folder / FILE_NAME, self._disk_is_full)
         self.journal = Journal(
-            self.folder, self.members.rules, member=self.member, first_round=1, on_step=self._stepped
+            self.folder,
+            self.members.rules,
+            member=self.member,
+            first_round=1,
+            storage=log,
+            on_step=self._stepped,
         )
+        self.is_open = True
         self.work = WorldWork(
-            self.member, self.members.packets, observed=self.observed, entropy=self.world.chance.bytes
+            self.member,
+            self.members.packets,
+            observed=self.observed,
+            entropy=self.world.chance.bytes,
+            in_the_middle=self._write,
         )
         self.work.rebuild(self.journal)
         channels = FakeChannels(self.member)
@@ -176,10 +242,21 @@ class MemberProgram:
         return MemberSession(standing, rounds=self.rounds)
 
     def close(self) -> None:
-        if self.journal is not None:
+        # A journal that could not be opened has closed its file itself.
+        if self.is_open and self.journal is not None:
             self.journal.close()
+        self.is_open = False
+
+    def _disk_is_full(self) -> bool:
+        return self.world.happens(self.world.chance.faults.member_write_refused)
+
+    def _write(self) -> None:
+        if self._disk_is_full():
+            raise FULL
 
     def _stepped(self, step: str) -> None:
+        if step == FILE_KEPT:
+            self._write()
         if self.world.happens(self.world.chance.faults.member_killed):
             raise Killed
 
@@ -209,14 +286,17 @@ class ServerProgram:
             ),
             lambda number: (Section(form(packets=packets), 1),),
             store=FailingStore(self._store, self.world),  # type: ignore[arg-type]
-            bodies=Bodies(self.folder),
-            now=self.world.clock.now,
+            bodies=FailingBodies(self.folder, self._disk_is_full),
+            now=self.world.server.machine.now,
             emit=self.events.append,
         )
 
     def close(self) -> None:
         if self._store is not None:
             self._store.close()
+
+    def _disk_is_full(self) -> bool:
+        return self.world.happens(self.world.chance.faults.write_refused)
 
 
 @dataclass
