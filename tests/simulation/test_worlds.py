@@ -56,7 +56,8 @@ def test_the_seeds_bring_about_every_fault_that_the_oracle_is_for(tmp_path: Path
 
 def test_a_world_without_faults_needs_one_attempt_a_round(tmp_path: Path) -> None:
     world = play(tmp_path / "world", seed=1, faults=Faults())
-    assert not world.violations() and not world.errors
+    assert not world.violations()
+    assert not world.errors
     for program in world.ended.values():
         assert program.journal is not None
         assert [applied.number for applied in program.journal.state.sums] == [1, 1]
@@ -65,7 +66,8 @@ def test_a_world_without_faults_needs_one_attempt_a_round(tmp_path: Path) -> Non
 def test_without_a_loss_for_good_every_federation_comes_to_its_end(tmp_path: Path) -> None:
     for seed in range(1000, 1020):
         world = play(tmp_path / "world", seed=seed, faults=replace(FAULTS, lost_for_good=0.0), size=4)
-        assert not world.violations() and not world.errors, seed
+        assert not world.violations(), seed
+        assert not world.errors, seed
         states = [program.journal.state for program in world.programs.values() if program.journal is not None]
         assert [state.applied for state in states] == [2] * 4, seed
 
@@ -73,8 +75,8 @@ def test_without_a_loss_for_good_every_federation_comes_to_its_end(tmp_path: Pat
 def test_faults_of_every_kind_are_in_the_sweep() -> None:
     rates = (FAULTS.request_lost, FAULTS.answer_lost, FAULTS.request_twice, FAULTS.chunk_lost)
     assert all(rate > 0 for rate in (*rates, FAULTS.announcement_lost, FAULTS.member_killed))
-    assert FAULTS.server_killed > 0 and FAULTS.lost_for_good > 0 and FAULTS.request_late > 0
-    assert FAULTS.write_refused > 0 and FAULTS.member_write_refused > 0 and FAULTS.clock_jumps > 0
+    assert min(FAULTS.server_killed, FAULTS.lost_for_good, FAULTS.request_late, FAULTS.clock_jumps) > 0
+    assert min(FAULTS.write_refused, FAULTS.member_write_refused) > 0
 
 
 DISKS = Faults(write_refused=0.05, member_write_refused=0.05, quiet_after_s=200.0)
@@ -84,7 +86,8 @@ def test_full_disks_of_server_and_members_cost_starts_and_nothing_else(tmp_path:
     starts = 0
     for seed in range(2000, 2010):
         world = play(tmp_path / "world", seed=seed, faults=DISKS)
-        assert not world.violations() and not world.errors, seed
+        assert not world.violations(), seed
+        assert not world.errors, seed
         states = [program.journal.state for program in world.programs.values() if program.journal is not None]
         assert [state.applied for state in states] == [2] * 4, seed
         starts += world.world.server.starts + sum(each.starts for each in world.world.members.values())
@@ -114,4 +117,5 @@ def test_a_server_whose_clock_jumps_voids_attempts_at_most(tmp_path: Path) -> No
 def test_copies_of_requests_that_come_late_change_nothing(tmp_path: Path) -> None:
     for seed in range(5000, 5008):
         world = play(tmp_path / "world", seed=seed, faults=Faults(request_late=0.8, latency_s=1.0))
-        assert not world.violations() and not world.errors, seed
+        assert not world.violations(), seed
+        assert not world.errors, seed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,13 @@ from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
-from securefl.crypto.thresholds import threshold
 from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import DiskError, ForgeryError, SecureFLError
 from securefl.identity.signing import SigningKey
 from securefl.progress import Event
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.signed import Attempt
-from securefl.protocol.calls import AggregateHead
+from securefl.protocol.calls import AggregateHead, Announcement, SurvivorsProposed
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.simulation.world.faults import Faults
@@ -40,6 +39,7 @@ from securefl_server.round_server import RoundServer
 from securefl_server.round_store import SqliteRoundStore
 from support.agreements import Members, digest
 from support.fake_rounds import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
+from support.hostile_clients import HostileClient, Lie
 from support.world_oracle import Observed, wrong_sums
 
 LIMITS = ServerSection(join_timeout_s=200, round_timeout_s=120, step_timeout_s=30, reconnect_grace_s=5)
@@ -93,12 +93,16 @@ class WorldWork(FakeWork):
     observed: Observed = field(default_factory=Observed)
     entropy: Entropy = SYSTEM
     in_the_middle: Callable[[], None] = lambda: None
+    lies: bool = False
 
     def encrypt(
         self, runs: Callable[[], Iterable[np.ndarray]], *, cohort: Cohort, salt: bytes
     ) -> WorldEncrypting:
         key = ShortKey.fresh(self.entropy) if self.packets else None
         values = np.concatenate(list(runs()))
+        if self.lies:
+            # What stands for the tag does not hold of it.
+            values[0] += 1
         return WorldEncrypting(values, cohort, key, self.observed, self.entropy, self.in_the_middle)
 
     def decrypt(self, head: AggregateHead, body: bytes, *, key_sum: KeySum | None) -> np.ndarray:
@@ -197,6 +201,7 @@ class MemberProgram:
     work: WorldWork | None = None
     journal: Journal | None = None
     is_open: bool = False
+    lies: bool = False
 
     def make(self) -> MemberSession:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +221,7 @@ class MemberProgram:
             observed=self.observed,
             entropy=self.world.chance.bytes,
             in_the_middle=self._write,
+            lies=self.lies,
         )
         self.work.rebuild(self.journal)
         channels = FakeChannels(self.member)
@@ -264,8 +270,18 @@ class MemberProgram:
 class ServerProgram:
     """The server's program with its folder."""
 
-    def __init__(self, members: Members, folder: Path, world: World, rounds: int) -> None:
+    def __init__(
+        self,
+        members: Members,
+        folder: Path,
+        world: World,
+        rounds: int,
+        make_core: Callable[[RoundServer], RoundServer],
+        observed: Observed,
+    ) -> None:
+        self.observed = observed
         self.members, self.folder, self.world, self.rounds = members, folder, world, rounds
+        self.make_core = make_core
         self.events: list[Event] = []
         self._store: SqliteRoundStore | None = None
 
@@ -273,7 +289,7 @@ class ServerProgram:
         rules = self.members.rules
         packets = self.members.packets
         self._store = SqliteRoundStore(self.folder, federation_digest=rules.federation_digest)
-        return RoundServer(
+        core = RoundServer(
             ServerRules(
                 federation_digest=rules.federation_digest,
                 key_epoch=rules.key_epoch,
@@ -290,6 +306,14 @@ class ServerProgram:
             now=self.world.server.machine.now,
             emit=self.events.append,
         )
+        self.core = core
+        self._note(core.announcement)
+        core.on_announcement(self._note)
+        return self.make_core(core)
+
+    def _note(self, announcement: Announcement) -> None:
+        if isinstance(announcement, SurvivorsProposed):
+            self.observed.propose(announcement.statement, self.core.state.members)
 
     def close(self) -> None:
         if self._store is not None:
@@ -308,11 +332,13 @@ class Played:
     server: ServerProgram
     observed: Observed
     members: Members
+    liars: dict[str, HostileClient] = field(default_factory=dict)
 
     @property
     def ended(self) -> dict[str, MemberProgram]:
-        """Members that were not lost for good."""
-        return {name: each for name, each in self.programs.items() if not self.world.members[name].lost}
+        """Honest members that were not lost for good."""
+        lost = {*self.world.lost, *self.liars}
+        return {name: each for name, each in self.programs.items() if name not in lost}
 
     @property
     def errors(self) -> dict[str, SecureFLError]:
@@ -335,10 +361,12 @@ class Played:
         """Everything that must not be; see ``world_oracle``."""
         states, sums = {}, {}
         for name, program in self.ended.items():
-            assert program.journal is not None and program.work is not None
+            assert program.journal is not None
+            assert program.work is not None
             states[name], sums[name] = program.journal.state, program.work.applied
-        least = threshold(self.members.min_clients)
-        return self.observed.violations(states, threshold=least) + wrong_sums(states, sums, integers)
+        return self.observed.violations(states, colluders=len(self.liars)) + wrong_sums(
+            states, sums, integers
+        )
 
 
 def play(
@@ -351,25 +379,53 @@ def play(
     packets: bool = True,
     rounds: int = 2,
     limit_s: float = 20_000,
+    hostile: Mapping[str, Lie] | None = None,
+    wrong_tags: frozenset[str] = frozenset(),
+    make_core: Callable[[RoundServer], RoundServer] = lambda core: core,
 ) -> Played:
-    """One federation from its first start to its end."""
+    """One federation from its first start to its end.
+
+    Args:
+        folder: Everything lies in it; what was there is deleted.
+        seed: Of all choices.
+        faults: Of the world.
+        size: Members.
+        min_clients: m.
+        packets: True for ``kahe``.
+        rounds: How many.
+        limit_s: Latest end, in the world's seconds.
+        hostile: Kinds of lies, by id of the members that tell them.
+        wrong_tags: Members that encrypt what its own tag does not hold of.
+        make_core: Puts a lying server in the place of the core.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "server").mkdir(parents=True, mode=0o700)
     members = Members(size, min_clients, packets=packets)
     draw = random.Random(seed)
     members.keys = {name: _key(draw) for name in members.keys}
     observed = Observed()
+    liars = {
+        name: HostileClient(members.keys[name], random.Random(f"{seed} {name}"), lie)
+        for name, lie in (hostile or {}).items()
+    }
     world = World(
-        seed, faults, bearable=size - min_clients, grace_s=LIMITS.reconnect_grace_s, observe=observed
+        seed,
+        faults,
+        bearable=size - min_clients,
+        grace_s=LIMITS.reconnect_grace_s,
+        observe=lambda name, sent: None if name in liars else observed(name, sent),
     )
-    server = ServerProgram(members, folder / "server", world, rounds)
+    server = ServerProgram(members, folder / "server", world, rounds, make_core, observed)
     world.add_server(server.make, server.close)
     programs = {
         name: MemberProgram(members, name, folder / name, world, rounds, observed) for name in members.roster
     }
-    world.add_members({name: (program.make, program.close) for name, program in programs.items()})
+    for name in wrong_tags:
+        programs[name].lies = True
+    starters = {name: (program.make, program.close) for name, program in programs.items()}
+    world.add_members(starters, alter=liars)
     world.run(limit_s=limit_s)
-    return Played(world, programs, server, observed, members)
+    return Played(world, programs, server, observed, members, liars)
 
 
 def _key(draw: random.Random) -> SigningKey:
