@@ -18,11 +18,16 @@ RUN := $(VENV)/bin/python
 PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := securefl clients server tests benchmarks
 
-.PHONY: help quickstart test test-fast lint format protos peers bench clean
+# What make fuzz and make soak play: the tests play 20,000 cases and 200 seeds.
+CASES ?= 1000000
+SEEDS ?= 10000
+SUPPORT = PYTHONPATH=tests OMP_NUM_THREADS=1 $(RUN)
+
+.PHONY: help quickstart test test-fast fuzz soak lint format protos peers bench clean
 
 help:
 	@sed -n '3,5s/^# *//p' Makefile
-	@echo "make lint | format | protos | peers | bench | clean"
+	@echo "make fuzz | soak | lint | format | protos | peers | bench | clean"
 
 quickstart: $(VENV)/.demo
 	$(RUN) -m securefl.cli run
@@ -32,6 +37,12 @@ test: $(VENV)/.dev
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev
+	$(SUPPORT) -m support.fuzz $(CASES)
+
+soak: $(VENV)/.dev
+	$(SUPPORT) -m support.soak $(SEEDS)
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

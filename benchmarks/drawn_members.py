@@ -204,9 +204,7 @@ def make_session(
     """A member's real session with a journal in a folder of its own."""
     journal = Journal(folder, rules, member=work.member, first_round=1)
     shares = KeyShares(rules, member=work.member, channels=DrawnChannels(work.member))
-    standing = Standing(
-        rules, key, journal, work, NoLedger(), shares=shares, reason_key=_digest("reasons")
-    )
+    standing = Standing(rules, key, journal, work, NoLedger(), shares=shares, reason_key=_digest("reasons"))
     return MemberSession(standing, rounds=rounds), journal
 
 

@@ -246,7 +246,7 @@ def measure(members: int, *, values: int, measured: int) -> Line:
 
 def table(lines: list[Line]) -> str:
     """The figures in Markdown."""
-    names = [name for name in asdict(lines[0])]
+    names = list(asdict(lines[0]))
     rows = [[str(value) for value in asdict(line).values()] for line in lines]
     body = [" | ".join(row) for row in [names, ["---"] * len(names), *rows]]
     return "\n".join(f"| {row} |" for row in body)
@@ -254,10 +254,14 @@ def table(lines: list[Line]) -> str:
 
 def main() -> None:
     """Measure every size, and write both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--members", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--values", type=int, default=8192)
-    parser.add_argument("--measured", type=int, default=10, help="members that check every signature themselves")
+    parser.add_argument(
+        "--measured", type=int, default=10, help="members that check every signature themselves"
+    )
     parser.add_argument("--out", type=Path, required=True, help="path without suffix")
     chosen = parser.parse_args()
     machine, lines = this_machine(), []
@@ -271,7 +275,8 @@ def main() -> None:
             f"# Scale of a round\n\n{machine.cpu}, {machine.cores} cores, load {machine.load_before} before the start: "
             "other programs were running where it is above 0.5, and seconds are then upper bounds. "
             f"{chosen.values:,} values an update; "
-            f"members' figures are of the {chosen.measured} that check every signature themselves.\n\n{table(lines)}\n\n"
+            f"members' figures are of the {chosen.measured} that check every signature themselves.\n\n"
+            f"{table(lines)}\n\n"
             "`server_s` is the sum of all calls of the server's core in the round, the addition too; `member_s` one "
             "member's own work of the whole round; `*_peak_mb` the largest growth of the resident set in one call of "
             "the role; `journal_kb` what one member's journal folder holds at the end; `exact` that the sum is that "
