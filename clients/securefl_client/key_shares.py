@@ -167,15 +167,17 @@ class KeyShares:
         self, head: AggregateHead, sizes: CohortSizes
     ) -> Mapping[int, np.ndarray[tuple[int, ...], np.dtype[np.uint16]]]:
         statement = head.certificate.statement
+        digest = statement.digest
         channel = self._channels.group(statement.attempt.round_number)
+        positions = {member: position for position, member in enumerate(head.cohort.members)}
         found = {}
         for reveal in head.reveals:
-            place = RevealPlace(statement.digest, self._place(reveal.body.signer))
+            place = RevealPlace(digest, self._place(reveal.body.signer))
             try:
                 share = decode_share(open_reveal(channel, reveal.body.sealed, place=place), sizes)
             except (AuthenticationError, WireError):
                 continue
-            found[head.cohort.index(reveal.body.signer)] = share
+            found[positions[reveal.body.signer]] = share
         return found
 
     def _packet(self, cohort: Cohort, sender: str, recipient: str, body_digest: bytes) -> PacketPlace:
