@@ -23,7 +23,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -89,11 +90,10 @@ class Journal:
         self._digest = bytes(32)
         self._writable = True
         self._storage = DurableFile(self._path) if storage is None else storage
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._storage.close)
             self.state = self._read(start(rules, member=member, first_round=first_round))
-        except BaseException:
-            self._storage.close()
-            raise
+            stack.pop_all()
 
     @property
     def is_new(self) -> bool:
@@ -229,21 +229,19 @@ def write_synced(path: Path, pieces: Iterable[bytes]) -> FileMark:
         DiskError: if the disk does not take it; nothing is left then.
     """
     draft, digest, size = path.with_name(f".{path.name}"), hashlib.sha256(), 0
-    with disk_errors(path):
+    with disk_errors(path), ExitStack() as stack:
         descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                    digest.update(piece)
-                    size += len(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        stack.callback(partial(draft.unlink, missing_ok=True))
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+                digest.update(piece)
+                size += len(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(path.parent)
+        stack.pop_all()
     return FileMark(path.name, size, digest.digest())
 
 

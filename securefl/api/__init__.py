@@ -4,6 +4,7 @@
 ``federations``  the members' folders, the forecast, and the tensors of a model of one's own
 ``reading``      results and ledgers that a run left behind
 ``auditing``     whether what a run left behind holds together
+``ledger_order`` what may follow what in a ledger
 ``event_logs``   events as figures in TensorBoard or MLflow
 ``trackers``     the two of them, imported when they are used
 """

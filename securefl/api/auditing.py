@@ -13,13 +13,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from securefl.api.ledger_order import disorder
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
 from securefl.errors import SecureFLError, StateError
 from securefl.ledger.ledger import (
     AggregateApplied,
-    Event,
-    RoundContributed,
-    RoundReserved,
     RunFinished,
     RunStarted,
     VerifiedLedger,
@@ -207,21 +205,14 @@ def _own_result(folder: Path) -> _OwnResult:
 
 
 def _of_events(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
-    """A ledger's events, beside those of a member that took part in every round, once and in order."""
-    rounds = _rounds_of(ledger, federation)
-    said = [_step(entry.event) for entry in ledger.entries]
-    expected = [(RunStarted.name, 0)]
-    for number in range(federation.first_round, rounds + 1):
-        expected += [(kind.name, number) for kind in (RoundReserved, RoundContributed, AggregateApplied)]
-    expected.append((RunFinished.name, rounds))
-    if said != expected:
-        place = next(
-            (place for place, pair in enumerate(zip(said, expected, strict=False)) if pair[0] != pair[1]),
-            min(len(said), len(expected)),
-        )
-        found = _words(said[place]) if place < len(said) else "its end"
-        wanted = _words(expected[place]) if place < len(expected) else "its end"
-        yield f"its ledger has {found} at entry {place + 1}, where {wanted} belongs"
+    """A ledger's events, where one cannot follow what stands before it; see ``ledger_order``."""
+    found = disorder(
+        [entry.event for entry in ledger.entries],
+        first_round=federation.first_round,
+        rounds=_rounds_of(ledger, federation),
+    )
+    if found is not None:
+        yield f"its ledger has {found}"
 
 
 def _rounds_of(ledger: VerifiedLedger, federation: Federation) -> int:
@@ -235,23 +226,6 @@ def _rounds_of(ledger: VerifiedLedger, federation: Federation) -> int:
     if patience is not None and isinstance(last, RunFinished) and patience < last.rounds <= rounds:
         return last.rounds
     return rounds
-
-
-def _step(event: Event) -> tuple[str, int]:
-    """An event's kind, and the round or the number of rounds that it names."""
-    match event:
-        case RunStarted():
-            return event.name, 0
-        case RunFinished():
-            return event.name, event.rounds
-        case _:
-            return event.name, event.round_number
-
-
-def _words(step: tuple[str, int]) -> str:
-    name, number = step
-    alone = (RunStarted.name, RunFinished.name)
-    return f"'{name}'" + ("" if name in alone else f" of round {number}")
 
 
 def _of_own_result(folder: Path, digests: Digests) -> Iterator[str]:

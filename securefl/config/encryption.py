@@ -64,7 +64,7 @@ class SelectSection(Section):
 class EncryptionSection(Section):
     """``[encryption]``: the cipher, and what it is used on."""
 
-    scheme: Literal["kahe", "bfv", "none"] = "bfv"
+    scheme: Literal["kahe", "bfv", "none"] = "kahe"
     """``kahe`` gives every contribution a key of its own; under ``bfv`` the server with one member reads every update;
     ``none`` is the integer twin: the same integers without a cipher, for comparison only."""
     select: SelectSection = SelectSection()

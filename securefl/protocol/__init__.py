@@ -24,8 +24,6 @@ What is said:
 
 What is said in a round with attempts (version 3):
 
-``agreement``           what members sign, and what counts as agreed
-``calls``               announcements, requests and answers, as frozen objects
 ``wire_signed``         signed objects, cohorts, statements and proofs to and from protobuf
 ``wire_announcements``  announcements to and from protobuf
 ``wire_calls``          requests and answers of the short calls to and from protobuf

@@ -234,7 +234,6 @@ class Station:
         self.start()
 
     def start(self) -> None:
-        """Begin anew from the journal, as after a crash."""
         if self.journal is not None:
             self.journal.close()
         self.journal = Journal(
@@ -353,7 +352,6 @@ class FakeServer:
                 yield self.cohort.index(sender), head.packets[place], head.body_digest
 
     def tell(self, announcement: Announcement, *to: str) -> dict[str, list[Sent]]:
-        """Let members hear something; a member that crashes is one that is gone."""
         return {member: self.tell_one(announcement, member) for member in to or self.members.roster}
 
     def tell_one(self, announcement: Announcement, member: str) -> list[Sent]:
@@ -478,7 +476,6 @@ class FakeServer:
         return proof
 
     def to_commit(self, *to: str) -> None:
-        """An attempt up to the headers."""
         self.open(*to)
         self.close_cohort()
         self.tell(self.asking, *self.cohort.members)
@@ -490,7 +487,6 @@ class FakeServer:
         return proposal
 
     def finish_round(self, proposal: SurvivorsProposed, *to: str) -> None:
-        """Reveals and the sum, for who is there."""
         certificate = self.certificate(proposal)
         self.tell(Certified(certificate), *(to or self.cohort.members))
         self.tell(self.publish(proposal, certificate), *to)

@@ -266,6 +266,29 @@ def test_a_row_that_stays_at_home_goes_back_with_the_round_that_is_kept(
     assert np.abs(rows[kept][0] - rows[-1][0]).max() > 1e-4
 
 
+def test_rows_at_home_come_back_with_a_restored_trainer_and_can_still_be_gone_back_to(
+    trainer_on, settings_of, start_of, client_data: ClientData
+) -> None:
+    training = settings_of().training.model_copy(update={"early_stopping_rounds": 2})
+    whole, fresh = (trainer_on(client_data, training=training) for _ in range(2))
+    for trainer in (whole, fresh):
+        trainer.begin_heads(opening_of(trainer, shared=ALL_BUT_RED))
+    for number in (1, 2):
+        whole.train_round(number, start_of())
+        whole.install_global(start_of())
+    fresh.restore(whole.kept())
+    for found, expected in zip(heads_of(fresh), heads_of(whole), strict=True):
+        np.testing.assert_array_equal(found[RED], expected[RED])
+    updates = [trainer.train_round(3, start_of()).update for trainer in (whole, fresh)]
+    for name, values in updates[0].heads.items():
+        np.testing.assert_array_equal(values, updates[1].heads[name])
+    for trainer in (whole, fresh):
+        trainer.go_back_to(1)
+        trainer.install_global(start_of())
+    for found, expected in zip(heads_of(fresh), heads_of(whole), strict=True):
+        np.testing.assert_array_equal(found[RED], expected[RED])
+
+
 def test_rows_of_rounds_that_nobody_goes_back_to_are_not_kept(
     trainer_on, start_of, client_data: ClientData
 ) -> None:
