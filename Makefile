@@ -18,15 +18,16 @@ RUN := $(VENV)/bin/python
 PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := securefl clients server tests benchmarks
 
-# How much soak and fuzz do; what fails is printed with the number that plays it again.
-WORLDS ?= 10000
+# What make fuzz and make soak play: the tests play 20,000 cases and 200 seeds.
 CASES ?= 1000000
+SEEDS ?= 10000
+SUPPORT = PYTHONPATH=tests OMP_NUM_THREADS=1 $(RUN)
 
-.PHONY: help quickstart test test-fast soak fuzz lint format protos peers bench clean
+.PHONY: help quickstart test test-fast fuzz soak lint format protos peers bench clean
 
 help:
 	@sed -n '3,5s/^# *//p' Makefile
-	@echo "make lint | soak | fuzz | format | protos | peers | bench | clean"
+	@echo "make fuzz | soak | lint | format | protos | peers | bench | clean"
 
 quickstart: $(VENV)/.demo
 	$(RUN) -m securefl.cli run
@@ -37,13 +38,13 @@ test: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
+fuzz: $(VENV)/.dev
+	$(SUPPORT) -m support.fuzz $(CASES)
+
 # Hours: simulated worlds with faults by seed, then kill -9 of real processes after every step that they persist.
 soak: $(VENV)/.dev
-	PYTHONPATH=tests $(RUN) -m support.soak $(WORLDS)
-	PYTHONPATH=tests $(RUN) -m support.crash_matrix
-
-fuzz: $(VENV)/.dev
-	PYTHONPATH=tests $(RUN) -m support.fuzz $(CASES)
+	$(SUPPORT) -m support.soak $(SEEDS)
+	$(SUPPORT) -m support.crash_matrix
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -402,8 +402,9 @@ def _without_attempt(state: MemberState) -> MemberState:
 def _cohort(state: MemberState, record: CohortAccepted) -> Cohort:
     manifest = state.manifest
     assert manifest is not None
+    digest = manifest.digest
     adverts = (
-        Signed(Advert(manifest.attempt, each.signer, manifest.digest, each.nonce, each.state), each.signature)
+        Signed(Advert(manifest.attempt, each.signer, digest, each.nonce, each.state), each.signature)
         for each in record.adverts
     )
     return Cohort(manifest, tuple(adverts))

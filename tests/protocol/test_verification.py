@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,10 +10,10 @@ import pytest
 from support.agreements import Asked, Members, digest
 
 from securefl.errors import AuthenticationError, ProtocolError, RunError
-from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.commitment import NO_PACKETS, header_digest
 from securefl.protocol.agreement.signed import Signed, sign
-from securefl.protocol.agreement.statement import Survivor
+from securefl.protocol.agreement.statement import Survivor, Survivors
 from securefl.protocol.agreement.verification import (
     OwnPart,
     check_survivors,
@@ -434,3 +435,27 @@ def test_a_certificate_with_fewer_survivors_than_the_threshold_is_refused() -> N
     with pytest.raises(ProtocolError, match="too few"):
         verify_certificate(SEVEN.certificate(statement, VOTERS), COHORT, SEVEN.rules)
     verify_certificate(CERTIFICATE, COHORT, SEVEN.rules)
+
+
+def test_checks_hash_a_cohort_a_fixed_number_of_times_however_large_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once a header or advert would make a member's work grow with the square of the cohort."""
+    counts = []
+    for size in (4, 16):
+        members = Members(size, max(3, size - 1))
+        head = members.head(members.cohort(members.manifest()), members.roster)
+        calls: list[str] = []
+        with monkeypatch.context() as patched:
+            for kind in (Cohort, Manifest, Survivors):
+                digest_of = kind.digest.fget
+                assert digest_of is not None
+
+                def counted(value, digest_of=digest_of, name=kind.__name__):  # type: ignore[no-untyped-def]
+                    calls.append(name)
+                    return digest_of(value)
+
+                patched.setattr(kind, "digest", property(counted))
+            verify_head(head, members.rules, state=digest("state"), committed={}, owners=Asked())
+        counts.append(Counter(calls))
+    assert counts[0] == counts[1]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.soak import FAULTS, played
+from support.soak import FAULTS, in_memory, played
 from support.worlds import play
 
 from securefl.simulation.world.faults import Faults
 
 SEEDS = 200
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder in memory: the disk's own pace is no part of a world."""
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
@@ -66,5 +75,47 @@ def test_without_a_loss_for_good_every_federation_comes_to_its_end(tmp_path: Pat
 def test_faults_of_every_kind_are_in_the_sweep() -> None:
     rates = (FAULTS.request_lost, FAULTS.answer_lost, FAULTS.request_twice, FAULTS.chunk_lost)
     assert all(rate > 0 for rate in (*rates, FAULTS.announcement_lost, FAULTS.member_killed))
-    assert FAULTS.server_killed > 0
-    assert FAULTS.lost_for_good > 0
+    assert min(FAULTS.server_killed, FAULTS.lost_for_good, FAULTS.request_late, FAULTS.clock_jumps) > 0
+    assert min(FAULTS.write_refused, FAULTS.member_write_refused) > 0
+
+
+DISKS = Faults(write_refused=0.05, member_write_refused=0.05, quiet_after_s=200.0)
+
+
+def test_full_disks_of_server_and_members_cost_starts_and_nothing_else(tmp_path: Path) -> None:
+    starts = 0
+    for seed in range(2000, 2010):
+        world = play(tmp_path / "world", seed=seed, faults=DISKS)
+        assert not world.violations(), seed
+        assert not world.errors, seed
+        states = [program.journal.state for program in world.programs.values() if program.journal is not None]
+        assert [state.applied for state in states] == [2] * 4, seed
+        starts += world.world.server.starts + sum(each.starts for each in world.world.members.values())
+    assert starts > 10 * 5 + 20
+
+
+def test_a_record_that_the_disk_takes_half_of_was_never_made(tmp_path: Path) -> None:
+    """A torn line is behind a failed write: the next start drops it, and the member goes on."""
+    worlds = [
+        play(tmp_path / "world", seed=seed, faults=replace(DISKS, write_refused=0.0))
+        for seed in range(3000, 3006)
+    ]
+    assert any(member.starts > 1 for world in worlds for member in world.world.members.values())
+    assert not any(world.violations() or world.errors for world in worlds)
+
+
+def test_a_server_whose_clock_jumps_voids_attempts_at_most(tmp_path: Path) -> None:
+    skew = Faults(clock_jumps=0.05, jump_s=300.0, quiet_after_s=300.0)
+    jumps = 0
+    for seed in range(4000, 4008):
+        world = play(tmp_path / "world", seed=seed, faults=skew)
+        assert not world.violations(), seed
+        jumps += world.world.server.jumps
+    assert jumps > 8
+
+
+def test_copies_of_requests_that_come_late_change_nothing(tmp_path: Path) -> None:
+    for seed in range(5000, 5008):
+        world = play(tmp_path / "world", seed=seed, faults=Faults(request_late=0.8, latency_s=1.0))
+        assert not world.violations(), seed
+        assert not world.errors, seed

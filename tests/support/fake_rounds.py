@@ -280,6 +280,16 @@ class Station:
         return sent
 
 
+def total_of(bodies: list[bytes], *, packets: bool) -> bytes:
+    """The sum of bodies, as a server adds them."""
+    kind = "<u8" if packets else "<i8"
+    parts = [np.frombuffer(body, dtype=kind) for body in bodies]
+    with np.errstate(over="ignore"):
+        total = np.sum(np.stack(parts), axis=0, dtype=parts[0].dtype)
+    bits = np.uint64((1 << 60 - PROFILE.dropped_bits) - 1)
+    return (total & bits if packets else total).astype(kind).tobytes()
+
+
 class FakeServer:
     """A server of honest words that a test can make lie: what it holds is in plain attributes."""
 
@@ -399,12 +409,7 @@ class FakeServer:
         return CommitAsked(self.cohort.digest, tuple(staged))
 
     def total(self, survivors: Iterable[str]) -> bytes:
-        kind = "<u8" if self.members.packets else "<i8"
-        parts = [np.frombuffer(self.bodies[member][1], dtype=kind) for member in survivors]
-        with np.errstate(over="ignore"):
-            total = np.sum(np.stack(parts), axis=0, dtype=parts[0].dtype)
-        bits = np.uint64((1 << 60 - PROFILE.dropped_bits) - 1)
-        return (total & bits if self.members.packets else total).astype(kind).tobytes()
+        return total_of([self.bodies[member][1] for member in survivors], packets=self.members.packets)
 
     def proposal(self, survivors: Iterable[str] | None = None) -> SurvivorsProposed:
         chosen = [

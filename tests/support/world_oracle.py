@@ -8,9 +8,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from securefl.crypto.thresholds import threshold
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.agreement.statement import Survivors
 from securefl.protocol.calls import Acknowledge, CastVote, SendReveal
 from securefl.protocol.member_session import MemberState
 from securefl_client.round_work import Sent, Upload
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A statement of survivors, by their ids, and t of its cohort."""
+
+    attempt: Attempt
+    survivors: tuple[str, ...]
+    threshold: int
 
 
 @dataclass
@@ -23,6 +35,7 @@ class Observed:
         headers: Digests of the headers sent by (member, round, attempt).
         votes: Votes by (member, round, attempt), SPOILED apart.
         reveals: Statements by (member, round, attempt).
+        proposed: Statements that the server proposed, by their digest.
         log: A digest over everything that left, in its order: equal where a seed is played again.
     """
 
@@ -31,6 +44,7 @@ class Observed:
     headers: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
     votes: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
     reveals: dict[tuple[str, int, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    proposed: dict[bytes, Proposed] = field(default_factory=dict)
     log: bytes = bytes(32)
 
     def __call__(self, member: str, sent: Sent) -> None:
@@ -51,12 +65,12 @@ class Observed:
             case _:
                 return
 
-    def violations(self, states: dict[str, MemberState], *, threshold: int) -> list[str]:
+    def violations(self, states: dict[str, MemberState], *, colluders: int = 0) -> list[str]:
         """Broken promises, in words; none in a world that holds together.
 
         Args:
             states: Of all members that came to their end.
-            threshold: t of the smallest cohort.
+            colluders: Members whose shares an attacker has beside those that were let go.
         """
         broken = [
             f"{what} of {place}: {len(said)}"
@@ -70,16 +84,39 @@ class Observed:
             for place, said in table.items()
             if len(said) > 1
         ]
-        return broken + self._opened_twice(threshold) + _differences(states)
+        return broken + self._opened_twice(colluders) + _differences(states)
 
-    def _opened_twice(self, threshold: int) -> list[str]:
-        """Rounds of which two sums could be opened: t members let go their shares for each of two statements."""
-        helpers: dict[tuple[int, bytes], set[str]] = defaultdict(set)
-        for (member, number, _), statements in self.reveals.items():
+    def propose(self, statement: Survivors, members: tuple[str, ...]) -> None:
+        """Note a statement that the server proposed to a cohort."""
+        chosen = tuple(members[each.index] for each in statement.survivors)
+        self.proposed[statement.digest] = Proposed(statement.attempt, chosen, threshold(len(members)))
+
+    def openable(self, colluders: int) -> dict[bytes, Proposed]:
+        """Statements whose sum could be opened by what honest members revealed and by so many that reveal for all."""
+        helpers: dict[bytes, int] = defaultdict(int)
+        for statements in self.reveals.values():
             for statement in statements:
-                helpers[number, statement].add(member)
-        opened = [number for (number, _), members in helpers.items() if len(members) >= threshold]
-        return [f"round {number} was opened twice" for number in set(opened) if opened.count(number) > 1]
+                helpers[statement] += 1
+        return {
+            digest: self.proposed[digest]
+            for digest, count in helpers.items()
+            if count + colluders >= self.proposed[digest].threshold
+        }
+
+    def _opened_twice(self, colluders: int) -> list[str]:
+        """Rounds with openable sums of different survivors, and attempts with two; a spoiled sum is made once more."""
+        opened = self.openable(colluders).values()
+        attempts = [(each.attempt.round_number, each.attempt.number) for each in opened]
+        survivors: dict[int, set[tuple[str, ...]]] = defaultdict(set)
+        for each in opened:
+            survivors[each.attempt.round_number].add(each.survivors)
+        twice = [f"attempt {place} was opened twice" for place in set(attempts) if attempts.count(place) > 1]
+        forked = [
+            f"round {number} was opened for {len(each)} sets"
+            for number, each in survivors.items()
+            if len(each) > 1
+        ]
+        return twice + forked
 
 
 def wrong_sums(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,19 +17,20 @@ from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
-from securefl.crypto.thresholds import threshold
 from securefl.crypto.wireform import WireForm, wire_form
 from securefl.errors import DiskError, ForgeryError, SecureFLError
 from securefl.identity.signing import SigningKey
 from securefl.progress import Event
 from securefl.protocol.agreement.cohort import Cohort
-from securefl.protocol.calls import AggregateHead
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.calls import AggregateHead, Announcement, SurvivorsProposed
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.simulation.world.faults import Faults
 from securefl.simulation.world.federation import World
 from securefl.simulation.world.server import Killed
-from securefl_client.journal import Journal
+from securefl.storage.durable import DurableFile
+from securefl_client.journal import FILE_KEPT, FILE_NAME, Journal
 from securefl_client.key_shares import KeyShares
 from securefl_client.session import MemberSession
 from securefl_client.standing import Standing
@@ -38,9 +39,12 @@ from securefl_server.round_server import RoundServer
 from securefl_server.round_store import SqliteRoundStore
 from support.agreements import Members, digest
 from support.fake_rounds import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
+from support.hostile_clients import HostileClient, Lie
 from support.world_oracle import Observed, wrong_sums
 
 LIMITS = ServerSection(join_timeout_s=200, round_timeout_s=120, step_timeout_s=30, reconnect_grace_s=5)
+
+FULL = DiskError("the disk is full")
 
 
 def form(*, packets: bool) -> WireForm:
@@ -60,8 +64,10 @@ class WorldEncrypting:
         key: ShortKey | None,
         observed: Observed,
         entropy: Entropy,
+        in_the_middle: Callable[[], None],
     ) -> None:
         self.values, self.cohort, self.key = values, cohort, key
+        self.in_the_middle = in_the_middle
         self.observed, self.entropy = observed, entropy
 
     def windows(self) -> Iterator[bytes]:
@@ -75,7 +81,9 @@ class WorldEncrypting:
         body = form(packets=self.key is not None).encode_residues(words)
         if self.key is not None:
             self.observed.bodies[self.key.coefficients.tobytes()].add(hashlib.sha256(body).digest())
-        yield body
+        yield body[: len(body) // 2]
+        self.in_the_middle()
+        yield body[len(body) // 2 :]
 
 
 @dataclass
@@ -84,12 +92,18 @@ class WorldWork(FakeWork):
 
     observed: Observed = field(default_factory=Observed)
     entropy: Entropy = SYSTEM
+    in_the_middle: Callable[[], None] = lambda: None
+    lies: bool = False
 
     def encrypt(
         self, runs: Callable[[], Iterable[np.ndarray]], *, cohort: Cohort, salt: bytes
     ) -> WorldEncrypting:
         key = ShortKey.fresh(self.entropy) if self.packets else None
-        return WorldEncrypting(np.concatenate(list(runs())), cohort, key, self.observed, self.entropy)
+        values = np.concatenate(list(runs()))
+        if self.lies:
+            # What stands for the tag does not hold of it.
+            values[0] += 1
+        return WorldEncrypting(values, cohort, key, self.observed, self.entropy, self.in_the_middle)
 
     def decrypt(self, head: AggregateHead, body: bytes, *, key_sum: KeySum | None) -> np.ndarray:
         total = form(packets=key_sum is not None).decode_window(body[:]).residues
@@ -102,6 +116,49 @@ class WorldWork(FakeWork):
         if sums[-1] != sums[:-1].sum():
             raise ForgeryError("the aggregate is not the sum of what its contributors sent")
         return sums
+
+
+class FailingLog:
+    """A journal's file whose disk takes none of a record, or half of it, when chance has it."""
+
+    def __init__(self, path: Path, refused: Callable[[], bool]) -> None:
+        self._file, self._refused = DurableFile(path), refused
+
+    def read(self) -> bytes:
+        return self._file.read()
+
+    def append(self, data: bytes) -> None:
+        if self._refused():
+            self._file.append(data[: len(data) // 2])
+            raise FULL
+        if self._refused():
+            raise FULL
+        self._file.append(data)
+
+    def cut(self, length: int) -> None:
+        self._file.cut(length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class FailingBodies(Bodies):
+    """Files of a server whose disk takes half of a piece, or fails to sync it, when chance has it."""
+
+    def __init__(self, folder: Path, refused: Callable[[], bool]) -> None:
+        super().__init__(folder)
+        self._refused = refused
+
+    def append(self, attempt: Attempt, member: str, chunk: bytes) -> None:
+        if self._refused():
+            super().append(attempt, member, chunk[: len(chunk) // 2])
+            raise FULL
+        super().append(attempt, member, chunk)
+
+    def sync(self, attempt: Attempt, member: str) -> None:
+        if self._refused():
+            raise FULL
+        super().sync(attempt, member)
 
 
 class FailingStore:
@@ -118,7 +175,7 @@ class FailingStore:
         def write(*args: object, **named: object) -> object:
             faults = self._world.chance.faults
             if self._world.happens(faults.write_refused):
-                raise DiskError("no space is left on the device", where="the server's folder")
+                raise FULL
             if self._world.happens(faults.server_killed):
                 # Before the write or behind it: both are ends that an operating system can give.
                 if self._world.happens(0.5):
@@ -143,13 +200,28 @@ class MemberProgram:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     work: WorldWork | None = None
     journal: Journal | None = None
+    is_open: bool = False
+    lies: bool = False
 
     def make(self) -> MemberSession:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = FailingLog(self.folder / FILE_NAME, self._disk_is_full)
         self.journal = Journal(
-            self.folder, self.members.rules, member=self.member, first_round=1, on_step=self._stepped
+            self.folder,
+            self.members.rules,
+            member=self.member,
+            first_round=1,
+            storage=log,
+            on_step=self._stepped,
         )
+        self.is_open = True
         self.work = WorldWork(
-            self.member, self.members.packets, observed=self.observed, entropy=self.world.chance.bytes
+            self.member,
+            self.members.packets,
+            observed=self.observed,
+            entropy=self.world.chance.bytes,
+            in_the_middle=self._write,
+            lies=self.lies,
         )
         self.work.rebuild(self.journal)
         channels = FakeChannels(self.member)
@@ -176,10 +248,21 @@ class MemberProgram:
         return MemberSession(standing, rounds=self.rounds)
 
     def close(self) -> None:
-        if self.journal is not None:
+        # A journal that could not be opened has closed its file itself.
+        if self.is_open and self.journal is not None:
             self.journal.close()
+        self.is_open = False
+
+    def _disk_is_full(self) -> bool:
+        return self.world.happens(self.world.chance.faults.member_write_refused)
+
+    def _write(self) -> None:
+        if self._disk_is_full():
+            raise FULL
 
     def _stepped(self, step: str) -> None:
+        if step == FILE_KEPT:
+            self._write()
         if self.world.happens(self.world.chance.faults.member_killed):
             raise Killed
 
@@ -187,8 +270,18 @@ class MemberProgram:
 class ServerProgram:
     """The server's program with its folder."""
 
-    def __init__(self, members: Members, folder: Path, world: World, rounds: int) -> None:
+    def __init__(
+        self,
+        members: Members,
+        folder: Path,
+        world: World,
+        rounds: int,
+        make_core: Callable[[RoundServer], RoundServer],
+        observed: Observed,
+    ) -> None:
+        self.observed = observed
         self.members, self.folder, self.world, self.rounds = members, folder, world, rounds
+        self.make_core = make_core
         self.events: list[Event] = []
         self._store: SqliteRoundStore | None = None
 
@@ -196,7 +289,7 @@ class ServerProgram:
         rules = self.members.rules
         packets = self.members.packets
         self._store = SqliteRoundStore(self.folder, federation_digest=rules.federation_digest)
-        return RoundServer(
+        core = RoundServer(
             ServerRules(
                 federation_digest=rules.federation_digest,
                 key_epoch=rules.key_epoch,
@@ -209,14 +302,25 @@ class ServerProgram:
             ),
             lambda number: (Section(form(packets=packets), 1),),
             store=FailingStore(self._store, self.world),  # type: ignore[arg-type]
-            bodies=Bodies(self.folder),
-            now=self.world.clock.now,
+            bodies=FailingBodies(self.folder, self._disk_is_full),
+            now=self.world.server.machine.now,
             emit=self.events.append,
         )
+        self.core = core
+        self._note(core.announcement)
+        core.on_announcement(self._note)
+        return self.make_core(core)
+
+    def _note(self, announcement: Announcement) -> None:
+        if isinstance(announcement, SurvivorsProposed):
+            self.observed.propose(announcement.statement, self.core.state.members)
 
     def close(self) -> None:
         if self._store is not None:
             self._store.close()
+
+    def _disk_is_full(self) -> bool:
+        return self.world.happens(self.world.chance.faults.write_refused)
 
 
 @dataclass
@@ -228,11 +332,13 @@ class Played:
     server: ServerProgram
     observed: Observed
     members: Members
+    liars: dict[str, HostileClient] = field(default_factory=dict)
 
     @property
     def ended(self) -> dict[str, MemberProgram]:
-        """Members that were not lost for good."""
-        return {name: each for name, each in self.programs.items() if not self.world.members[name].lost}
+        """Honest members that were not lost for good."""
+        lost = {*self.world.lost, *self.liars}
+        return {name: each for name, each in self.programs.items() if name not in lost}
 
     @property
     def errors(self) -> dict[str, SecureFLError]:
@@ -258,8 +364,9 @@ class Played:
             assert program.journal is not None
             assert program.work is not None
             states[name], sums[name] = program.journal.state, program.work.applied
-        least = threshold(self.members.min_clients)
-        return self.observed.violations(states, threshold=least) + wrong_sums(states, sums, integers)
+        return self.observed.violations(states, colluders=len(self.liars)) + wrong_sums(
+            states, sums, integers
+        )
 
 
 def play(
@@ -272,25 +379,53 @@ def play(
     packets: bool = True,
     rounds: int = 2,
     limit_s: float = 20_000,
+    hostile: Mapping[str, Lie] | None = None,
+    wrong_tags: frozenset[str] = frozenset(),
+    make_core: Callable[[RoundServer], RoundServer] = lambda core: core,
 ) -> Played:
-    """One federation from its first start to its end."""
+    """One federation from its first start to its end.
+
+    Args:
+        folder: Everything lies in it; what was there is deleted.
+        seed: Of all choices.
+        faults: Of the world.
+        size: Members.
+        min_clients: m.
+        packets: True for ``kahe``.
+        rounds: How many.
+        limit_s: Latest end, in the world's seconds.
+        hostile: Kinds of lies, by id of the members that tell them.
+        wrong_tags: Members that encrypt what its own tag does not hold of.
+        make_core: Puts a lying server in the place of the core.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "server").mkdir(parents=True, mode=0o700)
     members = Members(size, min_clients, packets=packets)
     draw = random.Random(seed)
     members.keys = {name: _key(draw) for name in members.keys}
     observed = Observed()
+    liars = {
+        name: HostileClient(members.keys[name], random.Random(f"{seed} {name}"), lie)
+        for name, lie in (hostile or {}).items()
+    }
     world = World(
-        seed, faults, bearable=size - min_clients, grace_s=LIMITS.reconnect_grace_s, observe=observed
+        seed,
+        faults,
+        bearable=size - min_clients,
+        grace_s=LIMITS.reconnect_grace_s,
+        observe=lambda name, sent: None if name in liars else observed(name, sent),
     )
-    server = ServerProgram(members, folder / "server", world, rounds)
+    server = ServerProgram(members, folder / "server", world, rounds, make_core, observed)
     world.add_server(server.make, server.close)
     programs = {
         name: MemberProgram(members, name, folder / name, world, rounds, observed) for name in members.roster
     }
-    world.add_members({name: (program.make, program.close) for name, program in programs.items()})
+    for name in wrong_tags:
+        programs[name].lies = True
+    starters = {name: (program.make, program.close) for name, program in programs.items()}
+    world.add_members(starters, alter=liars)
     world.run(limit_s=limit_s)
-    return Played(world, programs, server, observed, members)
+    return Played(world, programs, server, observed, members, liars)
 
 
 def _key(draw: random.Random) -> SigningKey:

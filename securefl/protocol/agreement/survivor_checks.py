@@ -70,7 +70,8 @@ def verify_certificate(certificate: Certificate, cohort: Cohort, rules: Rules) -
 
 def survivor_ids(statement: Survivors, cohort: Cohort) -> tuple[str, ...]:
     """Ids of a statement's survivors, in the roster's order."""
-    return tuple(cohort.members[each.index] for each in statement.survivors)
+    members = cohort.members
+    return tuple(members[each.index] for each in statement.survivors)
 
 
 def check_shape(statement: Survivors, cohort: Cohort, sizes: CohortSizes) -> None:
@@ -105,19 +106,23 @@ def verify_listed(
     check_shape(statement, cohort, rules.sizes(cohort))
     if len(headers) != len(statement.survivors):
         raise ProtocolError("there is not one header for every survivor")
+    # Each of them takes all adverts: once, not once a header.
+    members, cohort_digest = cohort.members, cohort.digest
     for survivor, header in zip(statement.survivors, headers, strict=True):
-        if header.body.signer != cohort.members[survivor.index]:
+        if header.body.signer != members[survivor.index]:
             raise AuthenticationError("a survivor's header is another member's")
         if header_digest(header) != survivor.header_digest:
             raise AuthenticationError(
                 f"{header.body.signer}'s header is not the one that the statement lists"
             )
-        _check_header(header, cohort, rules)
+        _check_header(header, cohort, rules, cohort_digest=cohort_digest)
 
 
-def _check_header(header: Signed[ContributionHeader], cohort: Cohort, rules: Rules) -> None:
+def _check_header(
+    header: Signed[ContributionHeader], cohort: Cohort, rules: Rules, *, cohort_digest: bytes
+) -> None:
     body = header.body
-    if body.attempt != cohort.attempt or body.cohort_digest != cohort.digest:
+    if body.attempt != cohort.attempt or body.cohort_digest != cohort_digest:
         raise AuthenticationError(f"{body.signer}'s header is for another attempt or cohort")
     if len(body.salt) != SALT_BYTES:
         raise AuthenticationError(f"{body.signer}'s header has no salt")

@@ -105,8 +105,10 @@ def verify_cohort(
     sizes = rules.sizes(cohort)
     if not _in_order(cohort.members, cohort.manifest.invited):
         raise ProtocolError("the cohort is not of invited members in the roster's order")
+    # It takes all ids: once, not once an advert.
+    manifest_digest = cohort.manifest.digest
     for advert in cohort.adverts:
-        _check_advert(advert, cohort.manifest, rules)
+        _check_advert(advert, cohort.manifest, rules, manifest_digest=manifest_digest)
     if len({advert.body.state for advert in cohort.adverts}) != 1:
         raise ProtocolError("the cohort's members do not stand at one state")
     if own is not None and own.body.signer in cohort.members and own not in cohort.adverts:
@@ -192,9 +194,11 @@ def verify_head(
     _verify_reveals(head, rules)
 
 
-def _check_advert(advert: Signed[Advert], manifest: Manifest, rules: Rules) -> None:
+def _check_advert(
+    advert: Signed[Advert], manifest: Manifest, rules: Rules, *, manifest_digest: bytes
+) -> None:
     body = advert.body
-    if body.attempt != manifest.attempt or body.manifest_digest != manifest.digest:
+    if body.attempt != manifest.attempt or body.manifest_digest != manifest_digest:
         raise AuthenticationError(f"{body.signer}'s advert is for another manifest")
     if len(body.nonce) != NONCE_BYTES or len(body.state) != DIGEST_BYTES:
         raise AuthenticationError(f"{body.signer}'s advert is malformed")
@@ -246,8 +250,10 @@ def _verify_reveals(head: AggregateHead, rules: Rules) -> None:
         raise AuthenticationError("reveals are not by distinct members of the cohort")
     if head.reveals and not rules.packets:
         raise AuthenticationError("there are reveals under a scheme that has none")
+    # It takes all survivors: once, not once a reveal.
+    digest = statement.digest
     for reveal in head.reveals:
-        if reveal.body.attempt != statement.attempt or reveal.body.statement_digest != statement.digest:
+        if reveal.body.attempt != statement.attempt or reveal.body.statement_digest != digest:
             raise AuthenticationError(f"{reveal.body.signer}'s reveal is for another statement")
         reveal.verify(rules.public_key_of(reveal.body.signer))
 

@@ -18,11 +18,17 @@ class Faults:
         request_lost: A request does not arrive.
         answer_lost: An answer does not arrive.
         request_twice: A request arrives twice, the second time later.
+        request_late: A copy of a request arrives once more when others have come after it, even from a process that
+            has ended meanwhile.
         chunk_lost: A connection breaks behind a piece of a body.
         announcement_lost: A stream of announcements breaks instead of bringing one.
         member_killed: A member's process ends at a step that it has just put on disk.
         server_killed: The server's process ends at a write that it has just put on disk.
-        write_refused: A disk refuses a write, and its process ends.
+        write_refused: A write to the server's disk fails, at times in its middle; the process ends with the error, and
+            an operator starts it again.
+        member_write_refused: The same of a member's disk.
+        clock_jumps: The server's clock jumps at a call, as that of a machine that slept.
+        jump_s: Longest jump, seconds.
         lost_for_good: A member's process that ends never comes back, while the roster bears it.
         latency_s: Longest time of a message on its way, seconds.
         pause_s: Longest time until a process that ended is started again, seconds.
@@ -36,7 +42,11 @@ class Faults:
     announcement_lost: float = 0.0
     member_killed: float = 0.0
     server_killed: float = 0.0
+    request_late: float = 0.0
     write_refused: float = 0.0
+    member_write_refused: float = 0.0
+    clock_jumps: float = 0.0
+    jump_s: float = 100.0
     lost_for_good: float = 0.0
     latency_s: float = 0.05
     pause_s: float = 20.0
@@ -65,6 +75,14 @@ class Chance:
     def latency(self) -> float:
         """Seconds that the next message is on its way."""
         return self._random.uniform(0.001, self.faults.latency_s)
+
+    def delay(self) -> float:
+        """Seconds until a copy of a request arrives that was held up on its way."""
+        return self._random.uniform(self.faults.latency_s, 40 * self.faults.latency_s)
+
+    def jump(self) -> float:
+        """Seconds that a clock jumps."""
+        return self._random.uniform(0.0, self.faults.jump_s)
 
     def pause(self) -> float:
         """Seconds until the next start of a process that ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from securefl.simulation.world.faults import Chance, Faults
-from securefl.simulation.world.member import MemberProcess, Session
+from securefl.simulation.world.member import Alter, MemberProcess, Session, as_it_is
 from securefl.simulation.world.server import ServerCore, ServerProcess
 from securefl.simulation.world.virtual_clock import Clock
 from securefl_client.round_work import Sent
@@ -61,12 +61,20 @@ class World:
 
     def add_server(self, make: Callable[[], ServerCore], close: Callable[[], None]) -> None:
         """Adds the server; it starts with ``run``."""
-        self._server = ServerProcess(
-            make, close, clock=self.clock, pause=self.chance.pause, grace_s=self._grace_s
-        )
+        self._server = ServerProcess(make, close, clock=self.clock, chance=self.chance, grace_s=self._grace_s)
 
-    def add_members(self, programs: Mapping[str, tuple[Callable[[], Session], Callable[[], None]]]) -> None:
-        """Adds members: by id, what starts a session from its folder, and what closes its files."""
+    def add_members(
+        self,
+        programs: Mapping[str, tuple[Callable[[], Session], Callable[[], None]]],
+        *,
+        alter: Mapping[str, Alter] | None = None,
+    ) -> None:
+        """Adds members.
+
+        Args:
+            programs: By id, what starts a session from its folder, and what closes its files.
+            alter: By id of hostile members, what they send in the place of what their session gives.
+        """
         for name, (make, close) in programs.items():
             self.members[name] = MemberProcess(
                 name,
@@ -77,6 +85,7 @@ class World:
                 chance=self.chance,
                 comes_back=self._comes_back,
                 observe=self._observe,
+                alter=(alter or {}).get(name, as_it_is),
             )
 
     def happens(self, probability: float) -> bool:

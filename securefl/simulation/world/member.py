@@ -7,22 +7,30 @@ first, every request again until it is answered, a body from where the server ho
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from securefl.errors import ProtocolError, RunError, SecureFLError, TransportError
+from securefl.errors import DiskError, ProtocolError, RunError, SecureFLError, TransportError
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import (
+    Acknowledge,
     AggregateHead,
     Announcement,
     Answer,
+    CastVote,
+    Confirm,
     FederationFailed,
     FetchAggregate,
+    FetchPackets,
     Leave,
     Request,
+    SendAdvert,
+    SendReveal,
     StageContribution,
     Staged,
 )
+from securefl.protocol.last_words import sentence_for
 from securefl.simulation.world.faults import Chance
 from securefl.simulation.world.server import Killed, ServerCore, ServerProcess, Stream
 from securefl.simulation.world.virtual_clock import Clock, Planned
@@ -32,6 +40,17 @@ RETRY_S: Final = 2.0
 """Time without an answer after which a request is made again."""
 CHUNK_BYTES: Final = 16_384
 """Piece of a body in a world: small, so that there are many places to break off at."""
+
+
+Straggling = SendAdvert | FetchPackets | Acknowledge | CastVote | SendReveal | Confirm
+"""Requests of one message, of which a copy may still be on its way when the next one is answered."""
+Alter = Callable[[Sent], tuple[Sent, ...]]
+"""Gives what a hostile member sends in the place of a request; the answer to the last of them is its session's."""
+
+
+def as_it_is(sent: Sent) -> tuple[Sent, ...]:
+    """Gives the request itself, as an honest member sends it."""
+    return (sent,)
 
 
 class Session(Protocol):
@@ -61,6 +80,7 @@ class MemberProcess:
         chance: The world's.
         comes_back: Tells if a process that ended is started again.
         observe: Told everything that leaves the member, each time.
+        alter: Makes what a hostile member sends.
 
     Attributes:
         ending: How its part ended; None before.
@@ -79,6 +99,7 @@ class MemberProcess:
         chance: Chance,
         comes_back: Callable[[str], bool],
         observe: Callable[[str, Sent], None],
+        alter: Alter = as_it_is,
     ) -> None:
         self.name = name
         self._make = make
@@ -88,6 +109,7 @@ class MemberProcess:
         self._chance = chance
         self._comes_back = comes_back
         self._observe = observe
+        self._alter = alter
         self._session: Session | None = None
         self._steps: Steps | None = None
         self._sent: Sent | None = None
@@ -107,7 +129,7 @@ class MemberProcess:
         self.starts += 1
         try:
             self._session = self._make()
-        except Killed:
+        except (Killed, DiskError):
             self.end()
             return
         self._connect()
@@ -171,7 +193,10 @@ class MemberProcess:
             return
         announcement = self._handling = self._newest
         if isinstance(announcement, FederationFailed):
-            self._over(ProtocolError(announcement.reason))
+            if self._server.comes_back:
+                self.end()
+            else:
+                self._over(ProtocolError(announcement.reason))
             return
         self._steps = self._session.handle(announcement)
         self._advance(None)
@@ -196,12 +221,25 @@ class MemberProcess:
         except Killed:
             self.end()
             return
+        except DiskError as error:
+            self._stopped_by_disk(error)
+            return
         except SecureFLError as error:
             self._refused(error)
             return
         self._sent = sent
         self._request_number += 1
         self._transmit()
+
+    def _stopped_by_disk(self, error: DiskError) -> None:
+        """Ends with last words, as the process does; the operator makes room and starts it again."""
+        self._server.alert()
+        if not self._lost(self._chance.faults.request_lost):
+            with suppress(SecureFLError):
+                self._server.do(
+                    lambda core: core.hear(self.name, Leave(finished=False, last_words=sentence_for(error)))
+                )
+        self.end()
 
     def _refused(self, error: SecureFLError) -> None:
         """Drops what was asked of it by an announcement that is past; else the member's part ends."""
@@ -211,6 +249,9 @@ class MemberProcess:
         if newest != self._handling:
             self._newest = newest
             self._go_on()
+        elif core is None:
+            # The last that the server said before its disk ended it: both are started again.
+            self.end()
         else:
             self._over(error)
 
@@ -227,6 +268,14 @@ class MemberProcess:
         for _ in range(times):
             if not self._lost(self._chance.faults.request_lost):
                 self._clock.after(self._chance.latency(), deliver)
+        if self._happens(self._chance.faults.request_late) and isinstance(self._sent, Straggling):
+            late = self._sent
+            self._clock.after(self._chance.delay(), lambda: self._straggle(late))
+
+    def _straggle(self, request: Request) -> None:
+        """A copy arrives when other requests have come after it; whatever it is answered, nobody hears it."""
+        with suppress(SecureFLError):
+            self._server.do(lambda core: core.hear(self.name, request))
 
     def _again(self, number: int) -> None:
         if self._sent is not None and number == self._request_number:
@@ -236,10 +285,11 @@ class MemberProcess:
         """The request arrives, also one that was answered before: it is a repetition then."""
         if self._sent is None or number != self._request_number:
             return
-        sent, life = self._sent, self._life
-        self._observe(self.name, sent)
+        life = self._life
         try:
-            answer: Got = self._carried_out(sent)
+            for sent in self._alter(self._sent):
+                self._observe(self.name, sent)
+                answer: Got = self._carried_out(sent)
         except TransportError:
             return
         except RunError as error:

@@ -1,7 +1,8 @@
 """The server's process in a world: its core, who is connected to it, and its ends and starts.
 
 The rule kept here: a process that ended forgets everything but its folder; members that were connected notice it, and
-come back when it is there again.
+come back when it is there again. A process that ends with an error stays down, unless a disk is the cause: then an
+operator makes room, and starts whatever has ended again.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
 
-from securefl.errors import TransportError
+from securefl.errors import DiskError, SecureFLError, TransportError
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import Announcement, Answer, Request, Staged
-from securefl.simulation.world.virtual_clock import Clock, Planned
+from securefl.simulation.world.faults import Chance
+from securefl.simulation.world.virtual_clock import Clock, Planned, SkewedClock
 
 Listener = Callable[[Announcement], None]
 Result = TypeVar("Result")
@@ -34,6 +36,11 @@ class ServerCore(Protocol):
     @property
     def over(self) -> bool:
         """True after the end, good or bad."""
+        ...
+
+    @property
+    def error(self) -> SecureFLError | None:
+        """Error that the process ends with; None where all went well, or is going on."""
         ...
 
     @property
@@ -86,11 +93,13 @@ class ServerProcess:
         make: Starts the core from its folder; what it opened is closed by ``close``. Both may raise ``Killed``.
         close: Closes what ``make`` opened, as the operating system does for a process that ended.
         clock: The world's.
-        pause: Seconds until the next start after an end.
+        chance: The world's.
         grace_s: How long a member may be out of reach before it counts as gone.
 
     Attributes:
+        machine: The clock of its machine: what its core is to be given as ``now``.
         starts: How often it was started.
+        jumps: How often its clock has jumped.
     """
 
     def __init__(
@@ -99,19 +108,32 @@ class ServerProcess:
         close: Callable[[], None],
         *,
         clock: Clock,
-        pause: Callable[[], float],
+        chance: Chance,
         grace_s: float,
     ) -> None:
         self._make = make
         self._close = close
         self._clock = clock
-        self._pause = pause
+        self._chance = chance
         self._grace_s = grace_s
         self._core: ServerCore | None = None
         self._streams: dict[str, Stream] = {}
         self._absences: dict[str, Planned] = {}
         self._wake: Planned | None = None
+        self._disk_failed = False
+        self._ending = False
+        self.machine = SkewedClock(clock)
         self.starts = 0
+        self.jumps = 0
+
+    @property
+    def comes_back(self) -> bool:
+        """True where the run goes on, or ended by a disk: then an operator starts again what has ended."""
+        return self._core is None or self._disk_failed or not self._core.over
+
+    def alert(self) -> None:
+        """Notes that a disk failed: if the run ends by it, the operator starts it again."""
+        self._disk_failed = True
 
     @property
     def running(self) -> ServerCore | None:
@@ -121,9 +143,10 @@ class ServerProcess:
     def start(self) -> None:
         """Starts the process."""
         self.starts += 1
+        self._disk_failed = False
         try:
             self._core = self._make()
-        except Killed:
+        except (Killed, DiskError):
             self.end()
             return
         self._core.on_announcement(self._tell)
@@ -132,6 +155,7 @@ class ServerProcess:
     def end(self) -> None:
         """Ends the process as by SIGKILL, and plans its next start."""
         self._core = None
+        self._ending = False
         self._close()
         streams, self._streams = self._streams, {}
         for planned in (*self._absences.values(), *([] if self._wake is None else [self._wake])):
@@ -139,7 +163,9 @@ class ServerProcess:
         self._absences, self._wake = {}, None
         for stream in streams.values():
             stream.broken()
-        self._clock.after(self._pause(), self.start)
+        if self._chance.faults.clock_jumps:
+            self.machine.begin_at(self._chance.jump())
+        self._clock.after(self._chance.pause(), self.start)
 
     def connect(self, member: str, stream: Stream) -> None:
         """Opens a member's stream; it is told the present announcement at once.
@@ -169,12 +195,16 @@ class ServerProcess:
         """
         if self._core is None:
             raise TransportError("the server is out of reach")
+        if self._chance.happens(self._chance.faults.clock_jumps, now=self._clock.now()):
+            self.jumps += 1
+            self.machine.jump(self._chance.jump())
         try:
             return call(self._core)
         except Killed:
             self.end()
             raise TransportError("the connection broke") from None
         finally:
+            self._mind_the_disk()
             self._plan()
 
     def _absent(self, member: str) -> None:
@@ -185,6 +215,24 @@ class ServerProcess:
         for stream in tuple(self._streams.values()):
             stream.hear(announcement)
 
+    def _mind_the_disk(self) -> None:
+        """Has the operator start the process again, once members have heard why it ended."""
+        core = self._core
+        if core is None or core.error is None or self._ending:
+            return
+        if isinstance(core.error, DiskError):
+            self._disk_failed = True
+        if self._disk_failed:
+            self._ending = True
+            self._clock.after(2.0, self._end_if(core))
+
+    def _end_if(self, core: ServerCore) -> Callable[[], None]:
+        def end() -> None:
+            if self._core is core:
+                self.end()
+
+        return end
+
     def _plan(self) -> None:
         """Plans the next ``wake``."""
         if self._wake is not None:
@@ -192,7 +240,7 @@ class ServerProcess:
             self._wake = None
         deadline = None if self._core is None else self._core.next_deadline
         if deadline is not None:
-            self._wake = self._clock.after(deadline - self._clock.now(), self._awake)
+            self._wake = self._clock.after(deadline - self.machine.now(), self._awake)
 
     def _awake(self) -> None:
         self._wake = None

@@ -75,3 +75,27 @@ class Clock:
             action, planned.action = planned.action, None
             if action is not None:
                 action()
+
+
+class SkewedClock:
+    """One machine's view of the time: it only grows, as ``time.monotonic``, but jumps and starts where it likes.
+
+    Args:
+        clock: The world's.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = 0.0
+
+    def now(self) -> float:
+        """Seconds since a start that nobody else knows."""
+        return self._clock.now() + self._offset
+
+    def jump(self, seconds: float) -> None:
+        """Puts the clock forward; what is planned by the world's clock stays where it is."""
+        self._offset += seconds
+
+    def begin_at(self, seconds: float) -> None:
+        """Begins anew, as after the start of a machine; only between two processes."""
+        self._offset = seconds - self._clock.now()
