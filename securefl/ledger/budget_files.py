@@ -11,7 +11,7 @@ from securefl.storage.disk import disk_errors, make_private_folder
 def state_folder() -> Path:
     """Folder of this machine's user for what outlives runs: ``$XDG_STATE_HOME``, or ``~/.local/state``."""
     chosen = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(chosen) if chosen.startswith("/") else Path.home() / ".local" / "state"
+    base = Path(chosen) if chosen.startswith("/") else Path.home() / ".local/state"
     return base / "securefl" / "budgets"
 
 

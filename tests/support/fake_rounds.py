@@ -17,7 +17,7 @@ import numpy as np
 from securefl.crypto.channel_keys import ChannelKey
 from securefl.crypto.dealt_keys import KeyKind
 from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.crypto.kahe.profiles import KaheProfile
+from securefl.crypto.kahe.profiles import KAHE_PROFILES
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
@@ -74,9 +74,7 @@ from securefl_client.session import MemberSession
 from securefl_client.standing import Standing
 from support.agreements import Asked, Members, digest
 
-_CHOSEN = profile_for(16, 16, scheme="kahe")
-assert isinstance(_CHOSEN, KaheProfile)
-PROFILE = _CHOSEN
+PROFILE = next(each for each in KAHE_PROFILES if each == profile_for(16, 16, scheme="kahe"))
 ROUNDS = 2
 
 
