@@ -496,6 +496,5 @@ class FakeServer:
         self.tell(FederationClosed())
 
 
-def expected_sum(survivors: Iterable[str], round_number: int) -> np.ndarray:
-    """The exact sum of these members' integers."""
-    return np.sum([integers(member, round_number) for member in survivors], axis=0)
+def expected_sum(survivors: Iterable[str], number: int) -> np.ndarray:
+    return np.sum([integers(member, number) for member in survivors], axis=0)
