@@ -36,9 +36,9 @@ from securefl.protocol.agreement.rules import Owners
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.member_records import SumApplied
 from securefl.protocol.member_session import MemberState
-from securefl.results.certificates import write_certificate
 from securefl.results.client import BytesReport, ClientResult, SumReport, encryption_report
 from securefl.results.curve import START, Figures, best_of, figures_by_round
+from securefl.results.sum_certificates import write_certificate
 from securefl.training.tasks.table import class_names
 from securefl_client.journal import Journal
 from securefl_client.phases import PhaseClock

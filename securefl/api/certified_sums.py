@@ -15,7 +15,7 @@ from securefl.protocol.agreement.rules import Rules
 from securefl.protocol.agreement.verification import survivor_ids, verify_certificate, verify_cohort
 from securefl.protocol.federation import Federation
 from securefl.protocol.openings import round_name
-from securefl.results.certificates import certificate_path, read_certificate
+from securefl.results.sum_certificates import certificate_path, read_certificate
 
 
 def check_certified(folder: Path, member: str, applied: AggregateApplied, federation: Federation) -> bytes:

@@ -3,7 +3,7 @@
 ``folder``     the folder of one run: what lies where
 ``formats``    the number of a file's format, and the way from the former one
 ``client``     a client's result: one schema, for who writes and who reads it
-``certificates``  cohort and certificate of every sum that a member opened
+``sum_certificates``  cohort and certificate of every sum that a member opened
 ``run``        the results of all clients as one
 ``curve``      the global adapter on validation rows, round by round
 ``advice``     which adapter to use, in a sentence for each client

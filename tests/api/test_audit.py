@@ -19,7 +19,7 @@ from securefl.errors import StateError
 from securefl.ledger.ledger import RunFinished
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.statement import Certificate
-from securefl.results.certificates import certificate_path, read_certificate, write_certificate
+from securefl.results.sum_certificates import certificate_path, read_certificate, write_certificate
 
 from .conftest import MEMBERS
 
