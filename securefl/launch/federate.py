@@ -38,6 +38,7 @@ LOOPBACK = "127.0.0.1:0"
 """A free port of this machine, for a federation file that names none."""
 SERVER_START_S = 120.0
 SERVER_END_S = 60.0
+"""Time that the server has to end beyond its own wait for members that were away."""
 MARGIN_S = 120.0
 """Time that the supervisor waits beyond the server's own limits, so that the server speaks first."""
 
@@ -92,6 +93,7 @@ def federate(
             address=_own_address(config),
             metrics=tuple(metrics),
             silence_s=silence_s,
+            server_end_s=config.server.step_timeout_s + SERVER_END_S,
             speed=speed,
         )
         start.write(folder.start)
@@ -191,7 +193,7 @@ def _meet(supervisor: Supervisor, folder: RunFolder, start: RunStart) -> list[Ch
         supervisor.start(_client_plan(folder, client, listening.address, start.metrics)) for client in clients
     ]
     supervisor.wait_until_ended(members)
-    supervisor.wait_until_ended([server], within_s=SERVER_END_S)
+    supervisor.wait_until_ended([server], within_s=start.server_end_s)
     supervisor.check_losses()
     return [server, *members]
 

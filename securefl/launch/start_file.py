@@ -24,6 +24,7 @@ class RunStart(BaseModel):
         address: Where the server was told to listen; None for where its folder says.
         metrics: Places of own metric functions, for every client.
         silence_s: Longest silence before the run counts as stuck, in seconds.
+        server_end_s: Longest time that the server may take to end after all clients have.
         speed: This machine's, as the forecast has it.
     """
 
@@ -34,6 +35,7 @@ class RunStart(BaseModel):
     address: str | None
     metrics: tuple[str, ...]
     silence_s: float
+    server_end_s: float
     speed: Speed
 
     def write(self, path: Path) -> None:

@@ -287,7 +287,8 @@ def test_a_member_that_names_a_users_mistake_ends_the_run_as_one(
     assert said.code == 2
     assert said.err.strip().endswith("there is no file train.csv: write one.")
     assert ("client-3 cannot go on" in said.err) == (member == "client-3")
-    assert (folder / "runs" / "fake").exists() == (member == "client-3")
+    # Whether another client had begun by then is chance: only then is there anything to keep.
+    assert member == "client-3" or not (folder / "runs" / "fake").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
