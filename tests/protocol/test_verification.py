@@ -451,8 +451,8 @@ def test_checks_hash_a_cohort_a_fixed_number_of_times_however_large_it_is(
                 digest_of = kind.digest.fget
                 assert digest_of is not None
 
-                def counted(value, digest_of=digest_of, name=kind.__name__, seen=calls):  # type: ignore[no-untyped-def]
-                    seen.append(name)
+                def counted(value, digest_of=digest_of, name=kind.__name__, calls=calls):  # type: ignore[no-untyped-def]
+                    calls.append(name)
                     return digest_of(value)
 
                 patched.setattr(kind, "digest", property(counted))
