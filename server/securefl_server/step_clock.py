@@ -30,6 +30,7 @@ class StepClock:
         self._step: object = None
         self._since = now()
         self._short_since: float | None = None
+        self._awaited: float | None = None
 
     @property
     def connected(self) -> frozenset[str]:
@@ -69,9 +70,11 @@ class StepClock:
         if self._expected:
             times.append(self._expected_until)
         # A deadline that has passed and changed nothing is none any more.
-        return min((time for time in times if time > self._now()), default=None)
+        self._awaited = min((time for time in times if time > self._now()), default=None)
+        return self._awaited
 
     def _observe(self, state: ServerState) -> None:
+        self._pass_over_sleep()
         if self._now() >= self._expected_until:
             self._expected.clear()
         # A reveal or a farewell gives the others their time again.
@@ -85,6 +88,17 @@ class StepClock:
             self._short_since = None
         elif self._short_since is None:
             self._short_since = self._now()
+
+    def _pass_over_sleep(self) -> None:
+        """Gives the step its time anew where this process wakes long behind the time that it asked for.
+
+        A machine that was suspended, or a clock that was set, would else end the step before any member can be heard.
+        """
+        awaited, self._awaited = self._awaited, None
+        now, grace_s = self._now(), self._rules.limits.reconnect_grace_s
+        if awaited is not None and now > awaited + grace_s:
+            self._since, self._expected_until = now, now + grace_s
+            self._short_since = None if self._short_since is None else now
 
     def _expires_at(self, overdue_at: float) -> float:
         late = overdue_at + self._rules.limits.round_timeout_s

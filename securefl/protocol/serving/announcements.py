@@ -42,7 +42,7 @@ def announcement_of(state: ServerState, *, present: frozenset[str], rules: Serve
         case ServerPhase.COMMIT:
             place = state.places
             return CommitAsked(state.cohort_digest, tuple(place[each.member] for each in state.staged))
-        case ServerPhase.VOID:
+        case ServerPhase.VOID if not _survivors_alone(state, rules):
             return VoidAsked(state.cohort_digest)
         case ServerPhase.REVEAL:
             return Certified(state.certificate(rules))
@@ -54,10 +54,18 @@ def announcement_of(state: ServerState, *, present: frozenset[str], rules: Serve
             return _of_a_statement(state)
 
 
+def _survivors_alone(state: ServerState, rules: ServerRules) -> bool:
+    """Tell if only the survivors can gather t votes any more: some for them came after VOID was asked."""
+    sizes = state.sizes(rules)
+    against = {*(vote.body.signer for vote in state.void_votes), *state.abstained}
+    certifiable = state.statement is not None and sizes.members - len(against) >= sizes.threshold
+    return certifiable and sizes.members - len(state.votes) < sizes.threshold
+
+
 def _of_a_statement(state: ServerState) -> Announcement:
     if state.statement is None:
         raise ProtocolError(f"the phase '{state.phase.value}' needs a statement")
-    if state.phase is ServerPhase.VOTE:
+    if state.phase in (ServerPhase.VOTE, ServerPhase.VOID):
         return SurvivorsProposed(state.statement, state.headers())
     if state.spoiled_asked:
         return SpoiledAsked(state.statement.digest)

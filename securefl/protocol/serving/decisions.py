@@ -217,7 +217,10 @@ def _ask_void(state: ServerState, at: Circumstances, *, rules: ServerRules) -> V
         return None
     if sizes.members - len(state.abstained) < sizes.threshold:
         return VoidRequested(f"{len(state.abstained)} members abstain")
-    return VoidRequested(f"{len(state.votes)} members voted in time") if at.overdue else None
+    # A member votes once. Where one has voted for the survivors, or is away and may have, VOID asked of the rest could
+    # leave both without t, for good: so what is missing is waited for.
+    unheard = not state.votes and at.present >= set(state.members)
+    return VoidRequested("no member voted in time") if at.overdue and unheard else None
 
 
 def _advance(
@@ -256,12 +259,19 @@ def _give_up(state: ServerState, at: Circumstances, *, rules: ServerRules) -> Ru
         return RunFailed(Cause(last_words, member=member))
     if not at.expired and not (at.overdue and state.phase in (ServerPhase.GATHER, ServerPhase.ADVERT)):
         return None
-    late = ", ".join(missing_members(state, rules)) or "the server"
+    missing = missing_members(state, rules)
+    if not missing and state.phase in (ServerPhase.VOTE, ServerPhase.VOID):
+        split = f"the votes on round {state.round_number} are split: {_votes_of(state)}"
+        return RunFailed(Cause(f"{split}, and neither can gather {_needed(state, rules)}", hint=_SPLIT))
+    late = ", ".join(missing) or "the server"
     if state.phase is ServerPhase.GATHER:
         late = ", ".join(member for member in rules.roster if member not in at.present)
     return RunFailed(Cause(f"{late} {_undone(state, rules)}", hint=_ADVICE))
 
 
+_SPLIT: Final = (
+    "a member votes once, so this round has no end; provision the federation anew, with longer limits of time"
+)
 _ADVICE: Final = (
     "start what is missing and then the server, which goes on where it stopped, or raise its limits of time"
 )
@@ -280,10 +290,13 @@ def _undone(state: ServerState, rules: ServerRules) -> str:
         case ServerPhase.REVEAL:
             return f"did not reveal for the certified sum of round {number}; {needed} members have to"
         case ServerPhase.VOTE | ServerPhase.VOID:
-            votes = f"{len(state.votes)} voted for the survivors, {len(state.void_votes)} for VOID"
-            return f"did not vote on round {number}: {votes}, and {needed} have to agree"
+            return f"did not vote on round {number}: {_votes_of(state)}, and {needed} have to agree"
         case _:
             return f"did not contribute to round {number}; {needed} members have to"
+
+
+def _votes_of(state: ServerState) -> str:
+    return f"{len(state.votes)} voted for the survivors, {len(state.void_votes)} for VOID"
 
 
 def _needed(state: ServerState, rules: ServerRules) -> int:
