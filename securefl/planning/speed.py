@@ -166,9 +166,8 @@ class _Bench:
                 rank=member.rank,
                 cipher=cipher,
                 keys=self._keys,
-                signing_key=signing_key,
             )
-            for member, signing_key in zip(self._federation.roster, self._signing_keys, strict=True)
+            for member in self._federation.roster
         ]
         # The rounds after this one send values alone, as most rounds of a federation do.
         self._round = WEIGHED_ROUND

@@ -138,7 +138,6 @@ def reader(played: Played, cipher: Cipher, keys: SharedKeys) -> EncryptedRounds:
         member="client-1",
         cipher=cipher,
         keys=keys,
-        signing_key=played.made.signing_keys["client-1"],
         selection=Selection(played.federation),
     )
 
