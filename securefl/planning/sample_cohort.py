@@ -55,7 +55,7 @@ class SampleContribution:
             raise AuthenticationError(f"{self.header.body.signer}'s body is not the one that it signed")
 
     def without_body(self) -> SampleContribution:
-        """What is kept of it once it is in the sum."""
+        """The rest of it, which is kept once the body is in the sum."""
         return replace(self, body=b"")
 
 
