@@ -247,7 +247,6 @@ class _Process:
                 own.keys, scheme=federation.terms.encryption.scheme, profile=federation.profile
             ),
             keys=own.keys,
-            signing_key=own.signing_key,
             clock=self._clock,
         )
 

@@ -1,4 +1,4 @@
-"""The way of one update, member's side, one sequence: encode, encrypt and sign it; decrypt and apply the sum.
+"""The way of one update, member's side, one sequence: encode and encrypt it; decrypt and apply the sum.
 
 In the order of the way, with the modules of other packages that stand on it:
 
@@ -25,14 +25,12 @@ In the order of the way, with the modules of other packages that stand on it:
 ``kept_state``    a member's loss in that sum, and the state that is gone back to
 ``selection``     which integers go into which section
                   ``crypto.packing``, ``crypto.tags``, ``crypto.cipher``
-``encrypted_rounds`` a member's use of the keys: one encryption and one verdict a round
+``encrypted_rounds`` a member's use of the keys: one encryption and one verdict an attempt
 ``encryption``    integers to windows of ciphertexts
 ``contribution``  what a contribution's polynomials, MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
 ``outcome``       who was in a round's cohort, and whose contributions are in its sum
 ``sum_chain``     digests of the sums applied, and of the state that members compare
-``signed_encryption``  a contribution to a round without attempts, and its signed header
-``roster_sum``    the sum of a round without attempts, its contributors checked
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start
 
 From integers to a sum and back, for a contribution of one section (``member`` does the same with an update):

@@ -16,23 +16,7 @@ from securefl.crypto.framing import framed
 from securefl.crypto.tags import SectionTag
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.signed import DOMAIN, PROTOCOL_VERSION, Attempt
-from securefl.protocol.messages import Manifest, SignedHeader
 from securefl.protocol.sections import Section
-
-
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """All that one member sends in a round, in memory.
-
-    Attributes:
-        signed: Its signed header.
-        seeds: Seeds of all ciphertexts, concatenated; empty without a cipher.
-        body: All ciphertexts, in the wire form.
-    """
-
-    signed: SignedHeader
-    seeds: bytes
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +35,6 @@ class Binding:
     def of(cls, cohort: Cohort) -> Binding:
         """That of a cohort."""
         return cls(cohort.attempt, cohort.digest)
-
-    @classmethod
-    def of_manifest(cls, manifest: Manifest, *, key_epoch: int) -> Binding:
-        """That of a round that the whole roster contributes to, without attempts."""
-        attempt = Attempt(manifest.federation_digest, key_epoch, manifest.round_number, 1)
-        return cls(attempt, manifest.digest)
 
     @property
     def round_number(self) -> int:

@@ -25,9 +25,7 @@ from securefl.aggregation.decryption import (
 )
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encryption import Encryption, Part
-from securefl.aggregation.roster_sum import decrypt_aggregate
 from securefl.aggregation.selection import Selection
-from securefl.aggregation.signed_encryption import SignedEncryption
 from securefl.crypto.authentication import forgery
 from securefl.crypto.cipher import Cipher
 from securefl.crypto.contributor import Contributor
@@ -35,12 +33,10 @@ from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.kahe.keys import KeySum
 from securefl.crypto.keys import SharedKeys
 from securefl.errors import ForgeryError, ProtocolError
-from securefl.identity.signing import SigningKey
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import AggregateHeader, Manifest
 
 
 class EncryptedRounds:
@@ -57,7 +53,6 @@ class EncryptedRounds:
         member: This member's id.
         cipher: With the federation's keys.
         keys: The shared keys; the tag key is used here.
-        signing_key: This member's, for rounds without attempts.
         selection: Divides integers into sections, and knows the masks.
         clock: Times windows.
     """
@@ -70,20 +65,16 @@ class EncryptedRounds:
         selection: Selection,
         cipher: Cipher,
         keys: SharedKeys,
-        signing_key: SigningKey,
         clock: StageClock = SILENT,
     ) -> None:
         self._federation = federation
         self._member = member
         self._cipher = cipher
         self._keys = keys
-        self._signing_key = signing_key
         self._clock = clock
         self._selection = selection
         self._encrypted: set[Attempt] = set()
         self._totals: dict[Attempt, bytes] = {}
-        self._contributions: dict[int, SignedEncryption] = {}
-        self._judged: set[int] = set()
         self._refused = False
 
     def encrypt_attempt(
@@ -146,67 +137,6 @@ class EncryptedRounds:
         self._judge(head, retried=key_sum is not None)
         try:
             sums = decrypt_sections(sections, body, tag_key=self._keys.tag, key_sum=key_sum)
-        except ForgeryError as error:
-            self._refused = self._refused or error.refuses_keys
-            raise
-        return self._selection.together(sums, round_number=number)
-
-    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> SignedEncryption:
-        """Encrypts and signs the contribution to a round without attempts, once, as its windows are asked for.
-
-        Args:
-            encoded: What goes into it, sensitivity scores included.
-            manifest: The open round.
-
-        Raises:
-            ProtocolError: if this round was encrypted already (a retry sends the same bytes again).
-            ForgeryError: if a ciphertext was refused: nothing is encrypted under these keys any more.
-        """
-        self._check_keys()
-        number = manifest.round_number
-        if number in self._contributions:
-            raise ProtocolError(f"round {number} was encrypted already", hint="send the same bytes again")
-        encryption = SignedEncryption(
-            self._parts(encoded, round_number=number),
-            manifest=manifest,
-            member=self._member,
-            keys=self._keys,
-            signing_key=self._signing_key,
-            clock=self._clock,
-        )
-        self._contributions[number] = encryption
-        return encryption
-
-    def decrypt(
-        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
-    ) -> NDArray[np.int64]:
-        """Verifies and decrypts the aggregate of a round without attempts; one a round, and the verdict is final.
-
-        Raises:
-            ProtocolError: if this member has no contribution in the round, or was given an aggregate of it already.
-            AuthenticationError, WireError: see ``decrypt_aggregate``.
-            ForgeryError: if it is not the sum of what its contributors encrypted, or a ciphertext before it was not.
-        """
-        self._check_keys()
-        number = manifest.round_number
-        if number not in self._contributions:
-            raise ProtocolError(f"{self._member} did not contribute to round {number}")
-        if number in self._judged:
-            raise ProtocolError(
-                f"round {number} was decrypted already", hint="the verdict on an aggregate is final"
-            )
-        self._judged.add(number)
-        try:
-            sums = decrypt_aggregate(
-                header,
-                body,
-                federation=self._federation,
-                manifest=manifest,
-                own=self._contributions[number].signed(),
-                ciphers=self._ciphers(number),
-                keys=self._keys,
-                key_sum=key_sum,
-            )
         except ForgeryError as error:
             self._refused = self._refused or error.refuses_keys
             raise

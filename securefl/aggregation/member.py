@@ -3,12 +3,12 @@
 The rule kept here: a member's state advances only by an aggregate that it verified, in the order of the rounds; what
 it sends is a function of its update, the federation file and the seed, apart from the cipher's own randomness.
 
-    prepare      start -> learn -> encode (payload, weight, grid), for the whole roster and every attempt of the round
-                 before round 1 an opening's answer stands in the place of the update
-    encrypt      what an attempt's cohort may sum -> pack, tag, encrypt, MAC
-    decrypt      the certified total: verify, decrypt, tags, unpack
-    take_up      apply (mean, outer step; or what an opening tells) -> redistribute -> next start
-    replay       apply again, from the sums that were kept, without training
+    prepare          start -> learn -> encode (payload, weight, grid), for every cohort and attempt of the round
+                     before round 1 an opening's answer stands in the place of the update
+    encrypt_attempt  what an attempt's cohort may sum -> pack, tag, encrypt, MAC
+    decrypt_attempt  the certified total: verify, decrypt, tags, unpack
+    take_up          apply (mean, outer step; or what an opening tells) -> redistribute -> next start
+    replay           apply again, from the sums that were kept, without training
 
 Each step is a method, so that tests and measurements can stop after any of them; they are the only place where the
 stages are timed. Steps with a rule of their own stand in ``member_state``, ``member_layers``, ``own_weight``,
@@ -44,7 +44,6 @@ from securefl.aggregation.member_state import MemberState
 from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.own_weight import OwnWeight
 from securefl.aggregation.selection import Selection
-from securefl.aggregation.signed_encryption import SignedEncryption
 from securefl.aggregation.sum_chain import basis_digest, chain_start, chained, state_digest
 from securefl.aggregation.update_source import HeadSource, RowKeeper, UpdateSource
 from securefl.aggregation.weighting import WeightSum
@@ -52,11 +51,9 @@ from securefl.crypto.cipher import Cipher
 from securefl.crypto.kahe.keys import KeySum
 from securefl.crypto.keys import SharedKeys
 from securefl.errors import ProtocolError
-from securefl.identity.signing import SigningKey
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import AggregateHeader, Manifest
 from securefl.protocol.openings import Opening
 from securefl.protocol.owner_rule import Contributors, OwnerRule
 
@@ -70,7 +67,6 @@ class MemberAggregation:
         rank: Rank of its adapters; where the payload does not mix ranks freely, the roster's.
         cipher: With the federation's key.
         keys: The shared keys; its MAC and tag keys are used here.
-        signing_key: This member's.
         clock: Times the stages.
 
     Attributes:
@@ -91,7 +87,6 @@ class MemberAggregation:
         rank: int,
         cipher: Cipher,
         keys: SharedKeys,
-        signing_key: SigningKey,
         clock: StageClock = SILENT,
     ) -> None:
         self.federation = federation
@@ -120,7 +115,6 @@ class MemberAggregation:
             selection=self._selection,
             cipher=cipher,
             keys=keys,
-            signing_key=signing_key,
             clock=clock,
         )
 
@@ -153,7 +147,8 @@ class MemberAggregation:
     ) -> EncodedContribution:
         """Trains, and gives the integers of every attempt of the round, made as they are asked for.
 
-        They depend on the rounds applied and on the learner alone. ``encrypt`` leaves out what a cohort may not sum.
+        They depend on the rounds applied and on the learner alone. ``encrypt_attempt`` leaves out what a cohort may
+        not sum.
 
         Args:
             learner: This member's model and data.
@@ -346,15 +341,6 @@ class MemberAggregation:
         """Owners of each layer in the next round to apply; None where every member trains every layer."""
         return self._layers.owners(round_number)
 
-    def encrypt(self, encoded: EncodedContribution, *, manifest: Manifest) -> SignedEncryption:
-        """Encrypts and signs the round's contribution, once, as its windows are asked for.
-
-        Raises:
-            ProtocolError, ForgeryError: see ``within`` and ``EncryptedRounds.encrypt``.
-        """
-        cut = self.within(encoded, round_number=manifest.round_number, cohort=manifest.cohort)
-        return self._rounds.encrypt(cut, manifest=manifest)
-
     def encrypt_attempt(self, encoded: EncodedContribution, *, cohort: Cohort, salt: bytes) -> Encryption:
         """Encrypts the contribution to an attempt, once, as its windows are asked for; it is not signed here.
 
@@ -380,16 +366,6 @@ class MemberAggregation:
         """
         with self._clock.stage(Stage.DECRYPT, head.cohort.attempt.round_number):
             return self._rounds.decrypt_attempt(head, body, key_sum=key_sum)
-
-    def decrypt(
-        self, header: AggregateHeader, body: Body, *, manifest: Manifest, key_sum: KeySum | None = None
-    ) -> NDArray[np.int64]:
-        """Verifies and decrypts an aggregate to the exact sums (D,), int64; one a round, and the verdict is final.
-
-        Raises:
-            ProtocolError, AuthenticationError, WireError, ForgeryError: see ``EncryptedRounds.decrypt``.
-        """
-        return self._rounds.decrypt(header, body, manifest=manifest, key_sum=key_sum)
 
     def apply(self, sums: NDArray[np.int64], outcome: Outcome) -> None:
         """Advances the state by the mean that the sums hold, or takes up what an opening tells.

@@ -9,6 +9,7 @@ machine.
 ``losses``         losses of members that a round bears, by the thresholds and by the ranks
 ``exactness``      the inequalities of an exact sum with their numbers, and what margin is left
 ``speed``          seconds of each step on this machine, by doing it with a few ciphertexts
+``sample_cohort``  members of one process that agree: the signed objects around a sum that is measured
 ``speed_process``  the same in a process of its own, on one core
 ``memory``         the buffers that a round holds
 ``forecast``       all of it together, beside plaintext

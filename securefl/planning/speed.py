@@ -25,10 +25,8 @@ from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.payloads.facts import FACTS, Trains
 from securefl.adapters.payloads.plan import WEIGHED_ROUND
 from securefl.adapters.update import Factors, Update
-from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.member import MemberAggregation
-from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.config.aggregation import AggregationSection
 from securefl.config.encryption import SelectSection
 from securefl.config.head import HeadSection
@@ -36,13 +34,15 @@ from securefl.config.payload import payload_named
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.cipher import Cipher, Place
 from securefl.crypto.contributor import SALT_BYTES, Contributor
+from securefl.crypto.entropy import SYSTEM
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
 from securefl.identity.signing import SigningKey
+from securefl.planning.sample_cohort import SampleCohort, SampleContribution
+from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import AggregateHeader, Manifest
 
 SAMPLE_COHORT = 3
 """Every profile adds so many contributions exactly, and no federation has fewer."""
@@ -82,7 +82,7 @@ class Speed:
         add: The server's range check and addition, of one contribution.
         publish: The server's reduction and wire form of the sum.
         expand: A reader's expansion of one contributor's seeds, where the scheme has any.
-        read: A reader's other work: signatures, MAC, decryption, tags and unpacking.
+        read: A reader's other work: signatures and votes, MAC, decryption, tags and unpacking.
         ciphertexts: How many ciphertexts the longer sample had.
         took_s: How long the measurement took.
     """
@@ -155,8 +155,8 @@ class _Bench:
         count = ciphertexts * profile.values_per_ciphertext - profile.lanes * profile.tag_slots
         limit = (1 << (federation.terms.grid.precision_bits - 1)) - 1
         self._integers = np.random.default_rng(0).integers(-limit, limit, count, endpoint=True)
-        signing_keys = [SigningKey.generate() for _ in range(SAMPLE_COHORT)]
-        self._federation = _sample_of(federation, values=count, signing_keys=signing_keys)
+        self._signing_keys = [SigningKey.generate() for _ in range(SAMPLE_COHORT)]
+        self._federation = _sample_of(federation, values=count, signing_keys=self._signing_keys)
         cipher, self._keys = _cipher_of(federation)
         self._cipher = cipher
         self._members = [
@@ -166,9 +166,8 @@ class _Bench:
                 rank=member.rank,
                 cipher=cipher,
                 keys=self._keys,
-                signing_key=signing_key,
             )
-            for member, signing_key in zip(self._federation.roster, signing_keys, strict=True)
+            for member in self._federation.roster
         ]
         # The rounds after this one send values alone, as most rounds of a federation do.
         self._round = WEIGHED_ROUND
@@ -176,23 +175,22 @@ class _Bench:
     def turn(self) -> _Laps:
         """One round."""
         self._round += 1
-        manifest = Manifest(self._federation.digest, self._round, self._federation.cohort)
-        made = [_timed(partial(self._encrypt, member, manifest)) for member in self._members]
+        sample = SampleCohort(
+            self._federation.digest,
+            self._federation.cohort,
+            signing_keys=self._signing_keys,
+            round_number=self._round,
+            key_epoch=self._keys.key_epoch,
+        )
+        made = [_timed(partial(self._encrypt, member, sample)) for member in self._members]
         keys = [key for _, (_, key) in made]
         sent = [contribution for _, (contribution, _) in made]
         total = ResidueSum(self._cipher.form, self._ciphertexts)
         added = [_timed(partial(self._add, total, contribution.body)) for contribution in sent]
         publish_s, body = _timed(lambda: self._cipher.form.encode_aggregate(total.total()))
-        header = AggregateHeader(
-            round_number=self._round,
-            contributors=tuple(contribution.signed for contribution in sent),
-            seeds=tuple(contribution.seeds for contribution in sent),
-            body_bytes=len(body),
-            aggregate_seconds=0.0,
-        )
+        head = sample.head(sent, body)
         expand_s = self._expansion_s(sent[0].seeds, key_sum := KeySum.of(keys))
-        reader = self._members[0]
-        read_s, _ = _timed(lambda: reader.decrypt(header, body, manifest=manifest, key_sum=key_sum))
+        read_s, _ = _timed(lambda: self._read(sample, head, body, key_sum))
         return _Laps(
             encrypt=median(lap for lap, _ in made),
             add=median(lap for lap, _ in added),
@@ -201,10 +199,16 @@ class _Bench:
             read=max(0.0, read_s - SAMPLE_COHORT * expand_s),
         )
 
-    def _encrypt(self, member: MemberAggregation, manifest: Manifest) -> tuple[Contribution, ShortKey | None]:
+    def _encrypt(
+        self, member: MemberAggregation, sample: SampleCohort
+    ) -> tuple[SampleContribution, ShortKey | None]:
         encoded = EncodedContribution(lambda: [self._integers])
-        encryption = member.encrypt(encoded, manifest=manifest)
-        return encrypt_at_once(encryption), encryption.key
+        encryption = member.encrypt_attempt(encoded, cohort=sample.cohort, salt=SYSTEM(SALT_BYTES))
+        return sample.complete(encryption, member=member.member), encryption.key
+
+    def _read(self, sample: SampleCohort, head: AggregateHead, body: bytes, key_sum: KeySum | None) -> None:
+        sample.verify(head)
+        self._members[0].decrypt_attempt(head, body, key_sum=key_sum)
 
     def _add(self, total: ResidueSum, body: bytes) -> None:
         # The server decodes twice: nothing is added before all of a contribution has been found in range.
@@ -226,13 +230,18 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     members = zip(federation.roster, signing_keys, strict=False)
     roster = tuple(member.model_copy(update={"signing_key": key.public_key}) for member, key in members)
     layout = Layout((TensorSpec("sample", values, 1, TensorKind.HEAD),))
-    encryption = federation.terms.encryption.model_copy(update={"select": SelectSection()})
+    # Bounds of the whole roster's cohorts do not fit so few.
+    encryption = federation.terms.encryption.model_copy(
+        update={"select": SelectSection(), "max_colluders": None}
+    )
+    named = federation.terms.federation.model_copy(update={"min_clients": None})
     head = HeadSection(start="zeros", rows="together")
     training = federation.terms.training.model_copy(update={"early_stopping_rounds": None})
     # Norms are a value of every round, where other weights are one of the first round alone.
     aggregation = AggregationSection(weights="equal")
     terms = federation.terms.model_copy(
         update={
+            "federation": named,
             "encryption": encryption,
             "head": head,
             "training": training,

@@ -15,7 +15,6 @@ What is said:
 
 ``agreement``           what members sign in a round, and what counts as agreed
 ``calls``               announcements, requests and answers, as frozen objects
-``messages``            manifests and headers of sums over the whole roster, for benchmarks and plans
 ``last_words``          what is said of a member that cannot go on: a fixed sentence for each kind of error
 ``wire_fields``         the fields that all codecs check
 ``wire_signed``         signed objects, cohorts, statements and proofs to and from protobuf

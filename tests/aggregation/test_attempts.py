@@ -13,7 +13,7 @@ from support.federations import TestFederation, make_federation
 
 from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.errors import AuthenticationError, ForgeryError, ProtocolError
+from securefl.errors import AuthenticationError, ForgeryError, ProtocolError, WireError
 
 ROUND = 2
 SCHEMES = ["kahe", "bfv", "none"]
@@ -143,6 +143,23 @@ def test_a_contribution_is_signed_over_digests_that_are_there_only_at_its_end(pl
     body = b"".join(encryption.windows())
     assert encryption.body_digest == hashlib.sha256(body).digest()
     assert encryption.seeds_digest == hashlib.sha256(encryption.seeds).digest()
+
+
+@pytest.mark.parametrize("length", [-1, 1])
+def test_a_contribution_of_the_wrong_length_is_not_signed(played: Played, length: int) -> None:
+    wrong = encoded(np.zeros(played.integers["client-1"].size + length, dtype=np.int64))
+    encryption = played.rounds("client-1").encrypt_attempt(wrong, cohort=played.cohort, salt=bytes(32))
+    with pytest.raises(ProtocolError, match="layout"):
+        list(encryption.windows())
+    with pytest.raises(ProtocolError, match="last window"):
+        _ = encryption.body_digest
+
+
+def test_seeds_of_another_length_are_refused_though_their_member_signed_them() -> None:
+    played = Played(make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme="bfv"))
+    played.encryptions["client-2"]._seeds.pop()
+    with pytest.raises(WireError, match="seeds are not 64 bytes long"):
+        played.opened(EVERYBODY)
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "none"])

@@ -5,24 +5,23 @@ from __future__ import annotations
 import gc
 import tracemalloc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.attempts import cohort_of
 from support.federations import TestFederation, make_federation
 
-from securefl.aggregation.contribution import Binding, Contribution, section_tag
-from securefl.aggregation.encryption import Part
-from securefl.aggregation.roster_sum import decrypt_aggregate
-from securefl.aggregation.signed_encryption import SignedEncryption, encrypt_at_once
+from securefl.aggregation.contribution import Binding, section_tag
+from securefl.aggregation.decryption import decrypt_sections, summed_sections
+from securefl.aggregation.encryption import Encryption, Part
 from securefl.crypto.addition import ResidueSum
-from securefl.crypto.cipher import SectionDecryption
+from securefl.crypto.cipher import Cipher, SectionDecryption
 from securefl.crypto.contributor import Contributor
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.wireform import Ciphertexts
 from securefl.errors import ForgeryError, ProtocolError, WireError
-from securefl.protocol.messages import AggregateHeader, Manifest
-from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.sections import Section, StreamSizes
 
 PLAIN = 20_000
@@ -31,27 +30,25 @@ LONG = 300_000
 
 
 class Sectioned:
-    """A federation file that says a contribution has an encrypted section and one that is not."""
+    """Contributions with an encrypted section and one that is not."""
 
     def __init__(self, inner: TestFederation) -> None:
         self.inner = inner
         self.values = (LONG, PLAIN)
-        self.digest, self.cohort, self.member = (
-            inner.federation.digest,
-            inner.federation.cohort,
-            inner.federation.member,
-        )
+        self.binding = Binding.of(cohort_of(inner, 1))
         self.ciphers = (inner.cipher(), IntegerTwin(inner.federation.profile))
-
-    def kind_of(self, round_number: int) -> RoundKind:
-        encrypted, plain = self.values
-        return RoundKind(values=encrypted + plain, weights=0, plain=plain)
-
-    def sections(self, round_number: int) -> tuple[Section, ...]:
-        profile = self.inner.federation.profile
-        return tuple(
+        profile = inner.federation.profile
+        self.sections = tuple(
             Section(cipher.form, profile.ciphertexts_for(values))
             for cipher, values in zip(self.ciphers, self.values, strict=True)
+        )
+
+    def encryption(self, *parts: Part, member: str = "client-1") -> Encryption:
+        return Encryption(
+            parts,
+            binding=self.binding,
+            contributor=Contributor(member, member.encode().ljust(32)),
+            tag_key=self.inner.keys.tag,
         )
 
 
@@ -68,22 +65,16 @@ def sectioned() -> Sectioned:
     return Sectioned(make_federation(ranks=(2, 4, 8)))
 
 
-def contributed(federation: Sectioned, member: str, manifest: Manifest, seed: int) -> Contribution:
-    values = [drawn(size, seed + index) for index, size in enumerate(federation.values)]
+def contributed(sectioned: Sectioned, member: str, seed: int) -> tuple[bytes, bytes]:
+    """Seeds and body of a member."""
+    values = [drawn(size, seed + index) for index, size in enumerate(sectioned.values)]
     parts = [
         Part(cipher, vector.size, lambda vector=vector: runs_of(vector))
-        for cipher, vector in zip(federation.ciphers, values, strict=True)
+        for cipher, vector in zip(sectioned.ciphers, values, strict=True)
     ]
-    inner = federation.inner
-    return encrypt_at_once(
-        SignedEncryption(
-            parts,
-            manifest=manifest,
-            member=member,
-            keys=inner.keys,
-            signing_key=inner.signing_keys[member],
-        )
-    )
+    encryption = sectioned.encryption(*parts, member=member)
+    body = b"".join(encryption.windows())
+    return encryption.seeds, body
 
 
 class Source:
@@ -96,22 +87,15 @@ class Source:
         return iter((self.values,))
 
 
-def test_a_finished_contribution_holds_its_header_and_not_its_integers() -> None:
-    inner = make_federation(ranks=(2, 4, 8))
+def test_a_finished_contribution_holds_its_digests_and_not_its_integers(sectioned: Sectioned) -> None:
     source = Source(drawn(100, 1))
-    encryption = SignedEncryption(
-        [Part(IntegerTwin(inner.federation.profile), 100, source.runs)],
-        manifest=Manifest(inner.federation.digest, 1, inner.federation.cohort),
-        member="client-1",
-        keys=inner.keys,
-        signing_key=inner.signing_keys["client-1"],
-    )
-    header = encrypt_at_once(encryption).signed
+    encryption = sectioned.encryption(Part(sectioned.ciphers[1], 100, source.runs))
+    assert list(encryption.windows())
     held = weakref.ref(source)
     del source
     gc.collect()
     assert held() is None
-    assert encryption.signed() == header
+    assert len(encryption.body_digest) == len(encryption.seeds_digest) == 32
 
 
 def summed(sections: Iterable[Section], bodies: list[bytes]) -> list[Ciphertexts]:
@@ -127,60 +111,67 @@ def summed(sections: Iterable[Section], bodies: list[bytes]) -> list[Ciphertexts
     return totals
 
 
+@dataclass
+class Round:
+    """Everybody's seeds, the totals of both sections, and the true sums."""
+
+    contributions: list[tuple[Contributor, bytes]]
+    totals: list[Ciphertexts]
+    expected: np.ndarray
+
+
 @pytest.fixture(scope="module")
-def round_(sectioned: Sectioned) -> tuple[Manifest, AggregateHeader, list[Ciphertexts], np.ndarray]:
-    manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
-    made = [
-        contributed(sectioned, member, manifest, 10 * index) for index, member in enumerate(manifest.cohort)
-    ]
-    totals = summed(sectioned.sections(1), [contribution.body for contribution in made])
-    header = AggregateHeader(
-        round_number=1,
-        contributors=tuple(contribution.signed for contribution in made),
-        seeds=tuple(contribution.seeds for contribution in made),
-        body_bytes=0,
-        aggregate_seconds=0.0,
-    )
+def round_(sectioned: Sectioned) -> Round:
+    cohort = sectioned.inner.federation.cohort
+    made = [contributed(sectioned, member, 10 * index) for index, member in enumerate(cohort)]
     expected = sum(
         np.concatenate([drawn(size, 10 * index + part) for part, size in enumerate(sectioned.values)])
         for index in range(len(made))
     )
-    return manifest, header, totals, expected
+    contributors = [
+        (Contributor(member, member.encode().ljust(32)), seeds)
+        for member, (seeds, _) in zip(cohort, made, strict=True)
+    ]
+    return Round(contributors, summed(sectioned.sections, [body for _, body in made]), expected)
 
 
-def opened(sectioned: Sectioned, round_, totals: list[Ciphertexts], ciphers=None) -> np.ndarray:
-    manifest, header, _, _ = round_
+def body_of(sectioned: Sectioned, totals: list[Ciphertexts]) -> bytes:
     body = b"".join(
         section.form.encode_aggregate(total)
-        for section, total in zip(sectioned.sections(1), totals, strict=True)
+        for section, total in zip(sectioned.sections, totals, strict=True)
     )
-    assert len(body) == StreamSizes.of_aggregate(sectioned.sections(1)).body_bytes
-    return decrypt_aggregate(
-        header,
-        body,
-        federation=sectioned,  # type: ignore[arg-type]
-        manifest=manifest,
-        own=header.contributors[0],
+    assert len(body) == StreamSizes.of_aggregate(sectioned.sections).body_bytes
+    return body
+
+
+def opened(
+    sectioned: Sectioned, round_: Round, body: bytes, ciphers: Sequence[Cipher] | None = None
+) -> np.ndarray:
+    sections = summed_sections(
+        sectioned.binding,
+        round_.contributions,
+        counts=sectioned.values,
         ciphers=ciphers or sectioned.ciphers,
-        keys=sectioned.inner.keys,
     )
+    return decrypt_sections(sections, body, tag_key=sectioned.inner.keys.tag, key_sum=None)
 
 
-def test_two_windows_and_two_sections_open_to_the_integer_sums(sectioned: Sectioned, round_) -> None:
-    np.testing.assert_array_equal(opened(sectioned, round_, round_[2]), round_[3])
+def test_two_windows_and_two_sections_open_to_the_integer_sums(sectioned: Sectioned, round_: Round) -> None:
+    body = body_of(sectioned, round_.totals)
+    np.testing.assert_array_equal(opened(sectioned, round_, body), round_.expected)
 
 
 @pytest.mark.parametrize(("section", "row"), [(0, 0), (0, 33), (1, 0), (1, 2)])
 def test_one_altered_residue_in_any_section_is_refused(
-    sectioned: Sectioned, round_, section: int, row: int
+    sectioned: Sectioned, round_: Round, section: int, row: int
 ) -> None:
     with pytest.raises(ForgeryError):
-        opened(sectioned, round_, altered(round_[2], section, row))
+        opened(sectioned, round_, body_of(sectioned, altered(round_.totals, section, row)))
 
 
 @pytest.mark.parametrize("row", [0, 33])
 def test_an_altered_residue_under_a_lasting_key_is_refused_before_anything_is_decrypted(
-    sectioned: Sectioned, round_, row: int
+    sectioned: Sectioned, round_: Round, row: int
 ) -> None:
     class Untouched(IntegerTwin):
         def decrypt(self, window: bytes, *, first: int) -> np.ndarray:
@@ -199,8 +190,9 @@ def test_an_altered_residue_under_a_lasting_key_is_refused_before_anything_is_de
             return decryption
 
     twin = Untouched(sectioned.inner.federation.profile)
+    body = body_of(sectioned, altered(round_.totals, 0, row))
     with pytest.raises(ForgeryError) as caught:
-        opened(sectioned, round_, altered(round_[2], 0, row), ciphers=[Verified(), twin])
+        opened(sectioned, round_, body, ciphers=[Verified(), twin])
     assert caught.value.refuses_keys
 
 
@@ -210,26 +202,15 @@ def altered(totals: list[Ciphertexts], section: int, row: int) -> list[Ciphertex
     return changed
 
 
-def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned, round_) -> None:
-    manifest, header, totals, _ = round_
-    sections = sectioned.sections(1)
-    body = b"".join(s.form.encode_aggregate(t) for s, t in zip(sections, totals, strict=True))
+def test_a_body_that_is_longer_than_its_sections_is_refused(sectioned: Sectioned, round_: Round) -> None:
+    body = body_of(sectioned, round_.totals)
     for wrong in (body + b"\0", body[:-1], b""):
         with pytest.raises(WireError, match="belong"):
-            decrypt_aggregate(
-                header,
-                wrong,
-                federation=sectioned,  # type: ignore[arg-type]
-                manifest=manifest,
-                own=header.contributors[0],
-                ciphers=sectioned.ciphers,
-                keys=sectioned.inner.keys,
-            )
+            opened(sectioned, round_, wrong)
 
 
 def test_the_same_plaintext_is_tagged_apart_in_each_section(sectioned: Sectioned) -> None:
-    manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
-    binding, cipher = Binding.of_manifest(manifest, key_epoch=1), sectioned.ciphers[1]
+    binding, cipher = sectioned.binding, sectioned.ciphers[1]
     first, second = (
         section_tag(cipher, binding.place(number, ciphertexts=1), sectioned.inner.keys.tag).attach(
             np.zeros((1, 4096), np.int64), contributor=Contributor("client-1", bytes(32))
@@ -240,16 +221,7 @@ def test_the_same_plaintext_is_tagged_apart_in_each_section(sectioned: Sectioned
 
 
 def test_windows_are_made_once(sectioned: Sectioned) -> None:
-    manifest = Manifest(sectioned.digest, 1, sectioned.cohort)
-    inner = sectioned.inner
-    part = Part(inner.cipher(), 10, lambda: [np.zeros(10, dtype=np.int64)])
-    encryption = SignedEncryption(
-        [part],
-        manifest=manifest,
-        member="client-1",
-        keys=inner.keys,
-        signing_key=inner.signing_keys["client-1"],
-    )
+    encryption = sectioned.encryption(Part(sectioned.ciphers[0], 10, lambda: [np.zeros(10, dtype=np.int64)]))
     assert len(list(encryption.windows())) == 1
     with pytest.raises(ProtocolError, match="same bytes"):
         next(encryption.windows())
@@ -257,15 +229,9 @@ def test_windows_are_made_once(sectioned: Sectioned) -> None:
 
 def peak_bytes(sectioned: Sectioned, values: int) -> int:
     """The most that sealing so many values, made as they are asked for, has in memory at a time."""
-    inner = sectioned.inner
     chunk = drawn(100_000, 1)
-    part = Part(inner.cipher(), values, lambda: (chunk for _ in range(values // chunk.size)))
-    encryption = SignedEncryption(
-        [part],
-        manifest=Manifest(sectioned.digest, 1, sectioned.cohort),
-        member="client-1",
-        keys=inner.keys,
-        signing_key=inner.signing_keys["client-1"],
+    encryption = sectioned.encryption(
+        Part(sectioned.ciphers[0], values, lambda: (chunk for _ in range(values // chunk.size)))
     )
     tracemalloc.start()
     try:

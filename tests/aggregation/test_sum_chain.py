@@ -30,7 +30,6 @@ from securefl.aggregation.outcome import Outcome
 from securefl.errors import ProtocolError
 from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.keys import SharedKeys
-from securefl.identity.signing import SigningKey
 from securefl.protocol.federation import Federation
 
 folder = Path(sys.argv[1])
@@ -41,7 +40,6 @@ member = MemberAggregation(
     rank=federation.member("client-2").rank,
     cipher=IntegerTwin(federation.profile),
     keys=SharedKeys.generate(None),
-    signing_key=SigningKey.generate(),
 )
 for number in range(federation.first_round, 4):
     sums = np.load(folder / f"{number}.npy")

@@ -148,7 +148,6 @@ def test_a_run_ends_before_anything_is_summed_of_a_class_that_a_lie_had_shared(s
         rank=4,
         cipher=made.cipher(),
         keys=made.keys,
-        signing_key=made.signing_keys["client-3"],
     )
     liar.bit = 2
     members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-3": liar}

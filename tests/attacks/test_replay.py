@@ -80,7 +80,6 @@ class Placed(MemberAggregation):
             rank=federation.member(member).rank,
             cipher=made.cipher(),
             keys=made.keys,
-            signing_key=made.signing_keys[member],
         )
 
     def prepare(self, learner: object, *, round_number: int, start_loss: float | None = None):

@@ -89,12 +89,13 @@ def test_rounds_that_differ_are_shown_apart_and_others_once(wide: TestFederation
 
 def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:
     found = forecast(make_federation(scheme="none").federation, speed=None)
-    # A round's number takes a byte more from 128 on.
-    assert found.of_round(128).sizes.largest_up == found.of_round(1).sizes.largest_up + 2
+    # From 128 on a round's number takes a byte more, in each of the seven things that a member sends: its advert, the
+    # question for what is staged, the contribution, the header, the vote, the request for the sum, the confirmation.
+    assert found.of_round(128).sizes.largest_up == found.of_round(1).sizes.largest_up + 7
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["bfv", "none"])
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
 @pytest.mark.parametrize("payload", ["dense", "basis", "state", "core"])
 def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, scheme: str) -> None:
     speed = measure_speed(make_federation(payload=payload, scheme=scheme).federation)
@@ -107,6 +108,14 @@ def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, sc
 @pytest.mark.slow
 def test_this_machine_is_measured_for_a_federation_that_may_end_early() -> None:
     speed = measure_speed(make_federation(scheme="none", early_stopping_rounds=2).federation)
+    assert speed.encode_s > 0
+
+
+@pytest.mark.parametrize("bound", [{"min_clients": 15}, {"max_colluders": 4}])
+def test_this_machine_is_measured_for_a_federation_whose_bounds_do_not_fit_a_few_members(
+    bound: dict[str, int],
+) -> None:
+    speed = measure_speed(make_federation(ranks=(2,) * 16, scheme="none", **bound).federation)
     assert speed.encode_s > 0
 
 

@@ -235,7 +235,6 @@ def test_scores_of_layers_that_the_others_cannot_have_are_refused_in_the_round_t
         rank=8,
         cipher=made.cipher(),
         keys=made.keys,
-        signing_key=made.signing_keys["client-4"],
     )
     members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-4": loud}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}

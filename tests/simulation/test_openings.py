@@ -58,7 +58,6 @@ def ran(made: TestFederation, learners: dict[str, HeadLearner]) -> Ran:
             rank=member.rank,
             cipher=made.cipher(),
             keys=made.keys,
-            signing_key=made.signing_keys[member.id],
         )
         for member in federation.roster
     }

@@ -123,7 +123,6 @@ class Played:
             member=member,
             cipher=self.cipher(),
             keys=self.made.keys,
-            signing_key=self.made.signing_keys[member],
             selection=Selection(self.federation),
         )
 

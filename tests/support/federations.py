@@ -133,9 +133,7 @@ class TestFederation:
     signing_keys: dict[str, SigningKey]
     keys: SharedKeys
 
-    def aggregation(
-        self, member: str, *, signing_key: SigningKey | None = None, clock: StageClock = SILENT
-    ) -> MemberAggregation:
+    def aggregation(self, member: str, *, clock: StageClock = SILENT) -> MemberAggregation:
         """A member with its own cipher object."""
         return MemberAggregation(
             self.federation,
@@ -143,7 +141,6 @@ class TestFederation:
             rank=self.federation.member(member).rank,
             cipher=self.cipher(),
             keys=self.keys,
-            signing_key=signing_key or self.signing_keys[member],
             clock=clock,
         )
 

@@ -166,6 +166,5 @@ def _aggregation(site: Site, meter: Meter) -> MemberAggregation:
             own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
         ),
         keys=own.keys,
-        signing_key=own.signing_key,
         clock=meter.clock(own.member),
     )

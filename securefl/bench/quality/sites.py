@@ -175,6 +175,5 @@ def _aggregation(own: ClientFolder, clock: PhaseClock) -> MemberAggregation:
             own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
         ),
         keys=own.keys,
-        signing_key=own.signing_key,
         clock=clock,
     )

@@ -18,14 +18,15 @@ from securefl.bench.aggregation.measurement import Job, read_measurement
 from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
 from securefl.bench.aggregation.ways import Reading, Sent
 from securefl.crypto.schemes import Scheme, profile_for
+from securefl.crypto.thresholds import threshold
 from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
-from securefl.protocol.messages import SignedHeader
+from securefl.protocol.agreement.signed import sign
 
 pytestmark = pytest.mark.slow
 
 STEP = 0.25 / (2**15 - 1)
-SIGNATURE_BYTES = 64
+SIGNATURE_BYTES, DIGEST_BYTES = 64, 32
 
 
 @pytest.mark.parametrize("path", ["securefl", "securefl_bfv", "plaintext_same_precision"])
@@ -56,10 +57,13 @@ def test_securefl_is_charged_for_words_seeds_and_signed_headers(
     form = wire_form(scheme, profile)
     ciphertexts = profile.ciphertexts_for(VALUES + 1)
     header = measured.up_bytes[0] - form.upload_bytes(ciphertexts) - form.seeds_bytes(ciphertexts)
-    assert SIGNATURE_BYTES < header < 300
+    assert 4 * DIGEST_BYTES + SIGNATURE_BYTES < header < 500
     assert set(measured.up_bytes) == {measured.up_bytes[0]}
     contributors = COHORT * (header + form.seeds_bytes(ciphertexts))
-    assert measured.down_bytes == form.aggregate_bytes(ciphertexts) + contributors
+    agreed = measured.down_bytes - form.aggregate_bytes(ciphertexts) - contributors
+    # An advert of every member, and the votes of t.
+    signatures = COHORT + threshold(COHORT)
+    assert signatures * (DIGEST_BYTES + SIGNATURE_BYTES) < agreed < signatures * 400
 
 
 def test_plaintext_integers_take_their_own_bits_up_and_those_of_a_sum_down(job: Callable[..., Job]) -> None:
@@ -157,7 +161,7 @@ def test_the_measured_server_refuses_what_the_member_did_not_sign(
     round_of_two: tuple[SecureflPath, list[Sent]],
 ) -> None:
     path, (sent, other) = round_of_two
-    with pytest.raises(AuthenticationError, match="residues"):
+    with pytest.raises(AuthenticationError, match="body"):
         path.add(0, replace(sent, content=replace(sent.content, body=other.content.body)))
     with pytest.raises(AuthenticationError, match="seeds"):
         path.add(0, replace(sent, content=replace(sent.content, seeds=other.content.seeds)))
@@ -171,9 +175,9 @@ def test_the_measured_server_refuses_a_residue_out_of_range(
     path, (sent, _) = round_of_two
     body = b"\xff" * len(sent.content.body)
     digest = hashlib.sha256(body).digest()
-    header = replace(sent.content.signed.header, body_digest=digest)
-    signed = SignedHeader(header, path._signing_keys[0].sign(header.signed_bytes()))
-    forged = replace(sent, content=replace(sent.content, signed=signed, body=body))
+    header = replace(sent.content.header.body, body_digest=digest)
+    signed = sign(header, path._sample._keys["client-1"])
+    forged = replace(sent, content=replace(sent.content, header=signed, body=body))
     with pytest.raises(WireError):
         path.add(0, forged)
 
@@ -194,13 +198,38 @@ def test_the_measured_reader_refuses_a_residue_that_nobody_sent(
     round_of_two: tuple[SecureflPath, list[Sent]],
 ) -> None:
     path, contributions = round_of_two
+    contents = [each.content for each in contributions]
     for client, contribution in enumerate(contributions):
         path.add(client, contribution)
-    header, body = path.publish().content
-    reader = path.reader(Sent((header, bytes([body[0] ^ 1]) + body[1:]), 0))
+    head, body = path.publish().content
+    altered = bytes([body[0] ^ 1]) + body[1:]
+    reader = path.reader(Sent((head, altered), 0))
+    reader.prepare()
+    with pytest.raises(AuthenticationError, match="certificate"):
+        reader.read()
+    reader = path.reader(Sent((path._sample.head(contents, altered), altered), 0))
     reader.prepare()
     with pytest.raises(ForgeryError):
         reader.read()
+
+
+@pytest.mark.parametrize("part", ["adverts", "votes", "headers"])
+def test_the_measured_reader_refuses_a_signature_that_is_not_its_members(
+    round_of_two: tuple[SecureflPath, list[Sent]], part: str
+) -> None:
+    path, contributions = round_of_two
+    head = path._sample.head([each.content for each in contributions], b"")
+    match part:
+        case "adverts":
+            adverts = (replace(head.cohort.adverts[0], signature=bytes(64)), head.cohort.adverts[1])
+            forged = replace(head, cohort=replace(head.cohort, adverts=adverts))
+        case "votes":
+            votes = (replace(head.certificate.votes[0], signature=bytes(64)), head.certificate.votes[1])
+            forged = replace(head, certificate=replace(head.certificate, votes=votes))
+        case _:
+            forged = replace(head, headers=(replace(head.headers[0], signature=bytes(64)), head.headers[1]))
+    with pytest.raises(AuthenticationError, match="signature"):
+        path.reader(Sent((forged, b""), 0)).prepare()
 
 
 def test_the_baselines_server_has_no_secret_key(job: Callable[..., Job]) -> None:
