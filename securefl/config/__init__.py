@@ -19,7 +19,7 @@
 ``head``        ``[head]``
 ``layers``      ``[layers]``
 ``recipes``     ``[recipe]`` and ``[fusion]``: methods as rows of one table
-``privacy``     ``[privacy]``
+``privacy``     ``[privacy]``, a tagged union, and a member's own budget
 ``encryption``  ``[encryption]`` and ``[grid]``
 ``cohort``      ``[cohort]``
 ``server``      ``[server]``
@@ -27,6 +27,7 @@
 ``dump``        a configuration as the text of a file that loads to it
 ``member``      a whole ``client.toml``
 ``coherence``   choices of one section that do not go with those of another
+``privacy_misfits``  choices under which noise would not keep a promise of privacy
 ``unread``      keys that nothing reads under the other choices
 ``own_backbones``  choices that go with base models of the clients' own
 ``explain``     what is wrong, in one sentence

@@ -8,6 +8,7 @@ from securefl.config.head import HeadSection
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
 from securefl.config.own_backbones import refuse_backbone_misfits
 from securefl.config.payload import is_aligned, sums_whole
+from securefl.config.privacy_misfits import refuse_privacy_misfits
 from securefl.config.private_part import refuse_private_misfits
 from securefl.config.task import CausalLmSection
 from securefl.config.training import refuse_own_misfits
@@ -24,6 +25,8 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     Raises:
         ConfigError: with the keys that do not, and what to write.
     """
+    # First, as other checks advise what a promise of privacy does not allow.
+    refuse_privacy_misfits(config, where=where)
     refuse_backbone_misfits(config, where=where)
     _check_warmup(config, where=where)
     _check_outer(config, where=where)

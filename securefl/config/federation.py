@@ -23,7 +23,7 @@ from securefl.config.names import Name
 from securefl.config.outer import Outer
 from securefl.config.payload import PayloadChoice
 from securefl.config.personal import PersonalSection
-from securefl.config.privacy import PrivacySection
+from securefl.config.privacy import NO_PRIVACY, PrivacySection
 from securefl.config.recipes.catalogue import ROWS, with_row
 from securefl.config.recipes.choices import DEFAULT, FusionSection, Recipe
 from securefl.config.section import Section
@@ -86,7 +86,7 @@ class FederationConfig(Section):
     outer: Outer = ROWS[DEFAULT].outer
     aggregation: AggregationSection = AggregationSection()
     fusion: FusionSection = ROWS[DEFAULT].fusion
-    privacy: PrivacySection = PrivacySection()
+    privacy: Annotated[PrivacySection, ChosenBy("unit")] = NO_PRIVACY
     encryption: EncryptionSection = EncryptionSection()
     grid: GridSection = GridSection()
     cohort: CohortSection = CohortSection()

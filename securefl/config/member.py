@@ -19,6 +19,7 @@ from securefl.config.load import load_file
 from securefl.config.model import Rank, TargetModules
 from securefl.config.names import Address, Name
 from securefl.config.personal import PersonalSection
+from securefl.config.privacy import OwnPrivacySection
 from securefl.config.section import Section
 from securefl.config.training import OwnTrainingSection
 from securefl.errors import ConfigError
@@ -53,6 +54,7 @@ class ClientSettings(Section):
     data: DataSection
     training: OwnTrainingSection = OwnTrainingSection()
     personal: PersonalSection = PersonalSection()
+    privacy: OwnPrivacySection = OwnPrivacySection()
     cohort: CohortSection
     """Ids of all clients and, where one file is split between them, who takes which part."""
 

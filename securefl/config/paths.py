@@ -22,7 +22,7 @@ def make_paths_absolute(table: dict[str, Any], folder: Path, *, where: str) -> N
     Raises:
         ConfigError: if a path begins with ``~`` and a name that is no user of this machine.
     """
-    for section, keys in (("federation", ("labels",)), ("data", ("train", "test"))):
+    for section, keys in (("federation", ("labels",)), ("data", ("train", "test")), ("privacy", ("ledger",))):
         _rewrite(table.get(section), keys, folder, section=section, where=where)
     cohort = table.get("cohort")
     clients = cohort.get("clients") if isinstance(cohort, dict) else None

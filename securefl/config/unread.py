@@ -17,6 +17,7 @@ from typing import Final
 
 from securefl.config.data import DirichletSplit
 from securefl.config.federation import FederationConfig
+from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.config.section import Section
 from securefl.config.task import CausalLmSection
 from securefl.errors import ConfigError
@@ -59,6 +60,7 @@ def unread_keys(config: FederationConfig) -> Iterator[UnreadKey]:
     yield from _of_the_fusion(config)
     yield from _of_the_personal_adapter(config)
     yield from _of_the_data(config)
+    yield from _of_privacy(config)
     weights = config.aggregation.weights
     if not config.aggregation.counts_samples:
         yield UnreadKey(
@@ -67,6 +69,19 @@ def unread_keys(config: FederationConfig) -> Iterator[UnreadKey]:
             f"'aggregation.weights' is \"{weights}\", under which no number of samples weighs",
             'write weights = "capped"',
         )
+
+
+def _of_privacy(config: FederationConfig) -> Iterator[UnreadKey]:
+    match config.privacy:
+        case ExamplePrivacySection():
+            reason = "'privacy.unit' is \"example\", which clips the gradient of every row to 'privacy.clip'"
+            yield UnreadKey("training", "max_grad_norm", reason, "write [privacy] clip in its place")
+        case ClientPrivacySection():
+            reason = "'privacy.unit' is \"client\", under which one grid follows from 'privacy.clip'"
+            for key in ("adapter_bound", "head_bound"):
+                yield UnreadKey("grid", key, reason, "write [privacy] clip in its place")
+        case _:
+            return
 
 
 def refuse_unread(config: FederationConfig, *, where: str) -> None:

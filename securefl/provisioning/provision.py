@@ -24,6 +24,7 @@ from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
 from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import client_settings_of
+from securefl.config.privacy_misfits import refuse_unenforced
 from securefl.crypto.bfv import generate_key
 from securefl.crypto.keys import SharedKeys
 from securefl.crypto.sealed_box import KemKey
@@ -229,6 +230,7 @@ def _draft(
     from securefl.provisioning.draft import draft_federation, draft_of_backbones, draft_of_layout
     from securefl.training.model_files import model_digest
 
+    refuse_unenforced(config)
     roster = tuple(
         Member(
             id=member,

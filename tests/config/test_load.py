@@ -91,7 +91,7 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
         (MINIMAL + 'split = { by = "dirichlet", alfa = 1.0 }\n', "did you mean 'alpha'"),
         (MINIMAL + '[cohort]\nclients = [{ r = 2, trian = "x" }, {}, {}]\n', "did you mean 'train'"),
         (MINIMAL + "[lora]\nr = 0\n", "'lora.r' is wrong"),
-        (MINIMAL + '[privacy]\nunit = "client"\n', "'privacy.unit' is wrong"),
+        (MINIMAL + '[privacy]\nunit = "group"\n', "'privacy.unit' is wrong"),
         (
             MINIMAL + "[encryption]\nselect = { fraction = 0.1 }\n",
             "set allow_plaintext = true to accept that",

@@ -89,7 +89,7 @@ def fields_of(model: type[BaseModel], path: Parts = ()) -> Iterator[tuple[Parts,
 
 def _chooses(key: str, field: Any) -> bool:
     """Says if a key tells the alternatives of a tagged union apart."""
-    return key in ("by", "name") and get_origin(field.annotation) is Literal
+    return key in ("by", "name", "unit") and get_origin(field.annotation) is Literal
 
 
 def refused_kinds(field: Any) -> set[str]:
@@ -148,6 +148,8 @@ def document(
             place = place[part]
     if tag is not None:
         place[tag[0]] = tag[1]
+    if tag is not None and tag[0] == "unit" and tag[1] != "none":
+        place["target_epsilon"] = 8
     place[path[-1]] = value
     return document
 
@@ -197,13 +199,16 @@ TAGS = {
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
     **{("payload", key): ("name", "state") for key in ("side", "aligned")},
     ("payload", "shares"): ("name", "factors"),
+    **{("privacy", key): ("unit", "example") for key in ("clipping", "group_column", "max_per_group")},
+    **{("privacy", key): ("unit", "client") for key in ("mechanism", "force")},
+    **{("privacy", key): ("unit", "client") for key in ("target_epsilon", "delta", "clip", "accountant")},
 }
 """What chooses the table that has a key."""
 
 
 @pytest.mark.parametrize(
     ("model", "path"),
-    [(model, path) for model in BASES for path, _ in fields_of(model) if path[-1] not in ("by", "select")],
+    [(model, path) for model in BASES for path, _ in fields_of(model) if path[-1] not in ("by", "select", "unit")],
 )
 def test_a_misspelt_key_is_told_where_it_stands(model: type[BaseModel], path: Parts) -> None:
     *before, name = path
@@ -309,6 +314,10 @@ BESIDE = {
     "layers.shape": {"allocation": "geometric"},
     **{f"layers.{key}": {"allocation": "fisher"} for key in ("scored_from", "scored_every")},
     "task.chat_template": {"name": "causal-lm"},
+    "privacy.unit": {"target_epsilon": 8},
+    "privacy.target_epsilon": {"unit": "client"},
+    "privacy.group_column": {"unit": "example", "target_epsilon": 8, "max_per_group": 4},
+    "privacy.max_per_group": {"unit": "example", "target_epsilon": 8, "group_column": "patient"},
 }
 """What a section says beside a key that means nothing alone."""
 

@@ -23,7 +23,7 @@ from securefl.config.layers import LayersSection
 from securefl.config.model import LoraTerms
 from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
-from securefl.config.privacy import PrivacySection
+from securefl.config.privacy import NO_PRIVACY
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.bfv_profiles import BfvProfile
@@ -100,7 +100,7 @@ def terms(
         aggregation=aggregation or AggregationSection(),
         outer=outer or SgdSection(name="sgd"),
         fusion=FusionSection(),
-        privacy=PrivacySection(),
+        privacy=NO_PRIVACY,
         encryption=EncryptionSection.model_validate(
             {
                 "scheme": scheme,

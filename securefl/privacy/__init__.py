@@ -1,0 +1,17 @@
+"""Differential privacy: mechanism, accounting, plan. Pure: no file, no clock.
+
+``entropy``     randomness of the noise, from the operating system
+``tables``      integer samples by an exact table
+``discrete_gaussian``  discrete Gaussian noise
+``skellam``     Skellam noise
+``clipping``    clipping of a whole update
+``rotation``    a public random rotation without padding
+``rounding``    conditional stochastic rounding, and the check of the integer norm
+``integer_sensitivity``  what one member can change, in integers
+``mechanism``   unit ``client``: all of these in their order
+``sampled_training``  unit ``example``: what a round of DP-SGD releases
+``events``      what was released, as events with one text each
+``accounting``  events to epsilon
+``plan``        everything of a promise as one value
+``least_noise``  plans from targets
+"""
