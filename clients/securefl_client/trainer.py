@@ -164,6 +164,7 @@ def _other_model(own: ClientFolder) -> ModelError:
 
 def _client_data(own: ClientFolder, row_task: RowTask) -> ClientData:
     from securefl.training.rows.client_data import load_client_data
+    from securefl.training.rows.persons import person_bound_of
 
     return load_client_data(
         own.settings.data,
@@ -171,6 +172,7 @@ def _client_data(own: ClientFolder, row_task: RowTask) -> ClientData:
         member=own.member,
         task=row_task,
         seed=own.federation.terms.federation.seed,
+        persons=person_bound_of(own.federation.terms.privacy),
     )
 
 

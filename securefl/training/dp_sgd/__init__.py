@@ -8,6 +8,7 @@
 ``sampling``       Poisson sampling of rows
 ``rehearsal``      a judgement before anything is charged: would these steps train, and each row alone?
 ``steps``          the steps of a round
+``member_plan``    one member's plan, from its file and its rows
 ``private_rounds``  a member's private rounds
 
 One round, as ``private_rounds`` runs it: rehearse -> charge -> for each step: sample rows, clip each gradient, sum, add
