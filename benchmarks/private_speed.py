@@ -112,8 +112,10 @@ def opacus(folder: Path, *, precision: str) -> tuple[Callable[[], object], int]:
     trainer = trainer_of(folder, private=False, precision=precision)
     model = trainer._bank.use(("global",), head="global")
     trainable = trainer._bank.train("global", None)
-    for layer in trainer._bank._layers.values():
-        layer.lora_dropout.eval()
+    for module in model.modules():
+        # Opacus sees modules in training mode alone; the base's dropout stays off.
+        if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
+            module.training = True
     wrapped, rows, compute = (
         GradSampleModule(model, loss_reduction="mean"),
         trainer._rows.train,
