@@ -15,6 +15,7 @@
         ├── TransportError       a peer cannot be reached (a retry can help)
         ├── TrainingError        training went wrong: not finite, nothing trained
         ├── StateError           a ledger or file of a run that does not hold together
+        ├── BudgetError          a round would spend more privacy than is left
         ├── DiskError            a disk is full, read-only, or closed to this user
         └── MemberLost           a member ended, and the federation with it
 
@@ -149,6 +150,12 @@ class StateError(RunError):
     """A file of a run does not hold together: a ledger's chain, a result that is not complete."""
 
     code = "state"
+
+
+class BudgetError(RunError):
+    """A round would spend more privacy than a client's budget has left."""
+
+    code = "budget"
 
 
 class DiskError(RunError):

@@ -4,12 +4,10 @@
 ``process``         a member's part in a federation, from joining to its result
 ``member``          the same for a model and data of a member's own: ``securefl.Member``
 ``inbox``           announcements of the server, collected while the member works
-``rounds``          the work of a round, timed and recorded
 ``session``         a member's rounds with attempts: what an announcement asks for, carried out
 ``driver``          the session's requests carried out, and what a refused one means
 ``contributing``    its steps up to the commitment: advert, training, contribution, packets, header
 ``member_rules``    a pinned federation as agreement needs it
-``member_process``  a member's part in rounds with attempts, from joining to its result
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
@@ -23,6 +21,7 @@
 ``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum
 ``kept_side``       its private state between rounds, as a file
+``measuring_side``  the half of it that is the same for every trainer
 ``trainer_side``    a side with a model of the federation's kind
 ``backbone_side``   a side with a base model of the member's own, and an adapter beside it that all share
 ``reported_figures``  intervals of a metric's figures, as a result has them
@@ -33,6 +32,6 @@
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch
 ``growth``          a warning where mean updates grow without end
-``outbox``          a contribution on its way out
 ``aggregate_file``  an aggregate on its way in
+``budget_store``    the files of a privacy budget, which outlive runs
 """

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
-from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase, Warned
+from securefl.progress import AdapterKind, EventSink, Phase
 from securefl.results.client import AdapterName
 from securefl.results.curve import START
 from securefl.storage.disk import owner_only
 from securefl.training.kept import joined, kept_metric, metric_of
 from securefl_client.kept_side import read_kept, write_kept
+from securefl_client.measuring_side import MeasuringSide
 from securefl_client.phases import PhaseClock
 from securefl_client.side import FIRST_ROUND, Measured
 from securefl_client.trainer_side import measured_record, metric_report, worth_report
-from securefl_client.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
     from securefl.training.mixed_backbones.backbone_trainer import BackboneTrainer, Column
@@ -30,7 +30,7 @@ _COLUMNS: Mapping[AdapterName, Column] = {"local": "personal", "global": "global
 """By their names in a result, those of the trainer, which are also the names of the saved folders."""
 
 
-class BackboneSide:
+class BackboneSide(MeasuringSide):
     """Work of a ``BackboneTrainer`` beside the sum.
 
     Args:
@@ -41,33 +41,9 @@ class BackboneSide:
     """
 
     def __init__(self, trainer: BackboneTrainer, *, member: str, clock: PhaseClock, emit: EventSink) -> None:
+        super().__init__(trainer, member=member, clock=clock, emit=emit)
         self.learner = trainer
         self._trainer = trainer
-        self._member = member
-        self._clock = clock
-        self._emit = emit
-        self._history = ValidationHistory()
-        self._newest: Metric | None = None
-
-    @property
-    def loss(self) -> float | None:
-        """Mean training loss of the last round's second phase, nats."""
-        return self._trainer.loss
-
-    @property
-    def start_loss(self) -> float | None:
-        """Mean validation loss of the model with the newest shared adapter, nats, each row's cut."""
-        return None if self._newest is None else self._newest.bounded_loss
-
-    @property
-    def device(self) -> str | None:
-        """Device that it trains on."""
-        return self._trainer.device
-
-    @property
-    def precision(self) -> str | None:
-        """Precision that it trains in."""
-        return self._trainer.precision
 
     def begin(self, adapter: Adapter) -> None:
         """Do nothing: a trainer takes the adapter up when it trains."""
@@ -101,9 +77,7 @@ class BackboneSide:
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Measure both models on the test rows, and save them."""
-        warning = self._history.warning()
-        if warning is not None:
-            self._emit(Warned(member=self._member, message=warning))
+        self._warn(self._history.warning())
         self._trainer.keep_best_alone()
         with self._clock.phase(Phase.EVALUATE, round_number):
             test: dict[str, Metric] = {
@@ -127,19 +101,4 @@ class BackboneSide:
         with self._clock.phase(Phase.EVALUATE, round_number):
             metric = self._newest = self._trainer.measure("global", part="validation")
         self._history.note(known_as, metric)
-        return metric
-
-    def _tell(
-        self, kind: AdapterKind, metric: Metric, number: int, *, rows: Literal["test", "validation"] = "test"
-    ) -> Metric:
-        self._emit(
-            MetricMeasured(
-                member=self._member,
-                round_number=number,
-                adapter=kind,
-                metric=metric.name,
-                value=metric.value,
-                rows=rows,
-            )
-        )
         return metric

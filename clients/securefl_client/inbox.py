@@ -4,8 +4,8 @@ The rule kept here: announcements are a state, so only the newest is kept, howev
 kept whatever comes before or after it. The main thread never waits without a limit (so that signals reach it), and a
 failure of the federation interrupts it at the next step of training instead of after it.
 
-Nothing that a session needs is lost by that: a server that keeps the protocol cannot announce an aggregate before this
-member's contribution, nor the next round before its confirmation, so what is passed over was said before or is over.
+Nothing that a session needs is lost by that: what an announcement that was passed over asked for is over, and a member
+fetches what it lacks (a cohort, the sum of an earlier round) when a later one finds it without.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from securefl.errors import RunError, SecureFLError, TransportError
-from securefl.protocol import calls, member_session
-from securefl.protocol.client_session import failure_of
-from securefl.protocol.messages import FederationFailed
+from securefl.protocol.calls import FederationFailed
+from securefl.protocol.member_session import failure_of
 
 _POLL_S = 0.2
 
@@ -111,10 +110,4 @@ class Inbox(Generic[Heard]):
 
 def _failure_in(announcement: object) -> RunError | None:
     """The error that an announcement of a failed federation is; None in any other."""
-    match announcement:
-        case FederationFailed():
-            return failure_of(announcement)
-        case calls.FederationFailed():
-            return member_session.failure_of(announcement)
-        case _:
-            return None
+    return failure_of(announcement) if isinstance(announcement, FederationFailed) else None

@@ -11,9 +11,9 @@ import numpy as np
 from securefl.adapters.update import Adapter
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase
 from securefl.results.client import MetricReport
-from securefl.results.curve import LOSS
 from securefl.storage.disk import make_private_folder
 from securefl.storage.private import write_private
+from securefl.training.figure_order import LOSS
 from securefl.training.kept import Json, Kept, adapter_of, joined, kept_adapter
 from securefl_client.kept_side import read_kept, write_kept
 from securefl_client.learner import CheckedLearner

@@ -1,60 +1,60 @@
-"""A member's part in a federation: its folder, its side, its connection, and the loop that follows the session.
+"""A member's process: its folder, its journal, its connection, its way through announcements.
 
-The rule kept here: this file wires; what to do next is decided by ``protocol.client_session``, how it is done by
-``rounds``. A client that cannot go on tells the server so before it ends, by the kind of its error alone.
+The rule kept here: this file wires. What a member promises lies in its own folder, whatever ``--out`` says, and
+survives every end of the process: started again, it goes on where its journal says. A member that cannot go on tells
+the server so before it ends, by the kind of its error alone.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import assert_never
+from typing import BinaryIO, Final
 
 from securefl.aggregation.member import MemberAggregation
-from securefl.crypto.cipher import Cipher
 from securefl.crypto.keyed_cipher import cipher_with
-from securefl.errors import ConfigError, ForgeryError, TransportError
+from securefl.errors import ConfigError, ForgeryError, ProtocolError, TransportError
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger, RunStarted
-from securefl.progress import EventSink, Finished, MembersAwaited, Phase, ServerAwaited, Warned
-from securefl.protocol.client_events import (
-    Announced,
-    Applied,
-    ApplyAggregate,
-    Contribute,
-    Contributed,
-    Effect,
-    Event,
-    Fail,
-    Finish,
-)
-from securefl.protocol.client_session import failure_of, start, transition
+from securefl.progress import EventSink, Finished, Phase, ServerAwaited, Warned
+from securefl.protocol.agreement.cohort import Cohort
+from securefl.protocol.calls import Announcement, FetchAggregate, Leave, StageContribution
 from securefl.protocol.last_words import sentence_for
-from securefl.protocol.messages import Manifest, Waiting
 from securefl.protocol.sections import StreamSizes
+from securefl.provisioning.file_names import CHANNELS_FILE
 from securefl.results.client import FILE_NAME as RESULT_FILE
 from securefl.storage.disk import disk_errors, make_private_folder
 from securefl.storage.lock import locked
-from securefl.transport.client import AggregatorClient
+from securefl.transport.aggregator_client import AggregatorClient
 from securefl.transport.limits import Patience
 from securefl.transport.telemetry import ByteCounter
 from securefl_client.aggregate_file import FileBody
 from securefl_client.backbone_side import BackboneSide
+from securefl_client.driver import carry_out
 from securefl_client.folder import ClientFolder, refuse_keys
 from securefl_client.inbox import Inbox
-from securefl_client.outbox import refuse_left_outbox
+from securefl_client.journal import FOLDER as JOURNAL_FOLDER
+from securefl_client.journal import PIECE_BYTES, Journal
+from securefl_client.kept_channels import KeptChannels
+from securefl_client.key_shares import KeyShares
+from securefl_client.member_rules import member_rules
+from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
-from securefl_client.rounds import MemberRounds
+from securefl_client.round_work import Downloaded, Got, Sent, Upload
+from securefl_client.session import MemberSession
 from securefl_client.side import Prepare
+from securefl_client.standing import Standing
 from securefl_client.trainer import load_backbone_trainer, load_trainer
 from securefl_client.trainer_side import TrainerSide
 
-LEDGER_FILE = "ledger.jsonl"
-_GRACE_FOR_A_REASON_S = 2.0
+LEDGER_FILE: Final = "ledger.jsonl"
+_GRACE_FOR_A_REASON_S: Final = 2.0
 """Grace for a reason: where a call fails because the federation did, it arrives on the other stream a moment later."""
 
 
@@ -106,7 +106,7 @@ def trainer_side(
 
 
 def take_part(folder: Path, *, server: str | None, out: Path, emit: EventSink, prepare: Prepare) -> None:
-    """Takes part in a federation from its first round to its last.
+    """Takes part in a federation, from where this member's journal says, to its last round.
 
     Args:
         folder: The member's folder.
@@ -119,19 +119,33 @@ def take_part(folder: Path, *, server: str | None, out: Path, emit: EventSink, p
         SecureFLError: whatever ends it otherwise.
     """
     own = ClientFolder.load(folder, now=datetime.now(UTC))
-    with locked(folder, owner=own.member):
-        _make_results(out)
-        _connect(
-            own, folder, address=server or own.settings.client.server, out=out, emit=emit, prepare=prepare
-        )
+    with locked(folder, owner=own.member), _journal(own, folder) as journal:
+        _make_results(out, own, journal)
+        _connect(own, folder, journal, server=server, out=out, emit=emit, prepare=prepare)
     emit(Finished(member=own.member, path=str(out)))
 
 
+def _journal(own: ClientFolder, folder: Path) -> Journal:
+    return Journal(
+        folder / JOURNAL_FOLDER,
+        member_rules(own.federation, key_epoch=own.keys.key_epoch),
+        member=own.member,
+        first_round=own.federation.first_round,
+    )
+
+
 def _connect(
-    own: ClientFolder, folder: Path, *, address: str, out: Path, emit: EventSink, prepare: Prepare
+    own: ClientFolder,
+    folder: Path,
+    journal: Journal,
+    *,
+    server: str | None,
+    out: Path,
+    emit: EventSink,
+    prepare: Prepare,
 ) -> None:
-    """Connects, waiting for the server as long as the server waits for its roster, and follows the session."""
-    traffic = ByteCounter()
+    """Connects, waiting for the server as long as the server waits for its roster, and follows it to the end."""
+    address, traffic = server or own.settings.client.server, ByteCounter()
 
     def awaiting(reason: str, seconds: float) -> None:
         emit(ServerAwaited(member=own.member, address=address, reason=reason, seconds=seconds))
@@ -144,10 +158,11 @@ def _connect(
         patience=Patience(connect_s=own.settings.client.join_timeout_s),
     ) as aggregator:
         # Joining comes before the model is loaded: a wrong address or certificate shows at once.
-        aggregator.join(awaiting=awaiting)
-        with _LastWords(aggregator), disk_errors(out):
+        aggregator.join(_applied(journal), awaiting=awaiting)
+        with _LastWords(aggregator), disk_errors(out), _ledger(own, out) as ledger:
+            process = _Process(own, folder, journal, aggregator, traffic=traffic, emit=emit)
             try:
-                Client(own, aggregator, traffic=traffic, emit=emit).run(out, prepare)
+                process.run(out, ledger, prepare)
             except ForgeryError as error:
                 if error.refuses_keys:
                     # Before anybody hears of it, so that a new start cannot ask for a second verdict.
@@ -155,50 +170,86 @@ def _connect(
                 raise
 
 
-class Client:
-    """One client, connected.
-
-    Args:
-        own: Its folder.
-        aggregator: Its connection.
-        traffic: The observer that counts the connection's bytes.
-        emit: Where events go.
-    """
+class _Process:
+    """One member, connected."""
 
     def __init__(
-        self, own: ClientFolder, aggregator: AggregatorClient, *, traffic: ByteCounter, emit: EventSink
+        self,
+        own: ClientFolder,
+        folder: Path,
+        journal: Journal,
+        aggregator: AggregatorClient,
+        *,
+        traffic: ByteCounter,
+        emit: EventSink,
     ) -> None:
         self._own = own
+        self._folder = folder
+        self._journal = journal
         self._aggregator = aggregator
         self._traffic = traffic
         self._emit = emit
         self._clock = PhaseClock(own.member, emit)
-        self._state = start(own.federation)
-        self._inbox = Inbox(aggregator.follow())
+        self._inbox: Inbox[Announcement] = Inbox(aggregator.follow(partial(_applied, journal)))
+        self._out = folder
+        self._sum: BinaryIO | None = None
+        self._left = False
 
-    def run(self, out: Path, prepare: Prepare) -> None:
-        """Follows the session to its end, and leaves all results in ``out``."""
-        own = self._own
-        with Ledger.open(
-            out / LEDGER_FILE, signer=own.signing_key, verifier=partial(verify, own.signing_key.public_key)
-        ) as ledger:
-            ledger.append(RunStarted(member=own.member, federation_digest=own.federation.digest))
-            self._warn_of_plaintext()
-            side = prepare(own, self._clock, self._inbox.check)
-            aggregation = MemberAggregation(
-                own.federation,
-                member=own.member,
-                rank=own.rank,
-                cipher=_cipher(own),
-                keys=own.keys,
-                signing_key=own.signing_key,
-                clock=self._clock,
-            )
-            work = MemberRounds(
-                aggregation, side, ledger=ledger, clock=self._clock, emit=self._emit, folder=out
-            )
-            while not self._follow(work, out):
-                pass
+    def run(self, out: Path, ledger: Ledger, prepare: Prepare) -> None:
+        """Follows the server's announcements to the end, and leaves all results in ``out``."""
+        self._out, log = out, LedgerLog(ledger)
+        log.note(RunStarted(member=self._own.member, federation_digest=self._own.federation.digest))
+        self._warn_of_plaintext()
+        side = prepare(self._own, self._clock, self._inbox.check)
+        work = MemberWork(
+            self._aggregation,
+            side,
+            journal=self._journal,
+            ledger=ledger,
+            chain_key=self._own.keys.chain,
+            clock=self._clock,
+            emit=self._emit,
+            traffic=self._traffic,
+            out=out,
+        )
+        session = self._session(work, log)
+        while not self._left:
+            self._follow(session)
+
+    def _session(self, work: MemberWork, log: LedgerLog) -> MemberSession:
+        own, rules = self._own, self._journal.state.rules
+        shares = self._shares() if rules.packets else None
+        standing = Standing(
+            rules, own.signing_key, self._journal, work, log, shares=shares, reason_key=own.keys.tag
+        )
+        return MemberSession(standing, rounds=own.federation.terms.federation.rounds)
+
+    def _shares(self) -> KeyShares:
+        own, state = self._own, self._journal.state
+        channels = KeptChannels(
+            self._folder / CHANNELS_FILE,
+            own.channels,
+            members=own.federation.cohort,
+            first_round=own.federation.first_round,
+        )
+        if state.sums:
+            # A stop may have come between the sum and this.
+            channels.forget_before(state.applied)
+        return KeyShares(state.rules, member=own.member, channels=channels)
+
+    def _aggregation(self) -> MemberAggregation:
+        own, federation = self._own, self._own.federation
+        return MemberAggregation(
+            federation,
+            member=own.member,
+            rank=own.rank,
+            cipher=cipher_with(
+                own.keys, scheme=federation.terms.encryption.scheme, profile=federation.profile
+            ),
+            keys=own.keys,
+            signing_key=own.signing_key,
+            clock=self._clock,
+        )
 
     def _warn_of_plaintext(self) -> None:
         kind = self._own.federation.kind_of(2)
@@ -211,74 +262,72 @@ class Client:
                 )
             )
 
-    def _follow(self, work: MemberRounds, out: Path) -> bool:
-        """Waits for one announcement and does what follows; True after the last."""
-        applied = self._state.applied
-        begun = applied >= self._own.federation.first_round
-        with self._clock.phase(Phase.WAIT, applied if begun else None):
+    def _follow(self, session: MemberSession) -> None:
+        """Waits for one announcement and does what it asks for."""
+        with self._clock.phase(Phase.WAIT, _applied(self._journal)):
             announcement = self._inbox.next()
-        if isinstance(announcement, Waiting):
-            self._emit(MembersAwaited(missing=announcement.missing))
-        effects = self._step(Announced(announcement))
         try:
-            return self._carry_out_all(effects, work, out)
+            carry_out(session, announcement, self._ask, is_past=lambda: self._inbox.has_news)
         except TransportError:
             self._inbox.check_soon(_GRACE_FOR_A_REASON_S)
             raise
+        finally:
+            self._let_go_of_sum()
 
-    def _step(self, event: Event) -> tuple[Effect, ...]:
-        self._state, effects = transition(self._state, event, federation=self._own.federation)
-        return effects
-
-    def _carry_out_all(self, effects: tuple[Effect, ...], work: MemberRounds, out: Path) -> bool:
-        # Not a generator: every effect is carried out, whatever the first one says.
-        finished = [self._carry_out(effect, work, out) for effect in effects]
-        return any(finished)
-
-    def _carry_out(self, effect: Effect, work: MemberRounds, out: Path) -> bool:
-        match effect:
-            case Contribute(manifest):
-                self._contribute(manifest, work)
-            case ApplyAggregate(manifest):
-                self._apply(manifest, work, out)
-            case Finish():
-                work.finish(out)
-                self._aggregator.finish()
-                return True
-            case Fail(announcement):
-                raise failure_of(announcement)
+    def _ask(self, request: Sent) -> Got:
+        match request:
+            case Upload(head, path):
+                with self._clock.phase(Phase.UPLOAD, head.attempt.round_number):
+                    return self._aggregator.stage(head, _BodyFile(path))
+            case FetchAggregate(number):
+                with self._clock.phase(Phase.DOWNLOAD, number):
+                    return self._fetched(number)
+            case StageContribution():
+                raise ProtocolError("a contribution leaves with its body")
             case _:
-                assert_never(effect)
-        return False
+                answer = self._aggregator.ask(request)
+                self._left = self._left or isinstance(request, Leave)
+                return answer
 
-    def _contribute(self, manifest: Manifest, work: MemberRounds) -> None:
-        before = self._traffic.sent
-        with work.contribution(manifest) as outbox:
-            with self._clock.phase(Phase.UPLOAD, manifest.round_number):
-                receipt = self._aggregator.contribute(outbox)
-            _, signed = outbox.ending()
-            self._step(Contributed(receipt, signed.header.body_digest))
-        work.sent(manifest, up_bytes=self._traffic.sent - before)
+    def _fetched(self, number: int) -> Downloaded:
+        sections = self._own.federation.sections(number)
 
-    def _apply(self, manifest: Manifest, work: MemberRounds, out: Path) -> None:
-        federation = self._own.federation
-        sizes = StreamSizes.of_aggregate(federation.sections(manifest.round_number))
-        before = self._traffic.received
+        def sizes_of(cohort: Cohort) -> StreamSizes:
+            return StreamSizes.of_aggregate(sections)
+
+        self._let_go_of_sum()
         # Without a name in the folder: nobody else can change what was verified before it is decrypted.
-        with tempfile.TemporaryFile(dir=out) as file:
-            with self._clock.phase(Phase.DOWNLOAD, manifest.round_number):
-                header = self._aggregator.fetch_aggregate(
-                    manifest.round_number, contributors=len(federation.cohort), sizes=sizes, body=file
-                )
-                file.flush()
-            down_bytes = self._traffic.received - before
-            work.apply(header, FileBody(file), manifest=manifest, down_bytes=down_bytes)
-        self._step(Applied(manifest.round_number, last=work.ended))
-        self._aggregator.confirm(manifest.round_number, last=work.ended)
+        self._sum = tempfile.TemporaryFile(dir=self._out)  # noqa: SIM115 - it is closed after the announcement
+        head = self._aggregator.fetch_aggregate(number, self._sum, sizes_of=sizes_of)
+        self._sum.flush()
+        return Downloaded(head, FileBody(self._sum))
+
+    def _let_go_of_sum(self) -> None:
+        if self._sum is not None:
+            self._sum.close()
+            self._sum = None
+
+
+class _BodyFile:
+    """A contribution's body on disk, as the transport reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.length = path.stat().st_size
+
+    def read(self, offset: int) -> Iterator[bytes]:
+        """Its bytes from a place on."""
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(PIECE_BYTES):
+                yield piece
 
 
 class _LastWords:
-    """Tells the server why the client ends, whatever ended it, before the connection closes."""
+    """Tells the server why the member cannot go on, before the connection closes.
+
+    A member that its operator stopped says nothing: it may be started again, and goes on then.
+    """
 
     def __init__(self, aggregator: AggregatorClient) -> None:
         self._aggregator = aggregator
@@ -289,26 +338,44 @@ class _LastWords:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if isinstance(error, Exception):
             self._aggregator.last_words(sentence_for(error))
 
 
-def _cipher(own: ClientFolder) -> Cipher:
-    return cipher_with(
-        own.keys, scheme=own.federation.terms.encryption.scheme, profile=own.federation.profile
-    )
+def _applied(journal: Journal) -> int | None:
+    """Number of the last round applied; None before the first."""
+    return journal.state.applied if journal.state.sums else None
 
 
-def _make_results(out: Path) -> None:
-    """Makes the folder for results, its owner's only; one that holds a finished run is never written over.
+@contextmanager
+def _ledger(own: ClientFolder, out: Path) -> Iterator[Ledger]:
+    key = own.signing_key
+    with Ledger.open(out / LEDGER_FILE, signer=key, verifier=partial(verify, key.public_key)) as ledger:
+        yield ledger
+
+
+def _make_results(out: Path, own: ClientFolder, journal: Journal) -> None:
+    """Makes the folder for results, its owner's only; another run's result is never written over.
 
     Raises:
-        ConfigError: if it does, or cannot be made.
+        ConfigError: if it holds one, or cannot be made.
     """
-    if (out / RESULT_FILE).exists():
+    if (out / RESULT_FILE).exists() and (journal.is_new or not _is_ours(out / RESULT_FILE, own)):
         raise ConfigError(f"{out} holds the result of an earlier run", hint="name another folder with --out")
     try:
         make_private_folder(out)
     except OSError as error:
         raise ConfigError(f"{out} cannot be made", where="--out", hint=str(error.strerror)) from None
-    refuse_left_outbox(out)
+
+
+def _is_ours(path: Path, own: ClientFolder) -> bool:
+    """True where a result is of this member in this federation: it was written just before its process was stopped."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (
+        isinstance(found, dict)
+        and found.get("federation_digest") == own.federation.digest.hex()
+        and found.get("id") == own.member
+    )

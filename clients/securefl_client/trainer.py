@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from securefl.adapters.layout import Layout
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
 from securefl.progress import Phase
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from securefl.training.tasks.base import RowTask, Task
     from securefl.training.trainer import LocalTrainer
 
+OfLayout = TypeVar("OfLayout", bound="_OfLayout")
 _PHASES = {
     "global": Phase.TRAIN,
     "own-model": Phase.TRAIN,
@@ -70,17 +73,16 @@ def load_trainer(
     prepared = _prepared(own, clock, metrics, pinned=own.federation.terms.model.digest)
     from securefl.training.trainer import LocalTrainer
 
-    trainer = LocalTrainer(
-        trainer_settings(own, prepared.task),
-        prepared.data,
-        step_sink=_step_sink(clock, between_steps),
-        stage=lambda stage: clock.phase(_STAGES[stage], None),
+    return _fitting(
+        LocalTrainer(
+            trainer_settings(own, prepared.task),
+            prepared.data,
+            step_sink=_step_sink(clock, between_steps),
+            stage=_stages(clock),
+        ),
+        own,
+        ModelError("the model's tensors are not those of the federation file", where=own.settings.model.path),
     )
-    if trainer.layout != own.federation.layout:
-        raise ModelError(
-            "the model's tensors are not those of the federation file", where=own.settings.model.path
-        )
-    return trainer
 
 
 def load_backbone_trainer(
@@ -106,19 +108,36 @@ def load_backbone_trainer(
     prepared = _prepared(own, clock, metrics, pinned=None)
     from securefl.training.mixed_backbones.backbone_trainer import BackboneTrainer
 
-    trainer = BackboneTrainer(
-        backbone_settings(own, prepared.task, model_digest=prepared.digest),
-        prepared.data,
-        step_sink=_step_sink(clock, between_steps),
-        stage=lambda stage: clock.phase(_STAGES[stage], None),
-    )
-    if trainer.layout != own.federation.layout:
-        raise ModelError(
+    return _fitting(
+        BackboneTrainer(
+            backbone_settings(own, prepared.task, model_digest=prepared.digest),
+            prepared.data,
+            step_sink=_step_sink(clock, between_steps),
+            stage=_stages(clock),
+        ),
+        own,
+        ModelError(
             "the shared adapter's tensors are not those of the federation file",
             where=own.member,
             hint="use the folder that was made for this member",
-        )
+        ),
+    )
+
+
+class _OfLayout(Protocol):
+    layout: Layout
+
+
+def _fitting(trainer: OfLayout, own: ClientFolder, error: ModelError) -> OfLayout:
+    """The trainer, if its shared tensors are those of the federation file; else the error is raised."""
+    if trainer.layout != own.federation.layout:
+        raise error
     return trainer
+
+
+def _stages(clock: PhaseClock) -> Callable[[LoadStage], AbstractContextManager[None]]:
+    """Times the parts of getting ready, each as a phase of its own."""
+    return lambda stage: clock.phase(_STAGES[stage], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +251,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         seed=terms.federation.seed,
         member=own.member,
         core_heads=federation.plan.core_heads,
+        kept_share=1 / len(federation.cohort) if terms.recipe.keeps_sent else None,
         select_by=terms.encryption.select.by,
         model_id=terms.model.id,
         origin=OriginRecord(

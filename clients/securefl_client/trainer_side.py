@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from securefl.adapters.update import Adapter
 from securefl.config.recipes.choices import FusionSection, Recipe
-from securefl.progress import AdapterKind, EventSink, MetricMeasured, Phase, Warned
+from securefl.progress import AdapterKind, EventSink, Phase
 from securefl.results.client import (
     AdapterName,
     CalibrationReport,
@@ -24,10 +24,10 @@ from securefl.results.curve import START
 from securefl.storage.disk import owner_only
 from securefl.training.kept import joined, kept_metric, metric_of
 from securefl_client.kept_side import read_kept, write_kept
+from securefl_client.measuring_side import MeasuringSide
 from securefl_client.phases import PhaseClock
 from securefl_client.reported_figures import intervals_of
 from securefl_client.side import FIRST_ROUND, Measured
-from securefl_client.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
     from securefl.training.calibration import Calibration
@@ -40,7 +40,7 @@ _ADAPTERS: Mapping[AdapterName, Which] = {"local": "personal", "global": "global
 """By their names in a result, those of the trainer."""
 
 
-class TrainerSide:
+class TrainerSide(MeasuringSide):
     """Work of a ``LocalTrainer`` beside the sum.
 
     Args:
@@ -63,45 +63,18 @@ class TrainerSide:
         clock: PhaseClock,
         emit: EventSink,
     ) -> None:
+        super().__init__(trainer, member=member, clock=clock, emit=emit)
         self.learner = trainer
         self._trainer = trainer
-        self._member = member
         self._recipe = recipe
-        self._fuses = recipe.has_personal and fusion.fuses
+        self._fuses = (recipe.has_personal or recipe.keeps_sent) and fusion.fuses
         self._with_baselines = fusion.baselines
-        self._clock = clock
-        self._emit = emit
-        self._history = ValidationHistory()
-        self._newest: Metric | None = None
-
-    @property
-    def loss(self) -> float | None:
-        """Mean training loss of the last round, nats."""
-        return self._trainer.loss
-
-    @property
-    def start_loss(self) -> float | None:
-        """Mean validation loss of the newest global adapter, nats, each row's cut; see ``Metric.bounded_loss``."""
-        return None if self._newest is None else self._newest.bounded_loss
-
-    @property
-    def device(self) -> str | None:
-        """Device that it trains on."""
-        return self._trainer.device
-
-    @property
-    def precision(self) -> str | None:
-        """Precision that it trains in."""
-        return self._trainer.precision
 
     def begin(self, adapter: Adapter) -> None:
         """Say how many rows were left out; a trainer takes the adapter up when it trains."""
         if self._trainer.dropped:
-            self._emit(
-                Warned(
-                    member=self._member,
-                    message=f"{self._trainer.dropped} rows were left out: their answers begin after max_length tokens",
-                )
+            self._warn(
+                f"{self._trainer.dropped} rows were left out: their answers begin after max_length tokens"
             )
 
     def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:
@@ -142,9 +115,7 @@ class TrainerSide:
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Fuse, measure on the test rows, and save the adapters as PEFT folders."""
-        warning = self._history.warning()
-        if warning is not None:
-            self._emit(Warned(member=self._member, message=warning))
+        self._warn(self._history.warning())
         with self._clock.phase(Phase.FUSE, round_number):
             calibration = self._trainer.calibrate()
             fusion = self._fused()
@@ -188,21 +159,6 @@ class TrainerSide:
             return {FINE_TUNED: tuned}
         alone = {name: validation[name] for name in ("global", "local")}
         return {BETTER_OF_BOTH: better_of_both(test, alone), FINE_TUNED: tuned}
-
-    def _tell(
-        self, kind: AdapterKind, metric: Metric, number: int, *, rows: Literal["test", "validation"] = "test"
-    ) -> Metric:
-        self._emit(
-            MetricMeasured(
-                member=self._member,
-                round_number=number,
-                adapter=kind,
-                metric=metric.name,
-                value=metric.value,
-                rows=rows,
-            )
-        )
-        return metric
 
 
 def measured_record(metric: MetricReport, kind: AdapterName) -> MeasuredRecord | None:

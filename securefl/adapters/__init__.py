@@ -16,6 +16,7 @@
 ``alignment``        factors turned to their product's singular vectors, in the same bits everywhere
 ``learned_factors``  the factors of one shared adapter, round after round, in the same bits everywhere
 ``averaged_factors``  the mean of members' factors, each by itself
+``rest_of_world``    the mean of all other members' factors
 ``head_space``       rotated and scaled features, in which a head is computed
 ``head_statistics``  a member's class shares, class means and within-class covariance
 ``closed_form``      a head from sums of them

@@ -302,10 +302,18 @@ class MemberAggregation:
         """
         with self._clock.stage(Stage.DECRYPT, manifest.round_number):
             sums = self.decrypt(header, body, manifest=manifest, key_sum=key_sum)
-        with self._clock.stage(Stage.REDISTRIBUTE, manifest.round_number):
-            self.apply(sums, Outcome.whole(manifest))
-            self.start()
+        self.take_up(sums, Outcome.whole(manifest))
         return sums
+
+    def take_up(self, sums: NDArray[np.int64], outcome: Outcome) -> None:
+        """``apply``, and the next start made.
+
+        Raises:
+            ProtocolError: see ``apply``.
+        """
+        with self._clock.stage(Stage.REDISTRIBUTE, outcome.round_number):
+            self.apply(sums, outcome)
+            self.start()
 
     def replay(self, sums: NDArray[np.int64], outcome: Outcome) -> None:
         """Applies a round again, from the sums that ``receive`` gave before this process began.

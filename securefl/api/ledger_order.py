@@ -64,8 +64,11 @@ class _Order:
                 if number != self._next or (included and (number, attempt) not in self._sent):
                     return False
                 self._begin(number + 1)
-            case _:
+            case RoundReserved() | RoundContributed() | RoundVoided() | RoundSpoiled():
                 return self._takes_of_attempt(event)
+            case _:
+                # Charges stand in a budget's ledger, outside every run.
+                return False
         return True
 
     def _takes_of_attempt(self, event: RoundReserved | RoundContributed | RoundVoided | RoundSpoiled) -> bool:
@@ -95,6 +98,5 @@ class _Order:
 
 
 def _words(event: Event) -> str:
-    if isinstance(event, RunStarted | RunFinished):
-        return f"'{event.name}'"
-    return f"'{event.name}' of round {event.round_number}"
+    number = getattr(event, "round_number", None)
+    return f"'{event.name}'" + ("" if number is None else f" of round {number}")

@@ -21,6 +21,7 @@
 ``curve_table``    the learning curve in that summary
 ``data_overview``  the table of every client's rows
 ``layer_table``    the table of every layer's owners
+``privacy_table``  epsilon, noise and cosine, in a plan
 ``options``        options that several commands have
 ``tables``         the one style of all tables
 ``output``         the consoles, and the one writer of results as JSON

@@ -229,7 +229,7 @@ def quality(
     """Measure what the adapters of federations are worth, beside training alone and training centrally.
 
     Every cell is a whole federation in a process of its own. A finished cell is kept and not run again unless its
-    options, its data or the code have changed. Suites: default, recipes, clients.
+    options, its data or the code have changed. Suites: default, recipes, clients, tasks.
 
     **Example:** securefl bench quality --only hwu64-dirichlet --jobs 2
     """

@@ -11,7 +11,7 @@ from rich.text import Text
 from securefl.cli.tables import figures_table
 from securefl.results.advice import BY_LOSS
 from securefl.results.client import AdapterName, ClientResult, MetricReport
-from securefl.results.curve import SMALLER_IS_BETTER
+from securefl.training.figure_order import SMALLER_IS_BETTER
 from securefl.training.intervals import Interval
 
 COLUMNS = ("client", "rank", "train\nrows", "test\nrows", "base", "local\n(tuned)", "global", "fused")
@@ -26,6 +26,7 @@ OWN_MODEL_KNOWLEDGE = (
     "base (frozen, own head) and local (own adapter) know the site's own rows alone; global is the site's own model, "
     "trained on them too, with the adapter that knows the sums of all sites"
 )
+BESIDE_SHARED = "an adapter of the site beside a shared one"
 FITTED = "two numbers of its head are fitted to the site's"
 
 
@@ -61,7 +62,7 @@ def _knowledge(clients: Sequence[ClientResult]) -> str:
     words = {
         "base": "base (frozen, own head)",
         "local": "local (own adapter)",
-        "fused": "fused (local with global)" if "local" in there else "fused (global with a private adapter)",
+        "fused": "fused (local with global)" if "local" in there else f"fused ({BESIDE_SHARED})",
     }
     # The base of a language model has no part that a site has trained.
     ignorant = ["base (frozen) knows no row of any site"] if answers and "base" in there else []

@@ -47,37 +47,48 @@ def plan(
     from securefl.cli.data_overview import show_data
     from securefl.cli.events import extra_installed
     from securefl.cli.output import check_json_path, progress_console, result_console, write_json
+    from securefl.cli.privacy_table import privacy_json, show_privacy
 
     check_json_path(json_path)
     with extra_installed("client"):
         from securefl.planning.as_json import plan_json
         from securefl.planning.forecast import forecast
+        from securefl.planning.noise_forecast import forecast_noise
         from securefl.planning.speed_process import measure_speed_in_process
         from securefl.results.formats import stamped
 
-        planned, data = _federation(federation)
+        planned, data, rows = _federation(federation)
+        noise = forecast_noise(planned, rows=rows)
         progress_console().print("Measuring this machine with a few ciphertexts.")
         found = forecast(planned, speed=measure_speed_in_process(planned))
     console = result_console(json_path)
     show(found, console=console)
+    show_privacy(planned, noise, console=console)
     if data is not None:
         show_data(data, console=console)
         _warn(data)
-    write_json(stamped({**plan_json(found), "data": None if data is None else data.values}), json_path)
+    values = {**plan_json(found), "privacy": privacy_json(noise)}
+    write_json(stamped({**values, "data": None if data is None else data.values}), json_path)
+    if noise is not None:
+        noise.require_useful()
 
 
-def _federation(path: Path) -> tuple[Federation, DataOverview | None]:
-    """A provisioned federation from its file, or a preview of the one that a TOML file describes, with its data."""
+def _federation(path: Path) -> tuple[Federation, DataOverview | None, dict[str, int]]:
+    """A provisioned federation from its file, or a preview of the one that a TOML file describes, with its data.
+
+    The last are rows that clients train on, of those whose data lies here.
+    """
     from securefl.protocol.federation import Federation
 
     if path.suffix == ".json":
-        return Federation.from_json_text(_text(path), where=str(path)), None
+        return Federation.from_json_text(_text(path), where=str(path)), None, {}
     from securefl.config import load_federation
     from securefl.provisioning.data_overview import DataRules, overview_of
     from securefl.provisioning.preview import preview_draft
 
     draft = preview_draft(load_federation(path))
-    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
+    rows = {member: sum(counts.train.values()) for member, counts in draft.facts.clients.items()}
+    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation)), rows
 
 
 def _warn(data: DataOverview) -> None:

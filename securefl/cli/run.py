@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from securefl.progress import SERVER, EventSink
 if TYPE_CHECKING:
     from securefl.cli.live import LiveView, PlainView
     from securefl.config import FederationConfig
+    from securefl.launch.signals import Interrupts
     from securefl.results.folder import RunFolder
+    from securefl.results.run import RunResult
 
 QUICKSTART = "quickstart"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -35,6 +38,14 @@ def run(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The run's name, if not the federation's.")
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Take up a run that did not end well, in its folder."),
+    ] = None,
+    discard: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Delete the keys of a run that did not end well; its rest stays."),
+    ] = None,
     metric: Annotated[list[str] | None, OWN_METRIC] = None,
     log_to: Annotated[list[str] | None, LOG_TO] = None,
     json_path: Annotated[
@@ -45,18 +56,24 @@ def run(
     """Run a whole federation on this machine: one server process, one process a client, over loopback TLS.
 
     Shows what each member is doing, and at the end what each client gained and what it cost. Keys are made
-    for the run and deleted after it.
+    for the run and deleted when it has ended well. A run that was interrupted, or lost a process, goes on
+    with --resume where it stopped.
 
     **Example:** securefl run examples/banking77.toml --name banking
     """
     from securefl.cli import summary
     from securefl.cli.output import check_json_path, result_console, write_json
-    from securefl.launch.run import result_json, run_federation
+    from securefl.launch.run import discard_keys, result_json
     from securefl.launch.signals import Interrupts
     from securefl.storage.disk import disk_errors
     from securefl.training.tasks.own_metrics import check_place
 
     check_json_path(json_path)
+    _check_alone(resume or discard, federation, name, metric, both=bool(resume and discard))
+    if discard is not None:
+        discard_keys(discard)
+        result_console(json_path).print(f"The keys of {discard} have been deleted.", markup=False)
+        return
     if name is not None and not NAME.fullmatch(name):
         raise ConfigError(
             f"'{name}' is no name for a run", where="--name", hint="use a-z, 0-9, - and _, at most 63"
@@ -64,21 +81,27 @@ def run(
     for place in metric or ():
         check_place(place)
     with Interrupts() as interrupts, disk_errors(out):
-        job = _prepared(federation, out, name)
+        job = _resumed(resume) if resume is not None else _prepared(federation, out, name)
         with (
-            _view((SERVER, *job.config.ranks)) as view,
+            _view((SERVER, *job.clients)) as view,
             _logged(job, view.show, log_to or ()) as emit,
         ):
-            result = run_federation(
-                job.config,
-                folder=job.folder,
-                source=job.toml,
-                metrics=metric or (),
-                on_event=emit,
-                interrupts=interrupts,
-            )
+            result = job.run(metrics=metric or (), on_event=emit, interrupts=interrupts)
     summary.show(result, job.folder, console=result_console(json_path))
     write_json(result_json(result), json_path)
+
+
+def _check_alone(
+    run: Path | None, federation: Path | None, name: str | None, metric: list[str] | None, *, both: bool
+) -> None:
+    """A run that was started before has its federation, its name and its metrics."""
+    if both:
+        raise ConfigError("--resume and --discard do not go together", hint="name one of them")
+    if run is not None and (federation is not None or name is not None or metric):
+        raise ConfigError(
+            "a run that was started before takes no federation file, name or metric",
+            hint="it has those that it was started with",
+        )
 
 
 @contextmanager
@@ -91,7 +114,8 @@ def _logged(job: _Job, emit: EventSink, targets: Sequence[str]) -> Iterator[Even
             sink = stack.enter_context(logged(emit, targets, run=job.folder.name))
         except UsageError:
             # A next try should not find a left-over.
-            job.folder.discard()
+            if not job.folder.can_be_resumed:
+                job.folder.discard()
             raise
         yield sink
 
@@ -107,11 +131,48 @@ def _view(members: tuple[str, ...]) -> LiveView | PlainView:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A run that can begin: its folder, what is to be run, and the file that says so."""
+    """A run that can begin: its folder, what is to be run, and the file that says so; without those, it goes on."""
 
     folder: RunFolder
-    config: FederationConfig
-    toml: Path
+    clients: tuple[str, ...]
+    config: FederationConfig | None = None
+    toml: Path | None = None
+
+    def run(self, *, metrics: Sequence[str], on_event: EventSink, interrupts: Interrupts) -> RunResult:
+        """Run it to its end; a person hears how to go on where it does not end well."""
+        from securefl.launch.run import resume_federation, run_federation
+
+        try:
+            if self.config is None:
+                return resume_federation(self.folder.root, on_event=on_event, interrupts=interrupts)
+            return run_federation(
+                self.config,
+                folder=self.folder,
+                source=self.toml,
+                metrics=metrics,
+                on_event=on_event,
+                interrupts=interrupts,
+            )
+        except BaseException:
+            _tell_how_to_go_on(self.folder)
+            raise
+
+
+def _tell_how_to_go_on(folder: RunFolder) -> None:
+    from securefl.cli.output import progress_console
+
+    if folder.can_be_resumed:
+        for words, option in (("It goes on with", "--resume"), ("Its keys are deleted with", "--discard")):
+            command = shlex.join(["securefl", "run", option, str(folder.root)])
+            progress_console().print(f"{words}: {command}", markup=False, soft_wrap=True)
+
+
+def _resumed(folder: Path) -> _Job:
+    from securefl.launch.run import unfinished
+    from securefl.launch.start_file import read_start
+
+    run = unfinished(folder)
+    return _Job(run, read_start(run.start).clients)
 
 
 def _prepared(federation: Path | None, out: Path, name: str | None) -> _Job:
@@ -122,7 +183,7 @@ def _prepared(federation: Path | None, out: Path, name: str | None) -> _Job:
         folder = _claimed(out, name or QUICKSTART)
         return _quickstart(folder)
     config = load_federation(federation)
-    return _Job(_claimed(out, name or config.federation.name), config, federation)
+    return _Job(_claimed(out, name or config.federation.name), tuple(config.ranks), config, federation)
 
 
 def _claimed(out: Path, wanted: str) -> RunFolder:
@@ -144,7 +205,8 @@ def _quickstart(folder: RunFolder) -> _Job:
     progress_console().print("No federation file given: this is the built-in quickstart.")
     try:
         toml = prepare(folder.root / "input")
-        return _Job(folder, load_federation(toml), toml)
+        config = load_federation(toml)
+        return _Job(folder, tuple(config.ranks), config, toml)
     except SecureFLError:
         folder.discard()
         raise

@@ -29,6 +29,7 @@
 ``coherence``   choices of one section that do not go with those of another
 ``privacy_misfits``  choices under which noise would not keep a promise of privacy
 ``unread``      keys that nothing reads under the other choices
+``kept_adapter``  choices that go with an adapter that is sent and stays a client's own
 ``own_backbones``  choices that go with base models of the clients' own
 ``explain``     what is wrong, in one sentence
 ``examples``    what a key may hold, with an example to copy

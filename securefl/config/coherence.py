@@ -152,8 +152,8 @@ def _check_split(config: FederationConfig, *, where: str) -> None:
         )
     if split == "right" and len(set(config.ranks.values())) > 1:
         raise ConfigError(
-            "'aggregation.split' is \"right\" (HLoRA), whose sum leaves lora_alpha / r out, which is right only if all "
-            "members have one rank, and the ranks in 'cohort.clients' differ",
+            "'aggregation.split' is \"right\" (HLoRA, whose sum leaves lora_alpha / r out, while sums here have it in "
+            "them: both are one rule only if all members have one rank), and the ranks in 'cohort.clients' differ",
             where=where,
             hint='give every client the same r, or write [aggregation] split = "left"',
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.config.federation import FederationConfig
+from securefl.config.kept_adapter import refuse_rest_misfits
 from securefl.config.payload import PayloadName, sums_whole
 from securefl.config.recipes.choices import Recipe
 from securefl.errors import ConfigError
@@ -31,6 +32,7 @@ def refuse_private_misfits(config: FederationConfig, *, where: str) -> None:
         ConfigError: with the keys that do not, and what to write.
     """
     _check_finish(config, where=where)
+    refuse_rest_misfits(config, where=where)
     if not config.recipe.has_personal:
         _check_none(config.recipe, where=where)
         return
@@ -47,7 +49,7 @@ def _check_none(recipe: Recipe, *, where: str) -> None:
     for name, default in defaults.items():
         if getattr(recipe, name) != default:
             raise ConfigError(
-                f"'recipe.{name}' is set, and 'recipe.personal' is \"none\": there is no personal adapter",
+                f"'recipe.{name}' is set, and 'recipe.personal' is \"{recipe.personal}\": there is no personal adapter",
                 where=where,
                 hint=f'write personal = "alone", or leave {name} out',
             )
@@ -58,7 +60,8 @@ def _check_finish(config: FederationConfig, *, where: str) -> None:
         return
     if not config.recipe.has_personal:
         raise ConfigError(
-            "'fusion.finish' is \"sum\", and 'recipe.personal' is \"none\": there is nothing to add",
+            f"'fusion.finish' is \"sum\", and 'recipe.personal' is \"{config.recipe.personal}\": there is nothing to "
+            "add",
             where=where,
             hint='write personal = "joint", or leave finish out',
         )

@@ -102,6 +102,15 @@ def refuse_unread(config: FederationConfig, *, where: str) -> None:
 def _of_the_fusion(config: FederationConfig) -> Iterator[UnreadKey]:
     if config.recipe.has_personal and config.fusion.fuses:
         return
+    if config.recipe.keeps_sent:
+        for key in ("max_samples", "space"):
+            yield UnreadKey(
+                "fusion",
+                key,
+                "'recipe.personal' is \"rest\": its mixer searches nothing",
+                'write finish = "search"',
+            )
+        return
     reason, other = (
         ("'fusion.finish' is \"none\": no two adapters are fused", 'write finish = "search"')
         if config.recipe.has_personal
@@ -122,7 +131,7 @@ def _of_the_personal_adapter(config: FederationConfig) -> Iterator[UnreadKey]:
             yield UnreadKey("personal", key, reason, 'write [recipe] personal = "alone"')
     if recipe.has_personal:
         return
-    reason = "'recipe.personal' is \"none\": there is no personal adapter"
+    reason = f"'recipe.personal' is \"{recipe.personal}\": there is no personal adapter"
     yield UnreadKey("personal", "rate_scales", reason, 'write [recipe] personal = "alone"')
     if not config.fusion.baselines:
         # With them, a copy of the global adapter is trained at these rates.

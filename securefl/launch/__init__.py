@@ -2,7 +2,8 @@
 
 ``run``         a whole federation, from its configuration to its result
 ``federate``    the members' processes, in the order in which they are started
-``supervisor``  all of them end well, or all of them end
+``start_file``  what a run was started with, so that it can be taken up again
+``supervisor``  no process outlives the run, and a run that lost one ends with its name
 ``child``       one process: started, heard through a pipe, ended for certain
 ``causes``      of several lost processes, the one that had a reason of its own
 ``signals``     Ctrl-C and termination, as an exception or as a note that a loop reads

@@ -58,6 +58,16 @@ def has_own_reason(loss: Loss) -> bool:
     return _consequence(loss) == 0
 
 
+def can_be_borne(loss: Loss) -> bool:
+    """True where the others may go on: it follows from no other end, and mending it takes nobody at a keyboard."""
+    return _consequence(loss) < 2 and (loss.failed is None or loss.failed.exit_code != UsageError.exit_code)
+
+
+def words_for(loss: Loss) -> str:
+    """How a process ended, in a clause."""
+    return _how(loss) if loss.failed is None else loss.failed.message.rstrip(".")
+
+
 def _consequence(loss: Loss) -> int:
     """Likelihood that this end follows from another one: 0 for an end of its own, 3 for a member that heard of one."""
     if loss.failed is None:

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from securefl.config import FederationConfig
 from securefl.launch.causes import PROVISIONING
 from securefl.launch.child import Child, ChildPlan
 from securefl.launch.signals import Interrupted, Interrupts
+from securefl.launch.start_file import RunStart
 from securefl.launch.supervisor import LOG_FOLDER, Limits, Supervisor, environment_for
 from securefl.machine import cores, peak_memory_bytes
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Forecast, forecast
+from securefl.planning.speed import Speed
 from securefl.planning.speed_process import measure_speed_in_process
 from securefl.progress import SERVER, EventSink, Listening, Stage, StageStarted
 from securefl.protocol.federation import Federation
@@ -71,64 +75,124 @@ def federate(
         emit: Where the events of all members go, and the run's own stages.
 
     Raises:
-        SecureFLError: if a process ends badly; all others have been ended then.
+        SecureFLError: if a process ends badly; all others have ended then, by themselves where they could go on.
         Interrupted: if the person has asked to end; all processes have been ended then.
     """
-    clients = tuple(config.ranks)
-    supervisor = Supervisor(
-        emit=emit,
-        interrupts=interrupts,
-        environment=_environment(folder, processes=len(clients)),
-        limits=_limits(config),
-    )
-    with supervisor:
-        try:
-            # Every key is made by a process that has ended before anything else begins.
-            emit(StageStarted(stage=Stage.PROVISION))
-            provisioning = supervisor.start(
-                _plan(folder, PROVISIONING, ["init", str(toml), str(folder.members)])
-            )
-            supervisor.wait_until_ended([provisioning])
-            # The forecast is on disk before there is anything that it could be fitted to.
-            emit(StageStarted(stage=Stage.FORECAST))
-            expected = forecast_run(folder, clients[0])
-            members = _meet(supervisor, folder, config, metrics)
-        except Interrupted:
-            emit(StageStarted(stage=Stage.STOP))
-            raise
+    clients, silence_s = tuple(config.ranks), _silence_s(config)
+    with _stages(emit), _supervisor(folder, clients, silence_s, interrupts, emit) as supervisor:
+        # Every key is made by a process that has ended before anything else begins.
+        emit(StageStarted(stage=Stage.PROVISION))
+        provisioning = supervisor.start(_plan(folder, PROVISIONING, ["init", str(toml), str(folder.members)]))
+        supervisor.wait_until_ended([provisioning])
+        # The forecast is on disk before there is anything that it could be fitted to.
+        emit(StageStarted(stage=Stage.FORECAST))
+        expected, speed = forecast_run(folder, clients[0])
+        start = RunStart(
+            clients=clients,
+            address=_own_address(config),
+            metrics=tuple(metrics),
+            silence_s=silence_s,
+            speed=speed,
+        )
+        start.write(folder.start)
+        members = _meet(supervisor, folder, start)
     return Federated(expected, _peak_memory(provisioning, members))
 
 
-def forecast_run(folder: RunFolder, member: str) -> Forecast:
+def take_up(folder: RunFolder, start: RunStart, *, interrupts: Interrupts, emit: EventSink) -> Federated:
+    """Run the rest of a federation that was started before: whoever has no result yet goes on in its own folder.
+
+    Args:
+        folder: The run's folder.
+        start: What it was started with.
+        interrupts: The person's signals.
+        emit: Where the events of all members go.
+
+    Raises:
+        SecureFLError: as ``federate``.
+        Interrupted: as ``federate``.
+    """
+    federation = _federation(folder, start.clients[0])
+    with (
+        _stages(emit),
+        _supervisor(folder, start.clients, start.silence_s, interrupts, emit) as supervisor,
+    ):
+        members = _meet(supervisor, folder, start)
+    return Federated(forecast(federation, speed=start.speed), _peak_memory(None, members))
+
+
+def forecast_run(folder: RunFolder, member: str) -> tuple[Forecast, Speed]:
     """Forecast the provisioned federation, measuring this machine, and write ``plan.json``.
 
     Args:
         folder: The run's.
         member: Whose federation file is read; all are the same.
 
+    Returns:
+        The forecast, and this machine's speed.
+
     Raises:
         IdentityError: if the file does not hold together.
         RunError: if this machine cannot be measured.
     """
-    path = folder.member_file(member)
-    federation = Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
-    expected = forecast(federation, speed=measure_speed_in_process(federation))
+    federation = _federation(folder, member)
+    speed = measure_speed_in_process(federation)
+    expected = forecast(federation, speed=speed)
     write_json_file(folder.plan, stamped(plan_json(expected)))
-    return expected
+    return expected, speed
 
 
-def _meet(
-    supervisor: Supervisor, folder: RunFolder, config: FederationConfig, metrics: Sequence[str]
-) -> list[Child]:
-    """Starts the server and the clients, and waits for their end."""
-    arguments = ["server", str(folder.members / SERVER), *_address_arguments(config)]
+def _federation(folder: RunFolder, member: str) -> Federation:
+    path = folder.member_file(member)
+    return Federation.from_json_text(path.read_text(encoding="utf-8"), where=str(path))
+
+
+@contextmanager
+def _stages(emit: EventSink) -> Iterator[None]:
+    """Tells that the run is being stopped, where a person asked for it."""
+    try:
+        yield
+    except Interrupted:
+        emit(StageStarted(stage=Stage.STOP))
+        raise
+
+
+def _supervisor(
+    folder: RunFolder, clients: Sequence[str], silence_s: float, interrupts: Interrupts, emit: EventSink
+) -> Supervisor:
+    return Supervisor(
+        emit=emit,
+        interrupts=interrupts,
+        environment=_environment(folder, processes=len(clients)),
+        limits=Limits(silence_s=silence_s),
+        bears=partial(_can_go_on, folder, clients),
+    )
+
+
+def _can_go_on(folder: RunFolder, clients: Sequence[str], lost: frozenset[str], awaited: bool) -> bool:
+    """A round ends with t(n) of its n members, and a next one begins with as many as the federation asks for."""
+    left = len(set(clients) - lost)
+    if not lost <= set(clients) or not folder.is_provisioned:
+        return not lost
+    constants = _federation(folder, clients[0]).constants
+    return left >= (constants.min_clients if awaited else constants.cohort(len(clients)).threshold)
+
+
+def _meet(supervisor: Supervisor, folder: RunFolder, start: RunStart) -> list[Child]:
+    """Starts the server and the clients that have no result yet, and waits for their end."""
+    clients = [client for client in start.clients if not folder.client_result(client).exists()]
+    if not clients:
+        return []
+    arguments = ["server", str(folder.members / SERVER)]
+    arguments += ["--address", start.address] if start.address is not None else []
     server = supervisor.start(_plan(folder, SERVER, arguments))
     listening = supervisor.wait_for(server, Listening, within_s=SERVER_START_S)
     members = [
-        supervisor.start(_client_plan(folder, client, listening.address, metrics)) for client in config.ranks
+        supervisor.start(_client_plan(folder, client, listening.address, start.metrics)) for client in clients
     ]
     supervisor.wait_until_ended(members)
     supervisor.wait_until_ended([server], within_s=SERVER_END_S)
+    supervisor.check_losses()
     return [server, *members]
 
 
@@ -137,14 +201,14 @@ def _environment(folder: RunFolder, *, processes: int) -> dict[str, str]:
     return environment_for(processes, cores=cores(), base=base)
 
 
-def _limits(config: FederationConfig) -> Limits:
-    return Limits(silence_s=max(config.server.join_timeout_s, config.server.round_timeout_s) + MARGIN_S)
+def _silence_s(config: FederationConfig) -> float:
+    return max(config.server.join_timeout_s, config.server.round_timeout_s) + MARGIN_S
 
 
-def _address_arguments(config: FederationConfig) -> list[str]:
+def _own_address(config: FederationConfig) -> str | None:
     """A free port, unless the federation file names one."""
     named = "server" in config.model_fields_set and "address" in config.server.model_fields_set
-    return [] if named else ["--address", LOOPBACK]
+    return None if named else LOOPBACK
 
 
 def _client_plan(folder: RunFolder, client: str, address: str, metrics: Sequence[str]) -> ChildPlan:
@@ -164,7 +228,11 @@ def _plan(folder: RunFolder, member: str, arguments: Sequence[str]) -> ChildPlan
     return ChildPlan(member, (*PROGRAM, *arguments, "--json-events"), folder.log(member))
 
 
-def _peak_memory(provisioning: Child, members: Sequence[Child]) -> int:
+def _peak_memory(provisioning: Child | None, members: Sequence[Child]) -> int:
     """Provisioning is over before the members start, so the larger of the two counts."""
-    peaks = [child.ending.peak_memory_bytes for child in [provisioning, *members] if child.ending is not None]
-    return peak_memory_bytes() + max(peaks[0], sum(peaks[1:]))
+    first = [provisioning] if provisioning is not None else []
+    return peak_memory_bytes() + max(_peaks(first), _peaks(members))
+
+
+def _peaks(children: Sequence[Child]) -> int:
+    return sum(child.ending.peak_memory_bytes for child in children if child.ending is not None)

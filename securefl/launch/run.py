@@ -1,20 +1,23 @@
 """A whole federation on this machine, from its configuration to its result: what ``securefl run`` calls.
 
-The rule kept here: however a run ends, its keys are deleted, since nobody can take it up again.
+The rule kept here: the keys of a run that has ended well are deleted. Those of any other stay, so that it can be taken
+up again, until it has ended well or is discarded.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from securefl.config import FederationConfig
 from securefl.config.dump import federation_toml
-from securefl.errors import UsageError
-from securefl.launch.federate import Federated, federate
-from securefl.launch.signals import Interrupts
+from securefl.errors import ConfigError, SecureFLError, UsageError
+from securefl.launch.federate import Federated, federate, take_up
+from securefl.launch.signals import Interrupted, Interrupts
+from securefl.launch.start_file import read_start
 from securefl.progress import EventSink
 from securefl.results.advice import advice
 from securefl.results.client import read_client_result
@@ -39,7 +42,7 @@ def run_federation(
 
     The run's folder is ``out/name``, or ``out/name-2`` and so on where that exists; it keeps the configuration, the
     forecast, every client's result, ledger and adapters, the logs, and ``result.json``. Keys are made for the run
-    and deleted after it.
+    and deleted when it has ended well; see ``resume_federation`` for one that has not.
 
     Args:
         config: What the federation is; see ``load_federation``.
@@ -57,7 +60,8 @@ def run_federation(
         The result, as it stands in ``result.json``.
 
     Raises:
-        SecureFLError: if the configuration does not hold together or a member fails; all processes have ended then.
+        SecureFLError: if the configuration does not hold together or a member fails; all processes have ended then,
+            and where enough members remained, they have finished.
         Interrupted: (a KeyboardInterrupt) after Ctrl-C or SIGTERM; all processes have ended then.
 
     Example:
@@ -68,16 +72,92 @@ def run_federation(
     """
     started = time.monotonic()
     run = folder or RunFolder.claim(Path(out), name or config.federation.name)
-    with disk_errors(run.root):
+    with disk_errors(run.root), _watched(interrupts) as watched:
         toml = _kept(config, run, source)
-        if interrupts is not None:
-            federated = _federated(
-                config, run, toml=toml, interrupts=interrupts, metrics=metrics, emit=on_event
+        with _tidied(run, tuple(config.ranks)):
+            federated = federate(
+                run, config, toml=toml, metrics=metrics, interrupts=watched, emit=on_event or _unheard
             )
-        else:
-            with Interrupts(restore=True) as own:
-                federated = _federated(config, run, toml=toml, interrupts=own, metrics=metrics, emit=on_event)
-        return _result(config, run, federated, seconds=time.monotonic() - started)
+        return _result(run, tuple(config.ranks), federated, seconds=time.monotonic() - started)
+
+
+def resume_federation(
+    folder: str | Path, *, on_event: EventSink | None = None, interrupts: Interrupts | None = None
+) -> RunResult:
+    """Take up a run that did not end well: every process goes on where its own folder says.
+
+    Args:
+        folder: The run's folder.
+        on_event: As of ``run_federation``.
+        interrupts: As of ``run_federation``.
+
+    Returns:
+        The result; its seconds are those since the run was taken up.
+
+    Raises:
+        ConfigError: if there is no run to be taken up.
+        SecureFLError: as of ``run_federation``.
+        Interrupted: as of ``run_federation``.
+    """
+    started = time.monotonic()
+    run = unfinished(Path(folder))
+    with disk_errors(run.root), _watched(interrupts) as watched:
+        start = read_start(run.start)
+        federated = take_up(run, start, interrupts=watched, emit=on_event or _unheard)
+        return _result(run, start.clients, federated, seconds=time.monotonic() - started)
+
+
+def discard_keys(folder: Path) -> None:
+    """Delete the keys of a run that did not end well; it cannot be taken up again then.
+
+    Raises:
+        ConfigError: if there is no such run.
+    """
+    run = unfinished(folder)
+    run.erase_keys(read_start(run.start).clients)
+
+
+def unfinished(folder: Path) -> RunFolder:
+    """A run that has not ended well.
+
+    Raises:
+        ConfigError: if the folder holds none.
+    """
+    run = RunFolder(folder)
+    if not run.can_be_resumed:
+        ended = "it has ended well" if run.result.exists() else "no keys of it are left"
+        raise ConfigError(f"{folder} holds no run that can be taken up", hint=ended)
+    return run
+
+
+@contextmanager
+def _tidied(run: RunFolder, clients: Sequence[str]) -> Iterator[None]:
+    """Leave nothing of a run that ended before a client had anything, and keys only of one that can be taken up."""
+    try:
+        yield
+    except (UsageError, Interrupted):
+        if not run.has_begun:
+            # The error says all there is to know; a next try should not find a left-over.
+            run.discard()
+        raise
+    except (SecureFLError, OSError):
+        if not run.has_begun and not run.has_logs:
+            run.discard()
+        raise
+    finally:
+        if not run.can_be_resumed:
+            # It ended before its members had begun: nobody can take it up again.
+            run.erase_keys(clients)
+
+
+@contextmanager
+def _watched(interrupts: Interrupts | None) -> Iterator[Interrupts]:
+    """The signals that somebody else watches, or else this block's own."""
+    if interrupts is not None:
+        yield interrupts
+    else:
+        with Interrupts(restore=True) as own:
+            yield own
 
 
 def _kept(config: FederationConfig, run: RunFolder, source: Path | None) -> Path:
@@ -91,31 +171,12 @@ def _kept(config: FederationConfig, run: RunFolder, source: Path | None) -> Path
     return source
 
 
-def _federated(
-    config: FederationConfig,
-    run: RunFolder,
-    *,
-    toml: Path,
-    metrics: Sequence[str],
-    interrupts: Interrupts,
-    emit: EventSink | None,
-) -> Federated:
-    try:
-        return federate(run, config, toml=toml, metrics=metrics, interrupts=interrupts, emit=emit or _unheard)
-    except UsageError:
-        if not run.is_provisioned:
-            # The error says all there is to know; a next try should not find a left-over.
-            run.discard()
-        raise
-    finally:
-        # However a run ends, it cannot be taken up again, so nobody needs its keys any more.
-        run.erase_keys(tuple(config.ranks))
-
-
-def _result(config: FederationConfig, run: RunFolder, federated: Federated, *, seconds: float) -> RunResult:
-    """Merge what the members wrote, and write ``result.json``."""
+def _result(run: RunFolder, clients: Sequence[str], federated: Federated, *, seconds: float) -> RunResult:
+    """Merge what the members wrote, write ``result.json``, and delete the keys."""
+    own = [read_client_result(run.client(client) / "result.json") for client in clients]
+    run.keep_public(clients)
     result = merged(
-        [read_client_result(run.client(client) / "result.json") for client in config.ranks],
+        own,
         name=run.name,
         seconds_total=seconds,
         peak_memory_bytes=federated.peak_memory_bytes,
@@ -123,6 +184,7 @@ def _result(config: FederationConfig, run: RunFolder, federated: Federated, *, s
         server_memory_bytes=read_server_memory(run.server_result),
     )
     write_json_file(run.result, result_json(result))
+    run.erase_keys(clients)
     return result
 
 

@@ -1,8 +1,8 @@
-"""The processes of one run: all of them end well, or all of them end.
+"""The processes of one run: no one outlives it, and a run that lost one ends with its name.
 
-The rules kept here: no child outlives the ``with`` block; every wait has a bound; a child that ends badly
-ends the run with its name. Everything happens in the caller's thread, which alone reports, reaps and signals;
-one thread a child only carries its lines into a queue.
+The rules kept here: no child outlives the ``with`` block; every wait has a bound; a child that ends badly ends the run
+with its name, at once or, where the others can go on without it, when they have finished. Everything happens in the
+caller's thread, which alone reports, reaps and signals; one thread a child only carries its lines into a queue.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from types import TracebackType
 from typing import TypeVar
 
 from securefl.errors import RunError
-from securefl.launch.causes import Loss, error_for, has_own_reason
+from securefl.launch.causes import Loss, can_be_borne, error_for, has_own_reason, words_for
 from securefl.launch.child import Child, ChildPlan, last_line
 from securefl.launch.signals import Interrupts
 from securefl.machine import thread_variables
-from securefl.progress import Event, EventSink, Failed, Finished, Warned
+from securefl.progress import Event, EventSink, Failed, Finished, MembersAwaited, Warned
 
 E = TypeVar("E")
+Bears = Callable[[frozenset[str], bool], bool]
+"""Says if the others can go on without these members; the flag tells that the server waits for one of them."""
 LOG_FOLDER = "SECUREFL_LOG_FOLDER"
 """Environment variable: where tracebacks of unexpected errors go, if not to the temporary folder."""
 
@@ -59,6 +61,11 @@ def environment_for(processes: int, *, cores: int, base: Mapping[str, str]) -> d
     }
 
 
+def bears_none(lost: frozenset[str], awaited: bool) -> bool:
+    """Nobody may be lost."""
+    return not lost
+
+
 class Supervisor:
     """Starts children, passes on what they report, and sees to their end.
 
@@ -67,6 +74,7 @@ class Supervisor:
         interrupts: Signals that the person has sent.
         environment: The children's environment.
         limits: What bounds every wait.
+        bears: Says which losses the others can go on without.
     """
 
     def __init__(
@@ -76,11 +84,15 @@ class Supervisor:
         interrupts: Interrupts,
         environment: Mapping[str, str],
         limits: Limits | None = None,
+        bears: Bears = bears_none,
     ) -> None:
         self._emit = emit
         self._interrupts = interrupts
         self._environment = environment
         self._limits = limits or Limits()
+        self._bears = bears
+        self._lost: frozenset[str] = frozenset()
+        self._awaited = False
         self._children: list[Child] = []
         self._inbox: queue.SimpleQueue[tuple[Child, Event]] = queue.SimpleQueue()
         self._heard = time.monotonic()
@@ -133,7 +145,7 @@ class Supervisor:
                 warning.
 
         Raises:
-            RunError: if a child ends badly, or nothing is heard for too long.
+            RunError: if a child ends badly that the others cannot go on without, or nothing is heard for too long.
             Interrupted: if the person has asked to end.
         """
         waited_for = list(children)
@@ -141,6 +153,15 @@ class Supervisor:
             child.due = min(child.due or float("inf"), time.monotonic() + (within_s or 0.0))
         while any(child.ending is None for child in waited_for):
             self._turn()
+
+    def check_losses(self) -> None:
+        """Raises for whoever was lost while the others went on.
+
+        Raises:
+            SecureFLError: the cause.
+        """
+        if self._lost:
+            raise error_for(self._losses())
 
     def end_all(self) -> None:
         """Ends whoever still runs: SIGTERM, and SIGKILL after the grace or at the person's second signal."""
@@ -157,10 +178,24 @@ class Supervisor:
         events += self._events(wait_s=0.0)
         if any(_is_lost(child) for child in ended):
             self._reap_until(self._cause_is_known, within_s=self._limits.settle_s)
+            self._bear()
+        elif self._lost and not self._bears(self._lost, self._awaited):
             raise error_for(self._losses())
         self._kill_overdue()
         self._check_silence()
         return events
+
+    def _bear(self) -> None:
+        """Goes on without whoever was lost, if the others can."""
+        losses = self._losses()
+        lost = frozenset(loss.member for loss in losses)
+        if not (all(map(can_be_borne, losses)) and self._bears(lost, self._awaited)):
+            raise error_for(losses)
+        for loss in losses:
+            if loss.member not in self._lost:
+                message = f"was lost: {words_for(loss)}; the others go on without it"
+                self._emit(Warned(member=loss.member, message=message))
+        self._lost = lost
 
     def _events(self, *, wait_s: float) -> list[tuple[Child, Event]]:
         """Takes what has been said by now; waits for a first event where nothing has."""
@@ -178,6 +213,8 @@ class Supervisor:
         child.note(event)
         if isinstance(event, Finished | Failed):
             child.due = self._heard + self._limits.exit_s
+        if isinstance(event, MembersAwaited):
+            self._awaited = bool(self._lost & set(event.missing))
         self._emit(event)
 
     def _losses(self) -> list[Loss]:

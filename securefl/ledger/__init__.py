@@ -1,7 +1,13 @@
-"""Ledger of a member: signed events in a chain.
+"""Ledgers of a member: signed events in a chain, of a run and of a privacy budget.
 
 ``events``   what is recorded, and its one JSON form
 ``chain``    signed lines, each with the digest of the line before it
 ``charges``  the attempts that stay charged
 ``ledger``   the file: written before a member acts, and verified by whoever reads it
+``budget_events``  charges of a privacy budget, and their refunds
+``budget_state``   which charges count
+``budget_ledger``  the ledger of a budget, outside every run
+``budget_files``   where it lies
+``anchors``        heads that others keep, against rollback and fork
+``fingerprint``    the name of a data set
 """

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from securefl.ledger.budget_events import BudgetEvent, parse_budget_event
+
 DIGEST_BYTES = 32
 JsonValue = str | int
 
@@ -133,6 +135,7 @@ Event = (
     | RoundSpoiled
     | AggregateApplied
     | RunFinished
+    | BudgetEvent
 )
 
 
@@ -172,7 +175,7 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
         case RunFinished.name:
             return RunFinished(_count(fields, "rounds"))
         case _:
-            raise ValueError("an event that this version does not know")
+            return parse_budget_event(name, fields)
 
 
 def _of_round(fields: Mapping[str, object], digest: str) -> tuple[int, bytes]:

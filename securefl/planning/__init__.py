@@ -5,12 +5,14 @@ inequalities are exact; seconds are measured on the machine that asks and scaled
 machine.
 
 ``sizes``          values, ciphertexts and bytes of a round, framing included
+``round_messages`` the messages of a round as the wire has them, of which only lengths count
 ``losses``         losses of members that a round bears, by the thresholds and by the ranks
 ``exactness``      the inequalities of an exact sum with their numbers, and what margin is left
 ``speed``          seconds of each step on this machine, by doing it with a few ciphertexts
 ``speed_process``  the same in a process of its own, on one core
 ``memory``         the buffers that a round holds
 ``forecast``       all of it together, beside plaintext
+``noise_forecast``  privacy: noise, epsilon, and what noise leaves of the signal
 ``comparison``     the forecast beside what a run measured
 ``as_json``        both as JSON
 """

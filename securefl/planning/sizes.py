@@ -1,32 +1,23 @@
 """Traffic of a round, to the byte: values, ciphertexts, and messages with their framing.
 
-The rule kept here: a size is the length of what ``protocol.streams`` would send, computed from messages that
-``protocol.wire_parts`` encoded; no length of a message is written down here.
+The rule kept here: a size is the length of messages that the functions of the wire encoded (``round_messages``); no
+length of a message is written down here.
 
-Terms: *up* is what a client sends of a round, *down* what it fetches: the bytes of the messages, inside TLS.
+Terms: *up* is what a client sends of a round, *down* what it gets: the bytes of all messages, inside TLS, where one
+attempt is enough and everybody is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from securefl.config.payload import PayloadName, payload_named
-from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
-from securefl.protocol import wire_parts
+from securefl.planning.round_messages import RoundMessages
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import (
-    CHUNK_BYTES,
-    DIGEST_BYTES,
-    SIGNATURE_BYTES,
-    ContributionHeader,
-    SignedHeader,
-)
 from securefl.protocol.sections import Section, StreamSizes
-
-SOME_SECONDS = 1.0
-"""Any duration that is not 0: protobuf leaves zeros out."""
+from securefl.protocol.wire_fields import MAX_STREAM_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +30,7 @@ class RoundSizes:
         weights: How many of them are weights.
         sections: What a contribution consists of.
         up: Bytes that each client sends; they differ by the length of its name.
-        down: Bytes that every client fetches.
+        down: Bytes that the first client of the roster gets; nobody gets more, and nobody 4 bytes less.
     """
 
     round_number: int
@@ -68,14 +59,19 @@ def sizes_of(federation: Federation, number: int) -> RoundSizes:
     """
     sections = federation.sections(number)
     _check_stream(sections, federation)
-    headers = {member: _blank_header(member, number) for member in federation.cohort}
+    messages = RoundMessages(federation, number)
+    # What members send differs by the length of their names alone.
+    up = {
+        len(member): messages.up(member)
+        for member in {len(each): each for each in federation.cohort}.values()
+    }
     return RoundSizes(
         round_number=number,
         values=federation.kind_of(number).total,
         weights=federation.kind_of(number).weights,
         sections=sections,
-        up={member: _contribution_bytes(header, sections) for member, header in headers.items()},
-        down=_aggregate_bytes(number, tuple(headers.values()), sections),
+        up={member: up[len(member)] for member in federation.cohort},
+        down=messages.down(federation.cohort[0]),
     )
 
 
@@ -87,75 +83,9 @@ def with_payload(federation: Federation, payload: PayloadName) -> Federation:
     return replace(federation, terms=terms.model_copy(update={"payload": payload_named(payload)}))
 
 
-def _contribution_bytes(signed: SignedHeader, sections: tuple[Section, ...]) -> int:
-    sizes = StreamSizes.of_contribution(sections)
-
-    def body(data: bytes) -> bytes:
-        return wire_parts.encode_contribution_part(wire_parts.BodyChunk(data))
-
-    def seeds(data: bytes) -> bytes:
-        return wire_parts.encode_contribution_part(wire_parts.SeedsChunk(data))
-
-    return (
-        len(
-            wire_parts.encode_contribution_part(
-                wire_parts.ContributionHead(signed.header.round_number, sizes)
-            )
-        )
-        # A client sends window by window, as they are encrypted.
-        + sum(_chunked(size, body) for section in sections for size in _windows(section))
-        + _chunked(sizes.seeds_bytes, seeds)
-        + len(wire_parts.encode_contribution_part(signed))
-    )
-
-
-def _aggregate_bytes(number: int, headers: tuple[SignedHeader, ...], sections: tuple[Section, ...]) -> int:
-    sizes = StreamSizes.of_aggregate(sections)
-    head = wire_parts.AggregateHead(
-        round_number=number,
-        contributors=len(headers),
-        seeds_bytes=sizes.seeds_bytes,
-        body_bytes=sizes.body_bytes,
-        aggregate_seconds=SOME_SECONDS,
-    )
-
-    def body(data: bytes) -> bytes:
-        return wire_parts.encode_aggregate_part(wire_parts.BodyChunk(data))
-
-    seeds = _chunked(
-        sizes.seeds_bytes, lambda data: wire_parts.encode_aggregate_part(wire_parts.SeedsChunk(data))
-    )
-    return (
-        len(wire_parts.encode_aggregate_part(head))
-        + sum(len(wire_parts.encode_aggregate_part(header)) + seeds for header in headers)
-        + _chunked(sizes.body_bytes, body)
-    )
-
-
-def _windows(section: Section) -> Iterator[int]:
-    """Bytes of each of a contribution's windows."""
-    return (section.form.upload_bytes(window.count) for window in windows(section.ciphertexts))
-
-
-def _chunked(total: int, encode: Callable[[bytes], bytes]) -> int:
-    """Bytes of the messages that carry so many, cut as ``streams.chunks`` cuts them."""
-    whole, rest = divmod(total, CHUNK_BYTES)
-    size = whole * len(encode(bytes(CHUNK_BYTES))) if whole else 0
-    return size + (len(encode(bytes(rest))) if rest else 0)
-
-
-def _blank_header(member: str, number: int) -> SignedHeader:
-    """A header with zeros for everything whose length alone matters."""
-    digest = bytes(DIGEST_BYTES)
-    header = ContributionHeader(
-        member=member, round_number=number, manifest_digest=digest, seeds_digest=digest, body_digest=digest
-    )
-    return SignedHeader(header, bytes(SIGNATURE_BYTES))
-
-
 def _check_stream(sections: tuple[Section, ...], federation: Federation) -> None:
     size = StreamSizes.of_aggregate(sections).body_bytes
-    if size > wire_parts.MAX_STREAM_BYTES:
+    if size > MAX_STREAM_BYTES:
         raise CapacityError(
             f"the payload '{federation.terms.payload.name}' moves {size} bytes a round, more than one stream carries",
             where="payload.name",

@@ -1,6 +1,6 @@
 """Differential privacy: mechanism, accounting, plan. Pure: no file, no clock.
 
-``entropy``     randomness of the noise, from the operating system
+``noise_stream``  randomness of the noise, from the operating system
 ``tables``      integer samples by an exact table
 ``discrete_gaussian``  discrete Gaussian noise
 ``skellam``     Skellam noise
@@ -14,4 +14,5 @@
 ``accounting``  events to epsilon
 ``plan``        everything of a promise as one value
 ``least_noise``  plans from targets
+``budget``      a budget over many federations, and the check of a round before it runs
 """

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from securefl.errors import ConfigError, ProtocolError
 from securefl.privacy import discrete_gaussian, integer_sensitivity, skellam
 from securefl.privacy.clipping import clip_norm
-from securefl.privacy.entropy import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.events import DistributedGaussian, DistributedSkellam
+from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.rotation import Rotation
 from securefl.privacy.rounding import require_norm, round_conditionally
 from securefl.privacy.tables import SymmetricTable

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.errors import TrainingError
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 
 Vector = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -48,8 +48,10 @@ class SampledTraining:
     def event(self) -> SampledGaussian:
         """A round's charge.
 
-        A person's m rows change a step's sum by up to m C if all are drawn together; the event therefore has the
-        noise of z / m, and is sampled at most with probability min(1, m q), by which any of them is drawn.
+        Of a person's m rows J are drawn, and change a step's sum by up to J C. J is at most m, and above 0 with a
+        probability of at most m q, so m times a coin of probability min(1, m q) dominates it; a mixture of Gaussians
+        whose shifts are dominated diverges less (Choquette-Choo et al. 2023, arXiv 2310.15526, on mixtures of
+        Gaussians). The event is that of the coin: noise of z / m, sampled with min(1, m q).
         """
         return SampledGaussian(
             noise_multiplier=self.noise_multiplier / self.group_size,

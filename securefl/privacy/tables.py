@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.errors import ConfigError
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 
 PRECISION_BITS: Final = 128
 TAIL_BITS: Final = 130

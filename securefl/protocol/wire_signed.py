@@ -116,7 +116,7 @@ def read_advert(message: pb.SignedAdvert, attempt: Attempt) -> Signed[Advert]:
         signer=fields.member_id(message.member),
         manifest_digest=fields.digest(message.manifest_digest, "manifest digest"),
         nonce=fields.digest(message.nonce, "nonce"),
-        state=fields.digest(message.state, "state"),
+        state=fields.digest(message.state, "digest of a state"),
     )
     return Signed(body, read_signature(message.signature))
 

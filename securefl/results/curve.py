@@ -12,16 +12,13 @@ from typing import Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from securefl.training.figure_order import LOSS, SMALLER_IS_BETTER
+
 Figures = Mapping[str, int | float]
 """Figures by name; numbers of rows are whole ones."""
 
 START: Final = 0
 """Number under which the start stands, before round 1."""
-LOSS: Final = "loss"
-SMALLER_IS_BETTER: Final = frozenset(
-    {LOSS, "answer_loss", "perplexity", "ece", "brier", "error", "mse", "rmse", "mae"}
-)
-"""Names of figures that a better model has less of; of every other name more is better."""
 
 
 class Entry(Protocol):

@@ -2,7 +2,8 @@
 
 The rule kept here: an existing run is never written over.
 
-    members/         the members' folders with their secret keys; deleted when the run has ended, however it ended
+    members/         the members' folders with their secret keys, and how the run was started; deleted when the run
+                     has ended well, or is discarded
     clients/<id>/    a client's result, ledger and adapters
     logs/            one file a process: its stderr and its events
     federation.toml  the file that the run was started with
@@ -15,6 +16,7 @@ The rule kept here: an existing run is never written over.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -64,13 +66,33 @@ class RunFolder:
 
     @property
     def members(self) -> Path:
-        """The members' folders, as long as the run lasts."""
+        """The members' folders, until the run has ended well."""
         return self.root / "members"
 
     @property
     def is_provisioned(self) -> bool:
         """True once the members' folders have been made."""
         return (self.members / SERVER).is_dir()
+
+    @property
+    def has_begun(self) -> bool:
+        """True once a client has something of its own in the folder."""
+        return any((self.root / "clients").iterdir())
+
+    @property
+    def has_logs(self) -> bool:
+        """True where a process has said anything that is not in an error."""
+        return any(log.stat().st_size for log in (self.root / "logs").iterdir())
+
+    @property
+    def start(self) -> Path:
+        """What the run was started with, as long as it can be taken up again."""
+        return self.members / "run.json"
+
+    @property
+    def can_be_resumed(self) -> bool:
+        """True where its members' folders are still there."""
+        return self.start.is_file()
 
     @property
     def plan(self) -> Path:
@@ -88,21 +110,29 @@ class RunFolder:
         return self.root / "result.json"
 
     def member_file(self, member: str) -> Path:
-        """The federation file in a member's folder, as long as the run lasts."""
+        """The federation file in a member's folder, until the run has ended well."""
         return self.members / member / "federation.json"
 
     def client(self, member: str) -> Path:
         """The folder of a client's results."""
         return self.root / "clients" / member
 
+    def client_result(self, member: str) -> Path:
+        """A client's result, once it has finished."""
+        return self.client(member) / "result.json"
+
     def log(self, member: str) -> Path:
         """A process's log."""
         return self.root / "logs" / f"{member}.log"
 
-    def erase_keys(self, clients: tuple[str, ...]) -> None:
-        """Deletes the members' folders; what is public in them is kept."""
+    def keep_public(self, clients: Sequence[str]) -> None:
+        """Copies what is public in the members' folders beside them."""
         self._keep(self.member_file(clients[0]), self.root / "federation.json")
         self._keep(self.members / SERVER / "result.json", self.server_result)
+
+    def erase_keys(self, clients: Sequence[str]) -> None:
+        """Deletes the members' folders; what is public in them is kept."""
+        self.keep_public(clients)
         # A provisioning that was killed leaves its unfinished folders beside the finished ones.
         for folder in (self.members, *self.root.glob(".members.*")):
             shutil.rmtree(folder, ignore_errors=True)

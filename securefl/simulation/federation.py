@@ -1,222 +1,59 @@
-"""A federation in one process: the server's and the clients' state machines wired to each other by hand.
+"""A federation in one process: the server's core and the members' sessions, wired to each other by function calls.
 
-The rule kept here: nothing of the protocol is written again. Headers, bodies and aggregates go through the same wire
-form, checks and addition as between processes; only the transport is a function call.
+The rule kept here: nothing of the protocol is written again. Adverts, cohorts, contributions, votes, certificates,
+reveals and sums are those of the processes; only the transport is a function call, and nobody is ever late: a
+federation in which nothing is left to do, and which is not over, is an error. Faults and time are ``simulation.world``.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from securefl.aggregation.clock import SILENT, Stage, StageClock
-from securefl.aggregation.contribution import Contribution
 from securefl.aggregation.member import MemberAggregation
-from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.aggregation.update_source import UpdateSource
 from securefl.config.server import ServerSection
-from securefl.crypto.addition import ResidueSum
-from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.errors import ProtocolError, RunError, WireError
-from securefl.protocol import client_session, server_round
-from securefl.protocol.client_events import (
-    Announced,
-    Applied,
-    ApplyAggregate,
-    Contribute,
-    Contributed,
-    Fail,
-    Finish,
-)
-from securefl.protocol.client_events import Effect as ClientEffect
-from securefl.protocol.client_events import Event as ClientEvent
-from securefl.protocol.client_session import ClientState
-from securefl.protocol.messages import AggregateHeader, Announcement, Manifest, Receipt
-from securefl.protocol.server_events import (
-    AggregateFetched,
-    Announce,
-    ContributionAccepted,
-    Discard,
-    Effect,
-    End,
-    Event,
-    MemberFinished,
-    MemberJoined,
-    OpenSum,
-    SaveSum,
-    SumSaved,
-)
-from securefl.protocol.server_view import ServerView
+from securefl.crypto.entropy import SYSTEM
+from securefl.errors import ProtocolError, StateError
+from securefl.identity.signing import SigningKey
+from securefl.protocol.calls import AggregateHead, Announcement, FetchAggregate, Staged
+from securefl.protocol.federation import Federation
+from securefl.protocol.serving.view_rules import rules_of
+from securefl.provisioning.dealing import ChannelSecrets
+from securefl.simulation.memory import MemoryStore
+from securefl.simulation.seat import Seat, Secrets, SimulatedWork, take_seat
+from securefl.simulation.traffic import DirectTransport, Traffic, Transport, Uploaded
+from securefl_client.driver import carry_out
+from securefl_client.round_work import Downloaded, Got, Integers, Sent, Upload
+from securefl_server.bodies import Bodies
+from securefl_server.round_server import RoundServer
 
-
-class Transport(Protocol):
-    """The way between a member and the server, both ways."""
-
-    def upload(self, contribution: Contribution) -> Contribution:
-        """Carries a contribution to the server, and gives what arrives."""
-        ...
-
-    def download(self, header: AggregateHeader, body: bytes, *, member: str) -> tuple[AggregateHeader, bytes]:
-        """Carries an aggregate to a member, and gives what arrives."""
-        ...
-
-
-class DirectTransport:
-    """A function call: what is sent is what arrives."""
-
-    def upload(self, contribution: Contribution) -> Contribution:
-        """Gives the contribution."""
-        return contribution
-
-    def download(self, header: AggregateHeader, body: bytes, *, member: str) -> tuple[AggregateHeader, bytes]:
-        """Gives the aggregate."""
-        return header, body
-
-
-@dataclass(slots=True)
-class Traffic:
-    """Traffic of one round.
-
-    Attributes:
-        contributions: What each member sent.
-        header: What stood before the aggregate.
-        aggregate: The aggregate's residues and MACs, as bytes.
-        sums: The integers that each member decrypted.
-    """
-
-    contributions: dict[str, Contribution] = field(default_factory=dict)
-    header: AggregateHeader | None = None
-    aggregate: bytes = b""
-    sums: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-
-
-class SimulatedServer:
-    """The server's state machine with its sum in memory.
-
-    Args:
-        view: What the server's folder would hold.
-        announce: Where announcements go.
-        clock: Times adding and publishing.
-
-    Attributes:
-        error: What ended the run, if anything did.
-        ended: Whether the run is over.
-    """
-
-    def __init__(
-        self, view: ServerView, announce: Callable[[Announcement], None], *, clock: StageClock = SILENT
-    ) -> None:
-        self._view = view
-        self._clock = clock
-        self._state, _ = server_round.start(view)
-        self._announce = announce
-        self._sums: tuple[ResidueSum, ...] = ()
-        self._total = b""
-        self.error: RunError | None = None
-        self.ended = False
-
-    def feed(self, event: Event) -> None:
-        """Handles an event and carries out what follows from it."""
-        self._state, effects = server_round.transition(self._state, event, view=self._view)
-        for effect in effects:
-            self._carry_out(effect)
-
-    def take(self, contribution: Contribution) -> Receipt:
-        """Checks a contribution as the real server does, adds it, and gives the receipt."""
-        header = contribution.signed.header
-        with self._clock.stage(Stage.ADD, header.round_number):
-            self._check_and_add(contribution)
-        self.feed(ContributionAccepted(contribution.signed, contribution.seeds))
-        return Receipt(header.round_number, header.body_digest)
-
-    def give(self) -> tuple[AggregateHeader, bytes]:
-        """The open round's aggregate."""
-        header = server_round.aggregate_header(
-            self._state, body_bytes=len(self._total), aggregate_seconds=0.0
-        )
-        return header, self._total
-
-    def _check_and_add(self, contribution: Contribution) -> None:
-        header = contribution.signed.header
-        server_round.check_contribution(
-            self._state, signed=contribution.signed, seeds=contribution.seeds, view=self._view
-        )
-        if self._state.accepted(header.member) is not None:
-            raise ProtocolError(f"{header.member} contributed to round {header.round_number} already")
-        if hashlib.sha256(contribution.body).digest() != header.body_digest:
-            raise ProtocolError(f"{header.member}'s body does not match its signed header")
-        self._add(contribution.body, header.round_number)
-
-    def _add(self, body: bytes, number: int) -> None:
-        sections = self._view.sections(number)
-        if len(body) != sum(section.upload_bytes for section in sections):
-            raise WireError("a contribution's body has the wrong length")
-        decoded, start = [], 0
-        for section in sections:
-            data = body[start : start + section.upload_bytes]
-            decoded.append(section.form.decode_upload(data, ciphertexts=section.ciphertexts))
-            start += section.upload_bytes
-        for total, ciphertexts in zip(self._sums, decoded, strict=True):
-            total.add(0, ciphertexts)
-
-    def _published(self, number: int) -> bytes:
-        return b"".join(
-            section.form.encode_aggregate(total.total())
-            for section, total in zip(self._view.sections(number), self._sums, strict=True)
-        )
-
-    def _carry_out(self, effect: Effect) -> None:
-        match effect:
-            case Announce(announcement):
-                self._announce(announcement)
-            case OpenSum(number):
-                sections = self._view.sections(number)
-                self._sums = tuple(ResidueSum(section.form, section.ciphertexts) for section in sections)
-            case SaveSum(number):
-                with self._clock.stage(Stage.PUBLISH, number):
-                    self._total = self._published(number)
-                self.feed(SumSaved())
-            case Discard():
-                self._sums, self._total = (), b""
-            case End():
-                self.error, self.ended = effect.error, True
-            case _:
-                # Timers have no meaning without a clock.
-                return
-
-
-@dataclass(slots=True)
-class _Seat:
-    aggregation: MemberAggregation
-    learner: UpdateSource
-    state: ClientState
-
-    def receive(self, event: ClientEvent) -> tuple[ClientEffect, ...]:
-        """Effects of an event on this member."""
-        self.state, effects = client_session.transition(
-            self.state, event, federation=self.aggregation.federation
-        )
-        return effects
+Observe = Callable[[str, Sent | None, Got | Announcement], None]
+"""Told a member's id, a request of it with the answer, or no request and an announcement."""
+PIECE_BYTES = 1 << 20
+"""Piece of a body that the server takes at a time."""
 
 
 class SimulatedFederation:
-    """All members and the server in one process; under one-time keys their sum is taken here, without shares.
+    """All members and the server in one process.
 
     Args:
         members: Everybody of the roster, each with its own keys.
         learners: What each of them trains.
-        transport: What carries contributions and aggregates.
+        signing_keys: Those that the roster names; what else members share is drawn for the run.
+        transport: What carries contributions and sums.
         clock: Times the server; members have their own.
-        applied: Called with a member's id and the round when it has applied an aggregate.
+        applied: Called with a member's id and the round when it has applied a sum.
         losses: Gives a member's validation loss of the adapter that a round starts from; for early stopping.
+        observe: Told everything that a member hears and is answered.
 
     Attributes:
         traffic: What travelled, by round.
+        store: What the server keeps.
     """
 
     def __init__(
@@ -224,25 +61,28 @@ class SimulatedFederation:
         members: Mapping[str, MemberAggregation],
         learners: Mapping[str, UpdateSource],
         *,
+        signing_keys: Mapping[str, SigningKey],
         transport: Transport | None = None,
         clock: StageClock = SILENT,
         applied: Callable[[str, int], None] = lambda member, round_number: None,
         losses: Callable[[str, int], float] | None = None,
+        observe: Observe = lambda member, request, answer: None,
     ) -> None:
-        federation = next(iter(members.values())).federation
-        self._seats = {
-            member: _Seat(members[member], learners[member], client_session.start(federation))
-            for member in federation.cohort
-        }
-        self._queue: list[Announcement] = []
-        self._server = SimulatedServer(
-            federation.server_view(ServerSection()), self._queue.append, clock=clock
-        )
+        self._members = members
+        self._learners = learners
+        self._signing_keys = signing_keys
         self._transport = transport or DirectTransport()
+        self._clock = clock
         self._applied = applied
         self._losses = losses
+        self._observe = observe
         self.traffic: dict[int, Traffic] = {}
-        self._keys: dict[int, list[ShortKey | None]] = {}
+        self.store = MemoryStore()
+
+    @property
+    def federation(self) -> Federation:
+        """The pinned federation."""
+        return next(iter(self._members.values())).federation
 
     def run(self) -> None:
         """Runs all rounds.
@@ -250,44 +90,119 @@ class SimulatedFederation:
         Raises:
             SecureFLError: whatever a member or the server refuses.
         """
-        for member in self._seats:
-            self._server.feed(MemberJoined(member))
-        while self._queue and not self._server.ended:
-            self._tell(self._queue.pop(0))
-        if self._server.error is not None:
-            raise self._server.error
+        with tempfile.TemporaryDirectory() as folder, self._seated(Path(folder)) as seats:
+            server = self._server(Path(folder) / "server")
+            for member in seats:
+                server.presence(member, True)
+            while not server.over:
+                moved = [self._tell(server, member, seat) for member, seat in seats.items()]
+                if server.next_deadline == _now():
+                    with self._clock.stage(Stage.ADD, server.state.round_number):
+                        server.wake()
+                elif not any(moved) and not server.over:
+                    raise StateError(f"the federation stands still: {type(server.announcement).__name__}")
+            if server.error is not None:
+                raise server.error
 
-    def _tell(self, announcement: Announcement) -> None:
-        for member, seat in self._seats.items():
-            for effect in seat.receive(Announced(announcement)):
-                match effect:
-                    case Contribute(manifest):
-                        self._contribute(member, seat, manifest)
-                    case ApplyAggregate(manifest):
-                        self._apply(member, seat, manifest)
-                    case Finish():
-                        self._server.feed(MemberFinished(member))
-                    case Fail(failed):
-                        raise client_session.failure_of(failed)
-
-    def _contribute(self, member: str, seat: _Seat, manifest: Manifest) -> None:
-        loss = self._losses(member, manifest.round_number) if self._losses else None
-        prepared = seat.aggregation.contribute(seat.learner, manifest=manifest, start_loss=loss)
-        contribution = encrypt_at_once(prepared.encryption)
-        self._keys.setdefault(manifest.round_number, []).append(prepared.encryption.key)
-        self.traffic.setdefault(manifest.round_number, Traffic()).contributions[member] = contribution
-        receipt = self._server.take(self._transport.upload(contribution))
-        seat.receive(Contributed(receipt, contribution.signed.header.body_digest))
-
-    def _apply(self, member: str, seat: _Seat, manifest: Manifest) -> None:
-        number, published = manifest.round_number, self._server.give()
-        traffic = self.traffic[number]
-        traffic.header, traffic.aggregate = published
-        header, body = self._transport.download(*published, member=member)
-        traffic.sums[member] = seat.aggregation.receive(
-            header, body, manifest=manifest, key_sum=KeySum.of(self._keys[number])
+    def _server(self, folder: Path) -> RoundServer:
+        federation = self.federation
+        return RoundServer(
+            rules_of(federation.server_view(ServerSection())),
+            federation.sections,
+            store=self.store,
+            bodies=Bodies(folder),
+            now=_now,
+            emit=lambda event: None,
         )
+
+    @contextmanager
+    def _seated(self, folder: Path) -> Iterator[dict[str, Seat]]:
+        federation, secrets = self.federation, Secrets(SYSTEM(32), SYSTEM(32))
+        channels = ChannelSecrets.draw(federation)
+        seats = {
+            member: take_seat(
+                self._members[member],
+                self._work(member, secrets),
+                folder / member,
+                signing_key=self._signing_keys[member],
+                channels=channels.channels_of(index),
+                secrets=secrets,
+            )
+            for index, member in enumerate(federation.cohort)
+        }
+        try:
+            yield seats
+        finally:
+            for seat in seats.values():
+                seat.journal.close()
+
+    def _work(self, member: str, secrets: Secrets) -> SimulatedWork:
+        return SimulatedWork(
+            self._members[member],
+            self._learners[member],
+            chain_key=secrets.chain,
+            loss=None if self._losses is None else partial(self._losses, member),
+            taken=self._taken,
+        )
+
+    def _taken(self, member: str, head: AggregateHead, sums: Integers) -> None:
+        number = head.cohort.attempt.round_number
+        self.traffic[number].sums[member] = sums
         self._applied(member, number)
-        ended = seat.aggregation.kept_round is not None
-        seat.receive(Applied(number, last=ended))
-        self._server.feed(AggregateFetched(member, number, last=ended))
+
+    def _tell(self, server: RoundServer, member: str, seat: Seat) -> bool:
+        """Has a member do what is announced now; False if it has done so already."""
+        announcement: Announcement = server.announcement
+        if server.over or seat.heard == announcement:
+            return False
+        seat.heard = announcement
+        self._observe(member, None, announcement)
+        carry_out(
+            seat.session,
+            announcement,
+            partial(self._ask, server, member),
+            is_past=lambda: server.announcement != announcement,
+        )
+        return True
+
+    def _ask(self, server: RoundServer, member: str, request: Sent) -> Got:
+        answer = self._answer(server, member, request)
+        self._observe(member, request, answer)
+        return answer
+
+    def _answer(self, server: RoundServer, member: str, request: Sent) -> Got:
+        match request:
+            case Upload(head, path):
+                return self._upload(server, member, Uploaded(head, path.read_bytes()))
+            case FetchAggregate(number):
+                return self._download(server, member, number)
+            case _:
+                return server.hear(member, request)
+
+    def _upload(self, server: RoundServer, member: str, contribution: Uploaded) -> Staged:
+        number = contribution.round_number
+        self.traffic.setdefault(number, Traffic()).contributions[member] = contribution
+        arrived = self._transport.upload(contribution, member=member)
+        with self._clock.stage(Stage.ADD, number):
+            staged = server.hear(member, arrived.head)
+            assert isinstance(staged, Staged)
+            while not staged.complete:
+                piece = arrived.body[staged.received : staged.received + PIECE_BYTES]
+                if not piece:
+                    raise ProtocolError(f"{member}'s body ends after {staged.received} bytes")
+                staged = server.receive(member, arrived.head.attempt, staged.received, piece)
+        return staged
+
+    def _download(self, server: RoundServer, member: str, number: int) -> Downloaded:
+        with self._clock.stage(Stage.PUBLISH, number):
+            head, file = server.fetch(number)
+            with file:
+                body = file.read()
+        traffic = self.traffic[number]
+        traffic.head, traffic.aggregate = head, body
+        return Downloaded(*self._transport.download(head, body, member=member))
+
+
+def _now() -> float:
+    """No time ever passes: nobody is late."""
+    return 0.0

@@ -19,6 +19,7 @@
 ``settings``        what one client trains, and how
 ``adapter_bank``    several PEFT adapters on one base model, in and out of numpy
 ``cores``           a trained core between two frozen factors, as a module
+``mixer``           a gate for every weight, which mixes two adapters token by token
 ``loading``         a trainer's parts before its first round
 ``kept``            what later rounds depend on, as named arrays and values
 ``draws``           one client's random choices
@@ -35,6 +36,7 @@
 ``scoring``         both of these on a client's training rows
 ``measuring``       metrics of a client's adapters on its test and validation rows
 ``worth``           an adapter against the base model, row by row
+``figure_order``    figures of which less is better
 ``intervals``       how far figures of few rows can be trusted
 ``calibration``     the final global head, fitted to its member's label mix
 ``scales``          two heads over the same features as one, fitted
@@ -45,6 +47,7 @@
 ``finish``          a client's work after its last round: calibrated, fused, fine-tuned
 ``folders``         what stands in a saved adapter's folder, and its way back into a model
 ``saving``          adapters as PEFT folders
+``head_answers``    what of it the openings ask the head for
 ``trainer``         all of it behind one object
 
 ``model_files``, ``settings``, ``worth``, ``scales``, ``trials``, ``search``, ``baselines``, ``rows`` but for

@@ -12,7 +12,7 @@ both in PEFT's own form.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError, TrainingError
 from securefl.training.cores import CoreLayer, HeadsLayer
+from securefl.training.mixer import Mixer
 from securefl.training.target_modules import is_transposed
 from securefl.training.tasks.model import BACKBONE, TaskModel
 
@@ -66,6 +67,7 @@ class AdapterBank:
         model: The base model.
         layout: The federation's tensors.
         fan_in_fan_out: Whether the adapted modules keep their weights transposed, in PEFT's word.
+        mixer: Gates that mix two of the adapters; None where none are mixed.
     """
 
     def __init__(self, model: TaskModel, layout: Layout, *, dropout: float) -> None:
@@ -77,6 +79,12 @@ class AdapterBank:
         self.fan_in_fan_out = all(map(is_transposed, modules))
         self._layers: dict[str, LoraLayer] = {}
         self._heads: dict[str, nn.Module] = {}
+        self.mixer: Mixer | None = None
+
+    @property
+    def layers(self) -> Mapping[str, LoraLayer]:
+        """PEFT's layers by weight name, once an adapter has been added."""
+        return self._layers
 
     def add(self, name: str, *, rank: int, alpha: float, use_rslora: bool = False) -> None:
         """Attaches one more adapter, of this rank and with scaling alpha / rank.

@@ -14,14 +14,18 @@ from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.base_weights import hold_base
 from securefl.training.devices import Compute, seed_torch
+from securefl.training.draws import Draws
+from securefl.training.loops import StepSink, steps_of
 from securefl.training.personal import PERSONAL, personal_start
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.recomputation import recompute_layers
 from securefl.training.rows.examples import ClientData
 from securefl.training.rows.tokens import Tokenised, check_length
 from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.head import HeadContext
 from securefl.training.tasks.model import TaskModel
-from securefl.training.updates.way import BESIDE, GLOBAL, SHARED, Way
+from securefl.training.updates.beside_rest import add_mixed
+from securefl.training.updates.way import BESIDE, GLOBAL, REST, SHARED, Way
 
 LoadStage = Literal["load", "tokenise"]
 LoadClock = Callable[[LoadStage], AbstractContextManager[None]]
@@ -91,6 +95,9 @@ def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> Non
         _add_shared(bank, settings)
     elif BESIDE in way.used:
         add(BESIDE, rank=settings.update_rank * settings.core_heads)
+    if REST in way.used:
+        add(REST, rank=settings.update_rank)
+        add_mixed(bank)
     if settings.recipe.has_personal:
         rank = settings.personal_rank
         add(PERSONAL, rank=rank)
@@ -117,3 +124,37 @@ def tokenised(settings: TrainerSettings, data: ClientData) -> ClientTokens:
         for part in (data.train, data.validation, data.test)
     )
     return ClientTokens(train, validation, test)
+
+
+def head_context(
+    settings: TrainerSettings,
+    bank: AdapterBank,
+    rows: ClientTokens,
+    *,
+    draws: Draws,
+    compute: Compute,
+    sink: StepSink,
+) -> HeadContext:
+    """Everything that a task's head works with.
+
+    Args:
+        settings: The client's.
+        bank: Its adapters.
+        rows: Its rows.
+        draws: Its random choices.
+        compute: Device and precision.
+        sink: Told of every text that is read.
+    """
+    return HeadContext(
+        layout=bank.layout,
+        model=lambda: bank.use((), head=GLOBAL),
+        train=rows.train,
+        validation=rows.validation,
+        head=settings.head,
+        training=settings.training,
+        samples_cap=settings.samples_cap,
+        seed=settings.seed,
+        compute=compute,
+        order=draws.trial,
+        step_done=steps_of("head", sink),
+    )

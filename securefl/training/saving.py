@@ -27,9 +27,11 @@ from securefl.training.folders.form import FolderForm
 from securefl.training.folders.task_file import (
     CARD_FILE,
     HEAD_FILE,
+    MIXER_FILE,
     WEIGHTS_FILE,
     FolderRecord,
     MeasuredRecord,
+    MixerRecord,
     SharedRecord,
     versions,
 )
@@ -50,7 +52,15 @@ def save_trained(
     measured: MeasuredRecord | None = None,
     shared: SharedRecord | None = None,
 ) -> None:
-    """Write one of a client's adapters; see ``save_adapter``; ``paired_folder`` has the shared one."""
+    """Write one of a client's adapters, with its mixer where it has one; see ``save_adapter``.
+
+    ``paired_folder`` has the shared one.
+    """
+    mixed = bank.mixer.mixed_ranks(name) if bank.mixer is not None else None
+    if bank.mixer is not None and mixed is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        gates = bank.mixer.values().items()
+        write_tensors(folder / MIXER_FILE, {weight: _tensor(gate) for weight, gate in gates})
     record = FolderRecord(
         base_model=settings.model_path,
         base_model_id=settings.model_id,
@@ -63,6 +73,7 @@ def save_trained(
         origin=settings.origin,
         measured=measured,
         shared=shared,
+        mixer=None if mixed is None else MixerRecord(ranks=mixed),
         versions=versions(),
         **settings.task.description(),
     )

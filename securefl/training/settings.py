@@ -45,6 +45,7 @@ class TrainerSettings:
         member: The client's id.
         model_id: Public name of the base model; None where none is known.
         origin: The federation, for the adapters' folders; None without one.
+        kept_share: The client's share of a mean's weights, where the adapter that it sends stays its own; else None.
         privacy: Sampling, clip and noise of a private round, whose number of steps is the round's; None trains without
             differential privacy of single rows.
     """
@@ -73,4 +74,5 @@ class TrainerSettings:
     model_id: str | None = None
     origin: OriginRecord | None = None
     shares: SharedFactors = "both"
+    kept_share: float | None = None
     privacy: SampledTraining | None = None

@@ -10,7 +10,8 @@ Adapters of one client:
 ``local-update``  what the other ways train beside the global or the shared adapter, which then stays as it is
 ``shared``        the whole adapter that all clients share, of one rank, where a way trains it
 ``personal``      private, trained for as many steps as the global one
-``fused``         made of global and personal at the end
+``rest``          the mean of all other clients' adapters, beside a ``local-update`` that is the client's own
+``fused``         made of global and personal at the end, or of ``local-update`` and ``rest`` with a mixer
 ``fine-tuned``    a copy of the global one, trained for one epoch more: a baseline
 """
 
@@ -25,12 +26,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 from securefl.errors import ConfigError
+from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
 from securefl.training.devices import choose_compute, prepare_torch
 from securefl.training.dp_sgd.private_rounds import Charge, PrivateRounds, refuse_unprotected
@@ -38,9 +38,10 @@ from securefl.training.draws import Draws
 from securefl.training.finish import Finish
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
+from securefl.training.head_answers import HeadAnswers
 from securefl.training.kept import Kept, adapter_of, joined, kept_adapter
-from securefl.training.loading import LoadClock, load_bank, tokenised, untimed
-from securefl.training.loops import StepSink, steps_of
+from securefl.training.loading import LoadClock, head_context, load_bank, tokenised, untimed
+from securefl.training.loops import StepSink
 from securefl.training.measuring import Measuring, Part
 from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.round_loop import RoundLoop
@@ -50,14 +51,14 @@ from securefl.training.scoring import Scoring
 from securefl.training.settings import TrainerSettings
 from securefl.training.shared_training import SharedTraining
 from securefl.training.tasks.base import Metric
-from securefl.training.tasks.head import HeadContext
+from securefl.training.updates.beside_rest import RestOfWorld
 from securefl.training.updates.table import way_of
 from securefl.training.updates.way import KeepsFactors, Learnt
 
 Which = Literal["global", "personal", "fused", "fine-tuned"]
 
 
-class LocalTrainer:
+class LocalTrainer(HeadAnswers):
     """One client's model, data and adapters.
 
     Args:
@@ -89,7 +90,7 @@ class LocalTrainer:
     ) -> None:
         self._settings = settings
         self._section = settings.training
-        self._way = way_of(settings.payload, shares=settings.shares)
+        self._way = way_of(settings.payload, shares=settings.shares, kept_share=settings.kept_share)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
         self._step_sink: StepSink = step_sink or (lambda _: None)
@@ -107,12 +108,21 @@ class LocalTrainer:
             settings,
             fit=partial(
                 self._loop.fit,
-                switched_on=lambda: self._shared.limited(partial(self._bank.train, PERSONAL, None)),
+                switched_on=self._switched_on,
                 used=(PERSONAL,),
             ),
             validate=partial(self._measuring.validate, PERSONAL),
         )
-        self._head = settings.task.head(self._head_context())
+        self._head = settings.task.head(
+            head_context(
+                settings,
+                self._bank,
+                self._rows,
+                draws=self._draws,
+                compute=self._compute,
+                sink=self._step_sink,
+            )
+        )
         self._shared: SharedTraining = SharedTraining(
             self._loop,
             way=self._way,
@@ -246,30 +256,6 @@ class LocalTrainer:
         self._head.restore(kept.under("head"))
         self.loss = kept.under("trainer").number("loss")
 
-    def row_counts(self) -> NDArray[np.int64]:
-        """Training rows of each class (C,); see ``TaskHead``, as for the next four."""
-        return self._head.row_counts()
-
-    def feature_exponent(self) -> int:
-        """The power of two nearest to the root mean square of the features of the training rows."""
-        return self._head.feature_exponent()
-
-    def statistics(self, *, shared: NDArray[np.bool_], exponent: int) -> HeadStatistics:
-        """Statistics of the training rows for a head in closed form."""
-        return self._head.statistics(shared=shared, exponent=exponent)
-
-    def trial_losses(self, candidates: Sequence[HeadOpening]) -> NDArray[np.float64]:
-        """Validation loss (K,) of each candidate for the head's start after a short trial, nats."""
-        return self._head.trial_losses(candidates)
-
-    def begin_heads(self, opening: HeadOpening) -> None:
-        """Takes the start of the head that the cohort chose; before round 1."""
-        self._head.begin_heads(opening)
-
-    def go_back_to(self, round_number: int) -> None:
-        """Takes the own rows of the head of that round, whose global adapter is the last one too."""
-        self._head.go_back_to(round_number)
-
     def adapter(self, which: Which) -> Adapter:
         """An adapter's values: float32 numbers, exactly, as float64.
 
@@ -305,12 +291,18 @@ class LocalTrainer:
         """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
         return self._finish.calibrate()
 
-    def fuse(self) -> FusionResult:
+    def fuse(self) -> FusionResult | None:
         """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
+
+        Returns:
+            What was chosen; None where a mixer was trained, and nothing is left to choose.
 
         Raises:
             TrainingError: if the recipe has no personal adapter.
         """
+        if isinstance(self._way, RestOfWorld):
+            self._way.mix(self._bank)
+            return None
         return self._finish.fuse()
 
     def fine_tune(self) -> float:
@@ -333,6 +325,10 @@ class LocalTrainer:
         self._bank.require(which)
         save_trained(folder, self._bank, which, self._settings, measured=measured)
 
+    def _switched_on(self) -> Trainable:
+        """The personal adapter's parameters, of the layers that the round trains."""
+        return self._shared.limited(partial(self._bank.train, PERSONAL, None))
+
     def _round_loop(self) -> RoundLoop:
         return RoundLoop(
             settings=self._settings,
@@ -354,19 +350,3 @@ class LocalTrainer:
                 hint="pass charge = ..., such as a budget's reserve",
             )
         return PrivateRounds(self._loop, release, charge=charge)
-
-    def _head_context(self) -> HeadContext:
-        settings = self._settings
-        return HeadContext(
-            layout=self.layout,
-            model=lambda: self._bank.use((), head="global"),
-            train=self._rows.train,
-            validation=self._rows.validation,
-            head=settings.head,
-            training=self._section,
-            samples_cap=settings.samples_cap,
-            seed=settings.seed,
-            compute=self._compute,
-            order=self._draws.trial,
-            step_done=steps_of("head", self._step_sink),
-        )

@@ -1,8 +1,8 @@
 """Processes that stand for the members, and whether each is there.
 
 The rule kept here: a member is one process at a time. While its stream is open nobody takes its place; after the stream
-has broken another process may, but only while the member has contributed nothing, because no other process could go on
-with its work. Whoever has no place says farewell for nobody but itself.
+has broken another process may, since a member's journal goes on where an earlier process stopped. Whoever has no place
+says farewell for nobody but itself.
 
 Terms: a *process* is told by the 16 random bytes that it drew when it started; a *stream* is one ``Follow`` call,
 numbered by the server.
@@ -38,33 +38,25 @@ class Attendance:
         self._places: dict[str, _Place] = {}
         self._streams = count(1)
 
-    def check(self, member: str, process: bytes, *, contributed: bool) -> None:
+    def check(self, member: str, process: bytes) -> None:
         """Refuses a process for which there is no place.
 
         Args:
             member: Its member.
             process: What tells it from other processes of that member.
-            contributed: Whether the server holds anything of the member's work.
 
         Raises:
-            ProtocolError: if another process of the member is connected, or has contributed.
+            ProtocolError: if another process of the member is connected.
         """
         place = self._places.get(member)
-        if place is None or place.process == process:
-            return
-        if place.stream is not None:
+        if place is not None and place.process != process and place.stream is not None:
             raise ProtocolError(
                 f"{member} is already connected, since {place.since:%Y-%m-%d %H:%M:%S} UTC",
                 hint="a member is one process: let that one go on; if it has ended without a word, the server "
                 f"notices within {self._silence_s:g} s, and another one can start then",
             )
-        if contributed:
-            raise ProtocolError(
-                f"{member} has contributed from another process, and this one cannot go on with its work",
-                hint="the other one may still come back; a federation that lost it is started anew",
-            )
 
-    def enter(self, member: str, process: bytes, *, contributed: bool) -> int:
+    def enter(self, member: str, process: bytes) -> int:
         """Gives the place to a process that opens a stream; its older stream, if any, is over.
 
         Returns:
@@ -73,7 +65,7 @@ class Attendance:
         Raises:
             ProtocolError: as ``check``.
         """
-        self.check(member, process, contributed=contributed)
+        self.check(member, process)
         stream = next(self._streams)
         place = self._places.get(member)
         if place is None or place.process != process:

@@ -1,38 +1,47 @@
-"""The server process: a folder in, a finished federation out.
+"""The server process: a folder in, a finished federation out; started again in the same folder, it goes on.
 
-The rule kept here: the event loop runs on a thread of its own, and the main thread only waits, so that
-whatever ends the process (Ctrl-C, SIGTERM) reaches it as an exception between two waits; on the way out
-members are told, and everything is closed within two seconds.
+The rule kept here: the event loop runs on a thread of its own and the main thread only waits, so that whatever ends
+the process (Ctrl-C, SIGTERM) reaches it as an exception between two waits; on the way out members are told, and
+everything is closed within two seconds. The core has one worker thread, and the store is opened, used and closed on
+it alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from securefl.errors import IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
-from securefl.progress import SERVER, EventSink, Finished, Listening
+from securefl.progress import SERVER, EventSink, Finished, Listening, Warned
 from securefl.protocol.server_view import ServerView
+from securefl.protocol.serving.view_rules import rules_of
 from securefl.provisioning.file_names import SERVER_FILE
 from securefl.storage.lock import locked
+from securefl.transport.aggregator_server import AggregatorServer
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive
-from securefl.transport.server import AggregatorServer
+from securefl.transport.refusals import Refusal
+from securefl.transport.revocations import RevokedCertificates
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
-from securefl_server.conductor import Conductor
+from securefl_server.bodies import FOLDER, Bodies
 from securefl_server.record import Recorder
-from securefl_server.service import FederationService
-from securefl_server.store import Spool
+from securefl_server.round_recording import RoundFigures
+from securefl_server.round_server import RoundServer
+from securefl_server.round_service import RoundService
+from securefl_server.round_store import SqliteRoundStore
 
 GRACE_S: Final = 1.0
 """Time that members have, once the run has ended, to hear the last announcement and get their last answers."""
 FILE_THREADS: Final = 4
+REVOKED_FILE: Final = "revoked"
 _WAIT_S: Final = 0.2
 
 
@@ -52,7 +61,7 @@ class ServerOptions:
 
 
 def run_server(folder: Path, *, address: str | None, emit: EventSink) -> int:
-    """Runs the server of one federation until all members have finished.
+    """Runs the server of one federation until all members have finished, from where an earlier run stopped.
 
     Args:
         folder: The server's folder, as ``securefl init`` wrote it.
@@ -65,8 +74,9 @@ def run_server(folder: Path, *, address: str | None, emit: EventSink) -> int:
     Raises:
         IdentityError, ConfigError: if the folder is not complete or another server runs in it, or the address
             cannot be listened at.
-        MemberLost: if a member was lost.
-        RunError: if a timer ran out, or something else ended the run.
+        DiskError, StateError: if the store cannot be read or written.
+        MemberLost: if so many members have left that the others are too few.
+        RunError: if too few members are there for too long, or something else ended the run.
     """
     return serve(folder, ServerOptions(address=address), emit=emit)
 
@@ -77,7 +87,6 @@ def serve(folder: Path, options: ServerOptions, *, emit: EventSink) -> int:
     credentials = load_credentials(folder, member=SERVER, role=Role.SERVER, now=datetime.now(UTC))
     run = _Run(folder, view, credentials, options=options, emit=emit)
     with (
-        # Before the spool is touched: it may be another server's that runs.
         locked(folder, owner="the server"),
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="server") as thread,
     ):
@@ -133,7 +142,8 @@ class _Run:
         self._counter = ByteCounter()
         self._interrupted = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._conductor: Conductor | None = None
+        self._service: RoundService | None = None
+        self._stopping: asyncio.Task[None] | None = None
 
     def interrupt(self) -> None:
         """Ends the run, from any thread; nothing happens if it is over."""
@@ -146,45 +156,66 @@ class _Run:
     async def main(self) -> None:
         """Runs to the end, good or bad."""
         self._loop = asyncio.get_running_loop()
-        spool = Spool.open(self._folder)
-        try:
-            with ThreadPoolExecutor(1, "add") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:
-                recorder = Recorder(self._view.name, self._counter)
-                self._conductor = Conductor(
+        recorder = Recorder(self._view.name, self._counter)
+        with ThreadPoolExecutor(1, "rounds") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:
+            digest = self._view.federation_digest
+            opened = partial(SqliteRoundStore, self._folder, federation_digest=digest)
+            store = await self._loop.run_in_executor(worker, opened)
+            try:
+                core = await self._loop.run_in_executor(worker, partial(self._core, store, recorder))
+                self._service = RoundService(
                     self._view,
-                    spool=spool,
+                    core,
                     worker=worker,
-                    recorder=recorder,
+                    files=files,
+                    now=time.monotonic,
                     emit=self._emit,
                     silence_s=self._options.keepalive.silence_s,
                 )
-                service = FederationService(
-                    self._view, self._conductor, spool=spool, files=files, emit=self._emit
-                )
-                await self._listen(service, self._conductor)
-        finally:
-            spool.close()
+                await self._listen(self._service)
+            finally:
+                await self._loop.run_in_executor(worker, store.close)
         self._emit(Finished(member=SERVER, path=str(recorder.write(self._folder))))
 
-    async def _listen(self, service: FederationService, conductor: Conductor) -> None:
+    def _core(self, store: SqliteRoundStore, recorder: Recorder) -> RoundServer:
+        return RoundServer(
+            rules_of(self._view),
+            self._view.sections,
+            store=store,
+            bodies=Bodies(self._folder / FOLDER),
+            now=time.monotonic,
+            emit=RoundFigures(self._view, recorder, self._emit),
+        )
+
+    async def _listen(self, service: RoundService) -> None:
         server = AggregatorServer(
             service,
             self._credentials,
             observer=observers(self._counter, self._options.observer),
             keepalive=self._options.keepalive,
+            revoked=RevokedCertificates(self._folder / REVOKED_FILE, tell=self._warn),
+            refused=self._refused,
         )
         try:
             address = await server.start(self._options.address or self._view.server.address)
             self._emit(Listening(address=address))
-            conductor.start()
+            await service.start()
             if self._interrupted.is_set():
                 self._stop()
-            error = await conductor.ended
+            error = await service.ended
         finally:
             await server.stop(GRACE_S)
         if error is not None:
             raise error
 
     def _stop(self) -> None:
-        if self._conductor is not None:
-            self._conductor.stop("its operator ended it")
+        if self._service is not None and self._loop is not None:
+            self._stopping = self._loop.create_task(self._service.stop("its operator ended it"))
+
+    def _warn(self, sentence: str) -> None:
+        self._emit(Warned(member=SERVER, message=sentence))
+
+    def _refused(self, refusal: Refusal) -> None:
+        known = {entry.certificate: entry.id for entry in self._view.roster}
+        who = known.get(refusal.certificate, "a certificate of no member")
+        self._warn(f"refused: {refusal.reason.value} ({who}, {refusal.call})")

@@ -113,7 +113,7 @@ class RoundService:
         """
         member = self._introduced(peer, hello)
         if not self.ended.done():
-            self._attendance.check(member, hello.process, contributed=False)
+            self._attendance.check(member, hello.process)
         return self._announcement
 
     async def follow(self, peer: bytes, hello: Hello) -> AsyncGenerator[Announcement, None]:
@@ -126,7 +126,7 @@ class RoundService:
         if self.ended.done():
             yield self._announcement
             return
-        stream = self._attendance.enter(member, hello.process, contributed=False)
+        stream = self._attendance.enter(member, hello.process)
         try:
             await self._arrived(member)
             told: Announcement | None = None

@@ -277,10 +277,10 @@ class SqliteRoundStore:
             try:
                 yield self._database
                 self._database.execute("COMMIT")
-            except BaseException:
+            finally:
+                # Whatever ended it before its commit: nothing of it stays.
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
-                raise
 
 
 def _parted(joined: bytes, size: int, *, own: int) -> tuple[bytes, ...]:

@@ -39,7 +39,7 @@ LAYOUT = Layout(
     )
 )
 FEATURES = 44 + 40 + 12 + 60 + 6 + 7
-KINDS = ("dense", "sketch", "basis", "state", "core")
+KINDS = ("dense", "sketch", "basis", "state", "core", "factors")
 
 kinds = st.sampled_from(KINDS)
 rounds = st.integers(1, 2)

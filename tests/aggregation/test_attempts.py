@@ -8,128 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from support.attempts import Played, encoded
 from support.federations import TestFederation, make_federation
 
-from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encrypted_rounds import EncryptedRounds
-from securefl.aggregation.encryption import Encryption
-from securefl.aggregation.selection import Selection
-from securefl.crypto.addition import ResidueSum
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.errors import AuthenticationError, ForgeryError, ProtocolError
-from securefl.protocol.agreement.cohort import Advert, Cohort, Manifest
-from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader, header_digest
-from securefl.protocol.agreement.signed import Attempt, Signed, sign
-from securefl.protocol.agreement.statement import Certificate, Survivor, Survivors
-from securefl.protocol.calls import AggregateHead
 
 ROUND = 2
 SCHEMES = ["kahe", "bfv", "none"]
-
-
-class Played:
-    """An attempt to which everybody contributed; any survivors can be summed.
-
-    Votes and adverts are not verified here, so there are none of the first, and nonces are chosen.
-    """
-
-    def __init__(
-        self, made: TestFederation, *, number: int = 1, nonce: bytes = bytes(32), seed: int = 0
-    ) -> None:
-        self.made, self.federation = made, made.federation
-        attempt = Attempt(self.federation.digest, made.keys.key_epoch, ROUND, number)
-        manifest = Manifest(attempt, self.federation.cohort, bytes(32))
-        self.cohort = Cohort(
-            manifest,
-            tuple(
-                sign(Advert(attempt, member, manifest.digest, nonce, bytes(32)), made.signing_keys[member])
-                for member in self.federation.cohort
-            ),
-        )
-        length = self.federation.kind_of(ROUND).total
-        rng = np.random.default_rng(seed)
-        self.integers = {m: rng.integers(-32_767, 32_768, length) for m in self.federation.cohort}
-        self.members = {member: self.rounds(member) for member in self.federation.cohort}
-        self.encryptions: dict[str, Encryption] = {}
-        self.bodies: dict[str, bytes] = {}
-        for place, (member, integers) in enumerate(self.integers.items()):
-            self.encryptions[member] = self.members[member].encrypt_attempt(
-                encoded(integers), cohort=self.cohort, salt=bytes([place + seed]) * 32
-            )
-            self.bodies[member] = b"".join(self.encryptions[member].windows())
-
-    def rounds(self, member: str) -> EncryptedRounds:
-        return EncryptedRounds(
-            self.federation,
-            member=member,
-            cipher=self.made.cipher(),
-            keys=self.made.keys,
-            signing_key=self.made.signing_keys[member],
-            selection=Selection(self.federation),
-        )
-
-    def header(self, member: str) -> Signed[ContributionHeader]:
-        encryption = self.encryptions[member]
-        header = ContributionHeader(
-            self.cohort.attempt,
-            member,
-            self.cohort.digest,
-            encryption.salt,
-            encryption.seeds_digest,
-            encryption.body_digest,
-            NO_PACKETS,
-        )
-        return sign(header, self.made.signing_keys[member])
-
-    def total(self, survivors: Sequence[str]) -> bytes:
-        parts, start = [], 0
-        for section in self.federation.sections(ROUND):
-            total = ResidueSum(section.form, section.ciphertexts)
-            for member in survivors:
-                data = self.bodies[member][start : start + section.upload_bytes]
-                total.add(0, section.form.decode_upload(data, ciphertexts=section.ciphertexts))
-            parts.append(section.form.encode_aggregate(total.total()))
-            start += section.upload_bytes
-        return b"".join(parts)
-
-    def head(self, survivors: Sequence[str], body: bytes) -> AggregateHead:
-        headers = tuple(self.header(member) for member in survivors)
-        statement = Survivors(
-            self.cohort.attempt,
-            self.cohort.digest,
-            tuple(
-                Survivor(self.cohort.index(member), header_digest(header))
-                for member, header in zip(survivors, headers, strict=True)
-            ),
-            hashlib.sha256(body).digest(),
-        )
-        named = {field.name for field in dataclasses.fields(AggregateHead)}
-        settled = {"settled": ()} if "settled" in named else {}
-        return AggregateHead(
-            cohort=self.cohort,
-            certificate=Certificate(statement, ()),
-            headers=headers,
-            seeds=tuple(self.encryptions[member].seeds for member in survivors),
-            reveals=(),
-            body_bytes=len(body),
-            aggregate_seconds=0.0,
-            **settled,
-        )
-
-    def key_sum(self, survivors: Sequence[str]) -> KeySum | None:
-        return KeySum.of(self.encryptions[member].key for member in survivors)
-
-    def opened(self, survivors: Sequence[str], *, reader: str = "client-1", body: bytes | None = None):
-        body = self.total(survivors) if body is None else body
-        head = self.head(survivors, body)
-        return self.members[reader].decrypt_attempt(head, body, key_sum=self.key_sum(survivors))
-
-    def sums(self, survivors: Sequence[str]) -> np.ndarray:
-        return sum(self.integers[member] for member in survivors)
-
-
-def encoded(integers: np.ndarray) -> EncodedContribution:
-    return EncodedContribution(lambda: [integers])
 
 
 @pytest.fixture(scope="module", params=SCHEMES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.attempts import whole_outcome
 from support.federations import LAYOUT, TestFederation, learners_of, make_federation
 from support.heads import head_learners, make_by_class
 
@@ -16,9 +17,7 @@ from securefl.adapters.state import GlobalState
 from securefl.aggregation.early_stopping import LOSS_BOUND, EarlyStopping, loss_steps
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member import MemberAggregation
-from securefl.aggregation.outcome import Outcome
 from securefl.errors import ProtocolError, TrainingError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 LIMIT = (1 << 15) - 1
@@ -129,6 +128,7 @@ def simulated(
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),
+        signing_keys=federation.signing_keys,
         applied=applied,
         losses=lambda member, round_number: LOSSES[round_number - 1] + SPREAD[member],
     )
@@ -163,7 +163,10 @@ def test_a_member_with_rows_of_its_own_hears_which_round_is_kept() -> None:
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = head_learners(made.federation)
     SimulatedFederation(
-        members, learners, losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1]
+        members,
+        learners,
+        signing_keys=made.signing_keys,
+        losses=lambda member, round_number: LOSSES[max(round_number, 1) - 1],
     ).run()
     assert [learner.gone_back for learner in learners.values()] == [[2]] * len(learners)
     assert {aggregation.kept_round for aggregation in members.values()} == {2}
@@ -191,9 +194,7 @@ def test_a_member_without_a_loss_sends_nothing() -> None:
     federation = stopping_federation()
     inner = federation.federation
     with pytest.raises(ProtocolError, match="none was measured"):
-        federation.aggregation("client-1").contribute(
-            learners_of(inner)["client-1"], manifest=Manifest(inner.digest, 1, inner.cohort)
-        )
+        federation.aggregation("client-1").prepare(learners_of(inner)["client-1"], round_number=1)
 
 
 def test_no_round_is_applied_after_the_end() -> None:
@@ -201,9 +202,7 @@ def test_no_round_is_applied_after_the_end() -> None:
     _, members, _ = simulated(federation)
     inner = federation.federation
     with pytest.raises(ProtocolError, match="ended before round 6"):
-        members["client-1"].apply(
-            np.zeros(1, np.int64), Outcome.whole(Manifest(inner.digest, 6, inner.cohort))
-        )
+        members["client-1"].apply(np.zeros(1, np.int64), whole_outcome(inner, 6))
 
 
 def test_members_that_decide_otherwise_than_the_others_fail_the_run() -> None:
@@ -214,6 +213,7 @@ def test_members_that_decide_otherwise_than_the_others_fail_the_run() -> None:
     run = SimulatedFederation(
         members,
         learners_of(federation.federation),
+        signing_keys=federation.signing_keys,
         losses=lambda member, round_number: LOSSES[round_number - 1] + SPREAD[member],
     )
     with pytest.raises(Exception, match="do not agree"):

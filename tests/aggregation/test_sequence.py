@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.attempts import cohort_of
 from support.federations import learners_of, make_federation
 
 import securefl
@@ -17,7 +18,6 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.bench.overhead.measurement import PHASES
 from securefl.errors import TrainingError
 from securefl.progress import Phase
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 MEMBER_STAGES = set(Stage) - {Stage.ADD, Stage.PUBLISH}
@@ -50,7 +50,7 @@ def test_a_round_tells_the_clock_its_stages_in_their_order() -> None:
     made = make_federation(payload="basis", scheme="none", rounds=2)
     clocks = {member: RecordingClock() for member in made.federation.cohort}
     members = {member: made.aggregation(member, clock=clocks[member]) for member in clocks}
-    SimulatedFederation(members, learners_of(made.federation)).run()
+    SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys).run()
     order = [Stage.ENCODE, Stage.TRAIN, Stage.ENCODE, Stage.DECRYPT, Stage.REDISTRIBUTE]
     expected = [(stage, number) for number in (1, 2) for stage in order]
     assert all(clock.begun == expected for clock in clocks.values())
@@ -60,24 +60,12 @@ def test_integers_and_windows_count_as_their_stage_as_they_are_made() -> None:
     made = make_federation(payload="dense", scheme="none", rounds=1)
     clock, learner = RecordingClock(), learners_of(made.federation)["client-1"]
     aggregation = made.aggregation("client-1", clock=clock)
-    prepared = aggregation.contribute(
-        learner, manifest=Manifest(made.federation.digest, 1, made.federation.cohort)
-    )
+    encoded = aggregation.prepare(learner, round_number=1)
+    encryption = aggregation.encrypt_attempt(encoded, cohort=cohort_of(made, 1), salt=bytes(32))
     assert clock.made == {}
-    windows = list(prepared.encryption.windows())
+    windows = list(encryption.windows())
     assert clock.made[Stage.ENCRYPT, 1] == len(windows)
     assert clock.made[Stage.ENCODE, 1] > 0
-
-
-def test_the_header_is_signed_while_encryption_is_timed() -> None:
-    made = make_federation(payload="dense", scheme="none", rounds=1)
-    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
-    prepared = made.aggregation("client-1").contribute(
-        learners_of(made.federation)["client-1"], manifest=manifest
-    )
-    for _ in prepared.encryption.windows():
-        pass
-    assert prepared.encryption.signed() is prepared.encryption.signed()
 
 
 def test_a_stage_that_fails_is_over() -> None:
@@ -90,9 +78,8 @@ def test_a_stage_that_fails_is_over() -> None:
     made = make_federation(payload="dense", scheme="none")
     clock = RecordingClock()
     aggregation: MemberAggregation = made.aggregation("client-1", clock=clock)
-    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
     with pytest.raises(TrainingError):
-        aggregation.contribute(Failing(), manifest=manifest)  # type: ignore[arg-type]
+        aggregation.prepare(Failing(), round_number=1)  # type: ignore[arg-type]
     assert clock.begun[-1] == (Stage.TRAIN, 1)
     assert clock.open == []
 
@@ -101,14 +88,17 @@ def test_the_server_is_timed_by_a_clock_of_its_own() -> None:
     made = make_federation(ranks=(2, 4, 8), payload="dense", scheme="none", rounds=1)
     clock = RecordingClock()
     members = {member: made.aggregation(member) for member in made.federation.cohort}
-    SimulatedFederation(members, learners_of(made.federation), clock=clock).run()
-    assert clock.begun == [(Stage.ADD, 1)] * 3 + [(Stage.PUBLISH, 1)]
+    SimulatedFederation(
+        members, learners_of(made.federation), signing_keys=made.signing_keys, clock=clock
+    ).run()
+    # Every upload, then the addition; then every download.
+    assert clock.begun == [(Stage.ADD, 1)] * 4 + [(Stage.PUBLISH, 1)] * 3
 
 
 def test_receiving_gives_the_sums_and_the_next_start() -> None:
     made = make_federation(payload="dense", scheme="none", rounds=1)
     members = {member: made.aggregation(member) for member in made.federation.cohort}
-    simulated = SimulatedFederation(members, learners_of(made.federation))
+    simulated = SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys)
     before = members["client-1"].start()
     simulated.run()
     after = members["client-1"].start()
@@ -131,7 +121,6 @@ def test_nobody_overrides_a_step_of_the_sequence() -> None:
         "MemberAggregation",
         "EncryptedRounds",
         "SimulatedFederation",
-        "SimulatedServer",
         "Encryption",
     }
     overriding = [

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support.attempts import whole_outcome
 from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters import state as state_module
@@ -15,7 +16,6 @@ from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.weighting import weight_steps
 from securefl.config.aggregation import AggregationSection
 from securefl.errors import DataError, ProtocolError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3
@@ -25,15 +25,11 @@ LIMIT = 32_767
 def run(made: TestFederation) -> tuple[dict[str, MemberAggregation], dict]:
     aggregations = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = learners_of(made.federation)
-    SimulatedFederation(aggregations, learners).run()
+    SimulatedFederation(aggregations, learners, signing_keys=made.signing_keys).run()
     return aggregations, learners
 
 
-def manifest_of(made: TestFederation, number: int) -> Manifest:
-    return Manifest(made.federation.digest, number, made.federation.cohort)
-
-
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
 def test_every_member_holds_the_exact_sum_of_the_first_rounds_weights(payload: str) -> None:
     aggregations, learners = run(make_federation(payload=payload, scheme="none", rounds=ROUNDS))
     steps = sum(weight_steps(learner.samples, cap=100, limit=LIMIT) for learner in learners.values())
@@ -69,7 +65,7 @@ def test_a_member_whose_sample_count_changes_between_rounds_contributes_nothing_
 
 def contributing(made: TestFederation, number: int, aggregation: MemberAggregation) -> None:
     learner = learners_of(made.federation)[aggregation.member]
-    aggregation.contribute(learner, manifest=manifest_of(made, number))
+    aggregation.prepare(learner, round_number=number)
 
 
 @pytest.mark.parametrize("share", [Fraction(0), Fraction(-1), Fraction(1, LIMIT), Fraction(5)])
@@ -80,7 +76,7 @@ def test_a_first_sum_that_is_no_sum_of_weights_is_not_applied(share: Fraction) -
     sums = np.zeros(made.federation.plan.length(1), dtype=np.int64)
     sums[-1] = int(share * LIMIT)
     with pytest.raises(ProtocolError, match="none of 4 members' weights"):
-        aggregation.apply(sums, Outcome.whole(manifest_of(made, 1)))
+        aggregation.apply(sums, whole_outcome(made.federation, 1))
     assert aggregation.state.round_number == 0
     assert aggregation.weight_sum is None
 
@@ -96,7 +92,7 @@ def test_a_sum_of_weights_that_leaves_the_others_what_they_cannot_have_is_not_ap
     sums[-1] = weight_steps(samples, cap=100, limit=LIMIT) + rest
     assert 4 <= sums[-1] <= 4 * LIMIT
     with pytest.raises(ProtocolError, match="the sum of weights is none that 3 others can have"):
-        aggregation.apply(sums, Outcome.whole(manifest_of(made, 1)))
+        aggregation.apply(sums, whole_outcome(made.federation, 1))
     assert aggregation.state.round_number == 0
     assert aggregation.weight_sum is None
 
@@ -124,14 +120,14 @@ def test_a_sum_of_norms_that_leaves_the_others_what_they_cannot_have_is_not_appl
     aggregation = made.aggregation("client-1")
     learner = learners_of(made.federation)["client-1"]
     for before in range(1, number):
-        encoded = aggregation.contribute(learner, manifest=manifest_of(made, before)).encoded
-        aggregation.apply(4 * encoded.integers, Outcome.whole(manifest_of(made, before)))
-    encoded = aggregation.contribute(learner, manifest=manifest_of(made, number)).encoded
+        encoded = aggregation.prepare(learner, round_number=before)
+        aggregation.apply(4 * encoded.integers, whole_outcome(made.federation, before))
+    encoded = aggregation.prepare(learner, round_number=number)
     sums = 4 * encoded.integers
     sums[-1] = encoded.integers[-1] + rest
     assert 4 <= sums[-1] <= 4 * LIMIT
     with pytest.raises(ProtocolError, match="the sum of weights is none that 3 others can have"):
-        aggregation.apply(sums, Outcome.whole(manifest_of(made, number)))
+        aggregation.apply(sums, whole_outcome(made.federation, number))
     assert aggregation.state.round_number == number - 1
 
 
@@ -148,7 +144,7 @@ def test_a_start_is_made_once_a_round(payload: str, monkeypatch: pytest.MonkeyPa
         assert len(calls) == number * len(made.federation.layout.adapted)
         contributing(made, number, aggregation)
         sums = np.full(made.federation.plan.length(number), LIMIT, dtype=np.int64)
-        aggregation.apply(sums, Outcome.whole(manifest_of(made, number)))
+        aggregation.apply(sums, whole_outcome(made.federation, number))
 
 
 def test_what_a_learner_writes_into_its_start_is_in_no_later_one() -> None:

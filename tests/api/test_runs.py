@@ -16,7 +16,8 @@ from securefl.api.reading import read_federation
 from securefl.config.dump import federation_toml
 from securefl.errors import MemberLost, UsageError
 from securefl.launch import federate
-from securefl.launch.signals import Interrupts
+from securefl.launch.run import resume_federation
+from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import Event, Finished, Stage, StageStarted
 
 from .conftest import LAYOUT, provisioned
@@ -89,12 +90,15 @@ def test_a_run_in_a_thread_that_is_not_the_main_one_works(toml: Path, tmp_path: 
     assert names == ["fake"]
 
 
-def test_a_lost_member_ends_the_run_and_its_keys(
+def test_a_lost_member_ends_the_run_and_it_can_be_taken_up_again(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE", "client-2:killed")
     with pytest.raises(MemberLost, match="client-2"):
         run_federation(load_federation(toml), out=tmp_path / "runs")
+    monkeypatch.delenv("FAKE")
+    result = resume_federation(tmp_path / "runs" / "fake")
+    assert [client.id for client in result.clients] == ["client-1", "client-2", "client-3"]
     assert not (tmp_path / "runs" / "fake" / "members").exists()
 
 
@@ -105,6 +109,35 @@ def test_a_users_mistake_leaves_no_folder(
     with pytest.raises(UsageError, match=r"train\.csv"):
         run_federation(load_federation(toml), out=tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("member", ["server", "client"])
+def test_a_mistake_that_a_member_finds_at_its_start_leaves_no_folder(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    monkeypatch.setenv("FAKE", f"{member}:refuses")
+    with pytest.raises(UsageError, match=r"train\.csv"):
+        run_federation(load_federation(toml), out=tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_that_is_ended_before_a_client_began_leaves_no_folder(toml: Path, tmp_path: Path) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage is Stage.FORECAST:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run_federation(load_federation(toml), out=tmp_path / "runs", on_event=interrupt)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_logs_of_a_process_that_broke_stay(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    with pytest.raises(MemberLost):
+        run_federation(load_federation(toml), out=tmp_path / "runs")
+    assert any(log.stat().st_size for log in (tmp_path / "runs" / "fake" / "logs").iterdir())
 
 
 def test_a_process_that_goes_on_has_its_handlers_back_after_a_signal() -> None:

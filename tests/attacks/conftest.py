@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from support.contributions import seal_contribution
+from support.agreements import Asked
+from support.attempts import STATE, Played
 from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
-from securefl.aggregation.contribution import Contribution
-from securefl.aggregation.roster_sum import decrypt_aggregate
+from securefl.aggregation.contribution import Binding
+from securefl.aggregation.decryption import check_total, decrypt_sections, summed_sections, survivors_of
 from securefl.crypto.cipher import Cipher, SectionDecryption
 from securefl.crypto.profiles import Profile
 from securefl.crypto.wireform import Ciphertexts, WireForm
+from securefl.protocol.agreement.verification import verify_head
+from securefl.protocol.calls import AggregateHead
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import AggregateHeader, Manifest
 
 LAYOUT = Layout((TensorSpec("encoder.0.query", 128, 96, TensorKind.ADAPTED),))
 """Large enough for two ciphertexts."""
@@ -52,15 +55,13 @@ class SpyDecryption:
 
 @dataclass
 class Scene:
-    """One round of a federation, with what the server has of it.
+    """One attempt of a federation, with what the server has of it.
 
-    ``parts`` are the contributions as they count in the sum: full residues, and MACs.
+    ``parts`` are the contributions as they count in the sum: full residues, and MACs where the scheme has them.
     """
 
     federation: TestFederation
-    manifest: Manifest
-    integers: dict[str, np.ndarray]
-    contributions: dict[str, Contribution]
+    played: Played
     parts: dict[str, Ciphertexts]
     spy: SpyCipher
     inner: Federation
@@ -68,6 +69,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.total = combined(self.form, dict.fromkeys(self.parts, 1), self.parts)
+        self._honest = self.head(self.members, b"")
 
     @property
     def form(self) -> WireForm:
@@ -75,35 +77,57 @@ class Scene:
 
     @property
     def members(self) -> tuple[str, ...]:
-        return self.manifest.cohort
+        return self.inner.cohort
+
+    @property
+    def integers(self) -> Mapping[str, np.ndarray]:
+        return self.played.integers
+
+    @property
+    def seeds(self) -> dict[str, bytes]:
+        return {member: encryption.seeds for member, encryption in self.played.encryptions.items()}
 
     @property
     def sums(self) -> np.ndarray:
-        return sum(self.integers.values())
+        return self.played.sums(self.members)
 
-    def header(self, members: Iterable[str] | None = None) -> AggregateHeader:
-        """An aggregate's header that names these members, by their own signed headers."""
-        named = [self.contributions[member] for member in members or self.members]
-        return AggregateHeader(
-            round_number=self.manifest.round_number,
-            contributors=tuple(contribution.signed for contribution in named),
-            seeds=tuple(contribution.seeds for contribution in named),
-            body_bytes=self.form.aggregate_bytes(self.inner.ciphertexts(self.manifest.round_number)),
-            aggregate_seconds=0.0,
-        )
+    def bytes_of(self, total: Ciphertexts | bytes) -> bytes:
+        return total if isinstance(total, bytes) else self.form.encode_aggregate(total)
 
-    def decrypt(self, total: Ciphertexts | bytes, header: AggregateHeader | None = None) -> np.ndarray:
-        """What the first member answers to an aggregate, without its memory of earlier ones."""
-        body = total if isinstance(total, bytes) else self.form.encode_aggregate(total)
-        return decrypt_aggregate(
-            header or self.header(),
-            body,
-            federation=self.inner,
-            manifest=self.manifest,
-            own=self.contributions[self.members[0]].signed,
+    def head(self, members: Sequence[str], total: Ciphertexts | bytes, **named: Any) -> AggregateHead:
+        """A head that names these members, by their own signed headers; everybody voted for it."""
+        return self.played.head(members, self.bytes_of(total), **named)
+
+    def claiming(self, head: AggregateHead) -> None:
+        """What a member checks of a head before it looks at the total."""
+        verify_head(head, self.played.rules, state=STATE, committed={}, owners=Asked())
+
+    def decrypt(self, total: Ciphertexts | bytes, head: AggregateHead | None = None) -> np.ndarray:
+        """What a member answers to a certified total, without its memory of earlier ones.
+
+        Without a head of its own the total is altered and all else is honest: the server had it certified, since
+        voters cannot look into a sum.
+        """
+        body = self.bytes_of(total)
+        if head is None:
+            head = self._certified(body)
+        else:
+            self.claiming(head)
+        check_total(head, body)
+        sections = summed_sections(
+            Binding.of(head.cohort),
+            survivors_of(head),
+            counts=self.inner.kind_of(self.played.round_number).section_values,
             ciphers=[self.spy],
-            keys=self.federation.keys,
         )
+        key_sum = self.played.key_sum([header.body.signer for header in head.headers])
+        return decrypt_sections(sections, body, tag_key=self.federation.keys.tag, key_sum=key_sum)
+
+    def _certified(self, body: bytes) -> AggregateHead:
+        certificate = self._honest.certificate
+        statement = dataclasses.replace(certificate.statement, total_digest=hashlib.sha256(body).digest())
+        certified = dataclasses.replace(certificate, statement=statement)
+        return dataclasses.replace(self._honest, certificate=certified, body_bytes=len(body))
 
 
 def combined(form: WireForm, multiples: Mapping[str, int], parts: Mapping[str, Ciphertexts]) -> Ciphertexts:
@@ -129,27 +153,13 @@ def signed(slots: np.ndarray, profile: Profile) -> np.ndarray:
 
 def play(federation: TestFederation, inner: Federation, *, number: int = 1, seed: int = 3) -> Scene:
     """Everybody's contribution to a round, of drawn integers."""
-    manifest = Manifest(inner.digest, number, inner.cohort)
-    rng = np.random.default_rng(seed)
-    cipher = federation.cipher()
-    integers = {m: rng.integers(-32_767, 32_768, inner.plan.length(number)) for m in inner.cohort}
-    contributions = {
-        member: seal_contribution(
-            values,
-            manifest=manifest,
-            member=member,
-            cipher=cipher,
-            keys=federation.keys,
-            signing_key=federation.signing_keys[member],
-        )
-        for member, values in integers.items()
-    }
+    played = Played(federation, federation=inner, round_number=number, seed=seed)
     form, parts = inner.form, {}
-    for member, contribution in contributions.items():
-        sent = form.decode_upload(contribution.body, ciphertexts=inner.ciphertexts(number))
+    for member, body in played.bodies.items():
+        sent = form.decode_upload(body, ciphertexts=inner.ciphertexts(number))
         full = (sent.residues << np.uint64(form.dropped_bits)) % np.uint64(form.modulus)
         parts[member] = Ciphertexts(full, sent.macs)
-    return Scene(federation, manifest, integers, contributions, parts, SpyCipher(cipher), inner)
+    return Scene(federation, played, parts, SpyCipher(federation.cipher()), inner)
 
 
 def with_two_ciphertexts(federation: TestFederation) -> Federation:
@@ -160,7 +170,7 @@ def with_two_ciphertexts(federation: TestFederation) -> Federation:
 
 @pytest.fixture(scope="session")
 def scene() -> Scene:
-    federation = make_federation(ranks=(2, 4, 8), rounds=2)
+    federation = make_federation(ranks=(2, 4, 8), rounds=2, scheme="bfv")
     return play(federation, with_two_ciphertexts(federation))
 
 
@@ -173,5 +183,16 @@ def later(scene: Scene) -> Scene:
 @pytest.fixture(scope="session")
 def elsewhere(scene: Scene) -> Scene:
     """The same round of another federation of the same members, which was even given the same keys."""
+    return of_another_federation(scene)
+
+
+@pytest.fixture(scope="session")
+def one_time() -> Scene:
+    """The same under one-time keys."""
+    federation = make_federation(ranks=(2, 4, 8), rounds=2, scheme="kahe")
+    return play(federation, with_two_ciphertexts(federation))
+
+
+def of_another_federation(scene: Scene) -> Scene:
     other = dataclasses.replace(scene.inner, federation_id=bytes(32))
     return play(scene.federation, other, seed=5)

@@ -24,15 +24,14 @@ import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from support.attempts import whole_outcome
 from support.federations import TestFederation
 from support.heads import CLASSES, WIDTH, HeadLearner, make_by_class
 
 from securefl.adapters.head_statistics import HeadStatistics, class_shares, member_weight
 from securefl.adapters.ownership import RankTable
 from securefl.aggregation.class_weighting import ClassWeights
-from securefl.aggregation.outcome import Outcome
 from securefl.errors import ProtocolError
-from securefl.protocol.messages import Manifest
 from securefl.protocol.openings import Opening
 from securefl.protocol.owner_rule import ClassHolders
 
@@ -76,11 +75,10 @@ def by_the_code(made: TestFederation, held: np.ndarray) -> Sent:
         holders = np.clip(bits, own, len(federation.cohort) - 1 + own)
         parts = []
         for number in range(federation.first_round, 2):
-            manifest = Manifest(federation.digest, number, federation.cohort)
-            integers = aggregation.contribute(learner, manifest=manifest).encoded.integers
+            integers = aggregation.prepare(learner, round_number=number).integers
             parts.append(integers)
             if number < 1:
-                aggregation.apply(cohort_sums(number, integers, holders), Outcome.whole(manifest))
+                aggregation.apply(cohort_sums(number, integers, holders), whole_outcome(federation, number))
         return np.concatenate(parts)
 
     def cohort_sums(number: int, own: np.ndarray, holders: np.ndarray) -> np.ndarray:

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from support.federations import DrawnLearner, TestFederation, make_federation
 
 from securefl.adapters.ownership import RankTable
+from securefl.adapters.update import Factors, Update
 from securefl.aggregation.weighting import weight_steps
-from securefl.protocol.messages import Manifest
 
-PAYLOADS = ["dense", "sketch", "basis", "state", "core"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
 CAP, LIMIT = 100, 32_767
 ROUNDS = 3
 
@@ -41,10 +41,20 @@ def sent_by_the_code(made: TestFederation) -> Sent:
         aggregation = made.aggregation(member.id)
         learner = DrawnLearner(member.id, member.rank, scale=0.0)
         update = learner.learn(number, aggregation.start(), aggregation.frozen(number))
-        manifest = Manifest(federation.digest, number, federation.cohort)
-        return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
+        if federation.terms.payload.name == "factors":
+            update = _of_zeros(update, federation.plan.update_rank(member.rank))
+        return aggregation.encode(update, round_number=number, samples=samples).integers
 
     return sent
+
+
+def _of_zeros(update: Update, rank: int) -> Update:
+    """The same update with factors of zeros: where whole factors are sent, a start is no change."""
+    weights = {
+        name: Factors(np.zeros((len(pair.left), rank)), np.zeros((rank, pair.right.shape[1])))
+        for name, pair in update.weights.items()
+    }
+    return Update(weights=weights, heads=update.heads)
 
 
 def sent_by_partition(ranks: RankTable) -> Sent:

@@ -16,9 +16,9 @@ from support.servers import PROCESS, Member, RunningServer, make_roster
 
 from securefl import errors
 from securefl.errors import DataError, DiskError, MemberLost, SecureFLError
-from securefl.protocol import last_words, wire
+from securefl.protocol import last_words, wire_calls
+from securefl.protocol.calls import FederationFailed, Leave
 from securefl.protocol.last_words import SENTENCES, UNKNOWN, passed_on, sentence_for
-from securefl.protocol.messages import FederationFailed, Waiting
 from securefl.storage.disk import disk_errors
 from securefl_client.process import _LastWords
 
@@ -57,16 +57,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], Non
     def tell(end: Callable[[], None]) -> str:
         roster = make_roster(tmp_path_factory.mktemp("server"))
         with RunningServer(roster) as server:
-            other = Member(roster, "client-1", server.address)
-            other.hear(Waiting)
-            with roster.client("client-2", server.address) as client:
-                client.join()
-                with pytest.raises(Exception), _LastWords(client):  # noqa: B017 - whatever it is
-                    end()
-            failed = other.hear(FederationFailed)
+            with Member(roster, "client-1").client(server.address) as other:
+                other.join()
+                told = other.follow()
+                next(told)
+                with roster.client("client-2", server.address) as client:
+                    client.join()
+                    with pytest.raises(Exception), _LastWords(client):  # noqa: B017 - whatever it is
+                        end()
+                failed = next(each for each in told if isinstance(each, FederationFailed))
             with pytest.raises(MemberLost) as caught:
                 server.end()
-            other.close()
             received = " ".join(message.decode("latin-1") for _, message in server.received)
             return f"{received} {failed} {caught.value} {server.events}"
 
@@ -90,7 +91,7 @@ def test_control_an_errors_own_sentence_would_reach_them(
     told: Callable[[Callable[[], None]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("securefl_client.process.sentence_for", str)
-    monkeypatch.setattr("securefl_server.service.passed_on", str)
+    monkeypatch.setattr("securefl_server.round_server.passed_on", str)
     assert hits(told(raising(DataError))) == list(CANARIES)
 
 
@@ -127,5 +128,5 @@ def test_a_full_disk_is_named_as_one() -> None:
 
 def test_every_sentence_is_fit_for_the_wire() -> None:
     for sentence in {*SENTENCES, UNKNOWN}:
-        farewell = wire.Farewell(finished=False, last_words=sentence, process=PROCESS)
-        assert wire.decode_farewell(wire.encode_farewell(farewell)) == farewell
+        farewell = wire_calls.Farewell(Leave(finished=False, last_words=sentence), PROCESS)
+        assert wire_calls.decode_farewell(wire_calls.encode_farewell(farewell)) == farewell

@@ -152,7 +152,9 @@ def test_a_run_ends_before_anything_is_summed_of_a_class_that_a_lie_had_shared(s
     )
     liar.bit = 2
     members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-3": liar}
-    run = SimulatedFederation(members, head_learners(made.federation, COUNTS[3]))
+    run = SimulatedFederation(
+        members, head_learners(made.federation, COUNTS[3]), signing_keys=made.signing_keys
+    )
     with pytest.raises(ProtocolError, match="the sum of holder bits is none that 2 others can have"):
         run.run()
     assert [number for number, traffic in run.traffic.items() if traffic.aggregate] == [-2]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.contributions import Whole
 from support.tiny_model import save_tiny_bert, write_rows
 
 from securefl.adapters.update import Adapter, Factors, Update
@@ -16,8 +15,7 @@ from securefl.config.federation import FederationConfig
 from securefl.config.load import validated
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
-from securefl.protocol.messages import Manifest
-from securefl.protocol.streams import contribution_messages
+from securefl.protocol.wire_staging import contribution_messages
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +41,7 @@ class Recording:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory):
     """One round of pf2lora without a cipher: sites, their recorded learners, and all bytes that members sent."""
-    from securefl.bench.quality.sites import SideTransport, provisioned, site_of
+    from securefl.bench.quality.sites import SideTransport, provisioned, signing_keys_of, site_of
     from securefl.simulation.federation import SimulatedFederation
 
     folder = tmp_path_factory.mktemp("private")
@@ -55,6 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         learners,
+        signing_keys=signing_keys_of(sites),
         transport=SideTransport(sites),
     )
     simulated.run()
@@ -62,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     sent = [
         message
         for contribution in traffic.contributions.values()
-        for message in contribution_messages(Whole.of(contribution))
+        for message in contribution_messages(contribution.head, body=[contribution.body], offset=0)
     ]
     return sites, learners, b"".join([*sent, traffic.aggregate])
 
@@ -86,10 +85,7 @@ def slots(site: object, update: Update, *, samples: int) -> bytes:
     from securefl.bench.quality.sites import _aggregation
 
     own = site.own
-    manifest = Manifest(own.federation.digest, 1, own.federation.cohort)
-    encoded = _aggregation(own, site.clock).encode(
-        update, round_number=manifest.round_number, samples=samples
-    )
+    encoded = _aggregation(own, site.clock).encode(update, round_number=1, samples=samples)
     packed = pack(encoded.integers, own.federation.profile)
     return encode_words(packed.reshape(-1)[:NEEDLE_VALUES], own.federation.form.upload_residue_bytes)
 

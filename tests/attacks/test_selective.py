@@ -100,7 +100,7 @@ def test_single_features_of_a_sketch_could_be_computed_from_the_plain_ones() -> 
     assert wrong < 0.05
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_a_hidden_weight_has_no_influence_on_what_stays_plain(payload: str, round_number: int) -> None:
     plan = plan_of(payload)
@@ -114,7 +114,7 @@ def test_a_hidden_weight_has_no_influence_on_what_stays_plain(payload: str, roun
     assert not np.array_equal(plain[0], plain[2])
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
 def test_heads_and_with_them_the_labels_of_a_client_have_no_influence_on_what_stays_plain(
     payload: str,
 ) -> None:
@@ -125,7 +125,7 @@ def test_heads_and_with_them_the_labels_of_a_client_have_no_influence_on_what_st
     np.testing.assert_array_equal(*plain)
 
 
-@pytest.mark.parametrize("payload", ["basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["basis", "state", "core", "factors"])
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_no_zeros_show_which_rank_partitions_a_client_owns(payload: str, round_number: int) -> None:
     plan = plan_of(payload)

@@ -5,19 +5,18 @@ The control is the integer twin: with ``scheme = "none"`` the same search must f
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from support.contributions import Whole
+from support.attempts import cohort_of
 from support.federations import TestFederation, learners_of, make_federation
 
-from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
-from securefl.protocol import wire_parts
-from securefl.protocol.messages import Manifest
-from securefl.protocol.streams import contribution_messages
+from securefl.protocol.wire_aggregates import aggregate_preface
+from securefl.protocol.wire_staging import ContributionHead, contribution_messages, decode_contribution_part
 from securefl.simulation.federation import SimulatedFederation
 
 NEEDLE_VALUES = 16
@@ -28,15 +27,17 @@ def run(scheme: str) -> tuple[TestFederation, dict, bytes]:
     federation = make_federation(ranks=(2, 4, 8, 16), scheme=scheme, rounds=1)
     aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
     learners = learners_of(federation.federation)
-    simulated = SimulatedFederation(aggregations, learners)
+    simulated = SimulatedFederation(aggregations, learners, signing_keys=federation.signing_keys)
     simulated.run()
     traffic = simulated.traffic[1]
     sent = [
         message
         for contribution in traffic.contributions.values()
-        for message in contribution_messages(Whole.of(contribution))
+        for message in contribution_messages(contribution.head, body=[contribution.body], offset=0)
     ]
-    return federation, learners, b"".join([*sent, traffic.aggregate])
+    assert traffic.head is not None
+    fetched = aggregate_preface(traffic.head)
+    return federation, learners, b"".join([*sent, *fetched, traffic.aggregate])
 
 
 def needles(federation: TestFederation, learners: dict) -> Iterator[tuple[str, bytes]]:
@@ -53,12 +54,13 @@ def needles(federation: TestFederation, learners: dict) -> Iterator[tuple[str, b
         for kind in ("<i2", ">i2", "<i4", "<i8"):
             yield f"{member} integers {kind}", encoded.integers[:NEEDLE_VALUES].astype(kind).tobytes()
         slots = pack(encoded.integers, inner.profile)
-        width = inner.form.upload_residue_bytes if inner.terms.encryption.scheme == "none" else 5
+        width = 5 if inner.terms.encryption.scheme == "bfv" else inner.form.upload_residue_bytes
         yield f"{member} slots", encode_words(slots.reshape(-1)[:NEEDLE_VALUES], width)
 
 
-def test_no_adapter_value_stands_in_the_messages_of_an_encrypted_round() -> None:
-    federation, learners, messages = run("bfv")
+@pytest.mark.parametrize("scheme", ["kahe", "bfv"])
+def test_no_adapter_value_stands_in_the_messages_of_an_encrypted_round(scheme: str) -> None:
+    federation, learners, messages = run(scheme)
     searched = list(needles(federation, learners))
     assert len(searched) == 4 * 11
     assert [name for name, needle in searched if needle in messages] == []
@@ -70,34 +72,47 @@ def test_the_same_search_finds_every_members_values_in_the_integer_twin() -> Non
     assert found == [f"client-{number} slots" for number in (1, 2, 3, 4)]
 
 
-@pytest.mark.parametrize("scheme", ["bfv", "none"])
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
 def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str) -> None:
     federation, _, _ = run(scheme)
     inner = federation.federation
     aggregation = federation.aggregation("client-1")
     learner = learners_of(inner)["client-1"]
-    manifest = Manifest(inner.digest, 1, inner.cohort)
     update = learner.learn(1, aggregation.start(), None)
     encoded = aggregation.encode(update, round_number=1, samples=50)
-    body = encrypt_at_once(aggregation.encrypt(encoded, manifest=manifest)).body
+    encryption = aggregation.encrypt_attempt(encoded, cohort=cohort_of(federation, 1), salt=bytes(32))
+    body = b"".join(encryption.windows())
     residues = inner.form.decode_upload(body, ciphertexts=inner.ciphertexts(1)).residues.reshape(-1)
 
     counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
     chi_square = float((((counts - residues.size / 16) ** 2) / (residues.size / 16)).sum())
     # 99.9999 % quantile of chi-square with 15 degrees of freedom.
-    assert (chi_square < 58.0) is (scheme == "bfv")
+    assert (chi_square < 58.0) is (scheme != "none")
 
 
-def test_headers_hold_nothing_but_names_numbers_and_digests() -> None:
-    federation, _, _ = run("bfv")
-    inner = federation.federation
-    aggregation = federation.aggregation("client-1")
-    learner = learners_of(inner)["client-1"]
-    manifest = Manifest(inner.digest, 1, inner.cohort)
-    encoded = aggregation.encode(learner.learn(1, aggregation.start(), None), round_number=1, samples=50)
-    contribution = encrypt_at_once(aggregation.encrypt(encoded, manifest=manifest))
-    first, *_, last = contribution_messages(Whole.of(contribution))
-    assert wire_parts.decode_contribution_part(first).round_number == 1
-    assert wire_parts.decode_contribution_part(last) == contribution.signed
-    assert len(first) < 20
-    assert len(last) < 300
+@pytest.mark.parametrize(("scheme", "packets"), [("kahe", 4), ("bfv", 0)])
+def test_a_contributions_head_holds_nothing_but_numbers_digests_and_sealed_packets(
+    scheme: str, packets: int
+) -> None:
+    federation = make_federation(ranks=(2, 4, 8, 16), scheme=scheme, rounds=1)
+    members = {member: federation.aggregation(member) for member in federation.federation.cohort}
+    learners = learners_of(federation.federation)
+    simulated = SimulatedFederation(members, learners, signing_keys=federation.signing_keys)
+    simulated.run()
+    contribution = simulated.traffic[1].contributions["client-1"]
+    head = contribution.head
+    first, *rest = contribution_messages(head, body=[contribution.body], offset=0)
+    part = decode_contribution_part(first)
+    assert part == ContributionHead(
+        attempt=head.attempt,
+        cohort_digest=head.cohort_digest,
+        body_digest=hashlib.sha256(contribution.body).digest(),
+        packets=packets,
+        seeds_bytes=len(head.seeds),
+        body_offset=0,
+    )
+    assert len(first) < 160
+    assert bool(head.seeds) is (scheme == "bfv")
+    # A packet is a share of the key and its seal, whatever the layout.
+    least = sum(len(packet) for packet in head.packets)
+    assert sum(map(len, rest)) < least + len(head.seeds) + len(contribution.body) + 1000

@@ -94,7 +94,7 @@ def test_the_notes_speak_of_no_model_that_the_table_does_not_have():
         "of all sites."
     )
     beside = gains_notes([without(client(), "local")])[-1]
-    assert "fused (global with a private adapter)" in beside
+    assert "fused (an adapter of the site beside a shared one)" in beside
     assert "local" not in beside
 
 

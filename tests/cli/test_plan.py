@@ -168,8 +168,9 @@ def test_a_plan_says_what_is_summed_and_what_members_weigh(write: Write, cli: Ca
     assert "whole products are summed, and their mean replaces the global state" in shown
     assert "members weigh by their rows, none above the cap" in shown
     assert "One of the first round's values is the client's weight" in shown
-    equal = path.read_text().replace("samples_cap = 100\n", "")
-    path.write_text(equal + '[aggregation]\nweights = "equal"\nsplit = "sqrt"\n')
+    # Where no number of samples weighs, a cap of them is refused.
+    uncapped = path.read_text().replace("samples_cap = 100\n", "")
+    path.write_text(uncapped + '[aggregation]\nweights = "equal"\nsplit = "sqrt"\n')
     shown = _words(cli("plan", path))
     assert "all members weigh the same; singular values of a mean split sqrt" in shown
     assert "No round has a weight: all clients count the same." in shown
@@ -333,3 +334,59 @@ def test_a_plan_shows_how_many_members_train_each_layer_in_each_round(
 
 def test_a_plan_without_layers_has_no_table_of_them(write: Write, cli: Callable[..., Said]) -> None:
     assert "train a layer" not in _words(cli("plan", write()))
+
+
+PRIVATE = """
+[recipe]
+name = "ffa"
+personal = "none"
+[aggregation]
+weights = "equal"
+[head]
+rows = "together"
+start = "zeros"
+logit_adjustment = false
+[privacy]
+unit = "client"
+target_epsilon = 8
+"""
+
+
+def test_a_plan_shows_epsilon_and_refuses_noise_that_drowns_the_signal(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = write(payload="core", more=PRIVATE)
+    text = path.read_text().replace("samples_cap = 100\n", "").replace('scheme = "none"', 'scheme = "bfv"')
+    path.write_text(text)
+    refused = cli("plan", path, "--json", tmp_path / "plan.json")
+    assert refused.code == 2
+    assert 'privacy of unit "client": epsilon' in refused.out
+    assert "leaves a predicted cosine of" in " ".join(refused.err.split())
+    path.write_text(text.replace("target_epsilon = 8", "target_epsilon = 8\nforce = true"))
+    said = cli("plan", path, "--json", tmp_path / "plan.json")
+    assert said.code == 0
+    values = json.loads((tmp_path / "plan.json").read_text())["privacy"]["all"]
+    assert values["epsilon"] <= 8
+    assert values["affordable_rounds"] == 2
+    assert values["release"].startswith("distributed-discrete-gaussian ")
+
+
+REACHED = """
+[server]
+client_address = "127.0.0.1:7443"
+"""
+
+
+def test_a_promise_that_no_round_keeps_yet_is_not_founded(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = write(payload="core", more=PRIVATE.replace('"client"', '"example"') + REACHED)
+    path.write_text(path.read_text().replace("samples_cap = 100\n", ""))
+    rows = "".join(
+        f"{color} thing {number},{color}\n" for number in range(9) for color in ("red", "blue", "green")
+    )
+    (tmp_path / "not-needed.csv").write_text("text,label\n" + rows)
+    said = cli("init", path, tmp_path / "members")
+    assert said.code == 2
+    assert "which this version plans and does not run yet" in " ".join(said.err.split())
+    assert not (tmp_path / "members").exists()

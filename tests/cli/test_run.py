@@ -187,7 +187,95 @@ def test_a_client_that_is_killed_ends_the_run_with_its_name(
     assert said.code == 1
     assert "client-2 left the federation: it was ended by SIGKILL (signal 9)" in said.err
     assert "Traceback" not in said.err
-    assert not (folder / "runs" / "fake" / "members").exists()
+    assert "It goes on with: securefl run --resume runs/fake" in said.err
+
+
+def test_a_run_that_lost_a_client_is_taken_up_again_and_leaves_no_keys_when_it_has_ended_well(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    assert cli("run", "FED.toml", "--metric", "clinic:recall").code == 1
+    run = folder / "runs" / "fake"
+    assert (run / "members" / "client-2" / "secret.key").is_file()
+    plan = (run / "plan.json").read_bytes()
+    monkeypatch.delenv("FAKE")
+    said = cli("run", "--resume", "runs/fake")
+    assert said.code == 0, said.err
+    result = json.loads((run / "result.json").read_text())
+    assert [client["id"] for client in result["clients"]] == ["client-1", "client-2", "client-3"]
+    assert all("clinic:recall" in client["arguments"] for client in result["clients"])
+    assert (run / "plan.json").read_bytes() == plan
+    assert result["plan"] == {key: value for key, value in json.loads(plan).items() if key != "format"}
+    assert not (run / "members").exists()
+
+
+def test_a_client_that_has_its_result_is_not_started_again(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    cli("run", "FED.toml")
+    run = folder / "runs" / "fake"
+    finished = run / "clients" / "client-1"
+    fake_program.client(run / "members" / "client-1", finished)
+    before = (finished / "result.json").stat().st_mtime_ns
+    monkeypatch.delenv("FAKE")
+    assert cli("run", "--resume", "runs/fake").code == 0
+    assert (finished / "result.json").stat().st_mtime_ns == before
+
+
+def test_the_keys_of_a_run_that_is_discarded_are_gone_and_its_logs_stay(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    cli("run", "FED.toml")
+    said = cli("run", "--discard", "runs/fake")
+    assert said.code == 0, said.err
+    run = folder / "runs" / "fake"
+    assert not any("opensesame" in path.read_text() for path in run.rglob("*") if path.is_file())
+    assert (run / "logs" / "client-2.log").is_file()
+    assert (run / "federation.json").is_file()
+    said = cli("run", "--resume", "runs/fake")
+    assert said.code == 2
+    assert "no keys of it are left" in said.err
+
+
+@pytest.mark.parametrize("option", ["--resume", "--discard"])
+def test_a_run_that_has_ended_well_is_neither_taken_up_nor_discarded(
+    folder: Path, cli: Callable[..., Said], option: str
+) -> None:
+    assert cli("run", "FED.toml").code == 0
+    said = cli("run", option, "runs/fake")
+    assert said.code == 2
+    assert "it has ended well" in said.err
+
+
+@pytest.mark.parametrize(
+    "more", [("FED.toml",), ("--name", "other"), ("--metric", "a:b"), ("--discard", "runs/fake")]
+)
+def test_a_run_that_is_taken_up_has_what_it_was_started_with(
+    folder: Path, cli: Callable[..., Said], more: tuple[str, ...]
+) -> None:
+    assert cli("run", "--resume", "runs/fake", *more).code == 2
+
+
+def test_four_clients_go_on_without_the_one_that_was_lost_and_the_run_still_ends_with_its_name(
+    folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    four = make_federation((2, 4, 8, 2), scheme="none", rounds=1).federation.to_json_text()
+    (tmp_path / "four.json").write_text(four)
+    monkeypatch.setenv("FAKE_FEDERATION", str(tmp_path / "four.json"))
+    monkeypatch.setenv("FAKE", "client-2:killed")
+    (folder / "FED.toml").write_text(FEDERATION.replace("{ r = 8 }", "{ r = 8 }, { r = 2 }"))
+    said = cli("run", "FED.toml")
+    assert said.code == 1
+    assert "the others go on without it" in said.err
+    assert "client-2 left the federation: it was ended by SIGKILL" in said.err
+    run = folder / "runs" / "fake"
+    finished = [(run / "clients" / f"client-{number}" / "result.json").exists() for number in (1, 2, 3, 4)]
+    assert finished == [True, False, True, True]
+    monkeypatch.delenv("FAKE")
+    assert cli("run", "--resume", "runs/fake").code == 0
+    assert len(json.loads((run / "result.json").read_text())["clients"]) == 4
 
 
 @pytest.mark.parametrize("member", ["init", "client-3"])

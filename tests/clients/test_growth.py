@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from securefl_client.growth import GrowthWatch
-from securefl_client.rounds import missed_words
+from securefl_client.round_log import missed_words
 
 
 def told(norms: list[float], *, warmup_rounds: float = 0.0) -> list[str]:

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 import pytest
 
 from securefl.errors import MemberLost, SecureFLError, TransportError
-from securefl.protocol.messages import (
+from securefl.protocol.agreement.cohort import Manifest
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.calls import (
     AggregateReady,
     Announcement,
     FederationClosed,
     FederationFailed,
-    Manifest,
     RoundOpened,
     Waiting,
 )
 from securefl_client.inbox import Inbox
 
-OPENED = RoundOpened(Manifest(bytes(32), 1, ("client-1", "client-2", "client-3")))
+ATTEMPT = Attempt(bytes(32), 1, 1, 1)
+OPENED = RoundOpened(Manifest(ATTEMPT, ("client-1", "client-2", "client-3"), bytes(32)))
 
 
 def heard(*announcements: Announcement, error: SecureFLError | None = None) -> Inbox:
@@ -58,7 +60,7 @@ def test_a_hundred_thousand_announcements_take_the_room_of_one() -> None:
     go_on.set()
 
 
-@pytest.mark.parametrize("later", [(), (OPENED,), (AggregateReady(1), FederationClosed())])
+@pytest.mark.parametrize("later", [(), (OPENED,), (AggregateReady(1, 0), FederationClosed())])
 def test_a_failure_is_kept_whatever_comes_after_it(later: tuple[Announcement, ...]) -> None:
     failed = FederationFailed("client-2", "its connection broke")
     inbox = heard(OPENED, failed, *later)
@@ -68,7 +70,7 @@ def test_a_failure_is_kept_whatever_comes_after_it(later: tuple[Announcement, ..
 
 
 def test_the_last_announcement_is_given_before_the_end_of_the_stream() -> None:
-    assert heard(AggregateReady(1), FederationClosed()).next() == FederationClosed()
+    assert heard(AggregateReady(1, 0), FederationClosed()).next() == FederationClosed()
 
 
 def test_a_stream_that_breaks_interrupts_the_work() -> None:

@@ -19,9 +19,8 @@ from securefl.errors import ConfigError, SecureFLError, StateError
 from securefl.progress import Event, Listening
 from securefl_client.learner import CheckedLearner
 from securefl_client.learner_side import LearnerSide
-from securefl_client.member_process import take_part
-from securefl_server.process import ServerOptions
-from securefl_server.round_process import serve_rounds
+from securefl_client.process import take_part
+from securefl_server.process import ServerOptions, serve
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +106,7 @@ def serving(folder: Path):
 
     def served() -> None:
         try:
-            serve_rounds(folder / "server", ServerOptions(address="127.0.0.1:0"), emit=heard)
+            serve(folder / "server", ServerOptions(address="127.0.0.1:0"), emit=heard)
         except SecureFLError as error:
             errors.append(error)
 

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
 from support.federations import TestFederation
 from support.heads import HeadLearner, head_learners, make_by_class
+from support.whole_rounds import WholeRun
 
 from securefl.adapters.update import Adapter
-from securefl.aggregation.contribution import Contribution
 from securefl.api.auditing import audit
 from securefl.cli.live import PlainView
-from securefl.config.server import ServerSection
-from securefl.identity.signing import verify
 from securefl.ledger.ledger import Event as Recorded
 from securefl.ledger.ledger import Ledger, RoundReserved, RunStarted
 from securefl.planning.forecast import forecast
 from securefl.progress import Event, RoundStarted, Warned
-from securefl.protocol.messages import Manifest
-from securefl.protocol.server_events import AggregateFetched, MemberJoined
 from securefl.results.client import ClientResult, MetricReport, read_client_result
 from securefl.results.run import merged
-from securefl.simulation.federation import SimulatedServer
-from securefl_client.phases import PhaseClock
-from securefl_client.rounds import MemberRounds
+from securefl_client.member_work import LedgerLog
 from securefl_client.side import Measured
 
 ROUNDS = 2
@@ -62,18 +55,15 @@ class FakeSide:
         self.installed.append(round_number)
         return {"accuracy": 0.1 * round_number}
 
+    def keep(self, folder: Path, name: str) -> None:
+        """Nothing to keep: no test of this file stops a member."""
+
+    def restore(self, folder: Path, name: str) -> None:
+        """Nothing was kept."""
+
     def finish(self, folder: Path, round_number: int) -> Measured:
         metric = {"name": "accuracy", "base": None, "local": None, "global": 0.5}
         return Measured(MetricReport.model_validate({**metric, "fused": None, "f1": None, "samples": None}))
-
-
-class SkippingLedger(Ledger):
-    """A ledger of a member that leaves one event out."""
-
-    def append(self, event: Recorded) -> object:  # type: ignore[override]
-        return None if event == self.skipped else super().append(event)
-
-    skipped: object = None
 
 
 @dataclass
@@ -86,38 +76,15 @@ class Whole:
     results: list[ClientResult]
 
 
-def run_whole(base: Path, made: TestFederation, *, skip: Callable[[Manifest], object] | None = None) -> Whole:
+def run_whole(base: Path, made: TestFederation) -> Whole:
     """All members' rounds, with their ledgers and results, as a run's folder."""
-    federation, events = made.federation, []
+    federation = made.federation
     sides = {name: FakeSide(learner) for name, learner in head_learners(federation).items()}
-    work: dict[str, MemberRounds] = {}
-    for member, side in sides.items():
-        folder = base / "clients" / member
-        folder.mkdir(parents=True)
-        key = made.signing_keys[member]
-        ledger = SkippingLedger.open(
-            folder / "ledger.jsonl", signer=key, verifier=partial(verify, key.public_key)
-        )
-        ledger.append(RunStarted(member=member, federation_digest=federation.digest))
-        if skip and member == "client-2":
-            ledger.skipped = skip(Manifest(federation.digest, -1, federation.cohort))  # type: ignore[attr-defined]
-        clock = PhaseClock(member, events.append)
-        work[member] = MemberRounds(
-            made.aggregation(member, clock=clock),
-            side,
-            ledger=ledger,
-            clock=clock,
-            emit=events.append,
-            folder=folder,
-        )
-    server = SimulatedServer(federation.server_view(ServerSection()), lambda announcement: None)
-    for member in work:
-        server.feed(MemberJoined(member))
-    for number in range(federation.first_round, ROUNDS + 1):
-        one_round(server, work, Manifest(federation.digest, number, federation.cohort))
-    results = [
-        read_client_result(rounds.finish(base / "clients" / member)) for member, rounds in work.items()
-    ]
+    run = WholeRun(made, base / "clients", sides=sides)
+    for name, member in run.members.items():
+        LedgerLog(member.ledger).note(RunStarted(member=name, federation_digest=federation.digest))
+    run.run()
+    results = [read_client_result(base / "clients" / name / "result.json") for name in sides]
     result = merged(
         results,
         name="run",
@@ -128,20 +95,7 @@ def run_whole(base: Path, made: TestFederation, *, skip: Callable[[Manifest], ob
     )
     (base / "result.json").write_text(json.dumps(result.to_json()))
     (base / "federation.json").write_text(federation.to_json_text())
-    return Whole(base, sides, events, results)
-
-
-def one_round(server: SimulatedServer, work: dict[str, MemberRounds], manifest: Manifest) -> None:
-    for rounds in work.values():
-        with rounds.contribution(manifest) as outbox:
-            body = b"".join(outbox.body())
-            seeds, signed = outbox.ending()
-            server.take(Contribution(signed, seeds, body))
-        rounds.sent(manifest, up_bytes=len(body))
-    header, total = server.give()
-    for member, rounds in work.items():
-        rounds.apply(header, total, manifest=manifest, down_bytes=len(total))
-        server.feed(AggregateFetched(member, manifest.round_number))
+    return Whole(base, sides, [event for member in run.members.values() for event in member.events], results)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +147,8 @@ def test_the_adapter_after_the_last_opening_is_the_measured_start(whole: Whole) 
 
 def test_people_are_told_what_is_summed_before_the_first_round(whole: Whole) -> None:
     said = [event.what for event in whole.events if isinstance(event, RoundStarted)]
-    assert said[: len(whole.sides)] == ["who holds which classes"] * len(whole.sides)
+    assert said[0] == "who holds which classes"
+    assert said.count("who holds which classes") == len(whole.sides)
     assert said[-1] == ""
 
 
@@ -227,13 +182,20 @@ def test_an_audit_finds_other_sums_of_an_opening(
     assert "client-3" in str(finding)
 
 
-def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(tmp_path: Path) -> None:
-    made = make_by_class(scheme="none", rounds=ROUNDS)
+def test_an_audit_finds_an_opening_that_a_ledger_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended, made = Ledger.append, make_by_class(scheme="none", rounds=ROUNDS)
+    begun: list[Ledger] = []
 
-    def skipped(manifest: Manifest) -> object:
-        return RoundReserved(round_number=-1, manifest_digest=manifest.digest)
+    def append(ledger: Ledger, event: Recorded) -> object:
+        if event == RunStarted(member="client-2", federation_digest=made.federation.digest):
+            begun.append(ledger)
+        left_out = isinstance(event, RoundReserved) and event.round_number == -1
+        return None if left_out and ledger in begun else appended(ledger, event)
 
-    (finding,) = audit(run_whole(tmp_path, made, skip=skipped).folder).findings
+    monkeypatch.setattr(Ledger, "append", append)
+    (finding,) = audit(run_whole(tmp_path, made).folder).findings
     found = "its ledger has 'round-contributed' of round -1 at entry 5"
     assert str(finding) == f"client-2: {found}, where 'round-reserved' of round -1 belongs"
 

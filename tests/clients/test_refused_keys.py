@@ -88,7 +88,7 @@ class Unreachable:
     ) -> None:
         pass
 
-    def join(self, **options: object) -> None:
+    def join(self, *args: object, **options: object) -> None:
         pass
 
     def last_words(self, text: str) -> None:
@@ -105,13 +105,13 @@ def ends_with(
         def __init__(self, *args: object, **options: object) -> None:
             pass
 
-        def run(self, out: Path, prepare: object) -> None:
+        def run(self, out: Path, ledger: object, prepare: object) -> None:
             raise error
 
     monkeypatch.setattr(
         process, "AggregatorClient", type("Seen", (Unreachable,), {"heard": heard, "folder": folder})
     )
-    monkeypatch.setattr(process, "Client", Ending)
+    monkeypatch.setattr(process, "_Process", Ending)
     with pytest.raises(type(error)):
         process.run_client(folder, server=None, out=out, emit=lambda event: None)
     return heard

@@ -208,7 +208,12 @@ TAGS = {
 
 @pytest.mark.parametrize(
     ("model", "path"),
-    [(model, path) for model in BASES for path, _ in fields_of(model) if path[-1] not in ("by", "select", "unit")],
+    [
+        (model, path)
+        for model in BASES
+        for path, _ in fields_of(model)
+        if path[-1] not in ("by", "select", "unit")
+    ],
 )
 def test_a_misspelt_key_is_told_where_it_stands(model: type[BaseModel], path: Parts) -> None:
     *before, name = path

@@ -166,6 +166,17 @@ def test_one_key_serves_several_sections_whose_ciphertexts_have_nothing_in_commo
     assert abs(np.corrcoef(*words)[0, 1]) < 0.08
 
 
+@pytest.mark.parametrize(("attempt", "section"), [(bytes(32), 0), (bytes([1]) * 32, 0), (bytes([1]) * 32, 1)])
+def test_a_key_hides_one_contribution_to_one_attempt(
+    attempt: bytes, section: int, cipher_of: CipherOf
+) -> None:
+    cipher, key = cipher_of("kahe"), ShortKey.fresh()
+    cipher.encryption(PLACE, contributor=MEMBERS[0], key=key)
+    again = Place(attempt=attempt, context=b"", section=section, ciphertexts=1)
+    with pytest.raises(ProtocolError, match="hides one contribution"):
+        cipher.encryption(again, contributor=MEMBERS[0], key=key)
+
+
 @pytest.mark.parametrize(
     ("scheme", "profile"), [("kahe", "t40-2x20-d6"), ("bfv", "k20-2x20-d12"), ("bfv", "t40-2x20-d6")]
 )

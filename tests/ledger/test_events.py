@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from securefl.ledger.budget_events import BudgetOpened, ChargeContributed, ChargeRefunded, ChargeReserved
 from securefl.ledger.events import (
     AggregateApplied,
     Event,
@@ -59,3 +60,34 @@ def test_the_digest_of_the_opened_integers_has_the_name_that_results_give_it() -
 def test_an_unknown_event_is_refused() -> None:
     with pytest.raises(ValueError, match="does not know"):
         parse_event("something-else", {})
+
+
+salts = digests
+any_budget_event = st.one_of(
+    st.builds(
+        BudgetOpened, client=st.text(max_size=40), data_fingerprint=digests, ledger_key=digests, salt=salts
+    ),
+    st.builds(
+        ChargeReserved,
+        federation_digest=digests,
+        round_number=st.integers(-5, 10_000),
+        attempt=counts,
+        release=st.text(max_size=200),
+        salt=salts,
+    ),
+    st.builds(ChargeContributed, reservation=counts, body_digest=digests, salt=salts),
+    st.builds(ChargeRefunded, reservation=counts, proof_digest=digests, salt=salts),
+)
+
+
+@given(event=any_budget_event)
+def test_an_event_of_a_budget_survives_its_fields(event: Event) -> None:
+    assert parse_event(event.name, event_fields(event)) == event
+
+
+@given(event=any_budget_event, data=st.data())
+def test_a_missing_field_of_a_budgets_event_is_refused(event: Event, data: st.DataObject) -> None:
+    fields = event_fields(event)
+    del fields[data.draw(st.sampled_from(sorted(fields)))]
+    with pytest.raises(ValueError, match="is no"):
+        parse_event(event.name, fields)

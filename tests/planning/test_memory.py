@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from support.attempts import cohort_of
 from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
@@ -15,7 +16,6 @@ from securefl.aggregation.clock import SILENT, Stage
 from securefl.config.outer import NesterovSection, SgdSection
 from securefl.planning.memory import WORD, memory_of
 from securefl.planning.sizes import sizes_of
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 MIB = 1 << 20
@@ -24,15 +24,14 @@ MIB = 1 << 20
 def _peak_of_contributing(made: TestFederation) -> int:
     """What a client allocates while it encodes and seals, without the windows that it has given away."""
     federation = made.federation
-    manifest = Manifest(federation.digest, 1, federation.cohort)
+    cohort = cohort_of(made, 1)
     aggregation = made.aggregation("client-1")
     learner = learners_of(federation)["client-1"]
     update = learner.learn(1, aggregation.start(), aggregation.frozen(1))
     tracemalloc.start()
     try:
-        encryption = aggregation.encrypt(
-            aggregation.encode(update, round_number=manifest.round_number, samples=40), manifest=manifest
-        )
+        encoded = aggregation.encode(update, round_number=1, samples=40)
+        encryption = aggregation.encrypt_attempt(encoded, cohort=cohort, salt=bytes(32))
         for _ in encryption.windows():
             pass
         return tracemalloc.get_traced_memory()[1]
@@ -102,7 +101,7 @@ def test_a_client_that_applies_a_mean_holds_and_keeps_what_the_model_says(payloa
     }
     tracemalloc.start()
     try:
-        SimulatedFederation(members, learners_of(made.federation)).run()
+        SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys).run()
     finally:
         tracemalloc.stop()
     # The sums are there before.

@@ -6,28 +6,26 @@ import io
 
 import pytest
 from rich.console import Console
-from support.contributions import Whole
 from support.federations import make_federation
 from support.heads import head_learners, make_by_class
 
-from securefl.aggregation.signed_encryption import encrypt_at_once
 from securefl.cli.plan import show
 from securefl.config.head import HeadSection
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import forecast
 from securefl.planning.sizes import sizes_of
-from securefl.protocol.messages import Manifest
-from securefl.protocol.streams import contribution_messages
+
+from .conftest import Play
 
 
-@pytest.mark.parametrize("scheme", ["bfv", "none"])
-def test_an_opening_moves_the_bytes_that_were_planned(scheme: str) -> None:
-    made = make_by_class(scheme=scheme)
-    member, learner = made.aggregation("client-1"), head_learners(made.federation)["client-1"]
-    manifest = Manifest(made.federation.digest, -2, made.federation.cohort)
-    sent = Whole.of(encrypt_at_once(member.contribute(learner, manifest=manifest).encryption))
-    moved = sum(map(len, contribution_messages(sent)))
-    assert moved == sizes_of(made.federation, -2).up["client-1"]
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
+def test_an_opening_moves_the_bytes_that_were_planned(scheme: str, played: Play) -> None:
+    made = make_by_class(scheme=scheme, rounds=1)
+    moved = played(made, head_learners(made.federation))
+    for number in (-2, -1, 0):
+        sizes = sizes_of(made.federation, number)
+        assert sizes.up["client-1"] == moved.up[number, "client-1"]
+        assert sizes.down == moved.down[number, "client-1"]
 
 
 def test_a_plan_states_openings_apart_from_the_rounds() -> None:

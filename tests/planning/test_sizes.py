@@ -2,88 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
-from securefl.aggregation.contribution import Contribution
 from securefl.config.federation import FederationConfig
 from securefl.config.layers import LayersSection
 from securefl.config.load import validated
 from securefl.config.payload import CorePayload
-from securefl.crypto.windows import windows
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
 from securefl.planning.sizes import sizes_of, with_payload
-from securefl.protocol import wire_parts
-from securefl.protocol.federation import Federation
-from securefl.protocol.messages import SignedHeader
-from securefl.protocol.sections import StreamSizes
-from securefl.protocol.streams import aggregate_preamble, chunks, contribution_messages
 from securefl.provisioning.preview import preview_of_layout
-from securefl.simulation.federation import Traffic
 
-Played = Callable[[TestFederation], dict[int, Traffic]]
+from .conftest import Moved
+
+Played = Callable[[TestFederation], Moved]
 PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
 
 
-@dataclass
-class _Sent:
-    """A contribution as a client sends it: window by window."""
-
-    federation: Federation
-    contribution: Contribution
-
-    @property
-    def round_number(self) -> int:
-        return self.contribution.signed.header.round_number
-
-    @property
-    def sizes(self) -> StreamSizes:
-        return StreamSizes(len(self.contribution.seeds), len(self.contribution.body))
-
-    def body(self) -> Iterator[bytes]:
-        start = 0
-        for section in self.federation.sections(self.round_number):
-            for window in windows(section.ciphertexts):
-                end = start + section.form.upload_bytes(window.count)
-                yield self.contribution.body[start:end]
-                start = end
-        assert start == len(self.contribution.body)
-
-    def ending(self) -> tuple[bytes, SignedHeader]:
-        return self.contribution.seeds, self.contribution.signed
-
-
-def _up(federation: Federation, contribution: Contribution) -> int:
-    return sum(map(len, contribution_messages(_Sent(federation, contribution))))
-
-
-def _down(traffic: Traffic) -> int:
-    assert traffic.header is not None
-    # The simulated server has no clock; a real one spends some time.
-    preamble = aggregate_preamble(replace(traffic.header, aggregate_seconds=0.25))
-    body = (
-        wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(traffic.aggregate)
-    )
-    return sum(map(len, preamble)) + sum(map(len, body))
-
-
-@pytest.mark.parametrize("scheme", ["bfv", "none"])
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_a_round_moves_exactly_the_bytes_that_were_planned(payload: str, scheme: str, played: Played) -> None:
-    made = make_federation(payload=payload, scheme=scheme)
-    for number, traffic in played(made).items():
+def check(made: TestFederation, moved: Moved) -> None:
+    for number, traffic in moved.traffic.items():
         sizes = sizes_of(made.federation, number)
-        sent = {member: _up(made.federation, given) for member, given in traffic.contributions.items()}
-        assert sizes.up == sent
-        assert sizes.down == _down(traffic)
+        asked = moved.asked_for_all(number)
+        assert asked[0] == "client-1"
+        assert {member: sizes.up[member] for member in asked} == {
+            member: moved.up[number, member] for member in asked
+        }
+        assert sizes.down == moved.down[number, "client-1"]
+        assert sizes.values == made.federation.kind_of(number).total
         assert {sums.size for sums in traffic.sums.values()} == {sizes.values}
 
 
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_round_moves_exactly_the_bytes_that_were_planned(payload: str, scheme: str, played: Played) -> None:
+    made = make_federation(payload=payload, scheme=scheme)
+    check(made, played(made))
+
+
+@pytest.mark.parametrize("scheme", ["kahe", "bfv"])
 @pytest.mark.parametrize(
     "choice",
     [
@@ -93,27 +54,31 @@ def test_a_round_moves_exactly_the_bytes_that_were_planned(payload: str, scheme:
     ],
     ids=["heads", "columns", "layers"],
 )
-def test_choices_within_a_payload_are_planned_to_the_byte(choice: dict[str, object], played: Played) -> None:
-    made = make_federation(scheme="bfv", **choice)
-    for number, traffic in played(made).items():
-        sizes = sizes_of(made.federation, number)
-        assert sizes.up["client-2"] == _up(made.federation, traffic.contributions["client-2"])
-        assert sizes.down == _down(traffic)
-        assert {sums.size for sums in traffic.sums.values()} <= {
-            sizes.values,
-            made.federation.kind_of(number).encoded,
-        }
+def test_choices_within_a_payload_are_planned_to_the_byte(
+    choice: dict[str, object], scheme: str, played: Played
+) -> None:
+    made = make_federation(scheme=scheme, **choice)
+    check(made, played(made))
 
 
 def test_contributions_of_several_windows_and_chunks_are_planned_to_the_byte(
     wide: TestFederation, played: Played
 ) -> None:
-    (traffic,) = played(wide).values()
+    moved = played(wide)
     sizes = sizes_of(wide.federation, 1)
     assert sizes.ciphertexts > 64
-    assert len(traffic.aggregate) > 1 << 20
-    assert sizes.up["client-1"] == _up(wide.federation, traffic.contributions["client-1"])
-    assert sizes.down == _down(traffic)
+    assert len(moved.traffic[1].aggregate) > 1 << 20
+    check(wide, moved)
+
+
+@pytest.mark.parametrize("scheme", ["kahe", "none"])
+def test_nobody_gets_more_than_the_first_of_the_roster_and_hardly_less(scheme: str, played: Played) -> None:
+    made = make_federation(scheme=scheme)
+    moved = played(made)
+    for number in moved.traffic:
+        got = {member: moved.down[number, member] for member in moved.asked_for_all(number)}
+        assert max(got.values()) == got["client-1"]
+        assert max(got.values()) - min(got.values()) < 4
 
 
 def test_odd_and_even_rounds_of_basis_are_told_apart(wide: TestFederation) -> None:
@@ -131,7 +96,8 @@ def test_a_member_with_a_longer_name_sends_so_many_bytes_more() -> None:
     first, *others = federation.roster
     named = replace(federation, roster=(first.model_copy(update={"id": first.id + "-north"}), *others))
     sizes = sizes_of(named, 1)
-    assert sizes.up["client-1-north"] == sizes.up["client-2"] + len("-north")
+    # It stands in the advert, the header and the vote.
+    assert sizes.up["client-1-north"] == sizes.up["client-2"] + 3 * len("-north")
     assert sizes.largest_up == sizes.up["client-1-north"]
 
 
@@ -150,7 +116,7 @@ def test_another_payload_leaves_everything_else_as_it_is() -> None:
 def test_a_contribution_longer_than_a_stream_is_refused_with_the_knob(
     wide: TestFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sizes_module.wire_parts, "MAX_STREAM_BYTES", 100_000)
+    monkeypatch.setattr(sizes_module, "MAX_STREAM_BYTES", 100_000)
     with pytest.raises(CapacityError, match=r"'dense' moves \d+ bytes .*payload.name.*'sketch', 'basis'"):
         sizes_of(wide.federation, 1)
 

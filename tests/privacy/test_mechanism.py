@@ -11,9 +11,9 @@ import pytest
 
 from securefl.errors import ConfigError, ProtocolError, TrainingError
 from securefl.privacy.clipping import clip_norm
-from securefl.privacy.entropy import NoiseStream
 from securefl.privacy.events import DistributedGaussian, DistributedSkellam
 from securefl.privacy.mechanism import ClientMechanism, NoiseName
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.rotation import Rotation
 from securefl.privacy.rounding import squared_norm
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from securefl.errors import TrainingError
 from securefl.privacy import integer_sensitivity
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.rounding import require_norm, round_conditionally, squared_norm
 
 

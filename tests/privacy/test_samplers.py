@@ -17,7 +17,7 @@ from scipy import stats
 from securefl.errors import ConfigError
 from securefl.privacy.discrete_gaussian import discrete_gaussian
 from securefl.privacy.discrete_gaussian import tail_of as gaussian_tail
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.skellam import skellam
 from securefl.privacy.skellam import tail_of as skellam_tail
 from securefl.privacy.tables import MAX_TAIL, SAMPLE_DISTANCE, SymmetricTable

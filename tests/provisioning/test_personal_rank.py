@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.federations import LAYOUT, make_federation
 
+from securefl.config.aggregation import AggregationSection
 from securefl.config.federation import FederationConfig
 from securefl.config.load import validated
 from securefl.config.recipes.catalogue import ROWS
@@ -36,12 +37,13 @@ def test_a_rank_that_the_narrowest_weight_has_no_room_for_is_refused() -> None:
 
 def of_learners(recipe: str, **sections: object) -> Federation:
     """A federation of members with models of their own, under a recipe."""
-    norms = recipe == "hetlora"
+    weights = ROWS[recipe].others.get("aggregation", AggregationSection())
+    counted = isinstance(weights, AggregationSection) and weights.counts_samples
     table = {
         "federation": {"name": "banks"},
         "model": {"path": "own"},
         "recipe": {"name": recipe},
-        "cohort": {"clients": [{"r": 4}] * 4, **({} if norms else {"samples_cap": 100})},
+        "cohort": {"clients": [{"r": 4}] * 4, **({"samples_cap": 100} if counted else {})},
         "encryption": {"allow_plaintext": True},
         **sections,
     }

@@ -10,7 +10,8 @@ from support.results import client_result, round_of
 
 from securefl.cli.curve_table import MOST_COLUMNS, curve_notes, curve_table, shown_rounds
 from securefl.results.client import ClientResult
-from securefl.results.curve import SMALLER_IS_BETTER, best_of, learning_curve
+from securefl.results.curve import best_of, learning_curve
+from securefl.training.figure_order import SMALLER_IS_BETTER
 from securefl.training.tasks.base import Metric
 
 START = {"accuracy": 0.1, "loss": 2.0}

@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.served_rounds import DIGEST, SECTIONS, Federation, MemoryStore
+from support.served_rounds import DIGEST, SECTIONS, Federation
 
 from securefl.errors import AuthenticationError, DiskError, StateError
 from securefl.protocol.calls import CohortClosed, CommitAsked, StagedUpTo
 from securefl.protocol.serving.event_codec import decode_object, encode_object
 from securefl.protocol.serving.round_machine import replayed
 from securefl.protocol.serving.server_phases import ServerPhase
+from securefl.simulation.memory import MemoryStore
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from securefl_server.round_store import SqliteRoundStore

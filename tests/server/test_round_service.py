@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from support.served_rounds import DIGEST, SECTIONS, Member, MemoryStore, key_of, rules_for
+from support.served_rounds import DIGEST, SECTIONS, Member, key_of, rules_for
 
 from securefl.config.server import ServerSection
 from securefl.errors import AuthenticationError, ProtocolError
@@ -39,6 +39,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.server_view import RosterEntry, SectionEntry, ServerView
 from securefl.protocol.wire_calls import Hello
+from securefl.simulation.memory import MemoryStore
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from securefl_server.round_service import RoundService

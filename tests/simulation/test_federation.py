@@ -16,7 +16,7 @@ from securefl.simulation.federation import SimulatedFederation
 def run(federation: TestFederation) -> tuple[SimulatedFederation, dict[str, MemberAggregation], dict]:
     aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
     learners = learners_of(federation.federation)
-    simulated = SimulatedFederation(aggregations, learners)
+    simulated = SimulatedFederation(aggregations, learners, signing_keys=federation.signing_keys)
     simulated.run()
     return simulated, aggregations, learners
 

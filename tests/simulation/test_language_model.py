@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from securefl.bench.quality.sites import Site, provisioned, site_of
+from securefl.bench.quality.sites import Site, provisioned, signing_keys_of, site_of
 from securefl.config.federation import FederationConfig
 from securefl.simulation.federation import SimulatedFederation
 
@@ -54,6 +54,7 @@ def run(scheme: str, folder: Path) -> tuple[SimulatedFederation, dict[str, Site]
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         {member: site.side.learner for member, site in sites.items()},
+        signing_keys=signing_keys_of(sites),
     )
     simulated.run()
     return simulated, sites

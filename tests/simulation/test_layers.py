@@ -17,7 +17,6 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.member_layers import MemberLayers
 from securefl.config.layers import LayersSection
 from securefl.errors import ModelError, ProtocolError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 LAYERS = 4
@@ -39,7 +38,7 @@ def run(
     made = make_federation(RANKS, layout=LAYOUT, layers=layers, rounds=rounds, **terms)
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = learners_of(made.federation)
-    simulated = SimulatedFederation(members, learners)
+    simulated = SimulatedFederation(members, learners, signing_keys=made.signing_keys)
     simulated.run()
     return made, simulated, members, learners
 
@@ -106,9 +105,8 @@ def test_a_layer_that_a_round_leaves_out_does_not_move_in_it() -> None:
 
 def integers_of(made: TestFederation, member: str, *, samples: int) -> np.ndarray:
     aggregation, learner = made.aggregation(member), learners_of(made.federation)[member]
-    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
     update = learner.learn(1, aggregation.start(), None)
-    return aggregation.encode(update, round_number=manifest.round_number, samples=samples).integers
+    return aggregation.encode(update, round_number=1, samples=samples).integers
 
 
 def test_a_members_values_are_exact_zeros_where_it_owns_no_layer() -> None:
@@ -174,7 +172,7 @@ def run_scored(**terms: object) -> tuple[TestFederation, SimulatedFederation, di
     made = make_federation(RANKS, layout=LAYOUT, layers=FISHER, rounds=6, payload="dense", **terms)
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
-    simulated = SimulatedFederation(members, learners)
+    simulated = SimulatedFederation(members, learners, signing_keys=made.signing_keys)
     simulated.run()
     return made, simulated, members, learners
 
@@ -242,7 +240,7 @@ def test_scores_of_layers_that_the_others_cannot_have_are_refused_in_the_round_t
     members = {member: made.aggregation(member) for member in made.federation.cohort} | {"client-4": loud}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
     with pytest.raises(ProtocolError, match="the sum of scores of layers is none that 3 others can have"):
-        SimulatedFederation(members, learners).run()
+        SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     assert members["client-1"].state.round_number == FISHER.first_scored - 1
 
 
@@ -270,7 +268,9 @@ def test_scores_stand_beside_the_losses_of_early_stopping() -> None:
     )
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = {member: ScoringLearner(own) for member, own in learners_of(made.federation).items()}
-    simulated = SimulatedFederation(members, learners, losses=lambda member, number: 2.0 + number)
+    simulated = SimulatedFederation(
+        members, learners, signing_keys=made.signing_keys, losses=lambda member, number: 2.0 + number
+    )
     simulated.run()
     # Losses that only grow end the federation after the start and three rounds.
     assert members["client-1"].kept_round == 0

@@ -16,7 +16,6 @@ from securefl.config.payload import DensePayload
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.row import Row
 from securefl.errors import DataError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3
@@ -61,7 +60,7 @@ def run(made: TestFederation, samples: tuple[int, ...] = SAMPLES) -> tuple[dict,
         )
         for member, count in zip(made.federation.roster, samples, strict=True)
     }
-    SimulatedFederation(members, learners).run()
+    SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     return members, learners
 
 
@@ -158,7 +157,7 @@ def test_under_flexlora_the_mean_replaces_what_no_rank_could_hold() -> None:
     made = of_row(ROWS["flexlora"], (2, 2, 2, 2), rounds=2)
     members: dict[str, MemberAggregation] = {name: made.aggregation(name) for name in made.federation.cohort}
     learners = {name: Stopping(name, 2, samples=50) for name in members}
-    SimulatedFederation(members, learners).run()
+    SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     for weight in members["client-1"].state.weights.values():
         singular = np.linalg.svd(np.asarray(weight), compute_uv=False)
         assert singular[1] > 0.05
@@ -295,7 +294,7 @@ def test_a_norm_above_its_cap_is_counted_among_what_was_clipped(cap: float, clip
     made = of_row(ROWS["hetlora"], (4, 4, 4, 4), aggregation=AggregationSection(weights="norm", norm_cap=cap))
     member, federation = made.aggregation("client-1"), made.federation
     learner = DrawnLearner("client-1", 4, whole_rank=federation.plan.update_rank(4))
-    encoded = member.contribute(learner, manifest=Manifest(federation.digest, 1, federation.cohort)).encoded
+    encoded = member.prepare(learner, round_number=1)
     assert encoded.integers.size
     assert encoded.saturated.get(NORM_CAP, 0) == clipped
     assert sum(encoded.saturated.values()) == clipped

@@ -74,7 +74,7 @@ def config_of(place: Path, *, scheme: str = "none", **sections: object) -> Feder
 
 def ran(place: Path, folder: Path, *, scheme: str) -> Ends:
     from securefl.aggregation.contribution import integers_digest
-    from securefl.bench.quality.sites import SideTransport, provisioned, site_of
+    from securefl.bench.quality.sites import SideTransport, provisioned, signing_keys_of, site_of
     from securefl.simulation.federation import SimulatedFederation
 
     owns = provisioned(config_of(place, scheme=scheme), folder)
@@ -84,6 +84,7 @@ def ran(place: Path, folder: Path, *, scheme: str) -> Ends:
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         {member: site.side.learner for member, site in sites.items()},
+        signing_keys=signing_keys_of(sites),
         transport=SideTransport(sites),
         applied=lambda member, number: sites[member].apply(number),
     )

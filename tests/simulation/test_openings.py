@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from support.attempts import whole_outcome
 from support.federations import TestFederation, learners_of
 from support.heads import CLASSES, COUNTS, SHARED, WIDTH, HeadLearner, head_learners, make_by_class
 
@@ -14,13 +15,11 @@ from securefl.adapters.payloads import SegmentKind
 from securefl.adapters.state import GlobalState
 from securefl.aggregation.class_weighting import ClassWeights
 from securefl.aggregation.contribution import integers_digest
-from securefl.aggregation.encrypted_rounds import PreparedContribution
+from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.member import MemberAggregation
-from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.update_source import UpdateSource
 from securefl.config.head import HeadSection
 from securefl.errors import ModelError, ProtocolError
-from securefl.protocol.messages import Manifest
 from securefl.protocol.openings import Opening
 from securefl.protocol.round_kind import RoundKind
 from securefl.simulation.federation import SimulatedFederation
@@ -33,13 +32,13 @@ STARTS = ["auto", "zeros", "closed-form"]
 class Recorded(MemberAggregation):
     """A member that keeps the integers of its contributions."""
 
-    def contribute(
-        self, learner: UpdateSource, *, manifest: Manifest, start_loss: float | None = None
-    ) -> PreparedContribution:
-        prepared = super().contribute(learner, manifest=manifest, start_loss=start_loss)
+    def prepare(
+        self, learner: UpdateSource, *, round_number: int, start_loss: float | None = None
+    ) -> EncodedContribution:
+        encoded = super().prepare(learner, round_number=round_number, start_loss=start_loss)
         self.sent: dict[int, np.ndarray] = getattr(self, "sent", {})
-        self.sent[manifest.round_number] = prepared.encoded.integers
-        return prepared
+        self.sent[round_number] = encoded.integers
+        return encoded
 
 
 @dataclass
@@ -63,7 +62,7 @@ def ran(made: TestFederation, learners: dict[str, HeadLearner]) -> Ran:
         )
         for member in federation.roster
     }
-    simulated = SimulatedFederation(members, learners)
+    simulated = SimulatedFederation(members, learners, signing_keys=made.signing_keys)
     simulated.run()
     return Ran(made, members, learners, simulated)
 
@@ -223,7 +222,7 @@ def test_where_most_classes_are_not_shared_the_adapters_are_averaged_all_the_sam
 def test_a_learner_that_knows_no_classes_is_refused_in_one_sentence() -> None:
     made = make_by_class(scheme="none")
     members = {member: made.aggregation(member) for member in made.federation.cohort}
-    simulated = SimulatedFederation(members, learners_of(made.federation))
+    simulated = SimulatedFederation(members, learners_of(made.federation), signing_keys=made.signing_keys)
     with pytest.raises(ModelError, match="averages the head by classes") as refused:
         simulated.run()
     assert 'rows = "together"' in str(refused.value)
@@ -232,19 +231,18 @@ def test_a_learner_that_knows_no_classes_is_refused_in_one_sentence() -> None:
 def test_no_round_of_training_is_encoded_before_the_openings_are_applied() -> None:
     made = make_by_class(scheme="none")
     member, learner = made.aggregation("client-1"), head_learners(made.federation)["client-1"]
-    manifest = Manifest(made.federation.digest, 1, made.federation.cohort)
     with pytest.raises(ProtocolError, match="openings come before"):
-        member.contribute(learner, manifest=manifest)
+        member.prepare(learner, round_number=1)
 
 
 def test_an_opening_is_applied_once_and_in_its_order() -> None:
     made = make_by_class(scheme="none")
     member, learner = made.aggregation("client-1"), head_learners(made.federation)["client-1"]
-    manifests = [Manifest(made.federation.digest, number, made.federation.cohort) for number in (-2, -1)]
-    member.contribute(learner, manifest=manifests[0])
+    first, second = (whole_outcome(made.federation, number) for number in (-2, -1))
+    member.prepare(learner, round_number=-2)
     sums = np.array([4, 3, 1, 4, 1, 2])
     with pytest.raises(ProtocolError, match="round -1 cannot follow round -3"):
-        member.apply(sums, Outcome.whole(manifests[1]))
-    member.apply(sums, Outcome.whole(manifests[0]))
+        member.apply(sums, second)
+    member.apply(sums, first)
     with pytest.raises(ProtocolError, match="round -2 cannot follow round -2"):
-        member.apply(sums, Outcome.whole(manifests[0]))
+        member.apply(sums, first)

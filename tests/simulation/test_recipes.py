@@ -21,7 +21,7 @@ from securefl.planning.speed import measure_speed
 pytestmark = pytest.mark.slow
 
 RANKS = (2, 4, 4, 8)
-ONE_RANK = frozenset({"fedit", "fedsa", "hlora"})
+ONE_RANK = frozenset({"fedit", "fedsa", "hlora", "fedalt"})
 """Recipes that need members of one rank."""
 ROUNDS = 3
 CHOICES: dict[str, dict[str, object]] = {
@@ -29,7 +29,7 @@ CHOICES: dict[str, dict[str, object]] = {
     "fdlora": {"recipe": {"name": "fdlora", "sync_every": 2}},
 }
 """What a recipe needs beside its name, by recipe."""
-CAP: dict[str, dict[str, object]] = {"hetlora": {}}
+CAP: dict[str, dict[str, object]] = {"hetlora": {}, "fedalt": {}}
 """What is said of numbers of samples, where they do not weigh."""
 
 
@@ -72,7 +72,7 @@ def config_of(place: Path, recipe: str, *, scheme: str) -> FederationConfig:
 def ends(place: Path, folder: Path, recipe: str, *, scheme: str) -> Ends:
     """Runs all rounds of a federation, and what its clients do beside them."""
     from securefl.aggregation.contribution import integers_digest
-    from securefl.bench.quality.sites import SideTransport, provisioned, site_of
+    from securefl.bench.quality.sites import SideTransport, provisioned, signing_keys_of, site_of
     from securefl.simulation.federation import SimulatedFederation
 
     owns = provisioned(config_of(place, recipe, scheme=scheme), folder / scheme)
@@ -82,6 +82,7 @@ def ends(place: Path, folder: Path, recipe: str, *, scheme: str) -> Ends:
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         {member: site.side.learner for member, site in sites.items()},
+        signing_keys=signing_keys_of(sites),
         transport=SideTransport(sites),
         applied=lambda member, number: sites[member].apply(number),
     )
@@ -107,9 +108,15 @@ def ends(place: Path, folder: Path, recipe: str, *, scheme: str) -> Ends:
     )
 
 
-@pytest.mark.parametrize("recipe", ROWS)
-def test_a_recipe_ends_the_same_encrypted_and_as_its_twin(place: Path, tmp_path: Path, recipe: str) -> None:
-    encrypted, twin = (ends(place, tmp_path, recipe, scheme=scheme) for scheme in ("bfv", "none"))
+SCHEMES = [(recipe, "kahe") for recipe in ROWS] + [("default", "bfv"), ("she-lora", "bfv")]
+"""Every recipe under one-time keys; one whole and one selective one under BFV too."""
+
+
+@pytest.mark.parametrize(("recipe", "scheme"), SCHEMES)
+def test_a_recipe_ends_the_same_encrypted_and_as_its_twin(
+    place: Path, tmp_path: Path, recipe: str, scheme: str
+) -> None:
+    encrypted, twin = (ends(place, tmp_path, recipe, scheme=each) for each in (scheme, "none"))
     assert encrypted.integers == twin.integers
     assert encrypted.adapters == twin.adapters
     # Every round sums something else, so that more is compared than zeros with zeros.

@@ -24,7 +24,7 @@ def test_the_state_is_that_of_the_papers_steps_on_whole_matrices() -> None:
     )
     members = {member: made.aggregation(member) for member in made.federation.cohort}
     learners = learners_of(made.federation)
-    SimulatedFederation(members, learners).run()
+    SimulatedFederation(members, learners, signing_keys=made.signing_keys).run()
     weights = np.array([min(learner.samples / 100, 1.0) for learner in learners.values()])
 
     for name in ("encoder.0.query", "encoder.0.value"):

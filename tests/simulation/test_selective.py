@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.attempts import Played, whole_outcome
 from support.federations import TestFederation, learners_of, make_federation
 
 from securefl.adapters.selection import feature_count
+from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.aggregation.member import MemberAggregation
-from securefl.aggregation.outcome import Outcome
 from securefl.config.server import ServerSection
 from securefl.crypto.packing import pack
 from securefl.crypto.words import encode_words
 from securefl.errors import ForgeryError, ProtocolError
-from securefl.protocol.messages import Manifest
 from securefl.simulation.federation import SimulatedFederation
 
 ROUNDS = 3
@@ -24,7 +24,9 @@ RANKS = (4, 4, 4, 4)
 def run(**terms: object) -> tuple[TestFederation, SimulatedFederation, dict[str, MemberAggregation]]:
     federation = make_federation(ranks=RANKS, rounds=ROUNDS, **terms)
     aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
-    simulated = SimulatedFederation(aggregations, learners_of(federation.federation))
+    simulated = SimulatedFederation(
+        aggregations, learners_of(federation.federation), signing_keys=federation.signing_keys
+    )
     simulated.run()
     return federation, simulated, aggregations
 
@@ -75,10 +77,9 @@ def test_what_is_left_plain_stands_in_clear_and_what_is_selected_does_not() -> N
     body = simulated.traffic[2].contributions[member].body
     mask = aggregations[member]._rounds._selection._mask(2)
     first = federation.aggregation(member)
-    manifests = {number: Manifest(inner.digest, number, inner.cohort) for number in (1, 2)}
     learner = learners_of(inner)[member]
-    first.contribute(learner, manifest=manifests[1])
-    first.apply(simulated.traffic[1].sums[member], Outcome.whole(manifests[1]))
+    first.prepare(learner, round_number=1)
+    first.apply(simulated.traffic[1].sums[member], whole_outcome(inner, 1))
     update = learner.learn(2, first.start(), None)
     integers = first.encode(update, round_number=2, samples=learner.samples).integers
 
@@ -100,18 +101,29 @@ def test_every_member_cuts_the_same_mask_and_it_hides_the_heads() -> None:
     assert all(masks[0][segment.offset : segment.offset + segment.size].all() for segment in heads)
 
 
-def test_an_altered_plain_value_of_the_sum_is_refused() -> None:
-    federation, simulated, aggregations = run(payload="dense", fraction=0.4)
+@pytest.mark.parametrize("scheme", ["kahe", "bfv"])
+def test_an_altered_plain_value_of_the_sum_is_refused_even_if_it_was_certified(scheme: str) -> None:
+    federation, _, aggregations = run(payload="dense", fraction=0.4, scheme=scheme)
     inner = federation.federation
-    traffic = simulated.traffic[ROUNDS]
-    aggregation = aggregations["client-1"]
-    aggregation._rounds._judged.discard(ROUNDS)
-    altered = bytearray(traffic.aggregate)
-    altered[inner.sections(ROUNDS)[0].aggregate_bytes + 3] ^= 1
+    selective = SelectedAttempt(federation, aggregations)
+    body = bytearray(selective.total(inner.cohort))
+    np.testing.assert_array_equal(
+        selective.opened(inner.cohort, body=bytes(body)), selective.sums(inner.cohort)
+    )
+    body[inner.sections(ROUNDS)[0].aggregate_bytes + 3] ^= 1
     with pytest.raises(ForgeryError):
-        aggregation.decrypt(
-            traffic.header, bytes(altered), manifest=Manifest(inner.digest, ROUNDS, inner.cohort)
-        )
+        selective.opened(inner.cohort, reader="client-2", body=bytes(body))
+
+
+class SelectedAttempt(Played):
+    """Another attempt of the last round, by members that know the sums of scores."""
+
+    def __init__(self, made: TestFederation, aggregations: dict[str, MemberAggregation]) -> None:
+        self.aggregations = aggregations
+        super().__init__(made, round_number=ROUNDS, number=2)
+
+    def rounds(self, member: str) -> EncryptedRounds:
+        return self.aggregations[member]._rounds
 
 
 @pytest.mark.parametrize(("number", "given"), [(1, False), (2, True)])

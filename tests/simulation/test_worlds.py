@@ -47,7 +47,8 @@ def test_the_seeds_bring_about_every_fault_that_the_oracle_is_for(tmp_path: Path
 
 def test_a_world_without_faults_needs_one_attempt_a_round(tmp_path: Path) -> None:
     world = play(tmp_path / "world", seed=1, faults=Faults())
-    assert not world.violations() and not world.errors
+    assert not world.violations()
+    assert not world.errors
     for program in world.ended.values():
         assert program.journal is not None
         assert [applied.number for applied in program.journal.state.sums] == [1, 1]
@@ -64,4 +65,5 @@ def test_without_a_loss_for_good_every_federation_comes_to_its_end(tmp_path: Pat
 def test_faults_of_every_kind_are_in_the_sweep() -> None:
     rates = (FAULTS.request_lost, FAULTS.answer_lost, FAULTS.request_twice, FAULTS.chunk_lost)
     assert all(rate > 0 for rate in (*rates, FAULTS.announcement_lost, FAULTS.member_killed))
-    assert FAULTS.server_killed > 0 and FAULTS.lost_for_good > 0
+    assert FAULTS.server_killed > 0
+    assert FAULTS.lost_for_good > 0

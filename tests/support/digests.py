@@ -32,10 +32,12 @@ CHOICES: tuple[dict[str, object], ...] = (
 def digests() -> Iterator[str]:
     """One line for each choice, scheme, round and member: SHA-256 of the integers that the member opened."""
     for choice in CHOICES:
-        for scheme in ("none", "bfv"):
+        for scheme in ("none", "kahe", "bfv"):
             made = make_federation(rounds=ROUNDS, scheme=scheme, **choice)
             members = {member: made.aggregation(member) for member in made.federation.cohort}
-            simulated = SimulatedFederation(members, learners_of(made.federation))
+            simulated = SimulatedFederation(
+                members, learners_of(made.federation), signing_keys=made.signing_keys
+            )
             simulated.run()
             for number, traffic in sorted(simulated.traffic.items()):
                 for member, sums in traffic.sums.items():

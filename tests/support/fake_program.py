@@ -55,12 +55,16 @@ def misbehave(member: str) -> None:
 def init(folder: Path) -> None:
     misbehave("init")
     federation = _federation_file()
-    for number in (1, 2, 3):
+    for number in _numbers(federation):
         member = folder / f"client-{number}"
         member.mkdir()
         (member / "federation.json").write_text(federation)
         (member / "secret.key").write_text("opensesame")
     (folder / "server").mkdir()
+
+
+def _numbers(federation: str) -> list[int]:
+    return list(range(1, len(json.loads(federation)["roster"]) + 1))
 
 
 def _federation_file() -> str:
@@ -77,11 +81,10 @@ def server(folder: Path) -> None:
     report(Listening(address="127.0.0.1:4711"))
     misbehave("server")
     clients = folder.parent.parent / "clients"
-    expected = 3 - ("leaves" in os.environ.get("FAKE", ""))
+    numbers = _numbers(_federation_file())
+    expected = len(numbers) - any(how in os.environ.get("FAKE", "") for how in ("leaves", "killed"))
     _wait(
-        lambda: (
-            expected == sum((clients / f"client-{number}" / "result.json").exists() for number in (1, 2, 3))
-        )
+        lambda: expected == sum((clients / f"client-{number}" / "result.json").exists() for number in numbers)
     )
     (folder / "result.json").write_text(json.dumps({"peak_memory_bytes": 77}))
     report(Finished(member="server", path=str(folder)))
@@ -100,7 +103,7 @@ def client(folder: Path, out: Path) -> None:
         )
     )
     for adapter in ("global", "personal", "fused"):
-        (out / adapter).mkdir(parents=True)
+        (out / adapter).mkdir(parents=True, exist_ok=True)
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             (out / adapter / name).write_text(f"{member} {adapter} {name}")
     (out / "result.json").write_text(json.dumps(_result(member, value)))

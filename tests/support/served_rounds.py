@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -50,12 +49,10 @@ from securefl.protocol.calls import (
     VoidAsked,
 )
 from securefl.protocol.sections import Section
-from securefl.protocol.serving.round_events import RoundEvent
 from securefl.protocol.serving.server_state import ServerRules
-from securefl.protocol.serving.sum_head import SumHead
+from securefl.simulation.memory import MemoryStore
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
-from securefl_server.store_file import LoggedEvent
 
 DIGEST = bytes(range(32))
 FORM = WireForm(
@@ -91,69 +88,6 @@ def rules_for(members: int, *, rounds: int = 1, shares: bool = True, least: int 
         shares=shares,
         limits=LIMITS,
     )
-
-
-class MemoryStore:
-    """A ``RoundStore`` in memory; a copy of its lists is what a crash leaves."""
-
-    def __init__(self) -> None:
-        self.log: list[RoundEvent] = []
-        self.contributions: dict[tuple[int, int, str], tuple[int, StageContribution]] = {}
-        self.heads: dict[int, SumHead] = {}
-        self.shown: dict[int, list[Signed[Reveal]]] = {}
-
-    def events(self) -> Iterator[LoggedEvent]:
-        yield from (LoggedEvent(0.0, event) for event in self.log)
-
-    def append(
-        self, event: RoundEvent, *, head: SumHead | None = None, reveal: Signed[Reveal] | None = None
-    ) -> None:
-        self.log.append(event)
-        if head is not None:
-            self.heads[head.cohort.attempt.round_number] = head
-        if reveal is not None:
-            self.shown.setdefault(reveal.body.attempt.round_number, []).append(reveal)
-
-    def put_contribution(self, member: str, request: StageContribution, *, place: int) -> None:
-        where = (request.attempt.round_number, request.attempt.number, member)
-        self.contributions[where] = (place, request)
-
-    def contribution(self, attempt: Attempt, member: str) -> StageContribution | None:
-        return self.contributions.get((attempt.round_number, attempt.number, member), (0, None))[1]
-
-    def packets_to(self, attempt: Attempt, place: int) -> dict[int, bytes]:
-        return {
-            sender: request.packets[place]
-            for (number, tried, _), (sender, request) in sorted(self.contributions.items())
-            if (number, tried) == (attempt.round_number, attempt.number) and sender != place
-            if request.packets
-        }
-
-    def sum_head(self, round_number: int) -> SumHead | None:
-        return self.heads.get(round_number)
-
-    def sum_places(self) -> tuple[tuple[int, int], ...]:
-        return tuple((number, head.cohort.attempt.number) for number, head in sorted(self.heads.items()))
-
-    def reveals(self, round_number: int) -> tuple[Signed[Reveal], ...]:
-        return tuple(self.shown.get(round_number, ()))
-
-    def drop_contributions(self, round_number: int, number: int) -> None:
-        self.contributions = {
-            where: each for where, each in self.contributions.items() if where[:2] != (round_number, number)
-        }
-
-    def drop_sum(self, round_number: int) -> None:
-        self.heads.pop(round_number, None)
-        self.shown.pop(round_number, None)
-
-    def sweep(self, *, contributions_of: tuple[int, int] | None) -> None:
-        self.contributions = {
-            where: each for where, each in self.contributions.items() if where[:2] == contributions_of
-        }
-
-    def close(self) -> None:
-        return
 
 
 @dataclass

@@ -1,13 +1,11 @@
-"""A server's folder, its members' keys, and a server that runs on a thread of the test."""
+"""A server's folder, its members' keys, a server on a thread of the test, and members that answer it by hand."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,32 +23,45 @@ from securefl.identity.authority import Authority
 from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import Event, Listening
-from securefl.protocol.messages import (
-    AggregateHeader,
+from securefl.protocol.agreement.cohort import Advert, Cohort
+from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader, packets_digest
+from securefl.protocol.agreement.reveal import Reveal
+from securefl.protocol.agreement.signed import Signed, sign
+from securefl.protocol.agreement.statement import SurvivorsVote
+from securefl.protocol.calls import (
+    Acknowledge,
+    AggregateReady,
     Announcement,
-    ContributionHeader,
-    Manifest,
-    Receipt,
-    SignedHeader,
+    CastVote,
+    Certified,
+    CohortClosed,
+    CommitAsked,
+    Confirm,
+    FederationClosed,
+    FederationFailed,
+    FetchPackets,
+    Leave,
+    RoundOpened,
+    SendAdvert,
+    SendReveal,
+    StageContribution,
+    SurvivorsProposed,
 )
 from securefl.protocol.sections import StreamSizes
 from securefl.protocol.server_view import RosterEntry, SectionEntry, ServerView
-from securefl.protocol.streams import contribution_messages
-from securefl.protocol.wire import decode_receipt
-from securefl.transport.client import AggregatorClient
+from securefl.transport.aggregator_client import AggregatorClient
 from securefl.transport.credentials import channel_credentials
 from securefl.transport.failures import error_of
 from securefl.transport.grpc_tls import grpc
 from securefl.transport.limits import Keepalive, Patience
-from securefl.transport.methods import Method
 from securefl_server.process import ServerOptions, serve
-from support.contributions import Whole
 
 NOW = datetime.now(UTC)
 DIGEST = bytes(range(32))
 PROCESS = bytes(range(16))
 """What tests' connections of one member have in common, as those of one process have."""
 HURRIED = Patience(connect_s=0.5, reconnect_s=1.0, attempts=3, unary_s=10)
+PATIENT = Patience(connect_s=5.0, reconnect_s=5.0, attempts=20, unary_s=20)
 WAIT_S = 30.0
 """Far longer than anything takes; only a hang reaches it."""
 Kind = TypeVar("Kind")
@@ -60,19 +71,7 @@ Kind = TypeVar("Kind")
 class Contribution:
     """What one member sends."""
 
-    signed: SignedHeader
     seeds: bytes
-    body: bytes
-
-    def messages(self) -> list[bytes]:
-        return list(contribution_messages(Whole(self.signed, self.seeds, (self.body,))))
-
-
-@dataclass
-class Aggregate:
-    """What one member fetched."""
-
-    header: AggregateHeader
     body: bytes
 
 
@@ -102,11 +101,8 @@ class Roster:
     def aggregate_sizes(self) -> StreamSizes:
         return StreamSizes.of_aggregate(self.view.sections(1))
 
-    def manifest(self, number: int = 1) -> Manifest:
-        return Manifest(DIGEST, number, self.members)
-
     def contribution(self, member: str, number: int = 1, *, body: bytes | None = None) -> Contribution:
-        """A correctly signed contribution of residues and MACs that depend on member and round.
+        """A contribution of residues and MACs that depend on member and round.
 
         The MACs are of no key: a server cannot tell.
         """
@@ -120,17 +116,7 @@ class Roster:
                 macs = rng.integers(0, self.form.modulus, count, dtype=np.uint64)
             body = self.form.encode_upload(Ciphertexts(residues, macs))
         seeds = hashlib.shake_256(f"{member}{number}".encode()).digest(self.form.seeds_bytes(count))
-        return self.signed(member, seeds, body, number)
-
-    def signed(self, member: str, seeds: bytes, body: bytes, number: int = 1) -> Contribution:
-        header = ContributionHeader(
-            member=member,
-            round_number=number,
-            manifest_digest=self.manifest(number).digest,
-            seeds_digest=hashlib.sha256(seeds).digest(),
-            body_digest=hashlib.sha256(body).digest(),
-        )
-        return Contribution(SignedHeader(header, self.keys[member].sign(header.signed_bytes())), seeds, body)
+        return Contribution(seeds, body)
 
     def expected_sum(self, number: int = 1) -> np.ndarray:
         """The exact sum of everybody's residues, in Python's integers."""
@@ -267,79 +253,106 @@ class RunningServer:
             self._listening.set()
 
 
+class Whole:
+    """A body in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def read(self, offset: int):  # type: ignore[no-untyped-def]
+        yield self._data[offset:]
+
+
 class Member:
-    """A member's client, with its announcements collected by a thread."""
+    """A member over the wire; it goes on in another connection where the first one was cut."""
 
-    def __init__(self, roster: Roster, member: str, address: str, **options: Any) -> None:
-        self.id = member
+    def __init__(self, roster: Roster, name: str) -> None:
         self.roster = roster
-        self.client = roster.client(member, address, **options)
-        self.client.join()
-        self._heard: queue.SimpleQueue[Announcement | SecureFLError | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        self.name = name
+        self.cohort: Cohort | None = None
+        self.total = b""
+        self.heard: list[Announcement] = []
+        self.body = roster.contribution(name).body
+        self.seeds = roster.contribution(name).seeds
+        self.shares = any(entry.scheme == "kahe" for entry in roster.view.round_one)
 
-    def hear(self, kind: type[Kind]) -> Kind:
-        """The next announcement of this kind; others before it are passed over."""
-        while True:
-            announcement = self._heard.get(timeout=WAIT_S)
-            if isinstance(announcement, SecureFLError):
-                raise announcement
-            assert announcement is not None, f"{self.id}'s stream ended before {kind.__name__}"
-            if isinstance(announcement, kind):
-                return announcement
+    def sign(self, body):  # type: ignore[no-untyped-def]
+        return sign(body, self.roster.keys[self.name])
 
-    def hears_nothing_more(self) -> None:
-        """Returns when the stream has ended in order."""
-        while (announcement := self._heard.get(timeout=WAIT_S)) is not None:
-            assert not isinstance(announcement, SecureFLError), announcement
+    def client(self, address: str) -> AggregatorClient:
+        process = hashlib.sha256(self.name.encode()).digest()[:16]
+        return self.roster.client(self.name, address, patience=PATIENT, process=process)
 
-    def contribute(self, number: int = 1) -> Receipt:
-        contribution = self.roster.contribution(self.id, number)
-        return self.client.contribute(Whole(contribution.signed, contribution.seeds, (contribution.body,)))
+    def take_part(self, address: str, *, until: type | None = None) -> None:
+        with self.client(address) as client:
+            client.join()
+            for announcement in client.follow(lambda: None):
+                self.heard.append(announcement)
+                if until is not None and isinstance(announcement, until):
+                    return
+                self.answer(client, announcement)
+                if isinstance(announcement, FederationClosed | FederationFailed):
+                    return
 
-    def fetch(self, number: int = 1) -> Aggregate:
-        count, body = len(self.roster.members), io.BytesIO()
-        header = self.client.fetch_aggregate(
-            number, contributors=count, sizes=self.roster.aggregate_sizes, body=body
+    def answer(self, client: AggregatorClient, announcement: Announcement) -> None:
+        match announcement:
+            case RoundOpened(manifest):
+                advert = Advert(manifest.attempt, self.name, manifest.digest, self.body[:32], bytes(32))
+                client.ask(SendAdvert(self.sign(advert)))
+            case CohortClosed(cohort):
+                self.cohort = cohort
+                digest = hashlib.sha256(self.body).digest()
+                packets = self.packets(cohort)
+                head = StageContribution(cohort.attempt, cohort.digest, digest, self.seeds, packets)
+                assert client.stage(head, Whole(self.body)).complete
+            case CommitAsked(_, staged) if self.cohort is not None:
+                received = client.ask(FetchPackets(self.cohort.attempt)).packets
+                assert len(received) == (len(staged) - 1 if self.shares else 0)
+                client.ask(Acknowledge(self.cohort.attempt, staged, self.header(self.cohort)))
+            case SurvivorsProposed(statement):
+                client.ask(CastVote(self.sign(SurvivorsVote(statement.attempt, self.name, statement.digest))))
+            case Certified(certificate) if self.cohort is not None:
+                statement, size = certificate.statement, self.packet_bytes(self.cohort)
+                client.ask(
+                    SendReveal(self.sign(Reveal(statement.attempt, self.name, statement.digest, bytes(size))))
+                )
+            case AggregateReady(number):
+                file = io.BytesIO()
+                sizes = StreamSizes.of_aggregate(self.roster.view.sections(1))
+                client.fetch_aggregate(number, file, sizes_of=lambda _cohort: sizes)
+                self.total = file.getvalue()
+                client.ask(Confirm(number))
+            case FederationClosed():
+                client.ask(Leave(finished=True))
+
+    def packet_bytes(self, cohort: Cohort) -> int:
+        return 2 * self.roster.view.constants.cohort(len(cohort.members)).words + 16
+
+    def packets(self, cohort: Cohort) -> tuple[bytes, ...]:
+        if not self.shares:
+            return ()
+        size = self.packet_bytes(cohort)
+        return tuple(b"" if member == self.name else bytes(size) for member in cohort.members)
+
+    def header(self, cohort: Cohort) -> Signed[ContributionHeader]:
+        seeds, digest = hashlib.sha256(self.seeds).digest(), hashlib.sha256(self.body).digest()
+        packets = packets_digest(self.packets(cohort)) if self.shares else NO_PACKETS
+        return self.sign(
+            ContributionHeader(cohort.attempt, self.name, cohort.digest, bytes(32), seeds, digest, packets)
         )
-        return Aggregate(header, body.getvalue())
-
-    def residues(self, number: int = 1) -> np.ndarray:
-        return self.total(number).residues
-
-    def total(self, number: int = 1) -> Ciphertexts:
-        body = self.fetch(number).body
-        return self.roster.form.decode_aggregate(body, ciphertexts=self.roster.ciphertexts)
-
-    def close(self) -> None:
-        self.client.close()
-        self._thread.join(WAIT_S)
-
-    def _listen(self) -> None:
-        try:
-            for announcement in self.client.follow():
-                self._heard.put(announcement)
-        except SecureFLError as error:
-            self._heard.put(error)
-        self._heard.put(None)
 
 
-def gather(server: RunningServer, **options: Any) -> dict[str, Member]:
-    """All members, connected."""
-    roster = server.roster
-    return {member: Member(roster, member, server.address, **options) for member in roster.members}
-
-
-def upload(
-    credentials: Credentials, address: str, messages: Iterable[bytes], *, timeout_s: float = WAIT_S
-) -> Receipt:
-    """Sends raw messages to ``Contribute``, as a client that keeps no rule would."""
-
-    def call(channel: Any) -> bytes:
-        return channel.stream_unary(Method.CONTRIBUTE.path)(iter(messages), timeout=timeout_s)
-
-    return decode_receipt(raw_call(credentials, address, call))
+def together(members: list[Member], address: str, *, until: type | None = None) -> None:
+    threads = [
+        threading.Thread(target=member.take_part, args=(address,), kwargs={"until": until}, daemon=True)
+        for member in members
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+        assert not thread.is_alive(), "a member hangs"
 
 
 def raw_call(credentials: Credentials, address: str, call: Callable[[Any], bytes]) -> bytes:
@@ -350,14 +363,3 @@ def raw_call(credentials: Credentials, address: str, call: Callable[[Any], bytes
             return call(channel)
         except grpc.RpcError as failure:
             raise error_of(failure.code(), failure.details(), call="raw") from None
-
-
-def stopping(messages: list[bytes], after: int, gate: threading.Event) -> Iterator[bytes]:
-    """The first messages; the rest once the gate opens."""
-    yield from messages[:after]
-    gate.wait(WAIT_S)
-    yield from messages[after:]
-
-
-def random_bytes(count: int) -> bytes:
-    return os.urandom(count)

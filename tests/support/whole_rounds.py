@@ -20,6 +20,7 @@ from securefl.progress import Event
 from securefl.protocol.calls import Announcement, FetchAggregate, StagedUpTo
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.provisioning.dealing import ChannelSecrets
+from securefl.simulation.memory import MemoryStore
 from securefl_client.driver import carry_out
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels
@@ -31,11 +32,11 @@ from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
+from securefl_client.side import Side
 from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from support.federations import LAYOUT, DrawnLearner, TestFederation, learners_of
-from support.served_rounds import MemoryStore
 
 LIMITS = ServerSection(join_timeout_s=100, round_timeout_s=1000, step_timeout_s=10, reconnect_grace_s=5)
 PIECE = 1 << 16
@@ -68,11 +69,12 @@ class MeasuredLearner(DrawnLearner):
         self.count = float(arrays["count"][0])
 
 
-class NoTraffic:
-    """A counter that stands still."""
+@dataclass
+class Traffic:
+    """Bytes of contributions and sums; whatever else travels is not counted here."""
 
-    sent = 0
-    received = 0
+    sent: int = 0
+    received: int = 0
 
 
 @dataclass
@@ -88,6 +90,8 @@ class WholeMember:
     events: list[Event] = field(default_factory=list)
     heard: Announcement | None = None
     starts: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
+    given: Side | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -115,13 +119,7 @@ class WholeMember:
         )
         self._opened = [journal, ledger]
         clock = PhaseClock(self.member, self.events.append)
-        drawn = learners_of(federation)[self.member]
-        learner = MeasuredLearner(
-            drawn.member, drawn.rank, samples=drawn.samples, whole_rank=drawn.whole_rank
-        )
-        self.side = LearnerSide(
-            CheckedLearner(learner, LAYOUT), member=self.member, clock=clock, emit=self.events.append
-        )
+        self.side = self.given or self._drawn(clock)
         work = MemberWork(
             partial(self.made.aggregation, self.member, clock=clock),
             self.side,
@@ -130,7 +128,7 @@ class WholeMember:
             chain_key=self.made.keys.chain,
             clock=clock,
             emit=self.events.append,
-            traffic=NoTraffic(),
+            traffic=self.traffic,
             out=self.folder,
         )
         channels = KeptChannels(
@@ -152,6 +150,14 @@ class WholeMember:
         self.session = MemberSession(standing, rounds=federation.terms.federation.rounds)
         self.ledger = ledger
 
+    def _drawn(self, clock: PhaseClock) -> Side:
+        drawn = learners_of(self.made.federation)[self.member]
+        learner = MeasuredLearner(
+            drawn.member, drawn.rank, samples=drawn.samples, whole_rank=drawn.whole_rank
+        )
+        checked = CheckedLearner(learner, LAYOUT)
+        return LearnerSide(checked, member=self.member, clock=clock, emit=self.events.append)
+
     def _stepped(self, step: str) -> None:
         self.steps.append(step)
         if self.stop_after(self.steps):
@@ -159,6 +165,7 @@ class WholeMember:
 
     @property
     def adapter(self) -> Adapter:
+        assert isinstance(self.side, LearnerSide)
         return self.side.adapter
 
     def close(self) -> None:
@@ -169,11 +176,14 @@ class WholeMember:
 class WholeRun:
     """A federation from its first round to its last."""
 
-    def __init__(self, made: TestFederation, folder: Path) -> None:
+    def __init__(
+        self, made: TestFederation, folder: Path, *, sides: Mapping[str, Side] | None = None
+    ) -> None:
         federation = made.federation
         secrets = ChannelSecrets.draw(federation)
         self.members = {
-            member: WholeMember(made, member, folder / member, secrets) for member in federation.cohort
+            member: WholeMember(made, member, folder / member, secrets, given=(sides or {}).get(member))
+            for member in federation.cohort
         }
         rules = ServerRules(
             federation_digest=federation.digest,
@@ -232,6 +242,7 @@ class WholeRun:
 
     def _ask(self, member: str, request: Sent) -> Got:
         if isinstance(request, Upload):
+            self.members[member].traffic.sent += request.body.stat().st_size
             staged = self.core.hear(member, request.head)
             staged = self.core.hear(member, StagedUpTo(request.head.attempt))
             body = request.body.read_bytes()
@@ -242,5 +253,7 @@ class WholeRun:
         answer = self.core.hear(member, request)
         if isinstance(request, FetchAggregate):
             with self.core.total(request.round_number) as file:
-                return Downloaded(answer, file.read())  # type: ignore[arg-type]
+                body = file.read()
+                self.members[member].traffic.received += len(body)
+                return Downloaded(answer, body)  # type: ignore[arg-type]
         return answer

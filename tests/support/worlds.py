@@ -255,7 +255,8 @@ class Played:
         """Everything that must not be; see ``world_oracle``."""
         states, sums = {}, {}
         for name, program in self.ended.items():
-            assert program.journal is not None and program.work is not None
+            assert program.journal is not None
+            assert program.work is not None
             states[name], sums[name] = program.journal.state, program.work.applied
         least = threshold(self.members.min_clients)
         return self.observed.violations(states, threshold=least) + wrong_sums(states, sums, integers)

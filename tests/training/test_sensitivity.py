@@ -83,7 +83,7 @@ def test_scoring_does_not_change_what_the_next_round_trains(trainer_of, start_of
         np.testing.assert_array_equal(factors.right, after[1].weights[name].right)
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
 def test_a_trainer_of_any_payload_gives_one_score_from_0_to_1_for_each_feature(
     trainer_of, start_of, plan_of, payload
 ):

@@ -18,7 +18,7 @@ from support.servers import NOW
 
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, TransportError
 from securefl.identity.certificates import Credentials, Role
-from securefl.protocol.messages import AggregateReady
+from securefl.protocol.calls import AggregateReady
 from securefl.transport.diagnosis import diagnose, is_loopback, split_address
 from securefl.transport.grpc_tls import SUITES_VARIABLE, UNUSABLE_SUITE
 from securefl.transport.limits import Patience
@@ -77,7 +77,7 @@ def test_the_service_learns_the_fingerprint_of_the_clients_certificate(
     serve, service, certificates, connect
 ) -> None:
     with serve(service, certificates.server) as address:
-        assert connect(address).join() == AggregateReady(1)
+        assert connect(address).join() == AggregateReady(1, 0)
     assert service.peers == [certificates.client.fingerprint]
 
 
@@ -294,7 +294,7 @@ def test_whatever_is_imported_first_sets_the_suites_before_grpc(module: str) -> 
 def test_a_grpc_imported_before_is_refused_because_tls_1_2_could_not_be_ruled_out() -> None:
     environment = {name: value for name, value in os.environ.items() if name != SUITES_VARIABLE}
     result = subprocess.run(
-        [sys.executable, "-c", "import grpc, securefl.transport.client"],
+        [sys.executable, "-c", "import grpc, securefl.transport.aggregator_client"],
         capture_output=True,
         text=True,
         env=environment,

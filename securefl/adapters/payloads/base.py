@@ -7,7 +7,7 @@ only adds computes on updates. A payload object belongs to one round and holds n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -86,11 +86,6 @@ class Payload(Protocol):
     """A linear encoding of updates for one round."""
 
     @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        ...
-
-    @property
     def segments(self) -> tuple[Segment, ...]:
         """Segments in their places, without gaps."""
         ...
@@ -130,6 +125,46 @@ class Payload(Protocol):
                 members contributed.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A payload's coordinates in their places.
+
+    Attributes:
+        layout: The federation's tensors.
+        ranks: The cohort's ranks.
+        segments: Of the payload, laid out by it.
+    """
+
+    layout: Layout
+    ranks: RankTable
+    segments: tuple[Segment, ...] = field(init=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """V, the number of coordinates."""
+        return sum(segment.size for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class ByRank(LaidOut):
+    """A payload of which a member owns what its rank says."""
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
+        return self.ranks.partitions
+
+
+@dataclass(frozen=True, slots=True)
+class OfEverybody(LaidOut):
+    """A payload of which everybody owns all."""
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """One: everybody."""
+        return (Partition(0, 1, self.ranks.size),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ not own it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -18,6 +18,7 @@ from securefl.adapters.frozen.basis import FrozenBasis, Side, draw_basis, traine
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
+    ByRank,
     Feature,
     PayloadSettings,
     Piece,
@@ -33,7 +34,6 @@ from securefl.adapters.payloads.base import (
     read_heads,
 )
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
-from securefl.config.payload import PayloadName
 from securefl.errors import ProtocolError
 
 SAME_BASIS = 1e-9
@@ -60,38 +60,23 @@ def basis_pieces(layout: Layout, ranks: RankTable, side: Side, *, scale: float =
 
 
 @dataclass(frozen=True, slots=True)
-class BasisPayload:
+class BasisPayload(ByRank):
     """See the module; one object a round.
 
     Attributes:
         layout: The federation's tensors.
         ranks: The cohort's ranks.
         basis: The round's frozen factors.
-        name: The payload's name in a federation file: ``state`` sends the same of another frozen factor.
         scale: Bound of the trained factor's coordinates; see ``Segment.scale``.
         segments: Blocks of the trained factor by weight and rank partition, then the heads.
     """
 
-    layout: Layout
-    ranks: RankTable
     basis: FrozenBasis
-    name: PayloadName = "basis"
     scale: float = 1.0
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         pieces = basis_pieces(self.layout, self.ranks, self.basis.side, scale=self.scale)
         object.__setattr__(self, "segments", lay_out(pieces))
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
-        return self.ranks.partitions
-
-    @property
-    def size(self) -> int:
-        """V, the number of coordinates."""
-        return sum(segment.size for segment in self.segments)
 
     def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
         """The trained factors, zero where a client of this rank owns nothing, and the heads.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -23,6 +23,7 @@ from securefl.adapters.frozen.core import CoreBases, FrozenPair, draw_core_bases
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
+    ByRank,
     PayloadSettings,
     Piece,
     RoundPayload,
@@ -96,7 +97,7 @@ def core_scale(tensor: TensorSpec, shared_rank: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class CorePayload:
+class CorePayload(ByRank):
     """See the module; the same in every round.
 
     Attributes:
@@ -107,29 +108,11 @@ class CorePayload:
         segments: Blocks of the cores by weight, head and rank partition, then the heads of the model.
     """
 
-    layout: Layout
-    ranks: RankTable
     bases: CoreBases
     heads: int = 1
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(core_pieces(self.layout, self.ranks, self.heads)))
-
-    @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        return "core"
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
-        return self.ranks.partitions
-
-    @property
-    def size(self) -> int:
-        """V, the number of coordinates."""
-        return sum(segment.size for segment in self.segments)
 
     def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
         """The cores' changes, zero where a client of this rank owns nothing, and the heads.

@@ -8,13 +8,12 @@ product of means (FlexLoRA, arXiv 2402.11505). What is summed are changes of pro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
-from securefl.adapters.layout import Layout
-from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
     Feature,
+    OfEverybody,
     PayloadSettings,
     Piece,
     RoundPayload,
@@ -47,7 +46,7 @@ def sum_scale(sums: Sums) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class DensePayload:
+class DensePayload(OfEverybody):
     """See the module; the same in every round.
 
     Attributes:
@@ -57,28 +56,10 @@ class DensePayload:
         segments: One a tensor, in the layout's order.
     """
 
-    layout: Layout
-    ranks: RankTable
     sums: Sums = "changes"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(self._pieces()))
-
-    @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        return "dense"
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """One: everybody."""
-        return (Partition(0, 1, self.ranks.size),)
-
-    @property
-    def size(self) -> int:
-        """V, the number of coordinates."""
-        return sum(segment.size for segment in self.segments)
 
     def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
         """The products, some rows at a time, and the heads.

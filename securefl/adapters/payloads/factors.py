@@ -13,15 +13,16 @@ client computes with is its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from securefl.adapters.averaged_factors import AveragedFactors
 from securefl.adapters.layout import Layout, TensorSpec
-from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.ownership import RankTable
 from securefl.adapters.payloads.base import (
+    ByRank,
     Feature,
     PayloadSettings,
     Piece,
@@ -76,7 +77,7 @@ def factor_pieces(layout: Layout, ranks: RankTable, shares: SharedFactors) -> It
 
 
 @dataclass(frozen=True, slots=True)
-class FactorsPayload:
+class FactorsPayload(ByRank):
     """See the module; the same in every round.
 
     Attributes:
@@ -86,28 +87,10 @@ class FactorsPayload:
         segments: Columns of B and rows of A by weight and rank partition, then the heads.
     """
 
-    layout: Layout
-    ranks: RankTable
     shares: SharedFactors = "both"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(factor_pieces(self.layout, self.ranks, self.shares)))
-
-    @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        return "factors"
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """The cohort's rank partitions; heads belong to the first, which everybody owns."""
-        return self.ranks.partitions
-
-    @property
-    def size(self) -> int:
-        """V, the number of coordinates."""
-        return sum(segment.size for segment in self.segments)
 
     def encode(self, update: Update, *, rank: int) -> Iterator[Vector]:
         """The factors, zeros where a client of this rank owns nothing, and the heads.

@@ -45,5 +45,5 @@ def state_segments(settings: PayloadSettings, round_number: int) -> tuple[Segmen
 def state_payload(settings: PayloadSettings, round_number: int, learned: Learned) -> RoundPayload:
     """A round's payload, against the frozen side of what was learned before it."""
     frozen = learned_basis(learned, round_number=round_number, sides=settings.sides)
-    payload = BasisPayload(settings.layout, settings.ranks, frozen, name="state", scale=STEP_SCALE)
+    payload = BasisPayload(settings.layout, settings.ranks, frozen, scale=STEP_SCALE)
     return RoundPayload(payload, frozen)

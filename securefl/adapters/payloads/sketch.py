@@ -11,13 +11,13 @@ the result is near the best approximation, and comes with an estimate of its err
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
-from securefl.adapters.layout import Layout, TensorSpec
-from securefl.adapters.ownership import Partition, RankTable
+from securefl.adapters.layout import TensorSpec
 from securefl.adapters.payloads.base import (
     Feature,
+    OfEverybody,
     PayloadSettings,
     Piece,
     RoundPayload,
@@ -63,7 +63,7 @@ _BLOCKS = ("range", "corange", "check")
 
 
 @dataclass(frozen=True, slots=True)
-class SketchPayload:
+class SketchPayload(OfEverybody):
     """See the module; one object a round.
 
     Attributes:
@@ -76,31 +76,13 @@ class SketchPayload:
         segments: For every weight its three sketches, or the weight itself; then the heads.
     """
 
-    layout: Layout
-    ranks: RankTable
     sketch_rank: int
     seed: int
     round_number: int
     sums: Sums = "changes"
-    segments: tuple[Segment, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", lay_out(self._pieces()))
-
-    @property
-    def name(self) -> str:
-        """The payload's name in a federation file."""
-        return "sketch"
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """One: everybody."""
-        return (Partition(0, 1, self.ranks.size),)
-
-    @property
-    def size(self) -> int:
-        """V, the number of coordinates."""
-        return sum(segment.size for segment in self.segments)
 
     def sketched(self, tensor: TensorSpec) -> bool:
         """True where a weight is sketched, and not sent whole."""

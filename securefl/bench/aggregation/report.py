@@ -193,17 +193,17 @@ def _total(measurements: Sequence[Measurement], clock: int) -> float:
 def _bars(figures: Figures, request: Request) -> tuple[Bar, ...]:
     wall, cpu = figures.per_million_values, figures.cpu.times(MILLION / request.values)
     bars = [
-        Bar("download", 3.7, figures.down_bytes_per_value, "bytes a value"),
-        Bar("client", 0.20, wall.client_s, "s", cpu.client_s),
+        Bar("download", 3.1, figures.down_bytes_per_value, "bytes a value"),
+        Bar("client", 0.06, wall.client_s, "s", cpu.client_s),
         Bar(
             "server, a contribution",
-            0.010,
+            0.004,
             wall.server_s_per_contribution,
             "s",
             cpu.server_s_per_contribution,
         ),
-        Bar("decrypt, warm", 0.20, wall.decrypt_warm_s, "s", cpu.decrypt_warm_s),
-        Bar("decrypt, cold", 0.45, wall.decrypt_s, "s", cpu.decrypt_s),
+        Bar("decrypt, warm", 0.06, wall.decrypt_warm_s, "s", cpu.decrypt_warm_s),
+        Bar("decrypt, cold", 0.06, wall.decrypt_s, "s", cpu.decrypt_s),
     ]
     if request.precision_bits in UPLOAD_BARS:
         limit = UPLOAD_BARS[request.precision_bits]

@@ -1,30 +1,34 @@
 """The federation that is measured: the library's own simulation, with the meter's clocks and the transport's messages.
 
-The rule kept here: nothing of the protocol is written or overridden. The members' sequence, the server's state machine
-and the simulation are the library's; they are given clocks, and a transport that carries what the simulation hands
-over as objects through the messages of the real one, so that their bytes and their cost are counted.
+The rule kept here: nothing of the protocol is written or overridden. The members' sessions, the server's core and the
+simulation are the library's; they are given clocks, and a transport that carries what the simulation hands over as
+objects through the messages of the real one, so that their bytes and their cost are counted. Of what is small (adverts,
+packets, votes, reveals, announcements) the bytes are counted, and no time.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from securefl.aggregation.clock import Stage
-from securefl.aggregation.contribution import Contribution, integers_digest
+from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.member import MemberAggregation
 from securefl.bench.overhead.measurement import SERVER, Transfer
-from securefl.bench.overhead.messages import received, sent
+from securefl.bench.overhead.messages import aggregate_messages, bytes_down, bytes_up, received, sent
 from securefl.bench.overhead.meter import Meter
 from securefl.crypto.keyed_cipher import cipher_with
-from securefl.protocol import wire_parts
+from securefl.protocol.calls import AggregateHead, Announcement, FederationClosed, RoundOpened
 from securefl.protocol.federation import Federation
-from securefl.protocol.messages import AggregateHeader
 from securefl.protocol.sections import StreamSizes
-from securefl.protocol.streams import AggregateReader, aggregate_preamble, chunks
+from securefl.protocol.wire_aggregates import AggregateReader
+from securefl.protocol.wire_staging import StageSizes
 from securefl.simulation.federation import SimulatedFederation
+from securefl.simulation.traffic import Uploaded
 from securefl_client.folder import ClientFolder
+from securefl_client.round_work import Downloaded, Got, Sent, Upload
 
 if TYPE_CHECKING:
     from securefl.training.trainer import LocalTrainer
@@ -73,7 +77,9 @@ def run_securefl(sites: Mapping[str, Site], meter: Meter) -> Ran:
     simulated = SimulatedFederation(
         members,
         {member: site.trainer for member, site in sites.items()},
+        signing_keys={member: site.own.signing_key for member, site in sites.items()},
         transport=transport,
+        observe=transport.observe,
         clock=meter.clock(SERVER),
         applied=applied,
     )
@@ -93,15 +99,17 @@ class MessageTransport:
     """A ``Transport`` that makes and reads the messages of the real one, and counts their bytes.
 
     Args:
-        federation: Whose contributions and aggregates are carried.
+        federation: Whose contributions and sums are carried.
         meter: Times each end.
     """
 
     def __init__(self, federation: Federation, meter: Meter) -> None:
         self._federation = federation
         self._meter = meter
-        self._up: dict[tuple[int, str], int] = {}
-        self._down: dict[tuple[int, str], int] = {}
+        self._round = federation.first_round
+        self._over = False
+        self._up: Counter[tuple[int, str]] = Counter()
+        self._down: Counter[tuple[int, str]] = Counter()
 
     @property
     def transfers(self) -> tuple[Transfer, ...]:
@@ -111,31 +119,41 @@ class MessageTransport:
             for (number, member), up in self._up.items()
         )
 
-    def upload(self, contribution: Contribution) -> Contribution:
+    def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
         """Makes the member's messages, and reads them as the server does."""
-        header = contribution.signed.header
-        number = header.round_number
-        with self._meter.clock(header.member).stage(Stage.UPLOAD, number):
+        number = contribution.round_number
+        with self._meter.clock(member).stage(Stage.UPLOAD, number):
             messages = sent(contribution)
-        self._up[number, header.member] = sum(map(len, messages))
+        self._up[number, member] += sum(map(len, messages))
         with self._meter.clock(SERVER).stage(Stage.ADD, number):
             sizes = StreamSizes.of_contribution(self._federation.sections(number))
-            return received(messages, number=number, sizes=sizes)
+            packets = tuple(map(len, contribution.head.packets))
+            return received(messages, sizes=StageSizes(sizes.seeds_bytes, sizes.body_bytes, packets))
 
-    def download(self, header: AggregateHeader, body: bytes, *, member: str) -> tuple[AggregateHeader, bytes]:
+    def download(self, head: AggregateHead, body: bytes, *, member: str) -> tuple[AggregateHead, bytes]:
         """Makes the server's messages, and reads them as the member does."""
-        number = header.round_number
+        number = head.cohort.attempt.round_number
         with self._meter.clock(SERVER).stage(Stage.PUBLISH, number):
-            messages = [
-                *aggregate_preamble(header),
-                *(wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(body)),
-            ]
-        self._down[number, member] = sum(map(len, messages))
+            messages = list(aggregate_messages(head, body))
+        self._down[number, member] += sum(map(len, messages))
         with self._meter.clock(member).stage(Stage.DOWNLOAD, number):
             sizes = StreamSizes.of_aggregate(self._federation.sections(number))
-            reader = AggregateReader(number, contributors=len(self._federation.cohort), sizes=sizes)
+            reader = AggregateReader(number, sizes_of=lambda cohort: sizes)
             read = b"".join(reader.receive(message) for message in messages)
             return reader.finish(), read
+
+    def observe(self, member: str, request: Sent | None, answer: Got | Announcement) -> None:
+        """Counts what is small, in the round that is open; what comes after the last one belongs to none."""
+        if isinstance(answer, RoundOpened):
+            self._round = answer.manifest.attempt.round_number
+        self._over = self._over or isinstance(answer, FederationClosed)
+        if self._over:
+            return
+        place = self._round, member
+        if request is not None and not isinstance(request, Upload):
+            self._up[place] += bytes_up(request)
+        if not isinstance(answer, Downloaded):
+            self._down[place] += bytes_down(answer)
 
 
 def _aggregation(site: Site, meter: Meter) -> MemberAggregation:

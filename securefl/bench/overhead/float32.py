@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.update import Adapter, LoraFactors
-from securefl.aggregation.contribution import Contribution
-from securefl.bench.overhead.messages import received
+from securefl.bench.overhead.messages import body_messages, received, sent
 from securefl.errors import AuthenticationError, ProtocolError, WireError
-from securefl.identity.signing import SigningKey, verify
-from securefl.protocol import wire_parts
-from securefl.protocol.messages import ContributionHeader, Manifest, SignedHeader
-from securefl.protocol.sections import StreamSizes
-from securefl.protocol.streams import chunks
+from securefl.identity.signing import SigningKey
+from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader
+from securefl.protocol.agreement.signed import Attempt, Signed, sign
+from securefl.protocol.calls import Acknowledge, StageContribution
+from securefl.protocol.wire_aggregates import decode_aggregate_part
+from securefl.protocol.wire_calls import decode_acknowledge, encode_acknowledge
+from securefl.protocol.wire_staging import BodyChunk, StageSizes
+from securefl.simulation.traffic import Uploaded
 
 COUNT_BYTES = 8
 """The sample count, in front of the numbers; little-endian, as they are."""
+NO_DIGEST = bytes(32)
+"""In the place of a cohort's digest and of a salt: there is nothing to agree on, and nothing to hide."""
+EMPTY_DIGEST = hashlib.sha256(b"").digest()
 Float32 = NDArray[np.float32]
 Parts = list[Float32]
 """Of each adapted weight A (r, n) and B (m, r), of each head the head; in the layout's order."""
@@ -83,16 +89,25 @@ def adapter_of(parts: Parts, layout: Layout) -> Adapter:
     return Adapter(weights, heads)
 
 
-def sign(body: bytes, *, member: str, manifest: Manifest, signing_key: SigningKey) -> Contribution:
-    """A member's message, signed as a contribution is signed."""
-    header = ContributionHeader(
-        member=member,
-        round_number=manifest.round_number,
-        manifest_digest=manifest.digest,
-        seeds_digest=hashlib.sha256(b"").digest(),
-        body_digest=hashlib.sha256(body).digest(),
-    )
-    return Contribution(SignedHeader(header, signing_key.sign(header.signed_bytes())), b"", body)
+@dataclass(frozen=True, slots=True)
+class SignedUpdate:
+    """A member's numbers as a contribution travels, and the header that signs them."""
+
+    contribution: Uploaded
+    header: Signed[ContributionHeader]
+
+    def messages(self) -> list[bytes]:
+        """The messages of both."""
+        acknowledged = Acknowledge(self.header.body.attempt, (), self.header)
+        return [*sent(self.contribution), encode_acknowledge(acknowledged)]
+
+
+def signed_update(body: bytes, *, member: str, attempt: Attempt, signing_key: SigningKey) -> SignedUpdate:
+    """A member's update, signed as a contribution is signed."""
+    digest = hashlib.sha256(body).digest()
+    header = ContributionHeader(attempt, member, NO_DIGEST, NO_DIGEST, EMPTY_DIGEST, digest, NO_PACKETS)
+    head = StageContribution(attempt, NO_DIGEST, digest, b"", ())
+    return SignedUpdate(Uploaded(head, body), sign(header, signing_key))
 
 
 def read_mean(messages: Iterable[bytes]) -> bytes:
@@ -101,10 +116,10 @@ def read_mean(messages: Iterable[bytes]) -> bytes:
     Raises:
         WireError: if a message is none of a body.
     """
-    parts = [wire_parts.decode_aggregate_part(message) for message in messages]
-    if not all(isinstance(part, wire_parts.BodyChunk) for part in parts):
+    parts = [decode_aggregate_part(message) for message in messages]
+    if not all(isinstance(part, BodyChunk) for part in parts):
         raise WireError("a mean consists of its numbers alone")
-    return b"".join(part.data for part in parts if isinstance(part, wire_parts.BodyChunk))
+    return b"".join(part.data for part in parts if isinstance(part, BodyChunk))
 
 
 class AveragingServer:
@@ -112,7 +127,7 @@ class AveragingServer:
 
     Args:
         layout: The shared tensors.
-        manifest: The round.
+        attempt: The round.
         ranks: Of every member.
         public_keys: Of every member, 32 bytes each.
     """
@@ -120,13 +135,13 @@ class AveragingServer:
     def __init__(
         self,
         layout: Layout,
-        manifest: Manifest,
+        attempt: Attempt,
         *,
         ranks: Mapping[str, int],
         public_keys: Mapping[str, bytes],
     ) -> None:
         self._layout = layout
-        self._manifest = manifest
+        self._attempt = attempt
         self._ranks = ranks
         self._public_keys = public_keys
         self._sums: Parts = [np.zeros(shape, np.float32) for shape in shapes(layout, max(ranks.values()))]
@@ -141,10 +156,12 @@ class AveragingServer:
             ProtocolError: if it has contributed already, or contributes to another round.
         """
         rank = self._ranks[member]
-        sizes = StreamSizes(seeds_bytes=0, body_bytes=COUNT_BYTES + self._layout.float32_bytes(rank))
-        update = received(messages, number=self._manifest.round_number, sizes=sizes)
-        self._verify(update.signed, update.body, member=member)
+        sizes = StageSizes(seeds_bytes=0, body_bytes=COUNT_BYTES + self._layout.float32_bytes(rank))
+        update = received(messages[:-1], sizes=sizes)
+        if update.head.attempt != self._attempt:
+            raise ProtocolError(f"an update is not for round {self._attempt.round_number}")
         body = update.body
+        self._verify(decode_acknowledge(messages[-1]).header, body, member=member)
         samples = int.from_bytes(body[:COUNT_BYTES], "little")
         own = decode_parts(body[COUNT_BYTES:], self._layout, rank)
         for total, part in zip(self._sums, own, strict=True):
@@ -170,16 +187,16 @@ class AveragingServer:
             for part, (rows, columns) in zip(mean, shapes(self._layout, self._ranks[member]), strict=True)
         ]
         body = b"".join(part.astype("<f4").tobytes() for part in cut)
-        return [wire_parts.encode_aggregate_part(wire_parts.BodyChunk(chunk)) for chunk in chunks(body)]
+        return list(body_messages(body))
 
-    def _verify(self, signed: SignedHeader, body: bytes, *, member: str) -> None:
-        header = signed.header
-        if (header.member, header.manifest_digest) != (member, self._manifest.digest):
-            raise AuthenticationError(f"an update is not {member}'s for round {self._manifest.round_number}")
+    def _verify(self, signed: Signed[ContributionHeader] | None, body: bytes, *, member: str) -> None:
+        number = self._attempt.round_number
+        if signed is None or (signed.body.signer, signed.body.attempt) != (member, self._attempt):
+            raise AuthenticationError(f"an update is not {member}'s for round {number}")
         if member in self._samples:
-            raise ProtocolError(f"{member} contributed to round {self._manifest.round_number} already")
-        verify(self._public_keys[member], signed.signature, header.signed_bytes())
-        if hashlib.sha256(body).digest() != header.body_digest:
+            raise ProtocolError(f"{member} contributed to round {number} already")
+        signed.verify(self._public_keys[member])
+        if hashlib.sha256(body).digest() != signed.body.body_digest:
             raise AuthenticationError(f"{member}'s numbers are not those it signed")
 
 

@@ -36,14 +36,14 @@ from securefl.bench.overhead.measurement import (
     Transfer,
     Variant,
 )
-from securefl.bench.overhead.messages import sent
 from securefl.bench.overhead.meter import Meter
 from securefl.config import load_federation
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.payload import payload_named
 from securefl.machine import peak_memory_bytes
-from securefl.protocol.messages import Manifest
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
 from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
@@ -97,7 +97,7 @@ def variant_of(config: FederationConfig, job: OverheadJob) -> FederationConfig:
     training = config.training.model_copy(update={"early_stopping_rounds": None})
     match job.variant:
         case "encrypted":
-            scheme = "bfv"
+            scheme = "kahe"
         case "integer_twin":
             scheme = "none"
         case "float32":
@@ -124,7 +124,7 @@ def run_float32(sites: Mapping[str, Site], meter: Meter) -> Ran:
         for number in range(1, federation.terms.federation.rounds + 1):
             server = float32.AveragingServer(
                 layout,
-                Manifest(federation.digest, number, federation.cohort),
+                Attempt(federation.digest, FIRST_KEY_EPOCH, number, 1),
                 ranks=ranks,
                 public_keys={member: site.own.signing_key.public_key for member, site in sites.items()},
             )
@@ -153,16 +153,16 @@ def _contribute_float32(
     """One member's half of a round up to the server's sum; the bytes it sent."""
     member, trainer = site.own.member, site.trainer
     clock = meter.clock(member)
-    manifest = Manifest(site.own.federation.digest, number, site.own.federation.cohort)
+    attempt = Attempt(site.own.federation.digest, FIRST_KEY_EPOCH, number, 1)
     with clock.stage(Stage.TRAIN, number):
         trainer.train_round(number, start)
     with clock.stage(Stage.ENCODE, number):
         samples = trainer.samples.to_bytes(float32.COUNT_BYTES, "little")
         body = samples + float32.encode_adapter(trainer.adapter("global"), trainer.layout)
     with clock.stage(Stage.ENCRYPT, number):
-        update = float32.sign(body, member=member, manifest=manifest, signing_key=site.own.signing_key)
+        update = float32.signed_update(body, member=member, attempt=attempt, signing_key=site.own.signing_key)
     with clock.stage(Stage.UPLOAD, number):
-        messages = sent(update)
+        messages = update.messages()
     with meter.clock(SERVER).stage(Stage.ADD, number):
         server.take(messages, member=member)
     return sum(map(len, messages))

@@ -35,6 +35,7 @@ from securefl.bench.quality.sites import (
     client_data,
     provisioned,
     rows_digest,
+    signing_keys_of,
     site_of,
 )
 from securefl.bench.quality.suite import Cell, DataSet, Limits
@@ -143,6 +144,7 @@ def run_federation(config: FederationConfig, folder: Path, *, out: Path) -> Cell
     simulated = SimulatedFederation(
         {member: site.aggregation for member, site in sites.items()},
         {member: site.side.learner for member, site in sites.items()},
+        signing_keys=signing_keys_of(sites),
         transport=SideTransport(sites),
         applied=applied,
     )

@@ -67,7 +67,7 @@ def _table(cell: Cell, rows: DrawnRows, *, model: str, scheme: str, personal: bo
     baseline = cell.recipe in BASELINES
     # No federation is made for a baseline; the recipe only lends it what all have in common.
     name = DEFAULT if baseline else cell.recipe
-    lacks = (baseline or personal) and not ROWS[name].recipe.has_personal
+    lacks = (baseline or personal) and ROWS[name].recipe.personal == "none"
     labels = {"labels": list(rows.labels)} if rows.labels else {}
     return {
         "federation": {"name": cell.place, "seed": cell.seed, **labels},

@@ -8,8 +8,9 @@ at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from securefl.bench.quality.cell import settings_of
 from securefl.bench.quality.measurement import CellMeasurement, ClientOutcome
 from securefl.bench.quality.sites import client_data, provisioned, rows_digest
 from securefl.config import FederationConfig
+from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.base import Metric
@@ -43,15 +45,16 @@ def run_central(config: FederationConfig, folder: Path) -> CellMeasurement:
     owns = provisioned(config, folder)
     data = {member: client_data(own) for member, own in owns.items()}
     first = next(iter(owns.values()))
+    settings = _settings(first, ranks=config.ranks)
     trainer, scale, validation = _best(
-        _settings(first, ranks=config.ranks), pooled(tuple(data.values())), rounds=config.federation.rounds
+        settings, pooled(tuple(data.values())), rounds=config.federation.rounds
     )
     metric = trainer.measure("personal")
     chosen_on = trainer.measure("personal", part="validation")
     return CellMeasurement(
         metric=metric.name,
         rounds=config.federation.rounds,
-        clients=_outcomes(owns, data, metric, validation=chosen_on),
+        clients=_outcomes(owns, data, metric, validation=chosen_on, counted=partial(_counted, settings)),
         integers_sha256=(),
         seconds={},
         wall_s=0.0,
@@ -113,12 +116,23 @@ def _joined(parts: Sequence[Examples]) -> Examples:
     )
 
 
+def _counted(settings: TrainerSettings, rows: Examples) -> int:
+    """The number of rows that a metric counts: a language model leaves out those whose answers are cut away."""
+    tokenizer = load_tokenizer(settings.model_path)
+    return len(settings.task.tokenise(rows, tokenizer, max_length=settings.max_length))
+
+
 def _outcomes(
-    owns: Mapping[str, ClientFolder], data: Mapping[str, ClientData], metric: Metric, *, validation: Metric
+    owns: Mapping[str, ClientFolder],
+    data: Mapping[str, ClientData],
+    metric: Metric,
+    *,
+    validation: Metric,
+    counted: Callable[[Examples], int],
 ) -> dict[str, ClientOutcome]:
-    """Each client's part of the pooled test and validation rows."""
-    tests = _parts([len(rows.test) for rows in data.values()])
-    chosen_on = _parts([len(rows.validation) for rows in data.values()])
+    """Each client's part of the pooled test and validation rows, of those that were counted."""
+    tests = _parts([counted(rows.test) for rows in data.values()])
+    chosen_on = _parts([counted(rows.validation) for rows in data.values()])
     return {
         member: ClientOutcome(
             rank=own.rank,

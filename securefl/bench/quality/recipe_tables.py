@@ -15,7 +15,7 @@ from securefl.bench.quality.recipe_figures import Entry, Which, less_default, sp
 from securefl.bench.quality.report import QualityReport
 from securefl.bench.quality.suite import LEFT_OUT
 from securefl.bench.quality.targets import SHARE, words
-from securefl.results.curve import SMALLER_IS_BETTER
+from securefl.training.figure_order import SMALLER_IS_BETTER
 
 MEGABYTE = 1_000_000
 BAR_COLUMNS = ("bar", "verdict", "plainly met", "decided by, points ± SE")

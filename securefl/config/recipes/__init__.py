@@ -16,6 +16,7 @@
 ``fedsvd``     FedSVD
 ``fdlora``     FDLoRA
 ``pf2lora``    PF2LoRA, of first order
+``fedalt``     FedALT
 ``fed_hello``  after Fed-HeLLo
 ``ravan``      Ravan
 ``she_lora``   after SHE-LoRA

@@ -10,10 +10,10 @@ from securefl.config.names import Name
 from securefl.config.section import Section
 
 DEFAULT: Final = "default"
-Personal = Literal["none", "alone", "joint", "backbone"]
+Personal = Literal["none", "alone", "joint", "backbone", "rest"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
-Finish = Literal["search", "none", "sum"]
+Finish = Literal["search", "none", "sum", "mixer"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -23,6 +23,7 @@ class FusionSection(Section):
 
     finish: Finish = "search"
     """``search``: the weights of both that the validation rows prefer; ``sum``: both as they are, beside each other;
+    ``mixer``: both beside each other, each times its share, which a trained gate gives for every token (FedALT);
     ``none``: no fused adapter."""
     space: Literal["product", "factor"] = "product"
     max_samples: int = Field(default=375, ge=LEAST_SEARCH_ROWS)
@@ -38,6 +39,11 @@ class FusionSection(Section):
         return self.finish != "none"
 
     @property
+    def mixes(self) -> bool:
+        """True where a trained gate gives the share of each for every token."""
+        return self.finish == "mixer"
+
+    @property
     def adds(self) -> bool:
         """True where both are added as they are."""
         return self.finish == "sum"
@@ -50,7 +56,8 @@ class Recipe(Section):
     personal: Personal
     """A client's own part: ``none``, a personal adapter by itself (``alone``), or one that moves in every
     step beside the shared one, and computes with it always (``joint``), or a backbone of its own, beside which a shared
-    adapter of one shape moves (``backbone``)."""
+    adapter of one shape moves (``backbone``), or the adapter that it sends, which stays its own from round to round,
+    beside the frozen mean of all others' (``rest``)."""
     personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"
     """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum."""
     seeding: Seeding = "public"
@@ -66,7 +73,7 @@ class Recipe(Section):
     @property
     def has_personal(self) -> bool:
         """True where a client has an adapter of its own, which it never sends."""
-        return self.personal != "none"
+        return self.personal not in ("none", "rest")
 
     @property
     def seeded(self) -> bool:
@@ -85,6 +92,11 @@ class Recipe(Section):
     def joins(self) -> bool:
         """True where the personal adapter is trained in the steps of the shared one, and is of use beside it only."""
         return self.personal == "joint"
+
+    @property
+    def keeps_sent(self) -> bool:
+        """True where the adapter that a client sends stays its own, beside the mean of all others'."""
+        return self.personal == "rest"
 
     @property
     def stands_alone(self) -> bool:

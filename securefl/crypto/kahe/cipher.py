@@ -39,10 +39,11 @@ class KaheCipher:
         """Starts the encryption of one section under the contribution's key.
 
         Raises:
-            ProtocolError: if no key is given.
+            ProtocolError: if no key is given, or one that hides something else already.
         """
         if key is None:
             raise ProtocolError(f"the contribution of {contributor.member} has no key")
+        key.claim(place.attempt, section=place.section)
         public = PublicPolynomials(place.attempt, section=place.section)
         return KaheEncryption(Encryptor(self.profile, key=key, public=public), self.form)
 

@@ -36,9 +36,11 @@ class ShortKey:
     which is why it cannot be stored: a member that lost it makes a new key, a new body and new shares.
     """
 
-    __slots__ = ("_coefficients", "_spectrum")
+    __slots__ = ("_attempt", "_coefficients", "_sections", "_spectrum")
 
     def __init__(self, coefficients: Integers) -> None:
+        self._attempt: bytes | None = None
+        self._sections: set[int] = set()
         self._coefficients = _read_only(coefficients)
         self._spectrum = spectrum_of(self._coefficients)
 
@@ -58,6 +60,19 @@ class ShortKey:
         raise ProtocolError(
             "a short key has no form in bytes", hint="draw a fresh one for a new contribution"
         )
+
+    def claim(self, attempt: bytes, *, section: int) -> None:
+        """Takes a section of an attempt for this key: each is encrypted once, and all are of one attempt.
+
+        Raises:
+            ProtocolError: if the section was encrypted under this key already, or the key is that of another attempt.
+        """
+        if section in self._sections or self._attempt not in (None, attempt):
+            raise ProtocolError(
+                "a short key hides one contribution, and was used already", hint="draw a fresh one"
+            )
+        self._attempt = attempt
+        self._sections.add(section)
 
     @property
     def coefficients(self) -> Integers:

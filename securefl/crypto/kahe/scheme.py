@@ -30,7 +30,7 @@ from securefl.crypto.kahe.profiles import KaheProfile
 from securefl.crypto.kahe.randomness import RandomStream
 from securefl.crypto.kahe.ring import Limbs, products
 from securefl.crypto.words import Words
-from securefl.errors import CapacityError
+from securefl.errors import CapacityError, ProtocolError
 
 BLOCK_ROWS: Final = 4
 """Ciphertexts taken at a time: their spectra, 256 KiB, stay in a core's cache."""
@@ -77,6 +77,7 @@ class Encryptor:
         self._public = public
         self._stream = RandomStream(entropy)
         self._modulus = modulus
+        self._next = 0
 
     def __repr__(self) -> str:
         return f"Encryptor({self._profile.name}, <redacted>)"
@@ -86,17 +87,21 @@ class Encryptor:
 
         Args:
             slots: (k, N) int64, each at most ``profile.slot_bound`` in magnitude.
-            first: Number of its first ciphertext in the section; every number is encrypted once.
+            first: Number of its first ciphertext in the section; windows come in order, and every number once.
 
         Returns:
             (k, N) uint64 below 2^(60-d).
 
         Raises:
             CapacityError: if a slot is larger than the profile holds.
+            ProtocolError: if a ciphertext of that number, or of a later one, was encrypted already.
         """
+        if first < self._next:
+            raise ProtocolError("a ciphertext is encrypted once under one key", hint="draw a fresh key")
         bound = self._profile.slot_bound
         if slots.size and (int(slots.max()) > bound or int(slots.min()) < -bound):
             raise CapacityError("a slot does not fit", where=self._profile.name)
+        self._next = first + len(slots)
         words = np.empty(slots.shape, dtype=np.uint64)
         for start in range(0, len(slots), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)

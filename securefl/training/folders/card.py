@@ -24,13 +24,19 @@ _POOLED = {
 """Hidden states to one feature; the card's tokenizer pads on the right."""
 
 
+_LOADED = 'this folder:\n\n```python\nimport securefl\n\nsaved = securefl.load_adapter(".")\n{use}\n```'
+_LABELLED_USE = 'print(saved.outcomes([("a text",)], batch_size=1).argmax(1))'
+_ANSWERED_USE = 'print(saved.answers(["a question"], batch_size=1))'
 _SHARED_USE = (
     "## Use\n\nThe metric above is that of the model *with* the shared adapter in `shared_adapter.safetensors`, which "
     "PEFT does not know: plain PEFT loads the private adapter without it, and answers otherwise. With securefl, in "
-    'this folder:\n\n```python\nimport securefl\n\nsaved = securefl.load_adapter(".")\n'
-    'print(saved.outcomes([("a text",)], batch_size=1).argmax(1))\n```'
 )
-"""Use of a folder with a part that plain PEFT would pass over."""
+_MIXED_USE = (
+    "## Use\n\nThe metric above is that of two adapters that stand in one, the member's own and the mean of all "
+    "others', *with* the mixer in `mixer.safetensors`, which gives each of them its share for every token and which "
+    "PEFT does not know: plain PEFT adds both whole, and answers otherwise. With securefl, in "
+)
+"""Uses of folders with a part that plain PEFT would pass over."""
 
 
 def model_card(record: FolderRecord, *, rank: int) -> str:
@@ -107,8 +113,10 @@ def _cell(text: str) -> str:
 
 
 def _use(record: FolderRecord) -> str:
-    if record.shared is not None:
-        return _SHARED_USE
+    if record.beyond_peft is not None:
+        words = _SHARED_USE if record.shared is not None else _MIXED_USE
+        use = _ANSWERED_USE if record.auto_class == "AutoModelForCausalLM" else _LABELLED_USE
+        return words + _LOADED.replace("{use}", use)
     code = _code(record)
     if code is None:
         return ""

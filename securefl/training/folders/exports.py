@@ -23,6 +23,8 @@ from securefl.training.folders.task_file import (
     ADAPTER_CONFIG,
     CARD_FILE,
     HEAD_FILE,
+    MIXER_FILE,
+    SHARED_FILE,
     TASK_FILE,
     WEIGHTS_FILE,
     FolderRecord,
@@ -79,10 +81,10 @@ def write_form(source: Path, target: Path, form: Form) -> tuple[str, ...]:
         _copy(source, target)
         return limits(target)
     record = FolderRecord.read(source)
-    if record.shared is not None:
+    if record.beyond_peft is not None:
         raise ConfigError(
-            f"{source} holds a shared adapter, which no other form has a place for",
-            hint="leave out --rank, --merge and --hub to copy the folder as it is, or export the personal one",
+            f"{source} computes with {record.beyond_peft}, which no other form has a place for",
+            hint="leave out --rank, --merge and --hub-layout to copy the folder as it is, or export another adapter",
         )
     if form.merge:
         told = _merge(source, target, record, form.base)
@@ -95,6 +97,12 @@ def write_form(source: Path, target: Path, form: Form) -> tuple[str, ...]:
 def limits(folder: Path) -> tuple[str, ...]:
     """Sentences on documented limits of vLLM that a folder breaks; none for a folder that it serves as it is."""
     config = read_peft_record(folder)
+    beyond = next((name for name in (SHARED_FILE, MIXER_FILE) if (folder / name).is_file()), None)
+    if beyond is not None:
+        return (
+            f"vLLM and PEFT do not know {beyond}, with which this adapter computes: use securefl.load_adapter, or "
+            "securefl predict.",
+        )
     told = []
     if config.r > VLLM_RANK:
         told.append(

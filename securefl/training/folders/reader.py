@@ -20,10 +20,11 @@ from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import skeleton_of
 from securefl.training.devices import Compute, choose_compute
 from securefl.training.folders.bases import base_of
-from securefl.training.folders.task_file import HEAD_FILE, FolderRecord, SharedRecord
+from securefl.training.folders.task_file import HEAD_FILE, MIXER_FILE, FolderRecord, MixerRecord
 from securefl.training.folders.tensors import load_tensors, read_tensors
 from securefl.training.loops import evaluate
 from securefl.training.mixed_backbones.paired_folder import paired
+from securefl.training.mixer import Mixer
 from securefl.training.pretrained import load_tokenizer
 from securefl.training.rows.examples import Examples
 from securefl.training.rows.tokens import Tokenised, ordered_batches
@@ -131,14 +132,12 @@ def load_saved(folder: Path, *, base: str | None = None, device: str = "cpu") ->
     model = (
         _merged(folder, task, compute)
         if record.merged
-        else _adapted(folder, path, task, compute, shared=record.shared)
+        else _adapted(folder, path, task, compute, record=record)
     )
     return SavedModel(record, model, task, load_tokenizer(path), compute)
 
 
-def _adapted(
-    folder: Path, path: str, task: Task, compute: Compute, *, shared: SharedRecord | None
-) -> TaskModel:
+def _adapted(folder: Path, path: str, task: Task, compute: Compute, *, record: FolderRecord) -> TaskModel:
     tensors, skeleton = read_tensors(folder), skeleton_of(path)
     model = task.model(skeleton, path, attention=compute.attention)
     adapter = tensors.adapter(model.form, head=model.head_name)
@@ -148,8 +147,19 @@ def _adapted(
     bank = AdapterBank(model.to(compute.device), layout, dropout=0.0)
     bank.add(_NAME, rank=tensors.config.r, alpha=tensors.config.plain_alpha)
     bank.install(_NAME, adapter)
+    if record.mixer is not None:
+        _mix(folder, bank, record.mixer)
     local = bank.use((_NAME,), head=_NAME)
-    return local if shared is None else paired(folder, local, shared, head=layout.heads[0])
+    return local if record.shared is None else paired(folder, local, record.shared, head=layout.heads[0])
+
+
+def _mix(folder: Path, bank: AdapterBank, record: MixerRecord) -> None:
+    """Put the folder's gates before the directions of both adapters that stand in its one."""
+    if len(record.parts) != bank.rank(_NAME):
+        raise ModelError(f"the mixer of {folder} does not fit its adapter", where=MIXER_FILE)
+    mixer = Mixer(bank.layers)
+    mixer.install(load_tensors(folder / MIXER_FILE))
+    mixer.mix(_NAME, record.parts)
 
 
 def _merged(folder: Path, task: Task, compute: Compute) -> TaskModel:

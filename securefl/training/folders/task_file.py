@@ -20,6 +20,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 HEAD_FILE = "head.safetensors"
 SHARED_FILE = "shared_adapter.safetensors"
+MIXER_FILE = "mixer.safetensors"
 TASK_FILE = "task.json"
 CARD_FILE = "README.md"
 
@@ -94,6 +95,21 @@ class SharedRecord(_Part):
     scaling: float
 
 
+class MixerRecord(_Part):
+    """A gate for every adapted weight, which mixes two adapters that stand in one, token by token.
+
+    Attributes:
+        ranks: Directions of the first adapter, which come first, and of the second one.
+    """
+
+    ranks: tuple[int, int]
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """For each direction, which of the two adapters it belongs to."""
+        return (0,) * self.ranks[0] + (1,) * self.ranks[1]
+
+
 class FolderRecord(_Part):
     """Content of ``task.json``; keys that are not named here are the task's own.
 
@@ -109,6 +125,7 @@ class FolderRecord(_Part):
         origin: None where a trainer was used without a federation.
         measured: On the client's test rows; None where nothing was.
         shared: The shared adapter in ``shared_adapter.safetensors``; None where the folder has none.
+        mixer: The gates in ``mixer.safetensors``; None where the folder has none.
         merged: True where the folder holds the whole model, its adapter added to the weights.
         reduced_from: Its former rank, where it was reduced.
         lost: Share of the adapter's norm that was lost by that.
@@ -126,6 +143,7 @@ class FolderRecord(_Part):
     origin: OriginRecord | None = None
     measured: MeasuredRecord | None = None
     shared: SharedRecord | None = None
+    mixer: MixerRecord | None = None
     merged: bool = False
     reduced_from: int | None = None
     lost: float | None = None
@@ -146,6 +164,13 @@ class FolderRecord(_Part):
         """The labels in the order of the head's rows; none where the task has no labels."""
         labels = self.description.get("labels")
         return tuple(map(str, labels)) if isinstance(labels, list | tuple) else ()
+
+    @property
+    def beyond_peft(self) -> str | None:
+        """The file of the folder that computes with PEFT's own two and that PEFT does not know; None without one."""
+        if self.shared is not None:
+            return SHARED_FILE
+        return None if self.mixer is None else MIXER_FILE
 
     def write(self, folder: Path) -> None:
         """Write ``task.json``."""

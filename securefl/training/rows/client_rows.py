@@ -23,7 +23,7 @@ from securefl.config.data import ColumnSplit, DataSection, DirichletSplit, IidSp
 from securefl.errors import ConfigError, DataError
 from securefl.training.rows.columns import Columns
 from securefl.training.rows.persons import PersonBound
-from securefl.training.rows.row_errors import no_form
+from securefl.training.rows.row_errors import no_form, no_strata
 from securefl.training.rows.splits import (
     MIN_TEST_ROWS,
     MIN_TRAIN_ROWS,
@@ -149,7 +149,9 @@ def read_columns(path: Path, columns: Columns, *, filled: Sequence[str], form: T
         there = column_names(path, form=form)
         fitting = next((one for one in columns.forms if one.fits(there)), None)
         if fitting is None:
-            raise no_form(path, [one.required for one in columns.forms], there)
+            raise no_form(path, [one.required for one in columns.forms], there, example=columns.example)
+        if columns.strata is not None and columns.strata not in there:
+            raise no_strata(path, columns.strata, there, key=columns.strata_key)
         columns = columns.of(fitting)
     return read_table(
         path,

@@ -41,6 +41,8 @@ class Columns:
         filled: Those in which an empty cell is refused.
         strata: The one by whose values a Dirichlet split deals and hold-outs are stratified, one of ``filled``; None
             where the task has none.
+        strata_key: The key that names it.
+        example: What to write where the right columns of a form have other names.
         forms: Forms that a file may have, of which the first that fits it gives ``texts``; none where ``texts`` are
             the same for every file.
         optional: Those of ``texts`` that may be missing.
@@ -50,6 +52,8 @@ class Columns:
     texts: tuple[str, ...]
     filled: tuple[str, ...] = ()
     strata: str | None = None
+    strata_key: str = ""
+    example: str = ""
     forms: tuple[RowForm, ...] = ()
     optional: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()

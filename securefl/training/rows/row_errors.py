@@ -59,20 +59,37 @@ def check_names(path: Path, wanted: Sequence[str], there: Sequence[str], *, hint
             raise DataError(f"there is no column '{name}'", where=str(path), hint=advice)
 
 
-def no_form(path: Path, forms: Sequence[Sequence[str]], there: Sequence[str]) -> DataError:
+def no_strata(path: Path, column: str, there: Sequence[str], *, key: str) -> DataError:
+    """The error for a file without the column by whose values its rows are dealt out.
+
+    Args:
+        path: The file.
+        column: Its name.
+        there: Names of the file's columns.
+        key: The key of ``[data]`` that names the column.
+    """
+    return DataError(
+        f"there is no column '{column}', by whose values the split deals rows out",
+        where=str(path),
+        hint=f'the columns are {_listed(there)}; name one of them in {key}, or write split = "iid"',
+    )
+
+
+def no_form(path: Path, forms: Sequence[Sequence[str]], there: Sequence[str], *, example: str) -> DataError:
     """The error for a file whose columns are those of no form that the task reads.
 
     Args:
         path: The file.
         forms: The columns of each form.
         there: Names of the file's columns.
+        example: What to write where the right columns have other names.
     """
     wanted = ", or ".join(" with ".join(f"'{name}'" for name in form) for form in forms)
     listed = f"the columns are {_listed(there)}" if there else "no column has a name"
     return DataError(
         f"there is no column {wanted}",
         where=str(path),
-        hint=f"{listed}; name the right ones in [data], such as prompt and completion",
+        hint=f"{listed}; name the right ones in [data], such as {example}",
     )
 
 

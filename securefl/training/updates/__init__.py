@@ -6,6 +6,7 @@
 ``shared_factor``  one factor of the shared adapter itself, against its learned other one
 ``whole_factors``  both factors at the rank that is summed, sent as they are
 ``shared_right``   the same with a B of the client's own
+``beside_rest``    the client's own adapter beside the frozen mean of all others', with a mixer
 ``core``           a core beside the global adapter, between two frozen factors
 ``table``          from what a payload trains to its way
 

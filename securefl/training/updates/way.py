@@ -15,11 +15,13 @@ from securefl.adapters.update import Adapter, Matrix, Update
 from securefl.errors import TrainingError
 from securefl.training.adapter_bank import AdapterBank, Trainable
 
-Shared = Literal["global", "shared", "local-update"]
-"""Adapters that rounds compute with: the global one at the client's rank, the whole shared one, and the one beside."""
+Shared = Literal["global", "shared", "local-update", "rest"]
+"""Adapters that rounds compute with: the global one at the client's rank, the whole shared one, the one beside, and the
+mean of all others'."""
 GLOBAL: Final = "global"
 SHARED: Final = "shared"
 BESIDE: Final = "local-update"
+REST: Final = "rest"
 Fit = Callable[[Callable[[], Trainable]], float]
 """Trains what a function switches on, for a round's steps, and gives the mean loss in nats."""
 

@@ -38,7 +38,9 @@ def federated(
     codec = RoundCodec.of(plan, round_number)
     rng = np.random.default_rng(round_number)
     ranks = plan.ranks.ranks
-    updates = [make_update(rank, rng=rng, basis=codec.frozen) for rank in ranks]
+    # Of whole factors a client sends no more directions than are shared.
+    most = plan.ranks.shared_rank if plan.payload == "factors" else max(ranks)
+    updates = [make_update(min(rank, most), rng=rng, basis=codec.frozen) for rank in ranks]
     total = np.zeros(codec.length, dtype=np.int64)
     for update, rank, samples in zip(updates, ranks, SAMPLES, strict=True):
         total += codec.encode(update, rank=rank, samples=samples, rng=rng).integers
@@ -69,7 +71,7 @@ def test_lengths_repeat_with_the_rounds_parity_and_the_first_has_the_weight_besi
     assert plan.length(3) == plan.length(5) != plan.length(2) == plan.length(4)
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
 @pytest.mark.parametrize("round_number", [1, 2, 3])
 def test_a_contribution_is_its_values_and_in_the_first_round_one_weight(
     make_plan: MakePlan, make_update: MakeUpdate, payload: str, round_number: int
@@ -113,7 +115,7 @@ def test_the_decoded_mean_of_dense_updates_is_the_weighted_mean_of_their_product
         assert np.abs(value - true).max() < grid_error(codec, 1.0)
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
 def test_the_decoded_mean_of_heads_is_over_all_clients(
     make_plan: MakePlan, make_update: MakeUpdate, payload: str
 ) -> None:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jobs import COHORT, VALUES
 
-from securefl.bench.aggregation.encrypted import SecureflPath
+from securefl.bench.aggregation.encrypted import SCHEMES, SecureflPath
 from securefl.bench.aggregation.measure import OWN_PATHS, measure
 from securefl.bench.aggregation.measurement import Job, read_measurement
 from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
 from securefl.bench.aggregation.ways import Reading, Sent
-from securefl.crypto.schemes import profile_for
+from securefl.crypto.schemes import Scheme, profile_for
 from securefl.crypto.wireform import wire_form
 from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
 from securefl.protocol.messages import SignedHeader
@@ -28,7 +28,7 @@ STEP = 0.25 / (2**15 - 1)
 SIGNATURE_BYTES = 64
 
 
-@pytest.mark.parametrize("path", ["securefl", "plaintext_same_precision"])
+@pytest.mark.parametrize("path", ["securefl", "securefl_bfv", "plaintext_same_precision"])
 @pytest.mark.parametrize("bits", [12, 16])
 def test_sums_of_integers_are_exact_and_means_within_a_step_of_the_grid(
     path: str, bits: int, job: Callable[..., Job]
@@ -47,10 +47,13 @@ def test_floating_point_paths_come_near_the_exact_mean(
     assert measured.max_error < largest
 
 
-def test_securefl_is_charged_for_residues_seeds_and_signed_headers(job: Callable[..., Job]) -> None:
-    measured = measure(job("securefl"))
-    profile = profile_for(COHORT, 16)
-    form = wire_form("bfv", profile)
+@pytest.mark.parametrize(("path", "scheme"), SCHEMES.items())
+def test_securefl_is_charged_for_words_seeds_and_signed_headers(
+    path: str, scheme: Scheme, job: Callable[..., Job]
+) -> None:
+    measured = measure(job(path))
+    profile = profile_for(COHORT, 16, scheme=scheme)
+    form = wire_form(scheme, profile)
     ciphertexts = profile.ciphertexts_for(VALUES + 1)
     header = measured.up_bytes[0] - form.upload_bytes(ciphertexts) - form.seeds_bytes(ciphertexts)
     assert SIGNATURE_BYTES < header < 300
@@ -129,7 +132,7 @@ def test_sums_too_wide_to_share_a_word_have_words_of_their_own() -> None:
 
 @pytest.fixture
 def round_of_two(job: Callable[..., Job]) -> tuple[SecureflPath, list[Sent]]:
-    path = SecureflPath(job(values=2000, cohort=2))
+    path = SecureflPath(job("securefl_bfv", values=2000, cohort=2))
     vector = np.linspace(-0.25, 0.25, 2000, dtype=np.float32)
     return path, [path.contribute(client, vector) for client in range(2)]
 

@@ -9,14 +9,14 @@ from support.federations import LAYOUT
 
 from securefl.adapters.update import Adapter, LoraFactors
 from securefl.bench.overhead import float32
-from securefl.bench.overhead.messages import sent as messages_of
 from securefl.errors import AuthenticationError, ProtocolError, WireError
 from securefl.identity.signing import SigningKey
-from securefl.protocol.messages import Manifest
+from securefl.protocol.agreement.signed import Attempt
+from securefl.simulation.traffic import Uploaded
 
 RANKS = {"client-1": 2, "client-2": 4, "client-3": 4}
 SAMPLES = {"client-1": 10, "client-2": 30, "client-3": 60}
-MANIFEST = Manifest(bytes(32), 1, tuple(RANKS))
+ATTEMPT = Attempt(bytes(32), 1, 1, 1)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def keys() -> dict[str, SigningKey]:
 @pytest.fixture
 def server(keys: Mapping[str, SigningKey]) -> float32.AveragingServer:
     public = {member: key.public_key for member, key in keys.items()}
-    return float32.AveragingServer(LAYOUT, MANIFEST, ranks=RANKS, public_keys=public)
+    return float32.AveragingServer(LAYOUT, ATTEMPT, ranks=RANKS, public_keys=public)
 
 
 def drawn(member: str) -> Adapter:
@@ -52,11 +52,11 @@ def body_of(member: str) -> bytes:
 
 
 def sent(
-    member: str, key: SigningKey, *, body: bytes | None = None, manifest: Manifest = MANIFEST
+    member: str, key: SigningKey, *, body: bytes | None = None, attempt: Attempt = ATTEMPT
 ) -> list[bytes]:
     """A member's messages; ``body`` stands for what it signed, if not its adapter."""
     own = body_of(member) if body is None else body
-    return messages_of(float32.sign(own, member=member, manifest=manifest, signing_key=key))
+    return float32.signed_update(own, member=member, attempt=attempt, signing_key=key).messages()
 
 
 def averaged(server: float32.AveragingServer, keys: Mapping[str, SigningKey], member: str) -> Adapter:
@@ -124,8 +124,8 @@ def test_an_update_in_another_members_place_is_refused(
 def test_an_update_for_another_round_is_refused(
     server: float32.AveragingServer, keys: dict[str, SigningKey]
 ) -> None:
-    messages = sent("client-2", keys["client-2"], manifest=Manifest(bytes(32), 2, tuple(RANKS)))
-    with pytest.raises(ProtocolError, match="round 2 came in round 1"):
+    messages = sent("client-2", keys["client-2"], attempt=replace(ATTEMPT, round_number=2))
+    with pytest.raises(ProtocolError, match="not for round 1"):
         server.take(messages, member="client-2")
 
 
@@ -133,10 +133,11 @@ def test_numbers_that_were_not_signed_are_refused(
     server: float32.AveragingServer, keys: dict[str, SigningKey]
 ) -> None:
     body = body_of("client-2")
-    honest = float32.sign(body, member="client-2", manifest=MANIFEST, signing_key=keys["client-2"])
-    altered = replace(honest, body=body[:-1] + bytes([body[-1] ^ 1]))
+    honest = float32.signed_update(body, member="client-2", attempt=ATTEMPT, signing_key=keys["client-2"])
+    other = Uploaded(honest.contribution.head, body[:-1] + bytes([body[-1] ^ 1]))
+    altered = replace(honest, contribution=other)
     with pytest.raises(AuthenticationError, match="not those it signed"):
-        server.take(messages_of(altered), member="client-2")
+        server.take(altered.messages(), member="client-2")
 
 
 def test_an_adapter_of_another_rank_is_refused(

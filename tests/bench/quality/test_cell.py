@@ -15,7 +15,7 @@ from securefl.bench.quality.sites import RoundSums
 from securefl.bench.quality.suite import LOCAL, Cell
 from securefl.errors import ProtocolError, TrainingError
 from securefl.protocol.messages import ContributionHeader, SignedHeader
-from securefl.simulation.federation import Traffic
+from securefl.simulation.traffic import Traffic
 from securefl.training.tasks.base import Metric
 
 pytestmark = pytest.mark.slow

@@ -56,7 +56,7 @@ def test_everybody_has_a_personal_adapter_to_compare_with(tmp_path: Path) -> Non
 
 def test_where_recipes_are_compared_each_is_as_its_row_has_it(tmp_path: Path) -> None:
     for name in FEDERATIONS:
-        found = federation(tmp_path, recipe=name, ranks=ranks_for(name, (2, 4, 4)), personal_for_all=False)
+        found = federation(tmp_path, recipe=name, ranks=ranks_for(name, (2, 4, 4, 8)), personal_for_all=False)
         assert found.recipe == ROWS[name].recipe
 
 

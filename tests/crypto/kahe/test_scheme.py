@@ -11,7 +11,7 @@ from securefl.crypto.kahe.profiles import KAHE_PROFILES, KaheProfile
 from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import exact_cohort
-from securefl.errors import CapacityError
+from securefl.errors import CapacityError, ProtocolError
 
 from .conftest import ATTEMPT, profile_named
 
@@ -142,6 +142,15 @@ def test_two_encryptions_of_the_same_slots_differ() -> None:
     slots, key = np.zeros((1, 4096), np.int64), ShortKey.fresh()
     assert not np.array_equal(encrypted(slots, key=key), encrypted(slots, key=ShortKey.fresh()))
     assert not np.array_equal(encrypted(slots, key=key), encrypted(slots, key=key))
+
+
+def test_no_ciphertext_is_encrypted_twice_under_one_key(keys: list[ShortKey]) -> None:
+    encryptor = Encryptor(PROFILE, key=keys[0], public=PUBLIC)
+    encryptor.encrypt(np.zeros((2, 4096), np.int64), first=0)
+    for first in (0, 1):
+        with pytest.raises(ProtocolError, match="once under one key"):
+            encryptor.encrypt(np.zeros((1, 4096), np.int64), first=first)
+    encryptor.encrypt(np.zeros((1, 4096), np.int64), first=2)
 
 
 def test_an_encryptor_shows_nothing(keys: list[ShortKey]) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from support.seal_oracle import PrimePolynomials, SealOracle, SealPrime
 
+from securefl.crypto.bfv_profiles import DATA_PRIME
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.profiles import KaheProfile
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
-from securefl.crypto.profiles import DATA_PRIME
 
 PRIME = SealPrime()
 rng = np.random.default_rng(9)

@@ -95,7 +95,19 @@ def test_columns_of_no_form_are_refused_with_those_that_are_there(tmp_path):
     with pytest.raises(DataError, match="the columns are question, answer") as refused:
         read(path)
     assert "there is no column 'messages', or 'prompt' with 'completion'" in str(refused.value)
-    assert "name the right ones in [data]" in str(refused.value)
+    assert 'name the right ones in [data], such as prompt = "question" and completion' in str(refused.value)
+
+
+def test_a_file_without_the_named_column_of_conversations_shows_one_to_copy(tmp_path):
+    path = jsonl(tmp_path / "rows.jsonl", {"dialogue": "a", "id": 1})
+    with pytest.raises(DataError, match="there is no column 'talk'") as refused:
+        read(path, messages="talk")
+    said = str(refused.value)
+    assert (
+        'such as messages = "conversation", a column of lists such as [{"role": "user", "content": "..."}'
+        in said
+    )
+    assert "prompt" not in said
 
 
 @pytest.mark.parametrize(
@@ -138,5 +150,12 @@ def test_rows_are_held_out_alike_from_whatever_they_are_dealt_by(split, strata):
 
 def test_a_dirichlet_split_without_a_label_column_is_refused_by_name(tmp_path):
     path = jsonl(tmp_path / "rows.jsonl", LINES["prompt"])
-    with pytest.raises(DataError, match="there is no column 'label'"):
+    with pytest.raises(
+        DataError, match="there is no column 'label', by whose values the split deals"
+    ) as refused:
         read(path, split={"by": "dirichlet"})
+    assert 'name one of them in [data] label, or write split = "iid"' in str(refused.value)
+    with pytest.raises(
+        DataError, match=r"no column 'site', by whose values .* name one of them in \[data\] split"
+    ):
+        read(path, split={"by": "column", "column": "site"})

@@ -13,7 +13,7 @@ from sklearn.calibration import calibration_curve
 
 from securefl.config.task import NamedMetric, SequenceClassificationSection
 from securefl.errors import TrainingError
-from securefl.results.curve import SMALLER_IS_BETTER
+from securefl.training.figure_order import SMALLER_IS_BETTER
 from securefl.training.tasks.classification.figures import (
     BINS,
     FIGURES,
@@ -21,7 +21,6 @@ from securefl.training.tasks.classification.figures import (
     calibration_error,
     resampling,
 )
-from securefl.training.tasks.classification.metric import SMALLER_IS_BETTER as SMALLER_HERE
 from securefl.training.tasks.classification.metric import Figures, measured
 
 
@@ -140,7 +139,7 @@ def test_of_brier_scores_the_smaller_one_is_chosen():
 def test_every_name_of_the_federation_file_has_a_figure_and_a_direction():
     names = NamedMetric.__args__
     assert set(names) == set(FIGURES) - {"f1"}
-    assert SMALLER_IS_BETTER & set(FIGURES) == set(SMALLER_HERE)
+    assert SMALLER_IS_BETTER & set(FIGURES) == {"ece", "brier"}
     assert SequenceClassificationSection(name="sequence-classification").metric in names
 
 

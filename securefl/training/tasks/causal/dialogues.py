@@ -29,6 +29,15 @@ INSTRUCTION: Final = "instruction"
 ASSISTANT: Final = "assistant"
 """The role of whoever answers, in the words of chat templates."""
 Message = Mapping[str, Any]
+CONVERSATION: Final = '[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
+"""A conversation to copy."""
+_ADVICE: Final = f"write a list such as {CONVERSATION}"
+_EXAMPLES: Final[Mapping[str, str]] = {
+    MESSAGES: f'messages = "conversation", a column of lists such as {CONVERSATION}',
+    PROMPT: 'prompt = "question" and completion = "answer"',
+    INSTRUCTION: 'instruction = "question" and output = "answer"',
+}
+"""What to write where the columns of a form have other names."""
 
 
 def dialogue_columns(data: DataSection) -> Columns:
@@ -37,15 +46,28 @@ def dialogue_columns(data: DataSection) -> Columns:
     That column is the label's under a Dirichlet split, which needs one, and the split's own where rows are dealt by a
     column; else rows are held out from all alike.
     """
+    strata, key = _dealt_by(data)
+    forms = _forms(data)
+    return Columns(
+        texts=(),
+        filled=() if strata is None else (strata,),
+        strata=strata,
+        strata_key=key,
+        forms=forms,
+        # Where a column is named, its form alone is looked for; else any of them will do.
+        example=_EXAMPLES[forms[0].name if len(forms) == 1 else PROMPT],
+    )
+
+
+def _dealt_by(data: DataSection) -> tuple[str | None, str]:
+    """The column by which rows are dealt and held out, and the key that names it."""
     match data.split:
         case DirichletSplit():
-            strata: str | None = data.label
+            return data.label, "[data] label"
         case ColumnSplit(column=column):
-            strata = column
+            return column, "[data] split"
         case _:
-            strata = None
-    filled = () if strata is None else (strata,)
-    return Columns(texts=(), filled=filled, strata=strata, forms=_forms(data))
+            return None, ""
 
 
 def _forms(data: DataSection) -> tuple[RowForm, ...]:
@@ -115,11 +137,6 @@ def _check(text: str, *, where: str) -> None:
         raise DataError(f"no message has the role '{ASSISTANT}'", where=where, hint=_ADVICE)
     if roles[0] == ASSISTANT:
         raise DataError("the conversation begins with an answer", where=where, hint=_ADVICE)
-
-
-_ADVICE: Final = (
-    'write a list such as [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
-)
 
 
 def answers_in(messages: Iterable[Message]) -> list[int]:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.errors import TrainingError
+from securefl.training.figure_order import SMALLER_IS_BETTER
 from securefl.training.rows.tokens import Tokenised
 from securefl.training.tasks.base import Metric
 from securefl.training.tasks.classification.figures import FIGURES, Judged, resampling
 
 ACCURACY = "accuracy"
-SMALLER_IS_BETTER = ("ece", "brier")
 MetricFunction = Callable[[NDArray[np.float64], NDArray[np.int64]], float]
 """An own figure: from logits (rows, C) float64 and labels (rows,) int64 to a number."""
 

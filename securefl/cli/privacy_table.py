@@ -1,0 +1,117 @@
+"""Privacy of a plan, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from securefl.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from securefl.planning.noise_forecast import NoiseForecast
+    from securefl.privacy.plan import PrivacyPlan
+    from securefl.protocol.federation import Federation
+
+SHOWN_CLIENTS = 32
+CLIENT_COLUMNS = ("", "z", "a round", "all rounds", "target", "rounds", "values", "cosine")
+EXAMPLE_COLUMNS = ("", "z", "sampled", "steps", "a round", "all rounds", "target", "rounds")
+
+
+def show_privacy(federation: Federation, noise: NoiseForecast | None, *, console: Console) -> None:
+    """Print noise and epsilon, and what noise leaves of the signal; nothing without differential privacy."""
+    from rich.text import Text
+
+    if noise is None:
+        return
+    unit = federation.terms.privacy.unit
+    columns = CLIENT_COLUMNS if unit == "client" else EXAMPLE_COLUMNS
+    if noise.plans:
+        rows = (_row(member, plan, noise.contributors) for member, plan in _shown(noise))
+        print_table(console, f'privacy of unit "{unit}": epsilon', columns, rows)
+    for line in _notes(noise, unit):
+        console.print(Text(line))
+    console.print()
+
+
+def _shown(noise: NoiseForecast) -> Iterator[tuple[str, PrivacyPlan]]:
+    yield from list(noise.plans.items())[:SHOWN_CLIENTS]
+
+
+def _row(member: str, plan: PrivacyPlan, contributors: int) -> tuple[str, ...]:
+    from securefl.privacy.sampled_training import SampledTraining
+
+    epsilons = (f"{plan.epsilon_of_a_round:.3g}", f"{plan.epsilon:.3g}", f"{plan.target_epsilon:g}")
+    rounds = f"{plan.affordable_rounds}"
+    if isinstance(plan.release, SampledTraining):
+        return (
+            member,
+            f"{plan.noise_multiplier:.3g}",
+            f"{plan.release.sampling_probability:.3g}",
+            f"{plan.release.steps}",
+            *epsilons,
+            rounds,
+        )
+    cosine = plan.cosine(contributors)
+    assert cosine is not None
+    return (
+        "every client",
+        f"{plan.noise_multiplier:.3g}",
+        *epsilons,
+        rounds,
+        f"{plan.release.dimension:,}",
+        f"{cosine:.2f}",
+    )
+
+
+def _notes(noise: NoiseForecast, unit: str) -> Iterator[str]:
+    from securefl.privacy.mechanism import ClientMechanism
+
+    if not noise.plans:
+        yield (
+            'The noise of unit "example" follows from the rows of each client, and no data was read here: each makes '
+            "its plan when it starts."
+        )
+        return
+    plan = next(iter(noise.plans.values()))
+    yield (
+        f"Epsilon at delta {plan.delta:g}, computed by {plan.accountant.upper()}; rounds: as many as the target "
+        "allows with this noise."
+    )
+    release = plan.release
+    if isinstance(release, ClientMechanism):
+        yield (
+            f"{release.noise} noise, {release.honest} honest shares of variance {float(release.share_variance):g} on a "
+            f"grid of {release.clip_steps} steps within the clip of {release.clip:g}; the cosine is an upper bound for "
+            f"{noise.contributors} clients whose updates are aligned."
+        )
+    else:
+        yield (
+            f"z is the noise by the clip of {release.clip:g}, and sampled the chance of a row to be in a step; each "
+            "client's rows are drawn independently and in secret."
+        )
+        if release.group_size > 1:
+            yield f"Persons are protected, with up to {release.group_size} rows each."
+
+
+def privacy_json(noise: NoiseForecast | None) -> dict[str, object] | None:
+    """The same figures for programs; None without differential privacy."""
+    if noise is None:
+        return None
+    return {
+        (member or "all"): {
+            "unit": plan.unit,
+            "release": plan.event.text,
+            "noise_multiplier": plan.noise_multiplier,
+            "accountant": plan.accountant,
+            "delta": plan.delta,
+            "target_epsilon": plan.target_epsilon,
+            "epsilon_of_a_round": plan.epsilon_of_a_round,
+            "epsilon": plan.epsilon,
+            "rounds": plan.rounds,
+            "affordable_rounds": plan.affordable_rounds,
+            "predicted_cosine": plan.cosine(noise.contributors),
+        }
+        for member, plan in noise.plans.items()
+    }

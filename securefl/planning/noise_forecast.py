@@ -1,0 +1,109 @@
+"""Privacy of a federation before it runs: noise, epsilon, and what noise leaves of the signal.
+
+The rule kept here: the plan that is shown is the ``PrivacyPlan`` that rounds run by, made from the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
+from securefl.planning.sizes import sizes_of
+from securefl.privacy.least_noise import plan_clients, plan_examples
+from securefl.privacy.plan import PrivacyPlan
+from securefl.protocol.federation import Federation
+from securefl.training.schedule import steps_of_a_round
+
+FIRST_KINDS = 4
+"""Rounds that show every kind of round there is, as in ``forecast.kinds_of``, and one more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseForecast:
+    """Privacy of a whole federation.
+
+    Attributes:
+        plans: A plan each for members that differ, by member; one under the name ``""`` where all have the same.
+        contributors: n, members of the cohort.
+        force: True where noise that drowns the signal was asked for.
+    """
+
+    plans: Mapping[str, PrivacyPlan]
+    contributors: int
+    force: bool
+
+    def require_useful(self) -> None:
+        """Refuse noise that drowns the signal.
+
+        Raises:
+            ConfigError: if a predicted cosine is below 0.5, and it was not asked for.
+        """
+        for plan in self.plans.values():
+            plan.require_useful(self.contributors, force=self.force)
+
+
+def forecast_noise(federation: Federation, *, rows: Mapping[str, int]) -> NoiseForecast | None:
+    """Plan a federation's noise; None without differential privacy.
+
+    Args:
+        federation: Founded, or a preview of what would be.
+        rows: Rows that members train on, of those whose data was read. Under unit ``example`` others have no plan here:
+            each makes its own from its rows.
+
+    Raises:
+        ConfigError: if no noise keeps the target.
+        CapacityError: if update and noise have no room in the grid's integers.
+    """
+    privacy = federation.terms.privacy
+    if isinstance(privacy, NoPrivacySection):
+        return None
+    if isinstance(privacy, ClientPrivacySection):
+        plans = {"": _client_plan(federation, privacy)}
+        return NoiseForecast(plans=plans, contributors=len(federation.cohort), force=privacy.force)
+    return NoiseForecast(
+        plans=_example_plans(federation, privacy, rows), contributors=len(federation.cohort), force=False
+    )
+
+
+def _client_plan(federation: Federation, privacy: ClientPrivacySection) -> PrivacyPlan:
+    rounds = federation.terms.federation.rounds
+    sizes = [sizes_of(federation, number) for number in range(1, min(rounds, FIRST_KINDS) + 1)]
+    return plan_clients(
+        target_epsilon=privacy.target_epsilon,
+        delta=privacy.delta,
+        accountant=privacy.accounted_by,
+        clip=privacy.clip,
+        noise=privacy.mechanism,
+        dimension=max(one.values - one.weights for one in sizes),
+        honest=federation.plan.ranks.min_honest,
+        limit=(1 << (federation.terms.grid.precision_bits - 1)) - 1,
+        rounds=rounds,
+    )
+
+
+def _example_plans(
+    federation: Federation, privacy: ExamplePrivacySection, rows: Mapping[str, int]
+) -> dict[str, PrivacyPlan]:
+    """A plan each for members with different numbers of rows; finding one takes seconds."""
+    by_rows: dict[int, PrivacyPlan] = {}
+    for count in sorted(set(rows.values())):
+        by_rows[count] = _example_plan(federation, privacy, count)
+    return {member: by_rows[count] for member, count in rows.items()}
+
+
+def _example_plan(federation: Federation, privacy: ExamplePrivacySection, rows: int) -> PrivacyPlan:
+    training = federation.terms.training
+    batch = training.per_device_train_batch_size
+    return plan_examples(
+        target_epsilon=privacy.target_epsilon,
+        delta=privacy.delta,
+        accountant=privacy.accountant,
+        clip=privacy.clip,
+        clipping=privacy.clipping,
+        rows=rows,
+        batch_size=batch,
+        steps=steps_of_a_round(rows, epochs=training.num_train_epochs, batch_size=batch),
+        rounds=federation.terms.federation.rounds,
+        group_size=privacy.max_per_group or 1,
+    )
