@@ -15,7 +15,7 @@ import torch
 from support.tiny_model import save_tiny_bert
 from torch import nn
 
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.dp_sgd.fine_noise import FineNoise
 from securefl.training.dp_sgd.row_clipping import clipped_sums

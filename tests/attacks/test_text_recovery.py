@@ -19,7 +19,7 @@ from support.tiny_model import save_tiny_bert
 from securefl.adapters.frozen.basis import FrozenBasis
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.update import Adapter, Factors, Matrix, Update
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.protocol.federation import Federation
 from securefl.simulation.federation import SimulatedFederation
 from securefl.training.dp_sgd.fine_noise import FineNoise
@@ -142,7 +142,9 @@ def run(model, scheme: str) -> Round:
     inner = federation.federation
     members = {member: federation.aggregation(member) for member in inner.cohort}
     simulated = SimulatedFederation(
-        members, {member: OneText(model, words) for member, words in TEXTS.items()}
+        members,
+        {member: OneText(model, words) for member, words in TEXTS.items()},
+        signing_keys=federation.signing_keys,
     )
     simulated.run()
     traffic, prepared = simulated.traffic[1], inner.plan.for_round(1)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.privacy.discrete_gaussian import discrete_gaussian
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 
 _SHIFT: Final = 10
 _PART_VARIANCE: Final = 1 << 28

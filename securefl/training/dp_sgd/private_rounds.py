@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from securefl.errors import ConfigError
-from securefl.privacy.entropy import SYSTEM, Entropy, NoiseStream
+from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import seed_torch

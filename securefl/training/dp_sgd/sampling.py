@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 
 
 def poisson_rows(rows: int, probability: float, stream: NoiseStream) -> NDArray[np.int64]:

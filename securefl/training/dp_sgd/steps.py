@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from securefl.privacy.entropy import NoiseStream
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.training.dp_sgd.fine_noise import VARIANCE, FineNoise, drawn
 from securefl.training.dp_sgd.sampling import poisson_rows
 
