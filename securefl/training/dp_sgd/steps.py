@@ -73,7 +73,7 @@ class PrivateSteps:
         step_sink: StepSink,
         penalty: Callable[[], Tensor] | None = None,
     ) -> float:
-        """Take the release's steps, and give the mean loss of the rows that were drawn, nats; NaN if none was.
+        """Take the release's steps, and give the mean loss of the rows that were drawn, nats; 0 if none was.
 
         Args:
             optimiser: AdamW of what is trained; it limits no gradient of its own.
@@ -100,7 +100,7 @@ class PrivateSteps:
                 losses.extend(found)
                 mean = math.fsum(found) / len(found) if found else None
                 step_sink(Progress("global", step, self.release.steps, mean))
-        return math.fsum(losses) / len(losses) if losses else math.nan
+        return math.fsum(losses) / len(losses) if losses else 0.0
 
     def _step(
         self,
