@@ -17,6 +17,7 @@ from securefl.ledger.budget_files import budget_file
 from securefl.ledger.fingerprint import data_fingerprint
 from securefl.privacy.budget import Budget
 from securefl.privacy.sampled_training import SampledTraining
+from securefl.protocol.last_words import sentence_for
 from securefl.training.rows.examples import ClientData, Examples
 from securefl_client.budget_store import open_budget
 from securefl_client.example_budget import ExampleBudget, planned_release, rows_of
@@ -91,3 +92,11 @@ def test_rows_parted_by_another_seed_are_the_same_data() -> None:
 def test_the_release_follows_from_the_rows_that_are_trained_on(release) -> None:
     assert release.sampling_probability == pytest.approx(20 / 200)
     assert release.steps == 10
+
+
+def test_the_others_are_told_that_a_budget_is_spent_and_not_how_large_it_is(budget, release) -> None:
+    for number in range(1, ROUNDS + 1):
+        budget.charge(number, release)
+    with pytest.raises(BudgetError) as caught:
+        budget.charge(ROUNDS + 1, release)
+    assert sentence_for(caught.value) == "its privacy budget allows no further round on its data"
