@@ -9,8 +9,8 @@ Three paths train the same rank-8 adapter and head of MiniLM on the same rows of
 ``opacus``   Opacus 1.6, GradSampleModule and DPOptimizer, flat clipping, batches of 128 in one step
 
 Each path runs in a process of its own, in turn, several times; a figure is rows by *processor* second, so that other
-work on the machine changes little, and the ratio is of one repeat's paths. Memory is a process's peak, and what of it
-training added to the loaded model.
+work on the machine changes little, and the ratio is of one repeat's paths. ``private`` pays for its rehearsal too.
+Memory is a process's peak, and what of it training added to the loaded model.
 """
 
 from __future__ import annotations
