@@ -34,4 +34,5 @@
 ``growth``          a warning where mean updates grow without end
 ``aggregate_file``  an aggregate on its way in
 ``budget_store``    the files of a privacy budget, which outlive runs
+``example_budget``  private rounds, planned and charged to the budget of their data
 """

@@ -12,16 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from securefl.adapters.layout import Layout
+from securefl.config.privacy import ExamplePrivacySection
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
 from securefl.progress import Phase
 from securefl.results.client import encryption_report
 from securefl.training.tasks.own_metrics import load_functions
 from securefl.training.tasks.table import row_task_of, task_of
+from securefl_client.example_budget import ExampleBudget, planned_release
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
 
 if TYPE_CHECKING:
+    from securefl.training.dp_sgd.private_rounds import Charge
     from securefl.training.loading import LoadStage
     from securefl.training.loops import Progress
     from securefl.training.mixed_backbones.backbone_trainer import BackboneTrainer
@@ -73,10 +76,12 @@ def load_trainer(
     prepared = _prepared(own, clock, metrics, pinned=own.federation.terms.model.digest)
     from securefl.training.trainer import LocalTrainer
 
+    settings, charge = _private(own, trainer_settings(own, prepared.task), prepared.data)
     return _fitting(
         LocalTrainer(
-            trainer_settings(own, prepared.task),
+            settings,
             prepared.data,
+            charge=charge,
             step_sink=_step_sink(clock, between_steps),
             stage=_stages(clock),
         ),
@@ -122,6 +127,17 @@ def load_backbone_trainer(
             hint="use the folder that was made for this member",
         ),
     )
+
+
+def _private(
+    own: ClientFolder, settings: TrainerSettings, data: ClientData
+) -> tuple[TrainerSettings, Charge | None]:
+    """The settings with private rounds planned, and what charges them, where the federation protects rows."""
+    terms = own.federation.terms
+    if not isinstance(terms.privacy, ExamplePrivacySection):
+        return settings, None
+    release = planned_release(terms.privacy, settings.training, data, rounds=terms.federation.rounds)
+    return replace(settings, privacy=release), ExampleBudget.of(own, terms.privacy, data).charge
 
 
 class _OfLayout(Protocol):
@@ -183,6 +199,7 @@ def _other_model(own: ClientFolder) -> ModelError:
 
 def _client_data(own: ClientFolder, row_task: RowTask) -> ClientData:
     from securefl.training.rows.client_data import load_client_data
+    from securefl.training.rows.persons import person_bound_of
 
     return load_client_data(
         own.settings.data,
@@ -190,6 +207,7 @@ def _client_data(own: ClientFolder, row_task: RowTask) -> ClientData:
         member=own.member,
         task=row_task,
         seed=own.federation.terms.federation.seed,
+        persons=person_bound_of(own.federation.terms.privacy),
     )
 
 

@@ -59,9 +59,9 @@ def refuse_unenforced(config: FederationConfig) -> None:
     """Refuse to found a federation whose promise no round of this version keeps.
 
     Raises:
-        ConfigError: unless the unit is ``none``.
+        ConfigError: if the unit is ``client``.
     """
-    if not isinstance(config.privacy, NoPrivacySection):
+    if isinstance(config.privacy, ClientPrivacySection):
         raise ConfigError(
             f"'privacy.unit' is \"{config.privacy.unit}\", which this version plans and does not run yet",
             where="[privacy]",

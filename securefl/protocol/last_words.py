@@ -17,6 +17,7 @@ from typing import Final
 
 from securefl.errors import (
     AuthenticationError,
+    BudgetError,
     CapacityError,
     ConfigError,
     DataError,
@@ -49,6 +50,7 @@ _OF_KIND: Final[dict[type[SecureFLError], str]] = {
     ForgeryError: "the sum that it received is not the sum of what was sent; the keys must be renewed",
     TransportError: "its connection to the server failed",
     TrainingError: "its training went wrong; its operator sees the details",
+    BudgetError: "its privacy budget allows no further round on its data",
     DiskError: "its disk is full or cannot be written to",
     StateError: "a file of its run does not hold together; its operator sees the details",
 }

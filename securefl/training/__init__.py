@@ -3,6 +3,7 @@
 ``rows``            data files, splits and tokens
 ``tasks``           what is learnt from rows: model, loss and metric
 ``updates``         ways of training a round's update
+``dp_sgd``          rounds whose steps are private for single rows
 ``mixed_backbones``  members with different base models, and one small adapter beside each
 ``libraries``       import of torch, transformers and PEFT, where somebody is told
 ``silence``         silence for libraries that talk

@@ -11,6 +11,7 @@ from securefl.config.payload import PayloadName, SharedFactors
 from securefl.config.personal import PersonalSection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
+from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.folders.task_file import OriginRecord
 from securefl.training.tasks.base import Task
 
@@ -45,6 +46,8 @@ class TrainerSettings:
         model_id: Public name of the base model; None where none is known.
         origin: The federation, for the adapters' folders; None without one.
         kept_share: The client's share of a mean's weights, where the adapter that it sends stays its own; else None.
+        privacy: Sampling, clip and noise of a private round, whose number of steps is the round's; None trains without
+            differential privacy of single rows.
     """
 
     model_path: str
@@ -72,3 +75,4 @@ class TrainerSettings:
     origin: OriginRecord | None = None
     shares: SharedFactors = "both"
     kept_share: float | None = None
+    privacy: SampledTraining | None = None

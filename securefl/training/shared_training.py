@@ -11,6 +11,7 @@ from functools import partial
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.update import Adapter
 from securefl.training.adapter_bank import Trainable
+from securefl.training.dp_sgd.private_rounds import PrivateRounds
 from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.private_step import PrivateStep
 from securefl.training.round_loop import RoundLoop
@@ -26,15 +27,25 @@ class SharedTraining:
         way: The payload's way of training an update.
         head: The client's head.
         personal: The personal adapter, which moves beside the shared one or follows it, as the recipe says.
+        private: Rounds under differential privacy of single rows; None without it.
     """
 
-    def __init__(self, loop: RoundLoop, *, way: Way, head: TaskHead, personal: PersonalTraining) -> None:
+    def __init__(
+        self,
+        loop: RoundLoop,
+        *,
+        way: Way,
+        head: TaskHead,
+        personal: PersonalTraining,
+        private: PrivateRounds | None = None,
+    ) -> None:
         self._loop = loop
         self._bank = loop.bank
         self._recipe = loop.settings.recipe
         self._way = way
         self._head = head
         self._personal = personal
+        self._private = private
         self._trained: frozenset[str] | None = None
 
     @property
@@ -64,14 +75,7 @@ class SharedTraining:
             TrainingError: if a value is not finite, a factor cannot move, or the frozen factors and the payload do
                 not fit.
         """
-        whole = partial(
-            self._loop.fit,
-            round_number,
-            used=self.used,
-            rates=self._loop.rates.scaled(both=self._head.step_factor, head=self._head.rate_factor),
-            private=self._private_step(),
-            rank_penalty=self._loop.section.rank_penalty,
-        )
+        whole = self._fit_of(round_number)
 
         def fit(switched_on: Callable[[], Trainable]) -> float:
             return whole(partial(self.limited, switched_on))
@@ -81,6 +85,19 @@ class SharedTraining:
         if self._recipe.syncs(round_number):
             self._personal.follow(self._bank.adapter("global"), round_number)
         return learnt
+
+    def _fit_of(self, round_number: int) -> Callable[[Callable[[], Trainable]], float]:
+        rates = self._loop.rates.scaled(both=self._head.step_factor, head=self._head.rate_factor)
+        if self._private is not None:
+            return partial(self._private.fit, round_number, used=self.used, rates=rates)
+        return partial(
+            self._loop.fit,
+            round_number,
+            used=self.used,
+            rates=rates,
+            private=self._private_step(),
+            rank_penalty=self._loop.section.rank_penalty,
+        )
 
     def _private_step(self) -> PrivateStep | None:
         """The step of a private adapter before each of the shared one, where the recipe has it."""

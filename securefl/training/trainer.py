@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
+from securefl.errors import ConfigError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
 from securefl.training.devices import choose_compute, prepare_torch
+from securefl.training.dp_sgd.private_rounds import Charge, PrivateRounds, refuse_unprotected
 from securefl.training.draws import Draws
 from securefl.training.finish import Finish
 from securefl.training.folders.task_file import MeasuredRecord
@@ -63,6 +65,8 @@ class LocalTrainer(HeadAnswers):
         settings: What and how to train.
         data: The client's rows.
         step_sink: Called once a step.
+        charge: Records what a private round is about to release, before it trains; needed where ``settings.privacy``
+            is there.
         stage: Gives the context in which the model is loaded, or the rows are tokenised.
 
     Attributes:
@@ -71,7 +75,8 @@ class LocalTrainer(HeadAnswers):
 
     Raises:
         ModelError: if the model cannot be loaded or has no such target module.
-        ConfigError: if texts may be longer than the model can read, or the device is not there.
+        ConfigError: if texts may be longer than the model can read, the device is not there, or under differential
+            privacy nobody records charges or a choice passes rows around the noise.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class LocalTrainer(HeadAnswers):
         data: ClientData,
         *,
         step_sink: StepSink | None = None,
+        charge: Charge | None = None,
         stage: LoadClock = untimed,
     ) -> None:
         self._settings = settings
@@ -118,7 +124,11 @@ class LocalTrainer(HeadAnswers):
             )
         )
         self._shared: SharedTraining = SharedTraining(
-            self._loop, way=self._way, head=self._head, personal=self._personal
+            self._loop,
+            way=self._way,
+            head=self._head,
+            personal=self._personal,
+            private=self._private_rounds(charge),
         )
         self._scoring = Scoring(self._loop, head=self._head)
         self._finish = Finish(loop=self._loop, rows=self._rows, head=self._head, personal=self._personal)
@@ -136,7 +146,7 @@ class LocalTrainer(HeadAnswers):
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of one round, the same for both adapters."""
+        """Optimiser steps of one round, the same for both adapters without differential privacy."""
         return self._loop.steps
 
     @property
@@ -328,3 +338,15 @@ class LocalTrainer(HeadAnswers):
             compute=self._compute,
             step_sink=self._step_sink,
         )
+
+    def _private_rounds(self, charge: Charge | None) -> PrivateRounds | None:
+        release = self._settings.privacy
+        if release is None:
+            return None
+        refuse_unprotected(self._settings, self._head)
+        if charge is None:
+            raise ConfigError(
+                "private rounds need something that records their charges",
+                hint="pass charge = ..., such as a budget's reserve",
+            )
+        return PrivateRounds(self._loop, release, charge=charge)

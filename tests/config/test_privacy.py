@@ -181,8 +181,9 @@ def test_skellam_noise_is_accounted_for_by_renyi_divergence() -> None:
 
 def test_a_promise_that_no_round_keeps_yet_is_planned_and_not_founded() -> None:
     refuse_unenforced(read())
+    refuse_unenforced(read(**ALLOWED, privacy=EXAMPLE))
     with pytest.raises(ConfigError, match="plans and does not run yet"):
-        refuse_unenforced(read(**ALLOWED, privacy=EXAMPLE))
+        refuse_unenforced(read(**ALLOWED, privacy=CLIENT))
 
 
 @pytest.mark.parametrize("privacy", [EXAMPLE, {**CLIENT, "mechanism": "skellam"}])

@@ -10,6 +10,7 @@
 ``columns``       the columns that a task needs
 ``splits``        one file's rows dealt out to clients, and hold-outs
 ``client_rows``   which rows are a client's, and what each is for
+``persons``       at most so many training rows of one person
 ``examples``      rows as a task trains on them
 ``client_data``          a client's own rows as examples
 ``tokens``        examples to token ids, token ids to batches; the only module that needs torch

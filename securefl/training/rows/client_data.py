@@ -5,14 +5,16 @@ The rule kept here: nothing of other clients' rows is kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import DataSection
 from securefl.errors import ConfigError
-from securefl.training.rows.client_rows import deal, part_rows, read_files
+from securefl.training.rows.client_rows import ClientRows, Files, deal, part_rows, read_files
 from securefl.training.rows.columns import Columns
 from securefl.training.rows.examples import ClientData, Examples
+from securefl.training.rows.persons import PersonBound
 from securefl.training.rows.splits import Rows
 from securefl.training.rows.tables import Table
 
@@ -29,7 +31,13 @@ class Reader(Protocol):
 
 
 def load_client_data(
-    data: DataSection, cohort: CohortSection, *, member: str, task: Reader, seed: int
+    data: DataSection,
+    cohort: CohortSection,
+    *,
+    member: str,
+    task: Reader,
+    seed: int,
+    persons: PersonBound | None = None,
 ) -> ClientData:
     """One client's rows.
 
@@ -39,6 +47,7 @@ def load_client_data(
         member: The client's id.
         task: The federation's task.
         seed: The federation's seed.
+        persons: A bound on every person's training rows; None for none.
 
     Raises:
         ConfigError: if there is no such client, or some clients claim column values and others do not.
@@ -46,14 +55,20 @@ def load_client_data(
             have too few rows.
     """
     own = _entry(cohort, member)
-    files = read_files(data, own, task.columns)
+    files = read_files(data, own, task.columns, persons=persons)
     share = deal(data, cohort, files, seed=seed)[cohort.clients.index(own)]
-    rows = part_rows(share, data, files, member=member, seed=seed)
+    rows = _bounded(part_rows(share, data, files, member=member, seed=seed), files, persons)
     return ClientData(
         train=task.examples(files.train, rows.train),
         validation=task.examples(files.train, rows.validation),
         test=task.examples(files.test or files.train, rows.test),
     )
+
+
+def _bounded(rows: ClientRows, files: Files, persons: PersonBound | None) -> ClientRows:
+    if persons is None:
+        return rows
+    return replace(rows, train=persons.kept(rows.train, files.train.columns[persons.column]))
 
 
 def _entry(cohort: CohortSection, member: str) -> MemberSection:

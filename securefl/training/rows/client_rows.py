@@ -22,6 +22,7 @@ from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import ColumnSplit, DataSection, DirichletSplit, IidSplit, NoSplit
 from securefl.errors import ConfigError, DataError
 from securefl.training.rows.columns import Columns
+from securefl.training.rows.persons import PersonBound
 from securefl.training.rows.row_errors import no_form, no_strata
 from securefl.training.rows.splits import (
     MIN_TEST_ROWS,
@@ -90,7 +91,12 @@ def file_paths(data: DataSection, own: MemberSection) -> tuple[Path | None, Path
 
 
 def read_files(
-    data: DataSection, own: MemberSection, columns: Columns, *, test: Table | None = None
+    data: DataSection,
+    own: MemberSection,
+    columns: Columns,
+    *,
+    test: Table | None = None,
+    persons: PersonBound | None = None,
 ) -> Files:
     """Reads every column that will be used.
 
@@ -99,6 +105,7 @@ def read_files(
         own: The client.
         columns: What the task reads.
         test: Its test file where that has been read already.
+        persons: A bound whose column the training file must have, filled in every row; None for none.
 
     Raises:
         ConfigError: if there is no training file.
@@ -111,16 +118,17 @@ def read_files(
         )
     if test is None and test_path is not None:
         test = read_used(test_path, data, columns)
-    return Files(read_used(train_path, data, columns), test, columns.strata)
+    named = () if persons is None else (persons.column,)
+    return Files(read_used(train_path, data, columns, also=named), test, columns.strata)
 
 
-def read_used(path: Path, data: DataSection, columns: Columns) -> Table:
-    """The columns of a file that will be used.
+def read_used(path: Path, data: DataSection, columns: Columns, *, also: Sequence[str] = ()) -> Table:
+    """The columns of a file that will be used, and others in which no cell may be empty.
 
     Raises:
         DataError: if the file is missing or unreadable, lacks a column, or a cell has no text.
     """
-    filled = [*columns.filled, *([data.split.column] if isinstance(data.split, ColumnSplit) else [])]
+    filled = [*columns.filled, *([data.split.column] if isinstance(data.split, ColumnSplit) else []), *also]
     form = TextFormat(encoding=data.encoding, delimiter=data.delimiter, quotes=data.quotes)
     return read_columns(path, columns, filled=filled, form=form)
 

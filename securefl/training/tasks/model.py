@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
+from securefl.errors import TrainingError
 from securefl.training.folders.form import BARE, FolderForm
 from securefl.training.rows.tokens import IGNORED, Batch
 
@@ -41,6 +42,17 @@ class TaskModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss of a batch, nats."""
+
+    def row_losses(self, batch: Batch) -> Tensor:
+        """Loss (rows,) of each row, nats, which depends on that row alone; private training needs it.
+
+        Raises:
+            TrainingError: if the task has none.
+        """
+        raise TrainingError(
+            f"a {type(self).__name__} does not tell the loss of each row, which private training needs",
+            hint='define row_losses, or write [privacy] unit = "none"',
+        )
 
     def loss_terms(self, batch: Batch) -> int:
         """Give the number of terms that ``loss`` is the mean of: the targets that count.

@@ -65,6 +65,10 @@ class LanguageModel(TaskModel):
         losses = self._losses(batch)
         return losses.sum() / (batch.targets != IGNORED).sum()
 
+    def row_losses(self, batch: Batch) -> Tensor:
+        """Mean loss (rows,) of each row's own answer tokens, nats; 0 for a row without any."""
+        return self._losses(batch).sum(dim=1) / (batch.targets != IGNORED).sum(dim=1).clamp(min=1)
+
     def outcomes(self, batch: Batch) -> Tensor:
         """Give (rows, 2) the summed loss of a row's answer tokens, and their number."""
         return torch.stack(

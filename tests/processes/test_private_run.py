@@ -1,0 +1,83 @@
+"""A federation of real processes protects rows: every round is charged where it outlives the run, and no more fit."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import securefl
+
+pytest.importorskip("dp_accounting")
+pytestmark = pytest.mark.slow
+
+PRIVATE = """
+[privacy]
+unit = "example"
+target_epsilon = 8.0
+delta = 1e-3
+accountant = "rdp"
+
+[head]
+rows = "together"
+start = "zeros"
+logit_adjustment = false
+
+[aggregation]
+weights = "equal"
+
+[recipe]
+personal = "none"
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, write_federation: Callable[..., Path]
+) -> tuple[Path, list[tuple[int, str]]]:
+    """The folder of two runs of one file on the same rows, with the exit code and the words of each."""
+    folder = tmp_path_factory.mktemp("private")
+    path = write_federation(folder, payload='"basis"')
+    path.write_text(path.read_text() + PRIVATE)
+    ended = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "XDG_STATE_HOME", str(folder / "state"))
+        for name in ("first", "second"):
+            done = securefl("run", path, "--out", folder / name)
+            ended.append((done.returncode, done.stdout + done.stderr))
+    return folder, ended
+
+
+def charges(folder: Path) -> dict[str, list[tuple[int, str]]]:
+    """Round and release of every charge, by client."""
+    found = {}
+    for path in sorted((folder / "state" / "securefl" / "budgets").glob("*/*.jsonl")):
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        found[path.parent.name] = [
+            (event["fields"]["round_number"], event["fields"]["release"])
+            for event in events
+            if event["event"] == "charge-reserved"
+        ]
+    return found
+
+
+def test_every_client_trains_with_noise_and_charges_each_of_its_rounds(runs) -> None:
+    folder, ended = runs
+    code, words = ended[0]
+    assert code == 0, words
+    assert code == 0, words
+    for of_client in charges(folder).values():
+        assert [number for number, _ in of_client] == [1, 2]
+        assert all(release.startswith("sampled-gaussian noise_multiplier=") for _, release in of_client)
+    assert set(charges(folder)) == {"client-1", "client-2", "client-3"}
+
+
+def test_a_second_federation_on_the_same_rows_is_refused_and_charges_nothing(runs) -> None:
+    folder, ended = runs
+    code, words = ended[1]
+    assert code == 1
+    assert "would exceed this client's budget of epsilon 8" in " ".join(words.split())
+    assert all(len(of_client) == 2 for of_client in charges(folder).values())
