@@ -408,35 +408,6 @@ def test_a_member_does_not_vote_for_survivors_and_for_void(tmp_path: Path) -> No
     )
 
 
-def test_votes_for_the_survivors_still_count_after_void_was_asked(tmp_path: Path) -> None:
-    federation = at(tmp_path, SurvivorsProposed)
-    federation.pass_time()
-    assert isinstance(federation.server.announcement, VoidAsked)
-    for name in ("client-1", "client-2", "client-3"):
-        federation.server.hear(name, vote_of(federation, name))
-    assert isinstance(federation.server.announcement, Certified)
-
-
-def test_void_is_not_asked_while_a_vote_for_the_survivors_may_be_on_its_way(tmp_path: Path) -> None:
-    federation = at(tmp_path, SurvivorsProposed)
-    federation.server.hear("client-1", vote_of(federation, "client-1"))
-    federation.pass_time()
-    assert isinstance(federation.server.announcement, SurvivorsProposed)
-    away = at(tmp_path / "away", SurvivorsProposed)
-    away.lose("client-4")
-    away.pass_time()
-    assert isinstance(away.server.announcement, SurvivorsProposed)
-
-
-def test_votes_that_leave_void_without_hope_bring_the_proposal_back(tmp_path: Path) -> None:
-    federation = at(tmp_path, SurvivorsProposed)
-    federation.pass_time()
-    assert isinstance(federation.server.announcement, VoidAsked)
-    for name in ("client-1", "client-2"):
-        federation.server.hear(name, vote_of(federation, name))
-    assert isinstance(federation.server.announcement, SurvivorsProposed)
-
-
 def test_who_abstained_does_not_vote_for_the_survivors(tmp_path: Path) -> None:
     federation = at(tmp_path, SurvivorsProposed)
     attempt = federation.server.state.attempt(federation.rules)
