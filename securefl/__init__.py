@@ -7,6 +7,7 @@ A federation
     ``load_federation(path)``  a ``FED.toml`` as a checked configuration
     ``provision(config, folder)``  the members' folders: federation file, keys and certificates
     ``run_federation(config)``  a whole federation on this machine, to its ``RunResult``
+    ``resume_federation(folder)``  the same run again, after one that did not end well
     ``forecast(config)``  bytes, seconds and memory, before anything runs
     ``log_events(target)``  an event sink that writes figures to TensorBoard or MLflow
 A member with a model and data of its own
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from securefl.api.reading import read_result as read_result
     from securefl.config.load import load_federation as load_federation
     from securefl.errors import SecureFLError as SecureFLError
+    from securefl.launch.run import resume_federation as resume_federation
     from securefl.launch.run import run_federation as run_federation
     from securefl_client.learner import Learner as Learner
     from securefl_client.member import Member as Member
@@ -67,6 +69,7 @@ _WHERE = {
     "provision": "securefl.api.federations",
     "read_ledger": "securefl.api.reading",
     "read_result": "securefl.api.reading",
+    "resume_federation": "securefl.launch.run",
     "run_federation": "securefl.launch.run",
     "shared_layout": "securefl.api.federations",
     "update_between": "securefl.adapters.update",

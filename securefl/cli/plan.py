@@ -264,7 +264,7 @@ def _openings(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
             f"{sizes.values:,}",
             f"{sizes.ciphertexts:,}",
             _figure(sizes.largest_up / MB),
-            _figure(sizes.down / MB),
+            _figure(sizes.largest_down / MB),
         ]
         for what, sizes in moved
     ]
@@ -331,7 +331,7 @@ def _payloads(forecast: Forecast) -> tuple[Sequence[str], list[list[str]]]:
             exact_for = FACTS[alternative.payload].exact_for
             what = exact_for if len(alternative.kinds) == 1 else kind.applies_to
             sizes = kind.sizes
-            moved = [_figure(sizes.largest_up / MB), _figure(sizes.down / MB)]
+            moved = [_figure(sizes.largest_up / MB), _figure(sizes.largest_down / MB)]
             rows.append([f"{chosen} {alternative.payload}", what, f"{sizes.values:,}", *moved])
     return columns, rows
 

@@ -98,6 +98,13 @@ def resume_federation(
         ConfigError: if there is no run to be taken up.
         SecureFLError: as of ``run_federation``.
         Interrupted: as of ``run_federation``.
+
+    Example:
+        >>> from securefl import SecureFLError, load_federation, resume_federation, run_federation
+        >>> try:  # doctest: +SKIP
+        ...     result = run_federation(load_federation("FED.toml"), out="runs", name="mine")
+        ... except SecureFLError:
+        ...     result = resume_federation("runs/mine")
     """
     started = time.monotonic()
     run = unfinished(Path(folder))

@@ -164,9 +164,9 @@ def _sizes(sizes: RoundSizes) -> Json:
         "values": sizes.values,
         "ciphertexts": sizes.ciphertexts,
         "up_bytes": {**sizes.up},
-        "down_bytes": sizes.down,
+        "down_bytes": sizes.largest_down,
         "up_bytes_per_value": sizes.largest_up / sizes.values,
-        "down_bytes_per_value": sizes.down / sizes.values,
+        "down_bytes_per_value": sizes.largest_down / sizes.values,
     }
 
 

@@ -136,7 +136,7 @@ def _bytes(number: int, expected: RoundForecast, measured: Sequence[MeasuredRoun
             what="download_bytes",
             round_number=number,
             of="all clients",
-            predicted=len(measured) * expected.sizes.down,
+            predicted=sum(expected.sizes.down.get(entry.client, 0) for entry in measured),
             measured=sum(entry.down for entry in measured),
         ),
     )

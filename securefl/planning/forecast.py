@@ -84,7 +84,7 @@ class RoundForecast:
     @property
     def traffic(self) -> Traffic:
         """Traffic of a client (the one with the longest name)."""
-        return Traffic(self.sizes.largest_up, self.sizes.down)
+        return Traffic(self.sizes.largest_up, self.sizes.largest_down)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from securefl.errors import AuthenticationError
 from securefl.identity.signing import SigningKey
 from securefl.protocol.agreement.cohort import NONCE_BYTES, Advert, Cohort, Manifest
 from securefl.protocol.agreement.commitment import NO_PACKETS, ContributionHeader, header_digest
-from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt, Signed, sign
+from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt, Body, Signed, sign
 from securefl.protocol.agreement.statement import (
     Certificate,
     Survivor,
@@ -84,7 +84,7 @@ class SampleCohort:
         manifest = Manifest(attempt, tuple(members), settlements_digest(()))
         state = bytes(DIGEST_BYTES)
         adverts = (Advert(attempt, member, manifest.digest, SYSTEM(NONCE_BYTES), state) for member in members)
-        self.cohort = Cohort(manifest, tuple(sign(advert, self._keys[advert.signer]) for advert in adverts))
+        self.cohort = Cohort(manifest, tuple(self.signed(advert) for advert in adverts))
 
     def public_key(self, member: str) -> bytes:
         """A member's public key (32 bytes)."""
@@ -93,16 +93,30 @@ class SampleCohort:
     def complete(self, encryption: Encryption, *, member: str) -> SampleContribution:
         """Encrypt every window, and sign the header."""
         body = b"".join(encryption.windows())
-        header = ContributionHeader(
-            self.cohort.attempt,
+        header = self.header(
             member,
-            self.cohort.digest,
-            encryption.salt,
-            encryption.seeds_digest,
-            encryption.body_digest,
-            NO_PACKETS,
+            salt=encryption.salt,
+            seeds_digest=encryption.seeds_digest,
+            body_digest=encryption.body_digest,
         )
-        return SampleContribution(sign(header, self._keys[member]), encryption.seeds, body)
+        return SampleContribution(header, encryption.seeds, body)
+
+    def header(
+        self,
+        member: str,
+        *,
+        salt: bytes,
+        seeds_digest: bytes,
+        body_digest: bytes,
+        packets: bytes = NO_PACKETS,
+    ) -> Signed[ContributionHeader]:
+        """A member's signed header; salt and digests are 32 bytes each."""
+        digests = (self.cohort.digest, salt, seeds_digest, body_digest, packets)
+        return self.signed(ContributionHeader(self.cohort.attempt, member, *digests))
+
+    def signed(self, body: Body) -> Signed[Body]:
+        """Anything that a member of the cohort signs."""
+        return sign(body, self._keys[body.signer])
 
     def head(self, contributions: Sequence[SampleContribution], body: bytes) -> AggregateHead:
         """The head of the sum of everybody's contributions, which is this body; t members voted for it."""
@@ -140,7 +154,7 @@ class SampleCohort:
     def _certificate(self, statement: Survivors) -> Certificate:
         voters = self.cohort.members[: threshold(len(self.cohort.members))]
         votes = (SurvivorsVote(statement.attempt, voter, statement.digest) for voter in voters)
-        return Certificate(statement, tuple(sign(vote, self._keys[vote.signer]) for vote in votes))
+        return Certificate(statement, tuple(self.signed(vote) for vote in votes))
 
 
 def _verify_header(

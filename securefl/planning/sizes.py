@@ -30,7 +30,7 @@ class RoundSizes:
         weights: How many of them are weights.
         sections: What a contribution consists of.
         up: Bytes that each client sends; they differ by the length of its name.
-        down: Bytes that the first client of the roster gets; nobody gets more, and nobody 4 bytes less.
+        down: Bytes that each client gets; they differ by the length of its index, which it gets no packet of.
     """
 
     round_number: int
@@ -38,7 +38,7 @@ class RoundSizes:
     weights: int
     sections: tuple[Section, ...]
     up: Mapping[str, int]
-    down: int
+    down: Mapping[str, int]
 
     @property
     def ciphertexts(self) -> int:
@@ -49,6 +49,11 @@ class RoundSizes:
     def largest_up(self) -> int:
         """Bytes that the client with the longest name sends."""
         return max(self.up.values())
+
+    @property
+    def largest_down(self) -> int:
+        """Bytes that the first client of the roster gets: nobody gets more."""
+        return max(self.down.values())
 
 
 def sizes_of(federation: Federation, number: int) -> RoundSizes:
@@ -65,14 +70,22 @@ def sizes_of(federation: Federation, number: int) -> RoundSizes:
         len(member): messages.up(member)
         for member in {len(each): each for each in federation.cohort}.values()
     }
+    # What they get differs by the length of their index on the wire alone.
+    places = {_index_bytes(place): place for place in range(len(federation.cohort))}
+    down = {length: messages.down(federation.cohort[place]) for length, place in places.items()}
     return RoundSizes(
         round_number=number,
         values=federation.kind_of(number).total,
         weights=federation.kind_of(number).weights,
         sections=sections,
         up={member: up[len(member)] for member in federation.cohort},
-        down=messages.down(federation.cohort[0]),
+        down={member: down[_index_bytes(place)] for place, member in enumerate(federation.cohort)},
     )
+
+
+def _index_bytes(place: int) -> int:
+    """Bytes of an index in protobuf, which writes 7 bits a byte and leaves 0 out."""
+    return -(-place.bit_length() // 7)
 
 
 def with_payload(federation: Federation, payload: PayloadName) -> Federation:

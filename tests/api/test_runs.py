@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from support import fake_program
 
-from securefl import forecast, load_federation, run_federation
+from securefl import forecast, load_federation, resume_federation, run_federation
 from securefl.api.reading import read_federation
 from securefl.config.dump import federation_toml
 from securefl.errors import MemberLost, UsageError
 from securefl.launch import federate
-from securefl.launch.run import resume_federation
 from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import Event, Finished, Stage, StageStarted
 

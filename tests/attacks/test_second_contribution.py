@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.agreements import Members
-from support.fake_rounds import FakeServer, integers
+from support.fake_members import integers
+from support.fake_server import FakeServer
 
 from securefl.errors import ProtocolError, RunError
 from securefl.protocol import member_session

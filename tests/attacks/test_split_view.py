@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.agreements import Members
-from support.fake_rounds import FakeServer
+from support.fake_server import FakeServer
 
 from securefl.crypto.thresholds import threshold
 from securefl.errors import AuthenticationError

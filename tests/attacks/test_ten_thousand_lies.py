@@ -14,7 +14,7 @@ from functools import cache
 
 import pytest
 from support.agreements import Asked, Members, digest
-from support.fake_rounds import FakeChannels
+from support.fake_members import FakeChannels
 from support.hostile_server import HostileServer
 
 from securefl.crypto.kahe.keys import ShortKey

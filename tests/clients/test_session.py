@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.agreements import Members, digest
-from support.fake_rounds import FakeServer, Station, expected_sum
+from support.fake_members import Station, expected_sum
+from support.fake_server import FakeServer
 
 from securefl.crypto.framing import framed
 from securefl.crypto.sealed_reasons import open_reason

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.agreements import Members, digest
-from support.fake_rounds import FakeServer
+from support.fake_server import FakeServer
 
 from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunError
 from securefl.protocol.agreement.signed import sign

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.agreements import Members, digest
-from support.fake_rounds import FakeServer, expected_sum
+from support.fake_members import expected_sum
+from support.fake_server import FakeServer
 
 from securefl.errors import AuthenticationError, ProtocolError
 from securefl.ledger.charges import charged

@@ -31,7 +31,7 @@ def _rounds(found: Forecast, *, up: int = 0, encrypt: float = 2.0) -> list[Measu
             client=client,
             round_number=number,
             up=found.of_round(number).sizes.up[client] + up,
-            down=found.of_round(number).sizes.down,
+            down=found.of_round(number).sizes.down[client],
             seconds={"train": 9.0, "encrypt": encrypt * place, "aggregate": 5.0},
         )
         for number in (1, 2)

@@ -25,7 +25,7 @@ def test_an_opening_moves_the_bytes_that_were_planned(scheme: str, played: Play)
     for number in (-2, -1, 0):
         sizes = sizes_of(made.federation, number)
         assert sizes.up["client-1"] == moved.up[number, "client-1"]
-        assert sizes.down == moved.down[number, "client-1"]
+        assert sizes.down["client-1"] == moved.down[number, "client-1"]
 
 
 def test_a_plan_states_openings_apart_from_the_rounds() -> None:

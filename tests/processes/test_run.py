@@ -26,7 +26,14 @@ from securefl.ledger.ledger import (
     RunStarted,
 )
 from securefl.planning.comparison import LEAST_SECONDS
+from securefl.protocol import wire_calls
+from securefl.protocol.agreement.cohort import Manifest
+from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.agreement.statement import settlements_digest
+from securefl.protocol.calls import Confirm, RoundOpened
 from securefl.protocol.federation import Federation
+from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
+from securefl.protocol.wire_announcements import encode_announcement
 
 from .conftest import Finished
 
@@ -169,21 +176,29 @@ def test_a_saved_adapter_loaded_by_its_cards_code_gives_exactly_the_reported_acc
             assert json.loads((folder / "task.json").read_text())["measured"]["value"] == accuracy
 
 
+def bytes_between_rounds(run: Path) -> tuple[int, int]:
+    """Bytes of the confirmation of a sum, and of the announcement of the first round."""
+    federation = Federation.from_json_text((run / "federation.json").read_text(), where="the run")
+    attempt = Attempt(federation.digest, FIRST_KEY_EPOCH, federation.first_round, 1)
+    opened = RoundOpened(Manifest(attempt, federation.cohort, settlements_digest(())), ())
+    return len(wire_calls.encode_confirm(Confirm(1))), len(encode_announcement(opened))
+
+
 @pytest.mark.parametrize("payload", ["sketch", "basis"])
 def test_the_bytes_of_a_run_between_processes_were_planned(run_of: Run, payload: str) -> None:
     lines = result_of(run_of(payload, "kahe"))["predicted_and_measured"]
     bytes_lines = [line for line in lines if line["what"] in ("upload_bytes", "download_bytes")]
     assert {line["round_number"] for line in bytes_lines} == {-2, -1, 0, 1, 2}
     assert len(bytes_lines) == 10
-    for line in bytes_lines:
-        missing = line["predicted"] - line["measured"]
-        if line["round_number"] == -2:
-            # A round's bytes are counted from the end of the one before: the first has no confirmation of such a one,
-            # and what was announced before a client had loaded its model is not all heard.
-            assert 0 <= missing < 1000
-        else:
-            # A client whose index is 0 in the roster gets up to 4 bytes more than the others; the plan has that one.
-            assert 0 <= missing <= (0 if line["what"] == "upload_bytes" else 4 * len(CLIENTS))
+    missing = {
+        (line["round_number"], line["what"]): line["predicted"] - line["measured"] for line in bytes_lines
+    }
+    # A client's account of a round begins where that of the round before ended, so the first has nothing of what comes
+    # between two: the confirmation of the sum before, and the opening, which is heard while the model is loaded.
+    confirmed, opened = bytes_between_rounds(run_of(payload, "kahe"))
+    assert missing.pop((-2, "upload_bytes")) == len(CLIENTS) * confirmed
+    assert missing.pop((-2, "download_bytes")) in [heard * opened for heard in range(len(CLIENTS) + 1)]
+    assert set(missing.values()) == {0}
     timed = [line for line in lines if line["what"].endswith("_seconds")]
     assert {"encode_seconds", "encrypt_seconds", "aggregate_seconds", "decrypt_seconds"} <= {
         line["what"] for line in timed

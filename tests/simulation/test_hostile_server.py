@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.agreements import Members
-from support.fake_rounds import integers
+from support.fake_members import integers
 from support.lying_server import LyingServer
 from support.soak import in_memory
 from support.world_oracle import wrong_sums

@@ -54,7 +54,8 @@ from securefl_client.journal import FILE_NAME, Journal
 from securefl_client.outbox_folder import HEAD as HEAD_FILE
 from securefl_client.outbox_folder import OutboxFolder
 from support.agreements import Members
-from support.fake_rounds import PROFILE, FakeServer
+from support.fake_members import PROFILE
+from support.fake_server import FakeServer
 from support.rounds import (
     ATTEMPT,
     BODY,

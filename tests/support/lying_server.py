@@ -52,7 +52,8 @@ from securefl.protocol.calls import (
 from securefl.protocol.calls import Staged as StagedAnswer
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from support.agreements import Members
-from support.fake_rounds import Station, total_of
+from support.fake_members import Station
+from support.fake_server import total_of
 from support.world_oracle import Observed
 
 Body = tuple[StageContribution, bytes]

@@ -38,7 +38,7 @@ from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from securefl_server.round_store import SqliteRoundStore
 from support.agreements import Members, digest
-from support.fake_rounds import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
+from support.fake_members import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
 from support.hostile_clients import HostileClient, Lie
 from support.world_oracle import Observed, wrong_sums
 

@@ -7,6 +7,7 @@
 ``ways``           interface of a way of adding
 ``grid_encoding``  a vector as the integers of a contribution
 ``encrypted``      securefl's own way
+``key_round``      its one-time keys: shares, packets, reveals
 ``plaintext``      float32, and our integers without a cipher
 ``ckks``           the CKKS baseline, which leaks its key
 ``report``         medians, figures a value, bars

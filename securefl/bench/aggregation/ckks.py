@@ -46,6 +46,9 @@ class TensealCkksPath:
             "leaks": "its secret key, when decryptions are shared",
         }
 
+    def key_round(self) -> None:
+        """No one-time keys."""
+
     def contribute(self, client: int, vector: Float32) -> Sent[bytes]:
         """Encrypts under the public key, and serialises."""
         return _sent(tenseal.ckks_vector(self._members, vector).serialize())

@@ -2,7 +2,8 @@
 
 The rule kept here: a member's part is ``aggregation.encryption`` and ``aggregation.decryption`` themselves, on a
 contribution of one section; the server's part is done in its order, digests and signatures included. Only what needs
-a network, a disk or a training is left out, and the shares of the short keys, which do not grow with the vector.
+a network, a disk or a training is left out, and the shares of the short keys, which do not grow with the vector:
+``key_round`` measures them.
 
     client   encode -> pack -> tag -> encrypt (and authenticate) -> wire form -> sign
     server   signature, digests -> range, as a whole -> add, window by window
@@ -20,7 +21,8 @@ from securefl.aggregation.decryption import SummedSection, check_total, summed_s
 from securefl.aggregation.encryption import Encryption, Part
 from securefl.aggregation.grid import Integers
 from securefl.bench.aggregation.grid_encoding import GridEncoding
-from securefl.bench.aggregation.measurement import Job
+from securefl.bench.aggregation.key_round import measure_key_round
+from securefl.bench.aggregation.measurement import Job, KeyRound
 from securefl.bench.aggregation.ways import Float32, Reading, Sent
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.cipher import SectionDecryption
@@ -49,7 +51,7 @@ class SecureflPath:
     """Exact sums of our integers, authenticated as contributions are, under the scheme that the job's path names."""
 
     def __init__(self, job: Job) -> None:
-        scheme = SCHEMES[job.path]
+        scheme = self._scheme = SCHEMES[job.path]
         self._encoding = GridEncoding(job)
         self._profile = profile_for(job.cohort, job.precision_bits, scheme=scheme)
         self._ciphertexts = self._profile.ciphertexts_for(self._encoding.length)
@@ -76,6 +78,12 @@ class SecureflPath:
             "poly_modulus_degree": self._profile.poly_modulus_degree,
             "authentication": f"{macs}a tag in the plaintext, Ed25519 over SHA-256",
         }
+
+    def key_round(self) -> KeyRound | None:
+        """Costs of sharing the keys, under the scheme that has them."""
+        if self._scheme != "kahe":
+            return None
+        return measure_key_round(len(self._cohort.members), federation_digest=FEDERATION_DIGEST)
 
     def contribute(self, client: int, vector: Float32) -> Sent[SampleContribution]:
         """Encodes, packs, tags, encrypts, authenticates, and signs what is sent."""

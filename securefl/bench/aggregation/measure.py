@@ -76,6 +76,7 @@ def _measured(make: Callable[[Job], AggregationPath[Contributed, Published]], jo
         max_integer_error=_integer_error(path, job, played.reading),
         versions={name: version(name) for name in path.versions},
         settings=path.settings,
+        key_round=path.key_round(),
     )
 
 

@@ -65,6 +65,32 @@ class Laps(_Frozen):
     decrypt_warm: tuple[tuple[Seconds, Seconds], ...] = Field(min_length=1)
 
 
+class KeyRound(_Frozen):
+    """Costs of a round's one-time keys at one member, beside encryption; the same for every length of vector.
+
+    Attributes:
+        deal: Wall and CPU seconds to share the own key and seal the packets.
+        open: The same, to open the packets of all others.
+        reveal: To add the survivors' shares, and to seal and sign the sum.
+        combine: From t reveals to the sum of all keys.
+        packets_bytes: All packets that it sends; it gets as many.
+        acknowledgement_bytes: The message that names the packets that it opened, header included.
+        certificate_bytes: The announcement of the certificate.
+        reveal_bytes: The message of its reveal.
+        reveals: t, how many reveals it gets with the sum.
+    """
+
+    deal: tuple[Seconds, Seconds]
+    open: tuple[Seconds, Seconds]
+    reveal: tuple[Seconds, Seconds]
+    combine: tuple[Seconds, Seconds]
+    packets_bytes: Count
+    acknowledgement_bytes: Count
+    certificate_bytes: Count
+    reveal_bytes: Count
+    reveals: Count
+
+
 class Measurement(_Frozen):
     """One measured round.
 
@@ -79,6 +105,7 @@ class Measurement(_Frozen):
         start_memory_bytes: The same before the round: interpreter, libraries, keys.
         versions: Of the packages that did the work.
         settings: What they were told.
+        key_round: Costs of one-time keys beside it; none where the path has no such keys.
     """
 
     laps: Laps
@@ -90,6 +117,7 @@ class Measurement(_Frozen):
     start_memory_bytes: Count
     versions: dict[Word, Word] = Field(max_length=20)
     settings: dict[Word, Word | int | float] = Field(max_length=20)
+    key_round: KeyRound | None = None
 
 
 def read_measurement(line: bytes, *, cohort: int) -> Measurement:

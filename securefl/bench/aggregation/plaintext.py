@@ -27,6 +27,9 @@ class Float32Path:
         self._sum = np.zeros(job.values, dtype="<f4")
         self.settings: dict[str, str | int | float] = {"bytes_up": "float32", "bytes_down": "float32"}
 
+    def key_round(self) -> None:
+        """No one-time keys."""
+
     def contribute(self, client: int, vector: Float32) -> Sent[bytes]:
         """The vector's own bytes."""
         return _sent(vector.astype("<f4", copy=False).tobytes())
@@ -79,6 +82,9 @@ class SamePrecisionPath:
             "bits_up": self._up_bits,
             "bits_down": self._down_bits,
         }
+
+    def key_round(self) -> None:
+        """No one-time keys."""
 
     def contribute(self, client: int, vector: Float32) -> Sent[bytes]:
         """The integers, two to a word."""

@@ -68,6 +68,21 @@ class Figures:
     busy: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTimes:
+    """Costs of a round's one-time keys at one member: wall seconds, and bytes; see ``measurement.KeyRound``."""
+
+    deal_s: float
+    open_s: float
+    reveal_s: float
+    combine_s: float
+    packets_bytes: int
+    acknowledgement_bytes: int
+    certificate_bytes: int
+    reveal_bytes: int
+    reveals: int
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A promise, and what was measured.
@@ -135,6 +150,25 @@ class Report:
             "bars": [{**asdict(bar), "met": bar.met} for bar in self.bars()],
             "bars_stated_for": {"cohort": BAR_COHORT, "precision_bits": BAR_BITS},
         }
+
+
+def key_round_of(outcome: Outcome) -> KeyTimes | None:
+    """Median costs of one-time keys, where the path has them."""
+    rounds = [each.key_round for each in outcome.measurements if each.key_round is not None]
+    if not rounds:
+        return None
+    first = rounds[0]
+    return KeyTimes(
+        deal_s=median(each.deal[WALL] for each in rounds),
+        open_s=median(each.open[WALL] for each in rounds),
+        reveal_s=median(each.reveal[WALL] for each in rounds),
+        combine_s=median(each.combine[WALL] for each in rounds),
+        packets_bytes=first.packets_bytes,
+        acknowledgement_bytes=first.acknowledgement_bytes,
+        certificate_bytes=first.certificate_bytes,
+        reveal_bytes=first.reveal_bytes,
+        reveals=first.reveals,
+    )
 
 
 def _figures(measurements: Sequence[Measurement], *, values: int) -> Figures:
@@ -221,11 +255,13 @@ def _path_json(outcome: Outcome, figures: Figures | None) -> dict[str, object]:
         return {"status": "failed", "error": outcome.failure, "repeats": repeats}
     flat = {name: value for name, value in asdict(figures).items() if name != "wall"}
     first = outcome.measurements[0]
+    keys = key_round_of(outcome)
     return {
         "status": "measured",
         **asdict(figures.wall),
         **flat,
         "versions": first.versions,
         "settings": first.settings,
+        **({} if keys is None else {"key_round": asdict(keys)}),
         "repeats": repeats,
     }

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from securefl.bench.aggregation.benchmark import Outcome
-from securefl.bench.aggregation.report import BAR_BITS, BAR_COHORT, BUSY, MILLION, Bar, Figures, Report, Times
+from securefl.bench.aggregation.report import (
+    BAR_BITS,
+    BAR_COHORT,
+    BUSY,
+    MILLION,
+    Bar,
+    Figures,
+    Report,
+    Times,
+    key_round_of,
+)
 from securefl.bench.host import Machine
 
 MIB = 1 << 20
@@ -48,7 +58,11 @@ def title(report: Report) -> str:
 
 def notes(report: Report) -> list[str]:
     """Notes that a reader of the tables has to know, one sentence or two each."""
-    return [*map(_absence, _without_figures(report.outcomes)), *_remarks(report)]
+    return [
+        *map(_absence, _without_figures(report.outcomes)),
+        *_remarks(report),
+        *_key_rounds(report.outcomes),
+    ]
 
 
 def markdown(report: Report) -> str:
@@ -118,6 +132,20 @@ def _absence(outcome: Outcome) -> str:
     if outcome.not_run:
         return f"{outcome.name}: not run, {outcome.not_run}."
     return f"{outcome.name}: failed, {outcome.failure}."
+
+
+def _key_rounds(outcomes: Sequence[Outcome]) -> list[str]:
+    """Costs of one-time keys, one sentence or two a path that has them."""
+    return [
+        f"{outcome.name}, one-time keys, a member and round, beside these figures: "
+        f"{1000 * keys.deal_s:.1f} ms to share and seal, {1000 * keys.open_s:.1f} ms to open the others' packets, "
+        f"{1000 * keys.reveal_s:.1f} ms to reveal, {1000 * keys.combine_s:.1f} ms to combine {keys.reveals} reveals. "
+        f"It sends packets of {keys.packets_bytes:,} bytes and gets as many; "
+        f"its acknowledgement has {keys.acknowledgement_bytes:,} bytes, the certificate "
+        f"{keys.certificate_bytes:,}, a reveal {keys.reveal_bytes:,}."
+        for outcome in outcomes
+        if outcome.measured and (keys := key_round_of(outcome)) is not None
+    ]
 
 
 def _remarks(report: Report) -> list[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.payloads.base import Vector
 from securefl.aggregation.grid import Integers
+from securefl.bench.aggregation.measurement import KeyRound
 
 Float32 = NDArray[np.float32]
 Content = TypeVar("Content")
@@ -67,6 +68,9 @@ class AggregationPath(Protocol[Contributed, Published]):
     @property
     def settings(self) -> dict[str, str | int | float]:
         """Settings that they were given."""
+
+    def key_round(self) -> KeyRound | None:
+        """Costs of the round's one-time keys, measured now; none where the way has no such keys."""
 
     def contribute(self, client: int, vector: Float32) -> Sent[Contributed]:
         """A client's work, from its vector (V,) to the bytes that it sends."""

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from support.jobs import COHORT, VALUES
 
 from securefl.bench.aggregation.encrypted import SCHEMES, SecureflPath
+from securefl.bench.aggregation.key_round import measure_key_round
 from securefl.bench.aggregation.measure import OWN_PATHS, measure
 from securefl.bench.aggregation.measurement import Job, read_measurement
 from securefl.bench.aggregation.plaintext import Float32Path, SamePrecisionPath
 from securefl.bench.aggregation.ways import Reading, Sent
 from securefl.crypto.schemes import Scheme, profile_for
-from securefl.crypto.thresholds import threshold
+from securefl.crypto.thresholds import RosterConstants, threshold
 from securefl.crypto.wireform import wire_form
-from securefl.errors import AuthenticationError, ForgeryError, UsageError, WireError
+from securefl.errors import AuthenticationError, ForgeryError, RunError, UsageError, WireError
 from securefl.protocol.agreement.signed import sign
+from securefl_client.key_shares import KeyShares
 
 pytestmark = pytest.mark.slow
 
@@ -240,11 +242,49 @@ def test_the_baselines_server_has_no_secret_key(job: Callable[..., Job]) -> None
     assert not path._server.is_private()
 
 
+def test_the_path_with_one_time_keys_has_their_costs(job: Callable[..., Job]) -> None:
+    found = measure(job("securefl", values=500)).key_round
+    assert found is not None
+    assert found.reveals == threshold(COHORT)
+
+
 def test_every_path_has_laps_of_all_roles(job: Callable[..., Job]) -> None:
     for name in OWN_PATHS:
         laps = measure(job(name, values=500)).laps
         assert (len(laps.client), len(laps.server_add)) == (COHORT, COHORT), name
         assert len(laps.server_finish) == len(laps.decrypt) == len(laps.decrypt_warm) == 1, name
+
+
+def test_one_time_keys_have_costs_of_their_own_at_sixteen_members() -> None:
+    found = measure_key_round(16, federation_digest=bytes(32))
+    assert found is not None
+    sizes = RosterConstants.of(16, min_clients=14).cohort(16)
+    packet = 2 * sizes.words + 16
+    assert found.packets_bytes == 15 * packet
+    assert packet < found.reveal_bytes < packet + 200
+    assert found.reveals == sizes.threshold == 11
+    # 64 bytes of signature a vote, and 32 of header's digest a survivor.
+    assert 11 * 64 + 16 * 32 < found.certificate_bytes < 3000
+    assert 0 < found.acknowledgement_bytes < 500
+    assert all(wall > 0 for wall, _ in (found.deal, found.open, found.reveal, found.combine))
+
+
+def test_reveals_that_do_not_lead_to_the_sum_of_keys_end_the_measurement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = KeyShares.revealed
+
+    def of_fewer(self: KeyShares, shares: list[bytes], *rest: object) -> bytes:
+        return right(self, [*shares[:-1], shares[0]], *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(KeyShares, "revealed", of_fewer)
+    with pytest.raises(RunError, match="do not lead to the sum"):
+        measure_key_round(3, federation_digest=bytes(32))
+
+
+@pytest.mark.parametrize(("path", "cohort"), [("securefl", 2), ("securefl_bfv", 3), ("plaintext_float32", 3)])
+def test_paths_without_shares_have_no_costs_of_keys(path: str, cohort: int, job: Callable[..., Job]) -> None:
+    assert measure(job(path, values=500, cohort=cohort)).key_round is None
 
 
 def test_an_unknown_path_is_refused(job: Callable[..., Job]) -> None:

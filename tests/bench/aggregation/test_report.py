@@ -169,3 +169,26 @@ def test_the_plot_is_a_picture(report: Callable[..., Report], tmp_path: object) 
     path = tmp_path / "plot.png"  # type: ignore[operator]
     draw(report(), path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_costs_of_one_time_keys_stand_beside_the_figures_as_medians(
+    report: Callable[..., Report], measurement: Callable[..., Measurement]
+) -> None:
+    sizes = {
+        "packets_bytes": 20730,
+        "acknowledgement_bytes": 309,
+        "certificate_bytes": 1585,
+        "reveal_bytes": 1540,
+        "reveals": 11,
+    }
+    repeats = [
+        measurement(key_round=dict.fromkeys(("deal", "open", "reveal", "combine"), (seconds, 0.0)) | sizes)
+        for seconds in (0.002, 0.009, 0.003)
+    ]
+    made = report(*repeats)
+    keys = made.to_json()["paths"]["securefl"]["key_round"]  # type: ignore[index]
+    assert keys == {f"{step}_s": 0.003 for step in ("deal", "open", "reveal", "combine")} | sizes
+    (note,) = (note for note in notes(made) if "one-time keys" in note)
+    assert "3.0 ms to combine 11 reveals" in note
+    assert "packets of 20,730 bytes" in note
+    assert not any("one-time keys" in note for note in notes(report()))
