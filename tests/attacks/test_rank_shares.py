@@ -51,7 +51,7 @@ def means_of(made: TestFederation, *, member: str) -> list[dict[str, NDArray[np.
         if name == member:
             found.append({key: np.asarray(value) for key, value in members[name].state.weights.items()})
 
-    SimulatedFederation(members, learners, applied=applied).run()
+    SimulatedFederation(members, learners, signing_keys=made.signing_keys, applied=applied).run()
     return found
 
 

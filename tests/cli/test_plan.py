@@ -356,7 +356,7 @@ def test_a_plan_shows_epsilon_and_refuses_noise_that_drowns_the_signal(
     write: Write, cli: Callable[..., Said], tmp_path: Path
 ) -> None:
     path = write(payload="core", more=PRIVATE)
-    text = path.read_text().replace("samples_cap = 100\n", "").replace('scheme = "none"', 'scheme = "bfv"')
+    text = path.read_text().replace("samples_cap = 100\n", "").replace('scheme = "none"', 'scheme = "kahe"')
     path.write_text(text)
     refused = cli("plan", path, "--json", tmp_path / "plan.json")
     assert refused.code == 2
@@ -380,8 +380,9 @@ client_address = "127.0.0.1:7443"
 def test_a_promise_that_no_round_keeps_yet_is_not_founded(
     write: Write, cli: Callable[..., Said], tmp_path: Path
 ) -> None:
-    path = write(payload="core", more=PRIVATE.replace('"client"', '"example"') + REACHED)
-    path.write_text(path.read_text().replace("samples_cap = 100\n", ""))
+    path = write(payload="core", more=PRIVATE + REACHED)
+    text = path.read_text().replace("samples_cap = 100\n", "").replace('scheme = "none"', 'scheme = "kahe"')
+    path.write_text(text)
     rows = "".join(
         f"{color} thing {number},{color}\n" for number in range(9) for color in ("red", "blue", "green")
     )

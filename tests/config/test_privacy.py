@@ -126,6 +126,9 @@ def test_noise_on_whole_factors_is_refused() -> None:
 def test_a_server_that_reads_single_shares_of_noise_is_refused_unless_forced() -> None:
     plain = {"scheme": "none"}
     assert "single updates with one share" in refused(**ALLOWED, privacy=CLIENT, encryption=plain)
+    assert "the server with one client reads" in refused(
+        **ALLOWED, privacy=CLIENT, encryption={"scheme": "bfv"}
+    )
     assert read(**ALLOWED, privacy={**CLIENT, "force": True}, encryption=plain)
     assert read(**ALLOWED, privacy=EXAMPLE, encryption=plain)
 

@@ -62,7 +62,7 @@ def test_clients_of_different_base_models_finish_a_run_with_the_same_sums(run_fo
     sums = [[entry["integers_sha256"] for entry in result["rounds_log"]] for result in results_of(run_folder)]
     assert sums[0] == sums[1] == sums[2]
     assert len(set(sums[0])) == 2
-    assert {result["encryption"]["scheme"] for result in results_of(run_folder)} == {"bfv"}
+    assert {result["encryption"]["scheme"] for result in results_of(run_folder)} == {"kahe"}
 
 
 def test_every_client_reports_its_model_alone_and_with_the_shared_adapter(run_folder: Path) -> None:

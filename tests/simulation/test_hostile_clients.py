@@ -13,7 +13,9 @@ from support.worlds import Played, play
 
 from securefl.simulation.world.faults import Faults
 
-SMALL = Faults(request_lost=0.05, answer_lost=0.05, request_twice=0.05, latency_s=0.5, quiet_after_s=200.0)
+SMALL = Faults(
+    request_lost=0.05, answer_lost=0.05, request_twice=0.05, latency_s=0.5, faultless_after_s=200.0
+)
 SIZE = 8
 LIARS = ("client-3", "client-6")
 """Of eight, two colluders are borne: t = 6, c_max = 3 at m = 8."""

@@ -79,7 +79,7 @@ def test_faults_of_every_kind_are_in_the_sweep() -> None:
     assert min(FAULTS.write_refused, FAULTS.member_write_refused) > 0
 
 
-DISKS = Faults(write_refused=0.05, member_write_refused=0.05, quiet_after_s=200.0)
+DISKS = Faults(write_refused=0.05, member_write_refused=0.05, faultless_after_s=200.0)
 
 
 def test_full_disks_of_server_and_members_cost_starts_and_nothing_else(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_record_that_the_disk_takes_half_of_was_never_made(tmp_path: Path) -> 
 
 
 def test_a_server_whose_clock_jumps_voids_attempts_at_most(tmp_path: Path) -> None:
-    skew = Faults(clock_jumps=0.05, jump_s=300.0, quiet_after_s=300.0)
+    skew = Faults(clock_jumps=0.05, jump_s=300.0, faultless_after_s=300.0)
     jumps = 0
     for seed in range(4000, 4008):
         world = play(tmp_path / "world", seed=seed, faults=skew)

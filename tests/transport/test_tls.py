@@ -280,7 +280,7 @@ def test_this_machines_own_addresses_are_known(host: str, own: bool) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["client", "server", "credentials", "failures"])
+@pytest.mark.parametrize("module", ["aggregator_client", "aggregator_server", "credentials", "failures"])
 def test_whatever_is_imported_first_sets_the_suites_before_grpc(module: str) -> None:
     code = f"import os, securefl.transport.{module}; print(os.environ[{SUITES_VARIABLE!r}])"
     environment = {**os.environ, SUITES_VARIABLE: "HIGH"}

@@ -13,7 +13,7 @@ from securefl.errors import CapacityError, ConfigError
 pytestmark = pytest.mark.slow
 
 NAMES = (
-    "plaintext_float32", "plaintext_same_precision", "securefl", "tenseal_ckks",
+    "plaintext_float32", "plaintext_same_precision", "securefl", "securefl_bfv", "tenseal_ckks",
     "nvflare_he_1", "nvflare_he_64", "flower_secaggplus",
 )  # fmt: skip
 
@@ -33,7 +33,7 @@ def test_every_path_has_an_outcome_and_peers_that_were_not_asked_for_are_listed(
 ) -> None:
     outcomes = measured(request_for(values=500))
     assert tuple(outcomes) == all_paths() == NAMES
-    assert [name for name, outcome in outcomes.items() if outcome.measured] == list(NAMES[:4])
+    assert [name for name, outcome in outcomes.items() if outcome.measured] == list(NAMES[:5])
     assert outcomes["nvflare_he_64"].not_run == "no --peer nvflare=PYTHON was given"
     assert outcomes["securefl"].measurements[0].max_integer_error == 0
 
