@@ -57,6 +57,14 @@ class Compute:
         """``float32`` or ``bf16``."""
         return "float32" if self.autocast is None else "bf16"
 
+    @property
+    def words(self) -> dict[str, str]:
+        """Device and precision by name, for a record of a run; the accelerator's own name too, where there is one."""
+        named = {"device": self.device.type, "precision": self.precision}
+        if self.device.type == "cuda":
+            named["accelerator"] = torch.cuda.get_device_name(self.device)
+        return named
+
     def casting(self, *, enabled: bool) -> torch.autocast:
         """The context of a forward pass; without ``enabled``, float32."""
         dtype = self.autocast or torch.bfloat16
