@@ -112,6 +112,8 @@ def prepare_torch(device: torch.device) -> None:
         # cuBLAS reads it when its first handle is made; without it deterministic products are refused.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        # Nothing here reads memory that nobody has written, and filling all of it costs a kernel an operation.
+        torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def training_threads(environment: Mapping[str, str]) -> int:
