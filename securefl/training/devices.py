@@ -113,7 +113,7 @@ def prepare_torch(device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         # Nothing here reads memory that nobody has written, and filling all of it costs a kernel an operation.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def training_threads(environment: Mapping[str, str]) -> int:

@@ -40,7 +40,7 @@ class QualityReport:
 
     Attributes:
         request: What was asked for.
-        machine: Where the report was made; ``grounds`` has where its cells ran.
+        machine: On which the report was made; ``grounds`` are those of its cells.
         finished: What there is.
         searched: The search that the request's learning rates come from, if they come from one.
     """
@@ -104,7 +104,7 @@ class QualityReport:
 
     @property
     def grounds(self) -> tuple[Ground, ...]:
-        """Where the cells ran."""
+        """Machines that the cells ran on."""
         return grounds_of(self._cells)
 
     @property

@@ -39,7 +39,7 @@ def grounds_of(cells: Iterable[FinishedCell]) -> tuple[Ground, ...]:
 
 
 def sentence(grounds: Sequence[Ground]) -> str:
-    """Where the cells ran, for a reader of the tables."""
+    """The machines in words, for a reader of the tables."""
     if not grounds:
         return "Nothing was measured."
     first, *others = grounds
