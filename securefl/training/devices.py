@@ -57,6 +57,14 @@ class Compute:
         """``float32`` or ``bf16``."""
         return "float32" if self.autocast is None else "bf16"
 
+    @property
+    def words(self) -> dict[str, str]:
+        """Device and precision by name, for a record of a run; the accelerator's own name too, where there is one."""
+        named = {"device": self.device.type, "precision": self.precision}
+        if self.device.type == "cuda":
+            named["accelerator"] = torch.cuda.get_device_name(self.device)
+        return named
+
     def casting(self, *, enabled: bool) -> torch.autocast:
         """The context of a forward pass; without ``enabled``, float32."""
         dtype = self.autocast or torch.bfloat16
@@ -104,6 +112,8 @@ def prepare_torch(device: torch.device) -> None:
         # cuBLAS reads it when its first handle is made; without it deterministic products are refused.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        # Nothing here reads memory that nobody has written, and filling all of it costs a kernel an operation.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def training_threads(environment: Mapping[str, str]) -> int:

@@ -28,9 +28,18 @@ class Measuring:
     def __init__(self, loop: RoundLoop, *, rows: ClientTokens) -> None:
         self._loop = loop
         self._rows = rows
+        self._baselines: dict[Part, Metric] = {}
 
     def baseline(self, part: Part) -> Metric:
-        """The metric of the base model without any adapter: the least that one must beat."""
+        """The metric of the base model without any adapter: the least that one must beat.
+
+        It is fitted once: no round changes what it depends on, and fitting it costs as much as a round of few rows.
+        """
+        if part not in self._baselines:
+            self._baselines[part] = self._fitted(part)
+        return self._baselines[part]
+
+    def _fitted(self, part: Part) -> Metric:
         return self._loop.settings.task.baseline(
             self._loop.bank.use((), head="global"),
             self._rows.train,

@@ -15,6 +15,7 @@ from securefl.training.devices import (
     EAGER_UP_TO_TOKENS,
     choose_compute,
     multiplies_bf16,
+    prepare_torch,
     seed_torch,
     training_threads,
 )
@@ -106,3 +107,13 @@ print(torch.get_num_threads(), len(os.sched_getaffinity(0)))
     ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     torchs, cores = ran.stdout.split()
     assert torchs == cores
+
+
+def test_memory_of_new_tensors_is_not_filled_under_deterministic_kernels(monkeypatch):
+    """Filling would take a kernel for every tensor that a step makes."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda _: None)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    prepare_torch(torch.device("cuda"))
+    assert torch.utils.deterministic.fill_uninitialized_memory is False

@@ -319,6 +319,18 @@ def test_the_probe_measures_the_encoder_without_any_adapter(trainer_of, start_of
     assert fresh.baseline() == trained.baseline()
 
 
+def test_the_probe_is_fitted_once_for_each_part(settings_of, client_data, start_of):
+    told = []
+    trainer = LocalTrainer(settings_of(), client_data, step_sink=lambda progress: told.append(progress.what))
+    test, validation = trainer.baseline(), trainer.baseline(part="validation")
+    read = told.count("probe")
+    trainer.train_round(1, start_of())
+    assert trainer.baseline() is test
+    assert trainer.baseline(part="validation") is validation
+    assert told.count("probe") == read > 0
+    assert len(test.scores) != len(validation.scores)
+
+
 def test_a_learner_gives_the_update_of_its_round(trainer_of, start_of):
     learnt, trained = trainer_of().learn(1, start_of()), trainer_of().train_round(1, start_of()).update
     for name, factors in trained.weights.items():

@@ -25,6 +25,7 @@
 ``targets``         rounds to a target
 ``equal_bytes``     two recipes at equal bytes
 ``recipe_bars``     what is promised between recipes
+``where_measured``  machines of a run's cells
 ``report``          the whole run, for programs
 ``recipe_json``     recipes beside each other, for programs
 ``tables``          the whole run, for people

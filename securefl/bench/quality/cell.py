@@ -22,6 +22,7 @@ from securefl.bench.quality.cell_options import federation_of
 from securefl.bench.quality.drawn_rows import draw_rows
 from securefl.bench.quality.measurement import (
     COLUMNS,
+    COMPUTE,
     CellJob,
     CellMeasurement,
     CellOrder,
@@ -45,6 +46,7 @@ from securefl.planning.sizes import sizes_of
 from securefl.protocol.federation import Federation
 from securefl.results.client import MetricReport
 from securefl.simulation.federation import SimulatedFederation
+from securefl.training.devices import choose_compute
 from securefl.training.tasks.base import Metric
 from securefl.training.trainer import Which
 from securefl_client.side import FIRST_ROUND, Measured
@@ -73,8 +75,15 @@ def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
 
 
 def _measured(order: CellOrder, folder: Path) -> CellMeasurement:
-    config, members = _config(order, folder), folder / "members"
-    match order.job.recipe:
+    config = _config(order, folder)
+    measured = _ended(order.job, config, folder)
+    compute = choose_compute(config.training, max_length=config.model.max_length)
+    return measured.model_copy(update={"settings": {**measured.settings, COMPUTE: {**compute.words}}})
+
+
+def _ended(job: CellJob, config: FederationConfig, folder: Path) -> CellMeasurement:
+    members = folder / "members"
+    match job.recipe:
         case suite.CENTRAL:
             from securefl.bench.quality.central import run_central
 

@@ -1,7 +1,8 @@
 """Version of the code that a cell's figures come from.
 
 The rule kept here: only what can change a figure is part of it: the rooms that a cell runs through, without their
-docstrings and comments.
+docstrings and comments. It is the same under every version of Python, so that a table made of cells of two machines can
+tell one code from two.
 """
 
 from __future__ import annotations
@@ -45,12 +46,22 @@ def code_version() -> str:
 
 
 def statements(source: str) -> str:
-    """A module's syntax tree as text, without docstrings, comments and places."""
+    """A module's syntax tree as text, without docstrings, comments, places and fields that say nothing."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [each for each in node.body if not _is_text(each)]
-    return ast.dump(tree)
+    return _text(tree)
+
+
+def _text(node: object) -> str:
+    """A tree as text. Not ``ast.dump``: it writes empty fields too, and a later Python has more of them."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({', '.join(f'{name}={_text(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_text, node))}]"
+    return repr(node)
 
 
 def _is_text(node: ast.stmt) -> bool:

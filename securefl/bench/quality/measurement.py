@@ -24,6 +24,8 @@ from securefl.errors import WireError
 
 Column = Literal["base", "local", "global", "fused", "central"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
+COMPUTE = "compute"
+"""Key of ``settings``: device, precision and accelerator of the cell's training, see ``devices.Compute.words``."""
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -145,7 +147,7 @@ class CellMeasurement(_Frozen):
         seconds: Wall seconds of each phase, all clients one after the other.
         wall_s: Of the whole cell.
         cpu_s: Of the whole cell.
-        settings: What it ran with.
+        settings: What it ran with; the federation's terms, and what its training computed on.
     """
 
     metric: str

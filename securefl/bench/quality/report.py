@@ -19,6 +19,7 @@ from securefl.bench.quality.recipe_figures import Entry, entries_of
 from securefl.bench.quality.recipe_json import recipes_json
 from securefl.bench.quality.request import QualityRequest
 from securefl.bench.quality.suite import Setting
+from securefl.bench.quality.where_measured import Ground, grounds_of
 
 SHOWN: tuple[Adapter, ...] = ("base", "local", "global", "fused", "better", "central")
 PAIRS: tuple[tuple[Adapter, Adapter], ...] = (
@@ -39,7 +40,7 @@ class QualityReport:
 
     Attributes:
         request: What was asked for.
-        machine: Where it ran.
+        machine: On which the report was made; ``grounds`` are those of its cells.
         finished: What there is.
         searched: The search that the request's learning rates come from, if they come from one.
     """
@@ -102,6 +103,11 @@ class QualityReport:
         return all(self.proofs.values()) if self.proofs else None
 
     @property
+    def grounds(self) -> tuple[Ground, ...]:
+        """Machines that the cells ran on."""
+        return grounds_of(self._cells)
+
+    @property
     def _cells(self) -> tuple[FinishedCell, ...]:
         return (*self.finished.cells.values(), *self.finished.encrypted.values())
 
@@ -120,6 +126,7 @@ class QualityReport:
             "model": request.model,
             "model_sha256": request.model_digest,
             "machine": asdict(self.machine),
+            "measured_on": {each.words: list(each.cells) for each in self.grounds},
             "code_versions": sorted(self.codes),
             "places": [_place_json(place) for place in self.places],
             "bars": [_bar_json(bar) for bar in self.bars],

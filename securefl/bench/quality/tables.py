@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from securefl.bench.aggregation.tables import markdown_table
-from securefl.bench.host import Machine
 from securefl.bench.quality.bars import COMPARED, Bar, Compared, points
 from securefl.bench.quality.cell_figures import Adapter, Place, uploads
 from securefl.bench.quality.recipe_tables import Table, recipe_notes, recipe_tables
 from securefl.bench.quality.report import SHOWN, QualityReport
 from securefl.bench.quality.suite import CENTRAL, DataSet
+from securefl.bench.quality.where_measured import sentence
 
 KILOBYTE = 1000
 MOST_NAMES = 6
@@ -98,7 +98,7 @@ def markdown(report: QualityReport) -> str:
             for part in (f"**{heading}**", markdown_table(columns, rows))
         ),
         "\n".join(f"- {note}" for note in notes(report)),
-        f"{_measured_on(report.machine)} `benchmarks/README.md` says how the figures are made.",
+        f"{sentence(report.grounds)} `benchmarks/README.md` says how the figures are made.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -234,10 +234,3 @@ def _upload_rows(places: Sequence[Place]) -> list[list[str]]:
         ]
         for rank, (up, own, ratio, opening) in uploads(places).items()
     ]
-
-
-def _measured_on(machine: Machine) -> str:
-    return (
-        f"Measured on {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / (1 << 30):.0f} GiB, "
-        f"{machine.system}, Python {machine.python}; one thread a cell."
-    )

@@ -167,6 +167,7 @@ def test_the_json_has_every_bar_and_every_difference_with_its_error(report: Qual
     assert result["missing"] == ["colours-dirichlet-central-7"]
     assert result["cells"]["colours-iid-default-7"] == "colours-iid-default-7.json"
     assert result["identical"] is None
+    assert {name for names in result["measured_on"].values() for name in names} == {*result["cells"]}
 
 
 def test_the_tables_have_a_row_a_place_and_say_what_was_chosen_on_what(report: QualityReport) -> None:

@@ -12,10 +12,12 @@ from securefl.bench.quality.cell_figures import identical, places_of
 from securefl.bench.quality.measurement import CellMeasurement, CellOrder
 from securefl.bench.quality.sites import RoundSums
 from securefl.bench.quality.suite import LOCAL, Cell
+from securefl.config.training import TrainingSection
 from securefl.errors import ProtocolError, TrainingError
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import StageContribution
 from securefl.simulation.traffic import Traffic, Uploaded
+from securefl.training.devices import choose_compute
 from securefl.training.tasks.base import Metric
 
 pytestmark = pytest.mark.slow
@@ -101,6 +103,15 @@ def test_central_is_measured_on_the_federation_s_rows(
     assert beside is not None
     assert found.mean == pytest.approx(global_ - beside)
     assert {"1.0", "0.3"} == {*central.settings["rate_scales"]}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["federation", "central", "local"])
+def test_a_cell_says_what_its_training_computed_on(
+    name: str, federation: CellMeasurement, run: Callable[..., CellMeasurement]
+) -> None:
+    cells = {"central": central_cell(), "local": colours_cell(LOCAL)}
+    measured = federation if name == "federation" else run(cells[name])
+    assert measured.settings["compute"] == choose_compute(TrainingSection(), max_length=64).words
 
 
 def test_training_alone_is_the_personal_adapter_of_a_federation(
