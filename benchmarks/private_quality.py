@@ -1,4 +1,4 @@
-"""What differential privacy of single rows costs: accuracy at epsilon infinity, 8, 3 and 1, several clients.
+"""Cost of differential privacy of single rows: accuracy at epsilon infinity, 8, 3 and 1, several clients.
 
     python benchmarks/private_quality.py --data DATA --out private_quality.jsonl --minutes 120
 

@@ -1,10 +1,13 @@
-"""The half of a member's side that is the same for every trainer: what it tells of its last round and its metrics."""
+"""The half of a member's side that is the same for every trainer: its reports, and what outlives a stop."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from securefl.progress import AdapterKind, EventSink, MetricMeasured, Warned
+from securefl.training.kept import Kept, joined, kept_metric, metric_of
+from securefl_client.kept_side import read_kept, write_kept
 from securefl_client.phases import PhaseClock
 from securefl_client.validation_history import ValidationHistory
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Trained(Protocol):
-    """A trainer, as far as its reports go."""
+    """A trainer, as far as its reports and its private state go."""
 
     loss: float
 
@@ -25,6 +28,14 @@ class Trained(Protocol):
     @property
     def precision(self) -> str:
         """Precision that it trains in."""
+        ...
+
+    def kept(self) -> Kept:
+        """All that later rounds depend on."""
+        ...
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what was kept after a round."""
         ...
 
 
@@ -65,6 +76,19 @@ class MeasuringSide:
     def precision(self) -> str | None:
         """Precision that it trains in."""
         return self._reported.precision
+
+    def keep(self, folder: Path, name: str) -> None:
+        """Write all that later rounds depend on; see ``Side``."""
+        newest = None if self._newest is None else kept_metric(self._newest)
+        kept = joined(trainer=self._reported.kept(), history=self._history.kept(), newest=newest)
+        write_kept(folder / name, kept)
+
+    def restore(self, folder: Path, name: str) -> None:
+        """Go on from such a file; see ``Side``."""
+        kept = read_kept(folder / name)
+        self._reported.restore(kept.under("trainer"))
+        self._history.restore(kept.under("history"))
+        self._newest = metric_of(kept.under("newest")) if kept.has("newest") else None
 
     def _warn(self, message: str | None) -> None:
         """Tell a person of something that looks wrong; None for nothing."""

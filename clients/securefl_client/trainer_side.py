@@ -22,8 +22,6 @@ from securefl.results.client import (
 )
 from securefl.results.curve import START
 from securefl.storage.disk import owner_only
-from securefl.training.kept import joined, kept_metric, metric_of
-from securefl_client.kept_side import read_kept, write_kept
 from securefl_client.measuring_side import MeasuringSide
 from securefl_client.phases import PhaseClock
 from securefl_client.reported_figures import intervals_of
@@ -99,19 +97,6 @@ class TrainerSide(MeasuringSide):
             metric = self._newest = self._trainer.measure("global", part="validation")
         self._history.note(round_number, metric)
         return self._tell(AdapterKind.GLOBAL, metric, round_number, rows="validation").figures
-
-    def keep(self, folder: Path, name: str) -> None:
-        """Write all that later rounds depend on; see ``Side``."""
-        newest = None if self._newest is None else kept_metric(self._newest)
-        kept = joined(trainer=self._trainer.kept(), history=self._history.kept(), newest=newest)
-        write_kept(folder / name, kept)
-
-    def restore(self, folder: Path, name: str) -> None:
-        """Go on from such a file; see ``Side``."""
-        kept = read_kept(folder / name)
-        self._trainer.restore(kept.under("trainer"))
-        self._history.restore(kept.under("history"))
-        self._newest = metric_of(kept.under("newest")) if kept.has("newest") else None
 
     def finish(self, folder: Path, round_number: int) -> Measured:
         """Fuse, measure on the test rows, and save the adapters as PEFT folders."""

@@ -55,12 +55,7 @@ class Voting:
         if self._own.state.vote is None:
             cohort, statement = self._own.cohort, proposed.statement
             yield from take_packets(self._own, (each.index for each in statement.survivors))
-            own = OwnPart(
-                self._own.member,
-                self._own.sent_header(cohort),
-                self._own.opened_packets(),
-                spoiled=self._own.state.spoiled,
-            )
+            own = self._own_part(cohort)
             owners = self._own.work.owners(self._own.attempt.round_number)
             try:
                 check_survivors(statement, proposed.headers, cohort, self._own.rules, own=own, owners=owners)

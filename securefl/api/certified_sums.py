@@ -11,11 +11,11 @@ from pathlib import Path
 
 from securefl.errors import RunError
 from securefl.ledger.events import AggregateApplied
-from securefl.protocol.agreement.rules import Rules
 from securefl.protocol.agreement.verification import survivor_ids, verify_certificate, verify_cohort
 from securefl.protocol.federation import Federation
 from securefl.protocol.openings import round_name
 from securefl.results.sum_certificates import certificate_path, read_certificate
+from securefl_client.member_rules import member_rules
 
 
 def check_certified(folder: Path, member: str, applied: AggregateApplied, federation: Federation) -> bytes:
@@ -40,7 +40,7 @@ def check_certified(folder: Path, member: str, applied: AggregateApplied, federa
     number = applied.round_number
     cohort, certificate = read_certificate(certificate_path(folder, number))
     attempt = cohort.attempt
-    rules = _rules(federation, attempt.key_epoch)
+    rules = member_rules(federation, key_epoch=attempt.key_epoch)
     try:
         verify_cohort(cohort, rules)
         verify_certificate(certificate, cohort, rules)
@@ -69,14 +69,3 @@ def others(digests: Mapping[str, Mapping[int, bytes]]) -> Iterable[tuple[str, st
 
 def _named(number: int) -> str:
     return round_name(number).replace("-", " ", 1)
-
-
-def _rules(federation: Federation, key_epoch: int) -> Rules:
-    return Rules(
-        federation_digest=federation.digest,
-        key_epoch=key_epoch,
-        members=federation.cohort,
-        public_key_of=lambda member: federation.member(member).signing_key,
-        constants=federation.constants,
-        packets=federation.terms.encryption.scheme == "kahe",
-    )

@@ -39,7 +39,7 @@ def disorder(events: Sequence[Event], *, first_round: int, rounds: int) -> str |
 
 
 class _Order:
-    """Where a ledger stands after some events."""
+    """Position of a ledger after some events."""
 
     def __init__(self, first_round: int, rounds: int) -> None:
         self._next, self._rounds = first_round, rounds

@@ -21,7 +21,7 @@ MODELS = ("base", *get_args(AdapterName))
 MANY_ROWS = 2000
 """With so many test rows an interval of an accuracy is narrower than 4.5 points, and is left out."""
 LABELS = ", and so how often it sees each label"
-"""What the rows of a classification tell beside themselves."""
+"""Note on the rows of a classification."""
 OWN_MODEL_KNOWLEDGE = (
     "base (frozen, own head) and local (own adapter) know the site's own rows alone; global is the site's own model, "
     "trained on them too, with the adapter that knows the sums of all sites"
@@ -50,7 +50,7 @@ def gains_notes(clients: Sequence[ClientResult]) -> list[str]:
 
 
 def _knowledge(clients: Sequence[ClientResult]) -> str:
-    """What each model in the table knows of a site; models that no client has are not spoken of."""
+    """Knowledge of a site that each model in the table has; models that no client has are not spoken of."""
     if any(client.own_model for client in clients):
         return OWN_MODEL_KNOWLEDGE
     there = {name for name in MODELS for client in clients if _value(client.metric, name) is not None}

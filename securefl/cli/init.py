@@ -53,7 +53,7 @@ def init(
 
 
 def _say_fingerprints(folder: Path, requested: Mapping[str, str]) -> None:
-    """What people compare: the federation's fingerprint, and those of keys that were made elsewhere."""
+    """Lines that people compare: the federation's fingerprint, and those of keys that were made elsewhere."""
     from securefl.cli.output import result_console
     from securefl_client.folder import load_federation_file
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
 from securefl.planning.sizes import sizes_of
-from securefl.privacy.least_noise import plan_clients, plan_examples
+from securefl.privacy.least_noise import plan_clients
 from securefl.privacy.plan import PrivacyPlan
 from securefl.protocol.federation import Federation
-from securefl.training.schedule import steps_of_a_round
+from securefl.training.dp_sgd.member_plan import member_plan
 
 FIRST_KINDS = 4
 """Rounds that show every kind of round there is, as in ``forecast.kinds_of``, and one more."""
@@ -86,24 +86,8 @@ def _example_plans(
     federation: Federation, privacy: ExamplePrivacySection, rows: Mapping[str, int]
 ) -> dict[str, PrivacyPlan]:
     """A plan each for members with different numbers of rows; finding one takes seconds."""
+    terms = federation.terms
     by_rows: dict[int, PrivacyPlan] = {}
     for count in sorted(set(rows.values())):
-        by_rows[count] = _example_plan(federation, privacy, count)
+        by_rows[count] = member_plan(privacy, terms.training, rows=count, rounds=terms.federation.rounds)
     return {member: by_rows[count] for member, count in rows.items()}
-
-
-def _example_plan(federation: Federation, privacy: ExamplePrivacySection, rows: int) -> PrivacyPlan:
-    training = federation.terms.training
-    batch = training.per_device_train_batch_size
-    return plan_examples(
-        target_epsilon=privacy.target_epsilon,
-        delta=privacy.delta,
-        accountant=privacy.accountant,
-        clip=privacy.clip,
-        clipping=privacy.clipping,
-        rows=rows,
-        batch_size=batch,
-        steps=steps_of_a_round(rows, epochs=training.num_train_epochs, batch_size=batch),
-        rounds=federation.terms.federation.rounds,
-        group_size=privacy.max_per_group or 1,
-    )

@@ -32,7 +32,7 @@ from securefl.privacy import integer_sensitivity
 from securefl.privacy.events import DistributedGaussian, DistributedSkellam, SampledGaussian
 
 SMOOTHING_VARIANCE: Final = 2
-"""What of the variance is given up so that the rest is a Gaussian's."""
+"""Share of the variance that is given up so that the rest is a Gaussian's."""
 ETA: Final = 1e-16
 """Above 2 sum exp(-4 pi^2 k^2) = 1.43e-17."""
 

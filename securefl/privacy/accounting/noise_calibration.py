@@ -79,7 +79,7 @@ def _search(
 
 
 def _between(low: float, high: float, above: float, below: float, target: float) -> float:
-    """Where the line through both ends, in logarithms, meets the target; well inside, so that the ends approach."""
+    """Point where the line through both ends, in logarithms, meets the target; well inside, so the ends approach."""
     part = 0.5
     if math.isfinite(above) and below > 0:
         aim = math.log(target * (1 + CLOSE) / 2)

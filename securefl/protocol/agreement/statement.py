@@ -103,7 +103,6 @@ class SpoiledVote:
         return (self.statement_digest,)
 
 
-Vote = SurvivorsVote | VoidVote | SpoiledVote
 PublicKeyOf = Callable[[str], bytes]
 """Gives a member's Ed25519 public key (32 bytes); raises for whom the roster does not list."""
 
@@ -177,7 +176,7 @@ class SpoiledProof:
 
 
 Settlement = Certificate | VoidProof | SpoiledProof
-"""How an attempt ended."""
+"""Proof of an attempt's end."""
 
 
 def settlements_digest(settlements: tuple[Settlement, ...]) -> bytes:

@@ -6,21 +6,36 @@ have without privacy; so what a file says of training keeps its meaning.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from securefl.config.privacy import ExamplePrivacySection
-from securefl.config.training import TrainingSection
 from securefl.privacy.least_noise import plan_examples
 from securefl.privacy.plan import PrivacyPlan
 from securefl.training.schedule import steps_of_a_round
 
 
+class RoundLength(Protocol):
+    """Length of a round of training, as ``[training]`` and a federation's terms have it."""
+
+    @property
+    def per_device_train_batch_size(self) -> int:
+        """Rows of a step."""
+        ...
+
+    @property
+    def num_train_epochs(self) -> float:
+        """Passes over the rows in a round."""
+        ...
+
+
 def member_plan(
-    privacy: ExamplePrivacySection, training: TrainingSection, *, rows: int, rounds: int
+    privacy: ExamplePrivacySection, training: RoundLength, *, rows: int, rounds: int
 ) -> PrivacyPlan:
     """Find the least noise with which all rounds keep the target on this member's rows.
 
     Args:
         privacy: ``[privacy]``.
-        training: ``[training]``.
+        training: ``[training]``, or what the federation's terms have of it.
         rows: Rows that the member trains on, after any bound on persons.
         rounds: Rounds of the federation.
 
