@@ -24,6 +24,7 @@ from securefl.progress import (
     Warned,
     encode,
 )
+from securefl.storage.whole import write_json_file
 
 PATIENCE_S = 30.0
 PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
@@ -86,7 +87,7 @@ def server(folder: Path) -> None:
     _wait(
         lambda: expected == sum((clients / f"client-{number}" / "result.json").exists() for number in numbers)
     )
-    (folder / "result.json").write_text(json.dumps({"peak_memory_bytes": 77}))
+    write_json_file(folder / "result.json", {"peak_memory_bytes": 77})
     report(Finished(member="server", path=str(folder)))
 
 
@@ -106,7 +107,7 @@ def client(folder: Path, out: Path) -> None:
         (out / adapter).mkdir(parents=True, exist_ok=True)
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             (out / adapter / name).write_text(f"{member} {adapter} {name}")
-    (out / "result.json").write_text(json.dumps(_result(member, value)))
+    write_json_file(out / "result.json", _result(member, value))
     report(Finished(member=member, path=str(out)))
 
 
