@@ -16,8 +16,8 @@ MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + (128 << 10)
 LOOKAHEAD_BYTES: Final = 2 << 20
 """Bytes of a download that may be on their way to a member unread: 40 MB/s at 50 ms."""
 SERVER_LOOKAHEAD_BYTES: Final = 64 << 10
-"""Bytes of an upload that may be on their way to the server unread: a cohort of 100 uploads at once, and what the server
-has not read yet lies in its memory. With the message that is being read, 2 MB/s a member at 50 ms."""
+"""Bytes of an upload that may be on their way to the server unread: they lie in its memory, and all members upload at
+once. With the message that is being read, 2 MB/s a member at 50 ms."""
 HANDSHAKE_TIMEOUT_S: Final = 10
 """A stranger may hold an unfinished handshake for so long; grpc's own limit is 120 s."""
 CALLS_PER_PEER: Final = 8
