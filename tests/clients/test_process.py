@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.ports import free_address
 
 from securefl.config.load import read_toml
 from securefl.errors import ConfigError, IdentityError
@@ -27,8 +27,7 @@ def folder(provisioned: Callable[[str], Path]) -> Path:
 @pytest.fixture
 def nowhere() -> str:
     """An address of this machine where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        return f"127.0.0.1:{once.getsockname()[1]}"
+    return free_address()
 
 
 def hurried(folder: Path, seconds: float) -> None:
