@@ -50,7 +50,7 @@ from securefl.transport.persistence import LONGEST_PAUSE_S, Backoff
 from securefl.transport.service_calls import DOWNLOADS, SERVICE, UPLOADS, Call
 from securefl.v3 import aggregator_pb2 as pb
 
-BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=10)
+BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=60)
 HELLO = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS, None)
 REQUESTS: dict[str, ShortRequest] = {
     "advert": SendAdvert(COHORT.adverts[0]),

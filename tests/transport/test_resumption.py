@@ -25,7 +25,7 @@ from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.service_calls import Call
 from securefl.transport.telemetry import Direction
 
-PATIENT = Patience(connect_s=WAIT_S, reconnect_s=WAIT_S, attempts=3, unary_s=10)
+PATIENT = Patience(connect_s=WAIT_S, reconnect_s=WAIT_S, attempts=3, unary_s=60)
 PARTS = 4
 BODY = random.Random(7).randbytes(PARTS * PART_BYTES + 1000)
 SIZES: StageSizes = replace(STAGE_SIZES, body_bytes=len(BODY))
@@ -232,9 +232,18 @@ def test_an_upload_that_stalls_is_ended_and_goes_on(service, certificates, clien
                 released.wait(WAIT_S)
             yield self.data[offset + PART_BYTES :]
 
-    with listening(service, certificates.server, stall_s=0.2) as address, client_at(address) as client:
-        threading.Timer(1.0, released.set).start()
+    refused: list[Refusal] = []
+
+    def ended(refusal: Refusal) -> None:
+        refused.append(refusal)
+        released.set()
+
+    with (
+        listening(service, certificates.server, stall_s=0.2, refused=ended) as address,
+        client_at(address) as client,
+    ):
         assert client.stage(CONTRIBUTION, Pausing(BODY)).complete
+    assert (refused[0].reason, refused[0].call) == (Reason.BROKEN_OFF, "Stage")
     assert bytes(service.body) == BODY
 
 
