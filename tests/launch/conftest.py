@@ -29,7 +29,10 @@ def saying(*events: Event) -> str:
 
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[Family]:
-    """A supervisor whose waits are short where a test waits for their end; a plan is a member's name and the Python source that it runs."""
+    """A supervisor for children; a plan is a member's name and the Python source that it runs.
+
+    Its waits are short where a test waits for their end, and long where a busy machine could make them end early.
+    """
 
     def plan(member: str, source: str) -> ChildPlan:
         return ChildPlan(member, (sys.executable, "-S", "-c", source), tmp_path / f"{member}.log")

@@ -6,7 +6,6 @@ import os
 import time
 from pathlib import Path
 
-
 WAIT_S = 60.0
 """Far longer than the kernel takes; a machine under load reaps late."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.ports import free_address
 from support.round_service import HeldBody, HeldService, listening
 from support.rounds import COHORT, HEAD, STAGE, STAGE_SIZES, STATEMENT
 from support.servers import DIGEST, PROCESS, WAIT_S
@@ -173,7 +174,7 @@ def test_an_upload_survives_a_restart_of_the_server(service, certificates, clien
             yield self.data[offset + PART_BYTES :]
 
     body, heard = Pausing(BODY), []
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address)
         thread = threading.Thread(target=lambda: heard.append(client.stage(CONTRIBUTION, body)))
         thread.start()
