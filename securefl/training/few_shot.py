@@ -60,7 +60,7 @@ def few_shot_search(loss_of: Callable[[Weights], float], *, budget: int) -> FewS
     seen: list[tuple[float, FewShotChoice]] = []
 
     def objective(point: NDArray[np.float64]) -> float:
-        first, second = np.clip(point, -BOUND, BOUND).tolist()
+        first, second = (float(weight) for weight in np.clip(point, -BOUND, BOUND))
         loss = loss_of((first, second))
         penalised = loss + PENALTY * (abs(first) + abs(second)) / 2
         seen.append((penalised, FewShotChoice((first, second), loss, 0)))
