@@ -150,12 +150,13 @@ def _check_split(config: FederationConfig, *, where: str) -> None:
             where=where,
             hint='write [payload] name = "dense" or "sketch", or [aggregation] split = "left"',
         )
-    if split == "right" and len(set(config.ranks.values())) > 1:
+    if split == "right" and len(set(config.ranks.values())) > 1 and not config.lora.one_scaling:
         raise ConfigError(
             "'aggregation.split' is \"right\" (HLoRA, whose sum leaves lora_alpha / r out, while sums here have it in "
-            "them: both are one rule only if all members have one rank), and the ranks in 'cohort.clients' differ",
+            "them: both are one rule only if it is one number for all), and the ranks in 'cohort.clients' differ",
             where=where,
-            hint='give every client the same r, or write [aggregation] split = "left"',
+            hint="write [lora] one_scaling = true, or give every client the same r, or write [aggregation] split = "
+            '"left"',
         )
 
 

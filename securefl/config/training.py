@@ -46,7 +46,8 @@ class TrainingSection(OwnTrainingSection):
     warmup_rounds: float = Field(default=0.0, ge=0)
     """Rounds, or parts of one, in which the learning rates rise from zero."""
     max_grad_norm: float = Field(default=1.0, ge=0)
-    """Longest gradient over factors and head together; a longer one is scaled down to it. 0 for no limit."""
+    """Longest gradient over factors and head together; a longer one is scaled down to it. 0 for no limit. A private
+    adapter that moves in the steps of the shared one has a gradient of its own, and the same limit for it."""
     rank_penalty: float = Field(default=0.0, ge=0)
     """Weight in the loss of the norm of each adapter's last directions (HetLoRA); 0 for none."""
     early_stopping_rounds: int | None = Field(default=None, ge=1)

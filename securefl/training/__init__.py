@@ -42,6 +42,7 @@
 ``scales``          two heads over the same features as one, fitted
 ``trials``          candidates of a fusion, measured
 ``search``          the choice among them
+``few_shot``        FDLoRA's own choice of weights, on few rows
 ``baselines``       figures that it must beat
 ``fusion``          the adapter that a client makes of its two
 ``finish``          a client's work after its last round: calibrated, fused, fine-tuned

@@ -107,5 +107,6 @@ class SharedTraining:
             self._bank.model,
             self.limited(partial(self._bank.train, PERSONAL, None)).factors,
             rates=self._personal.rates,
+            max_grad_norm=self._loop.section.max_grad_norm,
             compute=self._loop.compute,
         )

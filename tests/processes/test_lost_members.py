@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.crash_matrix import VICTIM, Ends, ended, free_address, provisioned, start_role
+from support.crash_matrix import VICTIM, Ends, ended, provisioned, start_role
 from support.crash_roles import run_member
+from support.ports import free_address
 
 from securefl.errors import SecureFLError
 from securefl.progress import Event

@@ -74,6 +74,7 @@ def terms(
     layers: LayersSection | None = None,
     min_clients: int | None = None,
     max_colluders: int | None = None,
+    lora: LoraTerms | None = None,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -82,7 +83,7 @@ def terms(
         task=SequenceClassificationTerms(
             name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")
         ),
-        lora=LoraTerms(lora_alpha=ALPHA, use_rslora=False),
+        lora=lora or LoraTerms(lora_alpha=ALPHA, use_rslora=False),
         training=TrainingTerms(
             learning_rate=1e-3,
             head_learning_rate=1e-2,
@@ -203,6 +204,8 @@ class DrawnLearner:
     rank: int
     samples: int = 50
     scale: float = 0.02
+    scaling: float | None = None
+    """Of its adapters; without it that of its rank."""
     whole_rank: int | None = None
     """Directions that it sends of its own factors, under the payload that asks for them."""
     updates: dict[int, Update] = field(default_factory=dict)
@@ -213,7 +216,7 @@ class DrawnLearner:
 
     def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         rng = seeded_generator(5, "learner", self.member, round_number)
-        s = ALPHA / self.rank
+        s = self.scaling or ALPHA / self.rank
 
         def drawn(*shape: int) -> Matrix:
             return rng.normal(0.0, self.scale, shape)
