@@ -35,5 +35,8 @@
 ``growth``          a warning where mean updates grow without end
 ``aggregate_file``  an aggregate on its way in
 ``budget_store``    the files of a privacy budget, which outlive runs
-``example_budget``  private rounds, planned and charged to the budget of their data
+``own_rows``        a member's data as its budget knows it
+``data_budget``     charges on all budgets that share a row of the data
+``round_charges``   the same as its session and its training ask for them
+``example_budget``  private rounds, planned from the rows that they train on
 """

@@ -156,17 +156,23 @@ class Contributing:
         manifest_digest = cohort.manifest.digest
         number, attempt = self._own.place
         self._own.ledger.note(RoundReserved(number, manifest_digest, attempt))
+        head = self._own.charges.contribute(
+            number, attempt, integers_digest=update.integers.sha256, note=self._own.ledger.note
+        )
         salt = self._own.entropy(SALT_BYTES)
         encrypting = self._own.work.encrypt(
             lambda: self._own.journal.integers(update.integers), cohort=cohort, salt=salt
         )
-        mark, head = self._own.outbox.fill(
-            encrypting.windows(), lambda body: self._head(encrypting, body, cohort, salt)
+        mark, outbox = self._own.outbox.fill(
+            encrypting.windows(),
+            lambda body: self._head(encrypting, body, cohort, salt=salt, budget_head=head),
         )
         self._own.journal.add(ContributionStaged(number, attempt, cohort.digest, mark))
-        return head
+        return outbox
 
-    def _head(self, encrypting: Encrypting, body: FileMark, cohort: Cohort, salt: bytes) -> OutboxHead:
+    def _head(
+        self, encrypting: Encrypting, body: FileMark, cohort: Cohort, *, salt: bytes, budget_head: bytes
+    ) -> OutboxHead:
         packets: tuple[bytes, ...] = ()
         own, digest = b"", NO_PACKETS
         if self._own.shares is not None:
@@ -182,9 +188,10 @@ class Contributing:
             hashlib.sha256(encrypting.seeds).digest(),
             body.sha256,
             digest,
+            budget_head,
         )
         signature = sign(header, self._own.signing_key).signature
-        return OutboxHead(salt, body, encrypting.seeds, packets, own, digest, signature)
+        return OutboxHead(salt, body, encrypting.seeds, packets, own, digest, signature, budget_head)
 
     def learn_cohort(self) -> Steps:
         """Ask for the cohort of the open attempt, and accept it; nothing happens where this member is not in it.

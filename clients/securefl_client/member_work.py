@@ -222,7 +222,7 @@ class MemberWork:
         return np.concatenate(list(self._journal.integers(each.sums)))
 
     def _report(self, number: int, head: AggregateHead, sums: Integers, validation: Figures) -> None:
-        write_certificate(self._out, head.cohort, head.certificate)
+        write_certificate(self._out, head.cohort, head.certificate, head.headers)
         sent, received = self._traffic.sent, self._traffic.received
         federation, update = self._aggregation.federation, self._journal.state.update
         traffic = BytesReport(

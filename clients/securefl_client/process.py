@@ -46,6 +46,7 @@ from securefl_client.key_shares import KeyShares
 from securefl_client.member_rules import member_rules
 from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges, charges_of
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
 from securefl_client.side import Prepare
@@ -86,6 +87,7 @@ def trainer_side(
     own: ClientFolder,
     clock: PhaseClock,
     between_steps: Callable[[], None],
+    charges: RoundCharges | None = None,
 ) -> TrainerSide | BackboneSide:
     """The side of a member whose model and data are the ones that its folder names."""
     if own.federation.terms.recipe.own_backbones:
@@ -96,7 +98,7 @@ def trainer_side(
             emit=emit,
         )
     return TrainerSide(
-        load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
+        load_trainer(own, clock, between_steps=between_steps, charges=charges, metrics=metrics),
         member=own.member,
         recipe=own.federation.terms.recipe,
         fusion=own.federation.terms.fusion,
@@ -200,7 +202,8 @@ class _Process:
         self._out, log = out, LedgerLog(ledger)
         log.note(RunStarted(member=self._own.member, federation_digest=self._own.federation.digest))
         self._warn_of_plaintext()
-        side = prepare(self._own, self._clock, self._inbox.check)
+        charges = charges_of(self._own, ledger.entries)
+        side = prepare(self._own, self._clock, self._inbox.check, charges)
         work = MemberWork(
             self._aggregation,
             side,
@@ -212,15 +215,22 @@ class _Process:
             traffic=self._traffic,
             out=out,
         )
-        session = self._session(work, log)
+        session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)
 
-    def _session(self, work: MemberWork, log: LedgerLog) -> MemberSession:
+    def _session(self, work: MemberWork, log: LedgerLog, charges: RoundCharges) -> MemberSession:
         own, rules = self._own, self._journal.state.rules
         shares = self._shares() if rules.packets else None
         standing = Standing(
-            rules, own.signing_key, self._journal, work, log, shares=shares, reason_key=own.keys.tag
+            rules,
+            own.signing_key,
+            self._journal,
+            work,
+            log,
+            shares=shares,
+            reason_key=own.keys.tag,
+            charges=charges,
         )
         return MemberSession(standing, rounds=own.federation.terms.federation.rounds)
 

@@ -5,6 +5,7 @@
 ``reading``      results and ledgers that a run left behind
 ``auditing``     whether what a run left behind holds together
 ``certified_sums`` certificates of the sums that a ledger names
+``budget_anchors`` heads of privacy budgets' ledgers in an audit
 ``ledger_order`` what may follow what in a ledger
 ``event_logs``   events as figures in TensorBoard or MLflow
 ``trackers``     the two of them, imported when they are used
