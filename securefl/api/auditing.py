@@ -171,7 +171,12 @@ def audit(folder: str | Path, *, budgets: str | Path | None = None) -> AuditRepo
     findings += _of_sums(recorded)
     heads = {member: ledger.head.hex() for member, ledger in ledgers.items()}
     findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
-    privacy = audit_privacy(federation, ledgers, budgets=Path(budgets) if budgets is not None else None)
+    privacy = audit_privacy(
+        federation,
+        ledgers,
+        results=run.root / "clients",
+        budgets=Path(budgets) if budgets is not None else None,
+    )
     findings += privacy.findings
     rounds = federation.terms.federation.rounds
     return AuditReport(run.root, federation.cohort, rounds, tuple(findings), privacy, federation)

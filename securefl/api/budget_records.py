@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from securefl.errors import StateError
+from securefl.errors import SecureFLError, StateError, plain_reason
 from securefl.identity.signing import verify
 from securefl.ledger.anchors import Anchor
 from securefl.ledger.budget_ledger import verify_budget
@@ -28,10 +28,12 @@ class BudgetRecord:
 
     Attributes:
         path: Its file.
+        data: Its bytes.
         state: What its events say.
     """
 
     path: Path
+    data: bytes = field(repr=False)
     state: BudgetState
 
     @property
@@ -47,17 +49,53 @@ class BudgetRecord:
         """True where a release of this federation was ever charged, refunded or not."""
         return any(charge.federation_digest == digest for charge in self.state.reserved.values())
 
+    def joined(self, other: BudgetRecord) -> BudgetRecord:
+        """The longer one of two copies of a ledger.
 
-def files_of(folder: Path, member: str) -> list[Path]:
-    """Ledger files of one client's budgets, by name; none where there is no such folder."""
-    return sorted((folder / member).glob("*.jsonl"))
+        Raises:
+            StateError: if neither goes on where the other ends.
+        """
+        longer, shorter = (self, other) if len(self.data) >= len(other.data) else (other, self)
+        if not longer.data.startswith(shorter.data):
+            raise StateError(
+                "two copies of the budget's ledger tell different histories",
+                where=f"{self.path} and {other.path}",
+                hint="charges of both count",
+            )
+        return longer
+
+
+def records_of(member: str, *, copy: Path, live: Path) -> tuple[list[BudgetRecord], list[str]]:
+    """Read all ledgers of a client's budgets: the copy that a run left, and those that go on.
+
+    Args:
+        member: The client.
+        copy: File in the run's results; it may be missing.
+        live: Folder of budgets, one folder a client, whose ledgers are named by the data's fingerprint.
+
+    Returns:
+        One record for each data set, the longer one where copy and live ledger are both there; and in sentences what
+        is wrong with any of them.
+    """
+    found: dict[bytes, BudgetRecord] = {}
+    broken: list[str] = []
+    for path in [*([copy] if copy.is_file() else []), *sorted((live / member).glob("*.jsonl"))]:
+        try:
+            record = read_record(path, member=member)
+            data = record.state.opened.data_fingerprint
+            if path != copy and data.hex() != path.stem:
+                raise StateError("the budget's ledger is of other data than its name says", where=str(path))
+            found[data] = record.joined(found[data]) if data in found else record
+        except SecureFLError as error:
+            broken.append(str(error).rstrip("."))
+    return list(found.values()), broken
 
 
 def read_record(path: Path, *, member: str, anchors: Sequence[Anchor] = ()) -> BudgetRecord:
     """Read and verify one ledger of a budget.
 
     Args:
-        path: Its file, named by the data's fingerprint.
+        path: Its file.
         member: The client whose budget it must be.
         anchors: Heads of it that others have kept.
 
@@ -66,7 +104,7 @@ def read_record(path: Path, *, member: str, anchors: Sequence[Anchor] = ()) -> B
 
     Raises:
         StateError: in a sentence that names the line, if it cannot be read, does not hold together, or is of another
-            client or data set.
+            client.
     """
     try:
         data = path.read_bytes()
@@ -74,11 +112,14 @@ def read_record(path: Path, *, member: str, anchors: Sequence[Anchor] = ()) -> B
         state = verify_budget(data, ledger_key=key, verifier=partial(verify, key), anchors=anchors)
     except OSError as error:
         raise StateError(
-            "the budget's ledger cannot be read", where=str(path), hint=error.strerror or ""
+            "the budget's ledger cannot be read", where=str(path), hint=plain_reason(error)
         ) from None
-    if state.opened.client != member or state.opened.data_fingerprint.hex() != path.stem:
-        raise StateError("the budget's ledger is another client's or of other data", where=str(path))
-    return BudgetRecord(path=path, state=state)
+    except StateError as error:
+        where = f"{path}, {error.where}" if error.where else str(path)
+        raise StateError(error.what, where=where, hint=error.hint) from None
+    if state.opened.client != member:
+        raise StateError("the budget's ledger is another client's", where=str(path))
+    return BudgetRecord(path=path, data=data, state=state)
 
 
 def _key_of(data: bytes) -> bytes:

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from securefl.api.budget_records import BudgetRecord, files_of, read_record, total
+from securefl.api.budget_records import BudgetRecord, records_of, total
 from securefl.api.findings import Finding
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
-from securefl.errors import SecureFLError
 from securefl.ledger.budget_files import state_folder
 from securefl.ledger.budget_state import Charge
 from securefl.ledger.charges import charged
@@ -30,6 +29,8 @@ from securefl.privacy.events import Event
 from securefl.privacy.plan import Unit
 from securefl.protocol.federation import Federation
 
+BUDGET_COPY = "budget.jsonl"
+"""File in a client's results: its budget's ledger, as it was when the run ended."""
 ROUNDING = 1e-6
 """Part by which a computed epsilon may exceed a promise that its noise was calibrated to."""
 SHOWN_ROUNDS = 40
@@ -169,13 +170,18 @@ class _Bookkeeper:
 
 
 def audit_privacy(
-    federation: Federation, ledgers: Mapping[str, VerifiedLedger], *, budgets: Path | None = None
+    federation: Federation,
+    ledgers: Mapping[str, VerifiedLedger],
+    *,
+    results: Path,
+    budgets: Path | None = None,
 ) -> PrivacyAudit:
     """Audit the promise of a federation against its clients' ledgers.
 
     Args:
         federation: The pinned federation.
         ledgers: Verified ledgers of the run, by member; a member without one has a finding already.
+        results: Folder of the clients' results, which may hold copies of their budgets' ledgers.
         budgets: Folder of the budgets' ledgers; None for the one of this machine's user.
 
     Returns:
@@ -198,8 +204,11 @@ def audit_privacy(
         return PrivacyAudit(promise=None, rounds=rounds, findings=tuple(findings))
     books, accounts = _Bookkeeper(promise), []
     for member, ledger in ledgers.items():
-        records, broken = _records(budgets or state_folder(), member, federation.digest)
+        found, broken = records_of(
+            member, copy=results / member / BUDGET_COPY, live=budgets or state_folder()
+        )
         findings += (Finding(member, what) for what in broken)
+        records = [record for record in found if record.knows(federation.digest)]
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (Finding(member, what) for what in _of_charges(ledger, charges, records, federation))
         try:
@@ -221,19 +230,6 @@ def _of_start(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
             f'its ledger began with unit "{first.unit}" and epsilon {first.epsilon}, and the federation file promises '
             f'unit "{promised[0]}" and epsilon {promised[1]}'
         )
-
-
-def _records(folder: Path, member: str, digest: bytes) -> tuple[list[BudgetRecord], list[str]]:
-    """A client's budgets that this federation charged, and what is wrong with any of its ledgers."""
-    found, broken = [], []
-    for path in files_of(folder, member):
-        try:
-            record = read_record(path, member=member)
-        except SecureFLError as error:
-            broken.append(str(error).rstrip("."))
-        else:
-            found += [record] if record.knows(digest) else []
-    return found, broken
 
 
 def _of_charges(

@@ -5,6 +5,7 @@ The rule kept here: what is not checked by this program is said to be out of its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from securefl.api.privacy_audit import PrivacyAudit, Promise
@@ -21,10 +22,11 @@ def promised(audit: PrivacyAudit) -> tuple[str, ...]:
         )
     rounds = f"{audit.rounds} rounds together" if audit.rounds != 1 else "the only round"
     return (
-        f"{_protected(promise)} is protected with epsilon {promise.epsilon:g} at delta {promise.delta:g} over "
-        f"{rounds}.",
-        f"This means: whoever sees everything that left the clients can tell with or without {_one(promise)} by little "
-        f"more than chance. The factor between the two is at most exp(epsilon), but for a probability of delta.",
+        f"{_protected(promise)} is protected with epsilon {promise.epsilon:g} at delta {promise.delta:g} "
+        f"(1 in {1 / promise.delta:,.0f}) over {rounds}.",
+        "This means: whatever anybody concludes from all that left the clients becomes at most "
+        f"exp({promise.epsilon:g}) = {_factor(promise.epsilon)} times as likely by {_one(promise)} being there or not, "
+        "but for a probability of delta. The closer this factor is to 1, the better the protection.",
     )
 
 
@@ -82,6 +84,11 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
         "What clients keep: adapters and heads of their own, and the figures in their results, may be made without "
         "noise. The promise does not cover them once they are given away."
     )
+
+
+def _factor(epsilon: float) -> str:
+    factor = math.exp(epsilon)
+    return f"{factor:.3g}" if factor < 100 else f"{factor:,.0f}"
 
 
 def _protected(promise: Promise) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,13 @@ def audit(
             help="Ledgers of privacy budgets, a folder for each client; without it, those of this machine's user.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write a page for whoever answers for privacy; it is one file and loads nothing.",
+        ),
+    ] = None,
     json_path: Annotated[
         str | None,
         typer.Option("--json", metavar="PATH", help="Also write the report as JSON here; - is stdout."),
@@ -43,15 +50,27 @@ def audit(
     **Example:** securefl audit runs/quickstart
     """
     from securefl import audit as audited
-    from securefl.cli.output import check_json_path, result_console, write_json
+    from securefl.cli.output import check_file_path, check_json_path, result_console, write_json
 
     check_json_path(json_path)
+    if html is not None:
+        check_file_path(html, where="--html")
     report = audited(run, budgets=budgets)
     console = result_console(json_path)
     _show_privacy(report.privacy, console=console)
     _show_findings(report, run, console=console)
+    if html is not None:
+        _write_page(report, html)
     write_json(report.to_json(), json_path)
     return 0 if report.ok else FOUND
+
+
+def _write_page(report: AuditReport, path: Path) -> None:
+    from securefl.cli.audit_view import page_of
+    from securefl.report.audit_page import render
+    from securefl.storage.whole import write_atomically
+
+    write_atomically(path, render(page_of(report)))
 
 
 def _show_findings(report: AuditReport, run: Path, *, console: Console) -> None:
@@ -81,7 +100,7 @@ def _show_privacy(privacy: PrivacyAudit, *, console: Console) -> None:
     print_table(console, title, columns, (tuple(_row(client, names, promise.epsilon)) for client in shown))
 
 
-def _row(client: ClientPrivacy, names: list[str], promised: float) -> Iterator[str]:
+def _row(client: ClientPrivacy, names: Sequence[str], promised: float) -> Iterator[str]:
     yield client.member
     yield f"{len(client.charges)}"
     epsilons = {str(name): value for name, value in client.opinions.epsilons.items()}

@@ -11,7 +11,7 @@ pytest.importorskip("dp_accounting")
 
 from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, ledger_of, paid, planned, unpaid
 
-from securefl.api.privacy_audit import audit_privacy
+from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
 from securefl.privacy.accounting import second_opinion
 from securefl.privacy.accounting.accountants import accountant_named
 from securefl.privacy.accounting.second_opinion import Opinions, opinions
@@ -29,13 +29,17 @@ def accounts(tmp_path: Path) -> Accounts:
     return paid(tmp_path / "budgets")
 
 
+def audited(accounts: Accounts) -> PrivacyAudit:
+    results = accounts.budgets.parent / "clients"
+    return audit_privacy(accounts.federation, accounts.ledgers, results=results, budgets=accounts.budgets)
+
+
 def findings(accounts: Accounts) -> list[str]:
-    report = audit_privacy(accounts.federation, accounts.ledgers, budgets=accounts.budgets)
-    return [str(finding) for finding in report.findings]
+    return [str(finding) for finding in audited(accounts).findings]
 
 
 def test_a_promise_that_was_kept_and_charged_in_full_passes(accounts: Accounts) -> None:
-    report = audit_privacy(accounts.federation, accounts.ledgers, budgets=accounts.budgets)
+    report = audited(accounts)
     assert report.findings == ()
     assert [client.member for client in report.clients] == list(accounts.federation.cohort)
     for client in report.clients:
@@ -46,7 +50,7 @@ def test_a_promise_that_was_kept_and_charged_in_full_passes(accounts: Accounts) 
 
 
 def test_epsilon_is_computed_by_an_accountant_that_did_not_charge(accounts: Accounts) -> None:
-    report = audit_privacy(accounts.federation, accounts.ledgers, budgets=accounts.budgets)
+    report = audited(accounts)
     events = [planned().event] * ROUNDS
     for client in report.clients:
         assert client.opinions.epsilons == {
@@ -167,6 +171,44 @@ def test_a_ledger_of_another_client_is_named(accounts: Accounts) -> None:
     assert any("client-3: the budget's ledger is another client's" in found for found in findings(accounts))
 
 
+def copied(accounts: Accounts, member: str) -> tuple[Path, Path]:
+    """The live ledger of a client's budget, and the copy of it in the run's results."""
+    (live,) = (accounts.budgets / member).glob("*.jsonl")
+    copy = accounts.budgets.parent / "clients" / member / "budget.jsonl"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(live.read_bytes())
+    return live, copy
+
+
+def test_a_copy_in_the_results_stands_for_a_ledger_that_is_not_here(accounts: Accounts) -> None:
+    live, _ = copied(accounts, "client-2")
+    live.unlink()
+    assert findings(accounts) == []
+
+
+def test_a_ledger_that_went_on_after_its_copy_counts_once(accounts: Accounts) -> None:
+    copied(accounts, "client-2")
+    accounts.charge("client-2", (1,), planned().event.text, digest=b"later".ljust(32))
+    report = audited(accounts)
+    assert report.findings == ()
+    assert [client.others for client in report.clients] == [0, 1, 0]
+
+
+def test_a_ledger_that_was_cut_after_its_copy_counts_whole(accounts: Accounts) -> None:
+    live, _ = copied(accounts, "client-2")
+    live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:-1]))
+    assert findings(accounts) == []
+
+
+def test_a_ledger_that_tells_another_history_than_its_copy_is_named(accounts: Accounts) -> None:
+    live, _ = copied(accounts, "client-2")
+    live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:-1]))
+    accounts.charge("client-2", (1,), planned().event.text, digest=b"later".ljust(32))
+    assert any(
+        "two copies of the budget's ledger tell different histories" in found for found in findings(accounts)
+    )
+
+
 def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> None:
     accounts.charge("client-1", (1, 2, 3), planned().event.text, data=b"o" * 32)
     found = findings(accounts)
@@ -176,7 +218,7 @@ def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> No
 
 def test_other_federations_on_the_same_data_are_added_up_beside_this_one(accounts: Accounts) -> None:
     accounts.charge("client-1", (1, 2), planned().event.text, digest=b"other".ljust(32))
-    report = audit_privacy(accounts.federation, accounts.ledgers, budgets=accounts.budgets)
+    report = audited(accounts)
     assert report.findings == ()
     first = report.clients[0]
     assert first.others == 2
