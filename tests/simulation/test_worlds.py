@@ -14,6 +14,7 @@ from support.soak import FAULTS, in_memory, played
 from support.worlds import play
 
 from securefl.simulation.world.faults import Faults
+from securefl.simulation.world.virtual_clock import Clock
 
 SEEDS = 200
 
@@ -31,6 +32,22 @@ def test_a_world_of_faults_ends_with_exact_sums_and_no_broken_promise(first: int
         world = played(seed, tmp_path / "world")
         assert not world.violations(), seed
         assert not world.unfinished, seed
+
+
+def test_a_world_in_which_the_time_that_is_left_is_less_than_the_clock_can_show_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Seed 1097: after a skew the server asks to be woken in 1e-15 s, and the world's clock stood still at 406 s."""
+    world = played(1097, tmp_path / "world")
+    assert not world.violations()
+    assert not world.unfinished
+
+
+def test_whatever_is_planned_for_later_happens_at_a_later_time() -> None:
+    clock, seen = Clock(), []
+    clock.after(1e6, lambda: clock.after(1e-30, lambda: seen.append(clock.now())))
+    clock.run(until=lambda: bool(seen), limit=2e6)
+    assert seen[0] > 1e6
 
 
 @pytest.mark.parametrize("seed", [3, 17])
