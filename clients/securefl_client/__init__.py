@@ -17,6 +17,8 @@
 ``round_work``      what a session sends and is answered, and the model, data and ledger behind it
 ``key_shares``      a member's part in shares of one-time keys
 ``kept_channels``   its keys to the others on disk, which move on round by round
+``member_rotation`` its change of keys between rounds: ask, deal, take, go on
+``rotation_folder`` files of such a change
 ``journal``         what the member promised, on disk before anybody else can know of it
 ``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum
