@@ -41,6 +41,7 @@ from securefl.protocol.calls import (
     Packets,
     SendAdvert,
     SendReveal,
+    SitOut,
     StageContribution,
     Staged,
     StagedUpTo,
@@ -72,6 +73,7 @@ INSIST_S: Final = 2.0
 """Enough for grpc to try a connection anew, whatever it remembers of the last failure."""
 ShortRequest = (
     SendAdvert
+    | SitOut
     | StagedUpTo
     | FetchCohort
     | FetchPackets
@@ -228,7 +230,7 @@ class AggregatorClient:
             RunError: if the server refuses.
         """
         match request:
-            case SendAdvert():
+            case SendAdvert() | SitOut():
                 return self._done(Call.ADVERT, wire.encode_advert(request))
             case StagedUpTo():
                 message = wire.encode_staged_up_to(request)

@@ -27,6 +27,7 @@ from securefl.protocol.serving.round_events import (
     RoundEvent,
     RunFailed,
     RunResumed,
+    SatOut,
     ServingEnded,
     SpoiledRequested,
     VoidRequested,
@@ -37,6 +38,7 @@ from securefl.protocol.serving.server_state import ServerState
 STEPS: Final[dict[type, str]] = {
     FirstOpened: "first-round-opened",
     Adverted: "adverted",
+    SatOut: "sat-out",
     CohortChosen: "cohort-closed",
     ContributionStaged: "contribution-staged",
     CommitRequested: "commit-asked",
@@ -57,6 +59,7 @@ STEPS: Final[dict[type, str]] = {
     RunResumed: "run-resumed",
 }
 """The name of every event's step."""
+SPENT: Final = "its privacy budget allows no further round on its data"
 
 
 def news_of(event: RoundEvent, state: ServerState) -> RoundStepped:
@@ -83,6 +86,8 @@ def _details(event: RoundEvent, state: ServerState) -> tuple[str, tuple[str, ...
     match event:
         case Adverted(advert):
             return advert.body.signer, (), ""
+        case SatOut(member):
+            return member, (), SPENT
         case Revealed(reveal):
             return reveal.body.signer, (), ""
         case Voted(vote):
