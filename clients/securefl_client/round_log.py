@@ -18,7 +18,7 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.member_records import UpdateKept
 from securefl.results.client import BytesReport, OpeningReport, RoundReport
 from securefl.results.curve import START, Figures, after_round
-from securefl_client.clipping import clipping_warnings
+from securefl_client.bound_warnings import clipping_warnings
 from securefl_client.growth import GrowthWatch
 from securefl_client.journal import Journal
 from securefl_client.phases import PhaseClock

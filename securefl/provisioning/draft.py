@@ -169,10 +169,16 @@ def draft_of_layout(
             "'training.early_stopping_rounds' needs a base model",
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
         )
-    if config.training.rank_penalty not in (0.0, _penalty_of_row(config)):
+    of_row = _training_of_row(config)
+    if config.training.rank_penalty not in (0.0, of_row.rank_penalty):
         raise ConfigError(
             f"'training.rank_penalty' is {config.training.rank_penalty:g}, and the members' own learners train",
             hint="leave the key out: a learner may have a penalty of its own",
+        )
+    if config.training.rank_pruning and not of_row.rank_pruning:
+        raise ConfigError(
+            "'training.rank_pruning' is true, and the members' own learners train",
+            hint="leave the key out: nobody knows of a learner what it could give up",
         )
     if config.layers.allocation == "fisher":
         raise ConfigError(
@@ -189,7 +195,7 @@ def draft_of_layout(
                 "fusion": FusionSection(finish="search"),
                 "personal": PersonalSection(),
                 "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
-                "training": config.training.model_copy(update={"rank_penalty": 0.0}),
+                "training": config.training.model_copy(update={"rank_penalty": 0.0, "rank_pruning": False}),
             }
         ),
         DataFacts(labels=(), samples_cap=cap),
@@ -201,10 +207,10 @@ def draft_of_layout(
     )
 
 
-def _penalty_of_row(config: FederationConfig) -> float:
-    """The penalty that a file has of its recipe, where it writes none."""
+def _training_of_row(config: FederationConfig) -> TrainingSection:
+    """What a file has of its recipe in ``[training]``, where it writes nothing."""
     section = ROWS[str(config.recipe.name)].others.get("training")
-    return section.rank_penalty if isinstance(section, TrainingSection) else 0.0
+    return section if isinstance(section, TrainingSection) else TrainingSection()
 
 
 def _draft(

@@ -134,6 +134,22 @@ def test_hlora_takes_members_of_different_ranks():
             r"'training\.rank_penalty' is 0\.1.*under payload \"state\"",
         ),
         (
+            {"training": {"rank_pruning": True, "rank_penalty": 0.1}, "payload": "dense"},
+            r"'training\.rank_pruning' is true.*'payload\.name' is \"dense\".*recipe = \"hetlora\"",
+        ),
+        (
+            {"recipe": {"name": "hetlora"}, "training": {"rank_penalty": 0}},
+            r"'training\.rank_pruning' is true.*'training\.rank_penalty' is 0",
+        ),
+        (
+            {
+                "recipe": {"name": "hetlora"},
+                "grid": {"precision_bits": 8},
+                "cohort": {"clients": [{"r": 4}, {"r": 4}, {"r": 128}]},
+            },
+            r"rank 128 is no integer of 'grid\.precision_bits' = 8.*ranks of 127 at most",
+        ),
+        (
             {"recipe": {"name": "hlora"}, "cohort": MIXED, "lora": {"one_scaling": False}},
             r"ranks in 'cohort\.clients' differ.*one_scaling = true",
         ),
@@ -394,6 +410,7 @@ def test_fedit_and_hetlora_average_factors_by_samples_and_by_norms():
         assert config.payload == FactorsPayload(name="factors")
         assert config.aggregation.weights == weights
         assert config.training.rank_penalty == penalty
+        assert config.training.rank_pruning is (name == "hetlora")
         assert config.lora.use_rslora is False
 
 

@@ -75,6 +75,7 @@ def terms(
     min_clients: int | None = None,
     max_colluders: int | None = None,
     lora: LoraTerms | None = None,
+    rank_pruning: bool = False,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -94,6 +95,7 @@ def terms(
             warmup_rounds=0.0,
             max_grad_norm=1.0,
             early_stopping_rounds=early_stopping_rounds,
+            rank_pruning=rank_pruning,
         ),
         recipe=recipe,
         head=head,

@@ -8,7 +8,7 @@ import pytest
 
 from securefl.aggregation.weight_rule import NORM_CAP
 from securefl.config.federation import FederationConfig
-from securefl_client.clipping import ADAPTER_BOUND, HEAD_BOUND, NORM_BOUND, clipping_warnings
+from securefl_client.bound_warnings import ADAPTER_BOUND, HEAD_BOUND, NORM_BOUND, clipping_warnings
 
 HEADS = {"classifier.weight", "classifier.bias"}
 
