@@ -7,6 +7,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``clock``         its stages, and the clock that they are timed by
 ``member_state``  the global state at this member: starts in its own rank, and the step along a mean
 ``member_layers`` the layers that this member trains, and its scores of them
+``member_ranks``  the ranks that members keep, where they prune them
                   ``adapters.payloads``: the linear map
 ``head_openings`` the sums before training: what a member answers, and what it then knows
 ``opening_sums``  their integers, and what follows from their sums

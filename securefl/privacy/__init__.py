@@ -14,5 +14,6 @@
 ``accounting``  events to epsilon
 ``plan``        everything of a promise as one value
 ``least_noise``  plans from targets
+``one_run``     lower bounds of epsilon from guesses on canaries
 ``budget``      a budget over many federations, and the check of a round before it runs
 """

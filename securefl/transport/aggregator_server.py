@@ -36,6 +36,7 @@ from securefl.protocol.calls import (
     Packets,
     SendAdvert,
     SendReveal,
+    SitOut,
     StageContribution,
     Staged,
     StagedUpTo,
@@ -69,6 +70,7 @@ LOOK_S: Final = 10.0
 Kind = TypeVar("Kind")
 HeardRequest = (
     SendAdvert
+    | SitOut
     | StageContribution
     | StagedUpTo
     | FetchCohort

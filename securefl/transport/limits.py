@@ -19,7 +19,10 @@ SERVER_LOOKAHEAD_BYTES: Final = 64 << 10
 """Bytes of an upload that may be on their way to the server unread: they lie in its memory, and all members upload at
 once. With the message that is being read, 2 MB/s a member at 50 ms."""
 HANDSHAKE_TIMEOUT_S: Final = 10
-"""A stranger may hold an unfinished handshake for so long; grpc's own limit is 120 s."""
+"""Seconds that both ends give a handshake: a line may be slow, and a server busy when all its members connect.
+
+It is also as long as a stranger may hold an unfinished one; grpc's own limit for a server is 120 s.
+"""
 CALLS_PER_PEER: Final = 8
 """Calls one certificate may have open: a member needs one to follow, one to work, and retries of both."""
 SLOWEST_LINE_BYTES_PER_S: Final = 32_000
@@ -99,7 +102,8 @@ def client_options(
         # grpc's own pauses between connections grow to two minutes; ours are short and bounded by
         # ``Patience``.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1000),
+        # Whatever its name says: in grpc's core it bounds one attempt to connect, and no pause.
+        ("grpc.min_reconnect_backoff_ms", HANDSHAKE_TIMEOUT_S * 1000),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0 if loopback else 1),
