@@ -57,7 +57,7 @@ From integers to a sum and back, for a contribution of one section (``member`` d
     ...         [part], binding=binding, contributor=contributors[-1], tag_key=tag_key
     ...     )
     ...     for window in encryption.windows():
-    ...         total.add(0, cipher.form.decode_upload(window, ciphertexts=1))
+    ...         total.add_upload(0, window, ciphertexts=1)
     ...     keys.append(encryption.key)
     >>> body = cipher.form.encode_aggregate(total.total())
     >>> sections = summed_sections(

@@ -227,6 +227,7 @@ class Federation:
             plan.ranks.partitions if ranked else single_partition(len(self.roster)),
             layers,
             classes,
+            noised=self.terms.privacy.unit == "client",
         )
 
     @property

@@ -16,12 +16,14 @@ from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.payload import AutoPayload, Payload, payload_named
 from securefl.config.personal import PersonalSection
+from securefl.config.privacy import NO_PRIVACY, ClientPrivacySection
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import FusionSection
 from securefl.config.training import TrainingSection
 from securefl.crypto.schemes import profile_for
 from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.errors import ConfigError
+from securefl.protocol.client_noise import with_client_noise
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
     FederationTerms,
@@ -237,6 +239,8 @@ def _draft(
         roster=roster,
     )
     _check_personal_rank(federation)
+    if isinstance(config.privacy, ClientPrivacySection):
+        federation = with_client_noise(federation, config.privacy)
     # Ranks that do not fit the model, and a head without rows of classes, are refused now and not at a client.
     federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
@@ -261,7 +265,9 @@ def _ranks_differ(config: FederationConfig) -> bool:
 
 
 def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, samples_cap: int) -> Terms:
-    """The part of a ``FED.toml`` that holds for every member.
+    """The part of a ``FED.toml`` that holds for every member, but for noise that its clients share.
+
+    That follows from the payload's size, and is pinned in a whole federation; see ``client_noise.with_client_noise``.
 
     Args:
         config: A whole file; the labels that it lists, or the path to them, stay behind.
@@ -296,7 +302,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         outer=config.outer,
         aggregation=config.aggregation,
         fusion=config.fusion,
-        privacy=config.privacy,
+        privacy=NO_PRIVACY if isinstance(config.privacy, ClientPrivacySection) else config.privacy,
         encryption=config.encryption.model_copy(update={"max_colluders": constants.max_colluders}),
         grid=config.grid,
         samples_cap=samples_cap,

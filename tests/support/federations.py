@@ -23,7 +23,7 @@ from securefl.config.layers import LayersSection
 from securefl.config.model import LoraTerms
 from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
-from securefl.config.privacy import NO_PRIVACY
+from securefl.config.privacy import NO_PRIVACY, ClientPrivacySection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.bfv_profiles import BfvProfile
@@ -33,6 +33,7 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.schemes import profile_for
 from securefl.crypto.sealed_box import KemKey
 from securefl.identity.signing import SigningKey
+from securefl.protocol.client_noise import with_client_noise
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
     FederationTerms,
@@ -165,9 +166,13 @@ class TestFederation:
 
 
 def make_federation(
-    ranks: tuple[int, ...] = (2, 4, 8, 16), *, layout: Layout = LAYOUT, **changes: object
+    ranks: tuple[int, ...] = (2, 4, 8, 16),
+    *,
+    layout: Layout = LAYOUT,
+    promise: ClientPrivacySection | None = None,
+    **changes: object,
 ) -> TestFederation:
-    """A federation of ``len(ranks)`` members; ``changes`` go to ``terms``."""
+    """A federation of ``len(ranks)`` members; ``changes`` go to ``terms``, and a promise to clients is pinned."""
     chosen = terms(**changes)  # type: ignore[arg-type]
     keys = {f"client-{number}": SigningKey.generate() for number in range(1, len(ranks) + 1)}
     roster = tuple(
@@ -187,6 +192,8 @@ def make_federation(
         profile=profile_for(len(ranks), chosen.grid.precision_bits, scheme=chosen.encryption.scheme),
         roster=roster,
     )
+    if promise is not None:
+        federation = with_client_noise(federation, promise)
     cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None
     return TestFederation(federation, keys, SharedKeys.generate(cipher_key))
 
