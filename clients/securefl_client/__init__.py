@@ -31,6 +31,7 @@
 ``learner_side``    a side with a learner of the member's own
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch
+``bound_warnings``  warnings of what exceeded a bound, with the option that moves it
 ``growth``          a warning where mean updates grow without end
 ``aggregate_file``  an aggregate on its way in
 ``budget_store``    the files of a privacy budget, which outlive runs

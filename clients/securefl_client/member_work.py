@@ -157,9 +157,8 @@ class MemberWork:
         )
 
         def saturated() -> int:
-            clipped = sum(encoded.saturated.values())
-            self._log.warn_of_clipping(round_number, clipped=clipped)
-            return clipped
+            self._log.warn_of_clipping(round_number, encoded.saturated)
+            return sum(encoded.saturated.values())
 
         return TrainedRound(encoded.runs(), saturated, self._side.loss)
 

@@ -200,7 +200,7 @@ class _Process:
     def run(self, out: Path, ledger: Ledger, prepare: Prepare) -> None:
         """Follows the server's announcements to the end, and leaves all results in ``out``."""
         self._out, log = out, LedgerLog(ledger)
-        log.note(RunStarted(member=self._own.member, federation_digest=self._own.federation.digest))
+        log.note(_start_of(self._own))
         self._warn_of_plaintext()
         charges = charges_of(self._own, ledger.entries)
         side = prepare(self._own, self._clock, self._inbox.check, charges)
@@ -216,7 +216,7 @@ class _Process:
             out=out,
             charges=charges,
         )
-        self._warn(charges.foresight(self._journal.state.applied))
+        self._warn(charges.warning(self._journal.state.applied))
         session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)
@@ -318,6 +318,17 @@ class _Process:
         if self._sum is not None:
             self._sum.close()
             self._sum = None
+
+
+def _start_of(own: ClientFolder) -> RunStarted:
+    """First event of a member's ledger, with the promise that its rounds are charged for."""
+    privacy = own.federation.terms.privacy
+    return RunStarted(
+        member=own.member,
+        federation_digest=own.federation.digest,
+        unit=privacy.unit,
+        epsilon=privacy.promised_epsilon,
+    )
 
 
 class _BodyFile:

@@ -18,6 +18,7 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.member_records import UpdateKept
 from securefl.results.client import BytesReport, OpeningReport, RoundReport
 from securefl.results.curve import START, Figures, after_round
+from securefl_client.bound_warnings import clipping_warnings
 from securefl_client.growth import GrowthWatch
 from securefl_client.journal import Journal
 from securefl_client.phases import PhaseClock
@@ -118,18 +119,15 @@ class RoundLog:
             self._journal.keep(_SAT_OUT_FILE, [_NUMBERS.dump_json(self.sat_out)])
             self._warn(sentence)
 
-    def warn_of_clipping(self, number: int, *, clipped: int) -> None:
-        """A person hears that values exceeded their bound."""
-        if not clipped:
-            return
-        of = self._federation.kind_of(number).total
-        advice = (
-            "raise adapter_bound or head_bound in [grid], or lower the learning rate"
-            if number > 0
-            else "the start of the head is less exact for it"
-        )
-        moment = f"round {number}" if number > 0 else "before round 1"
-        self._warn(f"{moment}: {clipped} of {of} values exceeded their bound and were clipped; {advice}")
+    def warn_of_clipping(self, number: int, clipped: Mapping[str, int]) -> None:
+        """A person hears that values exceeded their bound, by tensor, and which option moves it."""
+        for warning in clipping_warnings(
+            clipped,
+            round_number=number,
+            values=self._federation.kind_of(number).total,
+            heads={tensor.name for tensor in self._federation.layout.heads},
+        ):
+            self._warn(warning)
 
     def tell_of_the_end(self, number: int, kept: int | None) -> None:
         """A person hears why there are no further rounds, and which adapter is the global one from here on."""

@@ -14,7 +14,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from securefl.api.certified_sums import check_certified, others
+from securefl.api.findings import Finding
 from securefl.api.ledger_order import disorder
+from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
 from securefl.errors import SecureFLError, StateError
 from securefl.ledger.ledger import (
@@ -31,22 +33,6 @@ Digests = Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that does not hold.
-
-    Attributes:
-        member: Whose record it is; empty where it is the run's.
-        what: The sentence.
-    """
-
-    member: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.member}: {self.what}" if self.member else self.what
-
-
-@dataclass(frozen=True, slots=True)
 class AuditReport:
     """Result of an audit: what it checked and found.
 
@@ -55,12 +41,16 @@ class AuditReport:
         members: Whose ledgers were looked for, in the roster's order.
         rounds: How many rounds the federation file names; early stopping may have ended it before.
         findings: Everything that does not hold; empty for a run that does.
+        privacy: Accounts of the promise of differential privacy.
+        federation: The federation file that all of it was held against.
     """
 
     folder: Path
     members: tuple[str, ...]
     rounds: int
     findings: tuple[Finding, ...]
+    privacy: PrivacyAudit
+    federation: Federation
 
     @property
     def ok(self) -> bool:
@@ -74,6 +64,7 @@ class AuditReport:
             "members": list(self.members),
             "rounds": self.rounds,
             "findings": [{"member": finding.member, "what": finding.what} for finding in self.findings],
+            "privacy": self.privacy.to_json(),
         }
 
 
@@ -120,16 +111,18 @@ class _RunResult(_Part):
     rounds_log: tuple[_RunRound, ...]
 
 
-def audit(folder: str | Path) -> AuditReport:
-    """Audit a run's folder: ledgers, results, and that all members opened the same sums.
+def audit(folder: str | Path, *, budgets: str | Path | None = None) -> AuditReport:
+    """Audit a run's folder: ledgers, results, that all members opened the same sums, and what privacy they spent.
 
     Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
     and which tells of every opening and round once and in order; all ledgers must name the same sums for each of them;
     every member's result and the run's must name those sums; and a certificate of each, signed by enough
-    members, must name the same survivors at all of them.
+    members, must name the same survivors at all of them. Under differential privacy, every contribution must be charged
+    to its client's budget, and all charges cost at most what was promised; see ``privacy_audit``.
 
     Args:
         folder: The folder of a run, such as ``runs/quickstart``.
+        budgets: Folder of the ledgers of privacy budgets, one folder a client; None for the one of this machine's user.
 
     Returns:
         The report; ``ok`` where there is no finding.
@@ -137,6 +130,7 @@ def audit(folder: str | Path) -> AuditReport:
     Raises:
         StateError: if the folder holds no run, so that there is nothing to audit.
         IdentityError: if its federation file does not hold together.
+        ConfigError: if the accountant of a promise of differential privacy is not installed.
 
     Guarantee:
         A ledger that passes is what the holder of the roster's key wrote, whole up to its recorded head. It assumes
@@ -154,7 +148,7 @@ def audit(folder: str | Path) -> AuditReport:
     federation = _federation(run.root)
     findings: list[Finding] = []
     recorded: dict[str, Digests] = {}
-    heads: dict[str, str] = {}
+    ledgers: dict[str, VerifiedLedger] = {}
     statements: dict[str, dict[int, bytes]] = {}
     for member in federation.cohort:
         try:
@@ -162,7 +156,7 @@ def audit(folder: str | Path) -> AuditReport:
         except SecureFLError as error:
             findings.append(Finding(member, str(error).rstrip(".")))
             continue
-        recorded[member], heads[member] = digests, ledger.head.hex()
+        recorded[member], ledgers[member] = digests, ledger
         findings += (Finding(member, what) for what in _of_events(ledger, federation))
         findings += (Finding(member, what) for what in _of_own_result(run.client(member), digests))
         statements[member] = {}
@@ -175,9 +169,17 @@ def audit(folder: str | Path) -> AuditReport:
                 statements[member][event.round_number] = digest
     findings += (Finding(member, what) for member, what in others(statements))
     findings += _of_sums(recorded)
+    heads = {member: ledger.head.hex() for member, ledger in ledgers.items()}
     findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
+    privacy = audit_privacy(
+        federation,
+        ledgers,
+        results=run.root / "clients",
+        budgets=Path(budgets) if budgets is not None else None,
+    )
+    findings += privacy.findings
     rounds = federation.terms.federation.rounds
-    return AuditReport(run.root, federation.cohort, rounds, tuple(findings))
+    return AuditReport(run.root, federation.cohort, rounds, tuple(findings), privacy, federation)
 
 
 def _federation(root: Path) -> Federation:

@@ -77,6 +77,12 @@ def _of_any_unit(config: FederationConfig) -> Iterator[Misfit]:
             "a member's weight depends on its data",
             'write [aggregation] weights = "equal"',
         )
+    if config.cohort.ranks is not None:
+        yield Misfit(
+            f"'cohort.ranks.by' is \"{config.cohort.ranks.by}\":",
+            "ranks are public, and these tell the members' numbers of rows",
+            "leave ranks out and give every client an r",
+        )
     if head.rows != "together":
         yield Misfit(
             f"'head.rows' is \"{head.rows}\":",

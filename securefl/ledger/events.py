@@ -25,8 +25,8 @@ class RunStarted:
     Attributes:
         member: Its id.
         federation_digest: SHA-256 of the federation file (32 bytes).
-        unit: What differential privacy protects: ``none`` while there is no noise.
-        epsilon: The budget of the run; ``infinity`` where the unit is ``none``.
+        unit: What differential privacy protects: ``none`` where there is no noise.
+        epsilon: The promise of the federation file for all its rounds; ``infinity`` where the unit is ``none``.
     """
 
     name: ClassVar[str] = "run-started"

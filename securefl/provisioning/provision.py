@@ -34,6 +34,7 @@ from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.data_ranks import with_data_ranks, without_data_ranks
 from securefl.provisioning.dealing import ChannelSecrets
 from securefl.provisioning.dealt_files import save_dealt_keys
 from securefl.provisioning.file_names import (
@@ -106,6 +107,7 @@ def provision(
             f"{folder} exists and is not empty", hint="name a new folder; keys are never overwritten"
         )
     config = with_requests_last(config, requests)
+    config = without_data_ranks(config) if layout is not None else config
     if layout is None:
         with _told(Phase.IMPORT, emit):
             # Looking at a model takes torch and transformers, which the help of the command line must not wait for.
@@ -113,7 +115,7 @@ def provision(
 
             load_libraries()
     with _told(Phase.PREPARE, emit):
-        overview = _make(config, folder, emit, layout, requests)
+        overview = _make(with_data_ranks(config), folder, emit, layout, requests)
     emit(Finished(member=_REPORTER, path=str(folder)))
     return overview
 

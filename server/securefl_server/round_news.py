@@ -18,6 +18,7 @@ from securefl.protocol.serving.round_events import (
     Confirmed,
     ContributionStaged,
     FirstOpened,
+    KeysRotated,
     MemberFinished,
     MemberLeft,
     MemberReturned,
@@ -57,6 +58,7 @@ STEPS: Final[dict[type, str]] = {
     ServingEnded: "serving-ended",
     RunFailed: "run-failed",
     RunResumed: "run-resumed",
+    KeysRotated: "keys-rotated",
 }
 """The name of every event's step."""
 SPENT: Final = "its privacy budget allows no further round on its data"
@@ -113,5 +115,7 @@ def _details(event: RoundEvent, state: ServerState) -> tuple[str, tuple[str, ...
             return member, (), ""
         case Confirmed(member, number):
             return member, (), f"round {number}"
+        case KeysRotated(key_epoch):
+            return "", (), f"rotation {key_epoch}"
         case _:
             return "", (), ""

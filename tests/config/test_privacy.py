@@ -62,6 +62,7 @@ def test_a_file_that_keeps_its_promise_is_accepted(privacy: dict) -> None:
             },
             "'encryption.select' leaves values plain",
         ),
+        ({"cohort": {"ranks": {"by": "data"}}}, "'cohort.ranks.by' is \"data\": ranks are public"),
         (
             {"payload": {"name": "dense"}, "layers": {"allocation": "fisher", "scored_from": 1}},
             "'layers.allocation' is \"fisher\"",

@@ -76,6 +76,29 @@ def test_every_client_trains_with_noise_and_charges_each_of_its_rounds(runs) -> 
     assert set(charges(folder)) == {"client-1", "client-2", "client-3"}
 
 
+def test_an_audit_finds_every_round_charged_and_the_promise_kept(runs, monkeypatch) -> None:
+    from securefl import audit
+
+    folder, _ = runs
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    (run,) = (folder / "first").iterdir()
+    report = audit(run)
+    assert report.findings == ()
+    for client in report.privacy.clients:
+        assert [charge.round_number for charge in client.charges] == [1, 2]
+        assert 0 < client.opinions.epsilon <= 8.0
+
+
+def test_an_audit_names_clients_whose_budgets_are_not_there(runs, tmp_path) -> None:
+    from securefl import audit
+
+    folder, _ = runs
+    (run,) = (folder / "first").iterdir()
+    found = [str(finding) for finding in audit(run, budgets=tmp_path).findings]
+    assert len(found) == 3
+    assert all("no ledger of its budgets has a charge of this federation" in line for line in found)
+
+
 def test_a_second_federation_on_the_same_rows_is_refused_and_charges_nothing(runs) -> None:
     folder, ended = runs
     code, words = ended[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,13 @@ def test_a_seed_is_played_again_to_the_last_bit(seed: int, tmp_path: Path) -> No
     first, second = (played(seed, tmp_path / name) for name in ("first", "second"))
     assert first.observed.log == second.observed.log
     assert first.world.clock.now() == second.world.clock.now()
+
+
+def test_a_world_that_is_over_is_let_go(tmp_path: Path) -> None:
+    """Ten thousand of them must fit one process: nothing may keep the frames of a write that was refused."""
+    kept = weakref.ref(play(tmp_path / "world", seed=2000, faults=DISKS).world)
+    gc.collect()
+    assert kept() is None
 
 
 def test_the_seeds_bring_about_every_fault_that_the_oracle_is_for(tmp_path: Path) -> None:

@@ -1,7 +1,14 @@
-"""Worlds by seed, as many as wanted: ``python -m support.soak 10000`` (``make soak``) prints the seeds that fail."""
+"""Worlds by seed, as many as wanted: ``python -m support.soak 10000`` (``make soak``) prints the seeds that fail.
+
+    python -m support.soak [SEEDS] [--first SEED] [--processes N]
+
+A long run can be split, and taken up again where it was ended: its last line of progress names the first seed that is
+still to be played.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -30,6 +37,8 @@ FAULTS = Faults(
     faultless_after_s=400.0,
 )
 SIZES = (3, 4, 5, 6, 8)
+PROGRESS_EVERY = 100
+"""Seeds between two lines of progress."""
 
 
 def in_memory() -> str | None:
@@ -56,17 +65,30 @@ def verdict(seed: int) -> str:
         )
 
 
-def main(seeds: int) -> int:
-    """Plays so many seeds on all cores; 1 if one of them fails."""
+def main(arguments: list[str]) -> int:
+    """Plays the seeds that are asked for; 1 if one of them fails."""
+    wanted = parsed(arguments)
     failed = 0
-    with ProcessPoolExecutor() as pool:
-        for seed, words in enumerate(pool.map(verdict, range(seeds), chunksize=8)):
+    with ProcessPoolExecutor(wanted.processes) as pool:
+        seeds = range(wanted.first, wanted.first + wanted.seeds)
+        for seed, words in zip(seeds, pool.map(verdict, seeds, chunksize=8), strict=True):
             if words:
                 failed += 1
                 print(f"seed {seed}: {words}", flush=True)
-    print(f"{seeds} seeds, {failed} failed")
+            if (seed + 1) % PROGRESS_EVERY == 0:
+                print(f"next: {seed + 1}, {failed} failed", flush=True)
+    print(f"{wanted.seeds} seeds from {wanted.first}, {failed} failed")
     return 1 if failed else 0
 
 
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """The range of seeds, and on how many cores they are played."""
+    parser = argparse.ArgumentParser(prog="support.soak")
+    parser.add_argument("seeds", nargs="?", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=None, help="all cores unless given")
+    return parser.parse_args(arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))
+    sys.exit(main(sys.argv[1:]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from securefl.crypto.thresholds import CohortSizes
@@ -207,7 +208,7 @@ def _check_advert(
 
 def _verify_settlement(each: SettledAttempt, rules: Rules) -> None:
     cohort, settlement = each.cohort, each.settlement
-    sizes = verify_cohort(cohort, rules)
+    sizes = verify_cohort(cohort, _rules_of_then(cohort, rules))
     match settlement:
         case VoidProof():
             named = settlement.attempt, settlement.cohort_digest
@@ -221,6 +222,12 @@ def _verify_settlement(each: SettledAttempt, rules: Rules) -> None:
     if named != (cohort.attempt, cohort.digest):
         raise AuthenticationError("a proof is of another attempt or cohort than it stands beside")
     settlement.verify(members=cohort.members, threshold=sizes.threshold, public_key_of=rules.public_key_of)
+
+
+def _rules_of_then(cohort: Cohort, rules: Rules) -> Rules:
+    """The rules under which an earlier attempt was made: keys may have been rotated since, but not back."""
+    then = cohort.attempt.key_epoch
+    return replace(rules, key_epoch=then) if then < rules.key_epoch else rules
 
 
 def _check_own_settled(settled: Mapping[int, bytes], committed: Mapping[int, bytes]) -> None:

@@ -194,6 +194,19 @@ class RunResumed:
     """The server was started again after a run that ended before its time."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeysRotated:
+    """All members signed that they owe nothing under their keys, and go on under new ones.
+
+    Attributes:
+        key_epoch: Number of the rotation.
+        applied: The round that all of them have applied.
+    """
+
+    key_epoch: int
+    applied: int
+
+
 RoundEvent = (
     FirstOpened
     | Adverted
@@ -216,4 +229,5 @@ RoundEvent = (
     | ServingEnded
     | RunFailed
     | RunResumed
+    | KeysRotated
 )

@@ -52,6 +52,7 @@ from securefl.protocol.serving.round_events import (
     Confirmed,
     ContributionStaged,
     FirstOpened,
+    KeysRotated,
     MemberFinished,
     MemberLeft,
     MemberReturned,
@@ -175,6 +176,8 @@ def transition(state: ServerState, event: RoundEvent, *, rules: ServerRules) -> 
             return _next_round(state, rules=rules)
         case SpoiledRequested():
             return replace(_stepped(state, ServerStep.SPOILED_ASKED), spoiled_asked=True), ()
+        case KeysRotated():
+            return _rotate(state, event, rules=rules)
         case _:
             return _come_and_go(state, event, rules=rules)
 
@@ -294,6 +297,33 @@ def _next_round(state: ServerState, *, rules: ServerRules) -> Outcome:
     return _emptied(replace(opened, round_number=state.round_number + 1, number=1), settled=()), dropped
 
 
+def _rotate(state: ServerState, event: KeysRotated, *, rules: ServerRules) -> Outcome:
+    """Goes on after the round that all members have applied; what was open is given up, since nobody is bound by it."""
+    following = event.applied + 1
+    fits = following in (state.round_number, state.round_number + 1)
+    if event.key_epoch != state.key_epoch(rules) + 1 or not fits or following > rules.rounds:
+        raise ProtocolError(
+            f"rotation {event.key_epoch} of the keys after round {event.applied} cannot follow where the server stands"
+        )
+    number, attempt = state.round_number, state.number
+    sums = range(min(state.confirmed) + 1, number + 1)
+    effects = (
+        DropBodies(number, attempt),
+        DropPackets(number, attempt),
+        *(DropSum(each) for each in sums),
+    )
+    same = following == number
+    moved = replace(
+        _stepped(state, ServerStep.KEYS_ROTATED),
+        round_number=following,
+        number=(attempt + 1 if same else 1) if attempt else 0,
+        confirmed=(event.applied,) * len(rules.roster),
+        rotations=state.rotations + 1,
+        left=(),
+    )
+    return _emptied(moved, settled=state.settled if same else ()), effects if attempt else ()
+
+
 def _next_attempt(state: ServerState, settled: SettledAttempt) -> ServerState:
     return _emptied(replace(state, number=state.number + 1), settled=(*state.settled, settled))
 
@@ -309,6 +339,7 @@ def _emptied(state: ServerState, *, settled: tuple[SettledAttempt, ...]) -> Serv
         bound_to=state.bound_to if settled else (),
         left=state.left,
         void_limit=state.void_limit if settled else MAX_VOID_ATTEMPTS,
+        rotations=state.rotations,
     )
 
 

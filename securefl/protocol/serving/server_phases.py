@@ -66,6 +66,7 @@ class ServerStep(Enum):
     LEFT = "a member leaves before its time"
     RETURNED = "a member that left is back"
     FINISHED = "a member finishes"
+    KEYS_ROTATED = "all members have new keys"
     CLOSED = "nobody is waited for any more"
     FAILED = "the run cannot go on"
 
@@ -119,6 +120,13 @@ SERVER_ROWS: Final[tuple[ServerRow, ...]] = (
     *(ServerRow(phase, ServerStep.CONFIRMED, phase) for phase in (*_OPEN, ServerPhase.CLOSED)),
     *(ServerRow(phase, ServerStep.LEFT, phase) for phase in _LIVE),
     *(ServerRow(phase, ServerStep.RETURNED, phase) for phase in _LIVE),
+    # Between rounds for every member, wherever the server stood; before the first round nothing is open to give up.
+    ServerRow(ServerPhase.GATHER, ServerStep.KEYS_ROTATED, ServerPhase.GATHER),
+    *(
+        ServerRow(phase, ServerStep.KEYS_ROTATED, ServerPhase.ADVERT)
+        for phase in _OPEN
+        if phase is not ServerPhase.FAREWELL
+    ),
     *(ServerRow(phase, ServerStep.FAILED, ServerPhase.FAILED) for phase in _LIVE),
 )
 
