@@ -216,7 +216,7 @@ class _Process:
             out=out,
             charges=charges,
         )
-        self._warn(charges.foresight(self._journal.state.applied))
+        self._warn(charges.warning(self._journal.state.applied))
         session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)

@@ -103,7 +103,7 @@ class RoundCharges:
         note(anchored(round_number, attempt, anchor))
         return anchor.digest
 
-    def foresight(self, applied: int) -> str | None:
+    def warning(self, applied: int) -> str | None:
         """A sentence for people where the budget does not allow all rounds that are left; None where it does.
 
         Args:
@@ -117,8 +117,9 @@ class RoundCharges:
         if fitting >= left:
             return None
         return (
-            f"its privacy budget of epsilon {limit.epsilon:g} at delta {limit.delta:g} on this data allows {fitting} "
-            f"of the {left} rounds that are left: {last_round(max(applied, 0) + fitting)}, and it sits out the others"
+            f"its privacy budget of epsilon {limit.epsilon:g} at delta {limit.delta:g} on this data allows "
+            f"{fitting} of the {left} rounds that are left: {last_round(max(applied, 0) + fitting)}, and it sits "
+            "out the others"
         )
 
     def report(self, privacy: PrivacySection, *, sat_out: tuple[int, ...]) -> PrivacyReport | None:
