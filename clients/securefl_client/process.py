@@ -214,7 +214,9 @@ class _Process:
             emit=self._emit,
             traffic=self._traffic,
             out=out,
+            charges=charges,
         )
+        self._warn(charges.warning(self._journal.state.applied))
         session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)
@@ -260,15 +262,16 @@ class _Process:
             clock=self._clock,
         )
 
+    def _warn(self, message: str | None) -> None:
+        if message is not None:
+            self._emit(Warned(member=self._own.member, message=message))
+
     def _warn_of_plaintext(self) -> None:
         kind = self._own.federation.kind_of(2)
         if kind.selective:
-            self._emit(
-                Warned(
-                    member=self._own.member,
-                    message=f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every "
-                    "update, as encryption.select and allow_plaintext say",
-                )
+            self._warn(
+                f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every update, as "
+                "encryption.select and allow_plaintext say"
             )
 
     def _follow(self, session: MemberSession) -> None:

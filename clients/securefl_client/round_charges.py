@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
+from securefl.config.privacy import NoPrivacySection, PrivacySection
 from securefl.ledger.anchors import Anchor
 from securefl.ledger.chain import Entry
 from securefl.ledger.events import BudgetAnchored, Event
 from securefl.privacy.events import Event as Release
+from securefl.privacy.plan import last_round
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.protocol.agreement.commitment import NO_BUDGET
-from securefl.protocol.client_noise import round_event
+from securefl.protocol.client_noise import client_plan, round_event
+from securefl.results.client import BUDGET_COPY, PrivacyReport
 from securefl_client.data_budget import DataBudget
 from securefl_client.folder import ClientFolder
 
@@ -32,7 +36,7 @@ class RoundCharges:
     Attributes:
         budget: Of the data; None without differential privacy.
         refunds: True where an unopened contribution tells nothing: its key is in shares that nobody adds up.
-        release: What every round releases; None until it is planned from the data.
+        release: What every round releases at most; None until it is planned, under unit ``example`` from the data.
         noised: Gives what a round releases under unit ``client``, whatever is trained in it; None under the others.
     """
 
@@ -99,6 +103,55 @@ class RoundCharges:
         note(anchored(round_number, attempt, anchor))
         return anchor.digest
 
+    def warning(self, applied: int) -> str | None:
+        """A sentence for people where the budget does not allow all rounds that are left; None where it does.
+
+        Args:
+            applied: Number of the last round that was applied.
+        """
+        if self.budget is None or self.release is None:
+            return None
+        left, limit = self.budget.rounds - max(applied, 0), self.budget.budget
+        fitting = self.budget.spending(self.release).affordable
+        assert fitting is not None
+        if fitting >= left:
+            return None
+        return (
+            f"its privacy budget of epsilon {limit.epsilon:g} at delta {limit.delta:g} on this data allows "
+            f"{fitting} of the {left} rounds that are left: {last_round(max(applied, 0) + fitting)}, and it sits "
+            "out the others"
+        )
+
+    def report(self, privacy: PrivacySection, *, sat_out: tuple[int, ...]) -> PrivacyReport | None:
+        """Account of what was promised, spent and left; None without differential privacy.
+
+        Args:
+            privacy: The federation's promise.
+            sat_out: Numbers of the rounds that the budget did not allow.
+        """
+        if self.budget is None or isinstance(privacy, NoPrivacySection):
+            return None
+        spending = self.budget.spending(self.release)
+        return PrivacyReport(
+            unit=privacy.unit,
+            delta=privacy.delta,
+            accountant=self.budget.budget.accountant,
+            target_epsilon=privacy.target_epsilon,
+            epsilon=spending.epsilon,
+            rounds_charged=spending.rounds,
+            trainings=spending.trainings,
+            rounds_sat_out=sat_out,
+            budget_epsilon=self.budget.budget.epsilon,
+            spent=spending.spent,
+            left=spending.left,
+            affordable_rounds=spending.affordable,
+        )
+
+    def copy_to(self, folder: Path) -> None:
+        """Leave a copy of the budget's ledger with a run's results; nothing where there is none."""
+        if self.budget is not None:
+            self.budget.copy_to(folder / BUDGET_COPY)
+
     def unused(self, round_number: int, *, proof_digest: bytes) -> None:
         """Take a round's charges back: its sum was certified without this member, and cannot be undone any more.
 
@@ -132,9 +185,11 @@ def charges_of(own: ClientFolder, ledger: Iterable[Entry]) -> RoundCharges:
     )
     # Under the other schemes somebody can read a single contribution; and what a member keeps of it is not taken back.
     opens_sums_alone = terms.encryption.scheme == "kahe" and not terms.recipe.keeps_sent
+    plan = client_plan(own.federation)
     return RoundCharges(
         DataBudget.of(own, anchors=kept),
         refunds=opens_sums_alone,
+        release=None if plan is None else plan.event,
         noised=partial(round_event, own.federation),
     )
 

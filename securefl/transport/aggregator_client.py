@@ -42,6 +42,7 @@ from securefl.protocol.calls import (
     Packets,
     SendAdvert,
     SendReveal,
+    SitOut,
     StageContribution,
     Staged,
     StagedUpTo,
@@ -75,6 +76,7 @@ INSIST_TIMES: Final = 4.0
 """Over a slow one it gets so many times what the look at it took, which ends before the server has answered."""
 ShortRequest = (
     SendAdvert
+    | SitOut
     | StagedUpTo
     | FetchCohort
     | FetchPackets
@@ -233,7 +235,7 @@ class AggregatorClient:
             RunError: if the server refuses.
         """
         match request:
-            case SendAdvert():
+            case SendAdvert() | SitOut():
                 return self._done(Call.ADVERT, wire.encode_advert(request))
             case StagedUpTo():
                 message = wire.encode_staged_up_to(request)

@@ -265,12 +265,14 @@ class FederationFailed(_message.Message):
     def __init__(self, member: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AdvertRequest(_message.Message):
-    __slots__ = ("attempt", "advert")
+    __slots__ = ("attempt", "advert", "sits_out")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ADVERT_FIELD_NUMBER: _ClassVar[int]
+    SITS_OUT_FIELD_NUMBER: _ClassVar[int]
     attempt: Attempt
     advert: SignedAdvert
-    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., advert: _Optional[_Union[SignedAdvert, _Mapping]] = ...) -> None: ...
+    sits_out: bool
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., advert: _Optional[_Union[SignedAdvert, _Mapping]] = ..., sits_out: _Optional[bool] = ...) -> None: ...
 
 class ContributionPart(_message.Message):
     __slots__ = ("head", "packets", "seeds", "body")

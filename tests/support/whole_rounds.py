@@ -137,6 +137,7 @@ class WholeMember:
             emit=self.events.append,
             traffic=self.traffic,
             out=self.folder,
+            charges=self.charges,
         )
         channels = KeptChannels(
             self.folder / "channels.key",
