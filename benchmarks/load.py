@@ -138,9 +138,7 @@ class Setup:
 
 def serve(folder: Path, events: Any, refused: Any) -> None:
     """The server's process, to its end; ``refused`` counts the refusals that it names."""
-    from securefl_server.round_process import serve_rounds
-
-    from securefl_server.process import ServerOptions
+    from securefl_server.process import run_server
 
     def report(event: Event) -> None:
         refused.value += isinstance(event, Warned) and event.message.startswith("refused")
@@ -148,7 +146,7 @@ def serve(folder: Path, events: Any, refused: Any) -> None:
             events.put(("listening", event.address))
 
     try:
-        serve_rounds(folder, ServerOptions(address="127.0.0.1:0"), emit=report)
+        run_server(folder, address="127.0.0.1:0", emit=report)
         events.put(("ended", ""))
     except SecureFLError as error:
         events.put(("failed", str(error)))

@@ -17,6 +17,8 @@
 ``round_work``      what a session sends and is answered, and the model, data and ledger behind it
 ``key_shares``      a member's part in shares of one-time keys
 ``kept_channels``   its keys to the others on disk, which move on round by round
+``member_rotation`` its change of keys between rounds: ask, deal, take, go on
+``rotation_folder`` files of such a change
 ``journal``         what the member promised, on disk before anybody else can know of it
 ``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum
@@ -31,8 +33,12 @@
 ``learner_side``    a side with a learner of the member's own
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch
+``bound_warnings``  warnings of what exceeded a bound, with the option that moves it
 ``growth``          a warning where mean updates grow without end
 ``aggregate_file``  an aggregate on its way in
 ``budget_store``    the files of a privacy budget, which outlive runs
-``example_budget``  private rounds, planned and charged to the budget of their data
+``own_rows``        a member's data as its budget knows it
+``data_budget``     charges on all budgets that share a row of the data
+``round_charges``   the same as its session and its training ask for them
+``example_budget``  private rounds, planned from the rows that they train on
 """

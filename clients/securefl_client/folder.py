@@ -9,6 +9,7 @@ The rule kept here: a folder is complete and consistent, or it is refused with o
                 shared.key        the federation's keys: of the MACs, the tags, the chain and, under "bfv", the cipher
                 channels.key      keys between this member and each other one, and the group's; of the open round
                 dealt*.keys       in the place of the last two, until the first start of a member that made its own keys
+                rotation/         only while its keys are being changed: the member does not start then
                 keys.refused      only if an aggregate was refused here: this folder does not use its keys again
                 tls.key tls.crt ca.crt
 """
@@ -28,6 +29,7 @@ from securefl.crypto.sealed_box import KemKey
 from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
+from securefl.protocol.client_noise import require_client_promise
 from securefl.protocol.federation import Federation, Member
 from securefl.provisioning.dealt_files import take_dealt_keys
 from securefl.provisioning.file_names import (
@@ -35,6 +37,7 @@ from securefl.provisioning.file_names import (
     FEDERATION_FILE,
     KEM_KEY_FILE,
     REFUSED_FILE,
+    ROTATION_FOLDER,
     SHARED_KEYS_FILE,
     SIGNING_KEY_FILE,
 )
@@ -82,10 +85,13 @@ class ClientFolder:
 
         Raises:
             ConfigError: if ``client.toml`` is wrong.
-            IdentityError: if a key, a certificate or the federation file is missing, foreign, damaged or expired.
+            IdentityError: if a key, a certificate or the federation file is missing, foreign, damaged or expired, or
+                the federation would not keep its promise of privacy to clients.
         """
         settings = load_client_settings(folder)
+        _refuse_during_rotation(folder)
         federation = load_federation_file(folder)
+        require_client_promise(federation, where=str(folder / FEDERATION_FILE))
         refuse_own_misfits(
             settings.training,
             batch_size=federation.terms.training.per_device_train_batch_size,
@@ -140,6 +146,16 @@ def load_federation_file(folder: Path) -> Federation:
     return Federation.from_json_text(text, where=str(path))
 
 
+def _refuse_during_rotation(folder: Path) -> None:
+    """A member that has asked for new keys sends nothing more under the old ones."""
+    if (folder / ROTATION_FOLDER).exists():
+        raise IdentityError(
+            "this member's keys are being changed",
+            where=str(folder / ROTATION_FOLDER),
+            hint=f"go on with: securefl keys rotate {folder}",
+        )
+
+
 def refuse_keys(folder: Path) -> None:
     """Marks the keys of a folder as not to be used again.
 
@@ -154,7 +170,7 @@ def _load_keys(folder: Path, *, with_cipher_key: bool) -> SharedKeys:
         raise IdentityError(
             "an aggregate under the federation's keys was not the sum of what its contributors sent",
             where=str(folder / REFUSED_FILE),
-            hint="renew the keys: 'securefl init' makes new folders for all members",
+            hint="renew the keys: 'securefl keys rotate' gives all members new ones, and the federation goes on",
         )
     keys = load_shared_keys(folder / SHARED_KEYS_FILE)
     if (keys.cipher is not None) is not with_cipher_key:

@@ -24,6 +24,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,7 @@ class Journal:
         first_round: Number of the federation's first round.
         storage: Where the lines go; None takes the file in the folder.
         on_step: Told every persisted step.
+        rotated_from: Number of the rotation of keys that it may still be at; None where only that of the rules will do.
 
     Raises:
         StateError: if it is another federation's or member's, or does not hold together.
@@ -81,6 +83,7 @@ class Journal:
         first_round: int,
         storage: DurableLog | None = None,
         on_step: StepSink = lambda step: None,
+        rotated_from: int | None = None,
     ) -> None:
         with disk_errors(folder):
             make_private_folder(folder)
@@ -92,7 +95,11 @@ class Journal:
         self._storage = DurableFile(self._path) if storage is None else storage
         with ExitStack() as stack:
             stack.callback(self._storage.close)
-            self.state = self._read(start(rules, member=member, first_round=first_round))
+            begun_at = rules.key_epoch if rotated_from is None else rotated_from
+            started = replace(rules, key_epoch=begun_at)
+            self.state = self._read(start(started, member=member, first_round=first_round))
+            if self.state.rules.key_epoch not in (rules.key_epoch, begun_at):
+                raise self._foreign()
             stack.pop_all()
 
     @property
@@ -205,13 +212,16 @@ class Journal:
             raise self._damaged(number, str(error)) from None
 
     def _check_begun(self, record: Record, expected: JournalBegun) -> None:
-        if record != expected:
-            raise StateError(
-                "the journal is of another federation, member or version, or of other keys",
-                where=str(self._path),
-                hint="use the folder that was made for this member, or move the journal's folder away "
-                "if this member has never taken part in this federation",
-            )
+        if not isinstance(record, JournalBegun) or replace(record, key_epoch=expected.key_epoch) != expected:
+            raise self._foreign()
+
+    def _foreign(self) -> StateError:
+        return StateError(
+            "the journal is of another federation, member or version, or of other keys",
+            where=str(self._path),
+            hint="use the folder that was made for this member, or move the journal's folder away "
+            "if this member has never taken part in this federation",
+        )
 
     def _damaged(self, number: int, reason: str) -> StateError:
         return StateError(

@@ -46,6 +46,7 @@ from securefl_client.key_shares import KeyShares
 from securefl_client.member_rules import member_rules
 from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges, charges_of
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
 from securefl_client.side import Prepare
@@ -86,6 +87,7 @@ def trainer_side(
     own: ClientFolder,
     clock: PhaseClock,
     between_steps: Callable[[], None],
+    charges: RoundCharges | None = None,
 ) -> TrainerSide | BackboneSide:
     """The side of a member whose model and data are the ones that its folder names."""
     if own.federation.terms.recipe.own_backbones:
@@ -96,7 +98,7 @@ def trainer_side(
             emit=emit,
         )
     return TrainerSide(
-        load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
+        load_trainer(own, clock, between_steps=between_steps, charges=charges, metrics=metrics),
         member=own.member,
         recipe=own.federation.terms.recipe,
         fusion=own.federation.terms.fusion,
@@ -200,7 +202,8 @@ class _Process:
         self._out, log = out, LedgerLog(ledger)
         log.note(_start_of(self._own))
         self._warn_of_plaintext()
-        side = prepare(self._own, self._clock, self._inbox.check)
+        charges = charges_of(self._own, ledger.entries)
+        side = prepare(self._own, self._clock, self._inbox.check, charges)
         work = MemberWork(
             self._aggregation,
             side,
@@ -211,16 +214,25 @@ class _Process:
             emit=self._emit,
             traffic=self._traffic,
             out=out,
+            charges=charges,
         )
-        session = self._session(work, log)
+        self._warn(charges.foresight(self._journal.state.applied))
+        session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)
 
-    def _session(self, work: MemberWork, log: LedgerLog) -> MemberSession:
+    def _session(self, work: MemberWork, log: LedgerLog, charges: RoundCharges) -> MemberSession:
         own, rules = self._own, self._journal.state.rules
         shares = self._shares() if rules.packets else None
         standing = Standing(
-            rules, own.signing_key, self._journal, work, log, shares=shares, reason_key=own.keys.tag
+            rules,
+            own.signing_key,
+            self._journal,
+            work,
+            log,
+            shares=shares,
+            reason_key=own.keys.tag,
+            charges=charges,
         )
         return MemberSession(standing, rounds=own.federation.terms.federation.rounds)
 
@@ -250,15 +262,16 @@ class _Process:
             clock=self._clock,
         )
 
+    def _warn(self, message: str | None) -> None:
+        if message is not None:
+            self._emit(Warned(member=self._own.member, message=message))
+
     def _warn_of_plaintext(self) -> None:
         kind = self._own.federation.kind_of(2)
         if kind.selective:
-            self._emit(
-                Warned(
-                    member=self._own.member,
-                    message=f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every "
-                    "update, as encryption.select and allow_plaintext say",
-                )
+            self._warn(
+                f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every update, as "
+                "encryption.select and allow_plaintext say"
             )
 
     def _follow(self, session: MemberSession) -> None:

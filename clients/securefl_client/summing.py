@@ -12,7 +12,8 @@ from collections.abc import Generator
 import numpy as np
 
 from securefl.aggregation.decryption import Body
-from securefl.errors import AuthenticationError, ProtocolError
+from securefl.crypto.authentication import forgery
+from securefl.errors import AuthenticationError, ForgeryError, ProtocolError
 from securefl.ledger.events import (
     AggregateApplied,
 )
@@ -37,6 +38,7 @@ from securefl.protocol.calls import (
 from securefl.protocol.member_records import (
     SpoiledSigned,
     SumApplied,
+    SumRefused,
     SumUndone,
 )
 from securefl_client.round_work import (
@@ -122,8 +124,11 @@ class Summing:
             raise AuthenticationError("the sum's bytes are not those that were certified")
 
     def _open(self, head: AggregateHead, body: Body) -> Integers | None:
+        if self._own.state.refused is not None:
+            # One verdict: a second one under these keys could tell about them.
+            raise forgery(refuses_keys=True)
         if self._own.shares is None:
-            return self._own.work.decrypt(head, body, key_sum=None)
+            return self._decrypted_once(head, body)
         for key_sum in self._own.shares.sums_of_keys(head):
             try:
                 return self._own.work.decrypt(head, body, key_sum=key_sum)
@@ -131,6 +136,27 @@ class Summing:
                 # The total is fixed by the certificate, so trying another reading of its key teaches nobody anything.
                 continue
         return None
+
+    def _decrypted_once(self, head: AggregateHead, body: Body) -> Integers:
+        """The sum under the keys that all members hold; a refusal that spends them is signed and on disk first."""
+        try:
+            return self._own.work.decrypt(head, body, key_sum=None)
+        except ForgeryError as error:
+            if error.refuses_keys:
+                self._own.journal.add(self._refusal(head))
+            raise
+
+    def _refusal(self, head: AggregateHead) -> SumRefused:
+        statement, cohort = head.certificate.statement, head.cohort
+        vote = sign(SpoiledVote(statement.attempt, self._own.member, statement.digest), self._own.signing_key)
+        return SumRefused(
+            statement.attempt.round_number,
+            statement.attempt.number,
+            cohort.digest,
+            statement.digest,
+            survivor_ids(statement, cohort),
+            vote.signature,
+        )
 
     def _take_up(self, sums: Integers, head: AggregateHead) -> None:
         statement, cohort = head.certificate.statement, head.cohort
@@ -144,6 +170,7 @@ class Summing:
         included = int(self._own.member in survivors)
         self._own.ledger.note(AggregateApplied(number, mark.sha256, attempt, included))
         before = self._own.state.former_update
+        self._own.refund_last()
         self._own.journal.add(
             SumApplied(
                 number,

@@ -10,6 +10,7 @@
 ``budget_records``  ledgers of privacy budgets, found and verified
 ``privacy_words``  what a run promised, what its audit verified, and what it cannot see, in sentences
 ``certified_sums`` certificates of the sums that a ledger names
+``budget_anchors`` heads of privacy budgets' ledgers in an audit
 ``ledger_order`` what may follow what in a ledger
 ``event_logs``   events as figures in TensorBoard or MLflow
 ``trackers``     the two of them, imported when they are used

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from securefl_client.member_rotation import RotationProgress
 
 app = typer.Typer(name="keys", invoke_without_command=True, rich_markup_mode="markdown")
 
@@ -78,6 +81,69 @@ def show(
     _say(f"Federation: {federation.fingerprint}")
     for member in federation.roster:
         _say(f"Keys of {member.id}: {member.fingerprint}")
+
+
+@app.command()
+def rotate(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A client's folder, the server's, or the one above them all: a federation's or a run's.",
+        ),
+    ],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="What arrived from the others: requests, and files of dealt keys; for the server, the requests.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Change the keys of all clients between two rounds, as after a refused sum; the federation goes on under new ones.
+
+    Stop the server and all clients first. Where all folders are on this machine, one call is enough. Otherwise every
+    client calls it in its own folder, sends its request to all others and to the server's operator, and calls it
+    again with what arrives, until it says that the keys have changed. A client that has begun does not start before.
+
+    **Example:** securefl keys rotate hospital rotation-*.json rotated-by-*.keys
+    """
+    from securefl.launch.key_rotation import Place, place_of, rotate_federation
+    from securefl.progress import SERVER
+
+    match place_of(folder):
+        case Place.FEDERATION:
+            key_epoch = rotate_federation(folder)
+            _say(
+                f"All members and the {SERVER} have new keys (rotation {key_epoch}); the run can be resumed."
+            )
+        case Place.SERVER:
+            from securefl_server.server_rotation import rotate_server
+
+            key_epoch = rotate_server(folder, files or [], emit=lambda event: None)
+            _say(f"The server goes on under new keys (rotation {key_epoch}).")
+        case Place.MEMBER:
+            from securefl_client.member_rotation import rotate_keys
+
+            _tell(folder, rotate_keys(folder, files or []))
+
+
+def _tell(folder: Path, progress: RotationProgress) -> None:
+    """Say what is to be sent, what is awaited, and what to call next."""
+    if progress.fingerprint:
+        _say(f"Request of {progress.member} for rotation {progress.key_epoch}: {progress.fingerprint}")
+        _say(
+            f"Send {progress.request} to all other clients and the server; compare fingerprints by telephone."
+        )
+    for name, path in progress.deals.items():
+        _say(f"Send {path} to {name}.")
+    if progress.finished:
+        _say(f"{progress.member} has new keys (rotation {progress.key_epoch}).")
+        return
+    what = "requests" if progress.missing else "keys"
+    names = ", ".join(progress.missing or progress.awaited)
+    _say(f"Awaited: {what} of {names}. Then: securefl keys rotate {folder} FILE...")
 
 
 def _say(line: str) -> None:

@@ -106,3 +106,6 @@ class OwnPrivacySection(Section):
     ledger: Path | None = None
     """Folder of the budget's ledgers; without it, one in the state folder of this machine's user. It must outlive runs:
     two federations on the same data know of each other by it alone."""
+    receipts: Path | None = None
+    """Folder of receipts of the ledgers and of marks of the data's rows; without it, one in the data folder of this
+    machine's user. Apart from the ledgers, and best on another disk: an old copy of the ledgers is found by them."""

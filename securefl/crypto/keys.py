@@ -142,10 +142,10 @@ class SharedKeys:
         return hash(self.encode())
 
     @classmethod
-    def generate(cls, cipher: SecretKey | None) -> SharedKeys:
-        """The first shared keys: fresh ones from the operating system's generator, beside the cipher's."""
+    def generate(cls, cipher: SecretKey | None, *, key_epoch: int = 1) -> SharedKeys:
+        """Shared keys of a rotation: fresh ones from the operating system's generator, beside the cipher's."""
         mac, tag, chain = (secrets.token_bytes(SYMMETRIC_KEY_BYTES) for _ in range(3))
-        return cls(1, mac, tag, chain, cipher)
+        return cls(key_epoch, mac, tag, chain, cipher)
 
     def encode(self) -> bytes:
         """``SHARED_KEYS_BYTES`` bytes; ``TWIN_KEYS_BYTES`` without a cipher key."""

@@ -8,6 +8,7 @@ What all agree on:
 ``server_view``     what the server knows of it
 ``openings``        the sums before the first round of training, and how rounds are numbered for them
 ``round_kind``      what the contributions to a round carry
+``client_noise``    noise that protects clients, as it is pinned, checked and used in every round
 ``owner_rule``      what a cohort may sum of a round, and the survivors that this needs
 ``sections``        runs of ciphertexts that a contribution consists of, and their lengths
 
@@ -15,6 +16,7 @@ What is said:
 
 ``agreement``           what members sign in a round, and what counts as agreed
 ``calls``               announcements, requests and answers, as frozen objects
+``rotation_requests``   a member's signed wish for new keys, and the check that all wish for the same
 ``last_words``          what is said of a member that cannot go on: a fixed sentence for each kind of error
 ``wire_fields``         the fields that all codecs check
 ``wire_signed``         signed objects, cohorts, statements and proofs to and from protobuf

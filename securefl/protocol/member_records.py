@@ -26,6 +26,7 @@ __all__ = [
     "FileMark",
     "HeaderCommitted",
     "JournalBegun",
+    "KeysRotated",
     "OtherAdvert",
     "PacketOpened",
     "PacketsKept",
@@ -34,6 +35,7 @@ __all__ = [
     "RunEnded",
     "SpoiledSigned",
     "SumApplied",
+    "SumRefused",
     "SumUndone",
     "UpdateKept",
     "VoteSigned",
@@ -260,6 +262,36 @@ class SumUndone:
 
 
 @dataclass(frozen=True, slots=True)
+class SumRefused:
+    """This member refused a certified sum, and the keys with it: it opens this sum no more, whatever else it is shown.
+
+    Attributes:
+        round_number: The round.
+        number: The attempt.
+        cohort_digest: A (32 bytes).
+        statement_digest: Of the certified statement (32 bytes).
+        survivors: Their ids, in the roster's order.
+        signature: Of the vote that the sum cannot be opened.
+    """
+
+    round_number: int
+    number: int
+    cohort_digest: Digest
+    statement_digest: Digest
+    survivors: tuple[str, ...]
+    signature: Hex
+    kind: Literal["sum-refused"] = "sum-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRotated:
+    """From here on this member's keys are those of another rotation."""
+
+    key_epoch: int
+    kind: Literal["keys-rotated"] = "keys-rotated"
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The member has finished its part."""
 
@@ -280,6 +312,8 @@ Record = (
     | SpoiledSigned
     | SumApplied
     | SumUndone
+    | SumRefused
+    | KeysRotated
     | RunEnded
 )
 """Everything that a journal may hold, in the order of a round."""

@@ -42,12 +42,14 @@ from securefl.protocol.member_records import (
     ContributionStaged,
     HeaderCommitted,
     JournalBegun,
+    KeysRotated,
     PacketsKept,
     Record,
     RevealSigned,
     RunEnded,
     SpoiledSigned,
     SumApplied,
+    SumRefused,
     SumUndone,
     UpdateKept,
     VoteSigned,
@@ -77,6 +79,7 @@ class MemberState:
         settled: A of every attempt of the round that ended without a sum, by number.
         settled_by_sum: What ``committed`` was for the last round applied.
         spoiled: Survivors of a certified sum on this state that could not be opened; None where there was none.
+        refused: The certified sum that it refused together with its keys; None where there was none under these keys.
         finished: It has done its part.
     """
 
@@ -98,6 +101,7 @@ class MemberState:
     settled: Mapping[int, bytes] = field(default_factory=dict)
     settled_by_sum: Mapping[int, bytes] = field(default_factory=dict)
     spoiled: tuple[str, ...] | None = None
+    refused: SumRefused | None = None
     finished: bool = False
 
     @property
@@ -286,8 +290,12 @@ def recall(state: MemberState, record: Record) -> MemberState:
         ProtocolError: if the record cannot follow what came before it.
     """
     match record:
-        case JournalBegun():
-            return state
+        case JournalBegun(key_epoch=key_epoch):
+            return replace(state, rules=replace(state.rules, key_epoch=key_epoch))
+        case KeysRotated(key_epoch=key_epoch):
+            _expect(key_epoch == state.rules.key_epoch + 1 and is_between_rounds(state))
+            rules = replace(state.rules, key_epoch=key_epoch)
+            return replace(_without_attempt(state), rules=rules, refused=None)
         case AdvertSigned():
             return _adverted(state, record)
         case SumApplied() | SumUndone() | AttemptSettled():
@@ -308,6 +316,17 @@ def unsettled(state: MemberState) -> dict[int, bytes]:
     }
 
 
+def is_between_rounds(state: MemberState) -> bool:
+    """Tell if a member owes nobody anything, so that its keys may change: what it let go, or voted on, is settled.
+
+    A contribution whose header was not let go can be in no sum, so it binds nobody.
+    """
+    manifest = state.manifest
+    voted = manifest is not None and state.vote is not None
+    open_vote = voted and manifest is not None and manifest.attempt.number not in state.settled
+    return not unsettled(state) and not open_vote and not state.finished
+
+
 def _within_attempt(
     state: MemberState,
     record: CohortAccepted
@@ -316,12 +335,16 @@ def _within_attempt(
     | HeaderCommitted
     | VoteSigned
     | RevealSigned
-    | SpoiledSigned,
+    | SpoiledSigned
+    | SumRefused,
 ) -> MemberState:
     manifest = state.manifest
     place = manifest and (manifest.attempt.round_number, manifest.attempt.number)
     if isinstance(record, SpoiledSigned):
         return replace(state, spoiled_vote=record)
+    if isinstance(record, SumRefused):
+        _expect(record.round_number == state.applied + 1)
+        return replace(state, refused=record)
     _expect(place == (record.round_number, record.number))
     match record:
         case CohortAccepted():
@@ -424,6 +447,7 @@ def _opened(state: MemberState, opened: RoundOpened, *, rounds: int) -> tuple[Ef
 
 
 def _closed(state: MemberState, cohort: Cohort) -> tuple[Effect, ...]:
+    state.rules.check_keys(cohort.attempt)
     known = state.manifest is not None and state.manifest.attempt == cohort.attempt
     return (Contribute(cohort),) if known and state.member in cohort.members else ()
 

@@ -13,7 +13,8 @@ the member. Members that made their own keys stand last in the roster, and deal 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,7 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.sealed_box import KemKey
 from securefl.errors import AuthenticationError, IdentityError, WireError, plain_reason
 from securefl.identity.signing import SigningKey
-from securefl.protocol.federation import Federation
+from securefl.protocol.federation import Federation, Member
 from securefl.provisioning.dealing import FIRST_KEY_EPOCH, LEAD_INDEX
 from securefl.provisioning.file_names import (
     CHANNELS_FILE,
@@ -110,13 +111,12 @@ def deal_own_pairs(
     files = {}
     for other, secret in secrets.items():
         member = federation.roster[other]
-        use = _dealing(federation, KeyKind.PAIR, index, other)
+        use = Dealing(federation.digest, FIRST_KEY_EPOCH, KeyKind.PAIR, index, other)
         dealt = deal(secret, use, recipient_key=member.kem_key, signing_key=signing_key)
         files[member.id] = _deal_file(folder, own=own, other=member.id)
         save_dealt_keys(files[member.id], [dealt])
     # Last, since it says that all the others are there.
-    rows = (other.to_bytes(INDEX_BYTES, "big") + secret for other, secret in secrets.items())
-    write_private(folder / OWN_DEALS_FILE, _OWN_MAGIC + b"".join(rows))
+    save_own_deals(folder / OWN_DEALS_FILE, secrets)
     return files
 
 
@@ -124,6 +124,16 @@ def _deal_file(folder: Path, *, own: str, other: str) -> Path:
     with disk_errors(folder):
         (folder / DEALS_FOLDER / other).mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder / DEALS_FOLDER / other / f"dealt-by-{own}.keys"
+
+
+def save_own_deals(path: Path, secrets: Mapping[int, bytes]) -> None:
+    """Writes the secrets that a member dealt, by the index of the recipient.
+
+    Raises:
+        IdentityError: if the folder cannot be written to.
+    """
+    rows = (other.to_bytes(INDEX_BYTES, "big") + secret for other, secret in secrets.items())
+    write_private(path, _OWN_MAGIC + b"".join(rows))
 
 
 def take_dealt_keys(folder: Path, federation: Federation, *, own: str, kem_key: KemKey) -> None:
@@ -137,37 +147,85 @@ def take_dealt_keys(folder: Path, federation: Federation, *, own: str, kem_key: 
     arrived = sorted(folder.glob(DEALT_PATTERN))
     if not (folder / CHANNELS_FILE).exists() and arrived:
         index = federation.index_of(own)
-        dealt = _by_use(arrived)
-        shared = _taken(dealt, federation, KeyKind.SHARED, LEAD_INDEX, index, kem_key)
-        group = _taken(dealt, federation, KeyKind.GROUP, LEAD_INDEX, index, kem_key)
-        pairs = {
-            other: _taken(dealt, federation, KeyKind.PAIR, other, index, kem_key) for other in range(index)
-        }
-        pairs |= _own_secrets(folder, federation, index)
-        save_shared_keys(folder / SHARED_KEYS_FILE, SharedKeys.decode(shared))
-        save_channels(folder / CHANNELS_FILE, _channels(federation, index, group=group, pairs=pairs))
+        taken = open_dealt_keys(
+            dealt_by_use(arrived),
+            federation,
+            own=index,
+            key_epoch=FIRST_KEY_EPOCH,
+            kem_key=kem_key,
+            dealt_here=_own_secrets(folder, federation, index),
+        )
+        save_shared_keys(folder / SHARED_KEYS_FILE, taken.shared)
+        save_channels(folder / CHANNELS_FILE, taken.channels)
     for path in [*arrived, folder / OWN_DEALS_FILE]:
         path.unlink(missing_ok=True)
 
 
-def _channels(federation: Federation, own: int, *, group: bytes, pairs: Mapping[int, bytes]) -> Channels:
+@dataclass(frozen=True, slots=True, repr=False)
+class TakenKeys:
+    """All that was dealt to a member, opened.
+
+    Attributes:
+        shared: The keys that all members hold.
+        channels: Its channel keys, at the federation's first round.
+    """
+
+    shared: SharedKeys
+    channels: Channels
+
+
+def open_dealt_keys(
+    dealt: Mapping[Dealing, DealtKey],
+    federation: Federation,
+    *,
+    own: int,
+    key_epoch: int,
+    kem_key: KemKey,
+    dealt_here: Mapping[int, bytes],
+) -> TakenKeys:
+    """Open all keys of one rotation that were dealt to a member.
+
+    Guarantee: each was sealed for exactly this use by the dealer that the roster names (``DealtKey.accept``).
+
+    Args:
+        dealt: What arrived, by its use.
+        federation: The pinned federation.
+        own: The member's index in the roster.
+        key_epoch: Number of the rotation.
+        kem_key: What the keys were sealed for.
+        dealt_here: Secrets that this member dealt, by the index of the recipient.
+
+    Raises:
+        IdentityError: if one is missing, was not signed by its dealer, or does not open.
+    """
+
+    def taken(kind: KeyKind, dealer: int) -> bytes:
+        use = Dealing(federation.digest, key_epoch, kind, dealer, own)
+        return _taken(dealt, use, federation.roster[dealer], kem_key)
+
     def started(secret: bytes, other: int) -> ChannelKey:
         lower, higher = sorted((own, other))
-        return ChannelKey.start(secret, _dealing(federation, KeyKind.PAIR, lower, higher))
+        return ChannelKey.start(secret, Dealing(federation.digest, key_epoch, KeyKind.PAIR, lower, higher))
 
-    return Channels(
-        key_epoch=FIRST_KEY_EPOCH,
-        own=own,
-        group=ChannelKey.start(group, _dealing(federation, KeyKind.GROUP, LEAD_INDEX, own)),
-        pairs={other: started(secret, other) for other, secret in pairs.items()},
+    pairs = {other: taken(KeyKind.PAIR, other) for other in range(own)} | dict(dealt_here)
+    group_use = Dealing(federation.digest, key_epoch, KeyKind.GROUP, LEAD_INDEX, own)
+    return TakenKeys(
+        shared=SharedKeys.decode(taken(KeyKind.SHARED, LEAD_INDEX)),
+        channels=Channels(
+            key_epoch=key_epoch,
+            own=own,
+            group=ChannelKey.start(taken(KeyKind.GROUP, LEAD_INDEX), group_use),
+            pairs={other: started(secret, other) for other, secret in pairs.items()},
+        ),
     )
 
 
-def _dealing(federation: Federation, kind: KeyKind, dealer: int, recipient: int) -> Dealing:
-    return Dealing(federation.digest, FIRST_KEY_EPOCH, kind, dealer, recipient)
+def dealt_by_use(paths: Iterable[Path]) -> dict[Dealing, DealtKey]:
+    """All keys of some files, by their use.
 
-
-def _by_use(paths: Iterable[Path]) -> dict[Dealing, DealtKey]:
+    Raises:
+        IdentityError: if a file is none of this version, or two different keys are for one use.
+    """
     found: dict[Dealing, DealtKey] = {}
     for path in paths:
         for dealt in load_dealt_keys(path):
@@ -180,15 +238,7 @@ def _by_use(paths: Iterable[Path]) -> dict[Dealing, DealtKey]:
     return found
 
 
-def _taken(
-    dealt: Mapping[Dealing, DealtKey],
-    federation: Federation,
-    kind: KeyKind,
-    dealer: int,
-    recipient: int,
-    kem_key: KemKey,
-) -> bytes:
-    use, member = _dealing(federation, kind, dealer, recipient), federation.roster[dealer]
+def _taken(dealt: Mapping[Dealing, DealtKey], use: Dealing, member: Member, kem_key: KemKey) -> bytes:
     if use not in dealt:
         raise IdentityError(
             f"no key that {member.id} dealt for this federation is in the folder",
@@ -214,13 +264,26 @@ def _own_secrets(folder: Path, federation: Federation, own: int) -> dict[int, by
             where=str(folder),
             hint=f"run: securefl keys deal {folder}",
         )
+    return load_own_deals(path, behind=behind)
+
+
+def load_own_deals(path: Path, *, behind: Sequence[int]) -> dict[int, bytes]:
+    """Reads the secrets that a member dealt, by the index of the recipient.
+
+    Args:
+        path: The file.
+        behind: Indices of those that it dealt to, ascending.
+
+    Raises:
+        IdentityError: if it is missing, damaged, or about others.
+    """
     rows = read_private(path, what="the file of own deals").removeprefix(_OWN_MAGIC)
     width = INDEX_BYTES + KEY_BYTES
     secrets = {
         int.from_bytes(rows[at : at + INDEX_BYTES], "big"): rows[at + INDEX_BYTES : at + width]
         for at in range(0, len(rows), width)
     }
-    if sorted(secrets) != behind or len(rows) != width * len(behind):
+    if sorted(secrets) != list(behind) or len(rows) != width * len(behind):
         raise IdentityError("the file of own deals is damaged", where=str(path), hint="make the keys anew")
     return secrets
 

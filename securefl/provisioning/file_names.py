@@ -3,7 +3,8 @@
 DIR/server/      server.json
 DIR/lead/        the certificate authority
 DIR/client-1/    federation.json, signing.key, kem.key, shared.key, channels.key (keys.refused once an aggregate was
-                 refused); of a member that made its own keys: federation.json and dealt.keys
+                 refused; rotation/ while its keys are being changed); of a member that made its own keys:
+                 federation.json and dealt.keys
 """
 
 from __future__ import annotations
@@ -23,4 +24,5 @@ REQUEST_FILE: Final = "request.json"
 DEALT_FILE: Final = "dealt.keys"
 DEALT_PATTERN: Final = "dealt*.keys"
 OWN_DEALS_FILE: Final = "own.deals"
+ROTATION_FOLDER: Final = "rotation"
 DEALS_FOLDER: Final = "deals"

@@ -93,6 +93,7 @@ class RoundLoop:
         private: PrivateStep | None = None,
         step_sink: StepSink | None = None,
         rank_penalty: float = 0.0,
+        kept: int | None = None,
     ) -> float:
         """Trains the last adapter in use for a round's steps, or so many, and gives the mean loss, nats.
 
@@ -107,6 +108,7 @@ class RoundLoop:
             private: The step of a private adapter before each step.
             step_sink: Takes the progress, in the place of the client's own.
             rank_penalty: Strength of the penalty on the adapter's last directions; 0 for none.
+            kept: Directions that are not zeros; None for all of them.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
@@ -131,7 +133,9 @@ class RoundLoop:
             what=what,
             step_sink=step_sink or self.step_sink,
             before_step=private or nothing_before,
-            penalty=partial(tail_penalty, trainable, strength=rank_penalty) if rank_penalty else None,
+            penalty=partial(tail_penalty, trainable, strength=rank_penalty, kept=kept)
+            if rank_penalty
+            else None,
         )
         if private is not None:
             private.end()

@@ -35,6 +35,7 @@ from securefl.protocol.calls import (
     Packets,
     SendAdvert,
     SendReveal,
+    SitOut,
     StageContribution,
     Staged,
     StagedUpTo,
@@ -68,6 +69,7 @@ LOOK_S: Final = 10.0
 Kind = TypeVar("Kind")
 HeardRequest = (
     SendAdvert
+    | SitOut
     | StageContribution
     | StagedUpTo
     | FetchCohort

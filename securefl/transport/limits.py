@@ -16,7 +16,10 @@ MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + (128 << 10)
 LOOKAHEAD_BYTES: Final = 2 << 20
 """Bytes that one stream may have on its way unread: 40 MB/s at 50 ms; a cohort of 100 can fill 200 MB of the server."""
 HANDSHAKE_TIMEOUT_S: Final = 10
-"""A stranger may hold an unfinished handshake for so long; grpc's own limit is 120 s."""
+"""Seconds that both ends give a handshake: a line may be slow, and a server busy when all its members connect.
+
+It is also as long as a stranger may hold an unfinished one; grpc's own limit for a server is 120 s.
+"""
 CALLS_PER_PEER: Final = 8
 """Calls one certificate may have open: a member needs one to follow, one to work, and retries of both."""
 SLOWEST_LINE_BYTES_PER_S: Final = 32_000
@@ -96,7 +99,8 @@ def client_options(
         # grpc's own pauses between connections grow to two minutes; ours are short and bounded by
         # ``Patience``.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1000),
+        # Whatever its name says: in grpc's core it bounds one attempt to connect, and no pause.
+        ("grpc.min_reconnect_backoff_ms", HANDSHAKE_TIMEOUT_S * 1000),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0 if loopback else 1),

@@ -18,6 +18,7 @@ from securefl.protocol.serving.round_events import (
     Confirmed,
     ContributionStaged,
     FirstOpened,
+    KeysRotated,
     MemberFinished,
     MemberLeft,
     MemberReturned,
@@ -27,6 +28,7 @@ from securefl.protocol.serving.round_events import (
     RoundEvent,
     RunFailed,
     RunResumed,
+    SatOut,
     ServingEnded,
     SpoiledRequested,
     VoidRequested,
@@ -37,6 +39,7 @@ from securefl.protocol.serving.server_state import ServerState
 STEPS: Final[dict[type, str]] = {
     FirstOpened: "first-round-opened",
     Adverted: "adverted",
+    SatOut: "sat-out",
     CohortChosen: "cohort-closed",
     ContributionStaged: "contribution-staged",
     CommitRequested: "commit-asked",
@@ -55,8 +58,10 @@ STEPS: Final[dict[type, str]] = {
     ServingEnded: "serving-ended",
     RunFailed: "run-failed",
     RunResumed: "run-resumed",
+    KeysRotated: "keys-rotated",
 }
 """The name of every event's step."""
+SPENT: Final = "its privacy budget allows no further round on its data"
 
 
 def news_of(event: RoundEvent, state: ServerState) -> RoundStepped:
@@ -83,6 +88,8 @@ def _details(event: RoundEvent, state: ServerState) -> tuple[str, tuple[str, ...
     match event:
         case Adverted(advert):
             return advert.body.signer, (), ""
+        case SatOut(member):
+            return member, (), SPENT
         case Revealed(reveal):
             return reveal.body.signer, (), ""
         case Voted(vote):
@@ -108,5 +115,7 @@ def _details(event: RoundEvent, state: ServerState) -> tuple[str, tuple[str, ...
             return member, (), ""
         case Confirmed(member, number):
             return member, (), f"round {number}"
+        case KeysRotated(key_epoch):
+            return "", (), f"rotation {key_epoch}"
         case _:
             return "", (), ""

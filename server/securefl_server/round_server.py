@@ -9,11 +9,11 @@ connects late, or again, hears where the federation stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from securefl.errors import DiskError, ProtocolError, SecureFLError, StateError
+from securefl.errors import DiskError, IdentityError, ProtocolError, SecureFLError, StateError
 from securefl.progress import SERVER, EventSink, Phase, PhaseEnded, PhaseStarted, Warned
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import (
@@ -34,12 +34,14 @@ from securefl.protocol.calls import (
     StagedUpTo,
 )
 from securefl.protocol.last_words import passed_on
+from securefl.protocol.rotation_requests import RotationRequest, check_requests
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.acceptance import admitted, check_in_cohort, is_open
 from securefl.protocol.serving.announcements import announcement_of
 from securefl.protocol.serving.decisions import SumWanted, decide
 from securefl.protocol.serving.round_events import (
     Cause,
+    KeysRotated,
     MemberFinished,
     MemberLeft,
     MemberReturned,
@@ -47,6 +49,7 @@ from securefl.protocol.serving.round_events import (
     RoundEvent,
     RunFailed,
     RunResumed,
+    Voted,
 )
 from securefl.protocol.serving.round_machine import (
     replayed,
@@ -245,6 +248,47 @@ class RoundServer:
         with suppress(StateError), self._failures_end_the_run():
             self._apply(RunFailed(Cause("the server was stopped", hint=reason)))
             self._announce()
+
+    def rotate(self, requests: Mapping[str, RotationRequest]) -> int:
+        """Goes on under new keys, after the sum that all members have applied; nothing happens where it did before.
+
+        Args:
+            requests: One of each member of the roster.
+
+        Returns:
+            Number of the rotation.
+
+        Raises:
+            IdentityError: if the whole roster does not ask for the next rotation after one sum.
+            ProtocolError: if their sum is none that this server can stand at.
+            StateError: if the server's own disk fails.
+        """
+        wish = check_requests(requests, self._rules.signing_keys)
+        if wish.federation_digest != self._rules.federation_digest:
+            raise IdentityError("the requests for new keys are of another federation than the server's")
+        if wish.key_epoch == self.state.key_epoch(self._rules):
+            return wish.key_epoch
+        with self._failures_end_the_run():
+            for request in requests.values():
+                self._refused(request)
+            self._apply(KeysRotated(wish.key_epoch, wish.applied))
+        return wish.key_epoch
+
+    def _refused(self, request: RotationRequest) -> None:
+        """Counts the vote of a member that refused the certified sum of the open attempt together with its keys."""
+        wish, state = request.wish, self.state
+        if wish.refusal is None or state.phase is not ServerPhase.AGGREGATE or state.statement is None:
+            return
+        vote = wish.refusal.vote(
+            wish.id, federation_digest=wish.federation_digest, key_epoch=state.key_epoch(self._rules)
+        )
+        of_this_sum = (vote.body.attempt, vote.body.statement_digest) == (
+            state.attempt(self._rules),
+            state.statement.digest,
+        )
+        told = any(each.body.signer == wish.id for each in state.spoiled_votes)
+        if of_this_sum and not told and wish.id in state.members:
+            self._apply(Voted(vote))
 
     def _answer(self, member: str, request: Request) -> Answer:
         match request:

@@ -62,6 +62,11 @@ JOINT = {"recipe": "pf2lora"}
 ALONE = {"recipe": "default"}
 UNREAD = [
     ({**NONE, "fusion": {"max_samples": 40}}, "fusion.max_samples", 'recipe.personal\' is "none"'),
+    (
+        {**ALONE, "fusion": {"few_shot_budget": 20}},
+        "fusion.few_shot_budget",
+        "'fusion.finish' is \"search\", which is no few-shot search",
+    ),
     ({**NONE, "fusion": {"space": "product"}}, "fusion.space", 'recipe.personal\' is "none"'),
     ({**NONE, "personal": {"rate_scales": [1.0]}}, "personal.rate_scales", 'recipe.personal\' is "none"'),
     ({**NONE, "personal": {"learning_rate": 0.1}}, "personal.learning_rate", 'recipe.personal\' is "none"'),

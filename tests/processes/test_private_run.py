@@ -45,6 +45,7 @@ def runs(
     ended = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "XDG_STATE_HOME", str(folder / "state"))
+        patch.setitem(os.environ, "XDG_DATA_HOME", str(folder / "data"))
         for name in ("first", "second"):
             done = securefl("run", path, "--out", folder / name)
             ended.append((done.returncode, done.stdout + done.stderr))

@@ -3,7 +3,8 @@
     python -m support.crash_roles server FOLDER ADDRESS STEP
     python -m support.crash_roles member FOLDER ADDRESS STEP OUT SEED
 
-STEP counts what the role has on disk since it was started, from 1; 0 never kills. Every step's name goes to stderr.
+STEP counts what the role has on disk since it was started, from 1; 0 never kills. To stderr goes the word "ready" once
+everything is loaded, and the name of every step.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ def run_server(folder: Path, *, address: str, death: Death) -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs one role."""
+    sys.stderr.write("ready\n")
+    sys.stderr.flush()
     role, folder, address, step = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])
     death = Death(step)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.ports import free_address
 from support.round_service import HeldService, listening
 from support.rounds import ATTEMPT, CERTIFICATE, COHORT, HEADERS, MANIFEST, REVEALS
 from support.servers import DIGEST, PROCESS, WAIT_S, raw_call
@@ -50,7 +51,7 @@ from securefl.transport.persistence import LONGEST_PAUSE_S, Backoff
 from securefl.transport.service_calls import DOWNLOADS, SERVICE, UPLOADS, Call
 from securefl.v3 import aggregator_pb2 as pb
 
-BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=10)
+BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=60)
 HELLO = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS, None)
 REQUESTS: dict[str, ShortRequest] = {
     "advert": SendAdvert(COHORT.adverts[0]),
@@ -149,7 +150,7 @@ def test_tries_are_bounded(service, certificates, client_at) -> None:
 
 def test_a_stream_of_announcements_survives_a_restart_of_the_server(service, certificates, client_at) -> None:
     service.announcements, service.hold = [AggregateReady(1, 0)], True
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address, patience=Patience(reconnect_s=WAIT_S))
         announcements = client.follow()
         assert next(announcements) == AggregateReady(1, 0)
@@ -160,7 +161,7 @@ def test_a_stream_of_announcements_survives_a_restart_of_the_server(service, cer
 
 def test_a_server_that_stays_away_ends_the_stream_with_a_reason(service, certificates, client_at) -> None:
     service.announcements, service.hold = [AggregateReady(1, 0)], True
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address)
         announcements = client.follow()
         next(announcements)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.ports import free_address
 from support.round_service import HeldBody, HeldService, listening
 from support.rounds import COHORT, HEAD, STAGE, STAGE_SIZES, STATEMENT
 from support.servers import DIGEST, PROCESS, WAIT_S
@@ -25,7 +26,7 @@ from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.service_calls import Call
 from securefl.transport.telemetry import Direction
 
-PATIENT = Patience(connect_s=WAIT_S, reconnect_s=WAIT_S, attempts=3, unary_s=10)
+PATIENT = Patience(connect_s=WAIT_S, reconnect_s=WAIT_S, attempts=3, unary_s=60)
 PARTS = 4
 BODY = random.Random(7).randbytes(PARTS * PART_BYTES + 1000)
 SIZES: StageSizes = replace(STAGE_SIZES, body_bytes=len(BODY))
@@ -173,7 +174,7 @@ def test_an_upload_survives_a_restart_of_the_server(service, certificates, clien
             yield self.data[offset + PART_BYTES :]
 
     body, heard = Pausing(BODY), []
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address)
         thread = threading.Thread(target=lambda: heard.append(client.stage(CONTRIBUTION, body)))
         thread.start()
@@ -232,9 +233,18 @@ def test_an_upload_that_stalls_is_ended_and_goes_on(service, certificates, clien
                 released.wait(WAIT_S)
             yield self.data[offset + PART_BYTES :]
 
-    with listening(service, certificates.server, stall_s=0.2) as address, client_at(address) as client:
-        threading.Timer(1.0, released.set).start()
+    refused: list[Refusal] = []
+
+    def ended(refusal: Refusal) -> None:
+        refused.append(refusal)
+        released.set()
+
+    with (
+        listening(service, certificates.server, stall_s=0.2, refused=ended) as address,
+        client_at(address) as client,
+    ):
         assert client.stage(CONTRIBUTION, Pausing(BODY)).complete
+    assert (refused[0].reason, refused[0].call) == (Reason.BROKEN_OFF, "Stage")
     assert bytes(service.body) == BODY
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from securefl.crypto.thresholds import CohortSizes, RosterConstants
+from securefl.errors import ProtocolError
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.commitment import ContributionHeader
 from securefl.protocol.agreement.signed import Attempt, Signed
@@ -25,9 +27,9 @@ class Owners(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
-    """A federation as far as agreement needs it.
+    """A federation as far as agreement needs it; no slots, so that the places of its members are computed once.
 
     Attributes:
         federation_digest: Digest of the federation file (32 bytes).
@@ -45,9 +47,28 @@ class Rules:
     constants: RosterConstants
     packets: bool
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Index in the roster of every member, by its id."""
+        return {member: index for index, member in enumerate(self.members)}
+
     def attempt(self, round_number: int, number: int) -> Attempt:
         """An attempt of this federation under these keys."""
         return Attempt(self.federation_digest, self.key_epoch, round_number, number)
+
+    def check_keys(self, attempt: Attempt) -> None:
+        """Check that an attempt is under these keys.
+
+        Raises:
+            ProtocolError: if it is of another rotation of them.
+        """
+        if attempt.key_epoch != self.key_epoch:
+            raise ProtocolError(
+                f"the server works under rotation {attempt.key_epoch} of the keys, this member's folder holds "
+                f"rotation {self.key_epoch}",
+                hint="keys change in the folders of all members and of the server: finish 'securefl keys rotate' "
+                "where it was begun",
+            )
 
     def sizes(self, cohort: Cohort) -> CohortSizes:
         """n, t and c of a cohort.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from securefl.crypto.thresholds import CohortSizes
@@ -67,11 +68,7 @@ def verify_manifest(manifest: Manifest, rules: Rules) -> None:
             "the server works on another federation than this member's file",
             hint="start the server from the folder that was made together with this member's",
         )
-    if attempt.key_epoch != rules.key_epoch:
-        raise ProtocolError(
-            "the server works under other keys than this member's folder",
-            hint="keys are renewed in the folders of all members and the server together",
-        )
+    rules.check_keys(attempt)
     if attempt.number < 1:
         raise ProtocolError("the server counts attempts from less than 1")
     if len(manifest.settled) != DIGEST_BYTES:
@@ -207,7 +204,7 @@ def _check_advert(
 
 def _verify_settlement(each: SettledAttempt, rules: Rules) -> None:
     cohort, settlement = each.cohort, each.settlement
-    sizes = verify_cohort(cohort, rules)
+    sizes = verify_cohort(cohort, _rules_of_then(cohort, rules))
     match settlement:
         case VoidProof():
             named = settlement.attempt, settlement.cohort_digest
@@ -221,6 +218,12 @@ def _verify_settlement(each: SettledAttempt, rules: Rules) -> None:
     if named != (cohort.attempt, cohort.digest):
         raise AuthenticationError("a proof is of another attempt or cohort than it stands beside")
     settlement.verify(members=cohort.members, threshold=sizes.threshold, public_key_of=rules.public_key_of)
+
+
+def _rules_of_then(cohort: Cohort, rules: Rules) -> Rules:
+    """The rules under which an earlier attempt was made: keys may have been rotated since, but not back."""
+    then = cohort.attempt.key_epoch
+    return replace(rules, key_epoch=then) if then < rules.key_epoch else rules
 
 
 def _check_own_settled(settled: Mapping[int, bytes], committed: Mapping[int, bytes]) -> None:

@@ -30,6 +30,13 @@ class Adverted:
 
 
 @dataclass(frozen=True, slots=True)
+class SatOut:
+    """A member takes no part in the open attempt: its privacy budget allows no further round."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class CohortChosen:
     """The cohort is closed with these members, in the roster's order."""
 
@@ -187,9 +194,23 @@ class RunResumed:
     """The server was started again after a run that ended before its time."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeysRotated:
+    """All members signed that they owe nothing under their keys, and go on under new ones.
+
+    Attributes:
+        key_epoch: Number of the rotation.
+        applied: The round that all of them have applied.
+    """
+
+    key_epoch: int
+    applied: int
+
+
 RoundEvent = (
     FirstOpened
     | Adverted
+    | SatOut
     | CohortChosen
     | ContributionStaged
     | CommitRequested
@@ -208,4 +229,5 @@ RoundEvent = (
     | ServingEnded
     | RunFailed
     | RunResumed
+    | KeysRotated
 )

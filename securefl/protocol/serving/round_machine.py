@@ -52,6 +52,7 @@ from securefl.protocol.serving.round_events import (
     Confirmed,
     ContributionStaged,
     FirstOpened,
+    KeysRotated,
     MemberFinished,
     MemberLeft,
     MemberReturned,
@@ -61,6 +62,7 @@ from securefl.protocol.serving.round_events import (
     RoundEvent,
     RunFailed,
     RunResumed,
+    SatOut,
     ServingEnded,
     SpoiledRequested,
     VoidRequested,
@@ -147,7 +149,9 @@ def transition(state: ServerState, event: RoundEvent, *, rules: ServerRules) -> 
     match event:
         case FirstOpened():
             return replace(_stepped(state, ServerStep.OPENED), number=1), ()
-        case Adverted() | CohortChosen() | ContributionStaged() | CommitRequested() | Acknowledged():
+        case (
+            Adverted() | SatOut() | CohortChosen() | ContributionStaged() | CommitRequested() | Acknowledged()
+        ):
             return _before_proposal(state, event, rules=rules), ()
         case Proposed(statement, total_bytes, seconds):
             if state.statement is not None:
@@ -172,13 +176,15 @@ def transition(state: ServerState, event: RoundEvent, *, rules: ServerRules) -> 
             return _next_round(state, rules=rules)
         case SpoiledRequested():
             return replace(_stepped(state, ServerStep.SPOILED_ASKED), spoiled_asked=True), ()
+        case KeysRotated():
+            return _rotate(state, event, rules=rules)
         case _:
             return _come_and_go(state, event, rules=rules)
 
 
 def _before_proposal(
     state: ServerState,
-    event: Adverted | CohortChosen | ContributionStaged | CommitRequested | Acknowledged,
+    event: Adverted | SatOut | CohortChosen | ContributionStaged | CommitRequested | Acknowledged,
     *,
     rules: ServerRules,
 ) -> ServerState:
@@ -186,7 +192,16 @@ def _before_proposal(
         case Adverted(advert):
             adverts = {each.body.signer: each for each in (*state.adverts, advert)}
             ordered = tuple(adverts[member] for member in rules.roster if member in adverts)
-            return replace(_stepped(state, ServerStep.ADVERTED), adverts=ordered)
+            back = tuple(member for member in state.sitting_out if member != advert.body.signer)
+            return replace(_stepped(state, ServerStep.ADVERTED), adverts=ordered, sitting_out=back)
+        case SatOut(member):
+            state = replace(
+                _stepped(state, ServerStep.SAT_OUT),
+                sitting_out=_in_order(rules.roster, {*state.sitting_out, member}),
+            )
+            # Who is in a closed cohort stays in it: A is over its advert.
+            others = tuple(each for each in state.adverts if each.body.signer != member)
+            return state if state.cohort_digest else replace(state, adverts=others)
         case CohortChosen(members):
             adverts_of_cohort = tuple(each for each in state.adverts if each.body.signer in members)
             closed = replace(_stepped(state, ServerStep.COHORT_CLOSED), adverts=adverts_of_cohort)
@@ -282,6 +297,33 @@ def _next_round(state: ServerState, *, rules: ServerRules) -> Outcome:
     return _emptied(replace(opened, round_number=state.round_number + 1, number=1), settled=()), dropped
 
 
+def _rotate(state: ServerState, event: KeysRotated, *, rules: ServerRules) -> Outcome:
+    """Goes on after the round that all members have applied; what was open is given up, since nobody is bound by it."""
+    following = event.applied + 1
+    fits = following in (state.round_number, state.round_number + 1)
+    if event.key_epoch != state.key_epoch(rules) + 1 or not fits or following > rules.rounds:
+        raise ProtocolError(
+            f"rotation {event.key_epoch} of the keys after round {event.applied} cannot follow where the server stands"
+        )
+    number, attempt = state.round_number, state.number
+    sums = range(min(state.confirmed) + 1, number + 1)
+    effects: tuple[Effect, ...] = (
+        DropBodies(number, attempt),
+        DropPackets(number, attempt),
+        *(DropSum(each) for each in sums),
+    )
+    same = following == number
+    moved = replace(
+        _stepped(state, ServerStep.KEYS_ROTATED),
+        round_number=following,
+        number=(attempt + 1 if same else 1) if attempt else 0,
+        confirmed=(event.applied,) * len(rules.roster),
+        rotations=state.rotations + 1,
+        left=(),
+    )
+    return _emptied(moved, settled=state.settled if same else ()), effects if attempt else ()
+
+
 def _next_attempt(state: ServerState, settled: SettledAttempt) -> ServerState:
     return _emptied(replace(state, number=state.number + 1), settled=(*state.settled, settled))
 
@@ -297,6 +339,7 @@ def _emptied(state: ServerState, *, settled: tuple[SettledAttempt, ...]) -> Serv
         bound_to=state.bound_to if settled else (),
         left=state.left,
         void_limit=state.void_limit if settled else MAX_VOID_ATTEMPTS,
+        rotations=state.rotations,
     )
 
 

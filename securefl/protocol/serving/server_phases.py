@@ -44,6 +44,7 @@ class ServerStep(Enum):
 
     OPENED = "the first attempt is opened"
     ADVERTED = "a member adverts"
+    SAT_OUT = "a member sits out"
     COHORT_CLOSED = "the cohort is closed"
     STAGED = "a contribution is staged"
     COMMIT_ASKED = "the members are asked to commit"
@@ -65,6 +66,7 @@ class ServerStep(Enum):
     LEFT = "a member leaves before its time"
     RETURNED = "a member that left is back"
     FINISHED = "a member finishes"
+    KEYS_ROTATED = "all members have new keys"
     CLOSED = "nobody is waited for any more"
     FAILED = "the run cannot go on"
 
@@ -83,7 +85,9 @@ _OPEN: Final = tuple(phase for phase in _LIVE if phase is not ServerPhase.GATHER
 SERVER_ROWS: Final[tuple[ServerRow, ...]] = (
     ServerRow(ServerPhase.GATHER, ServerStep.OPENED, ServerPhase.ADVERT),
     ServerRow(ServerPhase.ADVERT, ServerStep.ADVERTED, ServerPhase.ADVERT),
+    ServerRow(ServerPhase.ADVERT, ServerStep.SAT_OUT, ServerPhase.ADVERT),
     ServerRow(ServerPhase.ADVERT, ServerStep.COHORT_CLOSED, ServerPhase.STAGE),
+    ServerRow(ServerPhase.STAGE, ServerStep.SAT_OUT, ServerPhase.STAGE),
     ServerRow(ServerPhase.STAGE, ServerStep.STAGED, ServerPhase.STAGE),
     ServerRow(ServerPhase.STAGE, ServerStep.COMMIT_ASKED, ServerPhase.COMMIT),
     ServerRow(ServerPhase.STAGE, ServerStep.VOID_ASKED, ServerPhase.VOID),
@@ -116,6 +120,13 @@ SERVER_ROWS: Final[tuple[ServerRow, ...]] = (
     *(ServerRow(phase, ServerStep.CONFIRMED, phase) for phase in (*_OPEN, ServerPhase.CLOSED)),
     *(ServerRow(phase, ServerStep.LEFT, phase) for phase in _LIVE),
     *(ServerRow(phase, ServerStep.RETURNED, phase) for phase in _LIVE),
+    # Between rounds for every member, wherever the server stood; before the first round nothing is open to give up.
+    ServerRow(ServerPhase.GATHER, ServerStep.KEYS_ROTATED, ServerPhase.GATHER),
+    *(
+        ServerRow(phase, ServerStep.KEYS_ROTATED, ServerPhase.ADVERT)
+        for phase in _OPEN
+        if phase is not ServerPhase.FAREWELL
+    ),
     *(ServerRow(phase, ServerStep.FAILED, ServerPhase.FAILED) for phase in _LIVE),
 )
 

@@ -39,7 +39,7 @@ class ServerRules:
 
     Attributes:
         federation_digest: Digest of the members' federation file (32 bytes).
-        key_epoch: Number of the rotation of keys, from 1.
+        key_epoch: Number of the rotation of keys that the federation began with, from 1.
         signing_keys: By member, in the roster's order: its Ed25519 public key (32 bytes).
         first_round: Number of the first round.
         rounds: Number of the last round.
@@ -84,6 +84,7 @@ class ServerState:
         settled: How the earlier attempts of the open round ended.
         bound_to: Survivors of a spoiled sum, by id: the next sum must be over exactly these; empty if none.
         adverts: In the roster's order; once the cohort is closed, the cohort's alone.
+        sitting_out: Members that take no part in the open attempt, in the roster's order.
         cohort_digest: A (32 bytes); empty until the cohort is closed.
         staged: Contributions that the server holds, in the cohort's order.
         acknowledged: In the cohort's order.
@@ -104,6 +105,7 @@ class ServerState:
         void_limit: Number of the last attempt of this round that this run tries.
         cause: Why the run ended before its time.
         failed_in: Phase that it ended in.
+        rotations: Number of times that the members have changed their keys since the server's rules were written.
     """
 
     phase: ServerPhase
@@ -113,6 +115,7 @@ class ServerState:
     settled: tuple[SettledAttempt, ...] = ()
     bound_to: tuple[str, ...] = ()
     adverts: tuple[Signed[Advert], ...] = ()
+    sitting_out: tuple[str, ...] = ()
     cohort_digest: bytes = b""
     staged: tuple[ContributionStaged, ...] = ()
     acknowledged: tuple[Acknowledged, ...] = ()
@@ -132,6 +135,7 @@ class ServerState:
     void_limit: int = MAX_VOID_ATTEMPTS
     cause: Cause | None = None
     failed_in: ServerPhase | None = None
+    rotations: int = 0
 
     @property
     def over(self) -> bool:
@@ -183,7 +187,11 @@ class ServerState:
 
     def attempt(self, rules: ServerRules) -> Attempt:
         """The open attempt."""
-        return Attempt(rules.federation_digest, rules.key_epoch, self.round_number, self.number)
+        return Attempt(rules.federation_digest, self.key_epoch(rules), self.round_number, self.number)
+
+    def key_epoch(self, rules: ServerRules) -> int:
+        """Number of the rotation that the members' keys are of."""
+        return rules.key_epoch + self.rotations
 
     def manifest(self, rules: ServerRules) -> Manifest:
         """The open attempt's manifest: the whole roster is invited."""

@@ -1,0 +1,407 @@
+"""New keys between two rounds: for the whole roster or for nobody, fresh in everything, and whole after any stop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from securefl import load_federation, shared_layout
+from securefl.cli.main import command_line
+from securefl.crypto.channel_keys import PacketPlace, open_packet, seal_packet
+from securefl.crypto.dealt_keys import KeyKind
+from securefl.crypto.sealed_box import KemKey
+from securefl.errors import AuthenticationError, IdentityError, StateError
+from securefl.identity.signing import SigningKey
+from securefl.launch.key_rotation import rotate_federation
+from securefl.protocol.member_records import (
+    AdvertSigned,
+    AttemptSettled,
+    ContributionStaged,
+    FileMark,
+    HeaderCommitted,
+    Record,
+    SumApplied,
+    SumRefused,
+    VoteSigned,
+)
+from securefl.protocol.rotation_requests import RotationRequest
+from securefl.provisioning.dealt_files import load_dealt_keys
+from securefl.provisioning.keys_file import load_channels, load_kem_key, load_shared_keys
+from securefl.provisioning.provision import provision
+from securefl_client.folder import ClientFolder, load_federation_file
+from securefl_client.journal import Journal
+from securefl_client.member_rotation import RotationProgress, rotate_keys
+from securefl_client.member_rules import member_rules
+
+MEMBERS = ("client-1", "client-2", "client-3")
+LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})
+FEDERATION = """
+[federation]
+name = "rotated"
+[encryption]
+scheme = "{scheme}"
+[cohort]
+clients = [{{ r = 1 }}, {{ r = 2 }}, {{ r = 3 }}]
+samples_cap = 40
+"""
+D = b"d" * 32
+MARK = FileMark("file", 3, D)
+
+
+class Stopped(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("rotation")
+    (base / "FED.toml").write_text(FEDERATION.format(scheme="kahe"))
+    config = load_federation(base / "FED.toml", own_models=True)
+    provision(config, base / "federation", emit=lambda event: None, layout=LAYOUT)
+    return base / "federation"
+
+
+@pytest.fixture
+def base(founded: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(founded, tmp_path / "federation")
+
+
+def loaded(folder: Path) -> ClientFolder:
+    return ClientFolder.load(folder, now=datetime.now(UTC))
+
+
+def journal_of(folder: Path, key_epoch: int = 1) -> Journal:
+    federation = load_federation_file(folder)
+    return Journal(
+        folder / "journal",
+        member_rules(federation, key_epoch=key_epoch),
+        member=folder.name,
+        first_round=federation.first_round,
+    )
+
+
+def note(folder: Path, *records: Record) -> None:
+    with journal_of(folder) as journal:
+        for record in records:
+            journal.add(record)
+
+
+def first(folder: Path) -> int:
+    return load_federation_file(folder).first_round
+
+
+def advert(folder: Path, number: int = 1) -> AdvertSigned:
+    return AdvertSigned(first(folder), number, MEMBERS, bytes(32), D, D, bytes(64))
+
+
+def requested(base: Path) -> list[Path]:
+    return [rotate_keys(base / member).request for member in MEMBERS]
+
+
+def dealt_to(member: str, dealt: Sequence[RotationProgress]) -> list[Path]:
+    return [each.deals[member] for each in dealt if member in each.deals]
+
+
+def rotated(base: Path) -> list[ClientFolder]:
+    assert rotate_federation(base) == load_shared_keys(base / "client-1" / "shared.key").key_epoch
+    return [loaded(base / member) for member in MEMBERS]
+
+
+def test_all_members_have_one_set_of_new_keys(base: Path) -> None:
+    before = [loaded(base / member) for member in MEMBERS]
+    after = rotated(base)
+    assert {own.keys.key_epoch for own in after} == {2} == {own.channels.key_epoch for own in after}
+    assert len({own.keys.encode() for own in after}) == 1 == len({own.channels.group.key for own in after})
+    assert after[0].channels.pair(2).key == after[2].channels.pair(0).key
+    for old, new in zip(before, after, strict=True):
+        assert not {old.keys.mac, old.keys.tag, old.keys.chain} & {new.keys.mac, new.keys.tag, new.keys.chain}
+        assert old.channels.group.key != new.channels.group.key
+        assert not {old.channels.pair(i).key for i in old.channels.pairs} & {
+            new.channels.pair(i).key for i in new.channels.pairs
+        }
+
+
+def test_keys_can_change_again(base: Path) -> None:
+    rotated(base)
+    assert {own.keys.key_epoch for own in rotated(base)} == {3}
+
+
+def test_a_copy_of_a_folder_from_before_opens_nothing_of_what_the_new_keys_seal(
+    base: Path, tmp_path: Path
+) -> None:
+    thief = loaded(shutil.copytree(base / "client-3", tmp_path / "copy"))
+    requests = requested(base)
+    dealt = [rotate_keys(base / member, requests) for member in MEMBERS]
+    boxes = [each for path in dealt_to("client-3", dealt) for each in load_dealt_keys(path)]
+    assert {each.dealing.kind for each in boxes} == {KeyKind.PAIR, KeyKind.GROUP, KeyKind.SHARED}
+    for box in boxes:
+        dealer = thief.federation.roster[box.dealing.dealer]
+        with pytest.raises(AuthenticationError):
+            box.accept(box.dealing, dealer_key=dealer.signing_key, kem_key=thief.kem_key)
+    rotate_keys(base / "client-2", dealt_to("client-2", dealt))
+    rotate_keys(base / "client-3", dealt_to("client-3", dealt))
+    place = PacketPlace(b"A" * 32, 0, 2, b"b" * 32)
+    packet = seal_packet(loaded(base / "client-1").channels.pair(2), b"share", place=place)
+    assert open_packet(loaded(base / "client-3").channels.pair(0), packet, place=place) == b"share"
+    with pytest.raises(AuthenticationError):
+        open_packet(thief.channels.pair(0), packet, place=place)
+
+
+def test_nothing_that_could_open_the_new_keys_again_is_left(base: Path) -> None:
+    requests = requested(base)
+    seeds = [load_kem_key(base / member / "rotation" / "kem.key").encode()[8:40] for member in MEMBERS]
+    rotate_keys(base / "client-1", requests)
+    rotated(base)
+    files = [path for path in base.rglob("*") if path.is_file()]
+    assert not any(seed in path.read_bytes() for seed in seeds for path in files)
+    assert not [*base.glob("*/rotation"), *base.glob("*/.rotation")]
+
+
+def test_only_the_owner_reads_what_a_rotation_keeps(base: Path) -> None:
+    rotate_keys(base / "client-1")
+    kept = base / "client-1" / "rotation"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert stat.S_IMODE((kept / "kem.key").stat().st_mode) == 0o600
+
+
+def test_a_member_that_asked_for_new_keys_does_not_start_under_the_old_ones(base: Path) -> None:
+    rotate_keys(base / "client-1")
+    with pytest.raises(IdentityError, match=r"keys are being changed.*securefl keys rotate"):
+        loaded(base / "client-1")
+
+
+def test_new_keys_come_only_with_the_requests_of_the_whole_roster(base: Path) -> None:
+    requests = requested(base)
+    progress = rotate_keys(base / "client-1", [requests[1]])
+    assert (progress.missing, progress.finished) == (("client-3",), False)
+    assert not (base / "client-1" / "rotation" / "own.deals").exists()
+
+
+def test_what_was_asked_and_dealt_once_is_the_same_when_it_is_called_again(base: Path) -> None:
+    requests = requested(base)
+    dealt = rotate_keys(base / "client-2", requests)
+    files = [requests[1], *dealt.deals.values()]
+    first_bytes = [path.read_bytes() for path in files]
+    assert rotate_keys(base / "client-2", requests).fingerprint == dealt.fingerprint
+    assert [path.read_bytes() for path in files] == first_bytes
+
+
+def forged(path: Path, **changes: object) -> None:
+    """Change a request as somebody without the member's signing key can."""
+    request = RotationRequest.parse(path.read_text(), where="")
+    wish = request.wish.model_copy(update=changes)
+    path.write_text(request.model_copy(update={"wish": wish}).to_text())
+
+
+def test_a_request_that_its_member_did_not_sign_is_refused(base: Path, tmp_path: Path) -> None:
+    requests = requested(base)
+    forged(requests[1], kem_key=KemKey.generate().public_key)
+    with pytest.raises(IdentityError, match="new keys of client-2 is not signed"):
+        rotate_keys(base / "client-1", requests)
+    assert not (base / "client-1" / "rotation" / "own.deals").exists()
+
+
+@pytest.mark.parametrize("changes", [{"applied": 7}, {"key_epoch": 9}, {"newest_sum": D}])
+def test_requests_after_different_sums_are_refused(base: Path, changes: dict[str, object]) -> None:
+    requests = requested(base)
+    request = RotationRequest.parse(requests[1].read_text(), where="")
+    signing_key = SigningKey.load(base / "client-2" / "signing.key")
+    other = RotationRequest.signed(request.wish.model_copy(update=changes), signing_key)
+    requests[1].write_text(other.to_text())
+    with pytest.raises(IdentityError, match="another federation, rotation or sum"):
+        rotate_keys(base / "client-1", requests)
+
+
+def test_keys_that_the_server_dealt_in_a_members_name_are_refused(base: Path) -> None:
+    requests = requested(base)
+    dealt = [rotate_keys(base / member, requests) for member in MEMBERS]
+    path = dealt[0].deals["client-3"]
+    data = bytearray(path.read_bytes())
+    data[-70] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(IdentityError, match="a key dealt in the name of client-1 is refused"):
+        rotate_keys(base / "client-3", dealt_to("client-3", dealt))
+    assert load_shared_keys(base / "client-3" / "shared.key").key_epoch == 1
+
+
+# --- states
+
+
+def test_an_open_attempt_in_which_nothing_was_let_go_is_given_up(base: Path) -> None:
+    folder = base / "client-2"
+    note(folder, advert(folder), ContributionStaged(first(folder), 1, D, MARK))
+    (folder / "journal" / "outbox").mkdir()
+    (folder / "journal" / "outbox" / "body").write_bytes(b"windows")
+    rotated(base)
+    assert not list((folder / "journal").glob("outbox/*"))
+    with journal_of(folder, 2) as journal:
+        assert (journal.state.manifest, journal.state.staged) == (None, None)
+
+
+@pytest.mark.parametrize("vote", [False, True])
+def test_keys_do_not_change_while_a_header_or_a_vote_is_out(base: Path, vote: bool) -> None:
+    folder = base / "client-2"
+    out = VoteSigned(first(folder), 1, "void", D, bytes(64)) if vote else HeaderCommitted(first(folder), 1, D)
+    note(folder, advert(folder), out)
+    with pytest.raises(StateError, match="cannot change its keys while attempt 1 of round"):
+        rotate_keys(folder)
+    assert not (folder / "rotation").exists()
+    assert loaded(folder).keys.key_epoch == 1
+
+
+def test_keys_change_once_the_contribution_is_settled(base: Path) -> None:
+    folder = base / "client-2"
+    number = first(folder)
+    note(folder, advert(folder), HeaderCommitted(number, 1, D), AttemptSettled(number, 1, D, ()))
+    rotated(base)
+    with journal_of(folder, 2) as journal:
+        assert journal.state.settled == {1: D} == journal.state.committed
+
+
+def refusing(folder: Path, *, statement: bytes = D) -> None:
+    """The journal of a member that refused the sum of the first attempt together with its keys."""
+    from securefl.protocol.agreement.signed import Attempt, sign
+    from securefl.protocol.agreement.statement import SpoiledVote
+    from securefl.protocol.member_records import CohortAccepted, OtherAdvert
+
+    number = first(folder)
+    attempt = Attempt(load_federation_file(folder).digest, 1, number, 1)
+    signing_key = SigningKey.load(folder / "signing.key")
+    vote = sign(SpoiledVote(attempt, folder.name, statement), signing_key)
+    adverts = tuple(OtherAdvert(member, D, D, bytes(64)) for member in MEMBERS)
+    records = (advert(folder), CohortAccepted(number, 1, adverts), HeaderCommitted(number, 1, D))
+    note(folder, *records, SumRefused(number, 1, D, statement, MEMBERS, vote.signature))
+    (folder / "keys.refused").write_bytes(b"refused")
+
+
+def test_a_sum_that_t_members_refused_is_settled_by_their_requests(base: Path) -> None:
+    for member in MEMBERS:
+        refusing(base / member)
+    requests = requested(base)
+    dealt = [rotate_keys(base / member, requests) for member in MEMBERS]
+    for member in MEMBERS[1:]:
+        assert rotate_keys(base / member, dealt_to(member, dealt)).finished
+    for member in MEMBERS:
+        assert loaded(base / member).keys.key_epoch == 2
+        with journal_of(base / member, 2) as journal:
+            assert journal.state.settled == {1: D}
+            assert (journal.state.spoiled, journal.state.refused) == (MEMBERS, None)
+
+
+def test_refusals_of_different_sums_settle_nothing(base: Path) -> None:
+    for member, statement in zip(MEMBERS, (D, D, b"e" * 32), strict=True):
+        refusing(base / member, statement=statement)
+    requests = requested(base)
+    with pytest.raises(StateError, match="2 members refused its sum, and it takes 3"):
+        rotate_keys(base / "client-1", requests)
+    assert load_shared_keys(base / "client-1" / "shared.key").key_epoch == 1
+
+
+def test_a_refusal_that_its_member_did_not_sign_is_refused(base: Path) -> None:
+    for member in MEMBERS:
+        refusing(base / member)
+    requests = requested(base)
+    request = RotationRequest.parse(requests[1].read_text(), where="")
+    assert request.wish.refusal is not None
+    lie = request.wish.refusal.model_copy(update={"statement_digest": b"e" * 32})
+    signing_key = SigningKey.load(base / "client-2" / "signing.key")
+    wish = request.wish.model_copy(update={"refusal": lie})
+    requests[1].write_text(RotationRequest.signed(wish, signing_key).to_text())
+    with pytest.raises(IdentityError, match="new keys of client-2 is not signed"):
+        rotate_keys(base / "client-1", requests)
+
+
+def test_a_member_that_has_finished_asks_for_no_keys(base: Path) -> None:
+    from securefl.protocol.member_records import RunEnded
+
+    folder = base / "client-2"
+    note(folder, SumApplied(first(folder), 1, D, MEMBERS, D, MEMBERS, MARK, True), RunEnded())
+    with pytest.raises(StateError, match="has done its part"):
+        rotate_keys(folder)
+
+
+# --- stops
+
+
+STEPS = ("requested", "dealt", "opened", "journal", "shared.key", "channels.key", "secrets-removed")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_member_that_is_stopped_after_any_step_goes_on_to_the_same_keys(base: Path, step: str) -> None:
+    reached: list[str] = []
+
+    def stopping(told: str) -> None:
+        reached.append(told)
+        if told == step:
+            raise Stopped
+
+    def call(member: str, *files: Path) -> RotationProgress:
+        if member == "client-2" and step not in reached:
+            try:
+                return rotate_keys(base / member, files, on_step=stopping)
+            except Stopped:
+                pass
+        return rotate_keys(base / member, files)
+
+    requests = [call(member).request for member in MEMBERS]
+    dealt = [call(member, *requests) for member in MEMBERS]
+    for member in MEMBERS[1:]:
+        assert call(member, *dealt_to(member, dealt)).finished
+    assert reached[-1] == step
+    members = [loaded(base / member) for member in MEMBERS]
+    assert {own.keys.encode() for own in members} == {members[0].keys.encode()}
+    assert members[1].channels.pair(0).key == members[0].channels.pair(1).key
+    assert members[1].channels.pair(2).key == members[2].channels.pair(1).key
+    assert not (base / "client-2" / "rotation").exists()
+
+
+def test_a_call_with_files_of_a_finished_rotation_begins_no_other(base: Path) -> None:
+    rotated(base)
+    old = sorted(base.glob("*/deals/rotation-2/client-3/*.keys"))
+    assert rotate_keys(base / "client-3", old).finished
+    assert loaded(base / "client-3").keys.key_epoch == 2
+
+
+# --- the command
+
+
+def test_the_command_changes_all_keys_where_all_folders_are_here(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line(["keys", "rotate", str(base)]) == 0
+    assert "new keys (rotation 2)" in capsys.readouterr().out
+    assert {load_channels(base / member / "channels.key").key_epoch for member in MEMBERS} == {2}
+
+
+def test_the_command_says_what_to_send_and_what_is_awaited(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line(["keys", "rotate", str(base / "client-2")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rotation-client-2.json to all other clients and the server" in said
+    assert "Awaited: requests of client-1, client-3" in said
+
+
+def test_a_server_moves_on_with_the_requests_of_all_members_and_of_no_fewer(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests = [str(path) for path in requested(base)]
+    assert command_line(["keys", "rotate", str(base / "server"), *requests[:2]]) == 2
+    assert "there is no request for new keys of client-3" in " ".join(capsys.readouterr().err.split())
+    for _ in range(2):
+        assert command_line(["keys", "rotate", str(base / "server"), *requests]) == 0
+        assert "rotation 2" in capsys.readouterr().out
+
+
+def test_a_request_shows_no_secret(base: Path) -> None:
+    request = json.loads(requested(base)[1].read_text())
+    assert set(request) == {"version", "wish", "signature"}
+    assert set(request["wish"]) == {
+        *("id", "federation_digest", "key_epoch", "applied", "newest_sum", "kem_key", "refusal")
+    }
