@@ -19,7 +19,7 @@ from securefl.privacy.events import Event as Release
 from securefl.privacy.plan import last_round
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.protocol.agreement.commitment import NO_BUDGET
-from securefl.protocol.client_noise import round_event
+from securefl.protocol.client_noise import client_plan, round_event
 from securefl.results.client import BUDGET_COPY, PrivacyReport
 from securefl_client.data_budget import DataBudget
 from securefl_client.folder import ClientFolder
@@ -36,7 +36,7 @@ class RoundCharges:
     Attributes:
         budget: Of the data; None without differential privacy.
         refunds: True where an unopened contribution tells nothing: its key is in shares that nobody adds up.
-        release: What every round releases; None until it is planned from the data.
+        release: What every round releases at most; None until it is planned, under unit ``example`` from the data.
         noised: Gives what a round releases under unit ``client``, whatever is trained in it; None under the others.
     """
 
@@ -185,9 +185,11 @@ def charges_of(own: ClientFolder, ledger: Iterable[Entry]) -> RoundCharges:
     )
     # Under the other schemes somebody can read a single contribution; and what a member keeps of it is not taken back.
     opens_sums_alone = terms.encryption.scheme == "kahe" and not terms.recipe.keeps_sent
+    plan = client_plan(own.federation)
     return RoundCharges(
         DataBudget.of(own, anchors=kept),
         refunds=opens_sums_alone,
+        release=None if plan is None else plan.event,
         noised=partial(round_event, own.federation),
     )
 
