@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ from securefl_client.standing import Standing
 BITS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Sizes of one contribution.
 
@@ -51,7 +52,7 @@ class Layout:
     members: int
     values: int
 
-    @property
+    @cached_property
     def profile(self) -> KaheProfile:
         """The parameters that the planner would take."""
         chosen = profile_for(self.members, BITS, scheme="kahe")
@@ -63,7 +64,7 @@ class Layout:
         """Ciphertexts of a contribution."""
         return -(-self.values // (DEGREE * self.profile.lanes))
 
-    @property
+    @cached_property
     def form(self) -> WireForm:
         """A ciphertext's bytes."""
         return wire_form("kahe", self.profile)

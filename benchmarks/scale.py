@@ -2,11 +2,13 @@
 
     python benchmarks/scale.py --members 10 100 1000 --out benchmarks/results/scale
 
-One process plays all roles, one call after the other, without sockets. Seconds are wall seconds inside calls of each
-role. In a process of thousands the same signature would be checked by every member; the first ``--measured`` members
-check every signature themselves, and members' figures are theirs alone; the others reuse what one of these has checked,
-which bounds the benchmark's time and changes no message. ``peak_mb`` of a role is the largest growth of the resident
-set within one call of it; ``process_peak_mb`` is that of all roles together.
+One process plays all roles, one call after the other, without sockets. Seconds are processor seconds of its one thread
+inside calls of each role; ``wall_s`` has the rest, other programs on the machine included. In a process of thousands
+the same signature would be checked by every member; the first ``--measured`` members check every signature themselves
+and get every message as bytes, which they decode, and members' figures are theirs alone. The others get the server's
+objects, and reuse what one of these has checked or computed of them, which bounds the benchmark's time and changes no
+message. ``peak_mb`` of a role is the largest growth of the resident set within one call of it; ``process_peak_mb`` is
+that of all roles together.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from drawn_members import DrawnWork, Layout, key_of, make_session
 
@@ -32,8 +35,12 @@ from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.machine import forget_peak_memory, peak_memory_bytes
 from securefl.protocol.agreement import signed
 from securefl.protocol.agreement.rules import Rules
-from securefl.protocol.calls import AggregateHead, Announcement, FetchAggregate, Staged
+from securefl.protocol.calls import AggregateHead, Announcement, Answer, FetchAggregate, Packets, Staged
+from securefl.protocol.sections import StreamSizes
 from securefl.protocol.serving.server_state import ServerRules
+from securefl.protocol.wire_aggregates import AggregateReader, aggregate_preface
+from securefl.protocol.wire_announcements import decode_announcement, encode_announcement
+from securefl.protocol.wire_packets import PacketsReader, packets_messages
 from securefl_client.driver import carry_out
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
@@ -48,7 +55,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Meter:
-    """Wall seconds and growth of the resident set inside the calls of one role, without calls of another in them."""
+    """Processor seconds and growth of the resident set in the calls of one role, without calls of another in them."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -75,7 +82,7 @@ class Meter:
             self._open.pop()
 
     def _charge(self) -> None:
-        now = time.perf_counter()
+        now = time.thread_time()
         if self._open:
             self.seconds[self._open[-1]] += now - self._since
         self._since = now
@@ -153,9 +160,12 @@ class Scene:
         self.checks.reuse = not measured
         role = "members" if measured else "others"
         with self.meter.inside(role, memory=measured):
+            heard = announcement
+            if measured:
+                heard = decode_announcement(self._serve(lambda: encode_announcement(announcement)))
             carry_out(
                 self.sessions[name],
-                announcement,
+                heard,
                 lambda sent: self._ask(name, sent),
                 is_past=lambda: self.server.announcement != announcement,
             )
@@ -175,12 +185,33 @@ class Scene:
                         )
                 return staged
             case FetchAggregate(number):
-                head = self._serve(lambda: self.server.hear(name, sent))
+                head = self._carried(self._serve(lambda: self.server.hear(name, sent)))
                 assert isinstance(head, AggregateHead)
                 with self._serve(lambda: self.server.total(number)) as file:
                     return Downloaded(head, file.read())
             case _:
-                return self._serve(lambda: self.server.hear(name, sent))
+                return self._carried(self._serve(lambda: self.server.hear(name, sent)))
+
+    def _carried(self, answer: Answer) -> Answer:
+        """The answer as a member has it: of a measured one, from the bytes that the server sends."""
+        if self.checks.reuse:
+            return answer
+        match answer:
+            case Packets():
+                packets = PacketsReader()
+                for message in self._serve(lambda: list(packets_messages(answer))):
+                    packets.receive(message)
+                return packets.finish()
+            case AggregateHead():
+                sizes = StreamSizes.of_aggregate((self.layout.section,))
+                number = answer.cohort.attempt.round_number
+                aggregate = AggregateReader(number, sizes_of=lambda cohort: sizes)
+                for message in self._serve(lambda: list(aggregate_preface(answer))):
+                    aggregate.receive(message)
+                assert aggregate.head is not None
+                return aggregate.head
+            case _:
+                return answer
 
     def _serve(self, call: Callable[[], Result], *, memory: bool = False) -> Result:
         reuse, self.checks.reuse = self.checks.reuse, False
@@ -252,6 +283,39 @@ def table(lines: list[Line]) -> str:
     return "\n".join(f"| {row} |" for row in body)
 
 
+def growth(lines: list[Line]) -> dict[str, dict[str, float]]:
+    """Factors by which figures grow from each size to the next; steps by the sizes, as ``100/10``."""
+    return {
+        f"{after.members}/{before.members}": {
+            name: round(getattr(after, name) / getattr(before, name), 1)
+            for name in ("server_s", "member_s", "process_peak_mb", "journal_kb")
+        }
+        for before, after in pairwise(lines)
+    }
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report for people."""
+    machine, rows = report["machine"], [Line(**row) for row in report["rows"]]
+    steps = [
+        f"from {step.partition('/')[2]} to {step.partition('/')[0]} members "
+        + ", ".join(f"`{name}` x {factor}" for name, factor in factors.items())
+        for step, factors in report["growth"].items()
+    ]
+    return (
+        f"# Scale of a round\n\n{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']} before the "
+        "start: other programs were running where it is above 0.5, and `wall_s` is then an upper bound. "
+        f"{report['values']:,} values an update; members' figures are of the {report['measured']} that check every "
+        f"signature themselves.\n\n{table(rows)}\n\n"
+        "`server_s` is the sum of all calls of the server's core in the round, the addition too, in processor "
+        "seconds; `member_s` one member's own work of the whole round, likewise; `*_peak_mb` the largest growth of "
+        "the resident set in one call of the role; `journal_kb` what one member's journal folder holds at the end; "
+        "`exact` that the sum is that of plain integers and that all members end with one chain.\n\n"
+        f"Growth: {'; '.join(steps) or 'one size only'}. A member reads what every other one signed, and the server "
+        "hands every member as much: its work grows with the square of the cohort, a member's with the cohort.\n"
+    )
+
+
 def main() -> None:
     """Measure every size, and write both files."""
     parser = argparse.ArgumentParser(
@@ -269,19 +333,9 @@ def main() -> None:
         print(f"{members} members", flush=True)
         lines.append(measure(members, values=chosen.values, measured=chosen.measured))
         report = {"machine": asdict(machine), "values": chosen.values, "measured": chosen.measured}
-        report["rows"] = [asdict(line) for line in lines]
+        report |= {"rows": [asdict(line) for line in lines], "growth": growth(lines)}
         chosen.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-        chosen.out.with_suffix(".md").write_text(
-            f"# Scale of a round\n\n{machine.cpu}, {machine.cores} cores, load {machine.load_before} before the start: "
-            "other programs were running where it is above 0.5, and seconds are then upper bounds. "
-            f"{chosen.values:,} values an update; "
-            f"members' figures are of the {chosen.measured} that check every signature themselves.\n\n"
-            f"{table(lines)}\n\n"
-            "`server_s` is the sum of all calls of the server's core in the round, the addition too; `member_s` one "
-            "member's own work of the whole round; `*_peak_mb` the largest growth of the resident set in one call of "
-            "the role; `journal_kb` what one member's journal folder holds at the end; `exact` that the sum is that "
-            "of plain integers and that all members end with one chain.\n"
-        )
+        chosen.out.with_suffix(".md").write_text(markdown(report))
         print(lines[-1], flush=True)
 
 

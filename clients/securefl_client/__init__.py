@@ -11,6 +11,7 @@
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
+``witness``         needles of its own updates, where a run is watched
 ``voting``          its one vote and its one reveal of an attempt
 ``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
 ``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt
@@ -33,8 +34,13 @@
 ``learner_side``    a side with a learner of the member's own
 ``learner``         learners, and the check of what they give
 ``phases``          the stopwatch
+``bound_warnings``  warnings of what exceeded a bound, with the option that moves it
 ``growth``          a warning where mean updates grow without end
 ``aggregate_file``  an aggregate on its way in
 ``budget_store``    the files of a privacy budget, which outlive runs
-``example_budget``  private rounds, planned and charged to the budget of their data
+``own_rows``        a member's data as its budget knows it
+``data_budget``     charges on all budgets that share a row of the data
+``round_charges``   the same as its session and its training ask for them
+``earlier_charges``  what earlier federations have left of the budgets of a planned one
+``example_budget``  private rounds, planned from the rows that they train on
 """

@@ -7,9 +7,9 @@ before every contribution of its own is settled.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
-from securefl.errors import ProtocolError, RunError
+from securefl.errors import BudgetError, ProtocolError, RunError
 from securefl.ledger.events import (
     RoundContributed,
     RoundReserved,
@@ -34,6 +34,7 @@ from securefl.protocol.calls import (
     FetchCohort,
     RoundOpened,
     SendAdvert,
+    SitOut,
     Staged,
 )
 from securefl.protocol.member_records import (
@@ -49,6 +50,8 @@ from securefl_client.outbox_folder import OutboxHead
 from securefl_client.packets import take_packets
 from securefl_client.round_work import (
     Encrypting,
+    Got,
+    Sent,
     Steps,
     Upload,
 )
@@ -68,7 +71,7 @@ class Contributing:
         self._go_back = go_back
 
     def take_part(self, opened: RoundOpened) -> Steps:
-        """Check how earlier attempts ended, advert, and train once the advert has left.
+        """Check how earlier attempts ended, advert, and train once the advert has left; sit out what is not affordable.
 
         Raises:
             ProtocolError, AuthenticationError: if what the server says does not hold.
@@ -84,10 +87,13 @@ class Contributing:
             )
         if manifest != self._own.state.manifest:
             self._settle(opened)
+            if not self._affords(number):
+                yield SitOut(manifest.attempt)
+                return
             self._advert(manifest)
         assert self._own.state.advert is not None
         yield SendAdvert(self._own.state.advert)
-        self._train(number)
+        yield from self._trained(number)
 
     def _settle(self, opened: RoundOpened) -> None:
         attempt, before = opened.manifest.attempt, self._own.state.manifest
@@ -126,9 +132,30 @@ class Contributing:
             )
         )
 
+    def _affords(self, number: int) -> bool:
+        """True where a round is trained already, and charged, or its charge would fit."""
+        if self._own.state.update is None:
+            try:
+                self._own.charges.require(number)
+            except BudgetError as error:
+                self._own.work.sit_out(number, error)
+                return False
+        return True
+
+    def _trained(self, number: int) -> Generator[Sent, Got, bool]:
+        """Train; where another federation has spent the budget meanwhile, sit the open attempt out."""
+        try:
+            self._train(number)
+        except BudgetError as error:
+            self._own.work.sit_out(number, error)
+            yield SitOut(self._own.attempt)
+            return False
+        return True
+
     def _train(self, number: int) -> None:
         if self._own.state.update is not None:
             return
+        self._own.charges.begin(number)
         trained = self._own.work.train(number)
         mark = self._own.journal.keep(
             f"round-{number}.update", (run.astype("<i8").tobytes() for run in trained.runs)
@@ -143,7 +170,8 @@ class Contributing:
             ProtocolError, AuthenticationError: if what the server says does not hold.
         """
         self._accept(cohort)
-        self._train(self._own.attempt.round_number)
+        if not (yield from self._trained(self._own.attempt.round_number)):
+            return
         head = self._own.staged_head() or self._fill(cohort)
         request = head.request(self._own.attempt, cohort_digest=cohort.digest)
         answer = yield Upload(request, self._own.outbox.body)
@@ -156,17 +184,23 @@ class Contributing:
         manifest_digest = cohort.manifest.digest
         number, attempt = self._own.place
         self._own.ledger.note(RoundReserved(number, manifest_digest, attempt))
+        head = self._own.charges.contribute(
+            number, attempt, integers_digest=update.integers.sha256, note=self._own.ledger.note
+        )
         salt = self._own.entropy(SALT_BYTES)
         encrypting = self._own.work.encrypt(
             lambda: self._own.journal.integers(update.integers), cohort=cohort, salt=salt
         )
-        mark, head = self._own.outbox.fill(
-            encrypting.windows(), lambda body: self._head(encrypting, body, cohort, salt)
+        mark, outbox = self._own.outbox.fill(
+            encrypting.windows(),
+            lambda body: self._head(encrypting, body, cohort, salt=salt, budget_head=head),
         )
         self._own.journal.add(ContributionStaged(number, attempt, cohort.digest, mark))
-        return head
+        return outbox
 
-    def _head(self, encrypting: Encrypting, body: FileMark, cohort: Cohort, salt: bytes) -> OutboxHead:
+    def _head(
+        self, encrypting: Encrypting, body: FileMark, cohort: Cohort, *, salt: bytes, budget_head: bytes
+    ) -> OutboxHead:
         packets: tuple[bytes, ...] = ()
         own, digest = b"", NO_PACKETS
         if self._own.shares is not None:
@@ -182,9 +216,10 @@ class Contributing:
             hashlib.sha256(encrypting.seeds).digest(),
             body.sha256,
             digest,
+            budget_head,
         )
         signature = sign(header, self._own.signing_key).signature
-        return OutboxHead(salt, body, encrypting.seeds, packets, own, digest, signature)
+        return OutboxHead(salt, body, encrypting.seeds, packets, own, digest, signature, budget_head)
 
     def learn_cohort(self) -> Steps:
         """Ask for the cohort of the open attempt, and accept it; nothing happens where this member is not in it.

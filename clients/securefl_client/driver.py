@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from securefl.errors import RunError
+from securefl.errors import RunError, SecureFLError
 from securefl.protocol.calls import Announcement
 from securefl_client.round_work import Got, Sent
 from securefl_client.session import MemberSession
@@ -48,5 +48,18 @@ def carry_out(
     except StopIteration:
         return
     except RunError as error:
-        if error is not refused or error.retryable or not is_past():
+        if not is_dropped(error, refused=refused, is_past=is_past):
             raise
+
+
+def is_dropped(error: SecureFLError, *, refused: RunError | None, is_past: Callable[[], bool]) -> bool:
+    """Tell if what ended a session's steps is the server's word about an announcement that is past.
+
+    An error of the session's own is never dropped, and neither is one that a repetition may mend.
+
+    Args:
+        error: What ended them.
+        refused: The last refusal that the session was given; None where there was none.
+        is_past: Tells if there is a newer announcement by now; asked last.
+    """
+    return error is refused and not error.retryable and is_past()

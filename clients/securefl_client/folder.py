@@ -29,6 +29,7 @@ from securefl.crypto.sealed_box import KemKey
 from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
+from securefl.protocol.client_noise import require_client_promise
 from securefl.protocol.federation import Federation, Member
 from securefl.provisioning.dealt_files import take_dealt_keys
 from securefl.provisioning.file_names import (
@@ -84,11 +85,13 @@ class ClientFolder:
 
         Raises:
             ConfigError: if ``client.toml`` is wrong.
-            IdentityError: if a key, a certificate or the federation file is missing, foreign, damaged or expired.
+            IdentityError: if a key, a certificate or the federation file is missing, foreign, damaged or expired, or
+                the federation would not keep its promise of privacy to clients.
         """
         settings = load_client_settings(folder)
         _refuse_during_rotation(folder)
         federation = load_federation_file(folder)
+        require_client_promise(federation, where=str(folder / FEDERATION_FILE))
         refuse_own_misfits(
             settings.training,
             batch_size=federation.terms.training.per_device_train_batch_size,

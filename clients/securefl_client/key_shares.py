@@ -90,8 +90,6 @@ class KeyShares:
         self._member = member
         self._channels = channels
         self._entropy = entropy
-        self._cohort: Cohort | None = None
-        self._cohort_digest = b""
 
     def deal(self, key: ShortKey, cohort: Cohort, *, body_digest: bytes) -> DealtShares:
         """Share this contribution's key among the cohort; once a key."""
@@ -169,7 +167,6 @@ class KeyShares:
         statement = head.certificate.statement
         digest = statement.digest
         channel = self._channels.group(statement.attempt.round_number)
-        positions = {member: position for position, member in enumerate(head.cohort.members)}
         found = {}
         for reveal in head.reveals:
             place = RevealPlace(digest, self._place(reveal.body.signer))
@@ -177,19 +174,12 @@ class KeyShares:
                 share = decode_share(open_reveal(channel, reveal.body.sealed, place=place), sizes)
             except (AuthenticationError, WireError):
                 continue
-            found[positions[reveal.body.signer]] = share
+            found[head.cohort.index(reveal.body.signer)] = share
         return found
 
     def _packet(self, cohort: Cohort, sender: str, recipient: str, body_digest: bytes) -> PacketPlace:
-        digest = self._digest_of(cohort)
-        return PacketPlace(digest, self._place(sender), self._place(recipient), body_digest)
-
-    def _digest_of(self, cohort: Cohort) -> bytes:
-        """A; hashed once a cohort, which never changes: it takes all adverts, and every packet asks for it."""
-        if cohort is not self._cohort:
-            self._cohort, self._cohort_digest = cohort, cohort.digest
-        return self._cohort_digest
+        return PacketPlace(cohort.digest, self._place(sender), self._place(recipient), body_digest)
 
     def _place(self, member: str) -> int:
         """Index in the roster, which keys are bound to."""
-        return self._rules.members.index(member)
+        return self._rules.places[member]

@@ -38,7 +38,8 @@ class Learner(UpdateSource, Protocol):
             round_number: From 1.
             start: The global adapter at this member's rank r, float64: for every adapted weight of the layout A
                 (r, n) and B (m, r), and every head; heads count from the base model's. A weight's change is
-                ``lora_alpha / r * B @ A``, or ``lora_alpha / sqrt(r) * B @ A`` where ``[lora] use_rslora`` is set.
+                ``lora_alpha / r * B @ A``, or ``lora_alpha / sqrt(r) * B @ A`` where ``[lora] use_rslora`` is set;
+                under ``one_scaling`` r is that of ``[lora]`` for every member.
                 Under ``core`` with several ``heads`` r is so many times this member's rank.
             frozen: Under the payloads ``basis``, ``state`` and ``core`` the factors to train against; None under the
                 others. Under ``state`` it holds the shared adapter too, as ``frozen.shared``: A (R, n) and B (m, R) of

@@ -14,6 +14,7 @@ from securefl_client.learner import CheckedLearner, Learner
 from securefl_client.learner_side import LearnerSide
 from securefl_client.phases import PhaseClock
 from securefl_client.process import take_part
+from securefl_client.round_charges import RoundCharges
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ class Member:
         emit = on_event or _unheard
         sides: list[LearnerSide] = []
 
-        def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None]) -> LearnerSide:
+        def prepare(
+            own: ClientFolder, clock: PhaseClock, _: Callable[[], None], charges: RoundCharges
+        ) -> LearnerSide:
             checked = CheckedLearner(self._learner, own.federation.layout)
             sides.append(LearnerSide(checked, member=own.member, clock=clock, emit=emit))
             return sides[0]

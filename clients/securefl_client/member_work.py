@@ -27,6 +27,7 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.outcome import Outcome
 from securefl.crypto.framing import framed
 from securefl.crypto.kahe.keys import KeySum
+from securefl.errors import BudgetError
 from securefl.ledger.events import Event, RunFinished
 from securefl.ledger.ledger import Ledger
 from securefl.machine import peak_memory_bytes
@@ -42,6 +43,7 @@ from securefl.results.sum_certificates import write_certificate
 from securefl.training.tasks.table import class_names
 from securefl_client.journal import Journal
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges
 from securefl_client.round_log import RoundLog
 from securefl_client.round_work import Integers, TrainedRound
 from securefl_client.side import FIRST_ROUND, Measured, Side
@@ -49,6 +51,7 @@ from securefl_client.side import FIRST_ROUND, Measured, Side
 SIDE_KEPT = "side-kept"
 """Step after which the side's state is on disk."""
 _STATE_DOMAIN = b"securefl/v3/state\x00"
+SITTING_OUT = "it sits this round out and applies the sums of the others"
 
 
 class Traffic(Protocol):
@@ -94,6 +97,7 @@ class MemberWork:
         emit: Where events go.
         traffic: Counts the connection's bytes.
         out: Where adapters and the result go.
+        charges: Of its rounds on the privacy budget of its data; without them nothing is charged.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class MemberWork:
         emit: EventSink,
         traffic: Traffic,
         out: Path,
+        charges: RoundCharges | None = None,
     ) -> None:
         self._make = make
         self._side = side
@@ -118,6 +123,7 @@ class MemberWork:
         self._emit = emit
         self._traffic = traffic
         self._out = out
+        self._charges = charges or RoundCharges()
         self._started = time.perf_counter()
         self._sent, self._received = traffic.sent, traffic.received
         self._aggregation = make()
@@ -151,9 +157,8 @@ class MemberWork:
         )
 
         def saturated() -> int:
-            clipped = sum(encoded.saturated.values())
-            self._log.warn_of_clipping(round_number, clipped=clipped)
-            return clipped
+            self._log.warn_of_clipping(round_number, encoded.saturated)
+            return sum(encoded.saturated.values())
 
         return TrainedRound(encoded.runs(), saturated, self._side.loss)
 
@@ -198,8 +203,13 @@ class MemberWork:
     def finish(self, state: MemberState) -> None:
         """Let the side measure and save its adapters, and write the result."""
         measured = self._side.finish(self._out, state.applied)
+        self._charges.copy_to(self._out)
         LedgerLog(self._ledger).note(RunFinished(rounds=state.applied))
         self._result(measured, state).write(self._out)
+
+    def sit_out(self, round_number: int, refused: BudgetError) -> None:
+        """Tell a person, once a round, why this member takes no part in it."""
+        self._log.sit_out(round_number, f"{refused.what}; {SITTING_OUT}")
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say who is missing."""
@@ -223,7 +233,7 @@ class MemberWork:
         return np.concatenate(list(self._journal.integers(each.sums)))
 
     def _report(self, number: int, head: AggregateHead, sums: Integers, validation: Figures) -> None:
-        write_certificate(self._out, head.cohort, head.certificate)
+        write_certificate(self._out, head.cohort, head.certificate, head.headers)
         sent, received = self._traffic.sent, self._traffic.received
         federation, update = self._aggregation.federation, self._journal.state.update
         traffic = BytesReport(
@@ -251,6 +261,7 @@ class MemberWork:
         for entry in entries:
             for phase, seconds in entry.seconds.items():
                 totals[phase] = totals.get(phase, 0.0) + seconds
+        privacy = self._charges.report(federation.terms.privacy, sat_out=log.sat_out)
         result = ClientResult(
             federation=federation.terms.federation.name,
             federation_digest=federation.digest.hex(),
@@ -276,7 +287,8 @@ class MemberWork:
             seconds=totals,
             seconds_total=time.perf_counter() - self._started,
             peak_memory_bytes=peak_memory_bytes(),
-            epsilon="infinity",
+            epsilon="infinity" if privacy is None else repr(privacy.epsilon).replace("inf", "infinity"),
+            privacy=privacy,
             ledger_head=self._ledger.head.hex(),
         )
         best = best_of(figures_by_round(result), result.metric_name)

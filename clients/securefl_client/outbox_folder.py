@@ -20,7 +20,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from securefl.errors import StateError
-from securefl.protocol.agreement.commitment import ContributionHeader
+from securefl.protocol.agreement.commitment import NO_BUDGET, ContributionHeader
 from securefl.protocol.agreement.signed import Attempt, Signed
 from securefl.protocol.calls import StageContribution
 from securefl.protocol.member_records import Digest, FileMark, Hex
@@ -49,6 +49,7 @@ class OutboxHead:
         own_share: This member's own share of its key; empty without shares.
         packets_digest: As the header has it (32 bytes).
         signature: Of the header.
+        budget_head: As the header has it (32 bytes).
     """
 
     salt: Digest
@@ -58,6 +59,7 @@ class OutboxHead:
     own_share: Hex
     packets_digest: Digest
     signature: Hex
+    budget_head: Digest = NO_BUDGET
 
     def header(self, attempt: Attempt, *, member: str, cohort_digest: bytes) -> Signed[ContributionHeader]:
         """The signed header, for the attempt that it was signed for."""
@@ -69,6 +71,7 @@ class OutboxHead:
             hashlib.sha256(self.seeds).digest(),
             self.body.sha256,
             self.packets_digest,
+            self.budget_head,
         )
         return Signed(header, self.signature)
 

@@ -46,12 +46,14 @@ from securefl_client.key_shares import KeyShares
 from securefl_client.member_rules import member_rules
 from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges, charges_of
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
 from securefl_client.side import Prepare
 from securefl_client.standing import Standing
 from securefl_client.trainer import load_backbone_trainer, load_trainer
 from securefl_client.trainer_side import TrainerSide
+from securefl_client.witness import WitnessedAggregation
 
 LEDGER_FILE: Final = "ledger.jsonl"
 _GRACE_FOR_A_REASON_S: Final = 2.0
@@ -59,7 +61,13 @@ _GRACE_FOR_A_REASON_S: Final = 2.0
 
 
 def run_client(
-    folder: Path, *, server: str | None, out: Path, emit: EventSink, metrics: Sequence[str] = ()
+    folder: Path,
+    *,
+    server: str | None,
+    out: Path,
+    emit: EventSink,
+    metrics: Sequence[str] = (),
+    witness: Path | None = None,
 ) -> int:
     """Takes part in a federation from its first round to its last.
 
@@ -69,6 +77,7 @@ def run_client(
         out: Where adapters, ledger and result go; made if missing.
         emit: Where events go.
         metrics: Places of own metric functions; see ``training.tasks.own_metrics``.
+        witness: Private folder for needles of a watched run; see ``witness``.
 
     Returns:
         0, the exit code of a run that went well.
@@ -76,7 +85,8 @@ def run_client(
     Raises:
         SecureFLError: whatever ends it otherwise.
     """
-    take_part(folder, server=server, out=out, emit=emit, prepare=partial(trainer_side, emit, metrics))
+    prepare = partial(trainer_side, emit, metrics)
+    take_part(folder, server=server, out=out, emit=emit, prepare=prepare, witness=witness)
     return 0
 
 
@@ -86,6 +96,7 @@ def trainer_side(
     own: ClientFolder,
     clock: PhaseClock,
     between_steps: Callable[[], None],
+    charges: RoundCharges | None = None,
 ) -> TrainerSide | BackboneSide:
     """The side of a member whose model and data are the ones that its folder names."""
     if own.federation.terms.recipe.own_backbones:
@@ -96,7 +107,7 @@ def trainer_side(
             emit=emit,
         )
     return TrainerSide(
-        load_trainer(own, clock, between_steps=between_steps, metrics=metrics),
+        load_trainer(own, clock, between_steps=between_steps, charges=charges, metrics=metrics),
         member=own.member,
         recipe=own.federation.terms.recipe,
         fusion=own.federation.terms.fusion,
@@ -105,7 +116,15 @@ def trainer_side(
     )
 
 
-def take_part(folder: Path, *, server: str | None, out: Path, emit: EventSink, prepare: Prepare) -> None:
+def take_part(
+    folder: Path,
+    *,
+    server: str | None,
+    out: Path,
+    emit: EventSink,
+    prepare: Prepare,
+    witness: Path | None = None,
+) -> None:
     """Takes part in a federation, from where this member's journal says, to its last round.
 
     Args:
@@ -114,6 +133,7 @@ def take_part(folder: Path, *, server: str | None, out: Path, emit: EventSink, p
         out: Where adapters, ledger and result go; made if missing.
         emit: Where events go.
         prepare: Makes the member's side, once it has joined.
+        witness: Private folder for needles of a watched run.
 
     Raises:
         SecureFLError: whatever ends it otherwise.
@@ -121,7 +141,7 @@ def take_part(folder: Path, *, server: str | None, out: Path, emit: EventSink, p
     own = ClientFolder.load(folder, now=datetime.now(UTC))
     with locked(folder, owner=own.member), _journal(own, folder) as journal:
         _make_results(out, own, journal)
-        _connect(own, folder, journal, server=server, out=out, emit=emit, prepare=prepare)
+        _connect(own, folder, journal, server=server, out=out, emit=emit, prepare=prepare, witness=witness)
     emit(Finished(member=own.member, path=str(out)))
 
 
@@ -143,6 +163,7 @@ def _connect(
     out: Path,
     emit: EventSink,
     prepare: Prepare,
+    witness: Path | None,
 ) -> None:
     """Connects, waiting for the server as long as the server waits for its roster, and follows it to the end."""
     address, traffic = server or own.settings.client.server, ByteCounter()
@@ -160,7 +181,7 @@ def _connect(
         # Joining comes before the model is loaded: a wrong address or certificate shows at once.
         aggregator.join(_applied(journal), awaiting=awaiting)
         with _LastWords(aggregator), disk_errors(out), _ledger(own, out) as ledger:
-            process = _Process(own, folder, journal, aggregator, traffic=traffic, emit=emit)
+            process = _Process(own, folder, journal, aggregator, traffic=traffic, emit=emit, witness=witness)
             try:
                 process.run(out, ledger, prepare)
             except ForgeryError as error:
@@ -182,9 +203,11 @@ class _Process:
         *,
         traffic: ByteCounter,
         emit: EventSink,
+        witness: Path | None,
     ) -> None:
         self._own = own
         self._folder = folder
+        self._witness = witness
         self._journal = journal
         self._aggregator = aggregator
         self._traffic = traffic
@@ -198,9 +221,10 @@ class _Process:
     def run(self, out: Path, ledger: Ledger, prepare: Prepare) -> None:
         """Follows the server's announcements to the end, and leaves all results in ``out``."""
         self._out, log = out, LedgerLog(ledger)
-        log.note(RunStarted(member=self._own.member, federation_digest=self._own.federation.digest))
+        log.note(_start_of(self._own))
         self._warn_of_plaintext()
-        side = prepare(self._own, self._clock, self._inbox.check)
+        charges = charges_of(self._own, ledger.entries)
+        side = prepare(self._own, self._clock, self._inbox.check, charges)
         work = MemberWork(
             self._aggregation,
             side,
@@ -211,16 +235,25 @@ class _Process:
             emit=self._emit,
             traffic=self._traffic,
             out=out,
+            charges=charges,
         )
-        session = self._session(work, log)
+        self._warn(charges.warning(self._journal.state.applied))
+        session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)
 
-    def _session(self, work: MemberWork, log: LedgerLog) -> MemberSession:
+    def _session(self, work: MemberWork, log: LedgerLog, charges: RoundCharges) -> MemberSession:
         own, rules = self._own, self._journal.state.rules
         shares = self._shares() if rules.packets else None
         standing = Standing(
-            rules, own.signing_key, self._journal, work, log, shares=shares, reason_key=own.keys.tag
+            rules,
+            own.signing_key,
+            self._journal,
+            work,
+            log,
+            shares=shares,
+            reason_key=own.keys.tag,
+            charges=charges,
         )
         return MemberSession(standing, rounds=own.federation.terms.federation.rounds)
 
@@ -239,7 +272,8 @@ class _Process:
 
     def _aggregation(self) -> MemberAggregation:
         own, federation = self._own, self._own.federation
-        return MemberAggregation(
+        kind = MemberAggregation if self._witness is None else WitnessedAggregation
+        made = kind(
             federation,
             member=own.member,
             rank=own.rank,
@@ -249,16 +283,20 @@ class _Process:
             keys=own.keys,
             clock=self._clock,
         )
+        if isinstance(made, WitnessedAggregation) and self._witness is not None:
+            made.noting_in(self._witness)
+        return made
+
+    def _warn(self, message: str | None) -> None:
+        if message is not None:
+            self._emit(Warned(member=self._own.member, message=message))
 
     def _warn_of_plaintext(self) -> None:
         kind = self._own.federation.kind_of(2)
         if kind.selective:
-            self._emit(
-                Warned(
-                    member=self._own.member,
-                    message=f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every "
-                    "update, as encryption.select and allow_plaintext say",
-                )
+            self._warn(
+                f"from round 2 on the server reads {kind.plain:,} of {kind.total:,} values of every update, as "
+                "encryption.select and allow_plaintext say"
             )
 
     def _follow(self, session: MemberSession) -> None:
@@ -305,6 +343,17 @@ class _Process:
         if self._sum is not None:
             self._sum.close()
             self._sum = None
+
+
+def _start_of(own: ClientFolder) -> RunStarted:
+    """First event of a member's ledger, with the promise that its rounds are charged for."""
+    privacy = own.federation.terms.privacy
+    return RunStarted(
+        member=own.member,
+        federation_digest=own.federation.digest,
+        unit=privacy.unit,
+        epsilon=privacy.promised_epsilon,
+    )
 
 
 class _BodyFile:

@@ -18,6 +18,7 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.member_records import UpdateKept
 from securefl.results.client import BytesReport, OpeningReport, RoundReport
 from securefl.results.curve import START, Figures, after_round
+from securefl_client.bound_warnings import clipping_warnings
 from securefl_client.growth import GrowthWatch
 from securefl_client.journal import Journal
 from securefl_client.phases import PhaseClock
@@ -26,6 +27,8 @@ from securefl_client.round_figures import round_figures, validation_figures
 MUCH_MISSED: Final = 0.25
 """Share of the mean update, by norm, from which on a sketch that missed it is warned of."""
 _START_FILE: Final = "start.report"
+_SAT_OUT_FILE: Final = "sat-out.report"
+_NUMBERS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[int, ...])
 _FIGURES: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
@@ -44,6 +47,7 @@ class RoundLog:
         openings: Of the sums before training.
         rounds: Of training.
         start: Figures of the adapter that round 1 starts from.
+        sat_out: Numbers of the rounds that this member's privacy budget did not allow.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class RoundLog:
         self.openings: list[OpeningReport] = []
         self.rounds: list[RoundReport] = []
         self.start: Figures = {}
+        self.sat_out: tuple[int, ...] = ()
         self._growth = GrowthWatch(federation.terms.training.warmup_rounds)
         self.reread()
 
@@ -75,6 +80,8 @@ class RoundLog:
         self._growth = GrowthWatch(self._federation.terms.training.warmup_rounds)
         if (self._journal.folder / _START_FILE).exists():
             self.start = _FIGURES.validate_json(self._text(_START_FILE))
+        if (self._journal.folder / _SAT_OUT_FILE).exists():
+            self.sat_out = _NUMBERS.validate_json(self._text(_SAT_OUT_FILE))
         for each in self._journal.state.sums:
             text = self._text(_file_of(each.round_number))
             try:
@@ -105,18 +112,22 @@ class RoundLog:
         self._journal.keep(_START_FILE, [_FIGURES.dump_json(dict(figures))])
         self._tell(START, validation_figures(figures))
 
-    def warn_of_clipping(self, number: int, *, clipped: int) -> None:
-        """A person hears that values exceeded their bound."""
-        if not clipped:
-            return
-        of = self._federation.kind_of(number).total
-        advice = (
-            "raise adapter_bound or head_bound in [grid], or lower the learning rate"
-            if number > 0
-            else "the start of the head is less exact for it"
-        )
-        moment = f"round {number}" if number > 0 else "before round 1"
-        self._warn(f"{moment}: {clipped} of {of} values exceeded their bound and were clipped; {advice}")
+    def sit_out(self, number: int, sentence: str) -> None:
+        """Note a round that this member's budget does not allow; a person hears of it once."""
+        if number not in self.sat_out:
+            self.sat_out = (*self.sat_out, number)
+            self._journal.keep(_SAT_OUT_FILE, [_NUMBERS.dump_json(self.sat_out)])
+            self._warn(sentence)
+
+    def warn_of_clipping(self, number: int, clipped: Mapping[str, int]) -> None:
+        """A person hears that values exceeded their bound, by tensor, and which option moves it."""
+        for warning in clipping_warnings(
+            clipped,
+            round_number=number,
+            values=self._federation.kind_of(number).total,
+            heads={tensor.name for tensor in self._federation.layout.heads},
+        ):
+            self._warn(warning)
 
     def tell_of_the_end(self, number: int, kept: int | None) -> None:
         """A person hears why there are no further rounds, and which adapter is the global one from here on."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from securefl.aggregation.decryption import Body
 from securefl.crypto.kahe.keys import KeySum, ShortKey
+from securefl.errors import BudgetError
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.rules import Owners
@@ -117,6 +118,10 @@ class RoundWork(Protocol):
 
     def finish(self, state: MemberState) -> None:
         """Evaluate and save."""
+        ...
+
+    def sit_out(self, round_number: int, refused: BudgetError) -> None:
+        """Say that this member takes no part in a round, and why."""
         ...
 
     def await_members(self, missing: tuple[str, ...]) -> None:

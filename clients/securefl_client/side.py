@@ -13,6 +13,7 @@ from securefl.results.client import FusionReport, MetricReport
 from securefl.results.curve import Figures
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges
 
 FIRST_ROUND = 1
 """Number of the first round that trains; its start is measured in it."""
@@ -95,6 +96,6 @@ class Side(Protocol):
         ...
 
 
-Prepare = Callable[[ClientFolder, PhaseClock, Callable[[], None]], Side]
-"""Makes a member's side once it has joined: its folder, its stopwatch, and what is called between steps of training
-(what that raises ends the training)."""
+Prepare = Callable[[ClientFolder, PhaseClock, Callable[[], None], RoundCharges], Side]
+"""Makes a member's side once it has joined: its folder, its stopwatch, what is called between steps of training (what
+that raises ends the training), and the charges of its rounds, which are told what a round releases."""

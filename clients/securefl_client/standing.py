@@ -36,6 +36,7 @@ from securefl.protocol.member_session import (
 from securefl_client.journal import Journal
 from securefl_client.key_shares import KeyShares
 from securefl_client.outbox_folder import OutboxFolder, OutboxHead
+from securefl_client.round_charges import RoundCharges
 from securefl_client.round_work import (
     EventLog,
     RoundWork,
@@ -53,6 +54,7 @@ class Standing:
         ledger: Its ledger.
         shares: Its part in shares of keys; None under a scheme without them.
         reason_key: A key that all members have and the server has not (32 bytes).
+        charges: Of its rounds on the privacy budget of its data; without them nothing is charged.
         entropy: Where nonces and salts come from.
     """
 
@@ -66,6 +68,7 @@ class Standing:
         *,
         shares: KeyShares | None,
         reason_key: bytes,
+        charges: RoundCharges | None = None,
         entropy: Entropy = SYSTEM,
     ) -> None:
         self.rules = rules
@@ -76,6 +79,7 @@ class Standing:
         self.ledger = ledger
         self.shares = shares
         self.reason_key = reason_key
+        self.charges = charges or RoundCharges()
         self.entropy = entropy
 
     @property
@@ -152,6 +156,15 @@ class Standing:
             survivor_ids(proof.certificate.statement, each.cohort) if isinstance(proof, SpoiledProof) else ()
         )
         self.journal.add(AttemptSettled(attempt.round_number, attempt.number, digest, survivors))
+
+    def refund_last(self) -> None:
+        """Take back what was charged for the last round applied, if its sum is without this member.
+
+        Called when it can be undone no more: while it can, its contribution may be asked for again.
+        """
+        last = self.state.sums[-1] if self.state.sums else None
+        if last is not None and self.state.former_update is not None and self.member not in last.survivors:
+            self.charges.unused(last.round_number, proof_digest=last.statement_digest)
 
     def forget_attempt(self) -> None:
         """Delete what only the attempt that ended needed."""

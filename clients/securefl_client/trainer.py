@@ -19,9 +19,10 @@ from securefl.progress import Phase
 from securefl.results.client import encryption_report
 from securefl.training.tasks.own_metrics import load_functions
 from securefl.training.tasks.table import row_task_of, task_of
-from securefl_client.example_budget import ExampleBudget, planned_release
+from securefl_client.example_budget import planned_release
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges
 
 if TYPE_CHECKING:
     from securefl.training.dp_sgd.private_rounds import Charge
@@ -52,6 +53,7 @@ def load_trainer(
     clock: PhaseClock,
     *,
     between_steps: Callable[[], None],
+    charges: RoundCharges | None = None,
     metrics: Sequence[str] = (),
 ) -> LocalTrainer:
     """Loads libraries, model and data, each as a phase of its own.
@@ -60,6 +62,7 @@ def load_trainer(
         own: The client's folder.
         clock: Told how far the work is.
         between_steps: Called at every step of training; what it raises ends the training.
+        charges: Charged for every private training, and told what one releases; None where nothing is charged.
         metrics: Places of own metric functions; see ``own_metrics``.
 
     Raises:
@@ -76,7 +79,7 @@ def load_trainer(
     prepared = _prepared(own, clock, metrics, pinned=own.federation.terms.model.digest)
     from securefl.training.trainer import LocalTrainer
 
-    settings, charge = _private(own, trainer_settings(own, prepared.task), prepared.data)
+    settings, charge = _private(own, trainer_settings(own, prepared.task), prepared.data, charges)
     return _fitting(
         LocalTrainer(
             settings,
@@ -130,14 +133,17 @@ def load_backbone_trainer(
 
 
 def _private(
-    own: ClientFolder, settings: TrainerSettings, data: ClientData
+    own: ClientFolder, settings: TrainerSettings, data: ClientData, charges: RoundCharges | None
 ) -> tuple[TrainerSettings, Charge | None]:
     """The settings with private rounds planned, and what charges them, where the federation protects rows."""
     terms = own.federation.terms
     if not isinstance(terms.privacy, ExamplePrivacySection):
         return settings, None
     release = planned_release(terms.privacy, settings.training, data, rounds=terms.federation.rounds)
-    return replace(settings, privacy=release), ExampleBudget.of(own, terms.privacy, data).charge
+    if charges is None:
+        raise ConfigError("rows are protected, and nothing charges the rounds", where=own.member)
+    charges.plan(release.event)
+    return replace(settings, privacy=release), charges.charge
 
 
 class _OfLayout(Protocol):

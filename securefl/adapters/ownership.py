@@ -48,6 +48,7 @@ class RankTable:
     Attributes:
         ranks: One rank a client.
         colluders: The roster's c_max; None for the largest that a cohort of exactly these clients bears.
+        single: Every direction is a partition of its own, as members may give up some of those that others keep.
 
     Raises:
         ConfigError: for fewer than 3 clients, or a rank below 1.
@@ -55,6 +56,7 @@ class RankTable:
 
     ranks: tuple[int, ...]
     colluders: int | None = None
+    single: bool = False
 
     def __post_init__(self) -> None:
         if len(self.ranks) < MIN_COHORT:
@@ -113,7 +115,8 @@ class RankTable:
         Guarantee:
             Each has at least c_max + 2 owners, since R does and owners only grow towards direction 0.
         """
-        cuts = sorted({min(rank, self.shared_rank) for rank in self.ranks})
+        shared = self.shared_rank
+        cuts = [*range(1, shared + 1)] if self.single else sorted({min(rank, shared) for rank in self.ranks})
         return tuple(
             Partition(start, stop, Partition(start, stop, 0).owners_among(self.ranks))
             for start, stop in zip([0, *cuts], cuts, strict=False)

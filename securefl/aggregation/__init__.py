@@ -7,6 +7,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``clock``         its stages, and the clock that they are timed by
 ``member_state``  the global state at this member: starts in its own rank, and the step along a mean
 ``member_layers`` the layers that this member trains, and its scores of them
+``member_ranks``  the ranks that members keep, where they prune them
                   ``adapters.payloads``: the linear map
 ``head_openings`` the sums before training: what a member answers, and what it then knows
 ``opening_sums``  their integers, and what follows from their sums
@@ -29,6 +30,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``encryption``    integers to windows of ciphertexts
 ``contribution``  what a contribution's polynomials, MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
+``needles``       runs of a member's values in every encoding, for a watch over what leaves it
 ``outcome``       who was in a round's cohort, and whose contributions are in its sum
 ``sum_chain``     digests of the sums applied, and of the state that members compare
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start
@@ -56,7 +58,7 @@ From integers to a sum and back, for a contribution of one section (``member`` d
     ...         [part], binding=binding, contributor=contributors[-1], tag_key=tag_key
     ...     )
     ...     for window in encryption.windows():
-    ...         total.add(0, cipher.form.decode_upload(window, ciphertexts=1))
+    ...         total.add_upload(0, window, ciphertexts=1)
     ...     keys.append(encryption.key)
     >>> body = cipher.form.encode_aggregate(total.total())
     >>> sections = summed_sections(

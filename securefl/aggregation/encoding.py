@@ -4,8 +4,12 @@
     (where the openings summed weights by class, rows of heads are multiplied and divided by their classes')
     sums of integers -> grid -> divided by the first round's sum of weights, scaled -> payload -> mean update
 
-Each arrow is one call, on values that come in runs. Clipping for privacy will stand between weight and grid, noise
-between grid and integers.
+Each arrow is one call, on values that come in runs. Where clients are protected by noise (``protocol.client_noise``),
+one mechanism stands in the place of weight and grid: the whole payload is clipped, rotated, put on its grid and noised
+before it is cut into windows, and weights are equal.
+
+    update -> payload -> mechanism -> integers
+    sums of integers -> mechanism -> divided by the number of owners -> payload -> mean update
 
 Three members' updates to the mean, nothing encrypted yet; weights are 50, 100 and 100 of a cap of 100 samples:
 
@@ -51,6 +55,7 @@ from securefl.aggregation.layer_means import adapter_values, divide_by_owners, h
 from securefl.aggregation.weight_rule import WeightRule
 from securefl.aggregation.weighting import WeightSum, divide_by_weights, weighted
 from securefl.errors import ProtocolError, TrainingError
+from securefl.protocol.client_noise import RoundNoise
 from securefl.protocol.owner_rule import Contributors
 
 
@@ -98,6 +103,7 @@ class RoundCodec:
         rule: The rule of the members' weights.
         weighs: Whether its contributions carry the weights: those of the first round do.
         frozen: What the round trains against; None where both factors are trained.
+        noise: The mechanism in the place of weight and grid; None where clients are not protected.
     """
 
     payload: Payload
@@ -105,14 +111,21 @@ class RoundCodec:
     rule: WeightRule
     weighs: bool
     frozen: Frozen | None = None
+    noise: RoundNoise | None = None
 
     @classmethod
-    def of(cls, plan: PayloadPlan, round_number: int, learned: Learned | None = None) -> RoundCodec:
+    def of(
+        cls,
+        plan: PayloadPlan,
+        round_number: int,
+        learned: Learned | None = None,
+        noise: RoundNoise | None = None,
+    ) -> RoundCodec:
         """The codec of a round; this draws what the round trains against. See ``PayloadPlan.for_round``."""
         made = plan.for_round(round_number, learned)
         spans = tuple(Span(segment.size, plan.bound(segment)) for segment in made.payload.segments)
         rule = WeightRule(plan.weights, plan.samples_cap, plan.norm_cap)
-        return cls(made.payload, Grid(plan.bits, spans), rule, plan.weighs(round_number), made.frozen)
+        return cls(made.payload, Grid(plan.bits, spans), rule, plan.weighs(round_number), made.frozen, noise)
 
     @property
     def length(self) -> int:
@@ -152,6 +165,8 @@ class RoundCodec:
         _check_finite(update)
         if trained is not None:
             update = restricted(update, trained)
+        if self.noise is not None:
+            return self._noised(update, self.noise, rank=rank)
         own = self.rule.of(samples, update, limit=self.grid.limit)
         if mean_steps is not None:
             own = replace(own, steps=mean_steps)
@@ -169,6 +184,15 @@ class RoundCodec:
             saturated.update(self._by_tensor(clipped.tolist()) | own.clipped)
 
         return EncodedContribution(runs, saturated, own.steps if self.weighs else None)
+
+    def _noised(self, update: Update, noise: RoundNoise, *, rank: int) -> EncodedContribution:
+        """Integers with this member's share of the noise, drawn once: every attempt of the round sends the same ones.
+
+        Another draw for the same update would be a second release, which nobody charged.
+        """
+        return EncodedContribution.of_integers(
+            noise.encode(np.concatenate(list(self.payload.encode(update, rank=rank))))
+        )
 
     def weight_sum(self, sums: Integers, contributors: int | None = None) -> WeightSum:
         """The sum of weights, from the sums (D,) of the first contributions.
@@ -213,7 +237,7 @@ class RoundCodec:
         who = self.everybody if contributors is None else contributors
         known = self.weight_sum(sums, who.members) if weight_sum is None else weight_sum
         divisors = _divisors(known, who)
-        values = self.grid.dequantise(sums[: self.payload.size])
+        values = self._values(sums)
         over_owners = None if who.tensors is None else values.copy()
         if isinstance(known, ClassWeights):
             divide_by_class(
@@ -222,12 +246,18 @@ class RoundCodec:
         else:
             divide_by_weights(values, segments=self.payload.segments, divisors=divisors)
         if who.tensors is None or over_owners is None:
-            noise = self._noise_std(divisors, who.partitions)
+            noise = self._noise_std(divisors, who)
             return self.payload.decode(values, noise_std=noise, owners=who.partitions)
         divide_by_owners(over_owners, segments=self.payload.segments, owners=who.tensors)
         adapters = adapter_values(self.payload.segments)
         values[:adapters] = over_owners[:adapters]
-        return self.payload.decode(values, noise_std=self._noise_std_of_owners(who.tensors))
+        return self.payload.decode(values, noise_std=self._noise_std_of_owners(who))
+
+    def _values(self, sums: Integers) -> Vector:
+        """The values (V,) of sums (D,), without the weight."""
+        if self.noise is not None:
+            return self.noise.decode(sums)
+        return self.grid.dequantise(sums[: self.payload.size])
 
     def _weighed(
         self, runs: Iterable[Vector], *, steps: int, weights: ClassWeights | None, layered: bool
@@ -253,29 +283,36 @@ class RoundCodec:
         if sums.shape != (self.length,):
             raise ProtocolError(f"the aggregate has {sums.size} integers where {self.length} belong")
 
-    def _noise_std(self, divisors: Sequence[float], counts: Sequence[int]) -> float:
-        """The largest standard deviation that rounding can leave in an adapter coordinate of the mean.
-
-        Rounding a value with fraction f has variance f (1 - f) <= 1/4 in steps, independently for each owner.
-        """
+    def _noise_std(self, divisors: Sequence[float], who: Contributors) -> float:
+        """The largest standard deviation that rounding and noise can leave in an adapter coordinate of the mean."""
         largest = 0.0
         for segment, span in zip(self.payload.segments, self.grid.spans, strict=True):
             if segment.kind is SegmentKind.ADAPTER:
-                owners, divisor = counts[segment.partition], divisors[segment.partition]
-                std = math.sqrt(owners) / 2 * self.grid.step(span)
+                owners, divisor = who.partitions[segment.partition], divisors[segment.partition]
+                std = self._sum_std(span, owners, members=who.members)
                 largest = max(largest, std / divisor if owners else 0.0)
         return largest
 
-    def _noise_std_of_owners(self, owners: Mapping[str, int]) -> float:
+    def _noise_std_of_owners(self, who: Contributors) -> float:
         """The same where a sum is divided by the number of its owners."""
+        owners = who.tensors or {}
         return max(
             (
-                self.grid.step(span) / (2 * math.sqrt(owners[segment.tensor]))
+                self._sum_std(span, owners[segment.tensor], members=who.members) / owners[segment.tensor]
                 for segment, span in zip(self.payload.segments, self.grid.spans, strict=True)
                 if segment.kind is SegmentKind.ADAPTER and owners[segment.tensor]
             ),
             default=0.0,
         )
+
+    def _sum_std(self, span: Span, owners: int, *, members: int) -> float:
+        """Standard deviation of a sum's error in a coordinate: of its owners' rounding, or of all members' noise.
+
+        Rounding a value with fraction f has variance f (1 - f) <= 1/4 in steps, independently for each owner.
+        """
+        if self.noise is not None:
+            return self.noise.deviation(members)
+        return math.sqrt(owners) / 2 * self.grid.step(span)
 
     def _by_tensor(self, clipped: Iterable[int]) -> dict[str, int]:
         counts: dict[str, int] = {}

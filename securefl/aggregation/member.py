@@ -11,9 +11,9 @@ it sends is a function of its update, the federation file and the seed, apart fr
     replay           apply again, from the sums that were kept, without training
 
 Each step is a method, so that tests and measurements can stop after any of them; they are the only place where the
-stages are timed. Steps with a rule of their own stand in ``member_state``, ``member_layers``, ``own_weight``,
-``head_openings``, ``kept_state`` and ``encrypted_rounds``. Whom a sum is over is an ``Outcome``; a member that is not
-among its survivors, or was not in its cohort, applies the same sums and has the same state.
+stages are timed. Steps with a rule of their own stand in ``member_state``, ``member_layers``, ``member_ranks``,
+``own_weight``, ``head_openings``, ``kept_state`` and ``encrypted_rounds``. Whom a sum is over is an ``Outcome``; a
+member that is not among its survivors, or was not in its cohort, applies the same sums and has the same state.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from securefl.aggregation.encryption import Encryption
 from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member_layers import MemberLayers
+from securefl.aggregation.member_ranks import MemberRanks
 from securefl.aggregation.member_state import MemberState
 from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.own_weight import OwnWeight
@@ -101,6 +102,8 @@ class MemberAggregation:
         self._layers = MemberLayers.of(federation, member)
         self._weight = OwnWeight(member)
         self._layer_integers: tuple[int, ...] = ()
+        self._ranks = MemberRanks.of(federation, member)
+        self._rank_integers: tuple[int, ...] = ()
         patience = federation.terms.training.early_stopping_rounds
         self._kept = None if patience is None else KeptState(patience, start=self.state)
         self._openings = HeadOpenings(federation, member) if federation.openings else None
@@ -169,6 +172,8 @@ class MemberAggregation:
                 loss = self._kept.integer(start_loss, limit=self._held.codec(number).grid.limit)
                 encoded = encoded.followed_by(loss)
             encoded = encoded.followed_by(*layer_scores) if layer_scores else encoded
+            self._rank_integers = self._ranks.integers(learner)
+            encoded = encoded.followed_by(*self._rank_integers) if self._rank_integers else encoded
             encoded = self._selection.with_scores(encoded, scores, round_number=number)
         else:
             with clock.stage(Stage.TRAIN, number):
@@ -195,9 +200,9 @@ class MemberAggregation:
             if self._kept is not None:
                 self._kept.resume(int(integers[kind.values + kind.weights]))
             if self._layers.asks_scores(round_number):
-                self._layer_integers = tuple(
-                    integers[kind.encoded - kind.layer_scores : kind.encoded].tolist()
-                )
+                last = kind.encoded - kind.ranks
+                self._layer_integers = tuple(integers[last - kind.layer_scores : last].tolist())
+            self._rank_integers = tuple(integers[kind.encoded - kind.ranks : kind.encoded].tolist())
         elif self._openings is not None:
             self._openings.resume(kind.opening, integers)
         return EncodedContribution.of_integers(integers)
@@ -233,6 +238,7 @@ class MemberAggregation:
             round_number,
             layers=self._layers.owners(round_number) if opening is None else None,
             classes=self._openings.holders if by_class and self._openings is not None else None,
+            ranks=self._ranks.by_member,
         )
 
     def within(
@@ -258,6 +264,7 @@ class MemberAggregation:
             frozen = self.frozen(number)
         with clock.stage(Stage.TRAIN, number):
             self._layers.narrow(learner, number)
+            self._ranks.narrow(learner)
             update = learner.learn(number, self.start(), frozen)
             asked = self.federation.kind_of(number).asks_scores
             scores = learner.sensitivity(number) if asked else None
@@ -295,7 +302,7 @@ class MemberAggregation:
 
         It is made once a round; every call gives a copy.
         """
-        return self._held.start()
+        return self._ranks.cut(self._held.start())
 
     def frozen(self, round_number: int) -> Frozen | None:
         """The frozen factors that the round trains against; None where the payload has none."""
@@ -319,7 +326,7 @@ class MemberAggregation:
         rng = seeded_generator(self.federation.plan.seed, "rounding", round_number, self.member)
         codec = self._held.codec(round_number)
         encoded = codec.encode(
-            self._held.summed_form(update),
+            self._held.summed_form(self._ranks.restricted(update)),
             rank=self.rank,
             samples=samples,
             rng=rng,
@@ -416,6 +423,8 @@ class MemberAggregation:
         codec = self._held.codec(number)
         limit = codec.grid.limit
         rest = self._selection.told(sums, round_number=number)
+        own_rank = self._rank_integers if contributed else ()
+        rest, ranks = self._ranks.told(rest, own=own_rank, survivors=outcome.survivors)
         rest, layers = self._layers.told(
             rest,
             own=self._layer_integers if contributed else (),
@@ -444,6 +453,6 @@ class MemberAggregation:
             self.kept_round = self._kept.ended_with
             if isinstance(self._source, RowKeeper):
                 self._source.go_back_to(self.kept_round)
-        self.weight_sum, self._layers = weight_sum, layers
+        self.weight_sum, self._layers, self._ranks = weight_sum, layers, ranks
         self.update_norm = moved
         self.reconstruction_error = mean.error_estimate

@@ -14,6 +14,7 @@ from securefl.adapters.state import SharedState
 from securefl.adapters.update import Adapter, MeanUpdate, Update, whole_update
 from securefl.adapters.update_norm import update_norm
 from securefl.aggregation.encoding import RoundCodec
+from securefl.protocol.client_noise import round_noise
 from securefl.protocol.federation import Federation
 
 
@@ -30,7 +31,7 @@ class MemberState:
     """
 
     def __init__(self, federation: Federation, *, rank: int) -> None:
-        self._plan = federation.plan
+        self._federation, self._plan = federation, federation.plan
         self.global_rank = self._plan.global_rank(rank)
         self.scaling = scaling_of(federation.terms.lora, self.global_rank)
         self._outer = outer_of(
@@ -56,7 +57,8 @@ class MemberState:
     def codec(self, round_number: int) -> RoundCodec:
         """The round's codec; the last one is kept, because drawing a basis costs an orthonormalisation a weight."""
         if self._codec is None or self._codec[0] != round_number or self._codec[1] is not self._state:
-            made = RoundCodec.of(self._plan, round_number, self._state.learned)
+            noise = round_noise(self._federation, round_number)
+            made = RoundCodec.of(self._plan, round_number, self._state.learned, noise)
             self._codec = (round_number, self._state, made)
         return self._codec[2]
 

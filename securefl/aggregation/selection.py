@@ -104,13 +104,13 @@ class Selection:
         return np.rint(scores * limit).astype(np.int64)
 
     def _mask(self, round_number: int) -> Mask:
-        """The encrypted ones of a later round: some of V values, all weights, losses and layers' scores."""
+        """The encrypted ones of a later round: some of V values, and all that stands behind them."""
         if self._score_sums is None:
             raise ProtocolError("the first round's sensitivity scores have not been summed")
         segments, kind = self._federation.plan.segments(round_number), self._federation.kind_of(round_number)
         section = self._federation.terms.encryption.select
         chosen = select(segments, self._federation.layout, self._score_sums, section.share, by=section.by)
-        return np.append(chosen, np.ones(kind.weights + kind.losses + kind.layer_scores, dtype=np.bool_))
+        return np.append(chosen, np.ones(kind.encoded - kind.values, dtype=np.bool_))
 
 
 def _chosen(runs: Runs, mask: Mask) -> Runs:

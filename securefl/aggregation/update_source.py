@@ -54,6 +54,19 @@ class LayerSource(Protocol):
 
 
 @runtime_checkable
+class PruningSource(Protocol):
+    """A member that gives up directions of its factors which its own training has made smaller."""
+
+    def keep_first(self, directions: int, /) -> None:
+        """Tells how many directions the next ``learn`` trains: the first ones; all others start as zeros, and stay."""
+        ...
+
+    def kept_directions(self) -> int:
+        """Directions that it keeps after ``learn``, from 1 to as many as it trained."""
+        ...
+
+
+@runtime_checkable
 class HeadSource(Protocol):
     """A member whose head has one row a class, as the openings see it."""
 

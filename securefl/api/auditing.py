@@ -14,8 +14,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from securefl.api.certified_sums import check_certified, others
+from securefl.api.empirical import Attack, attack_releases
+from securefl.api.findings import Finding
 from securefl.api.ledger_order import disorder
+from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
+from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import SecureFLError, StateError
 from securefl.ledger.ledger import (
     AggregateApplied,
@@ -31,22 +35,6 @@ Digests = Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that does not hold.
-
-    Attributes:
-        member: Whose record it is; empty where it is the run's.
-        what: The sentence.
-    """
-
-    member: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.member}: {self.what}" if self.member else self.what
-
-
-@dataclass(frozen=True, slots=True)
 class AuditReport:
     """Result of an audit: what it checked and found.
 
@@ -55,12 +43,18 @@ class AuditReport:
         members: Whose ledgers were looked for, in the roster's order.
         rounds: How many rounds the federation file names; early stopping may have ended it before.
         findings: Everything that does not hold; empty for a run that does.
+        privacy: Accounts of the promise of differential privacy.
+        federation: The federation file that all of it was held against.
+        attacks: Attacks on the mechanism, where they were asked for.
     """
 
     folder: Path
     members: tuple[str, ...]
     rounds: int
     findings: tuple[Finding, ...]
+    privacy: PrivacyAudit
+    federation: Federation
+    attacks: tuple[Attack, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -74,6 +68,8 @@ class AuditReport:
             "members": list(self.members),
             "rounds": self.rounds,
             "findings": [{"member": finding.member, "what": finding.what} for finding in self.findings],
+            "privacy": self.privacy.to_json(),
+            "attacks": [attack.to_json() for attack in self.attacks],
         }
 
 
@@ -120,16 +116,19 @@ class _RunResult(_Part):
     rounds_log: tuple[_RunRound, ...]
 
 
-def audit(folder: str | Path) -> AuditReport:
-    """Audit a run's folder: ledgers, results, and that all members opened the same sums.
+def audit(folder: str | Path, *, budgets: str | Path | None = None, empirical: bool = False) -> AuditReport:
+    """Audit a run's folder: ledgers, results, that all members opened the same sums, and what privacy they spent.
 
     Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
     and which tells of every opening and round once and in order; all ledgers must name the same sums for each of them;
     every member's result and the run's must name those sums; and a certificate of each, signed by enough
-    members, must name the same survivors at all of them.
+    members, must name the same survivors at all of them. Under differential privacy, every contribution must be charged
+    to its client's budget, and all charges cost at most what was promised; see ``privacy_audit``.
 
     Args:
         folder: The folder of a run, such as ``runs/quickstart``.
+        budgets: Folder of the ledgers of privacy budgets, one folder a client; None for the one of this machine's user.
+        empirical: True to attack the mechanism that is installed here as well; see ``empirical.Attack``.
 
     Returns:
         The report; ``ok`` where there is no finding.
@@ -137,6 +136,7 @@ def audit(folder: str | Path) -> AuditReport:
     Raises:
         StateError: if the folder holds no run, so that there is nothing to audit.
         IdentityError: if its federation file does not hold together.
+        ConfigError: if the accountant of a promise of differential privacy is not installed.
 
     Guarantee:
         A ledger that passes is what the holder of the roster's key wrote, whole up to its recorded head. It assumes
@@ -154,7 +154,7 @@ def audit(folder: str | Path) -> AuditReport:
     federation = _federation(run.root)
     findings: list[Finding] = []
     recorded: dict[str, Digests] = {}
-    heads: dict[str, str] = {}
+    ledgers: dict[str, VerifiedLedger] = {}
     statements: dict[str, dict[int, bytes]] = {}
     for member in federation.cohort:
         try:
@@ -162,7 +162,7 @@ def audit(folder: str | Path) -> AuditReport:
         except SecureFLError as error:
             findings.append(Finding(member, str(error).rstrip(".")))
             continue
-        recorded[member], heads[member] = digests, ledger.head.hex()
+        recorded[member], ledgers[member] = digests, ledger
         findings += (Finding(member, what) for what in _of_events(ledger, federation))
         findings += (Finding(member, what) for what in _of_own_result(run.client(member), digests))
         statements[member] = {}
@@ -175,9 +175,33 @@ def audit(folder: str | Path) -> AuditReport:
                 statements[member][event.round_number] = digest
     findings += (Finding(member, what) for member, what in others(statements))
     findings += _of_sums(recorded)
+    heads = {member: ledger.head.hex() for member, ledger in ledgers.items()}
     findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
-    rounds = federation.terms.federation.rounds
-    return AuditReport(run.root, federation.cohort, rounds, tuple(findings))
+    privacy = audit_privacy(
+        federation,
+        ledgers,
+        results=run.root / "clients",
+        budgets=Path(budgets) if budgets is not None else None,
+    )
+    findings += privacy.findings
+    attacks = _attacks(privacy, federation) if empirical else ()
+    findings += (Finding("", what) for one in attacks for what in one.findings)
+    return AuditReport(
+        folder=run.root,
+        members=federation.cohort,
+        rounds=federation.terms.federation.rounds,
+        findings=tuple(findings),
+        privacy=privacy,
+        federation=federation,
+        attacks=attacks,
+    )
+
+
+def _attacks(privacy: PrivacyAudit, federation: Federation) -> tuple[Attack, ...]:
+    section = federation.terms.privacy
+    return attack_releases(
+        privacy, clipping=section.clipping if isinstance(section, ExamplePrivacySection) else "flat"
+    )
 
 
 def _federation(root: Path) -> Federation:

@@ -4,7 +4,7 @@ The rule kept here: rounds are applied one after the other, each once; a header 
 and an attempt ends void or spoiled, or with the sum that is applied. A member may miss an attempt, or a whole round,
 and still apply its sum.
 
-    round-reserved -> round-contributed -> round-voided, then reserved again, or aggregate-applied
+    round-reserved -> budget-anchored -> round-contributed -> round-voided, then reserved again, or aggregate-applied
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from securefl.ledger.events import (
     AggregateApplied,
+    BudgetAnchored,
     Event,
     RoundContributed,
     RoundReserved,
@@ -66,6 +67,8 @@ class _Order:
                 self._begin(number + 1)
             case RoundReserved() | RoundContributed() | RoundVoided() | RoundSpoiled():
                 return self._takes_of_attempt(event)
+            case BudgetAnchored(round_number=number, attempt=attempt):
+                return number == self._next and (number, attempt) in self._reserved
             case _:
                 # Charges stand in a budget's ledger, outside every run.
                 return False

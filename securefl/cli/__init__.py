@@ -9,6 +9,7 @@
 ``status``         ``securefl status``: where a federation stands
 ``mean_choices``   choices of the mean, in a plan's words
 ``audit``          ``securefl audit``: whether what a run left behind holds together
+``audit_view``     its report as a page shows it
 ``export``         ``securefl export``: an adapter as a folder of its own
 ``evaluate``       ``securefl evaluate``: a saved adapter's metric on rows of one's own
 ``predict``        ``securefl predict``: labels that a saved adapter gives to texts

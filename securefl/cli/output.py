@@ -85,9 +85,16 @@ def check_json_path(json_path: str | None) -> None:
     Raises:
         ConfigError: if the path's folder does not exist, or the path is a folder.
     """
-    if json_path is None or json_path == STDOUT:
-        return
-    path = Path(json_path)
+    if json_path is not None and json_path != STDOUT:
+        check_file_path(Path(json_path), where="--json", hint="give the path of a file, or - for stdout")
+
+
+def check_file_path(path: Path, *, where: str, hint: str = "give the path of a file") -> None:
+    """Refuses a file that could not be written.
+
+    Raises:
+        ConfigError: if its folder does not exist, or it is a folder itself.
+    """
     if path.is_dir() or not path.parent.is_dir():
         what = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise ConfigError(what, where="--json", hint="give the path of a file, or - for stdout")
+        raise ConfigError(what, where=where, hint=hint)

@@ -87,6 +87,12 @@ def show_status(found: RoundStatus, console: Console) -> None:
         console.print(f"Missing: {', '.join(found.missing)}")
     if found.seconds_left is not None:
         console.print(f"The step's deadline is in {found.seconds_left:.0f} s, if the server runs.")
+    away = [member.member for member in found.members if member.sits_out]
+    if away:
+        console.print(
+            f"Sitting out, because their privacy budgets allow no further round: {', '.join(away)}",
+            markup=False,
+        )
     console.print()
     columns = ("member", "advert", "staged", "committed", "vote", "revealed", "applied", "left")
     print_table(console, "This attempt", columns, [_cells(member) for member in found.members])
@@ -104,7 +110,7 @@ def _cells(member: MemberStatus) -> tuple[str, ...]:
 
     return (
         member.member,
-        mark(member.adverted),
+        "sits out" if member.sits_out else mark(member.adverted),
         mark(member.staged),
         mark(member.committed),
         member.vote or "-",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from securefl.config.encryption import NO_COLUMNS
+from securefl.config.factor_misfits import BOTH_FACTORS, refuse_factor_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
@@ -14,9 +15,6 @@ from securefl.config.task import CausalLmSection
 from securefl.config.training import refuse_own_misfits
 from securefl.config.unread import refuse_unread
 from securefl.errors import ConfigError
-
-_SPLIT = ("auto", "dense", "sketch")
-"""Payloads under which a round trains both factors of what the mean was split into."""
 
 
 def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
@@ -40,9 +38,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     _check_layers(config, where=where)
     _check_owners(config, where=where)
     _check_kept_factors(config, where=where)
-    _check_factors(config, where=where)
-    _check_penalty(config, where=where)
-    _check_seeding_penalty(config, where=where)
+    refuse_factor_misfits(config, where=where)
     refuse_own_misfits(config.training, batch_size=config.training.per_device_train_batch_size, where=where)
     _check_answers(config, where=where)
     refuse_unread(config, where=where)
@@ -110,52 +106,22 @@ def _check_weights(config: FederationConfig, *, where: str) -> None:
         )
 
 
-def _check_factors(config: FederationConfig, *, where: str) -> None:
-    weights, mixed = config.aggregation.weights, len(set(config.ranks.values())) > 1
-    if config.payload.name == "factors" and mixed and weights != "norm":
-        raise ConfigError(
-            f"'payload.name' is \"factors\", and 'aggregation.weights' is \"{weights}\": plain means of factors "
-            "(FedIT) need one rank, and the ranks in 'cohort.clients' differ",
-            where=where,
-            hint='give every client the same r, or write [aggregation] weights = "norm" (HetLoRA)',
-        )
-
-
-def _check_penalty(config: FederationConfig, *, where: str) -> None:
-    if config.training.rank_penalty > 0 and config.payload.name not in (*_SPLIT, "factors"):
-        raise ConfigError(
-            f"'training.rank_penalty' is {config.training.rank_penalty:g}, a penalty on both factors, and under "
-            f'payload "{config.payload.name}" a round trains no two',
-            where=where,
-            hint='write rank_penalty = 0, or [payload] name = "factors", "dense" or "sketch"',
-        )
-
-
-def _check_seeding_penalty(config: FederationConfig, *, where: str) -> None:
-    if config.training.rank_penalty > 0 and config.recipe.seeded:
-        raise ConfigError(
-            f"'training.rank_penalty' is {config.training.rank_penalty:g}, and 'recipe.seeding' is \"personal\", whose "
-            "first round trains personal adapters, which have no penalty",
-            where=where,
-            hint='write rank_penalty = 0, or [recipe] seeding = "public"',
-        )
-
-
 def _check_split(config: FederationConfig, *, where: str) -> None:
     split, payload = config.aggregation.split, config.payload.name
-    if split != "left" and payload not in _SPLIT:
+    if split != "left" and payload not in BOTH_FACTORS:
         raise ConfigError(
             f'\'aggregation.split\' is "{split}", and under payload "{payload}" no round trains the factors that a '
             "mean is split into",
             where=where,
             hint='write [payload] name = "dense" or "sketch", or [aggregation] split = "left"',
         )
-    if split == "right" and len(set(config.ranks.values())) > 1:
+    if split == "right" and len(set(config.ranks.values())) > 1 and not config.lora.one_scaling:
         raise ConfigError(
             "'aggregation.split' is \"right\" (HLoRA, whose sum leaves lora_alpha / r out, while sums here have it in "
-            "them: both are one rule only if all members have one rank), and the ranks in 'cohort.clients' differ",
+            "them: both are one rule only if it is one number for all), and the ranks in 'cohort.clients' differ",
             where=where,
-            hint='give every client the same r, or write [aggregation] split = "left"',
+            hint="write [lora] one_scaling = true, or give every client the same r, or write [aggregation] split = "
+            '"left"',
         )
 
 

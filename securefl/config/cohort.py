@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from securefl.config.model import Rank
 from securefl.config.names import Name
@@ -32,10 +32,30 @@ class MemberSection(Section):
     """With ``recipe.personal = "backbone"``: this client's base model, in place of ``[model] path``."""
 
 
+class DataRanks(Section):
+    """``[cohort] ranks``: ranks that follow the clients' numbers of training rows, all of which the lead reads.
+
+    They are public, so that each number of rows, as a share of the largest one, is public to about half of 1 / most.
+    """
+
+    by: Literal["data"]
+    least: Rank = 1
+    most: Rank = 16
+    """Rank of the client with the most rows; that of another one is its share of them."""
+
+    @model_validator(mode="after")
+    def _least_is_least(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"least is {self.least}, and most is {self.most}: set a smaller least")
+        return self
+
+
 class CohortSection(Section):
     """``[cohort]``: who takes part, and with which rank."""
 
     clients: tuple[MemberSection, ...] = Field(default=(MemberSection(),) * 4, validate_default=True)
+    ranks: DataRanks | None = None
+    """``{ by = "data", least = 1, most = 16 }``: ranks that follow the data, in the place of every client's ``r``."""
     samples_cap: int | None = Field(default=None, ge=1)
     """Weight of a client = min(samples / cap, 1), sent encrypted; without it, the equal share of the training file.
     Under ``aggregation.weights = "samples"`` a bound that no client may exceed; without it, the next power of two above
@@ -67,3 +87,9 @@ class CohortSection(Section):
                 'write another id, such as id = "client-1"'
             )
         return named
+
+    @model_validator(mode="after")
+    def _one_rule_of_ranks(self) -> Self:
+        if self.ranks is not None and any(member.r is not None for member in self.clients):
+            raise ValueError("ranks follow the data, and a client has an r; leave one of them out")
+        return self

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from securefl.config.section import Section
 from securefl.config.values import shown
@@ -67,11 +67,22 @@ class LoraSection(Section):
     use_rslora: bool | None = None
     """Scale by ``lora_alpha / sqrt(r)`` in place of ``lora_alpha / r``; without it, where ranks of the cohort differ,
     because the lowest rank is the loudest else. With models of the members' own it is off unless it is set."""
+    one_scaling: bool = False
+    """Scale every adapter by ``lora_alpha / r`` of this section, whatever its own rank, so that alpha / r is one number
+    for the whole cohort (HLoRA); a saved adapter's ``lora_alpha`` is that number times its rank."""
     target_modules: TargetModules = (USUAL,)
     """Names of linear modules, or ends of their paths; a name may stand alone, and so may ``all-linear``. ``auto``
     takes those that PEFT adapts in a model of the kind, such as query and value, q_proj and v_proj, or c_attn."""
     width: int | None = Field(default=None, ge=2, le=8192)
     """With ``recipe.personal = "backbone"``: input and output width of the adapter that all members share."""
+
+    @model_validator(mode="after")
+    def _one_rule_scales(self) -> Self:
+        if self.one_scaling and self.use_rslora:
+            raise ValueError(
+                "one_scaling takes one number for all ranks, and use_rslora another one for each; set one of them alone"
+            )
+        return self
 
     def resolved(self, *, use_rslora: bool) -> LoraTerms:
         """The same with nothing left open.
@@ -80,6 +91,7 @@ class LoraSection(Section):
             use_rslora: Holds where the file says nothing of it.
         """
         open_ = self.use_rslora is None
+        use_rslora = use_rslora and not self.one_scaling
         return LoraTerms.model_validate(self.model_dump() | ({"use_rslora": use_rslora} if open_ else {}))
 
 

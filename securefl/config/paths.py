@@ -6,9 +6,12 @@ The rule kept here: this runs before anything is checked, so whatever is no text
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from securefl.errors import ConfigError
+
+_PATHS: Final = {"federation": ("labels",), "data": ("train", "test"), "privacy": ("ledger", "receipts")}
+"""Keys that hold paths, by section."""
 
 
 def make_paths_absolute(table: dict[str, Any], folder: Path, *, where: str) -> None:
@@ -22,7 +25,7 @@ def make_paths_absolute(table: dict[str, Any], folder: Path, *, where: str) -> N
     Raises:
         ConfigError: if a path begins with ``~`` and a name that is no user of this machine.
     """
-    for section, keys in (("federation", ("labels",)), ("data", ("train", "test")), ("privacy", ("ledger",))):
+    for section, keys in _PATHS.items():
         _rewrite(table.get(section), keys, folder, section=section, where=where)
     cohort = table.get("cohort")
     clients = cohort.get("clients") if isinstance(cohort, dict) else None

@@ -21,6 +21,11 @@ class NoPrivacySection(Section):
 
     unit: Literal["none"]
 
+    @property
+    def promised_epsilon(self) -> str:
+        """Epsilon as a ledger names it."""
+        return "infinity"
+
 
 class _TargetSection(Section):
     """A promise of differential privacy for the whole federation."""
@@ -31,6 +36,11 @@ class _TargetSection(Section):
     """Chance that the promise of epsilon does not hold; below 1 / rows of every client, or 1 / clients."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Under ``example`` the largest norm of one row's gradient, under ``client`` that of a client's whole update."""
+
+    @property
+    def promised_epsilon(self) -> str:
+        """Epsilon as a ledger names it: it reads back as the same number."""
+        return repr(self.target_epsilon)
 
 
 class ExamplePrivacySection(_TargetSection):
@@ -96,3 +106,6 @@ class OwnPrivacySection(Section):
     ledger: Path | None = None
     """Folder of the budget's ledgers; without it, one in the state folder of this machine's user. It must outlive runs:
     two federations on the same data know of each other by it alone."""
+    receipts: Path | None = None
+    """Folder of receipts of the ledgers and of marks of the data's rows; without it, one in the data folder of this
+    machine's user. Apart from the ledgers, and best on another disk: an old copy of the ledgers is found by them."""

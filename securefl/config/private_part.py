@@ -56,16 +56,15 @@ def _check_none(recipe: Recipe, *, where: str) -> None:
 
 
 def _check_finish(config: FederationConfig, *, where: str) -> None:
-    if not config.fusion.adds:
-        return
-    if not config.recipe.has_personal:
+    adds = config.fusion.adds
+    if (adds or config.fusion.few_shot) and not config.recipe.has_personal:
         raise ConfigError(
-            f"'fusion.finish' is \"sum\", and 'recipe.personal' is \"{config.recipe.personal}\": there is nothing to "
-            "add",
+            f"'fusion.finish' is \"{config.fusion.finish}\", and 'recipe.personal' is \"{config.recipe.personal}\": "
+            f"there is nothing to {'add' if adds else 'fuse'}",
             where=where,
-            hint='write personal = "joint", or leave finish out',
+            hint=f'write personal = "{"joint" if adds else "alone"}", or leave finish out',
         )
-    if config.fusion.space == "factor":
+    if adds and config.fusion.space == "factor":
         raise ConfigError(
             "'fusion.finish' is \"sum\", which adds products, and 'fusion.space' is \"factor\"",
             where=where,

@@ -5,8 +5,8 @@ defaults, and are no matter.
 
     >>> from securefl.config.federation import FederationConfig
     >>> table = {"federation": {"name": "banks"}, "model": {"path": "m"}, "recipe": {"name": "products"}}
-    >>> [each.name for each in unread_keys(FederationConfig.model_validate(table))][:2]
-    ['fusion.max_samples', 'fusion.space']
+    >>> [each.name for each in unread_keys(FederationConfig.model_validate(table))][:3]
+    ['fusion.few_shot_budget', 'fusion.max_samples', 'fusion.space']
 """
 
 from __future__ import annotations
@@ -100,6 +100,13 @@ def refuse_unread(config: FederationConfig, *, where: str) -> None:
 
 
 def _of_the_fusion(config: FederationConfig) -> Iterator[UnreadKey]:
+    if not config.fusion.few_shot:
+        yield UnreadKey(
+            "fusion",
+            "few_shot_budget",
+            f"'fusion.finish' is \"{config.fusion.finish}\", which is no few-shot search",
+            'write finish = "few-shot"',
+        )
     if config.recipe.has_personal and config.fusion.fuses:
         return
     if config.recipe.keeps_sent:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from securefl.crypto.profiles import MAX_CONTRIBUTIONS
-from securefl.crypto.wireform import Ciphertexts, WireForm
-from securefl.crypto.words import Words
+from securefl.crypto.wireform import Buffer, Ciphertexts, WireForm
+from securefl.crypto.words import Words, add_words
 from securefl.errors import ProtocolError
 
 
@@ -43,14 +43,39 @@ class ResidueSum:
         Raises:
             ProtocolError: if the window leaves the layout, or more than ``MAX_CONTRIBUTIONS`` are added.
         """
-        rows = slice(first_ciphertext, first_ciphertext + window.residues.shape[0])
-        if first_ciphertext < 0 or rows.stop > self._sums.shape[0]:
-            raise ProtocolError("a window of ciphertexts lies outside the layout")
-        if np.any(self._added[rows] >= MAX_CONTRIBUTIONS):
-            raise ProtocolError(f"a sum takes at most {MAX_CONTRIBUTIONS} contributions")
+        rows = self._free_rows(first_ciphertext, window.residues.shape[0])
         self._sums[rows] += window.residues
         self._macs[rows] += window.macs
         self._added[rows] += 1
+
+    def add_upload(self, first_ciphertext: int, data: Buffer, *, ciphertexts: int) -> None:
+        """Adds a window of one contribution from its bytes: what ``add`` does with what they decode to.
+
+        Words that add with wrap-around are not decoded on the way.
+
+        Args:
+            first_ciphertext: Where the window begins.
+            data: Its bytes, as they were uploaded.
+            ciphertexts: How many there are.
+
+        Raises:
+            WireError: if the bytes are not so many ciphertexts, or one of their words is out of range.
+            ProtocolError: as ``add``.
+        """
+        if not self._form.takes_any_words:
+            self.add(first_ciphertext, self._form.decode_upload(data, ciphertexts=ciphertexts))
+            return
+        rows = self._free_rows(first_ciphertext, ciphertexts)
+        add_words(self._sums[rows].reshape(-1), data, self._form.upload_residue_bytes)
+        self._added[rows] += 1
+
+    def _free_rows(self, first: int, count: int) -> slice:
+        rows = slice(first, first + count)
+        if first < 0 or rows.stop > self._sums.shape[0]:
+            raise ProtocolError("a window of ciphertexts lies outside the layout")
+        if np.any(self._added[rows] >= MAX_CONTRIBUTIONS):
+            raise ProtocolError(f"a sum takes at most {MAX_CONTRIBUTIONS} contributions")
+        return rows
 
     def total(self) -> Ciphertexts:
         """The sum, its residues scaled back by the dropped bits, and all of it reduced.

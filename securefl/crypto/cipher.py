@@ -19,7 +19,7 @@ Pack, encrypt, add, decrypt, unpack; under the twin, so that nothing is drawn:
     >>> for member, values in zip(members, ([5, -7], [1, 1], [-2, 0])):
     ...     slots = pack(np.array(values), cipher.profile)
     ...     sent = cipher.encryption(place, contributor=member, key=cipher.draw_key()).encrypt(slots, first=0)
-    ...     total.add(0, cipher.form.decode_upload(sent.body, ciphertexts=1))
+    ...     total.add_upload(0, sent.body, ciphertexts=1)
     >>> body = cipher.form.encode_aggregate(total.total())
     >>> opened = cipher.decryption(place, contributions=[(member, b"") for member in members], key_sum=None)
     >>> opened.verify([body])

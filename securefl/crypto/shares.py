@@ -287,9 +287,20 @@ def lagrange(known: Residues, wanted: Residues) -> Residues:
         _row_products(reach)[:, None]
         * _inverses(_row_products(gaps))[None, :]
         % PRIME
-        * _inverses(reach)
+        * _inverse_gaps(wanted, known)
         % PRIME
     )
+
+
+def _inverse_gaps(wanted: Residues, known: Residues) -> Residues:
+    """Inverses of every wanted point less every known one, (m, t).
+
+    Members' points are consecutive numbers, so there are few gaps, each of which stands in the matrix many times.
+    """
+    least, largest = int(wanted.min() - known.max()), int(wanted.max() - known.min())
+    inverses = _inverses(np.arange(least, largest + 1) % PRIME)
+    found: Residues = inverses[wanted[:, None] - known[None, :] - least]
+    return found
 
 
 def _row_products(matrix: Residues) -> Residues:

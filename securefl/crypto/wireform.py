@@ -72,6 +72,13 @@ class WireForm:
         """Uploaded residues are below this: the modulus, rounded as they are."""
         return rounded(self.modulus - 1, self.dropped_bits) + 1
 
+    @property
+    def takes_any_words(self) -> bool:
+        """True where words add with wrap-around: only the length of an upload can be wrong."""
+        return not self.mac_bytes and self.modulus == self.upload_limit == 1 << (
+            8 * self.upload_residue_bytes
+        )
+
     def upload_bytes(self, ciphertexts: int) -> int:
         """Length of a contribution's ciphertexts."""
         return ciphertexts * self._row_bytes(self.upload_residue_bytes)
@@ -91,6 +98,17 @@ class WireForm:
     def encode_upload(self, sent: Ciphertexts) -> bytes:
         """C ciphertexts with rounded residues to ``upload_bytes(C)`` bytes."""
         return self._encoded(sent, self.upload_residue_bytes)
+
+    def check_upload(self, data: Buffer, *, ciphertexts: int) -> None:
+        """Refuses what ``decode_upload`` refuses; words of which none can be out of range are not decoded for it.
+
+        Raises:
+            WireError: if the length is another, or a residue or a MAC is out of range.
+        """
+        if self.takes_any_words:
+            self._check_length(data, ciphertexts, self.upload_residue_bytes)
+        else:
+            self.decode_upload(data, ciphertexts=ciphertexts)
 
     def decode_upload(self, data: Buffer, *, ciphertexts: int) -> Ciphertexts:
         """A contribution's ciphertexts, or a window of them.
@@ -141,6 +159,11 @@ class WireForm:
                 f"seeds of {len(seeds)} bytes arrived where {self.seeds_bytes(ciphertexts)} bytes belong"
             )
 
+    def _check_length(self, data: Buffer, count: int, residue_bytes: int) -> None:
+        expected = count * self._row_bytes(residue_bytes)
+        if len(data) != expected:
+            raise WireError(f"{len(data)} bytes arrived where {expected} belong")
+
     def _row_bytes(self, residue_bytes: int) -> int:
         return self.degree * residue_bytes + self.mac_bytes
 
@@ -153,10 +176,7 @@ class WireForm:
         return np.concatenate(rows, axis=1).tobytes()
 
     def _decoded(self, data: Buffer, count: int, residue_bytes: int, limit: int) -> Ciphertexts:
-        if len(data) != count * self._row_bytes(residue_bytes):
-            raise WireError(
-                f"{len(data)} bytes arrived where {count * self._row_bytes(residue_bytes)} belong"
-            )
+        self._check_length(data, count, residue_bytes)
         shape = (count, self.degree)
         if not self.mac_bytes:
             residues = _words(data, residue_bytes, limit, what="residue").reshape(shape)

@@ -38,13 +38,39 @@ def decode_words(data: bytes | bytearray | memoryview, width: int, *, count: int
     if len(data) != count * width:
         raise WireError(f"{len(data)} bytes arrived where {count * width} belong")
     words = np.zeros(count, dtype="<u8")
-    whole = max(0, count - WORD_BYTES // width)
-    if whole:
-        # Eight bytes are read at every word's start and what belongs to its neighbours is masked off:
-        # several times faster than copying bytes. The last few words, where that would read beyond the end,
-        # are copied.
-        starts = np.ndarray((whole,), dtype="<u8", buffer=data, strides=(width,))
-        np.bitwise_and(starts, np.uint64(2 ** (8 * width) - 1), out=words[:whole])
-    tail = np.frombuffer(data, dtype=np.uint8, offset=whole * width).reshape(-1, width)
-    words.view(np.uint8).reshape(-1, WORD_BYTES)[whole:, :width] = tail
+    starts = _starts(data, width, count=count)
+    # What belongs to a word's neighbours is masked off: several times faster than copying bytes.
+    np.bitwise_and(starts, np.uint64(2 ** (8 * width) - 1), out=words[: starts.size])
+    tail = np.frombuffer(data, dtype=np.uint8, offset=starts.size * width).reshape(-1, width)
+    words.view(np.uint8).reshape(-1, WORD_BYTES)[starts.size :, :width] = tail
     return words.astype(np.uint64, copy=False)
+
+
+def add_words(totals: Words, data: bytes | bytearray | memoryview, width: int) -> None:
+    """Add words to running totals, in place, modulo 2^(8 width): what a total holds above that means nothing.
+
+    A word is added with the bytes of its neighbours that stand behind it. These reach only bits from 8 width on, and
+    carries go upwards, so the lower bits are exact; it takes a third of the time of decoding and adding.
+
+    Args:
+        totals: (n,) uint64, changed.
+        data: Exactly n words of ``width`` bytes.
+        width: Bytes of one word, 1 to 8.
+
+    Raises:
+        WireError: if the length is another; nothing is added then.
+    """
+    if len(data) != totals.size * width:
+        raise WireError(f"{len(data)} bytes arrived where {totals.size * width} belong")
+    starts = _starts(data, width, count=totals.size)
+    np.add(totals[: starts.size], starts, out=totals[: starts.size])
+    rest = memoryview(data)[starts.size * width :]
+    totals[starts.size :] += decode_words(rest, width, count=totals.size - starts.size)
+
+
+def _starts(data: bytes | bytearray | memoryview, width: int, *, count: int) -> Words:
+    """The eight bytes at the start of every word, but of the last few, where that would read beyond the end."""
+    whole = max(0, count - WORD_BYTES // width)
+    return (
+        np.ndarray((whole,), dtype="<u8", buffer=data, strides=(width,)) if whole else np.empty(0, np.uint64)
+    )

@@ -9,5 +9,7 @@
 ``budget_ledger``  the ledger of a budget, outside every run
 ``budget_files``   where it lies
 ``anchors``        heads that others keep, against rollback and fork
+``receipts``       the same as a file of the owner's, apart from the ledger
+``row_marks``      marks of a data set's rows, by which a budget follows them
 ``fingerprint``    the name of a data set
 """

@@ -56,3 +56,25 @@ def require_anchors(entries: Sequence[Entry], anchors: Iterable[Anchor], *, ledg
                 "histories",
                 hint="put back the ledger that the anchor belongs to; charges of both count",
             )
+
+
+def require_heads(entries: Sequence[Entry], heads: Iterable[bytes]) -> None:
+    """Refuse a ledger that lacks an entry of which others have the digest alone, as a certificate has.
+
+    Args:
+        entries: The ledger's, verified.
+        heads: Digests of entries (32 bytes each).
+
+    Guarantee: as ``require_anchors``, but for the place of the entry, which the digest binds too.
+
+    Raises:
+        StateError: if one is missing.
+    """
+    there = {entry.digest for entry in entries}
+    missing = [head for head in heads if head not in there]
+    if missing:
+        raise StateError(
+            f"the budget's ledger lacks {len(missing)} of the entries that certificates name: it was cut, is an old "
+            "copy, or there are two histories",
+            hint="put back the newest copy; without it the budget of this data counts as spent",
+        )

@@ -1,8 +1,10 @@
-"""Places of budgets' ledgers: outside runs, one a client and data set."""
+"""Places of budgets' files: outside runs, one set a client and data set, the receipts apart from the ledgers."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from securefl.storage.disk import disk_errors, make_private_folder
@@ -10,9 +12,75 @@ from securefl.storage.disk import disk_errors, make_private_folder
 
 def state_folder() -> Path:
     """Folder of this machine's user for what outlives runs: ``$XDG_STATE_HOME``, or ``~/.local/state``."""
-    chosen = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(chosen) if chosen.startswith("/") else Path.home() / ".local/state"
-    return base / "securefl" / "budgets"
+    return _users_folder("XDG_STATE_HOME", ".local/state") / "budgets"
+
+
+def receipts_folder() -> Path:
+    """Folder of this machine's user for receipts: ``$XDG_DATA_HOME``, or ``~/.local/share``."""
+    return _users_folder("XDG_DATA_HOME", ".local/share") / "receipts"
+
+
+def _users_folder(variable: str, otherwise: str) -> Path:
+    chosen = os.environ.get(variable, "")
+    return (Path(chosen) if chosen.startswith("/") else Path.home() / otherwise) / "securefl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPlace:
+    """Files of one budget: a ledger and its key in one folder, receipts and marks of rows in another.
+
+    Attributes:
+        ledgers: ``[privacy] ledger`` of a client.toml, or ``state_folder``.
+        kept_receipts: ``[privacy] receipts``, or ``receipts_folder``; what a copy of ``ledgers`` cannot turn back.
+        client: The client's id.
+        data_fingerprint: 32 bytes.
+    """
+
+    ledgers: Path
+    kept_receipts: Path
+    client: str
+    data_fingerprint: bytes
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger."""
+        return self.ledgers / self.client / f"{self.data_fingerprint.hex()}.jsonl"
+
+    @property
+    def key(self) -> Path:
+        """The key that signs it."""
+        return self.ledger.with_suffix(".key")
+
+    @property
+    def receipts(self) -> Path:
+        """Heads of the ledger; see ``receipts``."""
+        return self.kept_receipts / self.client / f"{self.data_fingerprint.hex()}.receipts"
+
+    @property
+    def rows(self) -> Path:
+        """Marks of the data's rows; see ``row_marks``."""
+        return self.receipts.with_suffix(".rows")
+
+    def make(self) -> None:
+        """Make the folders, for their owner alone.
+
+        Raises:
+            DiskError: if one cannot be made.
+        """
+        for folder in (self.ledger.parent, self.receipts.parent):
+            with disk_errors(folder):
+                make_private_folder(folder)
+
+    def others(self) -> Iterator[BudgetPlace]:
+        """Budgets of other data sets and clients whose marks of rows lie beside this one's."""
+        for path in sorted(self.kept_receipts.glob("*/*.rows")):
+            if path != self.rows:
+                yield BudgetPlace(
+                    ledgers=self.ledgers,
+                    kept_receipts=self.kept_receipts,
+                    client=path.parent.name,
+                    data_fingerprint=bytes.fromhex(path.stem),
+                )
 
 
 def budget_file(folder: Path | None, *, client: str, data_fingerprint: bytes) -> Path:

@@ -66,6 +66,11 @@ class BudgetLedger:
         return self._state.charges
 
     @property
+    def reserved(self) -> tuple[Charge, ...]:
+        """All charges, refunded ones too."""
+        return tuple(self._state.reserved.values())
+
+    @property
     def anchor(self) -> Anchor:
         """The head, for others to keep: in a receipt, in a certificate."""
         entries = self._ledger.entries

@@ -25,8 +25,8 @@ class RunStarted:
     Attributes:
         member: Its id.
         federation_digest: SHA-256 of the federation file (32 bytes).
-        unit: What differential privacy protects: ``none`` while there is no noise.
-        epsilon: The budget of the run; ``infinity`` where the unit is ``none``.
+        unit: What differential privacy protects: ``none`` where there is no noise.
+        epsilon: The promise of the federation file for all its rounds; ``infinity`` where the unit is ``none``.
     """
 
     name: ClassVar[str] = "run-started"
@@ -66,6 +66,26 @@ class RoundContributed:
     round_number: int
     body_digest: bytes
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAnchored:
+    """Head of the privacy budget's ledger, just before a header that names it leaves.
+
+    Attributes:
+        round_number: Number of the round.
+        attempt: Number of the attempt.
+        ledger_key: Public key that signs the budget's ledger (32 bytes).
+        sequence: Place of its newest entry, from 0.
+        head: Digest of that entry (32 bytes).
+    """
+
+    name: ClassVar[str] = "budget-anchored"
+    round_number: int
+    attempt: int
+    ledger_key: bytes
+    sequence: int
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,7 @@ Event = (
     RunStarted
     | RoundReserved
     | RoundContributed
+    | BudgetAnchored
     | RoundVoided
     | RoundSpoiled
     | AggregateApplied
@@ -164,6 +185,14 @@ def parse_event(name: object, fields: Mapping[str, object]) -> Event:
             return RoundReserved(*_of_round(fields, "manifest_digest"), _count(fields, "attempt"))
         case RoundContributed.name:
             return RoundContributed(*_of_round(fields, "body_digest"), _count(fields, "attempt"))
+        case BudgetAnchored.name:
+            return BudgetAnchored(
+                round_number=_number(fields, "round_number"),
+                attempt=_count(fields, "attempt"),
+                ledger_key=_digest(fields, "ledger_key"),
+                sequence=_count(fields, "sequence"),
+                head=_digest(fields, "head"),
+            )
         case RoundVoided.name:
             return RoundVoided(_number(fields, "round_number"), _count(fields, "attempt"))
         case RoundSpoiled.name:

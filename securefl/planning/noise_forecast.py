@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
-from securefl.planning.sizes import sizes_of
-from securefl.privacy.least_noise import plan_clients
+from securefl.config.privacy import ExamplePrivacySection, NoPrivacySection
 from securefl.privacy.plan import PrivacyPlan
+from securefl.protocol.client_noise import client_plan
 from securefl.protocol.federation import Federation
+from securefl.protocol.terms import PinnedClientPrivacy
 from securefl.training.dp_sgd.member_plan import member_plan
-
-FIRST_KINDS = 4
-"""Rounds that show every kind of round there is, as in ``forecast.kinds_of``, and one more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,32 +50,16 @@ def forecast_noise(federation: Federation, *, rows: Mapping[str, int]) -> NoiseF
 
     Raises:
         ConfigError: if no noise keeps the target.
-        CapacityError: if update and noise have no room in the grid's integers.
     """
     privacy = federation.terms.privacy
     if isinstance(privacy, NoPrivacySection):
         return None
-    if isinstance(privacy, ClientPrivacySection):
-        plans = {"": _client_plan(federation, privacy)}
-        return NoiseForecast(plans=plans, contributors=len(federation.cohort), force=privacy.force)
+    if isinstance(privacy, PinnedClientPrivacy):
+        plan = client_plan(federation)
+        assert plan is not None
+        return NoiseForecast(plans={"": plan}, contributors=len(federation.cohort), force=privacy.force)
     return NoiseForecast(
         plans=_example_plans(federation, privacy, rows), contributors=len(federation.cohort), force=False
-    )
-
-
-def _client_plan(federation: Federation, privacy: ClientPrivacySection) -> PrivacyPlan:
-    rounds = federation.terms.federation.rounds
-    sizes = [sizes_of(federation, number) for number in range(1, min(rounds, FIRST_KINDS) + 1)]
-    return plan_clients(
-        target_epsilon=privacy.target_epsilon,
-        delta=privacy.delta,
-        accountant=privacy.accounted_by,
-        clip=privacy.clip,
-        noise=privacy.mechanism,
-        dimension=max(one.values - one.weights for one in sizes),
-        honest=federation.plan.ranks.min_honest,
-        limit=(1 << (federation.terms.grid.precision_bits - 1)) - 1,
-        rounds=rounds,
     )
 
 

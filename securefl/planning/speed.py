@@ -211,9 +211,9 @@ class _Bench:
         self._members[0].decrypt_attempt(head, body, key_sum=key_sum)
 
     def _add(self, total: ResidueSum, body: bytes) -> None:
-        # The server decodes twice: nothing is added before all of a contribution has been found in range.
-        self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts)
-        total.add(0, self._cipher.form.decode_upload(body, ciphertexts=self._ciphertexts))
+        # As the server does: nothing is added before all of a contribution has been found in range.
+        self._cipher.form.check_upload(body, ciphertexts=self._ciphertexts)
+        total.add_upload(0, body, ciphertexts=self._ciphertexts)
 
     def _expansion_s(self, seeds: bytes, key_sum: KeySum | None) -> float:
         """Seconds that one contributor costs a reader for its second polynomials; nothing where there are none."""

@@ -6,7 +6,7 @@ in the same way, before and after a restart of either.
 
     server announces        member asks
     Waiting                 (a member is missing)
-    RoundOpened             SendAdvert
+    RoundOpened             SendAdvert, or SitOut
     CohortClosed            StageContribution: body, seeds, packets; kept by the server until the attempt is settled
                             StagedUpTo: where the body goes on after a broken connection
     (any, to a member       FetchCohort: a member that was away when the cohort closed
@@ -182,6 +182,16 @@ class SendAdvert:
 
 
 @dataclass(frozen=True, slots=True)
+class SitOut:
+    """The member takes no part in this attempt, because its privacy budget allows no further round on its data.
+
+    It stays connected, and applies the sums of the others.
+    """
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class StageContribution:
     """Head of a contribution's stream; the body follows from an offset that the server names.
 
@@ -302,6 +312,7 @@ class Leave:
 
 Request = (
     SendAdvert
+    | SitOut
     | StageContribution
     | StagedUpTo
     | FetchCohort

@@ -9,6 +9,7 @@ Terms: the *roster* is the list of members in a fixed order; ``terms`` holds wha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, assert_never
 
@@ -161,7 +162,9 @@ class Federation:
             payload=self.terms.payload.name,
             layout=self.layout,
             ranks=RankTable(
-                tuple(member.rank for member in self.roster), colluders=self.constants.max_colluders
+                tuple(member.rank for member in self.roster),
+                colluders=self.constants.max_colluders,
+                single=self.terms.training.rank_pruning,
             ),
             bits=self.terms.grid.precision_bits,
             adapter_bound=self.terms.grid.adapter_bound,
@@ -201,7 +204,12 @@ class Federation:
         )
 
     def owner_rule(
-        self, round_number: int, *, layers: RoundOwners | None = None, classes: ClassHolders | None = None
+        self,
+        round_number: int,
+        *,
+        layers: RoundOwners | None = None,
+        classes: ClassHolders | None = None,
+        ranks: Mapping[str, int] | None = None,
     ) -> OwnerRule:
         """Owners of everything that a round can sum.
 
@@ -209,15 +217,17 @@ class Federation:
             round_number: The round.
             layers: Owners of each layer in it; None where every member trains every layer, and in openings.
             classes: Holders of each class; None where rows of heads have no owners, and before their sum.
+            ranks: Rank that each member has in it, in the roster's order; None for the pinned ones.
         """
         plan = self.plan
         ranked = plan.facts.mixing is Mixing.PARTITIONS and round_number > 0
         return OwnerRule(
             self.constants,
-            {member.id: member.rank for member in self.roster},
+            ranks or {member.id: member.rank for member in self.roster},
             plan.ranks.partitions if ranked else single_partition(len(self.roster)),
             layers,
             classes,
+            noised=self.terms.privacy.unit == "client",
         )
 
     @property
@@ -239,6 +249,7 @@ class Federation:
             weights=weights,
             losses=0 if self.terms.training.early_stopping_rounds is None else 1,
             layer_scores=len(layers_of(self.layout)) if self.terms.layers.allocation == "fisher" else 0,
+            ranks=len(self.roster) if self.terms.training.rank_pruning else 0,
         )
         if share == 1:
             return whole

@@ -108,9 +108,12 @@ class OwnerRule:
         partitions: The round's rank partitions; a single one where every member is in every coordinate.
         layers: Owners of each layer; None where every member trains every layer.
         classes: Holders of each class; None where rows of heads have no owners, or before their sum.
+        noised: True where every member adds noise to every coordinate, owned or not: then all survivors are in each, no
+            coordinate is left out, and owners only decide what means divide by.
 
     Guarantee:
-        What ``check`` accepts has, in every coordinate that the cohort sums, no contributor or at least c_max + 2.
+        What ``check`` accepts has, in every coordinate that the cohort sums, no contributor or at least c_max + 2;
+        where coordinates are noised, at least h + c_max, of whom h are honest.
         Assumptions: members send zeros where ``summed`` says so, and their holder bits are true. Source: counting;
         ``tests/attacks/test_owner_rule.py`` tries all survivors of small cohorts.
     """
@@ -120,6 +123,7 @@ class OwnerRule:
     partitions: tuple[Partition, ...]
     layers: RoundOwners | None = None
     classes: ClassHolders | None = None
+    noised: bool = False
 
     def summed(self, cohort: Ids) -> Summed:
         """Content of a cohort's sum.
@@ -128,7 +132,7 @@ class OwnerRule:
             ProtocolError: if it is no cohort of this roster.
         """
         self._check_members(cohort, of=tuple(self.ranks))
-        least, sizes = self.constants.least_owners, self.constants.cohort(len(cohort))
+        least, sizes = self._least_owners, self.constants.cohort(len(cohort))
         layers = None if self.layers is None else tuple(count >= least for count in self._trainers(cohort))
         partitions = tuple(owners >= least for owners in self._owners(cohort))
         borne = sizes.members - sizes.threshold
@@ -149,6 +153,7 @@ class OwnerRule:
             ProtocolError: naming what would be summed over too few owners.
         """
         self._check_members(survivors, of=cohort)
+        self._check_shares(survivors)
         summed = self.summed(cohort)
         for part, wanted, owners in zip(
             self.partitions, summed.partitions, self._owners(survivors), strict=True
@@ -179,6 +184,11 @@ class OwnerRule:
             }
         return Contributors(len(survivors), partitions, tensors, summed.classes)
 
+    @property
+    def _least_owners(self) -> int:
+        """The fewest owners of a coordinate that may be summed; where all add noise to it, it may have none."""
+        return 0 if self.noised else self.constants.least_owners
+
     def _owners(self, members: Ids) -> Iterator[int]:
         """Owners of each partition among these members."""
         ranks = [self.ranks[member] for member in members]
@@ -202,8 +212,17 @@ class OwnerRule:
             if wanted
         )
 
+    def _check_shares(self, survivors: Ids) -> None:
+        """Refuse a sum with fewer honest shares of the noise than were counted on."""
+        least = self.constants.min_honest + self.constants.max_colluders
+        if self.noised and len(survivors) < least:
+            raise ProtocolError(
+                f"the noise of {len(survivors)} survivors would be too small, and {least} are the fewest",
+                hint="the attempt is void; the next one has another cohort",
+            )
+
     def _check_count(self, owners: int, what: str) -> None:
-        least = self.constants.least_owners
+        least = self._least_owners
         if 0 < owners < least:
             raise ProtocolError(
                 f"{what} would be summed over {owners} owner{'' if owners == 1 else 's'}, and {least} are the fewest",

@@ -3,10 +3,10 @@
 The rule kept here: nobody asks whether a round is the first, odd or even; ``Federation.kind_of`` is asked what it
 carries. Rounds whose contributions carry the same are of one kind, and equal.
 
-    values | weights | losses | layer scores | scores      encrypted, in one section
-    the selected values | weights | losses | layer scores  encrypted, where the others are
-    the other values                                       plain, in a second one
-    weights | values                                       encrypted, in an opening: before training, see ``openings``
+    values | weights | losses | layer scores | ranks | scores      encrypted, in one section
+    the selected values | weights | losses | layer scores | ranks  encrypted, where the others are
+    the other values                                               plain, in a second one
+    weights | values                                               encrypted, in an opening, see ``openings``
 
     >>> opening = RoundKind(values=1000, weights=1, scores=80)
     >>> opening.section_values, opening.asks_scores
@@ -32,6 +32,7 @@ class RoundKind:
         weights: Sample weights, which the values were multiplied by.
         losses: Validation losses that early stopping goes by; 0 without it.
         layer_scores: Scores of layers, which layers are drawn by; zeros in rounds that sum none. 0 where none are.
+        ranks: One for each member of the roster, which prunes its own; 0 where ranks stay.
         scores: Sensitivity scores that selective encryption chooses by; 0 where the round asks for none.
         plain: Those of the values that are not encrypted; 0 where all are.
         opening: What the values are of where they are not an update's; None in rounds of training.
@@ -41,6 +42,7 @@ class RoundKind:
     weights: int
     losses: int = 0
     layer_scores: int = 0
+    ranks: int = 0
     scores: int = 0
     plain: int = 0
     opening: Opening | None = None
@@ -57,8 +59,8 @@ class RoundKind:
 
     @property
     def encoded(self) -> int:
-        """D, the values, the weights, the losses and the layers' scores: all but the sensitivity scores."""
-        return self.values + self.weights + self.losses + self.layer_scores
+        """D, the values, the weights, the losses, the layers' scores and the ranks: all but the sensitivity scores."""
+        return self.values + self.weights + self.losses + self.layer_scores + self.ranks
 
     @property
     def total(self) -> int:

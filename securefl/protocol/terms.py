@@ -5,7 +5,7 @@ The rule kept here: paths, devices and data are each member's own business and s
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from securefl.config.model import LoraTerms
 from securefl.config.names import Name
 from securefl.config.outer import Outer
 from securefl.config.payload import Payload
-from securefl.config.privacy import PrivacySection
+from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
 from securefl.config.task import (
@@ -121,6 +121,32 @@ TaskTerms = Annotated[SequenceClassificationTerms | CausalLmTerms | OwnTaskTerms
 """A tagged union by ``name``, as ``config.task.TaskSection`` is; a task pins here what only it knows."""
 
 
+VARIANCE_UNIT: Final = 16
+"""Variances of noise are pinned in whole sixteenths of a squared grid step."""
+
+
+class PinnedClientPrivacy(ClientPrivacySection):
+    """A promise to clients, and the mechanism that keeps it: the same integers at every member.
+
+    Attributes:
+        honest: h, the honest survivors that shares are sized for.
+        dimension: d, values of the largest round.
+        clip_steps: K, the clip in grid steps.
+        share_variance_16ths: v, variance of a share, in sixteenths of a squared grid step.
+    """
+
+    honest: int = Field(ge=2)
+    dimension: int = Field(ge=1)
+    clip_steps: int = Field(ge=1)
+    share_variance_16ths: int = Field(ge=1)
+
+
+PrivacyTerms = Annotated[
+    NoPrivacySection | ExamplePrivacySection | PinnedClientPrivacy, Field(discriminator="unit")
+]
+"""``[privacy]`` as it is pinned, a tagged union by ``unit``."""
+
+
 class TrainingTerms(ConfigSection):
     """The length and speed of every member's training in a round."""
 
@@ -133,6 +159,8 @@ class TrainingTerms(ConfigSection):
     warmup_rounds: float
     max_grad_norm: float
     rank_penalty: float = 0.0
+    proximal: float = 0.0
+    rank_pruning: bool = False
     early_stopping_rounds: int | None = None
 
 
@@ -151,7 +179,7 @@ class Terms(ConfigSection):
     outer: Outer
     aggregation: AggregationSection = AggregationSection()
     fusion: FusionSection
-    privacy: PrivacySection
+    privacy: PrivacyTerms
     encryption: EncryptionSection
     grid: GridSection
     samples_cap: int = Field(ge=1)

@@ -29,6 +29,7 @@ from securefl.protocol.calls import (
     Leave,
     SendAdvert,
     SendReveal,
+    SitOut,
     Staged,
     StagedUpTo,
 )
@@ -91,20 +92,26 @@ def decode_hello(data: bytes) -> Hello:
     )
 
 
-def encode_advert(request: SendAdvert) -> bytes:
+def encode_advert(request: SendAdvert | SitOut) -> bytes:
     """The bytes of an ``AdvertRequest``."""
+    if isinstance(request, SitOut):
+        return fields.to_bytes(pb.AdvertRequest(attempt=signed.write_attempt(request.attempt), sits_out=True))
     attempt = request.advert.body.attempt
     advert = signed.write_advert(request.advert, attempt)
     return fields.to_bytes(pb.AdvertRequest(attempt=signed.write_attempt(attempt), advert=advert))
 
 
-def decode_advert(data: bytes) -> SendAdvert:
+def decode_advert(data: bytes) -> SendAdvert | SitOut:
     """The inverse of ``encode_advert``.
 
     Raises:
         WireError: if the bytes are no such message or break a limit.
     """
     message = fields.parsed(pb.AdvertRequest, data)
+    if message.sits_out:
+        if message.HasField("advert"):
+            raise WireError("a member adverts and sits out at once")
+        return SitOut(signed.read_attempt(message.attempt))
     return SendAdvert(signed.read_advert(message.advert, signed.read_attempt(message.attempt)))
 
 

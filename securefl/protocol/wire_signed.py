@@ -17,7 +17,7 @@ from securefl.config.cohort import MIN_COHORT
 from securefl.errors import ProtocolError, WireError
 from securefl.protocol import wire_fields as fields
 from securefl.protocol.agreement.cohort import Advert, Cohort, Manifest
-from securefl.protocol.agreement.commitment import ContributionHeader
+from securefl.protocol.agreement.commitment import NO_BUDGET, ContributionHeader
 from securefl.protocol.agreement.reveal import Reveal
 from securefl.protocol.agreement.signed import Attempt, Body, Signed
 from securefl.protocol.agreement.statement import (
@@ -161,6 +161,7 @@ def write_header(signed: Signed[ContributionHeader], attempt: Attempt) -> pb.Sig
         seeds_digest=body.seeds_digest,
         body_digest=body.body_digest,
         packets_digest=body.packets_digest,
+        budget_head=b"" if body.budget_head == NO_BUDGET else body.budget_head,
         signature=signed.signature,
     )
 
@@ -179,8 +180,22 @@ def read_header(message: pb.SignedHeader, attempt: Attempt) -> Signed[Contributi
         seeds_digest=fields.digest(message.seeds_digest, "seeds digest"),
         body_digest=fields.digest(message.body_digest, "body digest"),
         packets_digest=fields.digest(message.packets_digest, "packets digest"),
+        budget_head=_budget_head(message.budget_head),
     )
     return Signed(body, read_signature(message.signature))
+
+
+def _budget_head(head: bytes) -> bytes:
+    """The head that a header names, in its one form: nothing where there is none.
+
+    Raises:
+        WireError: if it is no digest, or zeros.
+    """
+    if not head:
+        return NO_BUDGET
+    if head == NO_BUDGET:
+        raise WireError("a header names zeros as its budget's head", hint="the field is left out then")
+    return fields.digest(head, "budget's head")
 
 
 def read_headers(

@@ -2,6 +2,7 @@
 
 ``file_names``     names of the files and folders that are made
 ``data_terms``     facts of the data that lies on this machine: labels, the cap of weights, rows of every client
+``data_ranks``     ranks that follow the volume of that data
 ``data_overview``  the same in words, for a person
 ``answer_fit``     rows of a language model held against its longest text
 ``model_fit``      a federation's choices held against its base model

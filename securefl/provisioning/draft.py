@@ -16,12 +16,14 @@ from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.payload import AutoPayload, Payload, payload_named
 from securefl.config.personal import PersonalSection
+from securefl.config.privacy import NO_PRIVACY, ClientPrivacySection
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.choices import FusionSection
 from securefl.config.training import TrainingSection
 from securefl.crypto.schemes import profile_for
 from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.errors import ConfigError
+from securefl.protocol.client_noise import with_client_noise
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
     FederationTerms,
@@ -167,10 +169,21 @@ def draft_of_layout(
             "'training.early_stopping_rounds' needs a base model",
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
         )
-    if config.training.rank_penalty not in (0.0, _penalty_of_row(config)):
+    of_row = _training_of_row(config)
+    if config.training.proximal > 0:
+        raise ConfigError(
+            f"'training.proximal' is {config.training.proximal:g}, and the members' own learners train",
+            hint="leave the key out: a learner may have a penalty of its own",
+        )
+    if config.training.rank_penalty not in (0.0, of_row.rank_penalty):
         raise ConfigError(
             f"'training.rank_penalty' is {config.training.rank_penalty:g}, and the members' own learners train",
             hint="leave the key out: a learner may have a penalty of its own",
+        )
+    if config.training.rank_pruning and not of_row.rank_pruning:
+        raise ConfigError(
+            "'training.rank_pruning' is true, and the members' own learners train",
+            hint="leave the key out: nobody knows of a learner what it could give up",
         )
     if config.layers.allocation == "fisher":
         raise ConfigError(
@@ -187,7 +200,7 @@ def draft_of_layout(
                 "fusion": FusionSection(finish="search"),
                 "personal": PersonalSection(),
                 "head": HeadSection(start="zeros", rows="together", logit_adjustment=False),
-                "training": config.training.model_copy(update={"rank_penalty": 0.0}),
+                "training": config.training.model_copy(update={"rank_penalty": 0.0, "rank_pruning": False}),
             }
         ),
         DataFacts(labels=(), samples_cap=cap),
@@ -199,10 +212,10 @@ def draft_of_layout(
     )
 
 
-def _penalty_of_row(config: FederationConfig) -> float:
-    """The penalty that a file has of its recipe, where it writes none."""
+def _training_of_row(config: FederationConfig) -> TrainingSection:
+    """What a file has of its recipe in ``[training]``, where it writes nothing."""
     section = ROWS[str(config.recipe.name)].others.get("training")
-    return section.rank_penalty if isinstance(section, TrainingSection) else 0.0
+    return section if isinstance(section, TrainingSection) else TrainingSection()
 
 
 def _draft(
@@ -226,6 +239,8 @@ def _draft(
         roster=roster,
     )
     _check_personal_rank(federation)
+    if isinstance(config.privacy, ClientPrivacySection):
+        federation = with_client_noise(federation, config.privacy)
     # Ranks that do not fit the model, and a head without rows of classes, are refused now and not at a client.
     federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
@@ -250,7 +265,9 @@ def _ranks_differ(config: FederationConfig) -> bool:
 
 
 def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, samples_cap: int) -> Terms:
-    """The part of a ``FED.toml`` that holds for every member.
+    """The part of a ``FED.toml`` that holds for every member, but for noise that its clients share.
+
+    That follows from the payload's size, and is pinned in a whole federation; see ``client_noise.with_client_noise``.
 
     Args:
         config: A whole file; the labels that it lists, or the path to them, stay behind.
@@ -285,7 +302,7 @@ def terms_of(config: FederationConfig, *, task: TaskTerms, model_digest: bytes, 
         outer=config.outer,
         aggregation=config.aggregation,
         fusion=config.fusion,
-        privacy=config.privacy,
+        privacy=NO_PRIVACY if isinstance(config.privacy, ClientPrivacySection) else config.privacy,
         encryption=config.encryption.model_copy(update={"max_colluders": constants.max_colluders}),
         grid=config.grid,
         samples_cap=samples_cap,

@@ -12,6 +12,7 @@ from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
 from securefl.crypto.sealed_box import KemKey
 from securefl.protocol.federation import Federation, Member
+from securefl.provisioning.data_ranks import with_data_ranks, without_data_ranks
 
 if TYPE_CHECKING:
     from securefl.provisioning.draft import Draft
@@ -41,6 +42,7 @@ def preview_draft(config: FederationConfig) -> Draft:
     load_libraries()
     from securefl.provisioning.draft import draft_federation, draft_of_backbones
 
+    config = with_data_ranks(config)
     if config.recipe.own_backbones:
         return draft_of_backbones(config, roster=_roster(config), federation_id=ZEROS)
     return draft_federation(config, roster=_roster(config), federation_id=ZEROS, model_digest=ZEROS)
@@ -54,6 +56,7 @@ def preview_of_layout(config: FederationConfig, layout: Layout) -> Federation:
     """
     from securefl.provisioning.draft import draft_of_layout
 
+    config = without_data_ranks(config)
     return draft_of_layout(config, layout, roster=_roster(config), federation_id=ZEROS).federation
 
 

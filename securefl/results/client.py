@@ -20,6 +20,8 @@ from securefl.results.formats import current, stamped
 from securefl.storage.disk import write_whole
 
 FILE_NAME = "result.json"
+BUDGET_COPY = "budget.jsonl"
+"""Copy of the ledger of the data's privacy budget, beside a result."""
 
 
 AdapterName = Literal["local", "global", "fused"]
@@ -240,6 +242,39 @@ class OpeningReport(SumReport):
     clipped: int
 
 
+class PrivacyReport(_Part):
+    """Differential privacy of a client's part, from the ledger of its data's budget.
+
+    Attributes:
+        unit: ``example`` or ``client``.
+        delta: Of all epsilons here.
+        accountant: Who computed them.
+        target_epsilon: Promise of the federation for all its rounds.
+        epsilon: Of this federation's charges.
+        rounds_charged: Numbers of the rounds that were charged.
+        trainings: Number of charges; more than rounds where one was trained anew after a stop.
+        rounds_sat_out: Numbers of the rounds that it took no part in, as its budget did not allow them.
+        budget_epsilon: Limit of all federations together on one of the data's rows.
+        spent: What they have spent together.
+        left: What is left; epsilons of further rounds do not simply add up.
+        affordable_rounds: Number of further rounds like these that fit, counted up to those of this federation; None
+            where nothing was planned.
+    """
+
+    unit: str
+    delta: float
+    accountant: str
+    target_epsilon: float
+    epsilon: float
+    rounds_charged: tuple[int, ...]
+    trainings: int
+    rounds_sat_out: tuple[int, ...]
+    budget_epsilon: float
+    spent: float
+    left: float
+    affordable_rounds: int | None
+
+
 class ClientResult(_Part):
     """A whole ``result.json`` of a client.
 
@@ -251,6 +286,9 @@ class ClientResult(_Part):
             none was measured.
         kept_round: Number of the round whose global adapter is the last one too, 0 for the start, where the sum of the
             members' validation losses has ended the federation early; ``rounds`` is then how many there were.
+        epsilon: Of this federation's charges, as a number that reads back as the same; ``infinity`` where nothing was
+            charged for want of noise.
+        privacy: What was promised, spent and left; None without differential privacy.
         own_model: True where the client's base model is its own: its global adapter stands beside that model, which is
             trained on the client's rows.
     """
@@ -281,6 +319,7 @@ class ClientResult(_Part):
     seconds_total: float
     peak_memory_bytes: int
     epsilon: str
+    privacy: PrivacyReport | None = None
     ledger_head: str
 
     @property

@@ -19,7 +19,7 @@ from securefl.aggregation.outcome import Outcome
 from securefl.aggregation.update_source import UpdateSource
 from securefl.crypto.channels import Channels
 from securefl.crypto.kahe.keys import KeySum
-from securefl.errors import StateError
+from securefl.errors import BudgetError, StateError
 from securefl.identity.signing import SigningKey
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
@@ -138,6 +138,14 @@ class SimulatedWork:
 
     def finish(self, state: MemberState) -> None:
         """Leave measuring to who runs the simulation."""
+
+    def sit_out(self, round_number: int, refused: BudgetError) -> None:
+        """Say nothing: a simulation charges no budget of its members' data.
+
+        Raises:
+            BudgetError: always.
+        """
+        raise refused
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say nothing: the next member comes at once."""

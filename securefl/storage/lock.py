@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from securefl.errors import IdentityError
+from securefl.errors import IdentityError, StateError
 from securefl.storage.disk import disk_errors
 
 if sys.platform != "win32":
@@ -26,6 +27,9 @@ if sys.platform != "win32":
 LOCK_FILE: Final = ".lock"
 OWNER_ONLY: Final = 0o600
 _MAX_TEXT_BYTES: Final = 64
+_PATIENCE_S: Final = 120.0
+"""Longest wait for a lock that others hold for moments."""
+_PAUSE_S: Final = 0.02
 
 
 @contextmanager
@@ -48,6 +52,44 @@ def locked(folder: Path, *, owner: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Lets one process after the other run the block on a folder that several share; each for moments.
+
+    Args:
+        folder: The folder; the lock is the file ``.lock`` in it.
+
+    Raises:
+        StateError: if another process holds it for minutes.
+        DiskError: if the file cannot be made.
+    """
+    path = folder / LOCK_FILE
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+    try:
+        _await(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _await(descriptor: int, path: Path) -> None:
+    if sys.platform == "win32":
+        return
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise StateError(
+                    "another process keeps these files to itself", where=str(path.parent), hint="end it first"
+                ) from None
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _take(descriptor: int, path: Path, *, owner: str) -> None:

@@ -25,6 +25,8 @@
 ``draws``           one client's random choices
 ``optimiser``       AdamW with those rates, and a limit on gradients
 ``tail_penalty``    a penalty on the last directions of an adapter
+``penalties``       this one, and one on the distance from a round's start
+``rank_pruning``    the choice to give these up
 ``loops``           training of one adapter, evaluation
 ``round_loop``      one adapter's training for one round
 ``liveness``        judgement over a whole round of training
@@ -42,6 +44,7 @@
 ``scales``          two heads over the same features as one, fitted
 ``trials``          candidates of a fusion, measured
 ``search``          the choice among them
+``few_shot``        FDLoRA's own choice of weights, on few rows
 ``baselines``       figures that it must beat
 ``fusion``          the adapter that a client makes of its two
 ``finish``          a client's work after its last round: calibrated, fused, fine-tuned

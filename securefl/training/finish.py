@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from securefl.training.calibration import Calibration, calibrate
+from securefl.training.few_shot import BATCHES
 from securefl.training.fusion import PASSES, Fusion, FusionResult
 from securefl.training.loading import ClientTokens
 from securefl.training.loops import Progress
@@ -57,16 +58,23 @@ class Finish:
         """
         loop, section = self.loop, self.loop.settings.fusion
         loop.bank.require(PERSONAL)
+        few = BATCHES * loop.section.per_device_train_batch_size
+        passes = section.few_shot_budget if section.few_shot else PASSES
         fusion = Fusion(
             bank=loop.bank,
             task=loop.settings.task,
-            rows=loop.draws.fusion_rows(self.rows.validation, most=section.max_samples),
+            rows=loop.draws.fusion_rows(
+                self.rows.validation,
+                most=min(few, section.max_samples) if section.few_shot else section.max_samples,
+            ),
             train=self.rows.train,
             space=section.space,
             batch_size=loop.section.per_device_eval_batch_size,
             compute=loop.compute,
-            passed=lambda number: loop.step_sink(Progress("fuse", number, PASSES)),
+            passed=lambda number: loop.step_sink(Progress("fuse", number, passes)),
         )
+        if section.few_shot:
+            return fusion.few_shot(budget=section.few_shot_budget)
         return fusion.add() if section.adds else fusion.run(loop.draws.fusion())
 
     def fine_tune(self) -> float:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from securefl.adapters.layout import Layout
-from securefl.adapters.scaling import scaling_of
+from securefl.adapters.scaling import alpha_of, scaling_of
 from securefl.training.adapter_bank import AdapterBank
 from securefl.training.backbones import most_positions, skeleton_of
 from securefl.training.base_weights import hold_base
@@ -89,7 +88,10 @@ def load_model(settings: TrainerSettings, compute: Compute) -> tuple[TaskModel, 
 
 
 def _add_adapters(bank: AdapterBank, settings: TrainerSettings, way: Way) -> None:
-    add = partial(bank.add, alpha=settings.lora.lora_alpha, use_rslora=settings.lora.use_rslora)
+    def add(name: str, *, rank: int) -> None:
+        alpha = alpha_of(settings.lora, rank)
+        bank.add(name, rank=rank, alpha=alpha, use_rslora=settings.lora.use_rslora)
+
     add(GLOBAL, rank=settings.rank)
     if SHARED in way.used:
         _add_shared(bank, settings)

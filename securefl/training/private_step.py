@@ -5,6 +5,10 @@ With x what a round shares and y the private adapter, of the loss f(x, y) of one
     y <- y - a df/dy (x, y)          plain gradient descent, here
     x <- AdamW step at rate b along df/dx (x, y), at the new y
 
+Each gradient that is longer than ``[training] max_grad_norm`` is first scaled down to it: df/dy by its own norm here,
+df/dx by its own in ``optimiser``. Without that limit, three times the recipe's rate of y took a sum from useful to an
+accuracy of 0.07.
+
 The rule kept here: this step moves nothing but the private factors, and leaves no gradient behind; so what a round
 sends is the change of x alone, and y stays with the client.
 
@@ -34,15 +38,24 @@ class PrivateStep:
         model: With the private adapter and the shared one in use.
         factors: The private adapter's, by name.
         rates: Its learning rate before any schedule; the head's is not used.
+        max_grad_norm: Longest gradient over all of the factors together; a longer one is scaled down to it. 0 leaves
+            every gradient as it is.
         compute: Device and precision.
     """
 
     def __init__(
-        self, model: TaskModel, factors: Mapping[str, nn.Parameter], *, rates: Rates, compute: Compute
+        self,
+        model: TaskModel,
+        factors: Mapping[str, nn.Parameter],
+        *,
+        rates: Rates,
+        max_grad_norm: float,
+        compute: Compute,
     ) -> None:
         self._model = model
         self._factors = factors
         self._rates = rates
+        self._max_grad_norm = max_grad_norm
         self._compute = compute
         self._steps = 0
 
@@ -65,7 +78,7 @@ class PrivateStep:
         check_gradient(norm, rates=self._rates, what="personal", step=self._steps)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.sub_(gradient, alpha=self._rates.factors * share)
+                parameter.sub_(gradient, alpha=self._rates.factors * share * self._kept_of(norm))
         return self._rates
 
     def end(self) -> None:
@@ -75,6 +88,10 @@ class PrivateStep:
             TrainingError: if a value is not finite.
         """
         check_values(self._factors, rates=self._rates, what="personal")
+
+    def _kept_of(self, norm: float) -> float:
+        """The part of a gradient of this norm that the limit leaves."""
+        return min(1.0, self._max_grad_norm / norm) if self._max_grad_norm > 0 and norm > 0 else 1.0
 
     def _gradients(self, parts: Sequence[Batch], parameters: list[nn.Parameter]) -> list[Tensor]:
         for parameter in parameters:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from functools import partial
 
 from securefl.adapters.frozen import Frozen
-from securefl.adapters.update import Adapter
+from securefl.adapters.update import Adapter, Update
 from securefl.training.adapter_bank import Trainable
 from securefl.training.dp_sgd.private_rounds import PrivateRounds
 from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.private_step import PrivateStep
+from securefl.training.rank_pruning import directions_left
 from securefl.training.round_loop import RoundLoop
 from securefl.training.tasks.head import TaskHead
 from securefl.training.updates.way import Learnt, Way
@@ -47,6 +48,7 @@ class SharedTraining:
         self._personal = personal
         self._private = private
         self._trained: frozenset[str] | None = None
+        self._kept: int | None = None
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -57,6 +59,17 @@ class SharedTraining:
     def only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round trains; all act in the forward pass."""
         self._trained = tensors
+
+    def keep_first(self, directions: int) -> None:
+        """Names the number of directions that the next round trains; the others are zeros, and stay zeros."""
+        self._kept = directions
+
+    def directions_left(self, start: Adapter, update: Update) -> int | None:
+        """Directions that the client keeps after a round; None where it was never told how many to train."""
+        if self._kept is None:
+            return None
+        scaling = self._bank.scaling("global")
+        return directions_left(start, update, scaling=scaling, trained=self._kept)
 
     def limited(self, switched_on: Callable[[], Trainable]) -> Trainable:
         """Switches on what is trained, of the layers that the round trains."""
@@ -96,7 +109,8 @@ class SharedTraining:
             used=self.used,
             rates=rates,
             private=self._private_step(),
-            rank_penalty=self._loop.section.rank_penalty,
+            penalised=True,
+            kept=self._kept,
         )
 
     def _private_step(self) -> PrivateStep | None:
@@ -107,5 +121,6 @@ class SharedTraining:
             self._bank.model,
             self.limited(partial(self._bank.train, PERSONAL, None)).factors,
             rates=self._personal.rates,
+            max_grad_norm=self._loop.section.max_grad_norm,
             compute=self._loop.compute,
         )

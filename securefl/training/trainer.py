@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
-from securefl.errors import ConfigError
+from securefl.errors import ConfigError, TrainingError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
 from securefl.training.devices import choose_compute, prepare_torch
@@ -93,6 +93,7 @@ class LocalTrainer(HeadAnswers):
         self._way = way_of(settings.payload, shares=settings.shares, kept_share=settings.kept_share)
         self._draws = Draws(settings.seed, settings.member)
         self.loss = 0.0
+        self._left: int | None = None
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
@@ -163,11 +164,28 @@ class LocalTrainer(HeadAnswers):
         """Trains the global adapter for one round, and gives the change; see ``train_round``."""
         learnt = self.train_round(round_number, start, frozen)
         self.loss = learnt.loss
+        self._left = self._shared.directions_left(start, learnt.update)
         return learnt.update
 
     def train_only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round trains, shared or private; all act in the forward pass."""
         self._shared.only(tensors)
+
+    def keep_first(self, directions: int) -> None:
+        """Names the number of directions that the next round trains, where members prune their ranks."""
+        self._shared.keep_first(directions)
+
+    def kept_directions(self) -> int:
+        """Directions that this client keeps after ``learn``; see ``rank_pruning``.
+
+        Raises:
+            TrainingError: if it was never told how many to train.
+        """
+        if self._left is None:
+            raise TrainingError(
+                "no directions of the adapter were named before the round", hint="call keep_first first"
+            )
+        return self._left
 
     def layer_scores(
         self, round_number: int, start: Adapter, layers: Sequence[Sequence[str]]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -41,6 +42,7 @@ from securefl.protocol.calls import (
     Packets,
     SendAdvert,
     SendReveal,
+    SitOut,
     StageContribution,
     Staged,
     StagedUpTo,
@@ -69,9 +71,12 @@ LAST_WORDS_TIMEOUT_S: Final = 2.0
 DOWNLOAD_TIMEOUT_S: Final = 600.0
 """One stream of an aggregate may take so long; the next one goes on where it broke off."""
 INSIST_S: Final = 2.0
-"""Enough for grpc to try a connection anew, whatever it remembers of the last failure."""
+"""Enough for grpc to try a connection anew, whatever it remembers of the last failure, over a quick line."""
+INSIST_TIMES: Final = 4.0
+"""Over a slow one it gets so many times what the look at it took, which ends before the server has answered."""
 ShortRequest = (
     SendAdvert
+    | SitOut
     | StagedUpTo
     | FetchCohort
     | FetchPackets
@@ -176,12 +181,14 @@ class AggregatorClient:
         """
         wait = ServerWait(self._patience.connect_s, awaiting)
         backoff = Backoff(self._jitter)
-        suspected = False
+        suspected, looked_s = False, 0.0
         while True:
             try:
-                return self._join(applied, insist=suspected)
+                return self._join(applied, insist_s=INSIST_S + INSIST_TIMES * looked_s if suspected else None)
             except TransportError:
+                looked = time.monotonic()
                 diagnosis = diagnose(self._address, self._authority)
+                looked_s = time.monotonic() - looked
             error = diagnosis.error
             # The server may have come up between the call and the attempt: what is not certain is believed only
             # after a call that insisted on a connection has failed as well.
@@ -228,7 +235,7 @@ class AggregatorClient:
             RunError: if the server refuses.
         """
         match request:
-            case SendAdvert():
+            case SendAdvert() | SitOut():
                 return self._done(Call.ADVERT, wire.encode_advert(request))
             case StagedUpTo():
                 message = wire.encode_staged_up_to(request)
@@ -317,9 +324,12 @@ class AggregatorClient:
                     tries.progress()
                 tries.pause(error)
 
-    def _join(self, applied: int | None, *, insist: bool) -> Announcement:
-        timeout_s = INSIST_S if insist else self._patience.unary_s
-        reply = self._channel.unary(Call.JOIN, self._hello(applied), timeout_s=timeout_s, insist=insist)
+    def _join(self, applied: int | None, *, insist_s: float | None) -> Announcement:
+        """Joins; where ``insist_s`` is given, a connection is waited for so long."""
+        timeout_s = self._patience.unary_s if insist_s is None else insist_s
+        reply = self._channel.unary(
+            Call.JOIN, self._hello(applied), timeout_s=timeout_s, insist=insist_s is not None
+        )
         return decode_announcement(reply)
 
     def _hello(self, applied: int | None) -> bytes:

@@ -67,7 +67,7 @@ class Cohort(_message.Message):
     def __init__(self, manifest: _Optional[_Union[Manifest, _Mapping]] = ..., adverts: _Optional[_Iterable[_Union[SignedAdvert, _Mapping]]] = ...) -> None: ...
 
 class SignedHeader(_message.Message):
-    __slots__ = ("member", "cohort_digest", "salt", "seeds_digest", "body_digest", "packets_digest", "signature")
+    __slots__ = ("member", "cohort_digest", "salt", "seeds_digest", "body_digest", "packets_digest", "signature", "budget_head")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     COHORT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class SignedHeader(_message.Message):
     BODY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PACKETS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_HEAD_FIELD_NUMBER: _ClassVar[int]
     member: str
     cohort_digest: bytes
     salt: bytes
@@ -82,7 +83,8 @@ class SignedHeader(_message.Message):
     body_digest: bytes
     packets_digest: bytes
     signature: bytes
-    def __init__(self, member: _Optional[str] = ..., cohort_digest: _Optional[bytes] = ..., salt: _Optional[bytes] = ..., seeds_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., packets_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    budget_head: bytes
+    def __init__(self, member: _Optional[str] = ..., cohort_digest: _Optional[bytes] = ..., salt: _Optional[bytes] = ..., seeds_digest: _Optional[bytes] = ..., body_digest: _Optional[bytes] = ..., packets_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., budget_head: _Optional[bytes] = ...) -> None: ...
 
 class Survivor(_message.Message):
     __slots__ = ("index", "header_digest")
@@ -263,12 +265,14 @@ class FederationFailed(_message.Message):
     def __init__(self, member: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AdvertRequest(_message.Message):
-    __slots__ = ("attempt", "advert")
+    __slots__ = ("attempt", "advert", "sits_out")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ADVERT_FIELD_NUMBER: _ClassVar[int]
+    SITS_OUT_FIELD_NUMBER: _ClassVar[int]
     attempt: Attempt
     advert: SignedAdvert
-    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., advert: _Optional[_Union[SignedAdvert, _Mapping]] = ...) -> None: ...
+    sits_out: bool
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., advert: _Optional[_Union[SignedAdvert, _Mapping]] = ..., sits_out: _Optional[bool] = ...) -> None: ...
 
 class ContributionPart(_message.Message):
     __slots__ = ("head", "packets", "seeds", "body")

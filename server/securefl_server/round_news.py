@@ -28,6 +28,7 @@ from securefl.protocol.serving.round_events import (
     RoundEvent,
     RunFailed,
     RunResumed,
+    SatOut,
     ServingEnded,
     SpoiledRequested,
     VoidRequested,
@@ -38,6 +39,7 @@ from securefl.protocol.serving.server_state import ServerState
 STEPS: Final[dict[type, str]] = {
     FirstOpened: "first-round-opened",
     Adverted: "adverted",
+    SatOut: "sat-out",
     CohortChosen: "cohort-closed",
     ContributionStaged: "contribution-staged",
     CommitRequested: "commit-asked",
@@ -59,6 +61,7 @@ STEPS: Final[dict[type, str]] = {
     KeysRotated: "keys-rotated",
 }
 """The name of every event's step."""
+SPENT: Final = "its privacy budget allows no further round on its data"
 
 
 def news_of(event: RoundEvent, state: ServerState) -> RoundStepped:
@@ -85,6 +88,8 @@ def _details(event: RoundEvent, state: ServerState) -> tuple[str, tuple[str, ...
     match event:
         case Adverted(advert):
             return advert.body.signer, (), ""
+        case SatOut(member):
+            return member, (), SPENT
         case Revealed(reveal):
             return reveal.body.signer, (), ""
         case Voted(vote):

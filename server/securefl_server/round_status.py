@@ -24,6 +24,7 @@ class MemberStatus:
     Attributes:
         member: Its id.
         adverted: Whether it takes part.
+        sits_out: Whether it takes no part because its privacy budget allows no further round.
         in_cohort: Whether the cohort was closed with it.
         staged: Whether the server holds its contribution.
         committed: Whether it sent its signed header.
@@ -35,6 +36,7 @@ class MemberStatus:
 
     member: str
     adverted: bool
+    sits_out: bool
     in_cohort: bool
     staged: bool
     committed: bool
@@ -155,6 +157,7 @@ def _member(state: ServerState, member: str, rules: ServerRules) -> MemberStatus
     return MemberStatus(
         member=member,
         adverted=any(each.body.signer == member for each in state.adverts),
+        sits_out=member in state.sitting_out,
         in_cohort=member in state.members,
         staged=state.staging(member) is not None,
         committed=word is not None and word.header is not None,

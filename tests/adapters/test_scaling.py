@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.adapters.scaling import scaling_of
+from securefl.adapters.scaling import alpha_of, scaling_of
 from securefl.config.model import LoraSection, LoraTerms
 
 
@@ -25,6 +25,20 @@ def test_the_squares_of_both_differ_by_the_rank(alpha, rank, use_rslora) -> None
 @pytest.mark.parametrize("said", [True, False])
 def test_what_a_file_says_holds_whatever_the_ranks(said) -> None:
     assert LoraSection(use_rslora=said).resolved(use_rslora=not said).use_rslora is said
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8, 24])
+def test_one_scaling_is_that_of_the_files_rank_for_every_rank(rank: int) -> None:
+    terms = LoraTerms(r=8, lora_alpha=20, use_rslora=False, one_scaling=True)
+    assert scaling_of(terms, rank) == pytest.approx(2.5)
+    # What PEFT computes of the alpha that an adapter gets, to the bit.
+    assert scaling_of(terms, rank) == alpha_of(terms, rank) / rank
+
+
+def test_one_scaling_and_the_root_of_the_rank_are_refused_together() -> None:
+    with pytest.raises(ValueError, match="set one of them alone"):
+        LoraSection(one_scaling=True, use_rslora=True)
+    assert LoraSection(one_scaling=True).resolved(use_rslora=True).use_rslora is False
 
 
 def test_what_a_file_leaves_out_is_resolved_and_nothing_else_changes() -> None:

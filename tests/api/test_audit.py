@@ -144,6 +144,27 @@ def test_the_command_names_findings_and_ends_with_1(run: Path, capfd: pytest.Cap
     assert "finding: there is no result.json" in said.err
 
 
+def test_the_command_writes_a_page_with_the_findings(run: Path, tmp_path: Path) -> None:
+    from securefl.cli.main import command_line
+
+    pytest.importorskip("jinja2")
+    page = tmp_path / "audit.html"
+    assert command_line(["audit", str(run), "--html", str(page)]) == 0
+    assert "Everything that was checked holds." in page.read_text()
+    (run / "result.json").unlink()
+    assert command_line(["audit", str(run), "--html", str(page)]) == 1
+    assert "there is no result.json" in page.read_text()
+
+
+def test_a_page_without_a_folder_is_refused_before_the_audit(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from securefl.cli.main import command_line
+
+    assert command_line(["audit", str(run), "--html", str(tmp_path / "no" / "audit.html")]) == 2
+    assert "(--html)" in capfd.readouterr().err
+
+
 def test_a_ledger_is_read_from_a_members_results(finished: Path) -> None:
     ledger = read_ledger(finished / "clients" / "client-1")
     assert ledger.finished

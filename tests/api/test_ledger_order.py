@@ -8,6 +8,7 @@ from securefl.api.ledger_order import disorder
 from securefl.ledger.budget_events import ChargeRefunded
 from securefl.ledger.events import (
     AggregateApplied,
+    BudgetAnchored,
     Event,
     RoundContributed,
     RoundReserved,
@@ -24,6 +25,15 @@ START, END = RunStarted("client-1", D), RunFinished(2)
 
 def sent(number: int, attempt: int = 1) -> list[Event]:
     return [RoundReserved(number, D, attempt), RoundContributed(number, D, attempt)]
+
+
+def head(number: int) -> Event:
+    return BudgetAnchored(round_number=number, attempt=1, ledger_key=D, sequence=number, head=D)
+
+
+def charged(number: int) -> list[Event]:
+    reserved, contributed = sent(number)
+    return [reserved, head(number), contributed]
 
 
 def applied(number: int, attempt: int = 1, included: int = 1) -> list[Event]:
@@ -54,10 +64,11 @@ WHOLE = [START, *sent(1), *applied(1), *sent(2), *applied(2), END]
             *applied(2),
             END,
         ],
+        [START, *charged(1), *applied(1), *charged(2), *applied(2), END],
         [START, *applied(1, 1, 0), *sent(2), *applied(2), END],
         [START, RoundReserved(1, D, 1), *applied(1, 1, 0), *sent(2), *applied(2, 1, 0), END],
     ],
-    ids=["whole", "void", "spoiled", "undone", "away", "left-out"],
+    ids=["whole", "void", "spoiled", "undone", "charged", "away", "left-out"],
 )
 def test_these_orders_are_right(events: list[Event]) -> None:
     assert found(*events) is None
@@ -77,6 +88,8 @@ def test_these_orders_are_right(events: list[Event]) -> None:
         ([START, *sent(2)], "'round-reserved' of round 2 at entry 2"),
         ([START, RoundContributed(1, D, 1)], "'round-contributed' of round 1 at entry 2"),
         ([START, RoundVoided(1, 1)], "'round-voided' of round 1 at entry 2"),
+        ([START, head(1), *sent(1)], "'budget-anchored' of round 1 at entry 2"),
+        ([START, RoundReserved(1, D, 1), head(2)], "'budget-anchored' of round 2 at entry 3"),
         ([START, *sent(1), *applied(1), *applied(1)], "'aggregate-applied' of round 1 at entry 5"),
         ([START, *sent(1), *applied(1), END], "'run-finished' at entry 5"),
         ([*WHOLE, *sent(2)], "'round-reserved' of round 2 at entry 9"),

@@ -74,7 +74,7 @@ def request_for() -> Callable[..., Request]:
             "cohort": 3,
             "precision_bits": 16,
             "repeats": 1,
-            "timeout_s": 60.0,
+            "timeout_s": 240.0,
             "peers": {},
         }
         return Request(**{**fields, **changes})  # type: ignore[arg-type]

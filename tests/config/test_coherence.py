@@ -62,6 +62,11 @@ JOINT = {"recipe": "pf2lora"}
 ALONE = {"recipe": "default"}
 UNREAD = [
     ({**NONE, "fusion": {"max_samples": 40}}, "fusion.max_samples", 'recipe.personal\' is "none"'),
+    (
+        {**ALONE, "fusion": {"few_shot_budget": 20}},
+        "fusion.few_shot_budget",
+        "'fusion.finish' is \"search\", which is no few-shot search",
+    ),
     ({**NONE, "fusion": {"space": "product"}}, "fusion.space", 'recipe.personal\' is "none"'),
     ({**NONE, "personal": {"rate_scales": [1.0]}}, "personal.rate_scales", 'recipe.personal\' is "none"'),
     ({**NONE, "personal": {"learning_rate": 0.1}}, "personal.learning_rate", 'recipe.personal\' is "none"'),
@@ -120,6 +125,7 @@ def test_a_penalty_on_ranks_is_refused_where_a_round_trains_without_it() -> None
     seeded = {"recipe": {"name": "default", "seeding": "personal"}, "payload": "sketch"}
     said = refused(**seeded, training={"rank_penalty": 1e-3})
     assert "'training.rank_penalty' is 0.001, and 'recipe.seeding' is \"personal\"" in said
+    assert "'training.proximal' is 0.1, and 'recipe.seeding'" in refused(**seeded, training={"proximal": 0.1})
     assert read(**seeded)
 
 

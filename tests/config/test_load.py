@@ -86,7 +86,10 @@ def test_a_hub_id_stays_what_it_is(write) -> None:
     [
         (MINIMAL + "[traning]\n", "unknown key 'traning'"),
         (MINIMAL + "[traning]\n", "did you mean 'training'"),
-        (MINIMAL + "[lora]\nrank = 4\n", "known here: lora_alpha, lora_dropout, r, target_modules"),
+        (
+            MINIMAL + "[lora]\nrank = 4\n",
+            "known here: lora_alpha, lora_dropout, one_scaling, r, target_modules",
+        ),
         (MINIMAL + "[fusion]\nmax_sample = 30\n", "did you mean 'max_samples'"),
         (MINIMAL + 'split = { by = "dirichlet", alfa = 1.0 }\n', "did you mean 'alpha'"),
         (MINIMAL + '[cohort]\nclients = [{ r = 2, trian = "x" }, {}, {}]\n', "did you mean 'train'"),

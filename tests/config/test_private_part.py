@@ -84,8 +84,17 @@ def test_fdlora_is_seeded_copies_every_third_round_and_has_nesterovs_momentum() 
     assert "a multiple of 'recipe.sync_every' = 3" in refused({"name": "fdlora"}, rounds=3)
 
 
-def test_fdlora_takes_either_space_of_fusion() -> None:
-    assert read({"name": "fdlora"}, fusion={"space": "factor"}).fusion.space == "factor"
+@pytest.mark.parametrize("finish", ["search", "few-shot"])
+@pytest.mark.parametrize("space", ["product", "factor"])
+def test_fdlora_takes_either_search_in_either_space_of_fusion(finish: str, space: str) -> None:
+    fusion = read({"name": "fdlora"}, fusion={"finish": finish, "space": space}).fusion
+    assert (fusion.finish, fusion.space, fusion.few_shot_budget) == (finish, space, 40)
+
+
+def test_a_few_shot_search_without_a_personal_adapter_is_refused() -> None:
+    said = refused({"personal": "none"}, fusion={"finish": "few-shot"})
+    assert "'fusion.finish' is \"few-shot\", and 'recipe.personal' is \"none\"" in said
+    assert "there is nothing to fuse" in said
 
 
 def test_a_seeded_recipe_trains_the_personal_adapter_in_the_first_round_only() -> None:
@@ -113,7 +122,7 @@ def test_a_key_of_the_fusion_leaves_the_rows_finish() -> None:
     assert (config.fusion.finish, config.fusion.baselines) == ("sum", True)
 
 
-@pytest.mark.parametrize("finish", ["search", "none"])
+@pytest.mark.parametrize("finish", ["search", "few-shot", "none"])
 def test_a_private_adapter_that_is_of_use_beside_the_shared_one_only_is_served_as_the_sum(
     finish: str,
 ) -> None:

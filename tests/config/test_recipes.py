@@ -70,6 +70,7 @@ def test_the_papers_mean_of_products_sums_whole_ones_by_samples_and_splits_them_
     assert not config.head.logit_adjustment
     assert not config.head.calibration
     assert config.lora.use_rslora is False
+    assert config.lora.one_scaling is (name == "hlora")
     assert config.recipe.personal == "none"
 
 
@@ -81,6 +82,10 @@ def test_a_row_goes_together_with_itself(name):
 
 
 MIXED = {"clients": [{"r": 2}, {"r": 4}, {"r": 4}]}
+
+
+def test_hlora_takes_members_of_different_ranks():
+    refuse_misfits(read(recipe={"name": "hlora"}, cohort=MIXED), where="FED.toml")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +133,26 @@ MIXED = {"clients": [{"r": 2}, {"r": 4}, {"r": 4}]}
             {"training": {"rank_penalty": 0.1}, "payload": "state"},
             r"'training\.rank_penalty' is 0\.1.*under payload \"state\"",
         ),
-        ({"recipe": {"name": "hlora"}, "cohort": MIXED}, r"ranks in 'cohort\.clients' differ"),
+        (
+            {"training": {"rank_pruning": True, "rank_penalty": 0.1}, "payload": "dense"},
+            r"'training\.rank_pruning' is true.*'payload\.name' is \"dense\".*recipe = \"hetlora\"",
+        ),
+        (
+            {"recipe": {"name": "hetlora"}, "training": {"rank_penalty": 0}},
+            r"'training\.rank_pruning' is true.*'training\.rank_penalty' is 0",
+        ),
+        (
+            {
+                "recipe": {"name": "hetlora"},
+                "grid": {"precision_bits": 8},
+                "cohort": {"clients": [{"r": 4}, {"r": 4}, {"r": 128}]},
+            },
+            r"rank 128 is no integer of 'grid\.precision_bits' = 8.*ranks of 127 at most",
+        ),
+        (
+            {"recipe": {"name": "hlora"}, "cohort": MIXED, "lora": {"one_scaling": False}},
+            r"ranks in 'cohort\.clients' differ.*one_scaling = true",
+        ),
     ],
 )
 def test_choices_that_do_not_go_together_are_refused_by_name(sections, words):
@@ -386,6 +410,7 @@ def test_fedit_and_hetlora_average_factors_by_samples_and_by_norms():
         assert config.payload == FactorsPayload(name="factors")
         assert config.aggregation.weights == weights
         assert config.training.rank_penalty == penalty
+        assert config.training.rank_pruning is (name == "hetlora")
         assert config.lora.use_rslora is False
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from securefl.crypto.addition import ResidueSum
 from securefl.crypto.bfv_profiles import BFV_PROFILES
+from securefl.crypto.kahe.profiles import KAHE_PROFILES
 from securefl.crypto.profiles import Profile
 from securefl.crypto.schemes import Scheme, profile_named
 from securefl.crypto.wireform import Ciphertexts, WireForm, wire_form
-from securefl.errors import ProtocolError
+from securefl.errors import ProtocolError, WireError
 
 FORM = wire_form("bfv", profile_named("t40-2x20-d6"))
 
@@ -109,3 +110,58 @@ def test_adding_leaves_the_contribution_alone() -> None:
     sums.add(0, part)
     assert np.array_equal(part.residues, np.ones((1, 4096)))
     assert part.macs.tolist() == [1]
+
+
+WORD_FORMS = [wire_form("kahe", profile) for profile in KAHE_PROFILES]
+
+
+@pytest.mark.parametrize("form", [*WORD_FORMS, FORM], ids=str)
+def test_bytes_are_added_as_what_they_decode_to_is(form: WireForm) -> None:
+    decoded, raw = ResidueSum(form, 3), ResidueSum(form, 3)
+    for number in range(5):
+        part = drawn(3, seed=number, form=form)
+        for first, stop in ((1, 3), (0, 1)):
+            data = form.encode_upload(window(part, first, stop))
+            decoded.add(first, form.decode_upload(data, ciphertexts=stop - first))
+            raw.add_upload(first, data, ciphertexts=stop - first)
+    assert np.array_equal(decoded.total().residues, raw.total().residues)
+    assert np.array_equal(decoded.total().macs, raw.total().macs)
+
+
+@pytest.mark.parametrize("form", WORD_FORMS, ids=str)
+def test_a_thousand_of_the_largest_words_wrap_around_to_the_right_class(form: WireForm) -> None:
+    sums, data = ResidueSum(form, 1), b"\xff" * form.upload_bytes(1)
+    for _ in range(1000):
+        sums.add_upload(0, data, ciphertexts=1)
+    assert set(sums.total().residues[0].tolist()) == {-1000 % form.modulus}
+    with pytest.raises(ProtocolError, match="at most 1000"):
+        sums.add_upload(0, data, ciphertexts=1)
+
+
+@pytest.mark.parametrize("form", [*WORD_FORMS, FORM], ids=str)
+@pytest.mark.parametrize("missing", [-1, 1, 4096])
+def test_bytes_of_another_length_are_refused_and_not_added(form: WireForm, missing: int) -> None:
+    sums, size = ResidueSum(form, 1), form.upload_bytes(1)
+    data = bytes(size - missing)
+    with pytest.raises(WireError, match="belong"):
+        form.check_upload(data, ciphertexts=1)
+    with pytest.raises(WireError, match="belong"):
+        sums.add_upload(0, data, ciphertexts=1)
+    with pytest.raises(ProtocolError, match="incomplete"):
+        sums.total()
+
+
+@pytest.mark.parametrize("first", [-1, 1])
+def test_bytes_outside_the_layout_are_refused(first: int) -> None:
+    form = WORD_FORMS[0]
+    with pytest.raises(ProtocolError, match="outside the layout"):
+        ResidueSum(form, 2).add_upload(first, bytes(form.upload_bytes(2)), ciphertexts=2)
+
+
+def test_a_residue_out_of_range_is_refused_from_its_bytes() -> None:
+    assert not FORM.takes_any_words
+    data = b"\xff" * FORM.upload_bytes(1)
+    with pytest.raises(WireError, match="not below its modulus"):
+        FORM.check_upload(data, ciphertexts=1)
+    with pytest.raises(WireError, match="not below its modulus"):
+        ResidueSum(FORM, 1).add_upload(0, data, ciphertexts=1)

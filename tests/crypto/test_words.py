@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securefl.crypto.words import decode_words, encode_words
+from securefl.crypto.words import add_words, decode_words, encode_words
 from securefl.errors import WireError
 
 widths = st.integers(1, 8)
@@ -47,3 +47,32 @@ def test_any_buffer_is_read(kind: type) -> None:
 def test_words_agree_with_big_integers(width: int, reference: Callable[[str], ModuleType]) -> None:
     values = np.random.default_rng(width).integers(0, 2 ** (8 * width), 1_000, dtype=np.uint64)
     assert encode_words(values, width) == reference("integers").encode(values.tolist(), width)
+
+
+@given(width=widths, rows=st.lists(st.lists(st.integers(0, 2**64 - 1), min_size=12, max_size=12), max_size=5))
+def test_words_added_from_their_bytes_are_the_sum_modulo_their_width(
+    width: int, rows: list[list[int]]
+) -> None:
+    totals = np.full(12, 2**64 - 1, dtype=np.uint64)
+    for row in rows:
+        add_words(totals, encode_words(np.array(row, dtype=np.uint64), width), width)
+    expected = [(sum(column) - 1) % 2 ** (8 * width) for column in zip(*rows, strict=True)] or [
+        2 ** (8 * width) - 1
+    ] * 12
+    assert [int(total) % 2 ** (8 * width) for total in totals] == expected
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_a_few_words_are_added_without_reading_beyond_their_end(kind: type, count: int) -> None:
+    totals = np.zeros(count, dtype=np.uint64)
+    add_words(totals, kind(b"\xff" * 3 * count), 3)
+    assert (totals % 2**24 == 2**24 - 1).all()
+
+
+@pytest.mark.parametrize("size", [0, 17, 19, 36])
+def test_words_of_another_number_are_not_added(size: int) -> None:
+    totals = np.zeros(3, dtype=np.uint64)
+    with pytest.raises(WireError):
+        add_words(totals, b"\xff" * size, 6)
+    assert not totals.any()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.ports import free_address
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FEDERATION = """
@@ -30,7 +31,7 @@ clients = [{ r = 1 }, { r = 2 }, { r = 2 }]
 
 def test_members_with_a_model_of_their_own_gain_from_each_other(tmp_path: Path) -> None:
     example = _loaded("own_model")
-    example.FEDERATION = example.FEDERATION.replace("127.0.0.1:17443", f"127.0.0.1:{_free_port()}")
+    example.FEDERATION = example.FEDERATION.replace("127.0.0.1:17443", free_address())
     accuracies = example.main(tmp_path)
     assert accuracies.keys() == {"north", "south", "west"}
     # Guessing gives a half.
@@ -60,13 +61,6 @@ def _loaded(name: str) -> ModuleType:
     example = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(example)
     return example
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        return int(once.getsockname()[1])
 
 
 @pytest.mark.slow

@@ -29,14 +29,17 @@ def saying(*events: Event) -> str:
 
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[Family]:
-    """A supervisor whose waits are short; a plan is a member's name and the Python source that it runs."""
+    """A supervisor for children; a plan is a member's name and the Python source that it runs.
+
+    Its waits are short where a test waits for their end, and long where a busy machine could make them end early.
+    """
 
     def plan(member: str, source: str) -> ChildPlan:
         return ChildPlan(member, (sys.executable, "-S", "-c", source), tmp_path / f"{member}.log")
 
     heard: list[Event] = []
     interrupts = Interrupts()
-    limits = Limits(silence_s=20.0, exit_s=0.3, settle_s=2.0, grace_s=0.5, turn_s=0.02)
+    limits = Limits(silence_s=120.0, exit_s=0.3, settle_s=60.0, grace_s=0.5, turn_s=0.02)
     supervisor = Supervisor(emit=heard.append, interrupts=interrupts, environment={}, limits=limits)
     yield Family(supervisor, interrupts, heard, plan)
     supervisor.end_all()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from securefl.ledger.budget_events import BudgetOpened, ChargeContributed, ChargeRefunded, ChargeReserved
 from securefl.ledger.events import (
     AggregateApplied,
+    BudgetAnchored,
     Event,
     RoundContributed,
     RoundReserved,
@@ -26,6 +27,9 @@ any_event = st.one_of(
     st.builds(RunStarted, st.text(max_size=40), digests, st.text(max_size=10), st.text(max_size=10)),
     st.builds(RoundReserved, counts, digests, counts),
     st.builds(RoundContributed, counts, digests, counts),
+    st.builds(
+        BudgetAnchored, round_number=counts, attempt=counts, ledger_key=digests, sequence=counts, head=digests
+    ),
     st.builds(RoundVoided, counts, counts),
     st.builds(RoundSpoiled, counts, counts),
     st.builds(AggregateApplied, counts, digests, counts, counts),

@@ -8,20 +8,25 @@ from typing import Any
 import pytest
 from support.federations import make_federation
 
+from securefl.config.aggregation import AggregationSection
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.errors import ConfigError
 from securefl.planning.noise_forecast import forecast_noise
 from securefl.planning.sizes import sizes_of
 from securefl.privacy.mechanism import ClientMechanism
 from securefl.privacy.sampled_training import SampledTraining
+from securefl.protocol.client_noise import with_client_noise
 from securefl.protocol.federation import Federation
+
+EQUAL = AggregationSection(weights="equal")
 
 
 def with_privacy(**keys: Any) -> Federation:
-    federation = make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme="none").federation
-    section = ClientPrivacySection if keys["unit"] == "client" else ExamplePrivacySection
-    terms = federation.terms.model_copy(update={"privacy": section(target_epsilon=8, **keys)})
-    return replace(federation, terms=terms)
+    federation = make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme="none", aggregation=EQUAL).federation
+    if keys["unit"] == "client":
+        return with_client_noise(federation, ClientPrivacySection(target_epsilon=8, **keys))
+    privacy = ExamplePrivacySection(target_epsilon=8, **keys)
+    return replace(federation, terms=federation.terms.model_copy(update={"privacy": privacy}))
 
 
 def test_without_differential_privacy_there_is_nothing_to_plan() -> None:
@@ -36,8 +41,8 @@ def test_a_client_plan_has_the_payload_and_the_cohorts_constants() -> None:
     release = plan.release
     assert isinstance(release, ClientMechanism)
     sizes = [sizes_of(federation, number) for number in (1, 2, 3)]
-    assert release.dimension == max(one.values - one.weights for one in sizes)
-    assert release.honest == federation.plan.ranks.min_honest
+    assert release.dimension == max(one.values for one in sizes)
+    assert release.honest == federation.constants.min_honest
     assert release.largest_integer <= (1 << (federation.terms.grid.precision_bits - 1)) - 1
     assert plan.epsilon <= 8
     with pytest.raises(ConfigError, match="a predicted cosine of"):

@@ -73,7 +73,7 @@ def write_federation(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
     return write
 
 
-def securefl(*arguments: object, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
+def securefl(*arguments: object, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a user does."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "securefl.cli", *map(str, arguments)],

@@ -21,7 +21,7 @@ from securefl.provisioning.provision import provision
 
 from .conftest import securefl
 
-LIMIT_S = 100
+LIMIT_S = 240
 pytestmark = pytest.mark.slow
 
 

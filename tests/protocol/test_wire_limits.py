@@ -144,6 +144,7 @@ CASES: dict[str, Case] = {
             *attempt_changes(lambda m: m.attempt),
             *member_changes(lambda m: m.advert),
             *digest_changes(lambda m: m.advert, "manifest_digest", "nonce", "state", "signature"),
+            lambda m: setattr(m, "sits_out", True),
         ],
     ),
     "manifest": (
@@ -196,6 +197,8 @@ CASES: dict[str, Case] = {
                 lambda m: m.survivors_proposed.headers[1],
                 *("cohort_digest", "salt", "seeds_digest", "body_digest", "packets_digest", "signature"),
             ),
+            lambda m: setattr(m.survivors_proposed.headers[1], "budget_head", bytes(31)),
+            lambda m: setattr(m.survivors_proposed.headers[1], "budget_head", bytes(32)),
             *member_changes(lambda m: m.survivors_proposed.headers[1]),
             repeat(lambda m: m.survivors_proposed.headers, 3),
             repeat(lambda m: m.survivors_proposed.statement.survivors, 3),

@@ -65,11 +65,22 @@ def test_members_with_models_of_their_own_have_no_adapter_that_the_recipe_knows_
     assert not terms.recipe.seeded
     assert not terms.fusion.adds
     assert terms.training.rank_penalty == 0
+    assert not terms.training.rank_pruning
 
 
 def test_a_penalty_that_was_written_is_refused_where_learners_train() -> None:
     with pytest.raises(ConfigError, match=r"'training.rank_penalty' is 0.01, and the members' own learners"):
         of_learners("default", payload="dense", training={"rank_penalty": 0.01})
+
+
+def test_a_proximal_term_is_refused_where_learners_train() -> None:
+    with pytest.raises(ConfigError, match=r"'training.proximal' is 0.01, and the members' own learners"):
+        of_learners("default", training={"proximal": 0.01})
+
+
+def test_pruning_that_was_written_is_refused_where_learners_train() -> None:
+    with pytest.raises(ConfigError, match=r"'training.rank_pruning' is true, and the members' own learners"):
+        of_learners("default", training={"rank_pruning": True})
 
 
 def test_no_cap_of_samples_is_needed_where_they_do_not_weigh() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from support.served_rounds import SECTIONS
 
+from securefl.crypto.kahe.profiles import KAHE_PROFILES
+from securefl.crypto.profiles import DEGREE
 from securefl.crypto.windows import WINDOW_CIPHERTEXTS
-from securefl.crypto.wireform import Ciphertexts, WireForm
+from securefl.crypto.wireform import Ciphertexts, WireForm, wire_form
 from securefl.errors import WireError
 from securefl.protocol.sections import Section
 from securefl_server.body_sums import add_bodies, check_body
@@ -97,3 +99,22 @@ def test_a_word_out_of_range_is_refused_wherever_it_stands(tmp_path: Path, place
     path.write_bytes(bytes(data))
     with pytest.raises(WireError, match="not below its modulus"):
         check_body(path, SECTIONS)
+
+
+def test_bodies_of_words_that_wrap_around_are_summed_exactly_and_only_their_length_can_be_wrong(
+    tmp_path: Path,
+) -> None:
+    section = Section(wire_form("kahe", KAHE_PROFILES[0]), 2)
+    words = np.random.default_rng(1).integers(0, section.form.modulus, (3, 2, DEGREE), dtype=np.uint64)
+    paths = [tmp_path / f"{index}.body" for index in range(3)]
+    for path, mine in zip(paths, words, strict=True):
+        path.write_bytes(section.form.encode_residues(mine))
+        check_body(path, (section,))
+    add_bodies(paths, (section,), tmp_path / "total")
+    found = section.form.decode_aggregate((tmp_path / "total").read_bytes(), ciphertexts=2)
+    assert (found.residues == words.astype(object).sum(axis=0) % section.form.modulus).all()
+    paths[0].write_bytes(paths[0].read_bytes()[:-1])
+    with pytest.raises(WireError, match="wrong length"):
+        check_body(paths[0], (section,))
+    with pytest.raises(WireError, match="belong"):
+        add_bodies(paths, (section,), tmp_path / "total")

@@ -149,7 +149,7 @@ async def answer(service: RoundService, member: Member, peer: bytes, announcemen
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        await asyncio.wait_for(work(), 30)
+        await asyncio.wait_for(work(), 240)
 
     asyncio.run(limited())
 

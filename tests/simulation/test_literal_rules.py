@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from support.federations import ALPHA, DrawnLearner, TestFederation, make_federation
 
+from securefl.adapters.scaling import scaling_of
 from securefl.adapters.update import Adapter, LoraFactors
 from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.weight_rule import NORM_CAP
 from securefl.config.aggregation import AggregationSection
+from securefl.config.model import LoraTerms
 from securefl.config.payload import DensePayload
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.row import Row
@@ -31,6 +33,9 @@ def of_row(row: Row, ranks: tuple[int, ...], **changes: object) -> TestFederatio
     chosen = {"payload": row.payload, "outer": row.outer, "rounds": ROUNDS, "scheme": "none"}
     if "aggregation" in row.others:
         chosen["aggregation"] = row.others["aggregation"]
+    if "lora" in row.others:
+        said = row.others["lora"].model_dump(exclude_unset=True)
+        chosen["lora"] = LoraTerms.model_validate({"lora_alpha": ALPHA, "use_rslora": False} | said)
     return make_federation(ranks, **chosen | changes)
 
 
@@ -54,6 +59,7 @@ def run(made: TestFederation, samples: tuple[int, ...] = SAMPLES) -> tuple[dict,
             member.id,
             member.rank,
             samples=count,
+            scaling=scaling_of(made.federation.terms.lora, member.rank),
             whole_rank=made.federation.plan.update_rank(member.rank)
             if made.federation.terms.payload.name == "factors"
             else None,
@@ -71,13 +77,12 @@ def shares() -> np.ndarray:
 def factors_after(learner: Watched, number: int, name: str) -> LoraFactors:
     """A_k and B_k as the client has trained them, from its start and its update."""
     change, rank = learner.updates[number].weights[name], learner.rank
-    scaling = ALPHA / rank
-    return LoraFactors(A=change.right[:rank], B=change.left[:, :rank] / scaling)
+    return LoraFactors(A=change.right[:rank], B=change.left[:, :rank] / learner.scaling)
 
 
 @pytest.mark.parametrize("rule", ["flexlora", "hlora"])
 def test_each_round_starts_from_the_papers_split_of_the_mean_of_whole_products(rule: str) -> None:
-    ranks = (2, 4, 8, 16) if rule == "flexlora" else (4, 4, 4, 4)
+    ranks = (2, 4, 8, 16)
     members, learners = run(of_row(ROWS[rule], ranks))
     for number in range(1, ROUNDS + 1):
         for name in WEIGHTS:

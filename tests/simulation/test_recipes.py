@@ -21,7 +21,7 @@ from securefl.planning.speed import measure_speed
 pytestmark = pytest.mark.slow
 
 RANKS = (2, 4, 4, 8)
-ONE_RANK = frozenset({"fedit", "fedsa", "hlora", "fedalt"})
+ONE_RANK = frozenset({"fedit", "fedsa", "fedalt"})
 """Recipes that need members of one rank."""
 ROUNDS = 3
 CHOICES: dict[str, dict[str, object]] = {

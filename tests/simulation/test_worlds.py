@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from support.worlds import play
 
 from securefl.ledger.events import Event, RoundContributed, RoundVoided
 from securefl.simulation.world.faults import Faults
+from securefl.simulation.world.virtual_clock import Clock
 
 SEEDS = 200
 
@@ -34,11 +37,34 @@ def test_a_world_of_faults_ends_with_exact_sums_and_no_broken_promise(first: int
         assert not world.unfinished, seed
 
 
+def test_a_world_in_which_the_time_that_is_left_is_less_than_the_clock_can_show_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Seed 1097: after a skew the server asks to be woken in 1e-15 s, and the world's clock stood still at 406 s."""
+    world = played(1097, tmp_path / "world")
+    assert not world.violations()
+    assert not world.unfinished
+
+
+def test_whatever_is_planned_for_later_happens_at_a_later_time() -> None:
+    clock, seen = Clock(), []
+    clock.after(1e6, lambda: clock.after(1e-30, lambda: seen.append(clock.now())))
+    clock.run(until=lambda: bool(seen), limit=2e6)
+    assert seen[0] > 1e6
+
+
 @pytest.mark.parametrize("seed", [3, 17])
 def test_a_seed_is_played_again_to_the_last_bit(seed: int, tmp_path: Path) -> None:
     first, second = (played(seed, tmp_path / name) for name in ("first", "second"))
     assert first.observed.log == second.observed.log
     assert first.world.clock.now() == second.world.clock.now()
+
+
+def test_a_world_that_is_over_is_let_go(tmp_path: Path) -> None:
+    """Ten thousand of them must fit one process: nothing may keep the frames of a write that was refused."""
+    kept = weakref.ref(play(tmp_path / "world", seed=2000, faults=DISKS).world)
+    gc.collect()
+    assert kept() is None
 
 
 def test_the_seeds_bring_about_every_fault_that_the_oracle_is_for(tmp_path: Path) -> None:

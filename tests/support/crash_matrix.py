@@ -4,19 +4,21 @@
 
 A point is a role and a number of steps. The role runs as a process of its own and kills itself after that step; it is
 started again in the same folder, as a person would do; all others run on threads of this process. All members must end
-with the sums and the adapters of a run that nobody disturbed.
+with the sums and the adapters of a run that nobody disturbed, and the role's next step must follow within ten seconds
+after it is ready again: its process has been started a second time, and has loaded its code.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +29,14 @@ from securefl import load_federation, provision
 from securefl.errors import SecureFLError
 from securefl_server.process import ServerOptions, serve
 from support.crash_roles import LAYOUT, run_member
+from support.ports import free_address
 
 MEMBERS: Final = ("client-1", "client-2", "client-3")
 VICTIM: Final = "client-2"
 WAIT_S: Final = 120.0
 """Far longer than any run takes; only a hang reaches it."""
+RESUMED_WITHIN_S: Final = 10.0
+"""From a role that is ready again to its next step on disk, or to its end: what ``main`` asks for."""
 FEDERATION: Final = """
 [federation]
 name = "crash"
@@ -52,11 +57,15 @@ Ends = dict[str, tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A run: where everybody ended, and the victim's steps until it was killed or had finished."""
+    """A run: where everybody ended, and the victim's steps until it was killed or had finished.
+
+    ``resumed_s``: seconds from when it was ready again to its next step, or to its end if there was no more to do.
+    """
 
     ends: Ends
     steps: tuple[str, ...]
     killed: bool
+    resumed_s: float = 0.0
 
 
 def play(base: Path, *, scheme: str = "kahe", role: str, step: int) -> Played:
@@ -74,31 +83,41 @@ def play(base: Path, *, scheme: str = "kahe", role: str, step: int) -> Played:
     (folder, _), out = provisioned(base, scheme), base / "out"
     address, victim = free_address(), VICTIM if role == "member" else "server"
     with _others(folder, out, address, but=victim):
-        steps, killed = _until_its_end(folder, out, address, victim, step=step)
-    return Played({name: ended(out / name) for name in MEMBERS}, steps, killed)
+        first = _watched(start_role(folder, out, address, victim, step=step), may_be_killed=step > 0)
+        killed, resumed_s = len(first.steps) == step, 0.0
+        if killed:
+            again = _watched(start_role(folder, out, address, victim, step=0), may_be_killed=False)
+            resumed_s = again.first_at - again.ready_at
+    return Played({name: ended(out / name) for name in MEMBERS}, first.steps, killed, resumed_s)
 
 
-def _until_its_end(
-    folder: Path, out: Path, address: str, who: str, *, step: int
-) -> tuple[tuple[str, ...], bool]:
-    """Runs the victim, and again without a step to die after where it was killed."""
-    errors = _finished(start_role(folder, out, address, who, step=step), may_be_killed=step > 0)
-    steps = tuple(line.split()[1] for line in errors.splitlines() if line.startswith("step "))
-    killed = len(steps) == step
-    if killed:
-        _finished(start_role(folder, out, address, who, step=0), may_be_killed=False)
-    return steps, killed
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A role from its start to its end: its steps, and when it was ready and took the first (monotonic seconds)."""
+
+    steps: tuple[str, ...]
+    ready_at: float
+    first_at: float
 
 
-def _finished(process: subprocess.Popen[str], *, may_be_killed: bool) -> str:
-    try:
-        _, errors = process.communicate(timeout=WAIT_S)
-    finally:
-        process.kill()
-        process.wait()
+def _watched(process: subprocess.Popen[str], *, may_be_killed: bool) -> Watched:
+    """Reads a role's steps until its end; what else it says is told where the end is a wrong one."""
+    assert process.stderr is not None
+    hang = threading.Timer(WAIT_S, process.kill)
+    hang.start()
+    said: list[tuple[str, float]] = []
+    with process:
+        try:
+            said.extend((line, time.monotonic()) for line in process.stderr)
+        finally:
+            hang.cancel()
+            process.kill()
     good = (0, -signal.SIGKILL) if may_be_killed else (0,)
-    assert process.returncode in good, errors
-    return errors
+    assert process.returncode in good, "".join(line for line, _ in said)
+    steps = [(line.split()[1], at) for line, at in said if line.startswith("step ")]
+    ready_at = next(at for line, at in said if line == "ready\n")
+    first_at = steps[0][1] if steps else time.monotonic()
+    return Watched(tuple(name for name, _ in steps), ready_at, first_at)
 
 
 def start_role(folder: Path, out: Path, address: str, who: str, *, step: int) -> subprocess.Popen[str]:
@@ -153,12 +172,6 @@ def provisioned(
     return base / "federation", [f"client-{number}" for number in range(1, members + 1)]
 
 
-def free_address() -> str:
-    """An address of this machine where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        return f"127.0.0.1:{once.getsockname()[1]}"
-
-
 def ended(out: Path) -> tuple[object, ...]:
     """The digests of the sums that a member opened, and its adapters' bytes."""
     result = json.loads((out / "result.json").read_text())
@@ -170,23 +183,40 @@ def ended(out: Path) -> tuple[object, ...]:
 
 def main(arguments: list[str]) -> int:
     """Plays every point, and says which did not hold."""
-    scheme = arguments[arguments.index("--scheme") + 1] if "--scheme" in arguments else "kahe"
-    every = int(arguments[arguments.index("--every") + 1]) if "--every" in arguments else 1
-    failed = 0
-    with tempfile.TemporaryDirectory() as folder:
+    parser = argparse.ArgumentParser(prog="support.crash_matrix")
+    parser.add_argument("--scheme", default="kahe")
+    parser.add_argument("--every", type=int, default=1, help="one point in so many")
+    wanted = parser.parse_args(arguments)
+    points, failed = 0, 0
+    with tempfile.TemporaryDirectory() as base:
         whole = {
-            role: play(Path(folder) / role, scheme=scheme, role=role, step=0) for role in ("member", "server")
+            role: play(Path(base) / role, scheme=wanted.scheme, role=role, step=0)
+            for role in ("member", "server")
         }
         assert whole["member"].ends == whole["server"].ends
         for role, undisturbed in whole.items():
-            for step in range(1, len(undisturbed.steps) + 1, every):
-                played = play(Path(folder) / f"{role}-{step}", scheme=scheme, role=role, step=step)
-                holds = played.ends == undisturbed.ends
-                failed += not holds
-                name = played.steps[-1] if played.steps else "-"
-                print(f"{role} step {step} {name}: {'holds' if holds else 'FAILS'}", flush=True)
-    print(f"{failed} points failed")
+            for step in range(1, len(undisturbed.steps) + 1, wanted.every):
+                folder = Path(base) / f"{role}-{step}"
+                wrong, words = _verdict(folder, undisturbed, scheme=wanted.scheme, role=role, step=step)
+                points, failed = points + 1, failed + wrong
+                print(f"{role} step {step} {words}", flush=True)
+    print(f"{points} points, {failed} failed")
     return 1 if failed else 0
+
+
+def _verdict(folder: Path, undisturbed: Played, *, scheme: str, role: str, step: int) -> tuple[bool, str]:
+    """Whether a point fails, and words on it."""
+    try:
+        played = play(folder, scheme=scheme, role=role, step=step)
+    except (AssertionError, OSError) as error:
+        return True, f"FAILS: {error}"
+    name = played.steps[-1] if played.steps else "-"
+    if not played.killed:
+        return True, f"{name}: FAILS, never came to this step"
+    if played.ends != undisturbed.ends:
+        return True, f"{name}: FAILS, ends in other sums or adapters"
+    wrong = played.resumed_s > RESUMED_WITHIN_S
+    return wrong, f"{name}: {'FAILS' if wrong else 'holds'}, resumed after {played.resumed_s:.1f} s"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python -m support.crash_roles server FOLDER ADDRESS STEP
     python -m support.crash_roles member FOLDER ADDRESS STEP OUT SEED
 
-STEP counts what the role has on disk since it was started, from 1; 0 never kills. Every step's name goes to stderr.
+STEP counts what the role has on disk since it was started, from 1; 0 never kills. To stderr goes the word "ready" once
+everything is loaded, and the name of every step.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from securefl_client.journal import Journal
 from securefl_client.learner import CheckedLearner
 from securefl_client.learner_side import LearnerSide
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges
 from securefl_server import process as server_process
 from securefl_server.process import ServerOptions, serve
 from securefl_server.round_store import SqliteRoundStore
@@ -83,7 +85,7 @@ def run_member(
 ) -> None:
     """Takes part with a ``Mover``."""
 
-    def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None]) -> LearnerSide:
+    def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None], __: RoundCharges) -> LearnerSide:
         checked = CheckedLearner(Mover(seed), own.federation.layout)
         return LearnerSide(checked, member=own.member, clock=clock, emit=lambda event: None)
 
@@ -106,6 +108,8 @@ def run_server(folder: Path, *, address: str, death: Death) -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs one role."""
+    sys.stderr.write("ready\n")
+    sys.stderr.flush()
     role, folder, address, step = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])
     death = Death(step)
     try:

@@ -22,7 +22,7 @@ from securefl.crypto.kahe.public import PublicPolynomials
 from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
 from securefl.crypto.schemes import profile_for
-from securefl.errors import ForgeryError
+from securefl.errors import BudgetError, ForgeryError
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.rules import Owners
@@ -158,6 +158,9 @@ class FakeWork:
 
     def finish(self, state: MemberState) -> None:
         self.finished = True
+
+    def sit_out(self, round_number: int, refused: BudgetError) -> None:
+        raise refused
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         pass

@@ -26,7 +26,7 @@ from securefl.progress import (
 )
 from securefl.storage.whole import write_json_file
 
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 PHASES = ("train", "encode", "encrypt", "upload", "aggregate", "download", "decrypt", "redistribute")
 
 
@@ -50,7 +50,7 @@ def misbehave(member: str) -> None:
     if how == "hangs":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         report(Warned(member=member, message=f"pid {os.getpid()}"))
-        time.sleep(60)
+        time.sleep(240)
 
 
 def init(folder: Path) -> None:

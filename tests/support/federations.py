@@ -23,7 +23,7 @@ from securefl.config.layers import LayersSection
 from securefl.config.model import LoraTerms
 from securefl.config.outer import Outer, SgdSection
 from securefl.config.payload import Payload
-from securefl.config.privacy import NO_PRIVACY
+from securefl.config.privacy import NO_PRIVACY, ClientPrivacySection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.crypto.bfv import BfvCipher, generate_key
 from securefl.crypto.bfv_profiles import BfvProfile
@@ -33,6 +33,7 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.schemes import profile_for
 from securefl.crypto.sealed_box import KemKey
 from securefl.identity.signing import SigningKey
+from securefl.protocol.client_noise import with_client_noise
 from securefl.protocol.federation import Federation, Member
 from securefl.protocol.terms import (
     FederationTerms,
@@ -73,6 +74,8 @@ def terms(
     layers: LayersSection | None = None,
     min_clients: int | None = None,
     max_colluders: int | None = None,
+    lora: LoraTerms | None = None,
+    rank_pruning: bool = False,
 ) -> Terms:
     """Terms of a federation that trains nothing real."""
     return Terms(
@@ -81,7 +84,7 @@ def terms(
         task=SequenceClassificationTerms(
             name="sequence-classification", pooling="mean", labels=("a", "b", "c", "d", "e")
         ),
-        lora=LoraTerms(lora_alpha=ALPHA, use_rslora=False),
+        lora=lora or LoraTerms(lora_alpha=ALPHA, use_rslora=False),
         training=TrainingTerms(
             learning_rate=1e-3,
             head_learning_rate=1e-2,
@@ -92,6 +95,7 @@ def terms(
             warmup_rounds=0.0,
             max_grad_norm=1.0,
             early_stopping_rounds=early_stopping_rounds,
+            rank_pruning=rank_pruning,
         ),
         recipe=recipe,
         head=head,
@@ -162,9 +166,13 @@ class TestFederation:
 
 
 def make_federation(
-    ranks: tuple[int, ...] = (2, 4, 8, 16), *, layout: Layout = LAYOUT, **changes: object
+    ranks: tuple[int, ...] = (2, 4, 8, 16),
+    *,
+    layout: Layout = LAYOUT,
+    promise: ClientPrivacySection | None = None,
+    **changes: object,
 ) -> TestFederation:
-    """A federation of ``len(ranks)`` members; ``changes`` go to ``terms``."""
+    """A federation of ``len(ranks)`` members; ``changes`` go to ``terms``, and a promise to clients is pinned."""
     chosen = terms(**changes)  # type: ignore[arg-type]
     keys = {f"client-{number}": SigningKey.generate() for number in range(1, len(ranks) + 1)}
     roster = tuple(
@@ -184,6 +192,8 @@ def make_federation(
         profile=profile_for(len(ranks), chosen.grid.precision_bits, scheme=chosen.encryption.scheme),
         roster=roster,
     )
+    if promise is not None:
+        federation = with_client_noise(federation, promise)
     cipher_key = generate_key() if chosen.encryption.scheme == "bfv" else None
     return TestFederation(federation, keys, SharedKeys.generate(cipher_key))
 
@@ -196,6 +206,8 @@ class DrawnLearner:
     rank: int
     samples: int = 50
     scale: float = 0.02
+    scaling: float | None = None
+    """Of its adapters; without it that of its rank."""
     whole_rank: int | None = None
     """Directions that it sends of its own factors, under the payload that asks for them."""
     updates: dict[int, Update] = field(default_factory=dict)
@@ -206,7 +218,7 @@ class DrawnLearner:
 
     def learn(self, round_number: int, start: Adapter, basis: Frozen | None) -> Update:
         rng = seeded_generator(5, "learner", self.member, round_number)
-        s = ALPHA / self.rank
+        s = self.scaling or ALPHA / self.rank
 
         def drawn(*shape: int) -> Matrix:
             return rng.normal(0.0, self.scale, shape)

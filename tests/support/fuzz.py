@@ -143,7 +143,7 @@ def wire_targets() -> dict[str, Target]:
         "advert": (
             wire_calls.encode_advert,
             wire_calls.decode_advert,
-            tuple(calls.SendAdvert(each) for each in COHORT.adverts),
+            (*(calls.SendAdvert(each) for each in COHORT.adverts), calls.SitOut(COHORT.attempt)),
         ),
         "staged up to": (
             wire_calls.encode_staged_up_to,

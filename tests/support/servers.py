@@ -60,9 +60,9 @@ NOW = datetime.now(UTC)
 DIGEST = bytes(range(32))
 PROCESS = bytes(range(16))
 """What tests' connections of one member have in common, as those of one process have."""
-HURRIED = Patience(connect_s=0.5, reconnect_s=1.0, attempts=3, unary_s=10)
-PATIENT = Patience(connect_s=5.0, reconnect_s=5.0, attempts=20, unary_s=20)
-WAIT_S = 30.0
+HURRIED = Patience(connect_s=0.5, reconnect_s=1.0, attempts=3, unary_s=60)
+PATIENT = Patience(connect_s=60.0, reconnect_s=5.0, attempts=20, unary_s=60)
+WAIT_S = 120.0
 """Far longer than anything takes; only a hang reaches it."""
 Kind = TypeVar("Kind")
 

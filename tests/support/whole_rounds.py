@@ -30,6 +30,7 @@ from securefl_client.learner_side import LearnerSide
 from securefl_client.member_rules import member_rules
 from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
 from securefl_client.side import Side
@@ -51,8 +52,13 @@ class MeasuredLearner(DrawnLearner):
     """A drawn learner with a metric, and a state of its own that every update depends on."""
 
     count: float = 0.0
+    charges: RoundCharges = field(default_factory=RoundCharges)
 
     def learn(self, round_number: int, start: Adapter, basis: object) -> object:  # type: ignore[override]
+        # Where updates are noised, the session has charged the round.
+        if self.charges.budget is not None and self.charges.noised(round_number) is None:
+            assert self.charges.release is not None
+            self.charges.budget.reserve(round_number, self.charges.release)
         update = super().learn(round_number, start, basis)  # type: ignore[arg-type]
         self.count += 1.0
         heads = {name: head + 1e-3 * self.count for name, head in update.heads.items()}
@@ -92,6 +98,7 @@ class WholeMember:
     starts: int = 0
     traffic: Traffic = field(default_factory=Traffic)
     given: Side | None = None
+    charges: RoundCharges = field(default_factory=RoundCharges)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +137,7 @@ class WholeMember:
             emit=self.events.append,
             traffic=self.traffic,
             out=self.folder,
+            charges=self.charges,
         )
         channels = KeptChannels(
             self.folder / "channels.key",
@@ -146,6 +154,7 @@ class WholeMember:
             LedgerLog(ledger),
             shares=shares,
             reason_key=self.made.keys.tag,
+            charges=self.charges,
         )
         self.session = MemberSession(standing, rounds=federation.terms.federation.rounds)
         self.ledger = ledger
@@ -153,7 +162,11 @@ class WholeMember:
     def _drawn(self, clock: PhaseClock) -> Side:
         drawn = learners_of(self.made.federation)[self.member]
         learner = MeasuredLearner(
-            drawn.member, drawn.rank, samples=drawn.samples, whole_rank=drawn.whole_rank
+            drawn.member,
+            drawn.rank,
+            samples=drawn.samples,
+            whole_rank=drawn.whole_rank,
+            charges=self.charges,
         )
         checked = CheckedLearner(learner, LAYOUT)
         return LearnerSide(checked, member=self.member, clock=clock, emit=self.events.append)
@@ -177,12 +190,24 @@ class WholeRun:
     """A federation from its first round to its last."""
 
     def __init__(
-        self, made: TestFederation, folder: Path, *, sides: Mapping[str, Side] | None = None
+        self,
+        made: TestFederation,
+        folder: Path,
+        *,
+        sides: Mapping[str, Side] | None = None,
+        charges: Mapping[str, RoundCharges] | None = None,
     ) -> None:
         federation = made.federation
         secrets = ChannelSecrets.draw(federation)
         self.members = {
-            member: WholeMember(made, member, folder / member, secrets, given=(sides or {}).get(member))
+            member: WholeMember(
+                made,
+                member,
+                folder / member,
+                secrets,
+                given=(sides or {}).get(member),
+                charges=(charges or {}).get(member, RoundCharges()),
+            )
             for member in federation.cohort
         }
         rules = ServerRules(

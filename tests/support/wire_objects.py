@@ -28,6 +28,7 @@ _rest = st.text(string.ascii_lowercase + string.digits + "-_", max_size=62)
 members = st.builds(str.__add__, _first, _rest)
 rounds = st.integers(wire_fields.MIN_ROUND, wire_fields.MAX_ROUND)
 digests = st.binary(min_size=32, max_size=32)
+budget_heads = st.just(bytes(32)) | digests
 signatures = st.binary(min_size=64, max_size=64)
 words = st.text(max_size=600).map(wire_fields.plain_words)
 lengths = st.integers(0, wire_fields.MAX_STREAM_BYTES)
@@ -62,7 +63,7 @@ def cohorts(draw: st.DrawFn) -> Cohort:
 
 @st.composite
 def headers(draw: st.DrawFn, attempt: Attempt, member: str) -> Signed[ContributionHeader]:
-    body = ContributionHeader(attempt, member, *(draw(digests) for _ in range(5)))
+    body = ContributionHeader(attempt, member, *(draw(digests) for _ in range(5)), draw(budget_heads))
     return Signed(body, draw(signatures))
 
 
@@ -199,5 +200,7 @@ hellos = st.builds(
     wire_calls.Hello, st.integers(1, wire_calls.MAX_VERSION), digests, processes, st.none() | rounds
 )
 farewells = st.builds(wire_calls.Farewell, st.builds(calls.Leave, st.booleans(), words), processes)
-send_adverts = st.builds(calls.SendAdvert, st.tuples(attempts, members).flatmap(lambda am: adverts(*am)))
+send_adverts = st.builds(
+    calls.SendAdvert, st.tuples(attempts, members).flatmap(lambda am: adverts(*am))
+) | st.builds(calls.SitOut, attempts)
 send_reveals = st.builds(calls.SendReveal, st.tuples(attempts, members).flatmap(lambda am: reveals(*am)))

@@ -48,7 +48,11 @@ LIMITS = ServerSection(join_timeout_s=200, round_timeout_s=120, step_timeout_s=3
 
 Draw = Callable[[str, int], np.ndarray]
 """A member's integers of a round: (4096,) int64, of which the last is the sum of the others."""
-FULL = DiskError("the disk is full")
+
+
+def full() -> DiskError:
+    """An error of its own for each write: one that is raised again keeps the frames of all its earlier worlds."""
+    return DiskError("the disk is full")
 
 
 def form(*, packets: bool) -> WireForm:
@@ -139,9 +143,9 @@ class FailingLog:
     def append(self, data: bytes) -> None:
         if self._refused():
             self._file.append(data[: len(data) // 2])
-            raise FULL
+            raise full()
         if self._refused():
-            raise FULL
+            raise full()
         self._file.append(data)
 
     def cut(self, length: int) -> None:
@@ -161,12 +165,12 @@ class FailingBodies(Bodies):
     def append(self, attempt: Attempt, member: str, chunk: bytes) -> None:
         if self._refused():
             super().append(attempt, member, chunk[: len(chunk) // 2])
-            raise FULL
+            raise full()
         super().append(attempt, member, chunk)
 
     def sync(self, attempt: Attempt, member: str) -> None:
         if self._refused():
-            raise FULL
+            raise full()
         super().sync(attempt, member)
 
 
@@ -184,7 +188,7 @@ class FailingStore:
         def write(*args: object, **named: object) -> object:
             faults = self._world.chance.faults
             if self._world.happens(faults.write_refused):
-                raise FULL
+                raise full()
             if self._world.happens(faults.server_killed):
                 # Before the write or behind it: both are ends that an operating system can give.
                 if self._world.happens(0.5):
@@ -269,7 +273,7 @@ class MemberProgram:
 
     def _write(self) -> None:
         if self._disk_is_full():
-            raise FULL
+            raise full()
 
     def _stepped(self, step: str) -> None:
         if step == FILE_KEPT:

@@ -221,3 +221,75 @@ def test_the_progress_of_a_search_ends_at_its_last_pass(settings_of, half_held):
     assert [step.fraction for step in steps if step.what == "fuse"] == [
         n / PASSES for n in range(1, PASSES + 1)
     ]
+
+
+def with_both(trainer, trained):
+    """The trainer with the adapters of another one."""
+    for which in ("global", "personal"):
+        trainer._bank.install(which, trained.adapter(which))
+    return trainer
+
+
+@pytest.mark.parametrize("space", ["product", "factor"])
+def test_a_few_shot_search_leaves_the_best_weights_that_it_tried(trainer_of, trained, monkeypatch, space):
+    fusion = FusionSection(finish="few-shot", space=space, few_shot_budget=12)
+    trainer = with_both(trainer_of(rank=4, fusion=fusion), trained)
+    result, seen = reads_of(trainer, monkeypatch)
+    assert (result.candidates, result.space, result.scales, result.nested) == (12, space, None, None)
+    # Once a candidate, and once more the one that is used.
+    assert len(seen) == result.candidates + 1
+    weights = (result.w_global, result.w_personal)
+    assert weights != (0.0, 0.0)
+    parts = [Fusible(trainer.adapter(name), trainer._bank.scaling(name)) for name in ("global", "personal")]
+    expected, fused = fuse(*parts, weights=weights, space=space), trainer.adapter("fused")
+    for name, factors in expected.weights.items():
+        np.testing.assert_allclose(
+            fused.weights[name].B @ fused.weights[name].A, factors.B @ factors.A, atol=1e-6
+        )
+    for name, head in expected.heads.items():
+        np.testing.assert_allclose(fused.heads[name], head, atol=1e-6)
+
+
+def test_a_few_shot_search_reads_five_mini_batches_of_validation_rows(
+    trainer_of, settings_of, trained, monkeypatch
+):
+    training = settings_of().training.model_copy(update={"per_device_train_batch_size": 4})
+    fusion = FusionSection(finish="few-shot", few_shot_budget=5)
+    trainer = with_both(trainer_of(rank=4, fusion=fusion, training=training), trained)
+    result, seen = reads_of(trainer, monkeypatch)
+    assert result.samples == 20
+    assert {len(rows) for rows in seen} == {20}
+
+
+def test_a_few_shot_search_needs_no_more_rows_than_there_are(trainer_of, trained):
+    fusion = FusionSection(finish="few-shot", few_shot_budget=5)
+    result = with_rows(with_both(trainer_of(rank=4, fusion=fusion), trained), 12).fuse()
+    assert (result.samples, result.plain_mean) == (12, False)
+
+
+def test_no_weights_of_a_few_shot_search_open_a_class_that_is_closed(trainer_of, trained):
+    shared = trained.adapter("global")
+    shared.heads["classifier.bias"][1] = CLOSED_BIAS
+    fusion = FusionSection(finish="few-shot", few_shot_budget=5)
+    trainer = with_both(trainer_of(rank=4, fusion=fusion), trained)
+    trainer._bank.install("global", shared)
+    seen = []
+    install = trainer._bank.install
+
+    def watched(name, adapter):
+        if name == "fused":
+            seen.append(adapter.heads["classifier.bias"][1, 0])
+        install(name, adapter)
+
+    trainer._bank.install = watched
+    trainer.fuse()
+    # The first candidate has no head at all: both weights are zero.
+    assert len(seen) == 6
+    assert all(bias <= CLOSED_FROM for bias in seen)
+
+
+def test_the_progress_of_a_few_shot_search_ends_at_its_budget(settings_of, half_held):
+    steps = []
+    fusion = FusionSection(finish="few-shot", few_shot_budget=6)
+    LocalTrainer(settings_of(fusion=fusion), half_held, step_sink=steps.append).fuse()
+    assert [step.fraction for step in steps if step.what == "fuse"][-1] == 1.0

@@ -22,12 +22,12 @@ JOINT = Recipe(name="joint", personal="joint", personal_rank=2)
 def joint(trainer_of, settings_of):
     """A fresh trainer of the joint recipe: a few steps a round, at constant rates."""
 
-    def trainer(*, rate: float = RATE_Y, **fields: object):
+    def trainer(*, rate: float = RATE_Y, max_grad_norm: float = 0.0, **fields: object):
         training = settings_of().training.model_copy(
             update={
                 "lr_scheduler_type": "constant",
                 "num_train_epochs": 0.4,
-                "max_grad_norm": 0.0,
+                "max_grad_norm": max_grad_norm,
                 "weight_decay": 0.0,
             }
         )
@@ -48,8 +48,10 @@ def factors_of(trainer, name: str) -> list[torch.nn.Parameter]:
     return [getattr(layer, side)[name].weight for layer in layers for side in ("lora_A", "lora_B")]
 
 
-def test_a_round_is_the_papers_two_steps_on_every_batch(joint, start_of) -> None:
-    found, by_hand = joint(), joint()
+@pytest.mark.parametrize("limit", [0.0, 1e-3, 1e9])
+def test_a_round_is_the_papers_two_steps_on_every_batch(joint, start_of, limit: float) -> None:
+    """Both under ``max_grad_norm``, each by the norm of its own gradient."""
+    found, by_hand = joint(max_grad_norm=limit), joint()
     found.train_round(1, start_of())
 
     # By hand, with torch's own AdamW, and gradients of one loss at a time.
@@ -69,11 +71,15 @@ def test_a_round_is_the_papers_two_steps_on_every_batch(joint, start_of) -> None
             parameter.requires_grad_(True)
             parameter.grad = None
         model.loss(batch).backward()
+        if limit:
+            torch.nn.utils.clip_grad_norm_(y, limit)
         with torch.no_grad():
             for parameter in y:
                 parameter -= RATE_Y * parameter.grad
         adamw.zero_grad()
         model.loss(batch).backward()
+        if limit:
+            torch.nn.utils.clip_grad_norm_([*x, *head], limit)
         adamw.step()
     for name in ("personal", "global"):
         one, other = found.adapter(name), by_hand.adapter(name)
@@ -81,7 +87,24 @@ def test_a_round_is_the_papers_two_steps_on_every_batch(joint, start_of) -> None
             np.testing.assert_allclose(pair.B, other.weights[weight].B, atol=2e-6)
             np.testing.assert_allclose(pair.A, other.weights[weight].A, atol=2e-6)
     moved = found.adapter("personal").weights["encoder.layer.0.attention.self.query"].B
-    assert np.abs(moved).max() > 1e-5
+    assert np.abs(moved).max() > (1e-6 if limit == 1e-3 else 1e-5)
+
+
+def test_a_long_private_gradient_moves_the_private_adapter_no_further_than_its_limit(joint, start_of) -> None:
+    """At a rate that otherwise throws it away: as far as the limit times the rate in each step, and no further."""
+    rate, limit = 1e3, 1e-4
+    trainer = joint(rate=rate, max_grad_norm=limit)
+    before = trainer.adapter("personal")
+    trainer.train_round(1, start_of())
+    after = trainer.adapter("personal")
+    moved = np.linalg.norm(
+        [
+            np.linalg.norm(getattr(pair, side) - getattr(before.weights[name], side))
+            for name, pair in after.weights.items()
+            for side in ("A", "B")
+        ]
+    )
+    assert 0 < moved <= rate * limit * trainer.steps * (1 + 1e-5)
 
 
 def test_the_update_is_the_change_of_the_shared_adapter_alone(joint, start_of) -> None:

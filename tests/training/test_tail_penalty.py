@@ -37,6 +37,17 @@ def test_the_penalty_is_the_product_of_both_tails_norms(rank: int, tail: int) ->
     assert right.grad[rank - tail :].any()
 
 
+def test_the_tail_of_a_pruned_adapter_is_the_last_of_what_it_has_kept() -> None:
+    import torch
+
+    from securefl.training.tail_penalty import tail_penalty
+
+    made = trainable(16, left=1.0)
+    left, right = made.factors["query.lora_B"], made.factors["query.lora_A"]
+    expected = torch.norm(left[:, 8:9]) * torch.norm(right[8:9])
+    assert tail_penalty(made, strength=1.0, kept=9).item() == pytest.approx(expected.item())
+
+
 def test_a_start_of_zeros_in_b_has_finite_gradients() -> None:
     from securefl.training.tail_penalty import tail_penalty
 

@@ -58,10 +58,12 @@ def test_a_late_round_moves_less_than_an_early_one_from_the_same_start(trainer_o
     assert moved("constant", 20) > 0.5 * moved("constant", 1)
 
 
-@pytest.mark.parametrize("use_rslora", [False, True])
+@pytest.mark.parametrize(
+    "rule", [{"use_rslora": False}, {"use_rslora": True}, {"use_rslora": False, "one_scaling": True, "r": 7}]
+)
 @pytest.mark.parametrize("name", ["global", "personal"])
-def test_the_model_scales_an_adapter_as_the_aggregation_does(trainer_of, name, use_rslora):
-    lora = LoraTerms(lora_alpha=6, use_rslora=use_rslora)
+def test_the_model_scales_an_adapter_as_the_aggregation_does(trainer_of, name, rule):
+    lora = LoraTerms(lora_alpha=6, **rule)
     trainer = trainer_of(rank=3, lora=lora, personal_rank=5)
     assert trainer._bank.scaling(name) == scaling_of(lora, trainer._bank.rank(name))
 

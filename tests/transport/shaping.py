@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server on this machine: it cuts connections, and carries so many bits a second."""
+"""A TCP proxy between a client and a server on this machine: it cuts connections, and is a slow or a long line."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ class ShapingProxy:
     Args:
         target: ``host:port`` of the server.
         bits_per_s: What each direction carries; None: as much as it can.
+        latency_s: Seconds that a block takes one way.
         losses: Lengths, in bytes, after which a connection breaks, one for each connection in turn.
     """
 
     def __init__(
-        self, target: str, *, bits_per_s: float | None = None, losses: Iterator[int] = NO_LOSSES
+        self,
+        target: str,
+        *,
+        bits_per_s: float | None = None,
+        latency_s: float = 0.0,
+        losses: Iterator[int] = NO_LOSSES,
     ) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._bits_per_s = bits_per_s
+        self._latency_s = latency_s
         self._losses = losses
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
@@ -75,6 +82,7 @@ class ShapingProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, left: list[int]) -> None:
         with suppress(OSError):
             while data := source.recv(BLOCK_BYTES):
+                time.sleep(self._latency_s)
                 if self._bits_per_s is not None:
                     time.sleep(len(data) * 8 / self._bits_per_s)
                 left[0] -= len(data)
@@ -96,10 +104,14 @@ class ShapingProxy:
 
 @contextmanager
 def shaped(
-    target: str, *, bits_per_s: float | None = None, losses: Iterator[int] = NO_LOSSES
+    target: str,
+    *,
+    bits_per_s: float | None = None,
+    latency_s: float = 0.0,
+    losses: Iterator[int] = NO_LOSSES,
 ) -> Iterator[ShapingProxy]:
     """A proxy for as long as a test needs it."""
-    proxy = ShapingProxy(target, bits_per_s=bits_per_s, losses=losses)
+    proxy = ShapingProxy(target, bits_per_s=bits_per_s, latency_s=latency_s, losses=losses)
     try:
         yield proxy
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.ports import free_address
 from support.round_service import HeldService, listening
 from support.rounds import ATTEMPT, CERTIFICATE, COHORT, HEADERS, MANIFEST, REVEALS
 from support.servers import DIGEST, PROCESS, WAIT_S, raw_call
@@ -44,13 +45,14 @@ from securefl.protocol.calls import (
     Waiting,
 )
 from securefl.protocol.wire_announcements import encode_announcement
+from securefl.transport import aggregator_server
 from securefl.transport.aggregator_client import AggregatorClient, ShortRequest
 from securefl.transport.limits import MAX_MESSAGE_BYTES, Keepalive, Patience
 from securefl.transport.persistence import LONGEST_PAUSE_S, Backoff
 from securefl.transport.service_calls import DOWNLOADS, SERVICE, UPLOADS, Call
 from securefl.v3 import aggregator_pb2 as pb
 
-BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=10)
+BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=60)
 HELLO = wire.Hello(PROTOCOL_VERSION, DIGEST, PROCESS, None)
 REQUESTS: dict[str, ShortRequest] = {
     "advert": SendAdvert(COHORT.adverts[0]),
@@ -149,7 +151,7 @@ def test_tries_are_bounded(service, certificates, client_at) -> None:
 
 def test_a_stream_of_announcements_survives_a_restart_of_the_server(service, certificates, client_at) -> None:
     service.announcements, service.hold = [AggregateReady(1, 0)], True
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address, patience=Patience(reconnect_s=WAIT_S))
         announcements = client.follow()
         assert next(announcements) == AggregateReady(1, 0)
@@ -160,7 +162,7 @@ def test_a_stream_of_announcements_survives_a_restart_of_the_server(service, cer
 
 def test_a_server_that_stays_away_ends_the_stream_with_a_reason(service, certificates, client_at) -> None:
     service.announcements, service.hold = [AggregateReady(1, 0)], True
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address)
         announcements = client.follow()
         next(announcements)
@@ -192,6 +194,24 @@ def test_an_announcement_of_many_mebibytes_travels(service, certificates, client
     assert len(encode_announcement(opened)) > 2 * MAX_MESSAGE_BYTES
     with listening(service, certificates.server) as address, client_at(address) as client:
         assert list(client.follow()) == [opened]
+
+
+def test_an_announcement_is_encoded_once_for_all_members(
+    service, certificates, client_at, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[object] = []
+
+    def counted(told):
+        encoded.append(told)
+        return encode_announcement(told)
+
+    monkeypatch.setattr(aggregator_server, "encode_announcement", counted)
+    with listening(service, certificates.server) as address, client_at(address) as client:
+        for told in (CohortClosed(COHORT), FederationClosed()):
+            service.announcements = [told]
+            for _ in range(3):
+                assert list(client.follow()) == [told]
+    assert encoded == [CohortClosed(COHORT), FederationClosed()]
 
 
 @pytest.mark.parametrize("path", ["/securefl.v1.Aggregator/Join", "/securefl.v2.Aggregator/Join"])

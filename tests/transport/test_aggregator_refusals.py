@@ -37,7 +37,7 @@ from securefl.transport.quotas import Quota
 from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.service_calls import Call
 
-BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=10)
+BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=60)
 CONFIRM = Confirm(7, last=True)
 VOTE = CastVote(CERTIFICATE.votes[0])
 

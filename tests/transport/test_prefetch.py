@@ -10,7 +10,8 @@ import pytest
 from securefl.errors import TrainingError
 from securefl.transport.prefetch import AHEAD, PrefetchingCall
 
-WAIT_S = 20.0
+WAIT_S = 120.0
+"""Only a hang reaches it."""
 
 
 class Call:
@@ -72,17 +73,22 @@ def test_messages_are_made_in_the_callers_thread() -> None:
 def test_no_more_than_a_few_messages_wait_for_a_slow_network() -> None:
     made: list[int] = []
     calls: list[Call] = []
+    ahead, one_more = threading.Event(), threading.Event()
 
     def messages() -> Iterator[bytes]:
         for number in range(40):
             made.append(number)
+            if len(made) == AHEAD + 1:
+                ahead.set()
+            elif len(made) > AHEAD + 1:
+                one_more.set()
             yield bytes([number])
 
     pending = PrefetchingCall(lambda requests: calls.append(Call(requests, takes=0)) or calls[0])
     sender = threading.Thread(target=lambda: pending.send(messages()), daemon=True)
     sender.start()
-    sender.join(0.5)
-    assert len(made) == AHEAD + 1
+    assert ahead.wait(WAIT_S)
+    assert not one_more.wait(0.3)
     calls[0].gate.set()
     calls[0]._takes = None
     sender.join(WAIT_S)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
+from support.ports import free_port
 
 from securefl.errors import ConfigError, IdentityError, TransportError
 from securefl.transport.diagnosis import diagnose
@@ -75,8 +76,7 @@ def refusing(request: pytest.FixtureRequest) -> Iterator[Answering]:
 def test_a_proxy_that_cannot_be_reached_is_the_cause(
     connect, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        port = once.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv(variable, f"http://ada:swordfish@127.0.0.1:{port}")
     with pytest.raises(
         ConfigError, match=rf"127\.0\.0\.1:{port} \({variable} in the environment\)"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.ports import free_address
 from support.round_service import HeldBody, HeldService, listening
 from support.rounds import COHORT, HEAD, STAGE, STAGE_SIZES, STATEMENT
 from support.servers import DIGEST, PROCESS, WAIT_S
@@ -18,14 +19,16 @@ from transport.shaping import shaped
 from securefl.errors import ProtocolError, TransportError, WireError
 from securefl.protocol.calls import StageContribution, Staged
 from securefl.protocol.sections import StreamSizes
+from securefl.protocol.wire_aggregates import aggregate_preface
 from securefl.protocol.wire_staging import PART_BYTES, StageSizes
+from securefl.transport import aggregator_server
 from securefl.transport.aggregator_client import AggregatorClient
 from securefl.transport.limits import Patience
 from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.service_calls import Call
 from securefl.transport.telemetry import Direction
 
-PATIENT = Patience(connect_s=WAIT_S, reconnect_s=WAIT_S, attempts=3, unary_s=10)
+PATIENT = Patience(connect_s=WAIT_S, reconnect_s=WAIT_S, attempts=3, unary_s=60)
 PARTS = 4
 BODY = random.Random(7).randbytes(PARTS * PART_BYTES + 1000)
 SIZES: StageSizes = replace(STAGE_SIZES, body_bytes=len(BODY))
@@ -178,7 +181,7 @@ def test_an_upload_survives_a_restart_of_the_server(service, certificates, clien
             yield self.data[offset + PART_BYTES :]
 
     body, heard = Pausing(BODY), []
-    with listening(service, certificates.server) as address:
+    with listening(service, certificates.server, free_address()) as address:
         client = client_at(address)
         thread = threading.Thread(target=lambda: heard.append(client.stage(CONTRIBUTION, body)))
         thread.start()
@@ -237,9 +240,18 @@ def test_an_upload_that_stalls_is_ended_and_goes_on(service, certificates, clien
                 released.wait(WAIT_S)
             yield self.data[offset + PART_BYTES :]
 
-    with listening(service, certificates.server, stall_s=0.2) as address, client_at(address) as client:
-        threading.Timer(1.0, released.set).start()
+    refused: list[Refusal] = []
+
+    def ended(refusal: Refusal) -> None:
+        refused.append(refusal)
+        released.set()
+
+    with (
+        listening(service, certificates.server, stall_s=0.2, refused=ended) as address,
+        client_at(address) as client,
+    ):
         assert client.stage(CONTRIBUTION, Pausing(BODY)).complete
+    assert (refused[0].reason, refused[0].call) == (Reason.BROKEN_OFF, "Stage")
     assert bytes(service.body) == BODY
 
 
@@ -298,3 +310,60 @@ def test_an_aggregate_of_another_length_costs_no_disk(service, certificates, cli
     ):
         client.fetch_aggregate(1, file, sizes_of=lambda cohort: StreamSizes(64, 1))
     assert file.getvalue() == b""
+
+
+class CountedBody(HeldBody):
+    """A body in pieces of one part; counts the bytes that were asked of it."""
+
+    given = 0
+
+    def read(self, offset: int):
+        for start in range(offset, len(self.data), PART_BYTES):
+            self.given = start + PART_BYTES
+            yield self.data[start : start + PART_BYTES]
+
+
+def test_a_server_that_is_busy_holds_no_more_of_an_upload_than_a_few_parts(
+    service, certificates, client_at
+) -> None:
+    """A thousand members upload at once: what the server has not read yet lies in its memory."""
+    data = random.Random(8).randbytes(2 << 20)
+    service.sizes_ = replace(STAGE_SIZES, body_bytes=len(data))
+    contribution = replace(STAGE, body_digest=hashlib.sha256(data).digest())
+    arrived, go_on, body = threading.Event(), threading.Event(), CountedBody(data)
+
+    def wait(number: int) -> None:
+        arrived.set()
+        assert go_on.wait(WAIT_S)
+
+    service.before_chunk = wait
+    with listening(service, certificates.server) as address, client_at(address) as client:
+        upload = threading.Thread(target=client.stage, args=(contribution, body), daemon=True)
+        upload.start()
+        assert arrived.wait(WAIT_S)
+        # On a machine that is busy less has been sent by then, and the bound holds all the more.
+        upload.join(0.5)
+        held = body.given
+        go_on.set()
+        upload.join(WAIT_S)
+    assert bytes(service.body) == data
+    assert held <= 8 * PART_BYTES
+
+
+def test_a_head_is_encoded_once_for_all_members(
+    service, certificates, client_at, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[object] = []
+
+    def counted(head):
+        encoded.append(head)
+        return aggregate_preface(head)
+
+    monkeypatch.setattr(aggregator_server, "aggregate_preface", counted)
+    newer = replace(AGGREGATE, aggregate_seconds=9.0)
+    with listening(service, certificates.server) as address, client_at(address) as client:
+        for head in (AGGREGATE, newer):
+            service.head = head
+            for _ in range(3):
+                assert client.fetch_aggregate(1, io.BytesIO(), sizes_of=sizes_of) == head
+    assert encoded == [AGGREGATE, newer]

@@ -14,7 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.ports import free_address
 from support.servers import NOW
+from transport.shaping import shaped
 
 from securefl.errors import AuthenticationError, ConfigError, IdentityError, TransportError
 from securefl.identity.certificates import Credentials, Role
@@ -139,9 +141,32 @@ def test_a_clients_certificate_cannot_stand_in_for_the_servers(serve, service, c
     assert service.asked == []
 
 
+@pytest.mark.parametrize("up_late", [False, True])
+def test_a_line_or_a_server_so_slow_that_a_handshake_takes_seconds_is_no_fault_of_a_certificate(
+    serve, service, certificates, connect, monkeypatch: pytest.MonkeyPatch, up_late: bool
+) -> None:
+    """As over a busy satellite, or where a thousand members connect in one moment."""
+    with serve(service, certificates.server) as address, shaped(address, latency_s=0.4) as proxy:
+        client = connect(proxy.address, patience=Patience(connect_s=60, unary_s=60))
+        if up_late:
+            monkeypatch.setattr(client._channel, "unary", refused_once(client._channel.unary))
+        assert client.join() == AggregateReady(1, 0)
+
+
+def refused_once(call: Callable[..., bytes]) -> Callable[..., bytes]:
+    """As where the server comes up between a first call and the look at what was wrong with it."""
+    calls = iter([True])
+
+    def made(*arguments: object, **options: object) -> bytes:
+        if next(calls, False):
+            raise TransportError("nothing listens")
+        return call(*arguments, **options)
+
+    return made
+
+
 def test_where_nothing_listens_is_one_sentence_after_some_patience(connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        address = f"127.0.0.1:{once.getsockname()[1]}"
+    address = free_address()
     with pytest.raises(ConfigError, match=f"nothing listens at {address}") as caught:
         connect(address).join()
     assert caught.value.exit_code == 2

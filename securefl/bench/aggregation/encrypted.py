@@ -32,8 +32,7 @@ from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.keyed_cipher import cipher_with
 from securefl.crypto.keys import SharedKeys
 from securefl.crypto.schemes import Scheme, profile_for
-from securefl.crypto.windows import windows
-from securefl.crypto.wireform import Ciphertexts
+from securefl.crypto.windows import Window, windows
 from securefl.identity.signing import SigningKey
 from securefl.planning.sample_cohort import SampleCohort, SampleContribution
 from securefl.protocol.agreement.signed import Body, Signed, signed_bytes
@@ -103,11 +102,11 @@ class SecureflPath:
         received = contribution.content
         public_key = self._sample.public_key(self._cohort.members[client])
         received.verify(self._cohort, public_key)
-        # As the server does: decoding refuses what is out of range, so the first pass is the check.
-        for _ in self._decoded(received.body):
-            pass
-        for total, window in zip(self._sums, self._decoded(received.body), strict=True):
-            total.add(0, window)
+        # As the server does: nothing is added before all of a contribution has been found in range.
+        for window, data in self._windows(received.body):
+            self._form.check_upload(data, ciphertexts=window.count)
+        for total, (window, data) in zip(self._sums, self._windows(received.body), strict=True):
+            total.add_upload(0, data, ciphertexts=window.count)
         # The residues are in the sum; their bytes are no longer needed, nor does the server keep them in memory.
         self._received.append(received.without_body())
 
@@ -142,12 +141,11 @@ class SecureflPath:
         sums = section.integers(decryption, body, tag_key=self._keys.tag)
         return Reading(self._encoding.decode(sums), sums)
 
-    def _decoded(self, body: bytes) -> Iterator[Ciphertexts]:
-        """The ciphertexts of each window."""
+    def _windows(self, body: bytes) -> Iterator[tuple[Window, memoryview]]:
+        """The bytes of each window."""
         for window in windows(self._ciphertexts):
             start = self._form.upload_bytes(window.first)
-            data = memoryview(body)[start : start + self._form.upload_bytes(window.count)]
-            yield self._form.decode_upload(data, ciphertexts=window.count)
+            yield window, memoryview(body)[start : start + self._form.upload_bytes(window.count)]
 
 
 class _SecureflReader:

@@ -25,6 +25,7 @@ from securefl.protocol.calls import (
     Packets,
     SendAdvert,
     SendReveal,
+    SitOut,
     StageContribution,
     Staged,
     StagedUpTo,
@@ -88,7 +89,7 @@ def bytes_up(request: Sent) -> int:
             # What the server holds of it is asked first.
             asked = wire_calls.encode_staged_up_to(StagedUpTo(head.attempt))
             return len(asked) + sum(map(len, sent(Uploaded(head, path.read_bytes()))))
-        case SendAdvert():
+        case SendAdvert() | SitOut():
             return len(wire_calls.encode_advert(request))
         case StagedUpTo():
             return len(wire_calls.encode_staged_up_to(request))

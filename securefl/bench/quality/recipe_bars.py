@@ -17,11 +17,15 @@ from securefl.bench.quality.paired import Difference
 from securefl.bench.quality.recipe_figures import Entry, Which, paired
 from securefl.bench.quality.suite import FEDERATIONS, LOCAL
 from securefl.config.payload import AutoPayload, PayloadChoice
-from securefl.config.recipes.catalogue import ROWS
+from securefl.config.recipes.catalogue import OWN, ROWS
 from securefl.config.recipes.choices import DEFAULT
+from securefl.training.figure_order import SMALLER_IS_BETTER
 
 ERRORS: Final = 2.0
 """Standard errors of a paired difference that are allowed."""
+COLLAPSE: Final = 0.10
+"""Share of the rows by which FlexLoRA must be below FedIT for a collapse. The smallest published one is of 16 points
+(RoBERTa-large, GLUE, 50 clients: 54.7 against 70.7); none of our figures entered it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class Between:
         ours: Are to be no worse than ``theirs``, or better.
         theirs: What they are compared with.
         which: The adapters that are compared.
+        less: How much less than theirs is allowed, as a share of the rows; other figures are not compared then.
         better: They are to be better, and plainly by more than the standard errors allowed.
         somewhere: One pair at one place is enough.
         bytes_beside: The bytes of both belong to the answer.
@@ -43,6 +48,7 @@ class Between:
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
     which: Which = "end"
+    less: float = 0.0
     better: bool = False
     somewhere: bool = False
     bytes_beside: bool = False
@@ -54,9 +60,13 @@ class Between:
             if found.mean > ERRORS * found.error:
                 return Verdict.MET
             return Verdict.WITHIN if found.mean > 0 else Verdict.MISSED
-        if found.mean >= 0:
+        if found.mean >= -self.less:
             return Verdict.MET
-        return Verdict.WITHIN if found.reaches(0.0, errors=ERRORS) else Verdict.MISSED
+        return Verdict.WITHIN if found.reaches(-self.less, errors=ERRORS) else Verdict.MISSED
+
+    def judges(self, entry: Entry) -> bool:
+        """True for a recipe at a place whose figures the bar can be stated for."""
+        return not self.less or entry.cells[0].measured.metric not in SMALLER_IS_BETTER
 
 
 def _training(part: Trains) -> tuple[str, ...]:
@@ -69,8 +79,8 @@ def _trained(payload: PayloadChoice) -> Trains:
     return Trains.BOTH if isinstance(payload, AutoPayload) else facts_of(payload.name).trains
 
 
-PRODUCTS: Final = _training(Trains.BOTH)
-"""Recipes that average products of factors."""
+PAPERS_PRODUCTS: Final = tuple(name for name in _training(Trains.BOTH) if name not in OWN)
+"""Rows of papers, or after papers, that average products of factors; each with its paper's head and rates."""
 FACTORS: Final = _training(Trains.FACTORS)
 """Recipes that average the factors themselves."""
 AHEAD: Final = ("missed", "ahead within 2 SE", "met")
@@ -83,26 +93,33 @@ BETWEEN: Final = (
     ),
     Between(what="default not worse than training alone", ours=(DEFAULT,), theirs=(LOCAL,)),
     Between(
-        what="collapse of flexlora: its global adapter below that of fedit",
+        what=f"collapse of flexlora: its global adapter {100 * COLLAPSE:.0f} points and more below that of fedit",
         ours=("flexlora",),
         theirs=("fedit",),
         which="global",
-        words=("shown", "refuted within 2 SE", "refuted"),
+        less=COLLAPSE,
+        words=("shown", "refuted within 2 SE", "refuted: no collapse"),
     ),
-    Between(
-        what="product recipes not worse than factor averaging anywhere",
-        ours=PRODUCTS,
-        theirs=FACTORS,
-        which="global",
-    ),
-    Between(
-        what="product recipes better than factor averaging somewhere",
-        ours=PRODUCTS,
-        theirs=FACTORS,
-        which="global",
-        better=True,
-        somewhere=True,
-        words=AHEAD,
+    *(
+        bar
+        for whose, recipes in (("our recipes", OWN), ("papers' rows that average products", PAPERS_PRODUCTS))
+        for bar in (
+            Between(
+                what=f"{whose} not worse than factor averaging anywhere",
+                ours=recipes,
+                theirs=FACTORS,
+                which="global",
+            ),
+            Between(
+                what=f"{whose} better than factor averaging somewhere",
+                ours=recipes,
+                theirs=FACTORS,
+                which="global",
+                better=True,
+                somewhere=True,
+                words=AHEAD,
+            ),
+        )
     ),
     Between(what="fedit <= local", ours=(LOCAL,), theirs=("fedit",)),
     Between(what="local < fdlora", ours=("fdlora",), theirs=(LOCAL,), better=True, words=AHEAD),
@@ -169,7 +186,7 @@ def _bar(between: Between, entries: Sequence[Entry], *, clients: int) -> RecipeB
 
 
 def _pairs(between: Between, entries: Sequence[Entry]) -> Iterable[_Pair]:
-    for ours in (entry for entry in entries if entry.recipe in between.ours):
+    for ours in (entry for entry in entries if entry.recipe in between.ours and between.judges(entry)):
         for theirs in entries:
             if theirs.recipe in between.theirs and theirs.place == ours.place:
                 found = paired(ours, theirs, which=between.which)

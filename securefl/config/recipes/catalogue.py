@@ -59,6 +59,8 @@ _ROWS: Final = (
 )
 ROWS: Final[Mapping[str, Row]] = {row.recipe.name: row for row in _ROWS}
 """All methods, by name."""
+OWN: Final = tuple(row.recipe.name for row in (default.ROW, lean.ROW, products.ROW))
+"""Rows of the product itself; every other one is a paper's, or after a paper."""
 BASELINES: Final[Mapping[str, str]] = {
     "local": "every member trains alone, and nothing is summed",
     "central": "all rows lie in one place",

@@ -13,7 +13,7 @@ DEFAULT: Final = "default"
 Personal = Literal["none", "alone", "joint", "backbone", "rest"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
-Finish = Literal["search", "none", "sum", "mixer"]
+Finish = Literal["search", "few-shot", "none", "sum", "mixer"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -22,13 +22,16 @@ class FusionSection(Section):
     """``[fusion]``: the search for how much of each adapter a client uses (after FDLoRA's AdaFusion)."""
 
     finish: Finish = "search"
-    """``search``: the weights of both that the validation rows prefer; ``sum``: both as they are, beside each other;
+    """``search``: the weights of both that the validation rows prefer, among ours; ``few-shot``: those that FDLoRA's
+    own search finds on five mini-batches of them (``training.few_shot``); ``sum``: both as they are, beside each other;
     ``mixer``: both beside each other, each times its share, which a trained gate gives for every token (FedALT);
     ``none``: no fused adapter."""
     space: Literal["product", "factor"] = "product"
     max_samples: int = Field(default=375, ge=LEAST_SEARCH_ROWS)
     """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them. On
     MiniLM 375 rows take 11 processor seconds, less than the 24 candidates of 0.1.0 took on 160."""
+    few_shot_budget: int = Field(default=40, ge=5, le=1000)
+    """Most candidates of a few-shot search."""
     baselines: bool = False
     """Measure as well the better of both adapters by validation rows, and the global one after one epoch more on the
     client's own rows, which takes the time of that epoch."""
@@ -37,6 +40,11 @@ class FusionSection(Section):
     def fuses(self) -> bool:
         """True where one adapter is made of two."""
         return self.finish != "none"
+
+    @property
+    def few_shot(self) -> bool:
+        """True where the weights are searched as FDLoRA does."""
+        return self.finish == "few-shot"
 
     @property
     def mixes(self) -> bool:

@@ -6,5 +6,6 @@
 ``pld``          privacy loss distributions, by dp-accounting; tight, not for Skellam noise
 ``prv``          privacy loss random variables, by Opacus, where it is installed
 ``accountants``  accountants by name
+``second_opinion``  the same events by every accountant, and which of them cannot all be right
 ``noise_calibration``  the least noise that keeps a target
 """

@@ -3,6 +3,9 @@
 The rule kept here: who takes part, in which order, and the thresholds follow from the manifest and the adverts by a
 public formula, so the server chooses nothing but which adverts came in time.
 
+What takes all members or all adverts is computed once an object, which never changes: every packet and every header of
+a cohort of a thousand asks for it. So these classes have no slots.
+
     manifest (server)  ->  advert of each member (nonce, agreement on the state)  ->  cohort, its digest is A
 
 Reference: ``protos/SPEC.md``, "The round", steps 0 and 1.
@@ -11,7 +14,9 @@ Reference: ``protos/SPEC.md``, "The round", steps 0 and 1.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from securefl.crypto.framing import framed
@@ -21,7 +26,7 @@ from securefl.protocol.agreement.signed import DOMAIN, Attempt, Signed, signed_b
 NONCE_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """The server's proposal when it opens an attempt; everything else is pinned in the federation file.
 
@@ -35,7 +40,7 @@ class Manifest:
     invited: tuple[str, ...]
     settled: bytes
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 over the manifest's canonical bytes (32 bytes)."""
         fields = (*self.attempt.fields, self.settled, *(member.encode() for member in self.invited))
@@ -69,7 +74,7 @@ class Advert:
         return self.manifest_digest, self.nonce, self.state
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cohort:
     """The members that contribute to one attempt.
 
@@ -86,12 +91,17 @@ class Cohort:
         """The attempt."""
         return self.manifest.attempt
 
-    @property
+    @cached_property
     def members(self) -> tuple[str, ...]:
         """Ids, in the roster's order; a member's place here is its index."""
         return tuple(advert.body.signer for advert in self.adverts)
 
-    @property
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Index of every member, by its id."""
+        return {member: index for index, member in enumerate(self.members)}
+
+    @cached_property
     def digest(self) -> bytes:
         """A, SHA-256 over the manifest's digest and the adverts with their signatures (32 bytes).
 
@@ -106,6 +116,6 @@ class Cohort:
         Raises:
             ProtocolError: if it is not in it.
         """
-        if member not in self.members:
+        if member not in self.places:
             raise ProtocolError(f"{member} is not in the cohort of round {self.attempt.round_number}")
-        return self.members.index(member)
+        return self.places[member]

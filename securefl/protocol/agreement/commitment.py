@@ -15,6 +15,8 @@ from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt, Signed, si
 SALT_BYTES = 32
 NO_PACKETS = bytes(DIGEST_BYTES)
 """The packets' digest where the scheme has none."""
+NO_BUDGET = bytes(DIGEST_BYTES)
+"""The budget's head where nothing is charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class ContributionHeader:
         body_digest: SHA-256 of the body (32 bytes).
         packets_digest: SHA-256 over the SHA-256s of the packets to all members of the cohort, in its order, the own
             one being empty (32 bytes); ``NO_PACKETS`` under ``bfv`` and ``none``.
+        budget_head: Digest of the newest entry of the ledger that the contribution was charged in (32 bytes); others
+            keep it, so that the ledger cannot be turned back. ``NO_BUDGET`` without differential privacy.
     """
 
     KIND: ClassVar[bytes] = b"contribution"
@@ -41,11 +45,13 @@ class ContributionHeader:
     seeds_digest: bytes
     body_digest: bytes
     packets_digest: bytes
+    budget_head: bytes = NO_BUDGET
 
     @property
     def content(self) -> tuple[bytes, ...]:
-        """Its own fields."""
-        return self.cohort_digest, self.salt, self.seeds_digest, self.body_digest, self.packets_digest
+        """Its own fields; the budget's head only where something is charged."""
+        fields = self.cohort_digest, self.salt, self.seeds_digest, self.body_digest, self.packets_digest
+        return fields if self.budget_head == NO_BUDGET else (*fields, self.budget_head)
 
 
 def header_digest(signed: Signed[ContributionHeader]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from securefl.crypto.thresholds import CohortSizes, RosterConstants
@@ -26,9 +27,9 @@ class Owners(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
-    """A federation as far as agreement needs it.
+    """A federation as far as agreement needs it; no slots, so that the places of its members are computed once.
 
     Attributes:
         federation_digest: Digest of the federation file (32 bytes).
@@ -45,6 +46,11 @@ class Rules:
     public_key_of: PublicKeyOf
     constants: RosterConstants
     packets: bool
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Index in the roster of every member, by its id."""
+        return {member: index for index, member in enumerate(self.members)}
 
     def attempt(self, round_number: int, number: int) -> Attempt:
         """An attempt of this federation under these keys."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from securefl.crypto.framing import framed
@@ -29,9 +30,9 @@ class Survivor:
     header_digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Survivors:
-    """The sum of these members' contributions is this total.
+    """The sum of these members' contributions is this total; no slots, so that its digest is computed once.
 
     Attributes:
         attempt: The attempt.
@@ -45,7 +46,7 @@ class Survivors:
     survivors: tuple[Survivor, ...]
     total_digest: bytes
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of the statement (32 bytes): what votes, reveals and SPOILED name."""
         listed = (

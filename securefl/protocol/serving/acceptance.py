@@ -17,7 +17,15 @@ from securefl.protocol.agreement.cohort import NONCE_BYTES
 from securefl.protocol.agreement.commitment import SALT_BYTES, ContributionHeader
 from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt, Body, Signed
 from securefl.protocol.agreement.statement import SpoiledVote, SurvivorsVote, VoidVote
-from securefl.protocol.calls import Abstention, Acknowledge, CastVote, Confirm, SendAdvert, SendReveal
+from securefl.protocol.calls import (
+    Abstention,
+    Acknowledge,
+    CastVote,
+    Confirm,
+    SendAdvert,
+    SendReveal,
+    SitOut,
+)
 from securefl.protocol.serving.round_events import (
     Abstained,
     Acknowledged,
@@ -25,13 +33,14 @@ from securefl.protocol.serving.round_events import (
     Confirmed,
     Revealed,
     RoundEvent,
+    SatOut,
     Voted,
 )
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState
 
 AnyVote = Signed[SurvivorsVote] | Signed[VoidVote] | Signed[SpoiledVote]
-Checked = SendAdvert | Acknowledge | CastVote | SendReveal | Confirm
+Checked = SendAdvert | SitOut | Acknowledge | CastVote | SendReveal | Confirm
 """Requests that become events by themselves; the others read, or bring a body."""
 
 
@@ -45,6 +54,8 @@ def admitted(state: ServerState, member: str, request: Checked, *, rules: Server
     match request:
         case SendAdvert(advert):
             return _advert(state, member, advert_event=Adverted(advert), rules=rules)
+        case SitOut(attempt):
+            return _sitting_out(state, member, attempt, rules=rules)
         case Acknowledge():
             return _acknowledgement(state, member, request, rules=rules)
         case CastVote(vote):
@@ -124,6 +135,16 @@ def _advert(
     if len(body.nonce) != NONCE_BYTES or len(body.state) != DIGEST_BYTES:
         raise ProtocolError(f"{member}'s advert has a field of the wrong length")
     return advert_event
+
+
+def _sitting_out(
+    state: ServerState, member: str, attempt: Attempt, *, rules: ServerRules
+) -> RoundEvent | None:
+    if not is_open(state, attempt, rules=rules) or member in state.sitting_out:
+        return None
+    # Later nobody waits for its contribution any more.
+    waited_for = state.phase in (ServerPhase.ADVERT, ServerPhase.STAGE) and state.staging(member) is None
+    return SatOut(member) if waited_for else None
 
 
 def _acknowledgement(

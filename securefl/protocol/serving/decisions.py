@@ -94,7 +94,7 @@ def decide(state: ServerState, at: Circumstances, *, rules: ServerRules) -> Deci
 
 def missing_members(state: ServerState, rules: ServerRules) -> tuple[str, ...]:
     """Members that have not done the open step, in order."""
-    done = _done(state, rules)
+    done = _done(state, rules) | _excused(state)
     return tuple(member for member in _asked(state, rules) if member not in done)
 
 
@@ -132,10 +132,23 @@ def _close_cohort(
             Cause(f"{state.number - 1} attempts of round {state.round_number} gave no sum", hint=hint)
         )
     group = _largest_group(state, rules)
+    if len(rules.roster) - len(state.sitting_out) < rules.constants.min_clients:
+        return RunFailed(_too_few_left(state, rules))
     if len(group) < rules.constants.min_clients or not set(state.bound_to) <= set(group):
         return None
-    adverted = {advert.body.signer for advert in state.adverts}
-    return CohortChosen(group) if at.overdue or at.present <= adverted else None
+    heard = {advert.body.signer for advert in state.adverts} | set(state.sitting_out)
+    return CohortChosen(group) if at.overdue or at.present <= heard else None
+
+
+def _too_few_left(state: ServerState, rules: ServerRules) -> Cause:
+    """The cause of a run's end where so many members sit out that the others are too few."""
+    taking_part = len(rules.roster) - len(state.sitting_out)
+    whose = "its privacy budget allows" if len(state.sitting_out) == 1 else "their privacy budgets allow"
+    sits = "sits" if len(state.sitting_out) == 1 else "sit"
+    return Cause(
+        f"{taking_part} members are left for round {state.round_number}, and it needs {rules.constants.min_clients}",
+        hint=f"{', '.join(state.sitting_out)} {sits} out, because {whose} no further round on the data",
+    )
 
 
 def _last_void(state: ServerState) -> str:
@@ -164,12 +177,14 @@ def _ask_commit(
     state: ServerState, at: Circumstances, *, rules: ServerRules
 ) -> CommitRequested | VoidRequested | None:
     staged = {each.member for each in state.staged}
-    there = at.present & set(state.members)
+    there = at.present & set(state.members) - set(state.sitting_out)
     enough = len(staged) >= state.sizes(rules).threshold
     if enough and (at.overdue or there <= staged):
         return CommitRequested()
     if at.overdue and not enough:
         return VoidRequested(f"{len(staged)} contributions arrived in time")
+    if len(set(state.members) - set(state.sitting_out)) < state.sizes(rules).threshold:
+        return VoidRequested(f"{len(state.sitting_out)} members of the cohort sit out")
     return None
 
 
@@ -311,7 +326,7 @@ def _asked(state: ServerState, rules: ServerRules) -> tuple[str, ...]:
 
 def _able(state: ServerState, there: frozenset[str], rules: ServerRules) -> int:
     """How many members have done the step, or can."""
-    asked = frozenset(_asked(state, rules))
+    asked = frozenset(_asked(state, rules)) - _excused(state)
     if state.phase not in (ServerPhase.VOTE, ServerPhase.VOID):
         return len(_done(state, rules) | (there & asked))
     voted = {vote.body.signer for vote in state.votes}
@@ -319,6 +334,12 @@ def _able(state: ServerState, there: frozenset[str], rules: ServerRules) -> int:
     may_certify = voted | ((there & asked) - void - set(state.abstained))
     may_void = void | ((there & asked) - voted)
     return max(len(may_certify) if state.statement else 0, len(may_void))
+
+
+def _excused(state: ServerState) -> frozenset[str]:
+    """Members that the step does not wait for."""
+    steps = (ServerPhase.ADVERT, ServerPhase.STAGE)
+    return frozenset(state.sitting_out) if state.phase in steps else frozenset()
 
 
 def _done(state: ServerState, rules: ServerRules) -> frozenset[str]:

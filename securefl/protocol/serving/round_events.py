@@ -30,6 +30,13 @@ class Adverted:
 
 
 @dataclass(frozen=True, slots=True)
+class SatOut:
+    """A member takes no part in the open attempt: its privacy budget allows no further round."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class CohortChosen:
     """The cohort is closed with these members, in the roster's order."""
 
@@ -203,6 +210,7 @@ class KeysRotated:
 RoundEvent = (
     FirstOpened
     | Adverted
+    | SatOut
     | CohortChosen
     | ContributionStaged
     | CommitRequested

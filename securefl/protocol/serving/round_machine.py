@@ -62,6 +62,7 @@ from securefl.protocol.serving.round_events import (
     RoundEvent,
     RunFailed,
     RunResumed,
+    SatOut,
     ServingEnded,
     SpoiledRequested,
     VoidRequested,
@@ -148,7 +149,9 @@ def transition(state: ServerState, event: RoundEvent, *, rules: ServerRules) -> 
     match event:
         case FirstOpened():
             return replace(_stepped(state, ServerStep.OPENED), number=1), ()
-        case Adverted() | CohortChosen() | ContributionStaged() | CommitRequested() | Acknowledged():
+        case (
+            Adverted() | SatOut() | CohortChosen() | ContributionStaged() | CommitRequested() | Acknowledged()
+        ):
             return _before_proposal(state, event, rules=rules), ()
         case Proposed(statement, total_bytes, seconds):
             if state.statement is not None:
@@ -181,7 +184,7 @@ def transition(state: ServerState, event: RoundEvent, *, rules: ServerRules) -> 
 
 def _before_proposal(
     state: ServerState,
-    event: Adverted | CohortChosen | ContributionStaged | CommitRequested | Acknowledged,
+    event: Adverted | SatOut | CohortChosen | ContributionStaged | CommitRequested | Acknowledged,
     *,
     rules: ServerRules,
 ) -> ServerState:
@@ -189,7 +192,16 @@ def _before_proposal(
         case Adverted(advert):
             adverts = {each.body.signer: each for each in (*state.adverts, advert)}
             ordered = tuple(adverts[member] for member in rules.roster if member in adverts)
-            return replace(_stepped(state, ServerStep.ADVERTED), adverts=ordered)
+            back = tuple(member for member in state.sitting_out if member != advert.body.signer)
+            return replace(_stepped(state, ServerStep.ADVERTED), adverts=ordered, sitting_out=back)
+        case SatOut(member):
+            state = replace(
+                _stepped(state, ServerStep.SAT_OUT),
+                sitting_out=_in_order(rules.roster, {*state.sitting_out, member}),
+            )
+            # Who is in a closed cohort stays in it: A is over its advert.
+            others = tuple(each for each in state.adverts if each.body.signer != member)
+            return state if state.cohort_digest else replace(state, adverts=others)
         case CohortChosen(members):
             adverts_of_cohort = tuple(each for each in state.adverts if each.body.signer in members)
             closed = replace(_stepped(state, ServerStep.COHORT_CLOSED), adverts=adverts_of_cohort)

@@ -44,6 +44,7 @@ class ServerStep(Enum):
 
     OPENED = "the first attempt is opened"
     ADVERTED = "a member adverts"
+    SAT_OUT = "a member sits out"
     COHORT_CLOSED = "the cohort is closed"
     STAGED = "a contribution is staged"
     COMMIT_ASKED = "the members are asked to commit"
@@ -84,7 +85,9 @@ _OPEN: Final = tuple(phase for phase in _LIVE if phase is not ServerPhase.GATHER
 SERVER_ROWS: Final[tuple[ServerRow, ...]] = (
     ServerRow(ServerPhase.GATHER, ServerStep.OPENED, ServerPhase.ADVERT),
     ServerRow(ServerPhase.ADVERT, ServerStep.ADVERTED, ServerPhase.ADVERT),
+    ServerRow(ServerPhase.ADVERT, ServerStep.SAT_OUT, ServerPhase.ADVERT),
     ServerRow(ServerPhase.ADVERT, ServerStep.COHORT_CLOSED, ServerPhase.STAGE),
+    ServerRow(ServerPhase.STAGE, ServerStep.SAT_OUT, ServerPhase.STAGE),
     ServerRow(ServerPhase.STAGE, ServerStep.STAGED, ServerPhase.STAGE),
     ServerRow(ServerPhase.STAGE, ServerStep.COMMIT_ASKED, ServerPhase.COMMIT),
     ServerRow(ServerPhase.STAGE, ServerStep.VOID_ASKED, ServerPhase.VOID),

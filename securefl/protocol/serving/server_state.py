@@ -84,6 +84,7 @@ class ServerState:
         settled: How the earlier attempts of the open round ended.
         bound_to: Survivors of a spoiled sum, by id: the next sum must be over exactly these; empty if none.
         adverts: In the roster's order; once the cohort is closed, the cohort's alone.
+        sitting_out: Members that take no part in the open attempt, in the roster's order.
         cohort_digest: A (32 bytes); empty until the cohort is closed.
         staged: Contributions that the server holds, in the cohort's order.
         acknowledged: In the cohort's order.
@@ -114,6 +115,7 @@ class ServerState:
     settled: tuple[SettledAttempt, ...] = ()
     bound_to: tuple[str, ...] = ()
     adverts: tuple[Signed[Advert], ...] = ()
+    sitting_out: tuple[str, ...] = ()
     cohort_digest: bytes = b""
     staged: tuple[ContributionStaged, ...] = ()
     acknowledged: tuple[Acknowledged, ...] = ()

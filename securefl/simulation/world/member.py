@@ -34,6 +34,7 @@ from securefl.protocol.last_words import sentence_for
 from securefl.simulation.world.faults import Chance
 from securefl.simulation.world.server import Killed, ServerCore, ServerProcess, Stream
 from securefl.simulation.world.virtual_clock import Clock, Planned
+from securefl_client.driver import is_dropped
 from securefl_client.round_work import Downloaded, Got, Sent, Steps, Upload
 
 RETRY_S: Final = 2.0
@@ -116,6 +117,7 @@ class MemberProcess:
         self._request_number = 0
         self._newest: Announcement | None = None
         self._handling: Announcement | None = None
+        self._refusal: RunError | None = None
         self._retry: Planned | None = None
         self._life = 0
         self.ending: Ending | None = None
@@ -198,6 +200,7 @@ class MemberProcess:
             else:
                 self._over(ProtocolError(announcement.reason))
             return
+        self._refusal = None
         self._steps = self._session.handle(announcement)
         self._advance(None)
 
@@ -208,6 +211,7 @@ class MemberProcess:
         left = isinstance(self._sent, Leave)
         try:
             if refusal is not None:
+                self._refusal = refusal
                 sent = steps.throw(refusal)
             else:
                 sent = next(steps) if answer is None else steps.send(answer)
@@ -246,7 +250,7 @@ class MemberProcess:
         self._steps = self._sent = None
         core = self._server.running
         newest = self._newest if core is None else core.announcement
-        if newest != self._handling:
+        if is_dropped(error, refused=self._refusal, is_past=lambda: newest != self._handling):
             self._newest = newest
             self._go_on()
         elif core is None:

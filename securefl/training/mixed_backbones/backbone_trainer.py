@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.payloads.facts import Trains, facts_of
-from securefl.adapters.scaling import scaling_of
+from securefl.adapters.scaling import alpha_of, scaling_of
 from securefl.adapters.selection import Scores
 from securefl.adapters.update import Adapter, Update
 from securefl.errors import ConfigError, TrainingError
@@ -275,7 +275,8 @@ class BackboneTrainer:
         bank = AdapterBank(model, layout, dropout=settings.lora.lora_dropout)
         start = personal_start(layout, rank=rank, seed=settings.seed, member=settings.member)
         for name in (PRIVATE, PERSONAL):
-            bank.add(name, rank=rank, alpha=settings.lora.lora_alpha, use_rslora=settings.lora.use_rslora)
+            alpha = alpha_of(settings.lora, rank)
+            bank.add(name, rank=rank, alpha=alpha, use_rslora=settings.lora.use_rslora)
             bank.install(name, start)
         return bank, model
 

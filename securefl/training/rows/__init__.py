@@ -6,6 +6,7 @@
 ``csv_rows``      rows of csv and tsv files
 ``json_rows``     rows of jsonl files
 ``parquet_rows``  rows of parquet files
+``raw_rows``      rows as they stand in a file, whatever is read of them
 ``tables``        data files as columns of texts
 ``columns``       the columns that a task needs
 ``splits``        one file's rows dealt out to clients, and hold-outs

@@ -105,6 +105,24 @@ def column_names(path: Path, *, form: TextFormat = TextFormat()) -> list[str]:  
             raise _of_no_kind(path)
 
 
+def every_row(path: Path, *, form: TextFormat = TextFormat()) -> Iterator[tuple[str, ...]]:  # noqa: B008 - it is frozen
+    """All columns of a file, row by row; a cell that has no text is empty, a list or an object its JSON.
+
+    Raises:
+        DataError: if the file is missing, of another kind, unreadable or empty.
+    """
+    names = list(dict.fromkeys(column_names(path, form=form)))
+    for _, cells in _rows(path, names, form, optional=names):
+        yield tuple(_any_text(cell) for cell in cells)
+
+
+def _any_text(cell: Cell) -> str:
+    try:
+        return text_of(cell, filled=False, nested=True, optional=True)
+    except NoText:
+        return ""
+
+
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise DataError(

@@ -26,7 +26,7 @@ name = f"{job['split']}-{job['recipe']}-{job['scheme']}"
 with open(%(log)r, "a") as log:
     log.write(f"{name} {os.getpid()}\\n")
 if os.path.exists(%(log)r + ".hang"):
-    time.sleep(60)
+    time.sleep(240)
 if name in open(%(failing)r).read().split():
     print("securefl: there is no luck", file=sys.stderr)
     sys.exit(1)
@@ -55,7 +55,7 @@ class Harness:
             model="somewhere",
             model_digest="m",
             out=folder / "out",
-            timeout_s=30,
+            timeout_s=240,
         )
         self.said: list[str] = []
 

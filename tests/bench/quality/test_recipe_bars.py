@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from securefl.bench.quality.report import QualityReport
 from securefl.bench.quality.request import QualityRequest
 from securefl.bench.quality.suite import cells_of
 from securefl.bench.quality.tables import markdown, notes, tables
+from securefl.config.recipes import catalogue
+from securefl.config.recipes.catalogue import OWN
 from securefl.errors import StateError
 
 ROWS = 200
@@ -141,10 +144,58 @@ def test_a_bar_is_as_good_as_its_worst_pair_and_one_of_somewhere_as_its_best() -
     assert judged(replace(both, somewhere=True), *cells) == "met"
 
 
-def test_a_collapse_is_shown_where_the_recipe_is_below() -> None:
-    (collapse,) = [each for each in BETWEEN if each.what.startswith("collapse of flexlora")]
-    assert judged(collapse, federation("flexlora", 0.3), federation("fedit", 0.8)) == "shown"
-    assert judged(collapse, federation("flexlora", 0.9), federation("fedit", 0.8)) == "refuted"
+def bar_named(start: str) -> Between:
+    (found,) = [each for each in BETWEEN if each.what.startswith(start)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("flexlora", "verdict"),
+    [
+        (0.3, "shown"),
+        # Of 400 rows, 12 points are ten and a little more: no collapse that two standard errors show.
+        (0.68, "refuted within 2 SE"),
+        (0.79, "refuted: no collapse"),
+        (0.9, "refuted: no collapse"),
+    ],
+)
+def test_a_collapse_is_shown_only_where_the_recipe_is_far_below(flexlora: float, verdict: str) -> None:
+    collapse = bar_named("collapse of flexlora: its global adapter 10 points")
+    assert judged(collapse, federation("flexlora", flexlora), federation("fedit", 0.8)) == verdict
+
+
+def test_a_small_difference_is_told_beside_the_verdict_that_it_is_no_collapse() -> None:
+    cells = [federation("flexlora", 0.78), federation("fedit", 0.8)]
+    bar = _bar(bar_named("collapse of flexlora"), entries_of(cells), clients=3)
+    assert bar is not None
+    assert bar.deciding.startswith("colours-iid: flexlora - fedit -2.0")
+
+
+def test_points_of_a_loss_are_no_collapse() -> None:
+    cells = [
+        each.model_copy(update={"measured": each.measured.model_copy(update={"metric": "answer_loss"})})
+        for each in (federation("flexlora", 0.3), federation("fedit", 0.8))
+    ]
+    assert _bar(bar_named("collapse of flexlora"), entries_of(cells), clients=3) is None
+
+
+@pytest.mark.parametrize(
+    ("whose", "counted", "other"),
+    [("our recipes", "products", "flexlora"), ("papers' rows", "flexlora", "products")],
+)
+def test_our_recipes_and_papers_rows_are_judged_on_lines_of_their_own(
+    whose: str, counted: str, other: str
+) -> None:
+    for between in (each for each in BETWEEN if each.what.startswith(whose)):
+        assert counted in between.ours
+        assert other not in between.ours
+        assert "fedit" in between.theirs
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue.ROWS if name not in OWN])
+def test_every_row_that_is_not_our_own_cites_its_paper(name: str) -> None:
+    told = import_module(f"securefl.config.recipes.{name.replace('-', '_')}").__doc__ or ""
+    assert "arXiv" in told.splitlines()[0]
 
 
 def test_a_bar_without_one_of_its_recipes_is_left_out() -> None:

@@ -1,0 +1,296 @@
+"""The budget of a member's data: charged before a release, over all federations and all data sets that share its rows.
+
+The rule kept here: a charge counts for the rows that it was made on. Every row of the member's data has a history: the
+charges of all budgets on this machine that know the row. One more release must fit behind each of these histories.
+
+    require -> reserve (on disk) -> train -> contribute (on disk) -> send
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from securefl.config.privacy import NoPrivacySection, PrivacySection
+from securefl.errors import BudgetError, StateError
+from securefl.ledger.anchors import Anchor
+from securefl.ledger.budget_files import BudgetPlace, receipts_folder, state_folder
+from securefl.ledger.budget_state import Charge
+from securefl.ledger.row_marks import Marks
+from securefl.privacy.accounting.accountants import AccountantName
+from securefl.privacy.budget import Budget, events_of
+from securefl.privacy.events import Event
+from securefl.storage.disk import disk_errors, make_private_folder
+from securefl.storage.lock import in_turn
+from securefl.storage.private import put_whole
+from securefl_client.budget_store import ReceiptedBudget, read_budget, read_marks
+from securefl_client.folder import ClientFolder
+from securefl_client.own_rows import own_rows
+
+ByFederation = Mapping[bytes, tuple[Event, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataBudget:
+    """Charges of one federation on one member's data; the ledger is open only while one is made.
+
+    Attributes:
+        place: Where its files are.
+        marks: Of the data's rows.
+        budget: The limit.
+        federation_digest: Whose rounds these are (32 bytes).
+        rounds: Number of the federation's last round.
+        anchors: Heads of the ledger that others have kept, beside its receipts.
+    """
+
+    place: BudgetPlace
+    marks: Marks = field(repr=False)
+    budget: Budget
+    federation_digest: bytes
+    rounds: int
+    anchors: tuple[Anchor, ...] = ()
+
+    @classmethod
+    def of(cls, own: ClientFolder, *, anchors: tuple[Anchor, ...] = ()) -> Self | None:
+        """The budget of a member's data, which is read for it; None without differential privacy.
+
+        Args:
+            own: The member's folder.
+            anchors: Heads of the ledger that were kept elsewhere.
+
+        Raises:
+            DataError: if the data cannot be read.
+        """
+        privacy = own.federation.terms.privacy
+        if isinstance(privacy, NoPrivacySection):
+            return None
+        choice, data = own.settings.privacy, own_rows(own)
+        return cls(
+            place=BudgetPlace(
+                ledgers=choice.ledger or state_folder(),
+                kept_receipts=choice.receipts or receipts_folder(),
+                client=own.member,
+                data_fingerprint=data.fingerprint,
+            ),
+            marks=data.marks,
+            budget=Budget(
+                unit=privacy.unit,
+                epsilon=choice.budget_epsilon or privacy.target_epsilon,
+                delta=privacy.delta,
+                accountant=_accountant(privacy),
+            ),
+            federation_digest=own.federation.digest,
+            rounds=own.federation.terms.federation.rounds,
+            anchors=anchors,
+        )
+
+    def require(self, round_number: int, event: Event) -> None:
+        """Refuse a round whose release would not fit; nothing is charged.
+
+        Raises:
+            BudgetError: naming the last affordable round.
+            StateError, IdentityError: if a ledger does not hold together.
+        """
+        with self._open() as ledger:
+            self._require(ledger, round_number, event)
+
+    def reserve(self, round_number: int, event: Event) -> None:
+        """Charge a release; it is on disk when this returns. Every call is a charge of its own.
+
+        A round that is trained a second time, after a crash, has new noise and is charged anew, because nobody here
+        knows whether the first update has left.
+
+        Raises:
+            BudgetError: if it would exceed the budget, and nothing was charged.
+            StateError, IdentityError: if a ledger does not hold together, or could not be written.
+        """
+        with self._open() as ledger:
+            self._require(ledger, round_number, event)
+            ledger.reserve(
+                federation_digest=self.federation_digest,
+                round_number=round_number,
+                attempt=1 + max(self._attempts(ledger, round_number), default=0),
+                release=event.text,
+            )
+
+    def contribute(self, round_number: int, *, body_digest: bytes) -> Anchor:
+        """Record that the newest charge of a round is about to leave, and give the ledger's head.
+
+        Args:
+            round_number: Its number.
+            body_digest: SHA-256 of what is released (32 bytes): the round's integers, the same in every attempt.
+
+        Raises:
+            StateError: if the round was not charged, or its charge paid for something else.
+        """
+        with self._open() as ledger:
+            return ledger.contribute(self._newest(ledger, round_number), body_digest=body_digest)
+
+    def refund(self, round_number: int, *, proof_digest: bytes) -> None:
+        """Take back all charges of a round: a proof shows that nobody will open what they paid for.
+
+        A round that was not charged, or was refunded before, is left as it is.
+
+        Raises:
+            StateError, IdentityError: if a ledger does not hold together, or could not be written.
+        """
+        with self._open() as ledger:
+            for charge in list(self._of_round(ledger.charges, round_number)):
+                ledger.refund(charge, proof_digest=proof_digest)
+
+    def spending(self, event: Event | None = None) -> Spending:
+        """State of the budget: spent and left.
+
+        Args:
+            event: A round's release, to count how many more fit; None to leave that out.
+
+        Raises:
+            StateError, IdentityError: if a ledger does not hold together.
+        """
+        with self._open() as ledger:
+            return self._spending(ledger.charges, event)
+
+    def look(self, event: Event) -> Spending:
+        """The same without writing anything, for a federation that is only planned.
+
+        Raises:
+            StateError, IdentityError: if a ledger does not hold together.
+        """
+        state = read_budget(self.place)
+        return self._spending(() if state is None else state.charges, event)
+
+    def _spending(self, charges: Sequence[Charge], event: Event | None) -> Spending:
+        histories = self._histories(charges)
+        own = [charge for charge in charges if charge.federation_digest == self.federation_digest]
+        spent = max(self.budget.spent(events) for events in histories)
+        return Spending(
+            epsilon=self.budget.spent(events_of(charge.release for charge in own)),
+            rounds=tuple(sorted({charge.round_number for charge in own})),
+            trainings=len(own),
+            spent=spent,
+            left=max(0.0, self.budget.epsilon - spent),
+            affordable=None if event is None else self._affordable(histories, event),
+        )
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the ledger, whole.
+
+        Raises:
+            StateError: if it cannot be read.
+        """
+        with self._open(), disk_errors(path):
+            put_whole(path, self.place.ledger.read_bytes())
+
+    @contextmanager
+    def _open(self) -> Iterator[ReceiptedBudget]:
+        """The ledger, while no other process of this user charges anything."""
+        self.place.make()
+        with disk_errors(self.place.kept_receipts):
+            make_private_folder(self.place.kept_receipts)
+        with (
+            in_turn(self.place.kept_receipts),
+            ReceiptedBudget(self.place, marks=self.marks, anchors=self.anchors) as ledger,
+        ):
+            yield ledger
+
+    def _require(self, ledger: ReceiptedBudget, round_number: int, event: Event) -> None:
+        for earlier in self._histories(ledger.charges):
+            self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
+
+    def _affordable(self, histories: Sequence[tuple[Event, ...]], event: Event) -> int:
+        most = max(self.rounds, 1)
+        return min(self.budget.affordable(earlier, event, most=most) for earlier in histories)
+
+    def _histories(self, charges: Sequence[Charge]) -> list[tuple[Event, ...]]:
+        """Everything that was charged on one of the data's rows, for rows that differ in it.
+
+        A row lies with one client of a federation: of several clients' charges there, the costliest count, and of this
+        federation this client's own.
+        """
+        own, shared = by_federation(charges), list(self._shared())
+        if not shared:
+            return [self._history(own, [])]
+        patterns = np.unique(np.stack([known for known, _ in shared], axis=1), axis=0).tolist()
+        return [
+            self._history(
+                own, [charges for is_known, (_, charges) in zip(row, shared, strict=True) if is_known]
+            )
+            for row in patterns
+        ]
+
+    def _history(self, own: ByFederation, others: Sequence[ByFederation]) -> tuple[Event, ...]:
+        releases: list[Event] = []
+        for federation in dict.fromkeys(digest for each in (own, *others) for digest in each):
+            several = [each[federation] for each in (own, *others) if federation in each]
+            if federation == self.federation_digest:
+                several = [own.get(federation, ())]
+            releases += max(several, key=self.budget.spent) if len(several) > 1 else several[0]
+        return tuple(releases)
+
+    def _shared(self) -> Iterator[tuple[NDArray[np.bool_], ByFederation]]:
+        """Which marks another budget has too, and its charges; budgets that share none are passed over."""
+        for place in self.place.others():
+            known = np.isin(self.marks, read_marks(place), assume_unique=True)
+            state = read_budget(place) if known.any() else None
+            if state is not None and state.charges:
+                yield known, by_federation(state.charges)
+
+    def _attempts(self, ledger: ReceiptedBudget, round_number: int) -> Iterator[int]:
+        return (charge.attempt for charge in self._of_round(ledger.reserved, round_number))
+
+    def _newest(self, ledger: ReceiptedBudget, round_number: int) -> Charge:
+        charges = list(self._of_round(ledger.charges, round_number))
+        if not charges:
+            raise StateError(
+                f"round {round_number} leaves without a charge on the privacy budget of its data",
+                hint="start this member from a whole folder",
+            )
+        return charges[-1]
+
+    def _of_round(self, charges: Sequence[Charge], round_number: int) -> Iterator[Charge]:
+        place = self.federation_digest, round_number
+        return (charge for charge in charges if (charge.federation_digest, charge.round_number) == place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """State of a budget as a member reports it.
+
+    Attributes:
+        epsilon: Of this federation's charges alone.
+        rounds: Numbers of its rounds that were charged.
+        trainings: Number of its charges: a round that was trained anew has several.
+        spent: Epsilon of everything that was charged on one of the data's rows, by all federations.
+        left: Of the budget, epsilon minus what is spent; epsilons of further rounds do not simply add up.
+        affordable: Number of further rounds that fit, at most the federation's; None where it was not asked for.
+    """
+
+    epsilon: float
+    rounds: tuple[int, ...]
+    trainings: int
+    spent: float
+    left: float
+    affordable: int | None
+
+
+def by_federation(charges: Iterable[Charge]) -> ByFederation:
+    """Releases of charges, by the digest of the federation that made them."""
+    found: dict[bytes, tuple[Event, ...]] = {}
+    for charge in charges:
+        found[charge.federation_digest] = (
+            *found.get(charge.federation_digest, ()),
+            *events_of((charge.release,)),
+        )
+    return found
+
+
+def _accountant(privacy: PrivacySection) -> AccountantName:
+    if isinstance(privacy, NoPrivacySection):
+        raise BudgetError("there is nothing to account for without differential privacy")
+    return privacy.accountant if privacy.unit == "example" else privacy.accounted_by

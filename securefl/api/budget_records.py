@@ -1,0 +1,138 @@
+"""Ledgers of privacy budgets in an audit: found, verified, and the charges of one federation in them.
+
+The rule kept here: a ledger is read and never written, and its secret key is not touched. The public key stands in its
+first line; that it is the key which charged this run, and that the ledger is whole, shows against heads that others
+keep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from securefl.errors import SecureFLError, StateError, plain_reason
+from securefl.identity.signing import verify
+from securefl.ledger.anchors import Anchor
+from securefl.ledger.budget_ledger import verify_budget
+from securefl.ledger.budget_state import BudgetState, Charge
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRecord:
+    """One verified ledger of a client's budget.
+
+    Attributes:
+        path: Its file.
+        data: Its bytes.
+        state: What its events say.
+    """
+
+    path: Path
+    data: bytes = field(repr=False)
+    state: BudgetState
+
+    @property
+    def charges(self) -> tuple[Charge, ...]:
+        """Charges of all federations that count, the oldest first."""
+        return self.state.charges
+
+    def of_federation(self, digest: bytes) -> tuple[Charge, ...]:
+        """Charges of one federation that count, the oldest first."""
+        return tuple(charge for charge in self.charges if charge.federation_digest == digest)
+
+    def knows(self, digest: bytes) -> bool:
+        """True where a release of this federation was ever charged, refunded or not."""
+        return any(charge.federation_digest == digest for charge in self.state.reserved.values())
+
+    def joined(self, other: BudgetRecord) -> BudgetRecord:
+        """The longer one of two copies of a ledger.
+
+        Raises:
+            StateError: if neither goes on where the other ends.
+        """
+        longer, shorter = (self, other) if len(self.data) >= len(other.data) else (other, self)
+        if not longer.data.startswith(shorter.data):
+            raise StateError(
+                "two copies of the budget's ledger tell different histories",
+                where=f"{self.path} and {other.path}",
+                hint="charges of both count",
+            )
+        return longer
+
+
+def records_of(member: str, *, copy: Path, live: Path) -> tuple[list[BudgetRecord], list[str]]:
+    """Read all ledgers of a client's budgets: the copy that a run left, and those that go on.
+
+    Args:
+        member: The client.
+        copy: File in the run's results; it may be missing.
+        live: Folder of budgets, one folder a client, whose ledgers are named by the data's fingerprint.
+
+    Returns:
+        One record for each data set, the longer one where copy and live ledger are both there; and in sentences what
+        is wrong with any of them.
+    """
+    found: dict[bytes, BudgetRecord] = {}
+    broken: list[str] = []
+    for path in [*([copy] if copy.is_file() else []), *sorted((live / member).glob("*.jsonl"))]:
+        try:
+            record = read_record(path, member=member)
+            data = record.state.opened.data_fingerprint
+            if path != copy and data.hex() != path.stem:
+                raise StateError("the budget's ledger is of other data than its name says", where=str(path))
+            found[data] = record.joined(found[data]) if data in found else record
+        except SecureFLError as error:
+            broken.append(str(error).rstrip("."))
+    return list(found.values()), broken
+
+
+def read_record(path: Path, *, member: str, anchors: Sequence[Anchor] = ()) -> BudgetRecord:
+    """Read and verify one ledger of a budget.
+
+    Args:
+        path: Its file.
+        member: The client whose budget it must be.
+        anchors: Heads of it that others have kept.
+
+    Guarantee: see ``chain.verified_entries`` and ``anchors.require_anchors``. Without anchors the ledger is some
+    history that the holder of the key in its first line wrote: entries that are missing at its end do not show.
+
+    Raises:
+        StateError: in a sentence that names the line, if it cannot be read, does not hold together, or is of another
+            client.
+    """
+    try:
+        data = path.read_bytes()
+        key = _key_of(data)
+        state = verify_budget(data, ledger_key=key, verifier=partial(verify, key), anchors=anchors)
+    except OSError as error:
+        raise StateError(
+            "the budget's ledger cannot be read", where=str(path), hint=plain_reason(error)
+        ) from None
+    except StateError as error:
+        where = f"{path}, {error.where}" if error.where else str(path)
+        raise StateError(error.what, where=where, hint=error.hint) from None
+    if state.opened.client != member:
+        raise StateError("the budget's ledger is another client's", where=str(path))
+    return BudgetRecord(path=path, data=data, state=state)
+
+
+def _key_of(data: bytes) -> bytes:
+    """The key that the first line names; nothing else is believed before that line's signature has been checked."""
+    try:
+        key = bytes.fromhex(json.loads(data.split(b"\n", 1)[0])["fields"]["ledger_key"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise StateError("this is no ledger of a privacy budget", where="line 1", hint="it names no key")
+    return key
+
+
+def total(records: Iterable[BudgetRecord]) -> tuple[Charge, ...]:
+    """Charges of all federations in several ledgers."""
+    return tuple(charge for record in records for charge in record.charges)

@@ -1,0 +1,105 @@
+"""Sentences of an audit for whoever answers for privacy: what was promised, what was verified, what it cannot see.
+
+The rule kept here: what is not checked by this program is said to be out of its sight, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from securefl.api.privacy_audit import PrivacyAudit, Promise
+
+
+def promised(audit: PrivacyAudit) -> tuple[str, ...]:
+    """Sentences on the promise of a federation file."""
+    promise = audit.promise
+    if promise is None:
+        return (
+            "No differential privacy was promised: the sums that members open are exact, so epsilon is infinite.",
+            "What was promised is that nobody sees the update of a single member; sums of few members can still tell "
+            "of their data.",
+        )
+    rounds = f"{audit.rounds} rounds together" if audit.rounds != 1 else "the only round"
+    return (
+        f"{_protected(promise)} is protected with epsilon {promise.epsilon:g} at delta {promise.delta:g} "
+        f"(1 in {1 / promise.delta:,.0f}) over {rounds}.",
+        "This means: whatever anybody concludes from all that left the clients becomes at most "
+        f"exp({promise.epsilon:g}) = {_factor(promise.epsilon)} times as likely by {_one(promise)} being there or not, "
+        "but for a probability of delta. The closer this factor is to 1, the better the protection.",
+    )
+
+
+def verified(audit: PrivacyAudit) -> tuple[str, ...]:
+    """Sentences on what the audit has looked at; its findings name where one of them does not hold."""
+    of_run = (
+        "Every line of every member's ledger of the run: its signature, its place in the chain, and its order.",
+        "Every sum: opened by all members to the same integers, and certified by enough signed votes.",
+    )
+    if audit.promise is None:
+        return of_run
+    names = sorted({name for client in audit.clients for name in client.opinions.epsilons})
+    return (
+        *of_run,
+        "Every line of every budget's ledger that lies here: its signature and its place in the chain.",
+        "Every contribution that a client's ledger of the run names has a charge in the client's budget.",
+        f"Epsilon of all charges, computed anew from the ledgers alone by {' and '.join(names) or 'nobody'}; no figure "
+        "of the run was believed.",
+    )
+
+
+def out_of_scope(audit: PrivacyAudit) -> tuple[str, ...]:
+    """Sentences on what this audit cannot see, and on what was not promised."""
+    return tuple(_out_of_scope(audit.promise))
+
+
+def _out_of_scope(promise: Promise | None) -> Iterator[str]:
+    yield (
+        "Programs: that a client ran the mechanism which it charged. securefl audit --empirical attacks the mechanism "
+        "that is installed on this machine, and no other."
+        if promise
+        else "Programs: that a member ran the program which it says."
+    )
+    yield "The federation file: whoever can replace it with all ledgers and results can make up a run."
+    if promise is None:
+        yield "What the sums themselves tell of rows or of members: nothing here bounds it."
+        return
+    if promise.unit == "example":
+        yield "Whole clients: that one takes part, and about how many rows it has, is no secret."
+        if promise.per_person is None:
+            yield (
+                "Persons: if several rows are about one person, this person has less protection than one row. "
+                "privacy.group_column and max_per_group protect persons."
+            )
+    else:
+        yield (
+            "Colluders: the noise of as many honest members as the federation file counts on is charged. Where more "
+            "members pool what they know, less noise is left."
+        )
+    yield (
+        "Edited data: rows that were changed or added make another data set with a budget of its own, and nothing here "
+        "sees that they are about the same people."
+    )
+    yield (
+        "What clients keep: adapters and heads of their own, and the figures in their results, may be made without "
+        "noise. The promise does not cover them once they are given away."
+    )
+
+
+def _factor(epsilon: float) -> str:
+    factor = math.exp(epsilon)
+    return f"{factor:.3g}" if factor < 100 else f"{factor:,.0f}"
+
+
+def _protected(promise: Promise) -> str:
+    if promise.unit == "client":
+        return "Every client as a whole"
+    if promise.per_person is not None:
+        return f"Every person, with up to {promise.per_person} rows at a client,"
+    return "Every single row"
+
+
+def _one(promise: Promise) -> str:
+    if promise.unit == "client":
+        return "a client's whole update"
+    return "a person's rows" if promise.per_person is not None else "a row"

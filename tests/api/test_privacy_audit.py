@@ -1,0 +1,273 @@
+"""An audit of privacy believes no epsilon: charges are counted against what was sent, and computed anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("dp_accounting")
+
+from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, ledger_of, paid, planned, unpaid
+
+from securefl.api import privacy_audit
+from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
+from securefl.privacy.accounting import second_opinion
+from securefl.privacy.accounting.accountants import accountant_named
+from securefl.privacy.accounting.second_opinion import Opinions, opinions
+from securefl.privacy.events import NonPrivate, SampledGaussian, parse_event
+
+REAL = privacy_audit.opinions
+computed_once = cache(REAL)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opacus imports torch, so one test alone asks it; and no epsilon is computed twice."""
+    monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: False))
+    monkeypatch.setattr(privacy_audit, "opinions", computed_once)
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Accounts:
+    return paid(tmp_path / "budgets")
+
+
+def audited(accounts: Accounts) -> PrivacyAudit:
+    results = accounts.budgets.parent / "clients"
+    return audit_privacy(accounts.federation, accounts.ledgers, results=results, budgets=accounts.budgets)
+
+
+def findings(accounts: Accounts) -> list[str]:
+    return [str(finding) for finding in audited(accounts).findings]
+
+
+def test_a_promise_that_was_kept_and_charged_in_full_passes(accounts: Accounts) -> None:
+    report = audited(accounts)
+    assert report.findings == ()
+    assert [client.member for client in report.clients] == list(accounts.federation.cohort)
+    for client in report.clients:
+        assert [charge.round_number for charge in client.charges] == [1, 2, 3]
+        assert 0 < client.after[1] < client.after[2] < client.after[3] == client.opinions.epsilon <= TARGET
+        assert client.spent == client.opinions.epsilon
+        assert client.others == 0
+
+
+def test_epsilon_is_computed_by_an_accountant_that_did_not_charge(accounts: Accounts) -> None:
+    report = audited(accounts)
+    events = [planned().event] * ROUNDS
+    for client in report.clients:
+        assert client.opinions.epsilons == {
+            name: pytest.approx(accountant_named(name).epsilon(events, delta=DELTA))
+            for name in ("rdp", "pld")
+        }
+
+
+def test_a_client_that_charged_nothing_is_named(tmp_path: Path) -> None:
+    accounts = unpaid(tmp_path)
+    for member in ("client-1", "client-3"):
+        accounts.charge(member, (1, 2, 3), planned().event.text)
+    (found,) = findings(accounts)
+    assert found.startswith(
+        "client-2: it contributed to 3 rounds, and no ledger of its budgets has a charge of"
+    )
+
+
+def test_a_round_that_was_not_charged_is_named(tmp_path: Path) -> None:
+    accounts = unpaid(tmp_path)
+    for member, rounds in (("client-1", (1, 2, 3)), ("client-2", (1, 3)), ("client-3", (1, 2, 3))):
+        accounts.charge(member, rounds, planned().event.text)
+    assert findings(accounts) == [
+        "client-2: it contributed to round 2, and its budget was not charged for it"
+    ]
+
+
+def test_a_refunded_charge_pays_for_no_contribution(accounts: Accounts) -> None:
+    from support.private_accounts import fingerprint
+
+    from securefl.ledger.budget_files import budget_file
+    from securefl_client.budget_store import open_budget
+
+    path = budget_file(accounts.budgets, client="client-1", data_fingerprint=fingerprint("client-1"))
+    with open_budget(path, client="client-1", data_fingerprint=fingerprint("client-1")) as ledger:
+        ledger.refund(ledger.charges[-1], proof_digest=bytes(32))
+    assert findings(accounts) == [
+        "client-1: it contributed to round 3, and its budget was not charged for it"
+    ]
+
+
+def test_less_noise_than_the_promise_needs_is_named_with_what_it_costs(tmp_path: Path) -> None:
+    accounts = unpaid(tmp_path)
+    halved = replace(planned().event, noise_multiplier=planned().noise_multiplier / 2)
+    for member, event in (("client-1", halved), ("client-2", planned().event), ("client-3", planned().event)):
+        accounts.charge(member, (1, 2, 3), event.text)
+    (found,) = findings(accounts)
+    assert found.startswith("client-1: its charges cost epsilon ")
+    assert found.endswith("at delta 1e-05 by rdp, and 3 was promised")
+
+
+def test_a_round_that_was_trained_twice_costs_twice(accounts: Accounts) -> None:
+    from securefl.ledger.budget_files import budget_file
+    from securefl_client.budget_store import open_budget
+
+    own = b"client-1".ljust(32, b".")
+    path = budget_file(accounts.budgets, client="client-1", data_fingerprint=own)
+    with open_budget(path, client="client-1", data_fingerprint=own) as ledger:
+        for attempt in (2, 3, 4):
+            ledger.reserve(
+                federation_digest=accounts.federation.digest,
+                round_number=2,
+                attempt=attempt,
+                release=planned().event.text,
+            )
+    (found,) = findings(accounts)
+    assert "its charges cost epsilon" in found
+
+
+@pytest.mark.parametrize(
+    ("release", "said"),
+    [
+        (NonPrivate().text, "which is none of unit"),
+        (
+            "distributed-discrete-gaussian dimension=10 squared_sensitivity=100 share_variance=4000 honest=3",
+            'a release "distributed-discrete-gaussian", which is none of unit "example"',
+        ),
+    ],
+)
+def test_a_charge_of_another_unit_pays_for_nothing(tmp_path: Path, release: str, said: str) -> None:
+    accounts = unpaid(tmp_path)
+    parse_event(release)
+    for member in accounts.federation.cohort:
+        accounts.charge(member, (1, 2, 3), release if member == "client-2" else planned().event.text)
+    assert any(said in found for found in findings(accounts))
+    assert all(found.startswith("client-2: ") for found in findings(accounts))
+
+
+def test_a_charge_for_a_round_that_is_none_of_the_federations_is_named(accounts: Accounts) -> None:
+    accounts.charge("client-3", (9,), planned(rounds=4).event.text)
+    found = findings(accounts)
+    assert "client-3: its budget was charged for round 9, which this federation does not have" in found
+
+
+def test_a_release_of_unknown_words_is_named(tmp_path: Path) -> None:
+    accounts = unpaid(tmp_path)
+    for member in accounts.federation.cohort:
+        accounts.charge(member, (1, 2, 3), "magic" if member == "client-1" else planned().event.text)
+    assert findings(accounts) == [
+        "client-1: its budget's ledger has an event of privacy that this version does not know"
+    ]
+
+
+@pytest.mark.parametrize("change", [b"federation_digest", b"sampled-gaussian", b"signature"])
+def test_a_ledger_that_was_edited_is_named(accounts: Accounts, change: bytes) -> None:
+    (path,) = (accounts.budgets / "client-2").glob("*.jsonl")
+    data = path.read_bytes()
+    place = data.rindex(change)
+    path.write_bytes(data[:place] + b"x" + data[place + 1 :])
+    found = findings(accounts)
+    assert found[0].startswith("client-2: the ledger has been altered or damaged")
+    assert any("no ledger of its budgets has a charge" in line for line in found[1:])
+
+
+def test_a_ledger_of_another_client_is_named(accounts: Accounts) -> None:
+    (path,) = (accounts.budgets / "client-1").glob("*.jsonl")
+    (accounts.budgets / "client-3" / path.name).write_bytes(path.read_bytes())
+    assert any("client-3: the budget's ledger is another client's" in found for found in findings(accounts))
+
+
+def copied(accounts: Accounts, member: str) -> tuple[Path, Path]:
+    """The live ledger of a client's budget, and the copy of it in the run's results."""
+    (live,) = (accounts.budgets / member).glob("*.jsonl")
+    copy = accounts.budgets.parent / "clients" / member / "budget.jsonl"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(live.read_bytes())
+    return live, copy
+
+
+def test_a_copy_in_the_results_stands_for_a_ledger_that_is_not_here(accounts: Accounts) -> None:
+    live, _ = copied(accounts, "client-2")
+    live.unlink()
+    assert findings(accounts) == []
+
+
+def test_a_ledger_that_went_on_after_its_copy_counts_once(accounts: Accounts) -> None:
+    copied(accounts, "client-2")
+    accounts.charge("client-2", (1,), planned().event.text, digest=b"later".ljust(32))
+    report = audited(accounts)
+    assert report.findings == ()
+    assert [client.others for client in report.clients] == [0, 1, 0]
+
+
+def test_a_ledger_that_was_cut_after_its_copy_counts_whole(accounts: Accounts) -> None:
+    live, _ = copied(accounts, "client-2")
+    live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:-1]))
+    assert findings(accounts) == []
+
+
+def test_a_ledger_that_tells_another_history_than_its_copy_is_named(accounts: Accounts) -> None:
+    live, _ = copied(accounts, "client-2")
+    live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:-1]))
+    accounts.charge("client-2", (1,), planned().event.text, digest=b"later".ljust(32))
+    assert any(
+        "two copies of the budget's ledger tell different histories" in found for found in findings(accounts)
+    )
+
+
+def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> None:
+    accounts.charge("client-1", (1, 2, 3), planned().event.text, data=b"o" * 32)
+    found = findings(accounts)
+    assert "client-1: its charges lie in 2 budgets, so its data changed while the federation ran" in found
+    assert any("its charges cost epsilon" in line for line in found)
+
+
+def test_other_federations_on_the_same_data_are_added_up_beside_this_one(accounts: Accounts) -> None:
+    accounts.charge("client-1", (1, 2), planned().event.text, digest=b"other".ljust(32))
+    report = audited(accounts)
+    assert report.findings == ()
+    first = report.clients[0]
+    assert first.others == 2
+    assert first.spent > first.opinions.epsilon
+
+
+@pytest.mark.parametrize(("unit", "epsilon"), [("none", "infinity"), ("example", "8.0")])
+def test_a_ledger_that_began_with_another_promise_is_named(
+    accounts: Accounts, unit: str, epsilon: str
+) -> None:
+    began = ledger_of(accounts.federation, "client-2", unit=unit, epsilon=epsilon)
+    other = replace(accounts, ledgers={**accounts.ledgers, "client-2": began})
+    assert findings(other) == [
+        f'client-2: its ledger began with unit "{unit}" and epsilon {epsilon}, and the federation file promises unit '
+        '"example" and epsilon 3.0'
+    ]
+
+
+def test_accountants_that_cannot_both_be_right_are_named() -> None:
+    right = Opinions(charged_by="pld", epsilons={"pld": 3.0, "prv": 3.05, "rdp": 3.4})
+    assert list(right.contradictions()) == []
+    apart = Opinions(charged_by="pld", epsilons={"pld": 2.0, "prv": 3.0, "rdp": 3.4})
+    assert list(apart.contradictions()) == ["pld computes epsilon 2 and prv 3"]
+    above = Opinions(charged_by="rdp", epsilons={"rdp": 1.5, "pld": 3.0})
+    assert list(above.contradictions()) == ["pld computes epsilon 3, above the bound of rdp, 1.5"]
+
+
+def test_an_accountant_that_counts_too_little_is_found(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from securefl.privacy.accounting.rdp import RdpAccountant
+
+    monkeypatch.setattr(privacy_audit, "opinions", REAL)
+    right = RdpAccountant._epsilon
+    monkeypatch.setattr(RdpAccountant, "_epsilon", lambda *arguments: right(*arguments) / 2)
+    assert any("the accountants do not agree on its charges" in found for found in findings(accounts))
+
+
+@pytest.mark.slow
+def test_all_three_accountants_agree_on_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opacus")
+    monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: True))
+    event = SampledGaussian(noise_multiplier=1.1, sampling_probability=0.05, steps=20)
+    asked = opinions([event] * 3, delta=1e-5, charged_by="pld")
+    assert set(asked.epsilons) == {"rdp", "pld", "prv"}
+    assert list(asked.contradictions()) == []

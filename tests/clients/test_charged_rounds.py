@@ -1,0 +1,232 @@
+"""Rounds of members whose data has a budget: charged, anchored in every header and certificate, refunded by proof."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.federations import TestFederation, make_federation
+from support.whole_rounds import WholeRun
+
+pytest.importorskip("dp_accounting")
+
+from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
+from securefl.api.ledger_order import disorder
+from securefl.errors import StateError
+from securefl.ledger.budget_files import BudgetPlace
+from securefl.ledger.ledger import Event, RunStarted
+from securefl.ledger.row_marks import MarkedData
+from securefl.privacy.budget import Budget
+from securefl.privacy.events import SampledGaussian
+from securefl.protocol.calls import CommitAsked
+from securefl.results.sum_certificates import certificate_path, read_certificate, write_certificate
+from securefl_client.data_budget import DataBudget
+from securefl_client.round_charges import RoundCharges
+
+RELEASE = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
+VICTIM = "client-2"
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash is the end of a process here, not a loss of power."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def made() -> TestFederation:
+    return make_federation((2, 2, 2, 2), scheme="kahe", payload="sketch", sketch_rank=2, rounds=3)
+
+
+def charges_of(
+    made: TestFederation, folder: Path, *, epsilon: Mapping[str, float] | None = None, refunds: bool = True
+) -> dict[str, RoundCharges]:
+    found = {}
+    for member in made.federation.cohort:
+        data = MarkedData.of([f"{member}, row {number}".encode() for number in range(9)])
+        place = BudgetPlace(
+            ledgers=folder / "ledgers",
+            kept_receipts=folder / "receipts",
+            client=member,
+            data_fingerprint=data.fingerprint,
+        )
+        limit = (epsilon or {}).get(member, 100.0)
+        budget = DataBudget(
+            place=place,
+            marks=data.marks,
+            budget=Budget(unit="example", epsilon=limit, delta=1e-5, accountant="rdp"),
+            federation_digest=made.federation.digest,
+            rounds=3,
+        )
+        found[member] = RoundCharges(budget=budget, refunds=refunds, release=RELEASE)
+    return found
+
+
+def budget_of(run: WholeRun, member: str) -> DataBudget:
+    budget = run.members[member].charges.budget
+    assert budget is not None
+    return budget
+
+
+def events_of(run: WholeRun, member: str) -> list[Event]:
+    return [entry.event for entry in run.members[member].ledger.entries]
+
+
+@pytest.fixture(scope="module")
+def run(made: TestFederation, tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+    folder = tmp_path_factory.mktemp("charged")
+    run = WholeRun(made, folder / "members", charges=charges_of(made, folder))
+    run.run()
+    assert run.core.error is None
+    return run
+
+
+def checked(run: WholeRun, data: bytes, *, member: str = VICTIM, kept_by: str = "client-1") -> None:
+    heads = heads_in(run.members[kept_by].folder).get(member, {})
+    check_budget_ledger(data, member=member, anchors=anchors_of(events_of(run, member)), heads=heads)
+
+
+def test_every_round_is_charged_once(run: WholeRun) -> None:
+    for member in run.members:
+        spending = budget_of(run, member).spending()
+        assert (spending.rounds, spending.trainings) == ((1, 2, 3), 3)
+
+
+def test_every_certificate_names_a_head_of_every_survivors_ledger(run: WholeRun) -> None:
+    for member in run.members.values():
+        heads = heads_in(member.folder)
+        assert {name: sorted(of_member) for name, of_member in heads.items()} == {
+            name: [1, 2, 3] for name in run.members
+        }
+
+
+def test_a_run_ledger_names_the_head_before_every_header(run: WholeRun) -> None:
+    names = [event.name for event in events_of(run, VICTIM)]
+    assert names.count("budget-anchored") == 3
+    whole = [RunStarted(VICTIM, bytes(32)), *events_of(run, VICTIM)]
+    assert disorder(whole, first_round=1, rounds=3) is None
+
+
+def test_heads_name_nothing_that_two_federations_have_in_common(run: WholeRun) -> None:
+    heads = [
+        head for of_member in heads_in(run.members[VICTIM].folder).values() for head in of_member.values()
+    ]
+    assert len(set(heads)) == len(heads)
+    key = anchors_of(events_of(run, VICTIM))[0].ledger_key
+    certificate = certificate_path(run.members["client-1"].folder, 1).read_text()
+    assert key.hex() not in certificate
+
+
+def test_a_whole_ledger_holds_at_every_member(run: WholeRun) -> None:
+    data = budget_of(run, VICTIM).place.ledger.read_bytes()
+    for member in run.members:
+        checked(run, data, kept_by=member)
+
+
+def test_every_cut_of_a_ledger_is_seen_by_its_run(run: WholeRun) -> None:
+    lines = budget_of(run, VICTIM).place.ledger.read_bytes().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        with pytest.raises(StateError, match="its budget's ledger does not hold"):
+            checked(run, b"".join(lines[:kept]))
+
+
+def test_a_second_history_with_its_own_run_ledger_is_seen_by_what_others_kept(
+    run: WholeRun, made: TestFederation, tmp_path: Path
+) -> None:
+    """A member may write its ledgers anew, both of them; the headers that it has signed lie with the others."""
+    again = charges_of(made, tmp_path)[VICTIM].budget
+    assert again is not None
+    anchors = []
+    for number in (1, 2, 3):
+        again.reserve(number, RELEASE)
+        anchors.append(again.contribute(number, body_digest=bytes(32)))
+    data = again.place.ledger.read_bytes()
+    heads = heads_in(run.members["client-1"].folder)[VICTIM]
+    check_budget_ledger(data, member=VICTIM, anchors=tuple(anchors), heads={})
+    with pytest.raises(StateError, match="lacks 3 of the entries that certificates name"):
+        check_budget_ledger(data, member=VICTIM, anchors=tuple(anchors), heads=heads)
+
+
+def test_another_members_ledger_is_no_ledger_of_this_one(run: WholeRun) -> None:
+    data = budget_of(run, "client-1").place.ledger.read_bytes()
+    anchors = anchors_of(events_of(run, "client-1"))
+    with pytest.raises(StateError, match="another client's or of another key"):
+        check_budget_ledger(data, member=VICTIM, anchors=anchors, heads={})
+
+
+def test_a_run_ledger_that_hides_a_head_is_seen(run: WholeRun) -> None:
+    data = budget_of(run, VICTIM).place.ledger.read_bytes()
+    heads = heads_in(run.members["client-1"].folder)[VICTIM]
+    with pytest.raises(StateError, match=r"does not name the head .* its header of round 3 has"):
+        check_budget_ledger(data, member=VICTIM, anchors=anchors_of(events_of(run, VICTIM))[:2], heads=heads)
+
+
+def test_a_certificate_whose_header_was_exchanged_is_seen(run: WholeRun, tmp_path: Path) -> None:
+    folder = run.members["client-1"].folder
+    cohort, certificate = read_certificate(certificate_path(folder, 1))
+    from securefl.results.sum_certificates import read_headers
+
+    headers = read_headers(certificate_path(folder, 1))
+    forged = replace(headers[0], body=replace(headers[0].body, budget_head=bytes([9]) * 32))
+    write_certificate(tmp_path, cohort, certificate, (forged, *headers[1:]))
+    with pytest.raises(StateError, match="without the headers of its survivors"):
+        heads_in(tmp_path)
+
+
+@pytest.mark.parametrize("refunds", [True, False])
+def test_a_round_certified_without_a_member_is_refunded_where_its_key_stays_shared(
+    made: TestFederation, tmp_path: Path, refunds: bool
+) -> None:
+    run = WholeRun(made, tmp_path / "m", charges=charges_of(made, tmp_path, refunds=refunds))
+
+    def away(member: str, announcement: object) -> bool:
+        late = isinstance(announcement, CommitAsked) and run.core.state.round_number == 2
+        return member == VICTIM and late
+
+    run.run(away=away)
+    assert run.core.error is None
+    assert VICTIM not in run.members["client-1"].session.state.sums[1].survivors
+    assert budget_of(run, VICTIM).spending().rounds == ((1, 3) if refunds else (1, 2, 3))
+    assert budget_of(run, "client-1").spending().rounds == (1, 2, 3)
+
+
+@pytest.mark.slow
+def test_a_member_stopped_anywhere_is_charged_for_whatever_may_have_left(
+    made: TestFederation, run: WholeRun, tmp_path: Path
+) -> None:
+    names = run.members[VICTIM].steps
+    for place in range(2, len(names) + 1, 7):
+        again = WholeRun(made, tmp_path / str(place) / "m", charges=charges_of(made, tmp_path / str(place)))
+        again.members[VICTIM].stop_after = lambda taken, last=place: len(taken) == last
+        again.run()
+        spending = budget_of(again, VICTIM).spending()
+        assert spending.rounds == (1, 2, 3), names[place - 1]
+        assert spending.trainings in (3, 4)
+        checked(again, budget_of(again, VICTIM).place.ledger.read_bytes())
+
+
+def test_a_start_on_a_ledger_that_was_turned_back_trains_and_sends_nothing(
+    made: TestFederation, tmp_path: Path
+) -> None:
+    charges = charges_of(made, tmp_path)
+    first = WholeRun(made, tmp_path / "first", charges=charges)
+    first.run()
+    place = budget_of(first, VICTIM).place
+    lines = place.ledger.read_bytes().splitlines(keepends=True)
+    place.ledger.write_bytes(b"".join(lines[:-2]))
+    second = WholeRun(made, tmp_path / "second", charges=charges)
+    with pytest.raises(StateError, match="cut or is an old copy"):
+        second.run()
+    assert not (tmp_path / "second" / VICTIM / "journal" / "outbox").exists()
+
+
+def test_a_federation_without_privacy_names_no_head(tmp_path: Path) -> None:
+    plain = WholeRun(make_federation((2, 2, 2), scheme="none", payload="sketch", sketch_rank=2), tmp_path)
+    plain.run()
+    assert heads_in(plain.members["client-1"].folder) == {}
+    text = json.loads(certificate_path(plain.members["client-1"].folder, 1).read_text())
+    assert set(text) == {"format", "cohort", "certificate", "survivors"}
