@@ -56,7 +56,7 @@ from securefl_client.round_work import Downloaded, Got, Sent, Upload
 DIGEST = bytes(range(32))
 MB = 1 << 20
 PATIENCE = Patience(connect_s=120, reconnect_s=300, attempts=100, unary_s=120)
-JOIN_S = 20.0
+JOIN_S = 90.0
 """The server waits so long for those of the roster that do not come, before it opens the round."""
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -138,9 +138,7 @@ class Setup:
 
 def serve(folder: Path, events: Any, refused: Any) -> None:
     """The server's process, to its end; ``refused`` counts the refusals that it names."""
-    from securefl_server.round_process import serve_rounds
-
-    from securefl_server.process import ServerOptions
+    from securefl_server.process import run_server
 
     def report(event: Event) -> None:
         refused.value += isinstance(event, Warned) and event.message.startswith("refused")
@@ -148,7 +146,7 @@ def serve(folder: Path, events: Any, refused: Any) -> None:
             events.put(("listening", event.address))
 
     try:
-        serve_rounds(folder, ServerOptions(address="127.0.0.1:0"), emit=report)
+        run_server(folder, address="127.0.0.1:0", emit=report)
         events.put(("ended", ""))
     except SecureFLError as error:
         events.put(("failed", str(error)))

@@ -23,8 +23,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from drawn_members import DrawnWork, Layout, key_of, make_session
 
@@ -282,6 +283,39 @@ def table(lines: list[Line]) -> str:
     return "\n".join(f"| {row} |" for row in body)
 
 
+def growth(lines: list[Line]) -> dict[str, dict[str, float]]:
+    """Factors by which figures grow from each size to the next; steps by the sizes, as ``100/10``."""
+    return {
+        f"{after.members}/{before.members}": {
+            name: round(getattr(after, name) / getattr(before, name), 1)
+            for name in ("server_s", "member_s", "process_peak_mb", "journal_kb")
+        }
+        for before, after in pairwise(lines)
+    }
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report for people."""
+    machine, rows = report["machine"], [Line(**row) for row in report["rows"]]
+    steps = [
+        f"from {step.partition('/')[2]} to {step.partition('/')[0]} members "
+        + ", ".join(f"`{name}` x {factor}" for name, factor in factors.items())
+        for step, factors in report["growth"].items()
+    ]
+    return (
+        f"# Scale of a round\n\n{machine['cpu']}, {machine['cores']} cores, load {machine['load_before']} before the "
+        "start: other programs were running where it is above 0.5, and `wall_s` is then an upper bound. "
+        f"{report['values']:,} values an update; members' figures are of the {report['measured']} that check every "
+        f"signature themselves.\n\n{table(rows)}\n\n"
+        "`server_s` is the sum of all calls of the server's core in the round, the addition too, in processor "
+        "seconds; `member_s` one member's own work of the whole round, likewise; `*_peak_mb` the largest growth of "
+        "the resident set in one call of the role; `journal_kb` what one member's journal folder holds at the end; "
+        "`exact` that the sum is that of plain integers and that all members end with one chain.\n\n"
+        f"Growth: {'; '.join(steps) or 'one size only'}. A member reads what every other one signed, and the server "
+        "hands every member as much: its work grows with the square of the cohort, a member's with the cohort.\n"
+    )
+
+
 def main() -> None:
     """Measure every size, and write both files."""
     parser = argparse.ArgumentParser(
@@ -299,19 +333,9 @@ def main() -> None:
         print(f"{members} members", flush=True)
         lines.append(measure(members, values=chosen.values, measured=chosen.measured))
         report = {"machine": asdict(machine), "values": chosen.values, "measured": chosen.measured}
-        report["rows"] = [asdict(line) for line in lines]
+        report |= {"rows": [asdict(line) for line in lines], "growth": growth(lines)}
         chosen.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-        chosen.out.with_suffix(".md").write_text(
-            f"# Scale of a round\n\n{machine.cpu}, {machine.cores} cores, load {machine.load_before} before the start: "
-            "other programs were running where it is above 0.5, and `wall_s` is then an upper bound. "
-            f"{chosen.values:,} values an update; "
-            f"members' figures are of the {chosen.measured} that check every signature themselves.\n\n"
-            f"{table(lines)}\n\n"
-            "`server_s` is the sum of all calls of the server's core in the round, the addition too, in processor "
-            "seconds; `member_s` one member's own work of the whole round, likewise; `*_peak_mb` the largest growth of "
-            "the resident set in one call of the role; `journal_kb` what one member's journal folder holds at the end; "
-            "`exact` that the sum is that of plain integers and that all members end with one chain.\n"
-        )
+        chosen.out.with_suffix(".md").write_text(markdown(report))
         print(lines[-1], flush=True)
 
 

@@ -11,12 +11,15 @@
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
+``witness``         needles of its own updates, where a run is watched
 ``voting``          its one vote and its one reveal of an attempt
 ``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
 ``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt
 ``round_work``      what a session sends and is answered, and the model, data and ledger behind it
 ``key_shares``      a member's part in shares of one-time keys
 ``kept_channels``   its keys to the others on disk, which move on round by round
+``member_rotation`` its change of keys between rounds: ask, deal, take, go on
+``rotation_folder`` files of such a change
 ``journal``         what the member promised, on disk before anybody else can know of it
 ``outbox_folder``   a contribution on its way out, complete on disk before its first byte leaves
 ``side``            what a member does beside the sum

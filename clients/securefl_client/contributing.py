@@ -155,6 +155,7 @@ class Contributing:
     def _train(self, number: int) -> None:
         if self._own.state.update is not None:
             return
+        self._own.charges.begin(number)
         trained = self._own.work.train(number)
         mark = self._own.journal.keep(
             f"round-{number}.update", (run.astype("<i8").tobytes() for run in trained.runs)

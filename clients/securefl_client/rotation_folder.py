@@ -23,7 +23,7 @@ from typing import Final
 from securefl.crypto.dealt_keys import Dealing, DealtKey
 from securefl.crypto.sealed_box import KemKey
 from securefl.errors import IdentityError, plain_reason
-from securefl.protocol.rotation import RotationRequest
+from securefl.protocol.rotation_requests import RotationRequest
 from securefl.provisioning.dealt_files import (
     TakenKeys,
     dealt_by_use,
@@ -155,7 +155,7 @@ class RotationFolder:
         return dealt_by_use(sorted((self._path / _DEALT).glob("*.keys")))
 
     def secrets(self) -> dict[int, bytes]:
-        """What this member dealt, by the index of the recipient.
+        """Secrets that this member dealt, by the index of the recipient.
 
         Raises:
             IdentityError: if the file is missing or damaged.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from securefl.config.privacy import NoPrivacySection, PrivacySection
@@ -18,9 +19,14 @@ from securefl.privacy.events import Event as Release
 from securefl.privacy.plan import last_round
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.protocol.agreement.commitment import NO_BUDGET
+from securefl.protocol.client_noise import client_plan, round_event
 from securefl.results.client import BUDGET_COPY, PrivacyReport
 from securefl_client.data_budget import DataBudget
 from securefl_client.folder import ClientFolder
+
+
+def _nothing(round_number: int) -> None:
+    """A federation that noises no updates releases none."""
 
 
 @dataclass(slots=True)
@@ -30,12 +36,14 @@ class RoundCharges:
     Attributes:
         budget: Of the data; None without differential privacy.
         refunds: True where an unopened contribution tells nothing: its key is in shares that nobody adds up.
-        release: What every round releases; None until it is planned from the data.
+        release: What every round releases at most; None until it is planned, under unit ``example`` from the data.
+        noised: Gives what a round releases under unit ``client``, whatever is trained in it; None under the others.
     """
 
     budget: DataBudget | None = None
     refunds: bool = False
     release: Release | None = field(default=None)
+    noised: Callable[[int], Release | None] = field(default=_nothing)
 
     def plan(self, release: Release) -> None:
         """Note what every round will release."""
@@ -48,8 +56,22 @@ class RoundCharges:
             BudgetError: naming the last affordable round.
             StateError, IdentityError: if a ledger does not hold together.
         """
-        if self.budget is not None and self.release is not None:
-            self.budget.require(round_number, self.release)
+        release = self.noised(round_number) or self.release
+        if self.budget is not None and release is not None:
+            self.budget.require(round_number, release)
+
+    def begin(self, round_number: int) -> None:
+        """Charge a round whose update will be noised, before it is trained; nothing happens under another unit.
+
+        The noisy integers are made once and sent in every attempt of the round, so that it is one release.
+
+        Raises:
+            BudgetError: if it would exceed the budget, and nothing was charged.
+            StateError, IdentityError: if a ledger does not hold together, or could not be written.
+        """
+        release = self.noised(round_number)
+        if self.budget is not None and release is not None:
+            self.budget.reserve(round_number, release)
 
     def charge(self, round_number: int, release: SampledTraining) -> None:
         """Charge a training of rows; a ``private_rounds.Charge``.
@@ -163,7 +185,13 @@ def charges_of(own: ClientFolder, ledger: Iterable[Entry]) -> RoundCharges:
     )
     # Under the other schemes somebody can read a single contribution; and what a member keeps of it is not taken back.
     opens_sums_alone = terms.encryption.scheme == "kahe" and not terms.recipe.keeps_sent
-    return RoundCharges(DataBudget.of(own, anchors=kept), refunds=opens_sums_alone)
+    plan = client_plan(own.federation)
+    return RoundCharges(
+        DataBudget.of(own, anchors=kept),
+        refunds=opens_sums_alone,
+        release=None if plan is None else plan.event,
+        noised=partial(round_event, own.federation),
+    )
 
 
 def anchored(round_number: int, attempt: int, anchor: Anchor) -> BudgetAnchored:

@@ -56,6 +56,10 @@ def aggregation(
             help="Also measure nvflare or flower, by an interpreter that has it; make peers builds both.",
         ),
     ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this path; say it again for another one. All, if not given."),
+    ] = None,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=1, metavar="SECONDS", help="For one round of one path.")
     ] = 1800.0,
@@ -85,6 +89,7 @@ def aggregation(
         repeats=repeats,
         timeout_s=timeout_s,
         peers=_peers(peer or ()),
+        paths=tuple(path or ()),
     )
     machine = this_machine()
     console = progress_console()

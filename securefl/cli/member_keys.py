@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from securefl_client.rotation import RotationProgress
+    from securefl_client.member_rotation import RotationProgress
 
 app = typer.Typer(name="keys", invoke_without_command=True, rich_markup_mode="markdown")
 
@@ -119,12 +119,12 @@ def rotate(
                 f"All members and the {SERVER} have new keys (rotation {key_epoch}); the run can be resumed."
             )
         case Place.SERVER:
-            from securefl_server.rotation import rotate_server
+            from securefl_server.server_rotation import rotate_server
 
             key_epoch = rotate_server(folder, files or [], emit=lambda event: None)
             _say(f"The server goes on under new keys (rotation {key_epoch}).")
         case Place.MEMBER:
-            from securefl_client.rotation import rotate_keys
+            from securefl_client.member_rotation import rotate_keys
 
             _tell(folder, rotate_keys(folder, files or []))
 

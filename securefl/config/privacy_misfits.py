@@ -55,20 +55,6 @@ def refuse_privacy_misfits(config: FederationConfig, *, where: str) -> None:
         )
 
 
-def refuse_unenforced(config: FederationConfig) -> None:
-    """Refuse to found a federation whose promise no round of this version keeps.
-
-    Raises:
-        ConfigError: if the unit is ``client``.
-    """
-    if isinstance(config.privacy, ClientPrivacySection):
-        raise ConfigError(
-            f"'privacy.unit' is \"{config.privacy.unit}\", which this version plans and does not run yet",
-            where="[privacy]",
-            hint="look at it with 'securefl plan'; to run without it, write unit = \"none\"",
-        )
-
-
 def _of_any_unit(config: FederationConfig) -> Iterator[Misfit]:
     aggregation, head, training = config.aggregation, config.head, config.training
     if aggregation.weights != "equal":

@@ -13,9 +13,9 @@ from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.errors import IdentityError
 from securefl.provisioning.file_names import DEALS_FOLDER, SERVER_FILE, SERVER_FOLDER, SHARED_KEYS_FILE
 from securefl.provisioning.keys_file import load_shared_keys
-from securefl_client.rotation import rotate_keys
+from securefl_client.member_rotation import rotate_keys
 from securefl_client.rotation_folder import is_rotating
-from securefl_server.rotation import rotate_server
+from securefl_server.server_rotation import rotate_server
 
 _RUN_MEMBERS = "members"
 

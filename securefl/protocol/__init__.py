@@ -16,6 +16,7 @@ What is said:
 
 ``agreement``           what members sign in a round, and what counts as agreed
 ``calls``               announcements, requests and answers, as frozen objects
+``rotation_requests``   a member's signed wish for new keys, and the check that all wish for the same
 ``last_words``          what is said of a member that cannot go on: a fixed sentence for each kind of error
 ``wire_fields``         the fields that all codecs check
 ``wire_signed``         signed objects, cohorts, statements and proofs to and from protobuf

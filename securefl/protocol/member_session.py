@@ -447,6 +447,7 @@ def _opened(state: MemberState, opened: RoundOpened, *, rounds: int) -> tuple[Ef
 
 
 def _closed(state: MemberState, cohort: Cohort) -> tuple[Effect, ...]:
+    state.rules.check_keys(cohort.attempt)
     known = state.manifest is not None and state.manifest.attempt == cohort.attempt
     return (Contribute(cohort),) if known and state.member in cohort.members else ()
 

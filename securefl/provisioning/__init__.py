@@ -12,5 +12,6 @@
 ``dealing``        keys between members, drawn for those whose keys the lead makes
 ``own_keys``       keys that a member makes itself, and its public request
 ``dealt_files``    files in which keys reach such a member
+``rotation_deals`` keys of a rotation, dealt to members that have theirs already
 ``provision``      keys, certificates, and a folder for each member
 """

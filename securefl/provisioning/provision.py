@@ -24,7 +24,6 @@ from securefl.adapters.layout import Layout
 from securefl.config.federation import FederationConfig
 from securefl.config.member import FILE_NAME as CLIENT_FILE
 from securefl.config.member import client_settings_of
-from securefl.config.privacy_misfits import refuse_unenforced
 from securefl.crypto.bfv import generate_key
 from securefl.crypto.keys import SharedKeys
 from securefl.crypto.sealed_box import KemKey
@@ -33,6 +32,7 @@ from securefl.identity.authority import Authority
 from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
+from securefl.protocol.client_noise import check_client_promise
 from securefl.protocol.federation import Federation, Member
 from securefl.provisioning.data_ranks import with_data_ranks, without_data_ranks
 from securefl.provisioning.dealing import ChannelSecrets
@@ -173,6 +173,8 @@ def _write_all(
     authority = Authority.create(config.federation.name, now=now)
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
     draft = _draft(config, layout, keys=public | requested, credentials=credentials)
+    # The lead asks of itself what every member asks of its file.
+    check_client_promise(draft.federation)
     federation, overview = draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))
@@ -232,7 +234,6 @@ def _draft(
     from securefl.provisioning.draft import draft_federation, draft_of_backbones, draft_of_layout
     from securefl.training.model_files import model_digest
 
-    refuse_unenforced(config)
     roster = tuple(
         Member(
             id=member,

@@ -12,8 +12,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from securefl.errors import ProtocolError, RunError
 from securefl.identity.certificates import Credentials
@@ -117,6 +118,24 @@ class AggregatorService(Protocol):
         """Lets the peer go; nothing changes where the process is not its own."""
 
 
+@dataclass(slots=True, eq=False)
+class _Newest(Generic[Kind]):
+    """Messages of the object that was sent last, encoded once: all members are sent the same one at the same time.
+
+    They grow with the cohort; encoded for each member, work and memory would grow with its square.
+    """
+
+    _encode: Callable[[Kind], tuple[bytes, ...]]
+    _shown: Kind | None = None
+    _messages: tuple[bytes, ...] = ()
+
+    def messages(self, shown: Kind) -> tuple[bytes, ...]:
+        """The messages of this object, which is never changed."""
+        if self._shown is not shown:
+            self._messages, self._shown = self._encode(shown), shown
+        return self._messages
+
+
 class _OtherVersions(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Refuses the calls of every other version's service, in a sentence that such a member shows."""
 
@@ -177,6 +196,8 @@ class AggregatorServer:
         self._look_s = look_s
         self._calls = CallQuota(quota, clock)
         self._streams = StageStreams(service, ByteQuota(quota), stall_s=stall_s)
+        self._announced = _Newest[Announcement](lambda told: (encode_announcement(told),))
+        self._heads = _Newest[AggregateHead](lambda head: tuple(aggregate_preface(head)))
         self._server = aio.server(options=server_options(keepalive, longest_answer=MAX_ANNOUNCEMENT_BYTES))
         self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions()))
 
@@ -229,7 +250,8 @@ class AggregatorServer:
         return answer
 
     async def _join(self, peer: bytes, request: bytes) -> bytes:
-        return encode_announcement(await self._service.join(peer, wire.decode_hello(request)))
+        (message,) = self._announced.messages(await self._service.join(peer, wire.decode_hello(request)))
+        return message
 
     async def _staged_up_to(self, peer: bytes, request: bytes) -> bytes:
         answer = await self._service.hear(peer, wire.decode_staged_up_to(request))
@@ -247,7 +269,8 @@ class AggregatorServer:
     async def _follow(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._service.follow(peer, wire.decode_hello(request))) as announcements:
             async for announcement in announcements:
-                yield encode_announcement(announcement)
+                for message in self._announced.messages(announcement):
+                    yield message
 
     async def _packets(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
         answer = await self._service.hear(peer, wire.decode_fetch_packets(request))
@@ -257,7 +280,7 @@ class AggregatorServer:
     async def _aggregate(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
         head, total = await self._service.aggregate(peer, wire.decode_fetch_aggregate(request))
         async with aclosing(total):
-            for message in aggregate_preface(head):
+            for message in self._heads.messages(head):
                 yield message
             async for piece in total:
                 for chunk in chunks(piece, PART_BYTES):

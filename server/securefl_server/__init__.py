@@ -11,9 +11,11 @@
 ``round_store``     the server's memory: events, heads of contributions and sums, reveals
 ``store_file``      the store's file as SQLite sees it: errors as sentences, reading beside a running server
 ``round_status``    status of a federation, read from the store beside the server
+``server_rotation`` its part in a change of the members' keys: their number, and nothing of them
 ``step_clock``      deadlines of steps, and which members count as there
 ``round_news``      events of a round as lines of the log
 ``round_recording`` figures of every round, from the core's events
+``witness``         messages of a watched run, written down
 ``record``          what a run's result says
 
 ``python -m securefl_server FOLDER`` starts it without the rest of the command line.

@@ -34,7 +34,7 @@ from securefl.protocol.calls import (
     StagedUpTo,
 )
 from securefl.protocol.last_words import passed_on
-from securefl.protocol.rotation import RotationRequest, check_requests
+from securefl.protocol.rotation_requests import RotationRequest, check_requests
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.acceptance import admitted, check_in_cohort, is_open
 from securefl.protocol.serving.announcements import announcement_of

@@ -377,7 +377,7 @@ client_address = "127.0.0.1:7443"
 """
 
 
-def test_a_promise_that_no_round_keeps_yet_is_not_founded(
+def test_a_promise_to_clients_is_founded_with_its_noise_unless_it_drowns_the_signal(
     write: Write, cli: Callable[..., Said], tmp_path: Path
 ) -> None:
     path = write(payload="core", more=PRIVATE + REACHED)
@@ -389,5 +389,9 @@ def test_a_promise_that_no_round_keeps_yet_is_not_founded(
     (tmp_path / "not-needed.csv").write_text("text,label\n" + rows)
     said = cli("init", path, tmp_path / "members")
     assert said.code == 2
-    assert "which this version plans and does not run yet" in " ".join(said.err.split())
+    assert "leaves a predicted cosine of" in " ".join(said.err.split())
     assert not (tmp_path / "members").exists()
+    path.write_text(text.replace("target_epsilon = 8", "target_epsilon = 8\nforce = true"))
+    assert cli("init", path, tmp_path / "members").code == 0
+    pinned = json.loads((tmp_path / "members" / "client-1" / "federation.json").read_text())
+    assert pinned["terms"]["privacy"].keys() >= {"honest", "dimension", "clip_steps", "share_variance_16ths"}

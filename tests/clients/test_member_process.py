@@ -2,133 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import queue
-import threading
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.member_threads import MEMBERS, Mover, provisioned, run_all, run_member
 
-from securefl import load_federation, provision, shared_layout, update_between
-from securefl.adapters.update import Adapter, LoraFactors, Update
-from securefl.errors import ConfigError, SecureFLError, StateError
-from securefl.progress import Event, Listening
-from securefl_client.learner import CheckedLearner
-from securefl_client.learner_side import LearnerSide
-from securefl_client.process import take_part
-from securefl_server.process import ServerOptions, serve
+from securefl.errors import ConfigError, StateError
 
 pytestmark = pytest.mark.slow
-
-MEMBERS = ("client-1", "client-2", "client-3")
-LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})
-FEDERATION = """
-[federation]
-name = "own"
-rounds = 2
-[lora]
-lora_alpha = 8
-[encryption]
-scheme = "{scheme}"
-[cohort]
-clients = [{{ r = 2 }}, {{ r = 2 }}, {{ r = 2 }}]
-samples_cap = 40
-"""
-
-
-class Stopped(BaseException):
-    """The operator ends the process."""
-
-
-class Mover:
-    """A learner whose every update follows from the round and from how often it has learnt."""
-
-    samples = 40
-
-    def __init__(self, seed: int, *, stops_in: int | None = None) -> None:
-        self._seed, self._stops_in, self._learnt = seed, stops_in, 0
-
-    def learn(self, round_number: int, start: Adapter, frozen: object, /) -> Update:
-        if round_number == self._stops_in:
-            raise Stopped
-        self._learnt += 1
-        rng = np.random.default_rng([self._seed, round_number, self._learnt])
-        pair = start.weights["hidden"]
-        step = 0.01 * rng.standard_normal(pair.B.shape)
-        after = Adapter({"hidden": LoraFactors(pair.A, pair.B + step)}, {"out": start.heads["out"] + 0.5})
-        return update_between(start, after, scaling=8.0 / pair.A.shape[0])
-
-    def sensitivity(self, round_number: int, /) -> np.ndarray:
-        return np.ones(11)
-
-    def evaluate(self, adapter: Adapter, /) -> Mapping[str, float]:
-        return {"height": float(adapter.heads["out"].mean())}
-
-    def kept(self) -> Mapping[str, np.ndarray]:
-        return {"learnt": np.array([self._learnt])}
-
-    def restore(self, arrays: Mapping[str, np.ndarray], /) -> None:
-        self._learnt = int(arrays["learnt"][0])
-
-
-def provisioned(folder: Path, scheme: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "FED.toml").write_text(FEDERATION.format(scheme=scheme))
-    provision(load_federation(folder / "FED.toml", own_models=True), folder / "federation", layout=LAYOUT)
-    return folder / "federation"
-
-
-def run_member(folder: Path, name: str, learner: Mover, *, address: str, out: Path) -> Adapter:
-    sides: list[LearnerSide] = []
-
-    def prepare(own, clock, _) -> LearnerSide:
-        checked = CheckedLearner(learner, own.federation.layout)
-        sides.append(LearnerSide(checked, member=own.member, clock=clock, emit=lambda event: None))
-        return sides[0]
-
-    take_part(folder / name, server=address, out=out / name, emit=lambda event: None, prepare=prepare)
-    return sides[0].adapter
-
-
-@contextlib.contextmanager
-def serving(folder: Path):
-    """The server's address, and the errors that it ended with."""
-    listening: queue.SimpleQueue[str] = queue.SimpleQueue()
-    errors: list[SecureFLError] = []
-
-    def heard(event: Event) -> None:
-        if isinstance(event, Listening):
-            listening.put(event.address)
-
-    def served() -> None:
-        try:
-            serve(folder / "server", ServerOptions(address="127.0.0.1:0"), emit=heard)
-        except SecureFLError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=served, daemon=True)
-    thread.start()
-    yield listening.get(timeout=60)
-    thread.join(60)
-    assert errors == []
-
-
-def run_all(folder: Path, out: Path, *, stops_in: int | None = None) -> dict[str, Adapter]:
-    """All members on threads; the second one is stopped in a round, and started again."""
-
-    def run(seed: int) -> Adapter:
-        name = MEMBERS[seed]
-        if name == "client-2" and stops_in is not None:
-            with pytest.raises(Stopped):
-                run_member(folder, name, Mover(seed, stops_in=stops_in), address=address, out=out)
-        return run_member(folder, name, Mover(seed), address=address, out=out)
-
-    with serving(folder) as address, ThreadPoolExecutor(len(MEMBERS)) as pool:
-        return dict(zip(MEMBERS, pool.map(run, range(len(MEMBERS))), strict=True))
 
 
 @pytest.mark.parametrize("scheme", ["none", "kahe", "bfv"])

@@ -30,14 +30,14 @@ from securefl.protocol.member_records import (
     SumRefused,
     VoteSigned,
 )
-from securefl.protocol.rotation import RotationRequest
+from securefl.protocol.rotation_requests import RotationRequest
 from securefl.provisioning.dealt_files import load_dealt_keys
 from securefl.provisioning.keys_file import load_channels, load_kem_key, load_shared_keys
 from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder, load_federation_file
 from securefl_client.journal import Journal
+from securefl_client.member_rotation import RotationProgress, rotate_keys
 from securefl_client.member_rules import member_rules
-from securefl_client.rotation import RotationProgress, rotate_keys
 
 MEMBERS = ("client-1", "client-2", "client-3")
 LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})

@@ -12,7 +12,7 @@ from securefl.config.federation import FederationConfig
 from securefl.config.load import load_federation, validated
 from securefl.config.member import ClientSettings
 from securefl.config.privacy import ClientPrivacySection, OwnPrivacySection
-from securefl.config.privacy_misfits import privacy_misfits, refuse_unenforced
+from securefl.config.privacy_misfits import privacy_misfits
 from securefl.errors import ConfigError
 
 MINIMAL: dict[str, object] = {
@@ -181,13 +181,6 @@ def test_skellam_noise_is_accounted_for_by_renyi_divergence() -> None:
     section = ClientPrivacySection(unit="client", target_epsilon=8, mechanism="skellam")
     assert section.accounted_by == "rdp"
     assert ClientPrivacySection(unit="client", target_epsilon=8).accounted_by == "pld"
-
-
-def test_a_promise_that_no_round_keeps_yet_is_planned_and_not_founded() -> None:
-    refuse_unenforced(read())
-    refuse_unenforced(read(**ALLOWED, privacy=EXAMPLE))
-    with pytest.raises(ConfigError, match="plans and does not run yet"):
-        refuse_unenforced(read(**ALLOWED, privacy=CLIENT))
 
 
 @pytest.mark.parametrize("privacy", [EXAMPLE, {**CLIENT, "mechanism": "skellam"}])

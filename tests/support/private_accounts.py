@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from securefl.config.privacy import ExamplePrivacySection
@@ -38,6 +39,7 @@ def private_federation(**keys: object) -> Federation:
     return replace(federation, terms=federation.terms.model_copy(update={"privacy": section}))
 
 
+@cache
 def planned(rounds: int = ROUNDS, target: float = TARGET) -> PrivacyPlan:
     """The plan of each of its members."""
     return plan_examples(

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from securefl.errors import StateError
 from securefl.simulation.world.faults import Faults
@@ -37,6 +41,8 @@ FAULTS = Faults(
     faultless_after_s=400.0,
 )
 SIZES = (3, 4, 5, 6, 8)
+HANG_CPU_S = 60.0
+"""A hundred times what a world takes."""
 PROGRESS_EVERY = 100
 """Seeds between two lines of progress."""
 
@@ -57,12 +63,30 @@ def verdict(seed: int) -> str:
     """Words on what is wrong with a seed; none where nothing is."""
     with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
         try:
-            world = played(seed, Path(folder) / "world")
-        except StateError as error:
+            with _bounded():
+                world = played(seed, Path(folder) / "world")
+        except (StateError, TimeoutError) as error:
             return str(error)
         return "; ".join(
             [*world.violations(), *(f"{name}: {error}" for name, error in world.unfinished.items())]
         )
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Ends a world that stands still: one that is played for ``HANG_CPU_S`` of this process's own time."""
+
+    def hangs(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        raise TimeoutError(f"the world has not come to its end within {HANG_CPU_S:g} s of a core")
+
+    before = signal.signal(signal.SIGPROF, hangs)
+    signal.setitimer(signal.ITIMER_PROF, HANG_CPU_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def main(arguments: list[str]) -> int:

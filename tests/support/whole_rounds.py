@@ -55,7 +55,8 @@ class MeasuredLearner(DrawnLearner):
     charges: RoundCharges = field(default_factory=RoundCharges)
 
     def learn(self, round_number: int, start: Adapter, basis: object) -> object:  # type: ignore[override]
-        if self.charges.budget is not None:
+        # Where updates are noised, the session has charged the round.
+        if self.charges.budget is not None and self.charges.noised(round_number) is None:
             assert self.charges.release is not None
             self.charges.budget.reserve(round_number, self.charges.release)
         update = super().learn(round_number, start, basis)  # type: ignore[arg-type]

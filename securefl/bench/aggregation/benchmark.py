@@ -44,6 +44,7 @@ class Request:
         repeats: Rounds of each path.
         timeout_s: How long one round of one path may take.
         peers: Interpreter of each peer that is to run.
+        paths: Names of the paths that run; empty for all of ours and of the peers'.
     """
 
     values: int
@@ -52,6 +53,7 @@ class Request:
     repeats: int
     timeout_s: float
     peers: Mapping[str, Path]
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,12 @@ def run_aggregation(request: Request, *, line_sink: Callable[[str], None]) -> tu
 
     Raises:
         CapacityError: if no profile adds so many contributions exactly.
-        ConfigError: if a peer's driver is not there.
+        ConfigError: if a peer's driver is not there, or a path that is asked for is none of those that could run.
         RunError: if the vectors cannot be stored.
     """
     for scheme in SCHEMES.values():
         profile_for(request.cohort, request.precision_bits, scheme=scheme)
-    contenders = _contenders(request.peers)
+    contenders = _chosen(_contenders(request.peers), request.paths)
     outcomes = {name: Outcome(name, not_run=reason) for name, reason in _absent(request.peers)}
     with TemporaryDirectory(prefix="securefl-bench-") as name:
         folder = Path(name)
@@ -124,7 +126,8 @@ def run_aggregation(request: Request, *, line_sink: Callable[[str], None]) -> tu
                     )
     for contender in contenders:
         outcomes.setdefault(contender.name, Outcome(contender.name, tuple(contender.measurements)))
-    return tuple(outcomes[name] for name in all_paths())
+    left_out = "it is not among the paths that were asked for"
+    return tuple(outcomes.get(name, Outcome(name, not_run=left_out)) for name in all_paths())
 
 
 def all_paths() -> tuple[str, ...]:
@@ -147,6 +150,19 @@ def _contenders(peers: Mapping[str, Path]) -> Sequence[_Contender]:
     module = (sys.executable, "-P", "-m", "securefl.bench.aggregation.measure")
     own = [_Contender(name, Program(module, own=True), {}) for name in OWN_PATHS]
     return [*own, *(contender for peer, python in peers.items() for contender in _of_peer(peer, python))]
+
+
+def _chosen(contenders: Sequence[_Contender], paths: tuple[str, ...]) -> Sequence[_Contender]:
+    """Those among them that were asked for; all where none were."""
+    possible = [contender.name for contender in contenders]
+    unknown = [name for name in paths if name not in possible]
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]} is no path that can run here",
+            where="--path",
+            hint=f"these can: {', '.join(possible)}; peers need --peer",
+        )
+    return [contender for contender in contenders if not paths or contender.name in paths]
 
 
 def _of_peer(peer: str, python: Path) -> Sequence[_Contender]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from securefl.crypto.thresholds import CohortSizes, RosterConstants
+from securefl.errors import ProtocolError
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.commitment import ContributionHeader
 from securefl.protocol.agreement.signed import Attempt, Signed
@@ -54,6 +55,20 @@ class Rules:
     def attempt(self, round_number: int, number: int) -> Attempt:
         """An attempt of this federation under these keys."""
         return Attempt(self.federation_digest, self.key_epoch, round_number, number)
+
+    def check_keys(self, attempt: Attempt) -> None:
+        """Check that an attempt is under these keys.
+
+        Raises:
+            ProtocolError: if it is of another rotation of them.
+        """
+        if attempt.key_epoch != self.key_epoch:
+            raise ProtocolError(
+                f"the server works under rotation {attempt.key_epoch} of the keys, this member's folder holds "
+                f"rotation {self.key_epoch}",
+                hint="keys change in the folders of all members and of the server: finish 'securefl keys rotate' "
+                "where it was begun",
+            )
 
     def sizes(self, cohort: Cohort) -> CohortSizes:
         """n, t and c of a cohort.

@@ -68,11 +68,7 @@ def verify_manifest(manifest: Manifest, rules: Rules) -> None:
             "the server works on another federation than this member's file",
             hint="start the server from the folder that was made together with this member's",
         )
-    if attempt.key_epoch != rules.key_epoch:
-        raise ProtocolError(
-            "the server works under other keys than this member's folder",
-            hint="keys are renewed in the folders of all members and the server together",
-        )
+    rules.check_keys(attempt)
     if attempt.number < 1:
         raise ProtocolError("the server counts attempts from less than 1")
     if len(manifest.settled) != DIGEST_BYTES:

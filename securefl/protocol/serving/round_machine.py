@@ -307,7 +307,7 @@ def _rotate(state: ServerState, event: KeysRotated, *, rules: ServerRules) -> Ou
         )
     number, attempt = state.round_number, state.number
     sums = range(min(state.confirmed) + 1, number + 1)
-    effects = (
+    effects: tuple[Effect, ...] = (
         DropBodies(number, attempt),
         DropPackets(number, attempt),
         *(DropSum(each) for each in sums),

@@ -15,6 +15,7 @@ so a run is a function of what is planned, and of nothing else.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -50,8 +51,13 @@ class Clock:
         return self._now
 
     def after(self, seconds: float, action: Action) -> Planned:
-        """Has an action happen so many seconds from now."""
-        planned = Planned(self._now + max(0.0, seconds), next(self._order), action)
+        """Has an action happen so many seconds from now.
+
+        What is to happen later happens at a later time, also where the seconds are fewer than the clock can add: who
+        asks again and again for the rest of a wait would else stand still.
+        """
+        soonest = math.nextafter(self._now, math.inf) if seconds > 0 else self._now
+        planned = Planned(max(soonest, self._now + seconds), next(self._order), action)
         heapq.heappush(self._planned, planned)
         return planned
 

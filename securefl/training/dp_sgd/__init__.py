@@ -9,6 +9,7 @@
 ``rehearsal``      a judgement before anything is charged: would these steps train, and each row alone?
 ``steps``          the steps of a round
 ``member_plan``    one member's plan, from its file and its rows
+``canaries``    the mechanism on rows whose gradients are known, for whoever audits it
 ``private_rounds``  a member's private rounds
 
 One round, as ``private_rounds`` runs it: rehearse -> charge -> for each step: sample rows, clip each gradient, sum, add

@@ -39,6 +39,21 @@ def test_every_path_has_an_outcome_and_peers_that_were_not_asked_for_are_listed(
     assert outcomes["securefl"].measurements[0].max_integer_error == 0
 
 
+def test_only_the_paths_that_are_asked_for_run(request_for: Callable[..., Request]) -> None:
+    outcomes = measured(request_for(values=500, paths=("plaintext_float32",)))
+    assert tuple(outcomes) == NAMES
+    assert [name for name, outcome in outcomes.items() if outcome.measured] == ["plaintext_float32"]
+    assert outcomes["securefl"].not_run == "it is not among the paths that were asked for"
+
+
+@pytest.mark.parametrize("name", ["nvflare_he_1", "secure"])
+def test_a_path_that_cannot_run_is_refused_before_anything_runs(
+    name: str, request_for: Callable[..., Request]
+) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is no path that can run here"):
+        measured(request_for(paths=("plaintext_float32", name)))
+
+
 @pytest.mark.usefixtures("one_own_path")
 def test_a_peer_that_crashes_and_one_that_prints_garbage_are_reported(
     request_for: Callable[..., Request], interpreter: Callable[[str, str], Path]

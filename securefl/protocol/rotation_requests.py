@@ -210,4 +210,4 @@ def settling_refusals(requests: Sequence[RotationRequest], *, cohort: Sequence[s
     for request in requests:
         if request.wish.refusal is not None and request.wish.id in cohort:
             groups.setdefault(request.wish.refusal.subject, []).append(request.wish.refusal)
-    return tuple(max(groups.values(), key=len, default=[]))
+    return max((tuple(group) for group in groups.values()), key=len, default=())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from securefl.errors import IdentityError, plain_reason
 from securefl.progress import EventSink
-from securefl.protocol.rotation import RotationRequest
+from securefl.protocol.rotation_requests import RotationRequest
 from securefl.protocol.serving.view_rules import rules_of
 from securefl.storage.lock import locked
 from securefl_server.bodies import FOLDER, Bodies

@@ -26,7 +26,13 @@ from securefl.identity.signing import SigningKey
 from securefl.protocol.agreement.signed import DIGEST_BYTES
 from securefl.protocol.member_records import AttemptSettled, KeysRotated, SumRefused
 from securefl.protocol.member_session import MemberState, is_between_rounds, unsettled
-from securefl.protocol.rotation import Refusal, RotationRequest, Wish, check_requests, settling_refusals
+from securefl.protocol.rotation_requests import (
+    Refusal,
+    RotationRequest,
+    Wish,
+    check_requests,
+    settling_refusals,
+)
 from securefl.provisioning.dealing import LEAD_INDEX
 from securefl.provisioning.dealt_files import open_dealt_keys
 from securefl.provisioning.file_names import REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
