@@ -16,6 +16,7 @@ from pathlib import Path
 
 from securefl.api.budget_records import BudgetRecord, records_of, total
 from securefl.api.findings import Finding
+from securefl.api.noise_audit import broken_promise, other_releases
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.ledger.budget_files import state_folder
 from securefl.ledger.budget_state import Charge
@@ -202,6 +203,7 @@ def audit_privacy(
     ]
     if promise is None:
         return PrivacyAudit(promise=None, rounds=rounds, findings=tuple(findings))
+    findings += (Finding("", what) for what in broken_promise(federation))
     books, accounts = _Bookkeeper(promise), []
     for member, ledger in ledgers.items():
         found, broken = records_of(
@@ -211,6 +213,7 @@ def audit_privacy(
         records = [record for record in found if record.knows(federation.digest)]
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (Finding(member, what) for what in _of_charges(ledger, charges, records, federation))
+        findings += (Finding(member, what) for what in other_releases(charges, federation))
         try:
             account = _account(member, charges, records, books)
         except ValueError as error:

@@ -87,7 +87,7 @@ def provisioned(folder: Path, scheme: str) -> Path:
 def run_member(folder: Path, name: str, learner: Mover, *, address: str, out: Path) -> Adapter:
     sides: list[LearnerSide] = []
 
-    def prepare(own, clock, _) -> LearnerSide:
+    def prepare(own, clock, _, __) -> LearnerSide:
         checked = CheckedLearner(learner, own.federation.layout)
         sides.append(LearnerSide(checked, member=own.member, clock=clock, emit=lambda event: None))
         return sides[0]
