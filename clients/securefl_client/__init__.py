@@ -11,6 +11,7 @@
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
+``witness``         needles of its own updates, where a run is watched
 ``voting``          its one vote and its one reveal of an attempt
 ``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
 ``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt
@@ -40,5 +41,6 @@
 ``own_rows``        a member's data as its budget knows it
 ``data_budget``     charges on all budgets that share a row of the data
 ``round_charges``   the same as its session and its training ask for them
+``earlier_charges``  what earlier federations have left of the budgets of a planned one
 ``example_budget``  private rounds, planned from the rows that they train on
 """

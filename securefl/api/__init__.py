@@ -6,6 +6,8 @@
 ``auditing``     whether what a run left behind holds together
 ``findings``     one thing that does not hold
 ``privacy_audit``  whether the promise of differential privacy was kept, from the ledgers alone
+``noise_audit``    noise that protects clients: the pinned mechanism and its charges, in an audit
+``empirical``    attacks on the mechanism that is installed, beside what was charged for it
 ``budget_records``  ledgers of privacy budgets, found and verified
 ``privacy_words``  what a run promised, what its audit verified, and what it cannot see, in sentences
 ``certified_sums`` certificates of the sums that a ledger names

@@ -14,10 +14,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from securefl.api.certified_sums import check_certified, others
+from securefl.api.empirical import Attack, attack_releases
 from securefl.api.findings import Finding
 from securefl.api.ledger_order import disorder
 from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
+from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import SecureFLError, StateError
 from securefl.ledger.ledger import (
     AggregateApplied,
@@ -43,6 +45,7 @@ class AuditReport:
         findings: Everything that does not hold; empty for a run that does.
         privacy: Accounts of the promise of differential privacy.
         federation: The federation file that all of it was held against.
+        attacks: Attacks on the mechanism, where they were asked for.
     """
 
     folder: Path
@@ -51,6 +54,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     privacy: PrivacyAudit
     federation: Federation
+    attacks: tuple[Attack, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -65,6 +69,7 @@ class AuditReport:
             "rounds": self.rounds,
             "findings": [{"member": finding.member, "what": finding.what} for finding in self.findings],
             "privacy": self.privacy.to_json(),
+            "attacks": [attack.to_json() for attack in self.attacks],
         }
 
 
@@ -111,7 +116,7 @@ class _RunResult(_Part):
     rounds_log: tuple[_RunRound, ...]
 
 
-def audit(folder: str | Path, *, budgets: str | Path | None = None) -> AuditReport:
+def audit(folder: str | Path, *, budgets: str | Path | None = None, empirical: bool = False) -> AuditReport:
     """Audit a run's folder: ledgers, results, that all members opened the same sums, and what privacy they spent.
 
     Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
@@ -123,6 +128,7 @@ def audit(folder: str | Path, *, budgets: str | Path | None = None) -> AuditRepo
     Args:
         folder: The folder of a run, such as ``runs/quickstart``.
         budgets: Folder of the ledgers of privacy budgets, one folder a client; None for the one of this machine's user.
+        empirical: True to attack the mechanism that is installed here as well; see ``empirical.Attack``.
 
     Returns:
         The report; ``ok`` where there is no finding.
@@ -178,8 +184,24 @@ def audit(folder: str | Path, *, budgets: str | Path | None = None) -> AuditRepo
         budgets=Path(budgets) if budgets is not None else None,
     )
     findings += privacy.findings
-    rounds = federation.terms.federation.rounds
-    return AuditReport(run.root, federation.cohort, rounds, tuple(findings), privacy, federation)
+    attacks = _attacks(privacy, federation) if empirical else ()
+    findings += (Finding("", what) for one in attacks for what in one.findings)
+    return AuditReport(
+        folder=run.root,
+        members=federation.cohort,
+        rounds=federation.terms.federation.rounds,
+        findings=tuple(findings),
+        privacy=privacy,
+        federation=federation,
+        attacks=attacks,
+    )
+
+
+def _attacks(privacy: PrivacyAudit, federation: Federation) -> tuple[Attack, ...]:
+    section = federation.terms.privacy
+    return attack_releases(
+        privacy, clipping=section.clipping if isinstance(section, ExamplePrivacySection) else "flat"
+    )
 
 
 def _federation(root: Path) -> Federation:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from securefl.api.auditing import AuditReport
+    from securefl.api.empirical import Attack
     from securefl.api.privacy_audit import ClientPrivacy, PrivacyAudit
 
 FOUND = 1
@@ -28,6 +29,13 @@ def audit(
             help="Ledgers of privacy budgets, a folder for each client; without it, those of this machine's user.",
         ),
     ] = None,
+    empirical: Annotated[
+        bool,
+        typer.Option(
+            "--empirical",
+            help="Also attack the mechanism that is installed here, and print what that proves beside the claim.",
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -55,9 +63,10 @@ def audit(
     check_json_path(json_path)
     if html is not None:
         check_file_path(html, where="--html")
-    report = audited(run, budgets=budgets)
+    report = audited(run, budgets=budgets, empirical=empirical)
     console = result_console(json_path)
     _show_privacy(report.privacy, console=console)
+    _show_attacks(report.attacks, console=console)
     _show_findings(report, run, console=console)
     if html is not None:
         _write_page(report, html)
@@ -98,6 +107,35 @@ def _show_privacy(privacy: PrivacyAudit, *, console: Console) -> None:
     title = f'privacy of unit "{promise.unit}": epsilon at delta {promise.delta:g}'
     shown = privacy.clients[:SHOWN_CLIENTS]
     print_table(console, title, columns, (tuple(_row(client, names, promise.epsilon)) for client in shown))
+
+
+def _show_attacks(attacks: Sequence[Attack], *, console: Console) -> None:
+    """Print what attacks on the installed mechanism prove, beside the claim."""
+    from securefl.cli.tables import print_table
+
+    if attacks:
+        columns = (
+            "release",
+            "rounds",
+            "canaries",
+            "proved",
+            "as Gaussian",
+            "claimed",
+            "advantage",
+            "allowed",
+        )
+        title = "attacks on the mechanism that is installed here: epsilon"
+        rows = (tuple(_attack(number, one)) for number, one in enumerate(attacks, start=1))
+        print_table(console, title, columns, rows)
+
+
+def _attack(number: int, one: Attack) -> Iterator[str]:
+    yield f"{number}"
+    yield f"{one.rounds}"
+    yield f"{one.canaries:,}"
+    yield from (f"{value:.3g}" for value in (one.steinke, one.gaussian, one.claimed))
+    yield f"{one.advantage:.2f}"
+    yield "" if one.claimed_advantage is None else f"{one.claimed_advantage:.2f}"
 
 
 def _row(client: ClientPrivacy, names: Sequence[str], promised: float) -> Iterator[str]:

@@ -30,7 +30,7 @@ def page_of(report: AuditReport) -> AuditPage:
         findings=tuple(Said(finding.member, finding.what.rstrip(".")) for finding in report.findings),
         facts=tuple(_facts(report)),
         chart=_chart(privacy, privacy.promise) if privacy.promise and privacy.clients else None,
-        tables=tuple(_tables(privacy, privacy.promise)) if privacy.promise else (),
+        tables=(*(_tables(privacy, privacy.promise) if privacy.promise else ()), *_attacks(report)),
         promised=promised(privacy),
         verified=verified(privacy),
         out_of_scope=out_of_scope(privacy),
@@ -95,6 +95,34 @@ def _tables(privacy: PrivacyAudit, promise: Promise) -> Iterator[Table]:
             tuple(
                 (client.member, *(_epsilon(client.after.get(number)) for number in rounds))
                 for client in privacy.clients
+            ),
+        )
+
+
+def _attacks(report: AuditReport) -> Iterator[Table]:
+    if report.attacks:
+        yield Table(
+            "Attacks on the mechanism that is installed here: what they prove, beside the claim",
+            (
+                "release",
+                "rounds",
+                "canaries",
+                "proved epsilon",
+                "as a Gaussian",
+                "claimed",
+                "advantage",
+                "allowed",
+            ),
+            tuple(
+                (
+                    f"{number}",
+                    f"{one.rounds}",
+                    f"{one.canaries:,}",
+                    *(_epsilon(value) for value in (one.steinke, one.gaussian, one.claimed)),
+                    f"{one.advantage:.2f}",
+                    "-" if one.claimed_advantage is None else f"{one.claimed_advantage:.2f}",
+                )
+                for number, one in enumerate(report.attacks, start=1)
             ),
         )
 

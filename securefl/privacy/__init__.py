@@ -9,6 +9,7 @@
 ``rounding``    conditional stochastic rounding, and the check of the integer norm
 ``integer_sensitivity``  what one member can change, in integers
 ``mechanism``   unit ``client``: all of these in their order
+``client_canaries``  that mechanism on updates that are known, for whoever audits it
 ``sampled_training``  unit ``example``: what a round of DP-SGD releases
 ``events``      what was released, as events with one text each
 ``accounting``  events to epsilon

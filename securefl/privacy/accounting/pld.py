@@ -52,13 +52,36 @@ class PldAccountant(Accountant):
         if not sampled:
             # Without sampling all of it is one Gaussian, whose epsilon is known in closed form (Balle, Wang 2018).
             return float(accounting.get_epsilon_gaussian(multiplier, lowered)) + 2 * slack
-        accountant = accounting.pld.PLDAccountant(accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
-        if math.isfinite(multiplier):
-            accountant.compose(accounting.GaussianDpEvent(multiplier))
-        for event, count in sampled:
-            accountant.compose(_sampled(accounting, event), event.steps * count)
-        epsilon = float(accountant.get_epsilon(lowered))
+        epsilon = float(_composed(accounting, multiplier, sampled).get_epsilon(lowered))
         return epsilon + 2 * slack if math.isfinite(epsilon) else math.inf
+
+
+def advantage_of(event: SampledGaussian | DistributedGaussian, *, count: int) -> float:
+    """Bound the advantage of any attacker who tells releases with a unit from those without it, from above.
+
+    Args:
+        event: A release that ``PldAccountant`` supports.
+        count: How many times.
+
+    Guarantee: the total variation distance between both is at most this: it is delta at epsilon 0.
+    """
+    accounting, found = _library(), gaussians({event: count})
+    multiplier = _whole_multiplier(found)
+    sampled = [(one.event, times) for one, times in found if one.event.sampling_probability < 1]
+    slack = sum(times * gaussian.kappa for gaussian, times in found)
+    distance = float(_composed(accounting, multiplier, sampled).get_delta(0.0))
+    # Of probabilities within a factor exp(+-kappa) of others, each is off by at most exp(kappa) - 1 in all.
+    return min(1.0, distance + 2 * math.expm1(slack))
+
+
+def _composed(accounting: Any, multiplier: float, sampled: list[tuple[SampledGaussian, int]]) -> Any:
+    """The library's accountant after one Gaussian, unless its noise is infinite, and sampled ones."""
+    accountant = accounting.pld.PLDAccountant(accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
+    if math.isfinite(multiplier):
+        accountant.compose(accounting.GaussianDpEvent(multiplier))
+    for event, count in sampled:
+        accountant.compose(_sampled(accounting, event), event.steps * count)
+    return accountant
 
 
 def _whole_multiplier(found: list[tuple[AsGaussian, int]]) -> float:

@@ -12,8 +12,7 @@
 ``canaries``    the mechanism on rows whose gradients are known, for whoever audits it
 ``private_rounds``  a member's private rounds
 
-One round, as ``canaries``    the mechanism on rows whose gradients are known, for whoever audits it
-``private_rounds`` runs it: rehearse -> charge -> for each step: sample rows, clip each gradient, sum, add
+One round, as ``private_rounds`` runs it: rehearse -> charge -> for each step: sample rows, clip each gradient, sum, add
 noise, AdamW. Only what AdamW is given has noise; losses on the way have none, and stay with the member.
 
 References: Abadi et al. 2016 (arXiv 1607.00133), DP-SGD; Bu et al. 2023 (arXiv 2210.00038), sums of clipped gradients
