@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import BinaryIO, Final
 
 from securefl.aggregation.member import MemberAggregation
+from securefl.config.member import load_client_settings
 from securefl.crypto.keyed_cipher import cipher_with
 from securefl.errors import ConfigError, ForgeryError, ProtocolError, TransportError
 from securefl.identity.signing import verify
@@ -138,11 +139,16 @@ def take_part(
     Raises:
         SecureFLError: whatever ends it otherwise.
     """
-    own = ClientFolder.load(folder, now=datetime.now(UTC))
-    with locked(folder, owner=own.member), _journal(own, folder) as journal:
-        _make_results(out, own, journal)
-        _connect(own, folder, journal, server=server, out=out, emit=emit, prepare=prepare, witness=witness)
-    emit(Finished(member=own.member, path=str(out)))
+    member = load_client_settings(folder).client.id
+    # Read under the lock: a rotation that begins meanwhile would be overlooked, and its keys be used no more.
+    with locked(folder, owner=member):
+        own = ClientFolder.load(folder, now=datetime.now(UTC))
+        with _journal(own, folder) as journal:
+            _make_results(out, own, journal)
+            _connect(
+                own, folder, journal, server=server, out=out, emit=emit, prepare=prepare, witness=witness
+            )
+    emit(Finished(member=member, path=str(out)))
 
 
 def _journal(own: ClientFolder, folder: Path) -> Journal:
