@@ -54,7 +54,7 @@ from securefl_client.side import Prepare
 from securefl_client.standing import Standing
 from securefl_client.trainer import load_backbone_trainer, load_trainer
 from securefl_client.trainer_side import TrainerSide
-from securefl_client.witness import WitnessedAggregation
+from securefl_client.watched_aggregation import WitnessedAggregation
 
 LEDGER_FILE: Final = "ledger.jsonl"
 _GRACE_FOR_A_REASON_S: Final = 2.0
@@ -78,7 +78,7 @@ def run_client(
         out: Where adapters, ledger and result go; made if missing.
         emit: Where events go.
         metrics: Places of own metric functions; see ``training.tasks.own_metrics``.
-        witness: Private folder for needles of a watched run; see ``witness``.
+        witness: Private folder for needles of a watched run; see ``watched_aggregation``.
 
     Returns:
         0, the exit code of a run that went well.

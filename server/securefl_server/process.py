@@ -33,11 +33,11 @@ from securefl.transport.revocations import RevokedCertificates
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
 from securefl_server.bodies import FOLDER, Bodies
 from securefl_server.record import Recorder
+from securefl_server.recorded_messages import record_messages
 from securefl_server.round_recording import RoundFigures
 from securefl_server.round_server import RoundServer
 from securefl_server.round_service import RoundService
 from securefl_server.round_store import SqliteRoundStore
-from securefl_server.witness import record_messages
 
 GRACE_S: Final = 1.0
 """Time that members have, once the run has ended, to hear the last announcement and get their last answers."""
@@ -68,7 +68,7 @@ def run_server(folder: Path, *, address: str | None, emit: EventSink, witness: P
         folder: The server's folder, as ``securefl init`` wrote it.
         address: Where to listen instead of where the folder says; port 0 takes a free one.
         emit: Where events go.
-        witness: Private folder for the messages of a watched run; see ``witness``.
+        witness: Private folder for the messages of a watched run; see ``recorded_messages``.
 
     Returns:
         0.

@@ -13,14 +13,15 @@ pytest.importorskip("dp_accounting")
 
 from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, paid, planned, unpaid
 
-from securefl.api import privacy_audit
-from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
+from securefl.api import privacy_accounts, privacy_audit
+from securefl.api.privacy_accounts import PrivacyAudit
+from securefl.api.privacy_audit import audit_privacy
 from securefl.privacy.accounting import second_opinion
 from securefl.privacy.accounting.accountants import accountant_named
 from securefl.privacy.accounting.second_opinion import Opinions, opinions
 from securefl.privacy.events import NonPrivate, SampledGaussian, parse_event
 
-REAL = privacy_audit.opinions
+REAL = privacy_accounts.opinions
 computed_once = cache(REAL)
 
 
@@ -28,7 +29,7 @@ computed_once = cache(REAL)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opacus imports torch, so one test alone asks it; and no epsilon is computed twice."""
     monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: False))
-    monkeypatch.setattr(privacy_audit, "opinions", computed_once)
+    monkeypatch.setattr(privacy_accounts, "opinions", computed_once)
 
 
 @pytest.fixture
@@ -298,7 +299,7 @@ def test_an_accountant_that_counts_too_little_is_found(
 ) -> None:
     from securefl.privacy.accounting.rdp import RdpAccountant
 
-    monkeypatch.setattr(privacy_audit, "opinions", REAL)
+    monkeypatch.setattr(privacy_accounts, "opinions", REAL)
     right = RdpAccountant._epsilon
     monkeypatch.setattr(RdpAccountant, "_epsilon", lambda *arguments: right(*arguments) / 2)
     assert any("the accountants do not agree on its charges" in found for found in findings(accounts))
