@@ -9,19 +9,22 @@ budget ledgers name, by the accountant of the promise and by others that had no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
 from securefl.api.budget_records import BudgetRecord, records_of, total
 from securefl.api.findings import Finding
 from securefl.api.noise_audit import broken_promise, other_releases
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
+from securefl.errors import SecureFLError
 from securefl.ledger.budget_files import state_folder
 from securefl.ledger.budget_state import Charge
 from securefl.ledger.charges import charged
-from securefl.ledger.events import RunStarted
+from securefl.ledger.events import BudgetAnchored, RunStarted
 from securefl.ledger.ledger import VerifiedLedger
 from securefl.privacy.accounting.accountants import AccountantName
 from securefl.privacy.accounting.second_opinion import Opinions, opinions
@@ -29,9 +32,8 @@ from securefl.privacy.budget import events_of, unit_of
 from securefl.privacy.events import Event
 from securefl.privacy.plan import Unit
 from securefl.protocol.federation import Federation
+from securefl.results.client import BUDGET_COPY, FILE_NAME, read_client_result
 
-BUDGET_COPY = "budget.jsonl"
-"""File in a client's results: its budget's ledger, as it was when the run ended."""
 ROUNDING = 1e-6
 """Part by which a computed epsilon may exceed a promise that its noise was calibrated to."""
 SHOWN_ROUNDS = 40
@@ -189,10 +191,10 @@ def audit_privacy(
         Accounts and findings; without a promise there are no accounts.
 
     Guarantee:
-        Where there is no finding, every contribution that a client's signed ledger of the run names was charged, and
-        the charges of the federation cost at most the promised epsilon at its delta, by upper bounds of accountants
-        that agree. It assumes that members ran the mechanism which they charged; ``--empirical`` tries the one that is
-        installed here.
+        Where there is no finding, every contribution that a client's signed ledger of the run names was charged, the
+        budget's ledger goes on where the run's ledger and everybody's certificates say that it stood, and the charges
+        of the federation cost at most the promised epsilon at its delta, by upper bounds of accountants that agree. It
+        assumes that members ran the mechanism which they charged; ``--empirical`` tries the one that is installed here.
 
     Raises:
         ConfigError: if the accountant of the promise is not installed.
@@ -204,6 +206,8 @@ def audit_privacy(
     if promise is None:
         return PrivacyAudit(promise=None, rounds=rounds, findings=tuple(findings))
     findings += (Finding("", what) for what in broken_promise(federation))
+    heads, missing = _heads(results, tuple(ledgers))
+    findings += missing
     books, accounts = _Bookkeeper(promise), []
     for member, ledger in ledgers.items():
         found, broken = records_of(
@@ -211,6 +215,9 @@ def audit_privacy(
         )
         findings += (Finding(member, what) for what in broken)
         records = [record for record in found if record.knows(federation.digest)]
+        findings += (
+            Finding(member, what) for what in _of_heads(ledger, records, member, heads.get(member, {}))
+        )
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (Finding(member, what) for what in _of_charges(ledger, charges, records, federation))
         findings += (Finding(member, what) for what in other_releases(charges, federation))
@@ -221,6 +228,7 @@ def audit_privacy(
             continue
         accounts.append(account)
         findings += (Finding(member, what) for what in _of_epsilon(account, promise))
+        findings += (Finding(member, what) for what in _of_result(results / member / FILE_NAME, account))
     return PrivacyAudit(promise=promise, rounds=rounds, clients=tuple(accounts), findings=tuple(findings))
 
 
@@ -232,6 +240,58 @@ def _of_start(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
         yield (
             f'its ledger began with unit "{first.unit}" and epsilon {first.epsilon}, and the federation file promises '
             f'unit "{promised[0]}" and epsilon {promised[1]}'
+        )
+
+
+def _heads(results: Path, members: Sequence[str]) -> tuple[dict[str, dict[int, bytes]], list[Finding]]:
+    """Heads of budgets' ledgers that any member's certificates name, by member and round."""
+    heads: dict[str, dict[int, bytes]] = {}
+    findings: list[Finding] = []
+    for keeper in members:
+        try:
+            kept = heads_in(results / keeper)
+        except SecureFLError as error:
+            findings.append(Finding(keeper, str(error).rstrip(".")))
+            continue
+        for member, by_round in kept.items():
+            heads.setdefault(member, {}).update(by_round)
+    return heads, findings
+
+
+def _of_heads(
+    ledger: VerifiedLedger, records: Sequence[BudgetRecord], member: str, heads: Mapping[int, bytes]
+) -> Iterator[str]:
+    """A budget's ledger that does not continue what the run's ledger and everybody's certificates say of it."""
+    anchors = anchors_of(entry.event for entry in ledger.entries)
+    if not records or not anchors:
+        return
+    own = [record for record in records if record.state.opened.ledger_key == anchors[-1].ledger_key]
+    if not own:
+        yield "no ledger of its budgets here is signed with the key that its ledger of the run names"
+    for record in own:
+        try:
+            check_budget_ledger(record.data, member=member, anchors=anchors, heads=heads)
+        except SecureFLError as error:
+            yield str(error).rstrip(".")
+
+
+def _of_result(path: Path, account: ClientPrivacy) -> Iterator[str]:
+    """A result that says another epsilon than its ledger's charges cost; one that cannot be read is named elsewhere."""
+    try:
+        said = read_client_result(path).privacy if path.is_file() else None
+    except SecureFLError:
+        return
+    if said is None:
+        return
+    if not math.isclose(said.epsilon, account.opinions.epsilon, rel_tol=1e-6):
+        yield (
+            f"its result says that it spent epsilon {said.epsilon:.4g}, and its charges cost "
+            f"{account.opinions.epsilon:.4g}"
+        )
+    if account.spent > said.budget_epsilon * (1 + ROUNDING):
+        yield (
+            f"all federations together spent epsilon {account.spent:.4g} of its data, and its own limit is "
+            f"{said.budget_epsilon:g}"
         )
 
 
@@ -250,9 +310,14 @@ def _of_charges(
     if len(records) > 1:
         yield f"its charges lie in {len(records)} budgets, so its data changed while the federation ran"
     paid = {charge.round_number for charge in charges}
+    anchored = {
+        entry.event.round_number for entry in ledger.entries if isinstance(entry.event, BudgetAnchored)
+    }
     for number in sent:
         if number not in paid:
             yield f"it contributed to round {number}, and its budget was not charged for it"
+        elif number not in anchored:
+            yield f"its ledger of the run names no head of its budget's ledger for round {number}"
     last = federation.terms.federation.rounds
     for number in sorted(paid):
         if not federation.first_round <= number <= last:
