@@ -30,6 +30,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``encryption``    integers to windows of ciphertexts
 ``contribution``  what a contribution's polynomials, MACs and tags are bound to
 ``decryption``    an aggregate, verified, back to integers
+``needles``       runs of a member's values in every encoding, for a watch over what leaves it
 ``outcome``       who was in a round's cohort, and whose contributions are in its sum
 ``sum_chain``     digests of the sums applied, and of the state that members compare
                   ``adapters.state`` and ``adapters.redistribution``: the mean applied, and the next start

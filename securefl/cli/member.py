@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from securefl.cli.events import HIDDEN, event_sink, logged, told
-from securefl.cli.options import LOG_TO, OWN_METRIC
+from securefl.cli.options import LOG_TO, OWN_METRIC, WITNESS
 from securefl.errors import IdentityError
 
 
@@ -23,6 +23,7 @@ def server(
         typer.Option(metavar="HOST:PORT", help="Listen here instead of where the federation file says."),
     ] = None,
     json_events: Annotated[bool, HIDDEN] = False,
+    witness: Annotated[Path | None, WITNESS] = None,
 ) -> int:
     """Run the server: it adds up what the clients send, and can read none of it.
 
@@ -34,7 +35,7 @@ def server(
         _must_exist(folder)
         from securefl_server.process import run_server
 
-        return run_server(folder, address=address, emit=emit)
+        return run_server(folder, address=address, emit=emit, witness=witness)
 
 
 def client(
@@ -55,6 +56,7 @@ def client(
         typer.Option("--json", metavar="PATH", help="Also write the result as JSON here; - is stdout."),
     ] = None,
     json_events: Annotated[bool, HIDDEN] = False,
+    witness: Annotated[Path | None, WITNESS] = None,
 ) -> int:
     """Run one client: train on its own data, and share what it learnt encrypted.
 
@@ -75,7 +77,9 @@ def client(
         from securefl_client.process import run_client
 
         with logged(emit, log_to or (), run=folder.name) as heard:
-            code = run_client(folder, server=server, out=results, emit=heard, metrics=metric or ())
+            code = run_client(
+                folder, server=server, out=results, emit=heard, metrics=metric or (), witness=witness
+            )
         if not json_events:
             _say_what_it_is_worth(results / "result.json", json_path)
         if json_path is not None:

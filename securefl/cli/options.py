@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+WITNESS = typer.Option("--witness", hidden=True, help="Folder of a watched run, for securefl run --witness.")
 LOG_TO = typer.Option(
     "--log-to",
     metavar="TRACKER:PLACE",

@@ -17,6 +17,8 @@ from securefl.errors import ConfigError, SecureFLError, UsageError
 from securefl.progress import SERVER, EventSink
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from securefl.cli.live import LiveView, PlainView
     from securefl.config import FederationConfig
     from securefl.launch.signals import Interrupts
@@ -47,6 +49,13 @@ def run(
         typer.Option(metavar="RUN", help="Delete the keys of a run that did not end well; its rest stays."),
     ] = None,
     metric: Annotated[list[str] | None, OWN_METRIC] = None,
+    witness: Annotated[
+        bool,
+        typer.Option(
+            "--witness",
+            help="Watch the server: fail if a plain update is in what it gets, keeps or has in its memory.",
+        ),
+    ] = False,
     log_to: Annotated[list[str] | None, LOG_TO] = None,
     json_path: Annotated[
         str | None,
@@ -70,6 +79,7 @@ def run(
 
     check_json_path(json_path)
     _check_alone(resume or discard, federation, name, metric, both=bool(resume and discard))
+    _check_watched(resume or discard, witness=witness)
     if discard is not None:
         discard_keys(discard)
         result_console(json_path).print(f"The keys of {discard} have been deleted.", markup=False)
@@ -86,9 +96,37 @@ def run(
             _view((SERVER, *job.clients)) as view,
             _logged(job, view.show, log_to or ()) as emit,
         ):
-            result = job.run(metrics=metric or (), on_event=emit, interrupts=interrupts)
+            result = job.run(metrics=metric or (), on_event=emit, interrupts=interrupts, witness=witness)
     summary.show(result, job.folder, console=result_console(json_path))
+    _show_testimony(job.folder, console=result_console(json_path))
     write_json(result_json(result), json_path)
+
+
+def _check_watched(run: Path | None, *, witness: bool) -> None:
+    """A witness must have seen all of a run."""
+    if run is not None and witness:
+        raise ConfigError(
+            "a run that was started before cannot be watched", hint="leave --witness out, or start a new run"
+        )
+
+
+def _show_testimony(folder: RunFolder, *, console: Console) -> None:
+    """Print what a witness has searched; nothing where there was none."""
+    import json
+
+    if not folder.witness.is_file():
+        return
+    seen = json.loads(folder.witness.read_text(encoding="utf-8"))
+    searched = ", ".join(
+        f"{size / 1e6:.1f} MB of {place}" for place, size in seen["searched_bytes"].items() if size
+    )
+    words = f"found {len(seen['seen'])}" if seen["seen"] else "found none"
+    console.print(
+        f"Witness: searched {searched} of the server for {seen['needles']} runs of plain values, and {words}; all "
+        f"{seen['controls']} controls were found.",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _check_alone(
@@ -138,7 +176,14 @@ class _Job:
     config: FederationConfig | None = None
     toml: Path | None = None
 
-    def run(self, *, metrics: Sequence[str], on_event: EventSink, interrupts: Interrupts) -> RunResult:
+    def run(
+        self,
+        *,
+        metrics: Sequence[str],
+        on_event: EventSink,
+        interrupts: Interrupts,
+        witness: bool,
+    ) -> RunResult:
         """Run it to its end; a person hears how to go on where it does not end well."""
         from securefl.launch.run import resume_federation, run_federation
 
@@ -152,6 +197,7 @@ class _Job:
                 metrics=metrics,
                 on_event=on_event,
                 interrupts=interrupts,
+                witness=witness,
             )
         except (SecureFLError, OSError, KeyboardInterrupt):
             _tell_how_to_go_on(self.folder)

@@ -94,6 +94,11 @@ class Child:
         )
         self._listener.start()
 
+    @property
+    def process(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def note(self, event: Event) -> None:
         """Remembers an event as this child's last word."""
         self.last_event = event

@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from securefl.config import FederationConfig
+from securefl.errors import ConfigError
 from securefl.launch.causes import PROVISIONING
 from securefl.launch.child import Child, ChildPlan
 from securefl.launch.signals import Interrupted, Interrupts
 from securefl.launch.start_file import RunStart
 from securefl.launch.supervisor import LOG_FOLDER, Limits, Supervisor, environment_for
+from securefl.launch.witness import Witness
 from securefl.machine import cores, peak_memory_bytes
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Forecast, forecast
@@ -30,12 +32,15 @@ from securefl.progress import SERVER, EventSink, Listening, Stage, StageStarted
 from securefl.protocol.federation import Federation
 from securefl.results.folder import RunFolder
 from securefl.results.formats import stamped
+from securefl.storage.disk import make_private_folder
 from securefl.storage.whole import write_json_file
 
 PROGRAM = (sys.executable, "-P", "-m", "securefl.cli")
 """Our own program under our own interpreter; -P keeps the current folder's modules out of it."""
 LOOPBACK = "127.0.0.1:0"
 """A free port of this machine, for a federation file that names none."""
+WITNESS = "witness"
+"""Folder of a watched run beside the members' folders, deleted with them."""
 SERVER_START_S = 120.0
 SERVER_END_S = 60.0
 """Time that the server has to end beyond its own wait for members that were away."""
@@ -64,6 +69,7 @@ def federate(
     metrics: Sequence[str] = (),
     interrupts: Interrupts,
     emit: EventSink,
+    witness: bool = False,
 ) -> Federated:
     """Run the whole federation to its end.
 
@@ -74,13 +80,24 @@ def federate(
         metrics: Places of own metric functions, for every client.
         interrupts: The person's signals.
         emit: Where the events of all members go, and the run's own stages.
+        witness: True to watch what the server gets, keeps and has in its memory; see ``witness``.
 
     Raises:
+        RunError: if the witness saw a plain update, or nothing at all.
+        ConfigError: if there is a witness, and some values travel plain on purpose.
         SecureFLError: if a process ends badly; all others have ended then, by themselves where they could go on.
         Interrupted: if the person has asked to end; all processes have been ended then.
     """
     clients, silence_s = tuple(config.ranks), _silence_s(config)
-    with _stages(emit), _supervisor(folder, clients, silence_s, interrupts, emit) as supervisor:
+    if witness and config.encryption.scheme != "none" and config.encryption.select.share < 1:
+        raise ConfigError(
+            "a witness cannot watch a federation that sends some values plain on purpose",
+            where="--witness",
+            hint="leave encryption.select out",
+        )
+    watch = Witness(folder.members / WITNESS, folder.members / SERVER) if witness else None
+    heard = emit if watch is None else watch.listening(emit)
+    with _stages(emit), _supervisor(folder, clients, silence_s, interrupts, heard) as supervisor:
         # Every key is made by a process that has ended before anything else begins.
         emit(StageStarted(stage=Stage.PROVISION))
         provisioning = supervisor.start(_plan(folder, PROVISIONING, ["init", str(toml), str(folder.members)]))
@@ -97,7 +114,9 @@ def federate(
             speed=speed,
         )
         start.write(folder.start)
-        members = _meet(supervisor, folder, start)
+        members = _meet(supervisor, folder, start, watch)
+    if watch is not None:
+        _testify(watch, folder, encrypted=config.encryption.scheme != "none")
     return Federated(expected, _peak_memory(provisioning, members))
 
 
@@ -180,17 +199,33 @@ def _can_go_on(folder: RunFolder, clients: Sequence[str], lost: frozenset[str], 
     return left >= (constants.min_clients if awaited else constants.cohort(len(clients)).threshold)
 
 
-def _meet(supervisor: Supervisor, folder: RunFolder, start: RunStart) -> list[Child]:
+def _testify(watch: Witness, folder: RunFolder, *, encrypted: bool) -> None:
+    """Write down what the witness saw, and refuse a run in which it saw a plain update."""
+    testimony = watch.testify()
+    write_json_file(folder.witness, stamped(testimony.to_json()))
+    testimony.require(encrypted=encrypted)
+
+
+def _meet(
+    supervisor: Supervisor, folder: RunFolder, start: RunStart, watch: Witness | None = None
+) -> list[Child]:
     """Starts the server and the clients that have no result yet, and waits for their end."""
     clients = [client for client in start.clients if not folder.client_result(client).exists()]
     if not clients:
         return []
     arguments = ["server", str(folder.members / SERVER)]
     arguments += ["--address", start.address] if start.address is not None else []
-    server = supervisor.start(_plan(folder, SERVER, arguments))
+    watched: list[str] = []
+    if watch is not None:
+        make_private_folder(watch.folder)
+        watched = ["--witness", str(watch.folder)]
+    server = supervisor.start(_plan(folder, SERVER, [*arguments, *watched]))
+    if watch is not None:
+        watch.process = server.process
     listening = supervisor.wait_for(server, Listening, within_s=SERVER_START_S)
     members = [
-        supervisor.start(_client_plan(folder, client, listening.address, start.metrics)) for client in clients
+        supervisor.start(_client_plan(folder, client, listening.address, start.metrics, watched))
+        for client in clients
     ]
     supervisor.wait_until_ended(members)
     supervisor.wait_until_ended([server], within_s=start.server_end_s)
@@ -213,9 +248,11 @@ def _own_address(config: FederationConfig) -> str | None:
     return None if named else LOOPBACK
 
 
-def _client_plan(folder: RunFolder, client: str, address: str, metrics: Sequence[str]) -> ChildPlan:
+def _client_plan(
+    folder: RunFolder, client: str, address: str, metrics: Sequence[str], watched: Sequence[str]
+) -> ChildPlan:
     own = [argument for place in metrics for argument in ("--metric", place)]
-    arguments = ["client", str(folder.members / client), "--server", _reachable(address), *own]
+    arguments = ["client", str(folder.members / client), "--server", _reachable(address), *own, *watched]
     return _plan(folder, client, [*arguments, "--out", str(folder.client(client))])
 
 

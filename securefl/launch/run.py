@@ -37,6 +37,7 @@ def run_federation(
     folder: RunFolder | None = None,
     source: Path | None = None,
     interrupts: Interrupts | None = None,
+    witness: bool = False,
 ) -> RunResult:
     """Run a whole federation on this machine: one server process, one process a client, over loopback TLS.
 
@@ -55,6 +56,8 @@ def run_federation(
         folder: A folder that was claimed before with ``RunFolder.claim``; ``out`` and ``name`` are not read then.
         source: The file that ``config`` was loaded from; the run keeps a copy of it. None writes ``config`` out.
         interrupts: Signals that somebody else watches; None watches Ctrl-C and termination while the run lasts.
+        witness: True to search what the server gets, keeps and has in its memory for plain updates of its clients; the
+            run fails if there is one, and ``witness.json`` says what was searched.
 
     Returns:
         The result, as it stands in ``result.json``.
@@ -76,7 +79,13 @@ def run_federation(
         toml = _kept(config, run, source)
         with _tidied(run, tuple(config.ranks)):
             federated = federate(
-                run, config, toml=toml, metrics=metrics, interrupts=watched, emit=on_event or _unheard
+                run,
+                config,
+                toml=toml,
+                metrics=metrics,
+                interrupts=watched,
+                emit=on_event or _unheard,
+                witness=witness,
             )
         return _result(run, tuple(config.ranks), federated, seconds=time.monotonic() - started)
 

@@ -10,6 +10,7 @@ The rule kept here: an existing run is never written over.
     federation.json  what all members share: roster, layout, encryption
     plan.json        what was expected of it, before any member started
     server.json      what the server measured
+    witness.json     what a witness searched for and saw, where the run was watched
     result.json      everything, merged
 """
 
@@ -108,6 +109,11 @@ class RunFolder:
     def result(self) -> Path:
         """The run's result."""
         return self.root / "result.json"
+
+    @property
+    def witness(self) -> Path:
+        """Testimony of a run that was watched."""
+        return self.root / "witness.json"
 
     def member_file(self, member: str) -> Path:
         """The federation file in a member's folder, until the run has ended well."""

@@ -28,11 +28,12 @@ from securefl.provisioning.file_names import SERVER_FILE
 from securefl.storage.lock import locked
 from securefl.transport.aggregator_server import AggregatorServer
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive
-from securefl.transport.refusals import Refusal
+from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.revocations import RevokedCertificates
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
 from securefl_server.bodies import FOLDER, Bodies
 from securefl_server.record import Recorder
+from securefl_server.recorded_messages import record_messages
 from securefl_server.round_recording import RoundFigures
 from securefl_server.round_server import RoundServer
 from securefl_server.round_service import RoundService
@@ -60,13 +61,14 @@ class ServerOptions:
     keepalive: Keepalive = DEFAULT_KEEPALIVE
 
 
-def run_server(folder: Path, *, address: str | None, emit: EventSink) -> int:
+def run_server(folder: Path, *, address: str | None, emit: EventSink, witness: Path | None = None) -> int:
     """Runs the server of one federation until all members have finished, from where an earlier run stopped.
 
     Args:
         folder: The server's folder, as ``securefl init`` wrote it.
         address: Where to listen instead of where the folder says; port 0 takes a free one.
         emit: Where events go.
+        witness: Private folder for the messages of a watched run; see ``recorded_messages``.
 
     Returns:
         0.
@@ -78,7 +80,8 @@ def run_server(folder: Path, *, address: str | None, emit: EventSink) -> int:
         MemberLost: if so many members have left that the others are too few.
         RunError: if too few members are there for too long, or something else ended the run.
     """
-    return serve(folder, ServerOptions(address=address), emit=emit)
+    observer = nobody if witness is None else record_messages(witness)
+    return serve(folder, ServerOptions(address=address, observer=observer), emit=emit)
 
 
 def serve(folder: Path, options: ServerOptions, *, emit: EventSink) -> int:
@@ -216,6 +219,16 @@ class _Run:
         self._emit(Warned(member=SERVER, message=sentence))
 
     def _refused(self, refusal: Refusal) -> None:
-        known = {entry.certificate: entry.id for entry in self._view.roster}
-        who = known.get(refusal.certificate, "a certificate of no member")
-        self._warn(f"refused: {refusal.reason.value} ({who}, {refusal.call})")
+        self._warn(refusal_sentence(refusal, self._view))
+
+
+def refusal_sentence(refusal: Refusal, view: ServerView) -> str:
+    """A refusal in words for the server's log: its stable name, and who was refused as far as the server knows it."""
+    if refusal.reason is Reason.HANDSHAKE:
+        return (
+            f"refused: {refusal.reason.value} (connections that ended before a first call: {refusal.count}; a "
+            "certificate of another authority or an expired one, or no member's program)"
+        )
+    known = {entry.certificate: entry.id for entry in view.roster}
+    who = known.get(refusal.certificate, "a certificate of no member")
+    return f"refused: {refusal.reason.value} ({who}, {refusal.call})"

@@ -109,7 +109,7 @@ def test_a_second_federation_on_the_same_rows_is_refused_and_charges_nothing(run
     said = " ".join(words.split())
     assert "would exceed this client's budget of epsilon 8" in said
     assert "it allows no round" in said
-    assert "sit out, because their privacy budgets allow no further round on the data" in said
+    assert "sits out, because its privacy budget allows no further round on the data" in said
     assert all(len(of_client) == 2 for of_client in charges(folder).values())
 
 
