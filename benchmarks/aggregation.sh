@@ -23,3 +23,13 @@ done <<'RUNS'
 1m-4       1000000  4 16 3
 8m-4       8400000  4 16 3
 RUNS
+
+# name, clients, rounds: a process plays all clients, and in cohorts like these a peer takes hours
+while read -r name cohort repeats; do
+  "$program" bench aggregation --values 1000000 --cohort "$cohort" --repeats "$repeats" --path securefl \
+    --json "$folder/aggregation-$name.json" </dev/null
+done <<'RUNS'
+1m-64     64 3
+1m-100   100 3
+1m-1000 1000 1
+RUNS

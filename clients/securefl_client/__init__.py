@@ -11,7 +11,7 @@
 ``member_work``     its model, data and aggregation as the session asks for them
 ``round_log``       reports of its rounds, kept beside the journal
 ``packets``         packets from the others: fetched, opened and kept
-``witness``         needles of its own updates, where a run is watched
+``watched_aggregation`` needles of its own updates, where a run is watched
 ``voting``          its one vote and its one reveal of an attempt
 ``summing``         certified sums: fetched, verified, opened, applied; or found to be spoiled
 ``standing``        what these share: journal, keys, ledger, and what is kept of the open attempt

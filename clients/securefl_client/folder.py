@@ -152,7 +152,8 @@ def _refuse_during_rotation(folder: Path) -> None:
         raise IdentityError(
             "this member's keys are being changed",
             where=str(folder / ROTATION_FOLDER),
-            hint=f"go on with: securefl keys rotate {folder}",
+            hint=f"go on with 'securefl keys rotate {folder}', or, where another member never asks for new keys, with "
+            "'--abandon' behind it",
         )
 
 

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from securefl.config.member import load_client_settings
+from securefl.crypto.dealt_keys import DealtKey
 from securefl.crypto.entropy import SYSTEM, Entropy
 from securefl.crypto.sealed_box import KemKey, check_public_key
 from securefl.errors import IdentityError, StateError
 from securefl.identity.signing import SigningKey
 from securefl.protocol.agreement.signed import DIGEST_BYTES
 from securefl.protocol.member_records import AttemptSettled, KeysRotated, SumRefused
-from securefl.protocol.member_session import MemberState, is_between_rounds, unsettled
+from securefl.protocol.member_session import MemberState, is_between_rounds, owed_to_a_refused_sum, unsettled
 from securefl.protocol.rotation_requests import (
     Refusal,
     RotationRequest,
@@ -37,7 +38,7 @@ from securefl.provisioning.dealing import LEAD_INDEX
 from securefl.provisioning.dealt_files import open_dealt_keys
 from securefl.provisioning.file_names import REFUSED_FILE, SHARED_KEYS_FILE, SIGNING_KEY_FILE
 from securefl.provisioning.keys_file import load_shared_keys
-from securefl.provisioning.rotation_deals import deal_rotation
+from securefl.provisioning.rotation_deals import draw_rotation
 from securefl.storage.disk import disk_errors
 from securefl.storage.lock import locked
 from securefl_client.folder import load_federation_file
@@ -80,7 +81,7 @@ def rotate_keys(
     entropy: Entropy = SYSTEM,
     on_step: StepSink = lambda step: None,
 ) -> RotationProgress:
-    """Go on with the change of a member's keys, as far as what has arrived allows.
+    """Go on with the change of a member's keys, or begin one, as far as what has arrived allows.
 
     Called again after any stop, it goes on: what was signed or dealt once is kept, and never made anew.
 
@@ -100,6 +101,33 @@ def rotate_keys(
         return _Rotation(folder, member, entropy=entropy, on_step=on_step).go_on(files)
 
 
+def abandon_rotation(folder: Path) -> int:
+    """Set a member's rotation aside, so that it starts again under its old keys; for where some member never asks.
+
+    Its request stays in the folder: whoever has it may still finish, and then this member does so by ``rotate_keys``,
+    unless it has applied another sum meanwhile.
+
+    Returns:
+        Number of the rotation.
+
+    Raises:
+        StateError: if none has begun, or this member has dealt keys already.
+        IdentityError, DiskError: as ``rotate_keys``.
+    """
+    member = load_client_settings(folder).client.id
+    with locked(folder, owner=member), disk_errors(folder):
+        files = RotationFolder(folder, load_federation_file(folder), member=member)
+        if not files.has_begun or files.has_drawn:
+            raise StateError(
+                f"{member} has no rotation of keys that can be abandoned",
+                where=str(folder),
+                hint="one that has dealt keys is finished with 'securefl keys rotate'; others may have these keys",
+            )
+        key_epoch = files.own_request().wish.key_epoch
+        files.set_aside()
+    return key_epoch
+
+
 class _Rotation:
     """One member's rotation."""
 
@@ -111,39 +139,42 @@ class _Rotation:
         self._federation = load_federation_file(folder)
         self._index = self._federation.index_of(member)
         self._signing_key = SigningKey.load(folder / SIGNING_KEY_FILE)
-        self._files = RotationFolder(folder, roster=self._federation.cohort, member=member, on_step=on_step)
+        self._files = RotationFolder(folder, self._federation, member=member, on_step=on_step)
 
     def go_on(self, arrived: Sequence[Path]) -> RotationProgress:
         """See ``rotate_keys``."""
         if not self._files.has_begun:
             current = load_shared_keys(self._folder / SHARED_KEYS_FILE).key_epoch
-            if arrived and max(rotations_of(arrived)) <= current:
+            self._files.clear_finished()
+            with self._journal(current) as journal:
+                state = journal.state
+            # A call that is repeated, by a person or after a stop, begins no rotation of its own.
+            if state.rotated or (arrived and max(rotations_of(arrived)) <= current):
                 return self._progress(current, finished=True)
-            self._begin(current)
+            self._begin(state)
         own = self._files.own_request()
         if not self._files.has_new_keys:
-            self._files.take_in(arrived)
+            self._files.take_in(arrived, own)
             waiting = self._prepare(own)
             if waiting is not None:
                 return waiting
         self._change(own.wish.key_epoch)
         return self._progress(own.wish.key_epoch, finished=True)
 
-    def _begin(self, current: int) -> None:
-        with self._journal(current) as journal:
-            state = journal.state
+    def _begin(self, state: MemberState) -> None:
         _check_owes_nothing(state)
         kem_key = KemKey.generate(entropy=self._entropy)
         wish = Wish(
             id=self._member,
             federation_digest=self._federation.digest,
-            key_epoch=current + 1,
+            key_epoch=state.rules.key_epoch + 1,
             applied=state.applied,
-            newest_sum=state.sums[-1].statement_digest if state.sums else bytes(DIGEST_BYTES),
+            newest_sum=_newest_sum(state),
             kem_key=kem_key.public_key,
             refusal=None if state.refused is None else _told(state.refused),
         )
-        self._files.begin(RotationRequest.signed(wish, self._signing_key), kem_key)
+        if not self._files.take_up(wish):
+            self._files.begin(RotationRequest.signed(wish, self._signing_key), kem_key)
 
     def _prepare(self, own: RotationRequest) -> RotationProgress | None:
         """Deal, and put the new keys together; what is awaited, where something is."""
@@ -154,8 +185,7 @@ class _Rotation:
         keys = {member.id: member.signing_key for member in self._federation.roster}
         if check_requests(requests, keys).place != own.wish.place:
             raise IdentityError("the requests are for another rotation than this member's own")
-        if not self._files.has_dealt:
-            self._deal(key_epoch, requests)
+        self._deal(key_epoch, requests)
         awaited = self._awaited()
         if awaited:
             return self._progress(key_epoch, own=own, awaited=awaited)
@@ -163,18 +193,29 @@ class _Rotation:
         return None
 
     def _deal(self, key_epoch: int, requests: Mapping[str, RotationRequest]) -> None:
+        """Draw once, keep what was drawn, and seal for each recipient once."""
+        if self._files.has_dealt:
+            return
         kem_keys = [requests[member].wish.kem_key for member in self._federation.cohort]
         for kem_key in kem_keys:
             check_public_key(kem_key)
-        deals = deal_rotation(
-            self._federation,
-            own=self._index,
-            key_epoch=key_epoch,
-            kem_keys=kem_keys,
-            signing_key=self._signing_key,
-            entropy=self._entropy,
-        )
-        self._files.keep_deals(deals, key_epoch)
+        if not self._files.has_drawn:
+            drawn = draw_rotation(
+                self._federation, own=self._index, key_epoch=key_epoch, entropy=self._entropy
+            )
+            self._files.keep_drawn(drawn)
+        drawn = self._files.drawn()
+
+        def sealed_for(recipient: int) -> list[DealtKey]:
+            return drawn.dealt_to(
+                recipient,
+                self._federation,
+                key_epoch=key_epoch,
+                kem_key=kem_keys[recipient],
+                signing_key=self._signing_key,
+            )
+
+        self._files.keep_dealt(drawn.recipients(len(kem_keys)), sealed_for, key_epoch)
 
     def _awaited(self) -> tuple[str, ...]:
         """Members whose keys are not there yet: the lead, and all that stand before this one in the roster."""
@@ -188,7 +229,7 @@ class _Rotation:
             own=self._index,
             key_epoch=wish.key_epoch,
             kem_key=self._files.kem_key(),
-            dealt_here=self._files.secrets(),
+            dealt_here=self._files.drawn().pairs,
         )
         if taken.shared.key_epoch != wish.key_epoch:
             raise IdentityError("the lead dealt shared keys of another rotation", hint="ask the lead")
@@ -199,6 +240,7 @@ class _Rotation:
         """Write into the journal that the keys have changed, then put the new ones in the place of the old."""
         with self._journal(key_epoch, rotated_from=key_epoch - 1) as journal:
             if journal.state.rules.key_epoch != key_epoch:
+                self._check_place(journal.state)
                 self._settle(journal)
                 journal.add(KeysRotated(key_epoch))
                 self._on_step("journal")
@@ -208,6 +250,15 @@ class _Rotation:
         (self._folder / REFUSED_FILE).unlink(missing_ok=True)
         self._files.remove()
 
+    def _check_place(self, state: MemberState) -> None:
+        """Refuse new keys that were dealt for a state which this member has left since it asked for them."""
+        wish = self._files.own_request().wish
+        if (wish.applied, wish.newest_sum) != (state.applied, _newest_sum(state)):
+            raise StateError(
+                f"{self._member} has applied another sum since it asked for these keys",
+                hint="this member has left the others behind, or they it; the federation must be made anew for it",
+            )
+
     def _settle(self, journal: Journal) -> None:
         """Write down that a sum which t members refused is settled; their votes are in their requests.
 
@@ -215,7 +266,7 @@ class _Rotation:
             StateError: if this member contributed to a sum that fewer refused.
         """
         state = journal.state
-        for number, digest in unsettled(state).items():
+        for number, digest in (owed_to_a_refused_sum(state) or unsettled(state)).items():
             cohort = state.cohort
             assert cohort is not None
             refusals = settling_refusals(tuple(self._files.requests().values()), cohort=cohort.members)
@@ -255,6 +306,11 @@ class _Rotation:
         )
 
 
+def _newest_sum(state: MemberState) -> bytes:
+    """Digest of the statement of the last sum applied (32 bytes); zeros before the first."""
+    return state.sums[-1].statement_digest if state.sums else bytes(DIGEST_BYTES)
+
+
 def _told(refused: SumRefused) -> Refusal:
     return Refusal(
         round_number=refused.round_number,
@@ -279,10 +335,9 @@ def _check_owes_nothing(state: MemberState) -> None:
         )
     if is_between_rounds(state):
         return
-    number = next(iter(unsettled(state)), None)
-    refused = state.refused
-    if refused is not None and unsettled(state) == {refused.number: refused.cohort_digest}:
+    if owed_to_a_refused_sum(state) is not None:
         return
+    number = next(iter(unsettled(state)), None)
     manifest = state.manifest
     open_number = number if number is not None else manifest.attempt.number if manifest is not None else 0
     raise _owing(

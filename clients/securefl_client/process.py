@@ -18,13 +18,14 @@ from types import TracebackType
 from typing import BinaryIO, Final
 
 from securefl.aggregation.member import MemberAggregation
+from securefl.config.member import load_client_settings
 from securefl.crypto.keyed_cipher import cipher_with
 from securefl.errors import ConfigError, ForgeryError, ProtocolError, TransportError
 from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger, RunStarted
 from securefl.progress import EventSink, Finished, Phase, ServerAwaited, Warned
 from securefl.protocol.agreement.cohort import Cohort
-from securefl.protocol.calls import Announcement, FetchAggregate, Leave, StageContribution
+from securefl.protocol.calls import Announcement, Answer, Done, FetchAggregate, Leave, StageContribution
 from securefl.protocol.last_words import sentence_for
 from securefl.protocol.sections import StreamSizes
 from securefl.provisioning.file_names import CHANNELS_FILE
@@ -53,7 +54,7 @@ from securefl_client.side import Prepare
 from securefl_client.standing import Standing
 from securefl_client.trainer import load_backbone_trainer, load_trainer
 from securefl_client.trainer_side import TrainerSide
-from securefl_client.witness import WitnessedAggregation
+from securefl_client.watched_aggregation import WitnessedAggregation
 
 LEDGER_FILE: Final = "ledger.jsonl"
 _GRACE_FOR_A_REASON_S: Final = 2.0
@@ -77,7 +78,7 @@ def run_client(
         out: Where adapters, ledger and result go; made if missing.
         emit: Where events go.
         metrics: Places of own metric functions; see ``training.tasks.own_metrics``.
-        witness: Private folder for needles of a watched run; see ``witness``.
+        witness: Private folder for needles of a watched run; see ``watched_aggregation``.
 
     Returns:
         0, the exit code of a run that went well.
@@ -138,11 +139,16 @@ def take_part(
     Raises:
         SecureFLError: whatever ends it otherwise.
     """
-    own = ClientFolder.load(folder, now=datetime.now(UTC))
-    with locked(folder, owner=own.member), _journal(own, folder) as journal:
-        _make_results(out, own, journal)
-        _connect(own, folder, journal, server=server, out=out, emit=emit, prepare=prepare, witness=witness)
-    emit(Finished(member=own.member, path=str(out)))
+    member = load_client_settings(folder).client.id
+    # Read under the lock: a rotation that begins meanwhile would be overlooked, and its keys be used no more.
+    with locked(folder, owner=member):
+        own = ClientFolder.load(folder, now=datetime.now(UTC))
+        with _journal(own, folder) as journal:
+            _make_results(out, own, journal)
+            _connect(
+                own, folder, journal, server=server, out=out, emit=emit, prepare=prepare, witness=witness
+            )
+    emit(Finished(member=member, path=str(out)))
 
 
 def _journal(own: ClientFolder, folder: Path) -> Journal:
@@ -321,10 +327,26 @@ class _Process:
                     return self._fetched(number)
             case StageContribution():
                 raise ProtocolError("a contribution leaves with its body")
+            case Leave():
+                return self._leave(request)
             case _:
-                answer = self._aggregator.ask(request)
-                self._left = self._left or isinstance(request, Leave)
-                return answer
+                return self._aggregator.ask(request)
+
+    def _leave(self, farewell: Leave) -> Answer:
+        """Says farewell; everything of this member is on disk by then, so a server that cannot be reached keeps nobody.
+
+        It may have heard the farewell, have said so to nobody, and have ended.
+        """
+        answer: Answer = Done()
+        try:
+            answer = self._aggregator.ask(farewell)
+        except TransportError as error:
+            self._warn(
+                f"has finished, and the server may not have heard so ({error.what}): if it still waits for this "
+                "member, start this process again"
+            )
+        self._left = True
+        return answer
 
     def _fetched(self, number: int) -> Downloaded:
         sections = self._own.federation.sections(number)

@@ -1,6 +1,7 @@
 """Files of a member's rotation of keys: what is its own, what arrived, and what is to be sent.
 
-The rule kept here: of every member one request and one file of keys is taken, and the first of each stays; nothing
+The rules kept here: of every member one request and one file of keys is taken, verified before it is kept, and the
+first of each stays; what was drawn is on disk before anything of it is sealed, and sealed once for each member; nothing
 secret outlives the rotation.
 
     rotation/            while it lasts; the owner's only
@@ -8,25 +9,30 @@ secret outlives the rotation.
         request.json     this member's request
         requests/        those of the others
         dealt/           what they dealt to this member
-        own.deals        what this member dealt
+        own.deals        what this member draws to deal; of the lead group.drawn and shared.drawn beside it
+        sealed           empty: everything that this member deals lies sealed where it is sent from
         next/            the new keys, once all are there
+    rotation.abandoned/  a rotation that was set aside, with the request that others may have
     deals/rotation-2/    to be sent: this member's request, and a file of sealed keys for each member that it deals to
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from securefl.crypto.dealt_keys import Dealing, DealtKey
 from securefl.crypto.sealed_box import KemKey
-from securefl.errors import IdentityError, plain_reason
-from securefl.protocol.rotation_requests import RotationRequest
+from securefl.errors import AuthenticationError, IdentityError, plain_reason
+from securefl.protocol.federation import Federation
+from securefl.protocol.rotation_requests import RotationRequest, Wish, check_request
+from securefl.provisioning.dealing import LEAD_INDEX
 from securefl.provisioning.dealt_files import (
     TakenKeys,
     dealt_by_use,
+    load_dealt_keys,
     load_own_deals,
     save_dealt_keys,
     save_own_deals,
@@ -39,17 +45,26 @@ from securefl.provisioning.file_names import (
     ROTATION_FOLDER,
     SHARED_KEYS_FILE,
 )
-from securefl.provisioning.keys_file import load_kem_key, save_channels, save_kem_key, save_shared_keys
-from securefl.provisioning.rotation_deals import RotationDeals
+from securefl.provisioning.keys_file import (
+    load_kem_key,
+    load_shared_keys,
+    save_channels,
+    save_kem_key,
+    save_shared_keys,
+)
+from securefl.provisioning.rotation_deals import DrawnKeys
 from securefl.storage.disk import make_private_folder
 from securefl.storage.durable import sync_folder
-from securefl.storage.private import put_whole
+from securefl.storage.private import put_whole, read_private, write_private
 from securefl_client.journal import StepSink
 
 _REQUEST: Final = "request.json"
 _REQUESTS: Final = "requests"
 _DEALT: Final = "dealt"
 _NEXT: Final = "next"
+_SEALED: Final = "sealed"
+_GROUP: Final = "group.drawn"
+_SHARED: Final = "shared.drawn"
 
 
 class RotationFolder:
@@ -57,16 +72,26 @@ class RotationFolder:
 
     Args:
         folder: The member's folder.
-        roster: All members' ids, in the roster's order.
+        federation: The pinned federation.
         member: This member's id.
         on_step: Told every step that is on disk.
     """
 
-    def __init__(self, folder: Path, *, roster: Sequence[str], member: str, on_step: StepSink) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        federation: Federation,
+        *,
+        member: str,
+        on_step: StepSink = lambda step: None,
+    ) -> None:
         self._folder = folder
         self._path = folder / ROTATION_FOLDER
-        self._gone = folder / f".{ROTATION_FOLDER}"
-        self._roster = tuple(roster)
+        self._draft = folder / f".{ROTATION_FOLDER}"
+        self._finished = folder / f".{ROTATION_FOLDER}-finished"
+        self._abandoned = folder / f"{ROTATION_FOLDER}.abandoned"
+        self._federation = federation
+        self._roster = federation.cohort
         self._index = self._roster.index(member)
         self._on_step = on_step
 
@@ -76,9 +101,14 @@ class RotationFolder:
         return self._path.exists()
 
     @property
-    def has_dealt(self) -> bool:
-        """True once the member has dealt."""
+    def has_drawn(self) -> bool:
+        """True once the member's secrets are drawn: from then on keys that others hold may follow from them."""
         return (self._path / OWN_DEALS_FILE).exists()
+
+    @property
+    def has_dealt(self) -> bool:
+        """True once everything that the member deals is sealed."""
+        return (self._path / _SEALED).exists()
 
     @property
     def has_new_keys(self) -> bool:
@@ -87,16 +117,35 @@ class RotationFolder:
 
     def begin(self, request: RotationRequest, kem_key: KemKey) -> None:
         """Keep the signed request beside the key that it names; both appear by one rename."""
-        shutil.rmtree(self._gone, ignore_errors=True)
-        make_private_folder(self._gone)
-        save_kem_key(self._gone / KEM_KEY_FILE, kem_key)
-        put_whole(self._gone / _REQUEST, request.to_text().encode())
+        shutil.rmtree(self._draft, ignore_errors=True)
+        make_private_folder(self._draft)
+        save_kem_key(self._draft / KEM_KEY_FILE, kem_key)
+        put_whole(self._draft / _REQUEST, request.to_text().encode())
         for part in (_REQUESTS, _DEALT):
-            make_private_folder(self._gone / part)
-        sync_folder(self._gone)
-        self._gone.replace(self._path)
-        sync_folder(self._folder)
+            make_private_folder(self._draft / part)
+        sync_folder(self._draft)
+        self._move(self._draft, self._path)
+        shutil.rmtree(self._abandoned, ignore_errors=True)
         self._on_step("requested")
+
+    def take_up(self, wish: Wish) -> bool:
+        """Go on with a rotation that was set aside, if a wish is the same but for its new key; tell if so."""
+        if not self._abandoned.exists():
+            return False
+        before = read_request(self._abandoned / _REQUEST).wish
+        if before.model_copy(update={"kem_key": wish.kem_key}) != wish:
+            return False
+        self._move(self._abandoned, self._path)
+        return True
+
+    def set_aside(self) -> None:
+        """Stop a rotation in which nothing was drawn; its request and key stay, since others may deal for them."""
+        shutil.rmtree(self._abandoned, ignore_errors=True)
+        self._move(self._path, self._abandoned)
+
+    def clear_finished(self) -> None:
+        """Remove what a stop at the very end of a rotation left."""
+        shutil.rmtree(self._finished, ignore_errors=True)
 
     def own_request(self) -> RotationRequest:
         """This member's request; a copy lies with what is to be sent.
@@ -120,30 +169,94 @@ class RotationFolder:
         arrived = [read_request(path) for path in sorted((self._path / _REQUESTS).glob("*.json"))]
         return {**{each.wish.id: each for each in arrived if each.wish.id in self._roster}, own.wish.id: own}
 
-    def take_in(self, files: Sequence[Path]) -> None:
-        """Keep what arrived.
+    def take_in(self, files: Sequence[Path], own: RotationRequest) -> None:
+        """Verify what arrived, and keep it.
+
+        Args:
+            files: Requests, and files of dealt keys.
+            own: This member's request.
 
         Raises:
-            IdentityError: if a file is neither a request nor dealt keys, or another of its kind and sender was taken.
+            IdentityError: if a file is neither, is not signed by the member that it is of, is for another rotation,
+                sum or recipient, or another one of its kind and member was taken.
         """
         for path in files:
             if is_request(path):
                 request = read_request(path)
+                self._check_request(request, own.wish)
                 self._keep(_REQUESTS, f"{request.wish.id}.json", request.to_text().encode(), path)
             else:
-                dealers = sorted({use.dealer for use in dealt_by_use([path])})
-                name = "-".join(str(dealer) for dealer in dealers)
-                self._keep(_DEALT, f"{name}.keys", read_bytes(path), path)
+                dealer = self._checked_dealer(path, own.wish.key_epoch)
+                self._keep(_DEALT, f"{dealer}.keys", read_bytes(path), path)
 
-    def keep_deals(self, deals: RotationDeals, key_epoch: int) -> None:
-        """Write what this member deals, to the places that it is sent from, and then the secrets behind it."""
-        for other, dealt in deals.dealt.items():
+    def _check_request(self, request: RotationRequest, own: Wish) -> None:
+        member = request.wish.id
+        if member not in self._roster:
+            raise IdentityError(
+                f"a request for new keys is of '{member}', who is no member of the federation"
+            )
+        signing_key = self._federation.member(member).signing_key
+        check_request(request, member=member, signing_key=signing_key, beside=own)
+
+    def _checked_dealer(self, path: Path, key_epoch: int) -> int:
+        """Index of the one member that dealt everything in a file, to this one, for this rotation."""
+        dealt = load_dealt_keys(path)
+        dealers = {each.dealing.dealer for each in dealt}
+        uses = {(each.dealing.federation, each.dealing.key_epoch, each.dealing.recipient) for each in dealt}
+        expected = {(self._federation.digest, key_epoch, self._index)}
+        if uses != expected or len(dealers) != 1 or max(dealers) >= len(self._roster):
+            raise IdentityError(
+                "a file of dealt keys is for another federation, rotation or member",
+                where=str(path),
+                hint=f"of what the others sent take the files that lie in a folder named {self._roster[self._index]}",
+            )
+        (dealer,) = dealers
+        member = self._federation.roster[dealer]
+        for each in dealt:
+            try:
+                each.verify(member.signing_key)
+            except AuthenticationError as error:
+                raise IdentityError(
+                    f"a key dealt in the name of {member.id} is refused, because {error.what}",
+                    where=str(path),
+                    hint="ask who made the file, and compare fingerprints",
+                ) from None
+        return dealer
+
+    def keep_drawn(self, drawn: DrawnKeys) -> None:
+        """Write what this member draws, before anything of it is sealed."""
+        if drawn.group is not None and drawn.shared is not None:
+            write_private(self._path / _GROUP, drawn.group)
+            save_shared_keys(self._path / _SHARED, drawn.shared)
+        # Last, since it says that all the others are there.
+        save_own_deals(self._path / OWN_DEALS_FILE, drawn.pairs)
+        self._on_step("drawn")
+
+    def drawn(self) -> DrawnKeys:
+        """The secrets that this member drew.
+
+        Raises:
+            IdentityError: if a file is missing or damaged.
+        """
+        behind = range(self._index + 1, len(self._roster))
+        pairs = load_own_deals(self._path / OWN_DEALS_FILE, behind=behind)
+        if self._index != LEAD_INDEX:
+            return DrawnKeys(self._index, pairs)
+        group = read_private(self._path / _GROUP, what="the group's secret")
+        return DrawnKeys(self._index, pairs, group, load_shared_keys(self._path / _SHARED))
+
+    def keep_dealt(
+        self, recipients: Sequence[int], sealed_for: Callable[[int], list[DealtKey]], key_epoch: int
+    ) -> None:
+        """Write what each member gets to the place that it is sent from; what is there already stays as it is."""
+        for other in recipients:
             own = self._path / _DEALT / f"{other}.keys"
             path = own if other == self._index else self._sent_keys(self._roster[other], key_epoch)
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_dealt_keys(path, dealt)
-        # Last, since it says that all the others are there.
-        save_own_deals(self._path / OWN_DEALS_FILE, deals.secrets)
+            if not path.exists():
+                save_dealt_keys(path, sealed_for(other))
+                self._on_step("sealed")
+        write_private(self._path / _SEALED, b"")
         self._on_step("dealt")
 
     def dealt(self) -> dict[Dealing, DealtKey]:
@@ -153,15 +266,6 @@ class RotationFolder:
             IdentityError: if a file is damaged, or two different keys are for one use.
         """
         return dealt_by_use(sorted((self._path / _DEALT).glob("*.keys")))
-
-    def secrets(self) -> dict[int, bytes]:
-        """Secrets that this member dealt, by the index of the recipient.
-
-        Raises:
-            IdentityError: if the file is missing or damaged.
-        """
-        behind = range(self._index + 1, len(self._roster))
-        return load_own_deals(self._path / OWN_DEALS_FILE, behind=behind)
 
     def kem_key(self) -> KemKey:
         """The key that was made for this rotation.
@@ -194,15 +298,19 @@ class RotationFolder:
 
     def remove(self) -> None:
         """Remove what could open the new keys once more, and then what says that a rotation goes on."""
-        for name in (KEM_KEY_FILE, OWN_DEALS_FILE):
+        for name in (KEM_KEY_FILE, OWN_DEALS_FILE, _GROUP, _SHARED):
             (self._path / name).unlink(missing_ok=True)
         for part in (_DEALT, _REQUESTS):
             shutil.rmtree(self._path / part, ignore_errors=True)
         self._on_step("secrets-removed")
-        shutil.rmtree(self._gone, ignore_errors=True)
-        self._path.replace(self._gone)
+        shutil.rmtree(self._finished, ignore_errors=True)
+        self._move(self._path, self._finished)
+        self._on_step("finished")
+        shutil.rmtree(self._finished)
+
+    def _move(self, source: Path, target: Path) -> None:
+        source.replace(target)
         sync_folder(self._folder)
-        shutil.rmtree(self._gone)
 
     def sent_request(self, key_epoch: int) -> Path:
         """The copy of the own request that is sent to the others."""

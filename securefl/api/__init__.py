@@ -5,6 +5,7 @@
 ``reading``      results and ledgers that a run left behind
 ``auditing``     whether what a run left behind holds together
 ``findings``     one thing that does not hold
+``privacy_accounts``  what was promised, and what each client's charges cost
 ``privacy_audit``  whether the promise of differential privacy was kept, from the ledgers alone
 ``noise_audit``    noise that protects clients: the pinned mechanism and its charges, in an audit
 ``empirical``    attacks on the mechanism that is installed, beside what was charged for it

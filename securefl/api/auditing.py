@@ -17,7 +17,8 @@ from securefl.api.certified_sums import check_certified, others
 from securefl.api.empirical import Attack, attack_releases
 from securefl.api.findings import Finding
 from securefl.api.ledger_order import disorder
-from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
+from securefl.api.privacy_accounts import PrivacyAudit
+from securefl.api.privacy_audit import audit_privacy
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import SecureFLError, StateError

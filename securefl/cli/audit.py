@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from securefl.api.auditing import AuditReport
     from securefl.api.empirical import Attack
-    from securefl.api.privacy_audit import ClientPrivacy, PrivacyAudit
+    from securefl.api.privacy_accounts import ClientPrivacy, PrivacyAudit
 
 FOUND = 1
 """Exit code of an audit that has a finding."""

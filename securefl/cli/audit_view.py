@@ -13,7 +13,7 @@ from securefl.report.line_chart import DASHES, Line, LineChart
 
 if TYPE_CHECKING:
     from securefl.api.auditing import AuditReport
-    from securefl.api.privacy_audit import ClientPrivacy, PrivacyAudit, Promise
+    from securefl.api.privacy_accounts import ClientPrivacy, PrivacyAudit, Promise
 
 NAMED: Final = 3
 """Most clients that a line of the chart names."""

@@ -100,6 +100,14 @@ def rotate(
             show_default=False,
         ),
     ] = None,
+    abandon: Annotated[
+        bool,
+        typer.Option(
+            "--abandon",
+            help="Set this client's rotation aside and let it start under its old keys again, as where another client "
+            "never asks; possible until it has dealt keys.",
+        ),
+    ] = False,
 ) -> None:
     """Change the keys of all clients between two rounds, as after a refused sum; the federation goes on under new ones.
 
@@ -112,6 +120,14 @@ def rotate(
     from securefl.launch.key_rotation import Place, place_of, rotate_federation
     from securefl.progress import SERVER
 
+    if abandon:
+        from securefl_client.member_rotation import abandon_rotation
+
+        key_epoch = abandon_rotation(folder)
+        _say(
+            f"Rotation {key_epoch} is set aside. Whoever has this client's request can still finish it: tell them."
+        )
+        return
     match place_of(folder):
         case Place.FEDERATION:
             key_epoch = rotate_federation(folder)

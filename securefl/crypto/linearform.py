@@ -59,8 +59,10 @@ class LinearForms:
         self._limbs = -(-modulus.bit_length() // LIMB_BITS)
         halves = np.empty((degree, 2, len(coefficients)), dtype=np.uint64)
         for index, form in enumerate(coefficients):
-            halves[:, 0, index] = form
-            halves[:, 1, index] = [(a << 32) % modulus for a in form]
+            halves[:, 0, index] = halves[:, 1, index] = form
+        # By 2^32, eight bits at a time: a remainder below 2^54 stays below 2^62.
+        for _ in range(4):
+            halves[:, 1] = (halves[:, 1] << np.uint64(8)) % np.uint64(modulus)
         shifts = np.arange(0, self._limbs * LIMB_BITS, LIMB_BITS, dtype=np.uint64)
         limbs = (halves[..., None] >> shifts) & np.uint64((1 << LIMB_BITS) - 1)
         self._matrix = limbs.reshape(2 * degree, -1).astype(np.float64)

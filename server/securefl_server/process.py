@@ -28,16 +28,16 @@ from securefl.provisioning.file_names import SERVER_FILE
 from securefl.storage.lock import locked
 from securefl.transport.aggregator_server import AggregatorServer
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive
-from securefl.transport.refusals import Refusal
+from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.revocations import RevokedCertificates
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
 from securefl_server.bodies import FOLDER, Bodies
 from securefl_server.record import Recorder
+from securefl_server.recorded_messages import record_messages
 from securefl_server.round_recording import RoundFigures
 from securefl_server.round_server import RoundServer
 from securefl_server.round_service import RoundService
 from securefl_server.round_store import SqliteRoundStore
-from securefl_server.witness import record_messages
 
 GRACE_S: Final = 1.0
 """Time that members have, once the run has ended, to hear the last announcement and get their last answers."""
@@ -68,7 +68,7 @@ def run_server(folder: Path, *, address: str | None, emit: EventSink, witness: P
         folder: The server's folder, as ``securefl init`` wrote it.
         address: Where to listen instead of where the folder says; port 0 takes a free one.
         emit: Where events go.
-        witness: Private folder for the messages of a watched run; see ``witness``.
+        witness: Private folder for the messages of a watched run; see ``recorded_messages``.
 
     Returns:
         0.
@@ -219,6 +219,16 @@ class _Run:
         self._emit(Warned(member=SERVER, message=sentence))
 
     def _refused(self, refusal: Refusal) -> None:
-        known = {entry.certificate: entry.id for entry in self._view.roster}
-        who = known.get(refusal.certificate, "a certificate of no member")
-        self._warn(f"refused: {refusal.reason.value} ({who}, {refusal.call})")
+        self._warn(refusal_sentence(refusal, self._view))
+
+
+def refusal_sentence(refusal: Refusal, view: ServerView) -> str:
+    """A refusal in words for the server's log: its stable name, and who was refused as far as the server knows it."""
+    if refusal.reason is Reason.HANDSHAKE:
+        return (
+            f"refused: {refusal.reason.value} (connections that ended before a first call: {refusal.count}; a "
+            "certificate of another authority or an expired one, or no member's program)"
+        )
+    known = {entry.certificate: entry.id for entry in view.roster}
+    who = known.get(refusal.certificate, "a certificate of no member")
+    return f"refused: {refusal.reason.value} ({who}, {refusal.call})"

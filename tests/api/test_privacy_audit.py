@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("dp_accounting")
 
-from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, ledger_of, paid, planned, unpaid
+from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, paid, planned, unpaid
 
-from securefl.api import privacy_audit
-from securefl.api.privacy_audit import PrivacyAudit, audit_privacy
+from securefl.api import privacy_accounts, privacy_audit
+from securefl.api.privacy_accounts import PrivacyAudit
+from securefl.api.privacy_audit import audit_privacy
 from securefl.privacy.accounting import second_opinion
 from securefl.privacy.accounting.accountants import accountant_named
 from securefl.privacy.accounting.second_opinion import Opinions, opinions
 from securefl.privacy.events import NonPrivate, SampledGaussian, parse_event
 
-REAL = privacy_audit.opinions
+REAL = privacy_accounts.opinions
 computed_once = cache(REAL)
 
 
@@ -27,7 +29,7 @@ computed_once = cache(REAL)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opacus imports torch, so one test alone asks it; and no epsilon is computed twice."""
     monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: False))
-    monkeypatch.setattr(privacy_audit, "opinions", computed_once)
+    monkeypatch.setattr(privacy_accounts, "opinions", computed_once)
 
 
 @pytest.fixture
@@ -109,19 +111,8 @@ def test_less_noise_than_the_promise_needs_is_named_with_what_it_costs(tmp_path:
 
 
 def test_a_round_that_was_trained_twice_costs_twice(accounts: Accounts) -> None:
-    from securefl.ledger.budget_files import budget_file
-    from securefl_client.budget_store import open_budget
-
-    own = b"client-1".ljust(32, b".")
-    path = budget_file(accounts.budgets, client="client-1", data_fingerprint=own)
-    with open_budget(path, client="client-1", data_fingerprint=own) as ledger:
-        for attempt in (2, 3, 4):
-            ledger.reserve(
-                federation_digest=accounts.federation.digest,
-                round_number=2,
-                attempt=attempt,
-                release=planned().event.text,
-            )
+    for attempt in (2, 3, 4):
+        accounts.charge("client-1", (2,), planned().event.text, attempt=attempt)
     (found,) = findings(accounts)
     assert "its charges cost epsilon" in found
 
@@ -234,6 +225,58 @@ def test_a_ledger_that_tells_another_history_than_its_copy_is_named(accounts: Ac
     )
 
 
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_a_ledger_that_was_cut_or_turned_back_is_named(accounts: Accounts, kept: int) -> None:
+    (live,) = (accounts.budgets / "client-2").glob("*.jsonl")
+    live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:kept]))
+    found = findings(accounts)
+    said = "it was cut or is an old copy" if kept > 1 else "no ledger of its budgets has a charge"
+    assert any(said in line for line in found)
+    assert all(line.startswith("client-2: ") for line in found)
+
+
+def test_a_second_history_is_named(accounts: Accounts) -> None:
+    (live,) = (accounts.budgets / "client-2").glob("*.jsonl")
+    live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:2]))
+    before = dict(accounts.anchors["client-2"])
+    accounts.charge("client-2", (2, 3), planned().event.text)
+    accounts.anchors["client-2"].update(before)
+    (found,) = findings(accounts)
+    assert "there are two histories" in found
+
+
+def test_a_ledger_that_was_begun_anew_with_another_key_is_named(accounts: Accounts) -> None:
+    for path in (accounts.budgets / "client-2").iterdir():
+        path.unlink()
+    before = dict(accounts.anchors["client-2"])
+    accounts.charge("client-2", (1, 2, 3), planned().event.text)
+    accounts.anchors["client-2"].update(before)
+    assert findings(accounts) == [
+        "client-2: no ledger of its budgets here is signed with the key that its ledger of the run names"
+    ]
+
+
+def test_a_round_that_no_head_was_named_for_is_named(accounts: Accounts) -> None:
+    del accounts.anchors["client-2"][2]
+    assert findings(accounts) == [
+        "client-2: its ledger of the run names no head of its budget's ledger for round 2"
+    ]
+
+
+def test_a_result_that_says_another_epsilon_is_named(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = accounts.budgets.parent / "clients" / "client-2" / "result.json"
+    result.parent.mkdir(parents=True)
+    result.touch()
+    said = SimpleNamespace(privacy=SimpleNamespace(epsilon=1.0, budget_epsilon=2.0))
+    monkeypatch.setattr(privacy_audit, "read_client_result", lambda path: said)
+    found = findings(accounts)
+    assert found[0].startswith("client-2: its result says that it spent epsilon 1, and its charges cost 2.")
+    assert found[1].startswith("client-2: all federations together spent epsilon 2.")
+    assert len(found) == 2
+
+
 def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> None:
     accounts.charge("client-1", (1, 2, 3), planned().event.text, data=b"o" * 32)
     found = findings(accounts)
@@ -254,9 +297,8 @@ def test_other_federations_on_the_same_data_are_added_up_beside_this_one(account
 def test_a_ledger_that_began_with_another_promise_is_named(
     accounts: Accounts, unit: str, epsilon: str
 ) -> None:
-    began = ledger_of(accounts.federation, "client-2", unit=unit, epsilon=epsilon)
-    other = replace(accounts, ledgers={**accounts.ledgers, "client-2": began})
-    assert findings(other) == [
+    accounts.starts["client-2"] = (unit, epsilon)
+    assert findings(accounts) == [
         f'client-2: its ledger began with unit "{unit}" and epsilon {epsilon}, and the federation file promises unit '
         '"example" and epsilon 3.0'
     ]
@@ -276,7 +318,7 @@ def test_an_accountant_that_counts_too_little_is_found(
 ) -> None:
     from securefl.privacy.accounting.rdp import RdpAccountant
 
-    monkeypatch.setattr(privacy_audit, "opinions", REAL)
+    monkeypatch.setattr(privacy_accounts, "opinions", REAL)
     right = RdpAccountant._epsilon
     monkeypatch.setattr(RdpAccountant, "_epsilon", lambda *arguments: right(*arguments) / 2)
     assert any("the accountants do not agree on its charges" in found for found in findings(accounts))

@@ -16,18 +16,18 @@ import pytest
 import securefl_client.member
 from securefl.aggregation.needles import VALUES, Needle, float_needles, uneven_windows
 from securefl.errors import RunError, StateError
-from securefl.launch.witness import Sighting, WhatWasSeen, Witness, memory_of
+from securefl.launch.witness import Observations, Sighting, Witness, memory_of
 from securefl.progress import RoundStepped
 from securefl.results.needle_files import append_needles, read_needles
 from securefl_client.process import take_part as take_part_in_process
 from securefl_server.process import ServerOptions
-from securefl_server.witness import MESSAGES, record_messages
+from securefl_server.recorded_messages import MESSAGES, record_messages
 
 from . import conftest
 from .conftest import MEMBERS, PullTowards, provisioned, take_part
 
 
-def watched(base: Path, monkeypatch: pytest.MonkeyPatch, *, scheme: str) -> WhatWasSeen:
+def watched(base: Path, monkeypatch: pytest.MonkeyPatch, *, scheme: str) -> Observations:
     """A federation over TLS with everything that ``--witness`` adds, and what the witness says of it."""
     folder, watch = provisioned(base, scheme=scheme), base / "witness"
     watch.mkdir()
@@ -76,7 +76,7 @@ def test_a_federation_that_says_it_encrypts_and_does_not_is_found_out(
         said.require(encrypted=True)
 
 
-SEEN = WhatWasSeen(needles=10, controls=4, controls_seen=4, searched={"messages": 9}, seen=())
+SEEN = Observations(needles=10, controls=4, controls_seen=4, searched={"messages": 9}, seen=())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ SEEN = WhatWasSeen(needles=10, controls=4, controls_seen=4, searched={"messages"
     ],
 )
 def test_a_watch_that_saw_nothing_it_had_to_see_is_refused(
-    said: WhatWasSeen, encrypted: bool, expected: str
+    said: Observations, encrypted: bool, expected: str
 ) -> None:
     with pytest.raises(RunError, match=expected):
         said.require(encrypted=encrypted)

@@ -15,8 +15,16 @@ import torch
 from support.tiny_model import save_tiny_bert
 from torch import nn
 
+from securefl.aggregation.contribution import Binding
+from securefl.aggregation.encryption import Encryption, Part
+from securefl.crypto.contributor import Contributor
+from securefl.crypto.entropy import SYSTEM
+from securefl.crypto.integer_twin import IntegerTwin
+from securefl.crypto.kahe.cipher import KaheCipher
+from securefl.crypto.schemes import profile_for
 from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
+from securefl.protocol.agreement.signed import Attempt
 from securefl.training.dp_sgd.fine_noise import FineNoise
 from securefl.training.dp_sgd.row_clipping import clipped_sums
 from securefl.training.dp_sgd.sampling import poisson_rows
@@ -26,6 +34,7 @@ from securefl.training.models import load_base_model
 pytestmark = pytest.mark.slow
 
 ROWS, CANARY, TRIALS = 17, 16, 1000
+HELD_TRIALS = 150
 CLIP = 1.0
 
 
@@ -99,6 +108,46 @@ def test_under_the_plan_a_canary_is_at_chance(gradients) -> None:
     # Two samples of 1000 without any difference are further apart in one run of 10^9; one round of three at epsilon 1
     # leaves little of a canary that is drawn once in four steps.
     assert advantage(present, absent) < 3.3 * math.sqrt(2 / TRIALS)
+
+
+def held(cipher: IntegerTwin | KaheCipher, integers: np.ndarray) -> np.ndarray:
+    """A contribution as the server holds it, read as if its words were values that are not encrypted."""
+    binding = Binding(Attempt(bytes(32), key_epoch=1, round_number=1, number=1), digest=bytes(32))
+    part = Part(cipher, len(integers), lambda: [integers])
+    encryption = Encryption(
+        [part], binding=binding, contributor=Contributor("client-1", salt=SYSTEM(32)), tag_key=SYSTEM(32)
+    )
+    words = cipher.form.decode_upload(b"".join(encryption.windows()), ciphertexts=1).residues.reshape(-1)
+    width, profile = 8 * cipher.form.upload_residue_bytes, cipher.profile
+    unused = 64 - width
+    slots = ((words << np.uint64(unused)).view(np.int64) >> unused).astype(np.int64)
+    if isinstance(cipher, KaheCipher):
+        slots >>= profile.scale_bits - profile.dropped_bits
+    bits = profile.lane_bits
+    lanes = [
+        ((slots >> (bits * lane)) + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+        for lane in range(profile.lanes)
+    ]
+    return np.stack(lanes, axis=1).reshape(-1)[: len(integers)].astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"), [(IntegerTwin, True), (KaheCipher, False)], ids=["plain", "encrypted"]
+)
+def test_in_what_the_server_holds_a_canary_is_plain_without_encryption_and_at_chance_with_it(
+    gradients, kind: type[IntegerTwin] | type[KaheCipher], seen: bool
+) -> None:
+    """Updates without any noise: nothing but the encryption hides the canary."""
+    cipher = kind(profile_for(3, 16, scheme="kahe"))
+    others, canary = gradients[:CANARY], gradients[CANARY]
+    own = canary - np.linalg.pinv(others) @ others @ canary
+    step = np.abs(gradients).sum(axis=0).max() / 20_000
+    found = [
+        [held(cipher, np.rint(rows.sum(axis=0) / step).astype(np.int64)) @ own for _ in range(HELD_TRIALS)]
+        for rows in (gradients, others)
+    ]
+    # Two samples of 150 without any difference are further apart in one run of a million.
+    assert (advantage(*map(np.array, found)) > 2.7 * math.sqrt(2 / HELD_TRIALS)) is seen
 
 
 def planned(share: float) -> SampledTraining:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,9 +35,10 @@ from securefl.protocol.rotation_requests import RotationRequest
 from securefl.provisioning.dealt_files import load_dealt_keys
 from securefl.provisioning.keys_file import load_channels, load_kem_key, load_shared_keys
 from securefl.provisioning.provision import provision
+from securefl_client import process
 from securefl_client.folder import ClientFolder, load_federation_file
 from securefl_client.journal import Journal
-from securefl_client.member_rotation import RotationProgress, rotate_keys
+from securefl_client.member_rotation import RotationProgress, abandon_rotation, rotate_keys
 from securefl_client.member_rules import member_rules
 
 MEMBERS = ("client-1", "client-2", "client-3")
@@ -127,8 +129,23 @@ def test_all_members_have_one_set_of_new_keys(base: Path) -> None:
         }
 
 
+def lived(base: Path) -> None:
+    """Every member adverts once under the keys of the second rotation."""
+    for member in MEMBERS:
+        with journal_of(base / member, 2) as journal:
+            journal.add(advert(base / member, 2))
+
+
+def test_a_call_that_is_repeated_begins_no_other_rotation(base: Path) -> None:
+    rotated(base)
+    assert {own.keys.key_epoch for own in rotated(base)} == {2}
+    assert rotate_keys(base / "client-2").finished
+    assert loaded(base / "client-2").keys.key_epoch == 2
+
+
 def test_keys_can_change_again(base: Path) -> None:
     rotated(base)
+    lived(base)
     assert {own.keys.key_epoch for own in rotated(base)} == {3}
 
 
@@ -230,6 +247,80 @@ def test_keys_that_the_server_dealt_in_a_members_name_are_refused(base: Path) ->
     assert load_shared_keys(base / "client-3" / "shared.key").key_epoch == 1
 
 
+def test_a_file_that_does_not_hold_is_not_kept_and_the_right_one_is_taken_after_it(
+    base: Path, tmp_path: Path
+) -> None:
+    requests = requested(base)
+    lie = Path(shutil.copy(requests[1], tmp_path / "lie.json"))
+    forged(lie, kem_key=KemKey.generate().public_key)
+    with pytest.raises(IdentityError, match="new keys of client-2 is not signed"):
+        rotate_keys(base / "client-1", [lie])
+    dealt = [rotate_keys(base / member, requests) for member in MEMBERS]
+    boxes = dealt_to("client-3", dealt)
+    data = bytearray(boxes[0].read_bytes())
+    data[-70] ^= 1
+    (tmp_path / "lie.keys").write_bytes(bytes(data))
+    with pytest.raises(IdentityError, match="in the name of client-1 is refused"):
+        rotate_keys(base / "client-3", [tmp_path / "lie.keys"])
+    assert rotate_keys(base / "client-3", boxes).finished
+
+
+def test_files_of_an_earlier_rotation_or_for_another_member_are_not_kept(base: Path) -> None:
+    rotated(base)
+    lived(base)
+    old = base / "client-1" / "deals" / "rotation-2"
+    requests = requested(base)
+    with pytest.raises(IdentityError, match="another federation, rotation or sum"):
+        rotate_keys(base / "client-3", [old / "rotation-client-1.json"])
+    with pytest.raises(IdentityError, match="another federation, rotation or member"):
+        rotate_keys(base / "client-3", [old / "client-3" / "rotated-by-client-1.keys"])
+    dealt = [rotate_keys(base / member, requests) for member in MEMBERS]
+    with pytest.raises(IdentityError, match="another federation, rotation or member"):
+        rotate_keys(base / "client-3", dealt_to("client-2", dealt))
+    assert rotate_keys(base / "client-3", dealt_to("client-3", dealt)).finished
+
+
+def test_a_rotation_that_not_all_ask_for_is_set_aside_and_taken_up_again(base: Path) -> None:
+    folder = base / "client-1"
+    first_time = rotate_keys(folder)
+    assert command_line(["keys", "rotate", str(folder), "--abandon"]) == 0
+    assert loaded(folder).keys.key_epoch == 1
+    assert rotate_keys(folder).fingerprint == first_time.fingerprint
+    assert {own.keys.key_epoch for own in rotated(base)} == {2}
+
+
+def test_a_member_that_went_on_after_it_set_its_rotation_aside_asks_anew(base: Path) -> None:
+    folder = base / "client-1"
+    first_time = rotate_keys(folder)
+    abandon_rotation(folder)
+    note(folder, SumApplied(first(folder), 1, D, MEMBERS, D, MEMBERS, MARK, False))
+    assert rotate_keys(folder).fingerprint != first_time.fingerprint
+
+
+def test_a_rotation_in_which_a_member_has_drawn_keys_is_not_abandoned(base: Path) -> None:
+    rotate_keys(base / "client-2", requested(base))
+    with pytest.raises(StateError, match="no rotation of keys that can be abandoned"):
+        abandon_rotation(base / "client-2")
+    with pytest.raises(IdentityError, match="keys are being changed"):
+        loaded(base / "client-2")
+
+
+def test_a_member_that_begins_to_rotate_while_another_process_starts_it_is_seen(
+    base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder is read under its lock: what a rotation did just before is not overlooked."""
+    folder = base / "client-3"
+
+    @contextlib.contextmanager
+    def late(path: Path, *, owner: str) -> Iterator[None]:
+        rotate_keys(folder)
+        yield
+
+    monkeypatch.setattr(process, "locked", late)
+    with pytest.raises(IdentityError, match="keys are being changed"):
+        process.run_client(folder, server="127.0.0.1:1", out=tmp_path / "out", emit=lambda event: None)
+
+
 # --- states
 
 
@@ -264,7 +355,7 @@ def test_keys_change_once_the_contribution_is_settled(base: Path) -> None:
         assert journal.state.settled == {1: D} == journal.state.committed
 
 
-def refusing(folder: Path, *, statement: bytes = D) -> None:
+def refusing(folder: Path, *, statement: bytes = D, header: bool = True) -> None:
     """The journal of a member that refused the sum of the first attempt together with its keys."""
     from securefl.protocol.agreement.signed import Attempt, sign
     from securefl.protocol.agreement.statement import SpoiledVote
@@ -275,7 +366,10 @@ def refusing(folder: Path, *, statement: bytes = D) -> None:
     signing_key = SigningKey.load(folder / "signing.key")
     vote = sign(SpoiledVote(attempt, folder.name, statement), signing_key)
     adverts = tuple(OtherAdvert(member, D, D, bytes(64)) for member in MEMBERS)
-    records = (advert(folder), CohortAccepted(number, 1, adverts), HeaderCommitted(number, 1, D))
+    out = (
+        HeaderCommitted(number, 1, D) if header else VoteSigned(number, 1, "survivors", statement, bytes(64))
+    )
+    records = (advert(folder), CohortAccepted(number, 1, adverts), out)
     note(folder, *records, SumRefused(number, 1, D, statement, MEMBERS, vote.signature))
     (folder / "keys.refused").write_bytes(b"refused")
 
@@ -292,6 +386,18 @@ def test_a_sum_that_t_members_refused_is_settled_by_their_requests(base: Path) -
         with journal_of(base / member, 2) as journal:
             assert journal.state.settled == {1: D}
             assert (journal.state.spoiled, journal.state.refused) == (MEMBERS, None)
+
+
+def test_a_member_whose_contribution_came_too_late_settles_with_the_others(base: Path) -> None:
+    """It has no header in the attempt; it voted, and refused the sum as the others did."""
+    for member in MEMBERS:
+        refusing(base / member, header=member != "client-2")
+    requests = requested(base)
+    dealt = [rotate_keys(base / member, requests) for member in MEMBERS]
+    for member in MEMBERS[1:]:
+        assert rotate_keys(base / member, dealt_to(member, dealt)).finished
+    with journal_of(base / "client-2", 2) as journal:
+        assert (journal.state.settled, journal.state.spoiled) == ({1: D}, MEMBERS)
 
 
 def test_refusals_of_different_sums_settle_nothing(base: Path) -> None:
@@ -329,7 +435,10 @@ def test_a_member_that_has_finished_asks_for_no_keys(base: Path) -> None:
 # --- stops
 
 
-STEPS = ("requested", "dealt", "opened", "journal", "shared.key", "channels.key", "secrets-removed")
+STEPS = (
+    *("requested", "drawn", "sealed", "dealt", "opened", "journal", "shared.key", "channels.key"),
+    *("secrets-removed", "finished"),
+)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -361,8 +470,32 @@ def test_a_member_that_is_stopped_after_any_step_goes_on_to_the_same_keys(base: 
     assert not (base / "client-2" / "rotation").exists()
 
 
+@pytest.mark.parametrize("step", ["drawn", "sealed"])
+def test_a_dealer_that_is_stopped_seals_no_key_twice(base: Path, step: str) -> None:
+    """Two boxes for one use would be proof against it, and the first may have been sent."""
+    requests = requested(base)
+
+    def stopping_at(last: str) -> Callable[[str], None]:
+        def stopping(told: str) -> None:
+            if told == last:
+                raise Stopped
+
+        return stopping
+
+    with pytest.raises(Stopped):
+        rotate_keys(base / "client-1", requests, on_step=stopping_at(step))
+    kept = base / "client-1" / "rotation"
+    drawn = [(kept / name).read_bytes() for name in ("own.deals", "group.drawn", "shared.drawn")]
+    sent = {path: path.read_bytes() for path in base.glob("client-1/deals/rotation-2/*/*.keys")}
+    with pytest.raises(Stopped):
+        rotate_keys(base / "client-1", on_step=stopping_at("dealt"))
+    assert [(kept / name).read_bytes() for name in ("own.deals", "group.drawn", "shared.drawn")] == drawn
+    assert {path: path.read_bytes() for path in sent} == sent
+
+
 def test_a_call_with_files_of_a_finished_rotation_begins_no_other(base: Path) -> None:
     rotated(base)
+    lived(base)
     old = sorted(base.glob("*/deals/rotation-2/client-3/*.keys"))
     assert rotate_keys(base / "client-3", old).finished
     assert loaded(base / "client-3").keys.key_epoch == 2

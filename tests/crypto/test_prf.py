@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from types import ModuleType
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from securefl.crypto.framing import framed
-from securefl.crypto.prf import derived_key, uniform_words, word_for
+from securefl.crypto.prf import _reduced, derived_key, uniform_words, word_for
 
 Reference = Callable[[str], ModuleType]
 KEY = bytes(range(32))
@@ -68,3 +70,14 @@ def test_words_fill_their_range_evenly() -> None:
         counts[word * 16 // Q] += 1
     # 99.9999 % quantile of chi-square with 15 degrees of freedom.
     assert sum((count - 1024) ** 2 / 1024 for count in counts) < 58
+
+
+@pytest.mark.parametrize("modulus", [2, 3, 255, 2**16 + 1, Q, 2**54 - 33, 2**54 - 1])
+def test_words_of_every_modulus_are_exact_remainders_of_128_bits(modulus: int) -> None:
+    words = [bytes(16), b"\xff" * 16, bytes(range(16)), b"\x00" * 15 + b"\x80", *map(_sixteen, range(50))]
+    reduced = _reduced(np.frombuffer(b"".join(words), np.uint8).reshape(-1, 16), modulus)
+    assert reduced.tolist() == [int.from_bytes(word, "little") % modulus for word in words]
+
+
+def _sixteen(number: int) -> bytes:
+    return hashlib.sha256(bytes([number])).digest()[:16]

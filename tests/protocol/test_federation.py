@@ -7,6 +7,7 @@ import json
 import pytest
 from support.federations import make_federation
 
+from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.config.server import ServerSection
 from securefl.errors import AuthenticationError, IdentityError
 from securefl.protocol.federation import Federation
@@ -151,3 +152,24 @@ def test_a_members_fingerprint_changes_with_each_of_its_keys() -> None:
 def test_members_are_numbered_in_the_rosters_order() -> None:
     federation = make_federation(scheme="none").federation
     assert [federation.index_of(member) for member in federation.cohort] == [0, 1, 2, 3]
+
+
+def test_a_round_is_laid_out_once_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = Federation.from_json_text(FEDERATION.to_json_text(), where="here")
+    laid_out: list[int] = []
+    segments = PayloadPlan.segments
+
+    def counted(plan: PayloadPlan, round_number: int):
+        laid_out.append(round_number)
+        return segments(plan, round_number)
+
+    monkeypatch.setattr(PayloadPlan, "segments", counted)
+    for _ in range(3):
+        for number in (1, 2, 3):
+            federation.sections(number)
+    assert sorted(set(laid_out)) == [1, 2, 3]
+    asked = len(laid_out)
+    federation.sections(1)
+    federation.kind_of(3)
+    assert len(laid_out) == asked
+    assert federation.kind_of(2) == FEDERATION.kind_of(2)

@@ -10,7 +10,7 @@ from support.private_accounts import private_federation
 
 from securefl.api.auditing import AuditReport
 from securefl.api.findings import Finding
-from securefl.api.privacy_audit import ClientPrivacy, PrivacyAudit, Promise
+from securefl.api.privacy_accounts import ClientPrivacy, PrivacyAudit, Promise
 from securefl.ledger.budget_state import Charge
 from securefl.privacy.accounting.second_opinion import Opinions
 

@@ -12,7 +12,7 @@ pytest.importorskip("jinja2")
 from support.private_accounts import private_federation
 
 from securefl.api.auditing import AuditReport
-from securefl.api.privacy_audit import PrivacyAudit, Promise
+from securefl.api.privacy_accounts import PrivacyAudit, Promise
 from securefl.api.privacy_words import promised
 from securefl.cli.audit_view import page_of
 from securefl.report.audit_page import render

@@ -46,6 +46,13 @@ def test_a_world_in_which_the_time_that_is_left_is_less_than_the_clock_can_show_
     assert not world.unfinished
 
 
+def test_a_word_of_a_server_that_has_been_started_again_ends_no_members_part(tmp_path: Path) -> None:
+    """Seed 1837: "its disk failed" arrives when the server runs again, and the member's operator starts it, too."""
+    world = played(1837, tmp_path / "world")
+    assert not world.violations()
+    assert not world.unfinished
+
+
 def test_whatever_is_planned_for_later_happens_at_a_later_time() -> None:
     clock, seen = Clock(), []
     clock.after(1e6, lambda: clock.after(1e-30, lambda: seen.append(clock.now())))

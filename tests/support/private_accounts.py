@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from securefl.config.privacy import ExamplePrivacySection
+from securefl.ledger.anchors import Anchor
 from securefl.ledger.budget_files import budget_file
 from securefl.ledger.chain import Entry
 from securefl.ledger.events import (
     AggregateApplied,
+    BudgetAnchored,
     Event,
     RoundContributed,
     RoundReserved,
@@ -60,13 +62,27 @@ def fingerprint(member: str) -> bytes:
     return member.encode().ljust(32, b".")
 
 
+START = ("example", "3.0")
+
+
 @dataclass(frozen=True)
 class Accounts:
-    """What a run left: its federation, the members' ledgers, and the folder of their budgets."""
+    """What a run left: its federation, the members' ledgers, and the folder of their budgets.
+
+    Attributes:
+        anchors: By member and round, the head of its budget's ledger that its ledger of the run names.
+        starts: Unit and epsilon that a member's ledger begins with, where they are not the federation's.
+    """
 
     federation: Federation
-    ledgers: Mapping[str, VerifiedLedger]
     budgets: Path
+    anchors: dict[str, dict[int, Anchor]] = field(default_factory=dict)
+    starts: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def ledgers(self) -> dict[str, VerifiedLedger]:
+        """Every member's ledger of the run, as it is once it has been verified."""
+        return {member: self._ledger(member) for member in self.federation.cohort}
 
     def charge(
         self,
@@ -76,6 +92,7 @@ class Accounts:
         *,
         digest: bytes | None = None,
         data: bytes = b"",
+        attempt: int = 1,
     ) -> Path:
         """Charge a member's rounds; gives the file of its budget."""
         own = data or fingerprint(member)
@@ -85,32 +102,40 @@ class Accounts:
                 ledger.reserve(
                     federation_digest=digest or self.federation.digest,
                     round_number=number,
-                    attempt=1,
+                    attempt=attempt,
                     release=release,
                 )
+                if digest is None and not data:
+                    self.anchors.setdefault(member, {})[number] = ledger.anchor
         return path
 
+    def _ledger(self, member: str) -> VerifiedLedger:
+        digest, heads = self.federation.digest, self.anchors.get(member, {})
+        events: list[Event] = [RunStarted(member, digest, *self.starts.get(member, START))]
+        for number in range(1, ROUNDS + 1):
+            events.append(RoundReserved(number, bytes(32)))
+            if number in heads:
+                head = heads[number]
+                events.append(_anchored(number, head))
+            events += [RoundContributed(number, bytes(32)), AggregateApplied(number, bytes(32))]
+        events.append(RunFinished(ROUNDS))
+        entries = [Entry(place, bytes(32), event, b"") for place, event in enumerate(events)]
+        return VerifiedLedger(tuple(entries), bytes(32))
 
-def ledger_of(
-    federation: Federation, member: str, *, unit: str = "example", epsilon: str = "3.0"
-) -> VerifiedLedger:
-    """A member's ledger of the run, as it is once it has been verified."""
-    events: list[Event] = [RunStarted(member, federation.digest, unit, epsilon)]
-    for number in range(1, ROUNDS + 1):
-        events += [RoundReserved(number, bytes(32)), RoundContributed(number, bytes(32))]
-        events.append(AggregateApplied(number, bytes(32)))
-    entries = [
-        Entry(place, bytes(32), event, b"") for place, event in enumerate([*events, RunFinished(ROUNDS)])
-    ]
-    return VerifiedLedger(tuple(entries), bytes(32))
+
+def _anchored(number: int, head: Anchor) -> BudgetAnchored:
+    return BudgetAnchored(
+        round_number=number,
+        attempt=1,
+        ledger_key=head.ledger_key,
+        sequence=head.sequence,
+        head=head.digest,
+    )
 
 
 def unpaid(folder: Path, **keys: object) -> Accounts:
     """A run whose members have charged nothing."""
-    federation = private_federation(**keys)
-    return Accounts(
-        federation, {member: ledger_of(federation, member) for member in federation.cohort}, folder
-    )
+    return Accounts(private_federation(**keys), folder)
 
 
 def paid(folder: Path, **keys: object) -> Accounts:

@@ -69,7 +69,7 @@ def train_on_canaries(
     if not included.any():
         included[0] = True
     model = _CanaryModel(canaries, strength=LOUDNESS * release.clip)
-    trainable = Trainable({_ONE_TENSOR: model.canaries.weight}, {})
+    trainable = Trainable({_ONE_TENSOR: cast("nn.Parameter", model.canaries.weight)}, {})
     attacker = _Attacker(trainable, release, expected=release.sampling_probability * int(included.sum()))
     for _ in range(rounds):
         steps = PrivateSteps(

@@ -1,0 +1,191 @@
+"""Accounts of differential privacy: what a federation promised, and what each client's charges cost, round by round.
+
+The rule kept here: costs are computed from releases alone, and once for clients with the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from securefl.api.budget_records import BudgetRecord, total
+from securefl.api.findings import Finding
+from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
+from securefl.ledger.budget_state import Charge
+from securefl.privacy.accounting.accountants import AccountantName
+from securefl.privacy.accounting.second_opinion import Opinions, opinions
+from securefl.privacy.budget import events_of, unit_of
+from securefl.privacy.events import Event
+from securefl.privacy.plan import Unit
+from securefl.protocol.federation import Federation
+
+SHOWN_ROUNDS = 40
+"""Most rounds after which epsilon is computed for one client; a longer run has evenly spread ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """Differential privacy as a federation file promises it.
+
+    Attributes:
+        unit: What is protected.
+        epsilon: Of all rounds together, at most.
+        delta: At this delta.
+        accountant: Who computes it.
+        clip: Norm that a row's gradient, or a client's update, is clipped to.
+        per_person: Most rows of a person; None where single rows are protected, or whole clients.
+    """
+
+    unit: Unit
+    epsilon: float
+    delta: float
+    accountant: AccountantName
+    clip: float
+    per_person: int | None = None
+
+    @classmethod
+    def of(cls, federation: Federation) -> Promise | None:
+        """The promise of a federation; None under ``unit = "none"``."""
+        match federation.terms.privacy:
+            case ExamplePrivacySection() as rows:
+                named = "example", rows.accountant, rows.max_per_group
+                section: ExamplePrivacySection | ClientPrivacySection = rows
+            case ClientPrivacySection() as clients:
+                named = "client", clients.accounted_by, None
+                section = clients
+            case _:
+                return None
+        return cls(
+            unit="example" if named[0] == "example" else "client",
+            epsilon=section.target_epsilon,
+            delta=section.delta,
+            accountant=named[1],
+            clip=section.clip,
+            per_person=named[2],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPrivacy:
+    """One client's account.
+
+    Attributes:
+        member: Its id.
+        charges: Charges of this federation that count, in the order of its ledger.
+        after: By round, epsilon of all charges up to it; the rounds are spread evenly where there are many.
+        opinions: Epsilon of this federation's charges by each accountant.
+        others: How many charges of other federations stand in the same budgets.
+        spent: Epsilon of all charges of all federations on the same data, by the accountant of the promise.
+    """
+
+    member: str
+    charges: tuple[Charge, ...]
+    after: Mapping[int, float]
+    opinions: Opinions
+    others: int
+    spent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyAudit:
+    """Result of the audit of a promise.
+
+    Attributes:
+        promise: What was promised; None where nothing was.
+        rounds: Rounds that the federation file names.
+        clients: Accounts of the clients whose ledgers hold together, in the roster's order.
+        findings: Everything that does not hold.
+    """
+
+    promise: Promise | None
+    rounds: int
+    clients: tuple[ClientPrivacy, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values of the audit."""
+        promise = self.promise
+        return {
+            "unit": promise.unit if promise else "none",
+            "promised": None
+            if promise is None
+            else {"epsilon": promise.epsilon, "delta": promise.delta, "accountant": promise.accountant},
+            "clients": [
+                {
+                    "id": client.member,
+                    "charges": [
+                        {"round": charge.round_number, "attempt": charge.attempt, "release": charge.release}
+                        for charge in client.charges
+                    ],
+                    "epsilon": dict(client.opinions.epsilons),
+                    "epsilon_after": {str(number): value for number, value in client.after.items()},
+                    "charges_of_other_federations": client.others,
+                    "epsilon_of_all_federations": client.spent,
+                }
+                for client in self.clients
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeper:
+    """Bookkeeping of epsilon: the same releases are computed once, as clients with equally many rows have the same."""
+
+    promise: Promise
+    _known: Callable[[tuple[Event, ...]], Opinions] = field(init=False)
+
+    def __post_init__(self) -> None:
+        def computed(events: tuple[Event, ...]) -> Opinions:
+            return opinions(events, delta=self.promise.delta, charged_by=self.promise.accountant)
+
+        object.__setattr__(self, "_known", cache(computed))
+
+    def of(self, charges: Sequence[Charge]) -> Opinions:
+        """Opinions on what was charged to the promise's unit.
+
+        Raises:
+            ValueError: if a release is none that this version knows.
+        """
+        events = events_of(charge.release for charge in charges)
+        own = (event for event in events if unit_of(event) in (self.promise.unit, None))
+        return self._known(tuple(sorted(own, key=lambda event: event.text)))
+
+    def epsilon(self, charges: Sequence[Charge]) -> float:
+        """Epsilon of what was charged, by the accountant of the promise."""
+        return self.of(charges).epsilon
+
+
+def account_of(
+    member: str, charges: tuple[Charge, ...], records: Sequence[BudgetRecord], books: Bookkeeper
+) -> ClientPrivacy:
+    """Account for a client's charges.
+
+    Args:
+        member: Its id.
+        charges: Of the federation, in the order of its ledger.
+        records: Ledgers of the budgets that they stand in.
+        books: Of the promise.
+
+    Raises:
+        ValueError: if a release is none that this version knows.
+    """
+    everything = total(records)
+    rounds = sorted({charge.round_number for charge in charges})
+    return ClientPrivacy(
+        member=member,
+        charges=charges,
+        after={
+            number: books.epsilon([charge for charge in charges if charge.round_number <= number])
+            for number in _spread(rounds)
+        },
+        opinions=books.of(charges),
+        others=len(everything) - len(charges),
+        spent=books.epsilon(everything),
+    )
+
+
+def _spread(rounds: Sequence[int]) -> list[int]:
+    """At most ``SHOWN_ROUNDS`` of some rounds, the last one among them."""
+    stride = -(-len(rounds) // SHOWN_ROUNDS) or 1
+    return sorted(set(rounds[::-1][::stride]))
