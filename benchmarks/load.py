@@ -56,7 +56,7 @@ from securefl_client.round_work import Downloaded, Got, Sent, Upload
 DIGEST = bytes(range(32))
 MB = 1 << 20
 PATIENCE = Patience(connect_s=120, reconnect_s=300, attempts=100, unary_s=120)
-JOIN_S = 20.0
+JOIN_S = 90.0
 """The server waits so long for those of the roster that do not come, before it opens the round."""
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -41,5 +41,6 @@
 ``own_rows``        a member's data as its budget knows it
 ``data_budget``     charges on all budgets that share a row of the data
 ``round_charges``   the same as its session and its training ask for them
+``earlier_charges``  what earlier federations have left of the budgets of a planned one
 ``example_budget``  private rounds, planned from the rows that they train on
 """

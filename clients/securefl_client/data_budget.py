@@ -154,8 +154,20 @@ class DataBudget:
             StateError, IdentityError: if a ledger does not hold together.
         """
         with self._open() as ledger:
-            histories = self._histories(ledger)
-            own = [charge for charge in ledger.charges if charge.federation_digest == self.federation_digest]
+            return self._spending(ledger.charges, event)
+
+    def look(self, event: Event) -> Spending:
+        """The same without writing anything, for a federation that is only planned.
+
+        Raises:
+            StateError, IdentityError: if a ledger does not hold together.
+        """
+        state = read_budget(self.place)
+        return self._spending(() if state is None else state.charges, event)
+
+    def _spending(self, charges: Sequence[Charge], event: Event | None) -> Spending:
+        histories = self._histories(charges)
+        own = [charge for charge in charges if charge.federation_digest == self.federation_digest]
         spent = max(self.budget.spent(events) for events in histories)
         return Spending(
             epsilon=self.budget.spent(events_of(charge.release for charge in own)),
@@ -188,20 +200,20 @@ class DataBudget:
             yield ledger
 
     def _require(self, ledger: ReceiptedBudget, round_number: int, event: Event) -> None:
-        for earlier in self._histories(ledger):
+        for earlier in self._histories(ledger.charges):
             self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
 
     def _affordable(self, histories: Sequence[tuple[Event, ...]], event: Event) -> int:
         most = max(self.rounds, 1)
         return min(self.budget.affordable(earlier, event, most=most) for earlier in histories)
 
-    def _histories(self, ledger: ReceiptedBudget) -> list[tuple[Event, ...]]:
+    def _histories(self, charges: Sequence[Charge]) -> list[tuple[Event, ...]]:
         """Everything that was charged on one of the data's rows, for rows that differ in it.
 
         A row lies with one client of a federation: of several clients' charges there, the costliest count, and of this
         federation this client's own.
         """
-        own, shared = by_federation(ledger.charges), list(self._shared())
+        own, shared = by_federation(charges), list(self._shared())
         if not shared:
             return [self._history(own, [])]
         patterns = np.unique(np.stack([known for known, _ in shared], axis=1), axis=0).tolist()

@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from securefl.config.cohort import CohortSection
+from securefl.config.data import DataSection
 from securefl.ledger.row_marks import MarkedData
-from securefl.protocol.terms import OwnTaskTerms
+from securefl.protocol.terms import OwnTaskTerms, Terms
 from securefl.training.rows.client_rows import Files, deal, file_paths, read_files
 from securefl.training.rows.persons import PersonBound, person_bound_of
 from securefl.training.rows.raw_rows import row_names
@@ -28,11 +30,24 @@ def own_rows(own: ClientFolder) -> MarkedData:
     Raises:
         DataError: if a file is missing or unreadable.
     """
-    data, cohort = own.settings.data, own.settings.cohort
-    entry = next(client for client in cohort.clients if client.id == own.member)
-    terms = own.federation.terms
+    return rows_of(own.settings.data, own.settings.cohort, member=own.member, terms=own.federation.terms)
+
+
+def rows_of(data: DataSection, cohort: CohortSection, *, member: str, terms: Terms) -> MarkedData:
+    """The same for a federation that need not be founded.
+
+    Args:
+        data: Files, columns and split.
+        cohort: All clients in the federation's order.
+        member: The client's id.
+        terms: The federation's.
+
+    Raises:
+        DataError: if a file is missing or unreadable.
+    """
+    entry = next(client for client in cohort.clients if client.id == member)
     if isinstance(terms.task, OwnTaskTerms) or file_paths(data, entry)[0] is None:
-        return MarkedData.of([hashlib.sha256(DOMAIN + own.member.encode()).digest()])
+        return MarkedData.of([hashlib.sha256(DOMAIN + member.encode()).digest()])
     columns = row_task_of(terms.task, data).columns
     persons = person_bound_of(terms.privacy)
     files = read_files(data, entry, columns, persons=persons)

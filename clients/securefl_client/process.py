@@ -24,7 +24,7 @@ from securefl.identity.signing import verify
 from securefl.ledger.ledger import Ledger, RunStarted
 from securefl.progress import EventSink, Finished, Phase, ServerAwaited, Warned
 from securefl.protocol.agreement.cohort import Cohort
-from securefl.protocol.calls import Announcement, FetchAggregate, Leave, StageContribution
+from securefl.protocol.calls import Announcement, Answer, Done, FetchAggregate, Leave, StageContribution
 from securefl.protocol.last_words import sentence_for
 from securefl.protocol.sections import StreamSizes
 from securefl.provisioning.file_names import CHANNELS_FILE
@@ -237,7 +237,7 @@ class _Process:
             out=out,
             charges=charges,
         )
-        self._warn(charges.foresight(self._journal.state.applied))
+        self._warn(charges.warning(self._journal.state.applied))
         session = self._session(work, log, charges)
         while not self._left:
             self._follow(session)
@@ -321,10 +321,26 @@ class _Process:
                     return self._fetched(number)
             case StageContribution():
                 raise ProtocolError("a contribution leaves with its body")
+            case Leave():
+                return self._leave(request)
             case _:
-                answer = self._aggregator.ask(request)
-                self._left = self._left or isinstance(request, Leave)
-                return answer
+                return self._aggregator.ask(request)
+
+    def _leave(self, farewell: Leave) -> Answer:
+        """Says farewell; everything of this member is on disk by then, so a server that cannot be reached keeps nobody.
+
+        It may have heard the farewell, have said so to nobody, and have ended.
+        """
+        answer: Answer = Done()
+        try:
+            answer = self._aggregator.ask(farewell)
+        except TransportError as error:
+            self._warn(
+                f"has finished, and the server may not have heard so ({error.what}): if it still waits for this "
+                "member, start this process again"
+            )
+        self._left = True
+        return answer
 
     def _fetched(self, number: int) -> Downloaded:
         sections = self._own.federation.sections(number)

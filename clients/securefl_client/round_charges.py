@@ -19,7 +19,7 @@ from securefl.privacy.events import Event as Release
 from securefl.privacy.plan import last_round
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.protocol.agreement.commitment import NO_BUDGET
-from securefl.protocol.client_noise import round_event
+from securefl.protocol.client_noise import client_plan, round_event
 from securefl.results.client import BUDGET_COPY, PrivacyReport
 from securefl_client.data_budget import DataBudget
 from securefl_client.folder import ClientFolder
@@ -36,7 +36,7 @@ class RoundCharges:
     Attributes:
         budget: Of the data; None without differential privacy.
         refunds: True where an unopened contribution tells nothing: its key is in shares that nobody adds up.
-        release: What every round releases; None until it is planned from the data.
+        release: What every round releases at most; None until it is planned, under unit ``example`` from the data.
         noised: Gives what a round releases under unit ``client``, whatever is trained in it; None under the others.
     """
 
@@ -103,7 +103,7 @@ class RoundCharges:
         note(anchored(round_number, attempt, anchor))
         return anchor.digest
 
-    def foresight(self, applied: int) -> str | None:
+    def warning(self, applied: int) -> str | None:
         """A sentence for people where the budget does not allow all rounds that are left; None where it does.
 
         Args:
@@ -117,8 +117,9 @@ class RoundCharges:
         if fitting >= left:
             return None
         return (
-            f"its privacy budget of epsilon {limit.epsilon:g} at delta {limit.delta:g} on this data allows {fitting} "
-            f"of the {left} rounds that are left: {last_round(max(applied, 0) + fitting)}, and it sits out the others"
+            f"its privacy budget of epsilon {limit.epsilon:g} at delta {limit.delta:g} on this data allows "
+            f"{fitting} of the {left} rounds that are left: {last_round(max(applied, 0) + fitting)}, and it sits "
+            "out the others"
         )
 
     def report(self, privacy: PrivacySection, *, sat_out: tuple[int, ...]) -> PrivacyReport | None:
@@ -184,9 +185,11 @@ def charges_of(own: ClientFolder, ledger: Iterable[Entry]) -> RoundCharges:
     )
     # Under the other schemes somebody can read a single contribution; and what a member keeps of it is not taken back.
     opens_sums_alone = terms.encryption.scheme == "kahe" and not terms.recipe.keeps_sent
+    plan = client_plan(own.federation)
     return RoundCharges(
         DataBudget.of(own, anchors=kept),
         refunds=opens_sums_alone,
+        release=None if plan is None else plan.event,
         noised=partial(round_event, own.federation),
     )
 

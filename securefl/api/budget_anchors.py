@@ -6,7 +6,8 @@ can take back alone what its header said; a budget's ledger has to continue all 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def heads_in(folder: Path) -> Heads:
         folder: Of the member's results; its certificates were verified before (``certified_sums``).
 
     Returns:
-        Heads of every survivor; those of headers that name no ledger are left out.
+        Heads of every survivor; ``NO_BUDGET`` where a header names no ledger.
 
     Raises:
         StateError: if headers are missing, or one is not what the certified statement lists.
@@ -48,9 +49,37 @@ def heads_in(folder: Path) -> Heads:
         if [header_digest(header) for header in headers] != listed:
             raise StateError("its certificate is without the headers of its survivors", where=str(path))
         for member, header in zip(survivor_ids(statement, cohort), headers, strict=True):
-            if header.body.budget_head != NO_BUDGET:
-                found.setdefault(member, {})[statement.attempt.round_number] = header.body.budget_head
+            found.setdefault(member, {})[statement.attempt.round_number] = header.body.budget_head
     return found
+
+
+def anchor_findings(
+    ledger: Iterable[Event], copies: Iterable[bytes], kept: Iterable[Mapping[int, bytes]]
+) -> Iterator[str]:
+    """Sentences on a member whose budget's ledger does not continue what was anchored of it.
+
+    Args:
+        ledger: Events of the member's run ledger.
+        copies: Bytes of the ledgers of its budgets, each verified, the longest copy of each.
+        kept: Heads of the member's headers, ``heads_in``, from each member whose certificates are there.
+
+    Guarantee: as ``check_budget_ledger``, over several ledgers.
+    """
+    anchors = anchors_of(ledger)
+    named = {anchor.digest for anchor in anchors}
+    signed = sorted({(number, head) for heads in kept for number, head in heads.items()})
+    for number, head in signed:
+        if head == NO_BUDGET:
+            yield f"its header of round {number} names no head of its budget's ledger"
+        elif head not in named:
+            yield f"its run ledger does not name the head of its budget's ledger that its header of round {number} has"
+    there = {hashlib.sha256(line).digest() for data in copies for line in data.split(b"\n")}
+    lacking = (named | {head for _, head in signed if head != NO_BUDGET}) - there
+    if lacking:
+        yield (
+            f"its budget's ledger lacks {len(lacking)} of the entries that its headers were charged in: it was cut, is "
+            "an old copy, or there are two histories"
+        )
 
 
 def anchors_of(events: Iterable[Event]) -> tuple[Anchor, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
 from securefl.api.budget_records import BudgetRecord, records_of
 from securefl.api.findings import Finding
+from securefl.api.noise_audit import broken_promise, other_releases
 from securefl.api.privacy_accounts import Bookkeeper, ClientPrivacy, PrivacyAudit, Promise, account_of
 from securefl.errors import SecureFLError
 from securefl.ledger.budget_files import state_folder
@@ -64,6 +65,7 @@ def audit_privacy(
     ]
     if promise is None:
         return PrivacyAudit(promise=None, rounds=rounds, findings=tuple(findings))
+    findings += (Finding("", what) for what in broken_promise(federation))
     heads, missing = _heads(results, tuple(ledgers))
     findings += missing
     books, accounts = Bookkeeper(promise), []
@@ -78,6 +80,7 @@ def audit_privacy(
         )
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (Finding(member, what) for what in _of_charges(ledger, charges, records, federation))
+        findings += (Finding(member, what) for what in other_releases(charges, federation))
         try:
             account = account_of(member, charges, records, books)
         except ValueError as error:

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from securefl.config import FederationConfig
     from securefl.crypto.schemes import Scheme
     from securefl.planning.forecast import Forecast, RoundForecast, Traffic
+    from securefl.planning.noise_forecast import NoiseForecast
     from securefl.protocol.federation import Federation
     from securefl.provisioning.data_overview import DataOverview
+    from securefl_client.data_budget import Spending
 
 MB = 1e6
 MIB = 2**20
@@ -57,38 +60,53 @@ def plan(
         from securefl.planning.speed_process import measure_speed_in_process
         from securefl.results.formats import stamped
 
-        planned, data, rows = _federation(federation)
+        planned, data, rows, config = _federation(federation)
         noise = forecast_noise(planned, rows=rows)
+        earlier = _earlier_charges(config, planned, noise)
         progress_console().print("Measuring this machine with a few ciphertexts.")
         found = forecast(planned, speed=measure_speed_in_process(planned))
     console = result_console(json_path)
     show(found, console=console)
-    show_privacy(planned, noise, console=console)
+    show_privacy(planned, noise, earlier=earlier, console=console)
     if data is not None:
         show_data(data, console=console)
         _warn(data)
-    values = {**plan_json(found), "privacy": privacy_json(noise)}
+    values = {**plan_json(found), "privacy": privacy_json(noise, earlier=earlier)}
     write_json(stamped({**values, "data": None if data is None else data.values}), json_path)
     if noise is not None:
         noise.require_useful()
 
 
-def _federation(path: Path) -> tuple[Federation, DataOverview | None, dict[str, int]]:
+def _earlier_charges(
+    config: FederationConfig | None, planned: Federation, noise: NoiseForecast | None
+) -> dict[str, Spending]:
+    """State of the budgets of clients whose data was read; empty for whole clients, whose plan names none of them."""
+    from securefl_client.earlier_charges import earlier_charges
+
+    if config is None or noise is None:
+        return {}
+    return earlier_charges(config, planned, {member: plan for member, plan in noise.plans.items() if member})
+
+
+def _federation(
+    path: Path,
+) -> tuple[Federation, DataOverview | None, dict[str, int], FederationConfig | None]:
     """A provisioned federation from its file, or a preview of the one that a TOML file describes, with its data.
 
-    The last are rows that clients train on, of those whose data lies here.
+    Beside it the rows that clients train on, of those whose data lies here, and the TOML file.
     """
     from securefl.protocol.federation import Federation
 
     if path.suffix == ".json":
-        return Federation.from_json_text(_text(path), where=str(path)), None, {}
+        return Federation.from_json_text(_text(path), where=str(path)), None, {}, None
     from securefl.config import load_federation
     from securefl.provisioning.data_overview import DataRules, overview_of
     from securefl.provisioning.preview import preview_draft
 
-    draft = preview_draft(load_federation(path))
+    config = load_federation(path)
+    draft = preview_draft(config)
     rows = {member: sum(counts.train.values()) for member, counts in draft.facts.clients.items()}
-    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation)), rows
+    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation)), rows, config
 
 
 def _warn(data: DataOverview) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from securefl.cli.tables import print_table
@@ -13,14 +13,28 @@ if TYPE_CHECKING:
     from securefl.planning.noise_forecast import NoiseForecast
     from securefl.privacy.plan import PrivacyPlan
     from securefl.protocol.federation import Federation
+    from securefl_client.data_budget import Spending
 
 SHOWN_CLIENTS = 32
 CLIENT_COLUMNS = ("", "z", "a round", "all rounds", "target", "rounds", "values", "cosine")
 EXAMPLE_COLUMNS = ("", "z", "sampled", "steps", "a round", "all rounds", "target", "rounds")
 
 
-def show_privacy(federation: Federation, noise: NoiseForecast | None, *, console: Console) -> None:
-    """Print noise and epsilon, and what noise leaves of the signal; nothing without differential privacy."""
+def show_privacy(
+    federation: Federation,
+    noise: NoiseForecast | None,
+    *,
+    earlier: Mapping[str, Spending] | None = None,
+    console: Console,
+) -> None:
+    """Print noise and epsilon, and what noise leaves of the signal; nothing without differential privacy.
+
+    Args:
+        federation: The planned one.
+        noise: Its noise.
+        earlier: By member, what earlier federations have charged on its data.
+        console: Where to.
+    """
     from rich.text import Text
 
     if noise is None:
@@ -30,7 +44,7 @@ def show_privacy(federation: Federation, noise: NoiseForecast | None, *, console
     if noise.plans:
         rows = (_row(member, plan, noise.contributors) for member, plan in _shown(noise))
         print_table(console, f'privacy of unit "{unit}": epsilon', columns, rows)
-    for line in _notes(noise, unit):
+    for line in (*_notes(noise, unit), *_budgets(noise, earlier or {})):
         console.print(Text(line))
     console.print()
 
@@ -95,10 +109,25 @@ def _notes(noise: NoiseForecast, unit: str) -> Iterator[str]:
             yield f"Persons are protected, with up to {release.group_size} rows each."
 
 
-def privacy_json(noise: NoiseForecast | None) -> dict[str, object] | None:
+def _budgets(noise: NoiseForecast, earlier: Mapping[str, Spending]) -> Iterator[str]:
+    """A line for each client on whose data something was charged before."""
+    for member, spending in earlier.items():
+        if spending.spent > 0:
+            plan = noise.plans[member]
+            yield (
+                f"{member}: earlier federations have spent epsilon {spending.spent:.3g} on this data. A budget of "
+                f"{plan.target_epsilon:g} allows {spending.affordable} of the {plan.rounds} rounds; a larger one is "
+                "[privacy] budget_epsilon in client.toml."
+            )
+
+
+def privacy_json(
+    noise: NoiseForecast | None, *, earlier: Mapping[str, Spending] | None = None
+) -> dict[str, object] | None:
     """The same figures for programs; None without differential privacy."""
     if noise is None:
         return None
+    before = earlier or {}
     return {
         (member or "all"): {
             "unit": plan.unit,
@@ -112,6 +141,8 @@ def privacy_json(noise: NoiseForecast | None) -> dict[str, object] | None:
             "rounds": plan.rounds,
             "affordable_rounds": plan.affordable_rounds,
             "predicted_cosine": plan.cosine(noise.contributors),
+            "spent_before": before[member].spent if member in before else None,
+            "affordable_now": before[member].affordable if member in before else None,
         }
         for member, plan in noise.plans.items()
     }

@@ -38,6 +38,7 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
     tables = (
         (gains_table(result.clients), gains_notes(result.clients)),
         *([(curve_table(curve), curve_notes(curve))] if curve is not None else []),
+        *_privacy(result),
         (
             _table(f"sent and received in {rounds}, in MB, beside plain float32", TRAFFIC, result, _traffic),
             [],
@@ -50,9 +51,41 @@ def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
         for note in notes:
             console.print(Text(note, style="dim"))
     console.print()
-    happened = (*_early_end(result), *_at_home(result), *_plain_means(result))
+    happened = (*_early_end(result), *_at_home(result), *_plain_means(result), *_sat_out(result))
     for line in (*happened, *_said(advice(result.clients)), *_closing(result, folder)):
         console.print(Text(line), soft_wrap=True)
+
+
+PRIVACY = ("promised", "spent", "rounds", "sat out", "budget", "spent by all", "left", "further rounds")
+
+
+def _privacy(result: RunResult) -> list[tuple[Table, list[str]]]:
+    """Table of what was promised, spent and left at each client; none without differential privacy."""
+    first = result.clients[0].privacy
+    if first is None:
+        return []
+    title = f'privacy of unit "{first.unit}": epsilon at delta {first.delta:g}'
+    note = (
+        f"spent: by this run, computed by {first.accountant.upper()}; spent by all: by every federation on one of the "
+        "client's rows, of which its budget is the limit."
+    )
+    return [(_table(title, PRIVACY, result, _spent), [note])]
+
+
+def _spent(client: ClientResult) -> list[Cell]:
+    privacy = client.privacy
+    if privacy is None:
+        return ["-"] * len(PRIVACY)
+    return [
+        f"{privacy.target_epsilon:g}",
+        f"{privacy.epsilon:.3g}",
+        f"{len(privacy.rounds_charged)}",
+        f"{len(privacy.rounds_sat_out)}",
+        f"{privacy.budget_epsilon:g}",
+        f"{privacy.spent:.3g}",
+        f"{privacy.left:.3g}",
+        "-" if privacy.affordable_rounds is None else f"{privacy.affordable_rounds}",
+    ]
 
 
 TRAFFIC = ("up", "down", "float32 up", "up / float32", "values encrypted")
@@ -144,6 +177,20 @@ def _plain_means(result: RunResult) -> list[str]:
         f"At {_some([*plain])} fused is the plain mean of global and local: {max(plain.values())} validation rows are "
         "too few to choose by."
     ]
+
+
+def _sat_out(result: RunResult) -> list[str]:
+    """A line for each client whose privacy budget did not allow all rounds."""
+    lines = []
+    for client in result.clients:
+        rounds = client.privacy.rounds_sat_out if client.privacy is not None else ()
+        if rounds:
+            named = "round" if len(rounds) == 1 else "rounds"
+            lines.append(
+                f"{client.id} sat out {named} {_some([str(number) for number in rounds])}, because its privacy budget "
+                "allowed no more; it applied the sums of the others."
+            )
+    return lines
 
 
 def _some(names: Sequence[str]) -> str:

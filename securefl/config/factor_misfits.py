@@ -67,10 +67,12 @@ def _check_pruning(config: FederationConfig, *, where: str) -> None:
 
 
 def _check_seeding_penalty(config: FederationConfig, *, where: str) -> None:
-    if config.training.rank_penalty > 0 and config.recipe.seeded:
-        raise ConfigError(
-            f"'training.rank_penalty' is {config.training.rank_penalty:g}, and 'recipe.seeding' is \"personal\", whose "
-            "first round trains personal adapters, which have no penalty",
-            where=where,
-            hint='write rank_penalty = 0, or [recipe] seeding = "public"',
-        )
+    for key in ("rank_penalty", "proximal"):
+        strength = getattr(config.training, key)
+        if strength > 0 and config.recipe.seeded:
+            raise ConfigError(
+                f"'training.{key}' is {strength:g}, and 'recipe.seeding' is \"personal\", whose first round trains "
+                "personal adapters, which have no penalty",
+                where=where,
+                hint=f'write {key} = 0, or [recipe] seeding = "public"',
+            )

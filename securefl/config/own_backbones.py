@@ -90,6 +90,12 @@ def _round_misfits(config: FederationConfig) -> Iterator[tuple[str, str]]:
             "back to the shared adapter of an earlier one",
             "leave early_stopping_rounds out",
         )
+    if config.training.proximal > 0:
+        yield (
+            f"{_WORD}, whose rounds have two losses of their own, and 'training.proximal' is "
+            f"{config.training.proximal:g}",
+            "write proximal = 0 in [training]",
+        )
     if config.training.rank_penalty > 0:
         yield (
             f"{_WORD}, whose rounds have two losses of their own, and 'training.rank_penalty' is "

@@ -87,6 +87,12 @@ def _of_any_unit(config: FederationConfig) -> Iterator[Misfit]:
             "validation losses are summed without noise",
             "leave early_stopping_rounds out",
         )
+    if training.rank_pruning:
+        yield Misfit(
+            "'training.rank_pruning' is true:",
+            "members' ranks follow their data, and are summed without noise",
+            "write rank_pruning = false",
+        )
     if config.encryption.select.share < 1:
         yield Misfit(
             "'encryption.select' leaves values plain:",

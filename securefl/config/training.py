@@ -50,6 +50,9 @@ class TrainingSection(OwnTrainingSection):
     adapter that moves in the steps of the shared one has a gradient of its own, and the same limit for it."""
     rank_penalty: float = Field(default=0.0, ge=0)
     """Weight in the loss of the norm of each adapter's last directions (HetLoRA); 0 for none."""
+    proximal: float = Field(default=0.0, ge=0)
+    """Weight in the loss of half the squared distance of all that a round trains from where the round began (FedProx,
+    arXiv 1812.06127); 0 for none."""
     rank_pruning: bool = False
     """A member gives up the last directions of its adapter, those that the penalty is on, in a round whose training has
     made them smaller (HetLoRA); all members are told the rank that each of them keeps."""

@@ -299,7 +299,8 @@ def _inverse_gaps(wanted: Residues, known: Residues) -> Residues:
     """
     least, largest = int(wanted.min() - known.max()), int(wanted.max() - known.min())
     inverses = _inverses(np.arange(least, largest + 1) % PRIME)
-    return inverses[wanted[:, None] - known[None, :] - least]
+    found: Residues = inverses[wanted[:, None] - known[None, :] - least]
+    return found
 
 
 def _row_products(matrix: Residues) -> Residues:

@@ -8,7 +8,7 @@ Reference: ``crypto.thresholds`` for the constants, ``protocol.owner_rule`` for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from securefl.adapters.payloads.facts import Mixing
 from securefl.crypto.thresholds import threshold
@@ -56,7 +56,9 @@ class Losses:
         constants, plan = federation.constants, federation.plan
         members, needed = len(federation.roster), threshold(len(federation.roster))
         borne = members - needed
-        parts = plan.ranks.partitions if plan.facts.mixing is Mixing.PARTITIONS else ()
+        # Directions with the same owners, also where members may give up each of them by itself.
+        ranks = replace(plan.ranks, single=False)
+        parts = ranks.partitions if plan.facts.mixing is Mixing.PARTITIONS else ()
         by_rank = (
             RankLosses(part.start, part.stop, part.owners, part.owners - constants.least_owners)
             for part in parts
@@ -77,5 +79,3 @@ def colluders_borne(federation: Federation) -> int | None:
             return federation.constants.max_colluders
         case "bfv":
             return 0
-        case "kahe":
-            return federation.constants.max_colluders

@@ -22,7 +22,7 @@ from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import StageContribution
 from securefl.v3 import aggregator_pb2 as pb
 
-PART_BYTES: Final = 128 << 10
+PART_BYTES: Final = 64 << 10
 """Length that bodies are cut to: what a line of 1 Mbit/s carries in a second, so that a broken one loses little."""
 _PACKETS_PER_PART: Final = PART_BYTES // signed.MAX_SEALED
 

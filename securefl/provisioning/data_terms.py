@@ -22,6 +22,7 @@ from securefl.training.rows.client_rows import (
     ClientRows,
     Files,
     Share,
+    bounded,
     deal,
     file_paths,
     part_rows,
@@ -29,6 +30,7 @@ from securefl.training.rows.client_rows import (
     read_used,
 )
 from securefl.training.rows.examples import Examples
+from securefl.training.rows.persons import person_bound_of
 from securefl.training.rows.splits import Rows, held_out_rows
 from securefl.training.rows.tables import Table
 from securefl.training.tasks.causal.dialogues import DialogueRows
@@ -177,7 +179,11 @@ def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
         seen.unread += missing
         if not missing:
             files = read_files(
-                data, client, columns_of(config.task, data), test=None if client.test else common
+                data,
+                client,
+                columns_of(config.task, data),
+                test=None if client.test else common,
+                persons=person_bound_of(config.privacy),
             )
             seen.note(files.train, config)
             seen.forms |= _checked_forms(config, files)
@@ -193,7 +199,12 @@ def _read_split_files(config: FederationConfig, seen: _Seen, *, needed: bool) ->
     missing = _missing(config, first)
     seen.unread += missing
     if not missing:
-        files = read_files(config.data, first, columns_of(config.task, config.data))
+        files = read_files(
+            config.data,
+            first,
+            columns_of(config.task, config.data),
+            persons=person_bound_of(config.privacy),
+        )
         seen.note(files.train, config)
         seen.forms |= _checked_forms(config, files)
         # A wrong label column is the better reason than a deal by its values that fails.
@@ -225,7 +236,11 @@ def _count(
 ) -> None:
     for client, share in shares:
         member = str(client.id)
-        rows = part_rows(share, config.data, files, member=member, seed=config.federation.seed)
+        rows = bounded(
+            part_rows(share, config.data, files, member=member, seed=config.federation.seed),
+            files,
+            person_bound_of(config.privacy),
+        )
         seen.clients[member] = _counts(rows, files, label_column(config.task, config.data))
         if isinstance(config.task, CausalLmSection):
             _tell_parts(config, member, rows, files, seen)

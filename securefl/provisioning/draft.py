@@ -170,6 +170,11 @@ def draft_of_layout(
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
         )
     of_row = _training_of_row(config)
+    if config.training.proximal > 0:
+        raise ConfigError(
+            f"'training.proximal' is {config.training.proximal:g}, and the members' own learners train",
+            hint="leave the key out: a learner may have a penalty of its own",
+        )
     if config.training.rank_penalty not in (0.0, of_row.rank_penalty):
         raise ConfigError(
             f"'training.rank_penalty' is {config.training.rank_penalty:g}, and the members' own learners train",

@@ -25,6 +25,7 @@
 ``draws``           one client's random choices
 ``optimiser``       AdamW with those rates, and a limit on gradients
 ``tail_penalty``    a penalty on the last directions of an adapter
+``penalties``       this one, and one on the distance from a round's start
 ``rank_pruning``    the choice to give these up
 ``loops``           training of one adapter, evaluation
 ``round_loop``      one adapter's training for one round

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -20,12 +19,12 @@ from securefl.training.devices import Compute, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.loops import StepSink, nothing_before, train
 from securefl.training.optimiser import Optimiser
+from securefl.training.penalties import penalty_of
 from securefl.training.personal import PERSONAL
 from securefl.training.private_step import PrivateStep
 from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.schedule import Rates, Schedule, steps_of_a_round
 from securefl.training.settings import TrainerSettings
-from securefl.training.tail_penalty import tail_penalty
 
 COPY: Final = "fine-tuned"
 """A copy of the global adapter that a client trains on for itself."""
@@ -92,7 +91,7 @@ class RoundLoop:
         rates: Rates | None = None,
         private: PrivateStep | None = None,
         step_sink: StepSink | None = None,
-        rank_penalty: float = 0.0,
+        penalised: bool = False,
         kept: int | None = None,
     ) -> float:
         """Trains the last adapter in use for a round's steps, or so many, and gives the mean loss, nats.
@@ -107,7 +106,7 @@ class RoundLoop:
             rates: Of a fresh AdamW; without them those of ``[training]``.
             private: The step of a private adapter before each step.
             step_sink: Takes the progress, in the place of the client's own.
-            rank_penalty: Strength of the penalty on the adapter's last directions; 0 for none.
+            penalised: The penalties of ``[training]`` are added to every loss; see ``penalties``.
             kept: Directions that are not zeros; None for all of them.
 
         Raises:
@@ -133,9 +132,7 @@ class RoundLoop:
             what=what,
             step_sink=step_sink or self.step_sink,
             before_step=private or nothing_before,
-            penalty=partial(tail_penalty, trainable, strength=rank_penalty, kept=kept)
-            if rank_penalty
-            else None,
+            penalty=penalty_of(trainable, self.section, kept=kept) if penalised else None,
         )
         if private is not None:
             private.end()

@@ -109,7 +109,7 @@ class SharedTraining:
             used=self.used,
             rates=rates,
             private=self._private_step(),
-            rank_penalty=self._loop.section.rank_penalty,
+            penalised=True,
             kept=self._kept,
         )
 

@@ -14,6 +14,7 @@
 ``admission``          certificates that still hold, at every call
 ``revocations``        the list of revoked certificates, which may change while the server runs
 ``refusals``           refused calls as named events
+``handshakes``         connections that never became a call: refused by TLS, or no member's program
 ``quotas``             calls and bytes that one certificate may have
 ``stage_stream``       uploads, one of a member at a time
 ``aggregator_server``  the aggregator's end: TLS peers to certificates, messages to objects

@@ -12,8 +12,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from securefl.errors import ProtocolError, RunError
 from securefl.identity.certificates import Credentials
@@ -54,6 +55,7 @@ from securefl.transport.admission import (
 from securefl.transport.credentials import port_credentials
 from securefl.transport.failures import status_of
 from securefl.transport.grpc_tls import aio, grpc
+from securefl.transport.handshakes import PATIENCE_S, Handshakes
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive, server_options
 from securefl.transport.listening import bind
 from securefl.transport.quotas import DEFAULT_QUOTA, ByteQuota, CallQuota, Quota
@@ -117,23 +119,44 @@ class AggregatorService(Protocol):
         """Lets the peer go; nothing changes where the process is not its own."""
 
 
+@dataclass(slots=True, eq=False)
+class _Newest(Generic[Kind]):
+    """Messages of the object that was sent last, encoded once: all members are sent the same one at the same time.
+
+    They grow with the cohort; encoded for each member, work and memory would grow with its square.
+    """
+
+    _encode: Callable[[Kind], tuple[bytes, ...]]
+    _shown: Kind | None = None
+    _messages: tuple[bytes, ...] = ()
+
+    def messages(self, shown: Kind) -> tuple[bytes, ...]:
+        """The messages of this object, which is never changed."""
+        if self._shown is not shown:
+            self._messages, self._shown = self._encode(shown), shown
+        return self._messages
+
+
 class _OtherVersions(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Refuses the calls of every other version's service, in a sentence that such a member shows."""
+
+    def __init__(self, handshakes: Handshakes) -> None:
+        self._handshakes = handshakes
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         path = handler_call_details.method
         if not path.startswith(f"/{FAMILY}") or path.startswith(f"/{SERVICE}/"):
             return None
         # One stream of messages in each direction serves calls of every shape.
-        return grpc.stream_stream_rpc_method_handler(_refuse_version)
+        return grpc.stream_stream_rpc_method_handler(self._refuse)
 
-
-async def _refuse_version(requests: AsyncIterator[bytes], context: Context) -> None:
-    refusal = ProtocolError(
-        f"the server speaks version {PROTOCOL_VERSION} of the protocol, and this member another one",
-        hint="install the same version of securefl everywhere",
-    )
-    await context.abort(*status_of(refusal))
+    async def _refuse(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        self._handshakes.called(context.peer())
+        refusal = ProtocolError(
+            f"the server speaks version {PROTOCOL_VERSION} of the protocol, and this member another one",
+            hint="install the same version of securefl everywhere",
+        )
+        await context.abort(*status_of(refusal))
 
 
 class AggregatorServer:
@@ -149,6 +172,7 @@ class AggregatorServer:
         refused: Told of every call that is refused.
         stall_s: Seconds without a message after which an upload is ended.
         look_s: Seconds after which the certificate behind a silent stream is looked at again.
+        first_call_s: Seconds that a connection has for its first call, before it counts as refused by TLS.
         clock: Seconds that only grow.
         now: The time, as certificates tell it.
     """
@@ -165,6 +189,7 @@ class AggregatorServer:
         refused: RefusalSink = ignore,
         stall_s: float = STALL_S,
         look_s: float = LOOK_S,
+        first_call_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -175,10 +200,13 @@ class AggregatorServer:
         self._refused = refused
         self._now = now
         self._look_s = look_s
+        self._handshakes = Handshakes(refused, patience_s=first_call_s)
         self._calls = CallQuota(quota, clock)
         self._streams = StageStreams(service, ByteQuota(quota), stall_s=stall_s)
+        self._announced = _Newest[Announcement](lambda told: (encode_announcement(told),))
+        self._heads = _Newest[AggregateHead](lambda head: tuple(aggregate_preface(head)))
         self._server = aio.server(options=server_options(keepalive, longest_answer=MAX_ANNOUNCEMENT_BYTES))
-        self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions()))
+        self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions(self._handshakes)))
 
     async def start(self, address: str) -> str:
         """Listens at ``host:port``; port 0 takes a free one.
@@ -189,12 +217,15 @@ class AggregatorServer:
         Raises:
             ConfigError: if it cannot listen there.
         """
-        bound = bind(self._server, address, port_credentials(self._credentials))
+        self._handshakes.open()
+        port = port_credentials(self._credentials, begun=self._handshakes.begun)
+        bound = bind(self._server, address, port)
         await self._server.start()
         return bound
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls, gives the open ones ``grace_s`` to end, then ends them."""
+        self._handshakes.close()
         await self._server.stop(grace_s)
 
     def _handlers(self) -> grpc.GenericRpcHandler:
@@ -229,7 +260,8 @@ class AggregatorServer:
         return answer
 
     async def _join(self, peer: bytes, request: bytes) -> bytes:
-        return encode_announcement(await self._service.join(peer, wire.decode_hello(request)))
+        (message,) = self._announced.messages(await self._service.join(peer, wire.decode_hello(request)))
+        return message
 
     async def _staged_up_to(self, peer: bytes, request: bytes) -> bytes:
         answer = await self._service.hear(peer, wire.decode_staged_up_to(request))
@@ -247,7 +279,8 @@ class AggregatorServer:
     async def _follow(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._service.follow(peer, wire.decode_hello(request))) as announcements:
             async for announcement in announcements:
-                yield encode_announcement(announcement)
+                for message in self._announced.messages(announcement):
+                    yield message
 
     async def _packets(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
         answer = await self._service.hear(peer, wire.decode_fetch_packets(request))
@@ -257,7 +290,7 @@ class AggregatorServer:
     async def _aggregate(self, peer: bytes, request: bytes) -> AsyncGenerator[bytes, None]:
         head, total = await self._service.aggregate(peer, wire.decode_fetch_aggregate(request))
         async with aclosing(total):
-            for message in aggregate_preface(head):
+            for message in self._heads.messages(head):
                 yield message
             async for piece in total:
                 for chunk in chunks(piece, PART_BYTES):
@@ -327,6 +360,7 @@ class AggregatorServer:
     @contextmanager
     def _call(self, call: Call, context: Context) -> Iterator[Callable[[], bytes]]:
         """One call, counted while it is open; gives a check of the certificate that returns its fingerprint."""
+        self._handshakes.called(context.peer())
         certificate = certificate_of(context)
 
         def admitted() -> bytes:

@@ -14,7 +14,10 @@ from securefl.protocol.wire_fields import CHUNK_BYTES
 MAX_MESSAGE_BYTES: Final = CHUNK_BYTES + (128 << 10)
 """Largest message: a chunk and its frame, or a cohort of 1000 ids of 63 characters."""
 LOOKAHEAD_BYTES: Final = 2 << 20
-"""Bytes that one stream may have on its way unread: 40 MB/s at 50 ms; a cohort of 100 can fill 200 MB of the server."""
+"""Bytes of a download that may be on their way to a member unread: 40 MB/s at 50 ms."""
+SERVER_LOOKAHEAD_BYTES: Final = 64 << 10
+"""Bytes of an upload that may be on their way to the server unread: they lie in its memory, and all members upload at
+once. With the message that is being read, 2 MB/s a member at 50 ms."""
 HANDSHAKE_TIMEOUT_S: Final = 10
 """Seconds that both ends give a handshake: a line may be slow, and a server busy when all its members connect.
 
@@ -94,7 +97,7 @@ def client_options(
         longest_answer: Bytes of the longest message that the server sends.
     """
     return (
-        *_limits(sent=MAX_MESSAGE_BYTES, received=longest_answer),
+        *_limits(sent=MAX_MESSAGE_BYTES, received=longest_answer, lookahead=LOOKAHEAD_BYTES),
         *keepalive.options(),
         # grpc's own pauses between connections grow to two minutes; ours are short and bounded by
         # ``Patience``.
@@ -112,7 +115,7 @@ def client_options(
 def server_options(keepalive: Keepalive, *, longest_answer: int = MAX_MESSAGE_BYTES) -> Options:
     """The server's options; the longest message that it sends has ``longest_answer`` bytes."""
     return (
-        *_limits(sent=longest_answer, received=MAX_MESSAGE_BYTES),
+        *_limits(sent=longest_answer, received=MAX_MESSAGE_BYTES, lookahead=SERVER_LOOKAHEAD_BYTES),
         *keepalive.options(),
         # With port sharing two servers would silently divide the members between them.
         ("grpc.so_reuseport", 0),
@@ -125,12 +128,12 @@ def transfer_timeout_s(body_bytes: int) -> float:
     return 60 + body_bytes / SLOWEST_LINE_BYTES_PER_S
 
 
-def _limits(*, sent: int, received: int) -> Options:
+def _limits(*, sent: int, received: int, lookahead: int) -> Options:
     return (
         ("grpc.max_receive_message_length", received),
         ("grpc.max_send_message_length", sent),
         # grpc would measure the line with pings of its own, and while one of them is out it sends no keepalive:
         # a peer that froze just then would go unnoticed for a minute.
         ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+        ("grpc.http2.lookahead_bytes", lookahead),
     )

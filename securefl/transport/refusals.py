@@ -1,8 +1,8 @@
 """Refusals of a peer as named events: for the server's log and for whoever watches it.
 
 The rule kept here: a refusal carries the name of its reason, the caller's certificate and the call, and nothing that
-the peer sent. What TLS refuses (a certificate of another authority, one that had expired before the handshake, none
-at all) never reaches Python; the member is told by ``diagnosis``.
+the peer sent. Of what TLS refuses (a certificate of another authority, one that had expired before the handshake, none
+at all) no certificate reaches Python: ``handshakes`` counts such connections, and the member is told by ``diagnosis``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Reason(Enum):
     CALL_RATE = "too-many-calls"
     BYTES = "too-many-bytes"
     BROKEN_OFF = "broken-off"
+    HANDSHAKE = "refused-handshake"
+    """Connections that ended before their first call: refused by TLS, or no member's program."""
     OTHER = "other"
 
 
@@ -36,13 +38,15 @@ class Refusal:
 
     Attributes:
         reason: The name of the reason.
-        certificate: SHA-256 of the caller's certificate in DER (32 bytes).
+        certificate: SHA-256 of the caller's certificate in DER (32 bytes); empty where TLS let none through.
         call: Name of the call.
+        count: Number of refusals that this tells of.
     """
 
     reason: Reason
     certificate: bytes
     call: str
+    count: int = 1
 
 
 RefusalSink = Callable[[Refusal], None]

@@ -28,7 +28,7 @@ from securefl.provisioning.file_names import SERVER_FILE
 from securefl.storage.lock import locked
 from securefl.transport.aggregator_server import AggregatorServer
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive
-from securefl.transport.refusals import Refusal
+from securefl.transport.refusals import Reason, Refusal
 from securefl.transport.revocations import RevokedCertificates
 from securefl.transport.telemetry import ByteCounter, Observer, nobody, observers
 from securefl_server.bodies import FOLDER, Bodies
@@ -219,6 +219,16 @@ class _Run:
         self._emit(Warned(member=SERVER, message=sentence))
 
     def _refused(self, refusal: Refusal) -> None:
-        known = {entry.certificate: entry.id for entry in self._view.roster}
-        who = known.get(refusal.certificate, "a certificate of no member")
-        self._warn(f"refused: {refusal.reason.value} ({who}, {refusal.call})")
+        self._warn(refusal_sentence(refusal, self._view))
+
+
+def refusal_sentence(refusal: Refusal, view: ServerView) -> str:
+    """A refusal in words for the server's log: its stable name, and who was refused as far as the server knows it."""
+    if refusal.reason is Reason.HANDSHAKE:
+        return (
+            f"refused: {refusal.reason.value} (connections that ended before a first call: {refusal.count}; a "
+            "certificate of another authority or an expired one, or no member's program)"
+        )
+    known = {entry.certificate: entry.id for entry in view.roster}
+    who = known.get(refusal.certificate, "a certificate of no member")
+    return f"refused: {refusal.reason.value} ({who}, {refusal.call})"

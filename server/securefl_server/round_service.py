@@ -35,7 +35,7 @@ from securefl.protocol.wire_staging import StageSizes
 from securefl_server.attendance import Attendance
 from securefl_server.round_server import RoundServer
 
-PIECE_BYTES: Final = 1 << 18
+PIECE_BYTES: Final = 1 << 16
 """A piece of a total as it is read and sent."""
 Result = TypeVar("Result")
 

@@ -15,6 +15,7 @@ from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.update import Update
 from securefl.aggregation.encoding import RoundCodec
 from securefl.config.aggregation import AggregationSection
+from securefl.config.layers import LayersSection
 from securefl.config.payload import PayloadName
 from securefl.config.privacy import ClientPrivacySection
 from securefl.privacy.mechanism import ClientMechanism
@@ -108,6 +109,33 @@ def test_directions_are_divided_by_their_owners_and_not_by_all_members(
     room = 1.5 * mechanism_of(made).step
     for name, weight in means[0].weights.items():
         np.testing.assert_allclose(weight.product(), means[1].weights[name].product(), atol=room)
+
+
+def test_layers_are_divided_by_those_who_trained_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' zeros are noised too, and count for nothing."""
+    silenced(monkeypatch)
+    layers = LayersSection(allocation="geometric", shape="triangle", shares=(0.5, 1.0, 1.0, 1.0, 1.0))
+    tensors = (TensorSpec(f"encoder.{layer}.query", 24, 32, TensorKind.ADAPTED) for layer in range(2))
+    made = make_federation(
+        (4,) * 5,
+        layout=Layout((*tensors, TensorSpec("classifier.weight", 5, 32, TensorKind.HEAD))),
+        payload="dense",
+        scheme="none",
+        layers=layers,
+        aggregation=EQUAL,
+        promise=promise(clip=1.3),
+    )
+    rounds = ChosenRounds(made, learners_of(made.federation))
+    rounds.run(1, survivors=rounds.roster)
+    owned, room = rounds.members["client-1"].owners(2), 2 * mechanism_of(made).step
+    assert owned is not None
+    counts = set()
+    for name, weight in rounds.members["client-1"].state.weights.items():
+        trained = [one for place, one in enumerate(rounds.roster) if name in owned.trained_by(place)]
+        counts.add(len(trained))
+        true = np.mean([rounds.learners[m].updates[1].weights[name].product() for m in trained], axis=0)
+        np.testing.assert_allclose(weight, true, atol=room)
+    assert len(counts) == 2
 
 
 def test_every_member_sends_noise_on_every_value_whether_it_owns_it_or_not() -> None:

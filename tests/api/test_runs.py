@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from support import fake_program
+from support.federations import make_federation
+from support.speeds import MADE_UP
 
 from securefl import forecast, load_federation, resume_federation, run_federation
 from securefl.api.reading import read_federation
@@ -41,10 +43,20 @@ clients = [{ r = 2 }, { r = 4 }, { r = 8 }]
 """
 
 
+@pytest.fixture(scope="module")
+def pretended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a federation, which the program that pretends gives out as one of its own."""
+    path = tmp_path_factory.mktemp("fake") / "federation.json"
+    path.write_text(make_federation((2, 4, 8), scheme="none", rounds=1).federation.to_json_text())
+    return path
+
+
 @pytest.fixture
-def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def toml(tmp_path: Path, pretended: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A federation file, and a program that pretends to train."""
+    monkeypatch.setenv("FAKE_FEDERATION", str(pretended))
     monkeypatch.setattr(federate, "PROGRAM", (sys.executable, str(Path(fake_program.__file__))))
+    monkeypatch.setattr(federate, "measure_speed_in_process", lambda federation: MADE_UP)
     path = tmp_path / "FED.toml"
     path.write_text(FEDERATION)
     return path

@@ -12,6 +12,7 @@ import pytest
 from support import fake_program
 from support.federations import make_federation
 from support.processes import is_gone
+from support.speeds import MADE_UP
 from support.trackers import stand_in_tensorboard
 
 from securefl.launch import federate
@@ -49,6 +50,7 @@ def folder(tmp_path: Path, provisioned: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "FED.toml").write_text(FEDERATION)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(federate, "PROGRAM", FAKE_PROGRAM)
+    monkeypatch.setattr(federate, "measure_speed_in_process", lambda federation: MADE_UP)
     return tmp_path
 
 
@@ -297,9 +299,14 @@ def test_a_signal_ends_every_process_even_stubborn_ones(
 ) -> None:
     launch = (
         "import sys; from securefl.launch import federate; from securefl.cli.main import main\n"
+        "from support.speeds import MADE_UP; federate.measure_speed_in_process = lambda federation: MADE_UP\n"
         f"federate.PROGRAM = {FAKE_PROGRAM!r}; sys.argv[1:] = ['run', 'FED.toml']; sys.exit(main())"
     )
-    environment = {**os.environ, "FAKE": "client:hangs"}
+    environment = {
+        **os.environ,
+        "FAKE": "client:hangs",
+        "PYTHONPATH": os.pathsep.join([str(Path(fake_program.__file__).parents[1]), *sys.path]),
+    }
     with subprocess.Popen(
         [sys.executable, "-c", launch],
         env=environment,

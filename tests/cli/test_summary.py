@@ -98,3 +98,34 @@ def test_the_folders_that_are_named_are_those_of_the_adapters_that_there_are(
 ) -> None:
     line = next(line for line in shown(**figures).splitlines() if line.startswith("Adapters"))
     assert line.endswith(f"<client>/{folders}")
+
+
+PRIVACY = {
+    "unit": "example",
+    "delta": 1e-5,
+    "accountant": "pld",
+    "target_epsilon": 8.0,
+    "epsilon": 3.456,
+    "rounds_charged": [1],
+    "trainings": 1,
+    "rounds_sat_out": [2, 3],
+    "budget_epsilon": 9.0,
+    "spent": 7.891,
+    "left": 1.109,
+    "affordable_rounds": 0,
+}
+
+
+def test_a_private_run_says_what_was_promised_spent_and_left() -> None:
+    said = shown({"privacy": PRIVACY})
+    assert 'privacy of unit "example": epsilon at delta 1e-05' in said
+    table = said.partition("privacy of unit")[2]
+    row = next(line for line in table.splitlines() if line.startswith("client-1"))
+    assert row.split()[1:] == ["8", "3.46", "1", "2", "9", "7.89", "1.11", "0"]
+    assert "client-1 sat out rounds 2, 3, because its privacy budget allowed no more" in " ".join(
+        said.split()
+    )
+
+
+def test_a_run_without_privacy_has_no_such_table() -> None:
+    assert "privacy of unit" not in shown()

@@ -14,7 +14,7 @@ from support.whole_rounds import WholeRun
 
 pytest.importorskip("dp_accounting")
 
-from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
+from securefl.api.budget_anchors import anchor_findings, anchors_of, check_budget_ledger, heads_in
 from securefl.api.ledger_order import disorder
 from securefl.errors import StateError
 from securefl.ledger.budget_files import BudgetPlace
@@ -177,6 +177,32 @@ def test_a_certificate_whose_header_was_exchanged_is_seen(run: WholeRun, tmp_pat
         heads_in(tmp_path)
 
 
+def found(run: WholeRun, data: bytes, *, kept: Mapping[int, bytes] | None = None) -> list[str]:
+    heads = [heads_in(member.folder)[VICTIM] for member in run.members.values()]
+    return list(anchor_findings(events_of(run, VICTIM), [data], [*heads, kept or {}]))
+
+
+def test_an_audit_finds_nothing_in_a_whole_ledger(run: WholeRun) -> None:
+    assert found(run, budget_of(run, VICTIM).place.ledger.read_bytes()) == []
+
+
+def test_an_audit_finds_every_cut_before_the_newest_head(run: WholeRun) -> None:
+    lines = budget_of(run, VICTIM).place.ledger.read_bytes().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        (sentence,) = found(run, b"".join(lines[:kept]))
+        assert "of the entries that its headers were charged in: it was cut" in sentence
+
+
+def test_an_audit_finds_a_header_without_a_head_or_with_another(run: WholeRun) -> None:
+    data = budget_of(run, VICTIM).place.ledger.read_bytes()
+    assert found(run, data, kept={1: bytes(32)}) == [
+        "its header of round 1 names no head of its budget's ledger"
+    ]
+    one, two = found(run, data, kept={2: bytes([7]) * 32})
+    assert one.endswith("does not name the head of its budget's ledger that its header of round 2 has")
+    assert "lacks 1 of the entries" in two
+
+
 @pytest.mark.parametrize("refunds", [True, False])
 def test_a_round_certified_without_a_member_is_refunded_where_its_key_stays_shared(
     made: TestFederation, tmp_path: Path, refunds: bool
@@ -227,6 +253,7 @@ def test_a_start_on_a_ledger_that_was_turned_back_trains_and_sends_nothing(
 def test_a_federation_without_privacy_names_no_head(tmp_path: Path) -> None:
     plain = WholeRun(make_federation((2, 2, 2), scheme="none", payload="sketch", sketch_rank=2), tmp_path)
     plain.run()
-    assert heads_in(plain.members["client-1"].folder) == {}
+    heads = heads_in(plain.members["client-1"].folder)
+    assert {head for of_member in heads.values() for head in of_member.values()} == {bytes(32)}
     text = json.loads(certificate_path(plain.members["client-1"].folder, 1).read_text())
     assert set(text) == {"format", "cohort", "certificate", "survivors"}

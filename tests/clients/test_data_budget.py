@@ -176,6 +176,20 @@ def test_spending_is_told_of_this_federation_and_of_all(folder: Path) -> None:
     assert spending.affordable == 5
 
 
+def test_a_look_at_a_budget_writes_nothing(folder: Path) -> None:
+    untouched = budget_of(folder, range(10))
+    assert untouched.look(EVENT).affordable == 2
+    assert not (folder / "ledgers").exists()
+    assert not (folder / "receipts").exists()
+
+
+def test_a_look_counts_what_others_have_charged_on_the_rows(folder: Path) -> None:
+    spend(budget_of(folder, range(10)), 1)
+    seen = budget_of(folder, range(9, 30), federation=B, client="shop").look(EVENT)
+    assert (seen.affordable, seen.rounds) == (1, ())
+    assert seen.spent == pytest.approx(ONE)
+
+
 # --- between runs
 
 

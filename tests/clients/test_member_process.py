@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from support.member_threads import MEMBERS, Mover, provisioned, run_all, run_member
 
-from securefl.errors import ConfigError, StateError
+from securefl.errors import ConfigError, StateError, TransportError
+from securefl.progress import Event, Warned
+from securefl.protocol.calls import Answer, Leave
+from securefl.transport.aggregator_client import AggregatorClient, ShortRequest
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +40,29 @@ def test_a_member_that_was_stopped_while_it_trained_ends_with_the_same_adapters(
     ledger = (tmp_path / "again" / "client-2" / "ledger.jsonl").read_text()
     assert ledger.count("run-started") == 1
     assert ledger.count("round-contributed") == 2
+
+
+def test_a_member_whose_farewell_is_answered_by_nobody_has_finished_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server noted the farewell, was killed before it could say so, and had nothing left to do afterwards."""
+    ask = AggregatorClient.ask
+
+    def unanswered(client: AggregatorClient, request: ShortRequest) -> Answer:
+        answer = ask(client, request)
+        if isinstance(request, Leave):
+            raise TransportError("the server was out of reach for 30 s")
+        return answer
+
+    monkeypatch.setattr(AggregatorClient, "ask", unanswered)
+    folder = provisioned(tmp_path, "none")
+    heard: list[Event] = []
+    run_all(folder, tmp_path / "out", emit=heard.append)
+    for name in MEMBERS:
+        assert (tmp_path / "out" / name / "result.json").is_file()
+    warned = [event for event in heard if isinstance(event, Warned)]
+    assert {event.member for event in warned} == set(MEMBERS)
+    assert all("the server may not have heard so" in event.message for event in warned)
 
 
 def test_the_result_of_another_run_is_never_written_over(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from securefl.aggregation.encryption import Encryption
 from securefl.aggregation.grid import Integers
 from securefl.config.aggregation import AggregationSection
 from securefl.config.privacy import ClientPrivacySection
-from securefl.errors import BudgetError, StateError
+from securefl.errors import StateError
 from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.row_marks import MarkedData
 from securefl.privacy.accounting.accountants import accountant_named
@@ -47,14 +47,24 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def made() -> TestFederation:
+    return federation((2, 2, 2))
+
+
+def federation(ranks: tuple[int, ...]) -> TestFederation:
     promise = ClientPrivacySection(unit="client", target_epsilon=8, accountant="rdp", force=True)
     return make_federation(
-        (2, 2, 2),
+        ranks,
         scheme="kahe",
         payload="core",
         aggregation=AggregationSection(weights="equal"),
         promise=promise,
     )
+
+
+@pytest.fixture(scope="module")
+def roomy() -> TestFederation:
+    """One with a member to spare."""
+    return federation((2, 2, 2, 2))
 
 
 @pytest.fixture
@@ -224,19 +234,25 @@ def test_a_member_that_is_not_charged_sends_nothing(
 
 
 def test_a_round_that_would_exceed_the_budget_is_neither_trained_nor_charged(
-    made: TestFederation, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    roomy: TestFederation, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained: list[str] = []
+    """The member sits the round out and applies the sum of the others, who have noise enough without its share."""
+    trained: list[tuple[str, int]] = []
     honest = MeasuredLearner.learn
 
     def learn(self: MeasuredLearner, round_number: int, start: Adapter, basis: object) -> object:
-        trained.append(self.member)
+        trained.append((self.member, round_number))
         return honest(self, round_number, start, basis)
 
     monkeypatch.setattr(MeasuredLearner, "learn", learn)
-    charges = charged(made, tmp_path) | {VICTIM: charged(made, tmp_path, epsilon=0.5)[VICTIM]}
-    with pytest.raises(BudgetError, match="it allows no round"):
-        WholeRun(made, tmp_path / "members", charges=charges).run()
-    assert VICTIM not in trained
-    assert charges_on(charges[VICTIM]) == []
-    assert not any(member == VICTIM for member, _ in sent)
+    plan = client_plan(roomy.federation)
+    assert plan is not None
+    small = charged(roomy, tmp_path, epsilon=plan.epsilon_of_a_round * 1.01)
+    charges = charged(roomy, tmp_path) | {VICTIM: small[VICTIM]}
+    run = WholeRun(roomy, tmp_path / "members", charges=charges)
+    run.run()
+    assert run.core.error is None
+    assert [number for name, number in trained if name == VICTIM] == [1]
+    assert [number for number, _ in charges_on(charges[VICTIM])] == [1]
+    assert [number for name, number in sent if name == VICTIM] == [1]
+    assert same_adapters(run)

@@ -120,8 +120,8 @@ def test_a_copy_of_the_ledger_lies_beside_the_result(made: TestFederation, tmp_p
 
 def test_a_person_hears_at_the_start_how_far_the_budget_goes(made: TestFederation, tmp_path: Path) -> None:
     charges = charges_of(made, tmp_path, {VICTIM: 1})
-    assert charges["client-1"].foresight(0) is None
-    said = charges[VICTIM].foresight(0)
+    assert charges["client-1"].warning(0) is None
+    said = charges[VICTIM].warning(0)
     assert said is not None
     assert "allows 1 of the 3 rounds that are left: the last affordable round is 1" in said
 

@@ -125,6 +125,7 @@ def test_a_penalty_on_ranks_is_refused_where_a_round_trains_without_it() -> None
     seeded = {"recipe": {"name": "default", "seeding": "personal"}, "payload": "sketch"}
     said = refused(**seeded, training={"rank_penalty": 1e-3})
     assert "'training.rank_penalty' is 0.001, and 'recipe.seeding' is \"personal\"" in said
+    assert "'training.proximal' is 0.1, and 'recipe.seeding'" in refused(**seeded, training={"proximal": 0.1})
     assert read(**seeded)
 
 

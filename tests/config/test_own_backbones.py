@@ -62,6 +62,7 @@ def test_a_file_replaces_single_choices_of_the_row():
         ({"recipe": {"sync_every": 2}}, "'recipe.sync_every' copies"),
         ({"layers": {"allocation": "random"}}, '\'layers.allocation\' is "random".*allocation = "all"'),
         ({"training": {"early_stopping_rounds": 2}}, "'training.early_stopping_rounds' goes.*leave early"),
+        ({"training": {"proximal": 0.1}}, "'training.proximal' is 0.1.*proximal = 0"),
         ({"training": {"rank_penalty": 0.1}}, "'training.rank_penalty' is 0.1.*rank_penalty = 0"),
         ({"task": "causal-lm"}, "'task.name' is \"causal-lm\".*sequence-classification"),
     ],

@@ -77,6 +77,15 @@ def test_what_depends_on_data_is_not_released_beside_the_noise(
     assert f"'privacy.unit' = \"{privacy['unit']}\"" in sentence
 
 
+@pytest.mark.parametrize("privacy", [EXAMPLE, CLIENT])
+def test_ranks_that_follow_the_data_are_refused(privacy: dict) -> None:
+    # They go with weights by norms alone, which are refused first.
+    config = validated(
+        FederationConfig, MINIMAL | ALLOWED | {"recipe": "hetlora", "privacy": privacy}, where="FED.toml"
+    )
+    assert "'training.rank_pruning' is true:" in [misfit.choice for misfit in privacy_misfits(config)]
+
+
 @pytest.mark.parametrize("start", ["auto", "closed-form"])
 def test_a_head_from_sums_of_features_is_refused(start: str) -> None:
     # Such a start goes with rows by class alone, which are refused first.

@@ -38,6 +38,11 @@ def test_a_direction_with_no_owner_to_spare_bears_no_loss() -> None:
     assert losses.by_rank == (RankLosses(2, 4, owners=3, borne=0),)
 
 
+def test_directions_that_members_may_prune_are_told_together_as_the_file_has_them() -> None:
+    made = make_federation((2, 4, 8, 16), payload="factors", rank_pruning=True, scheme="none")
+    assert Losses.of(made.federation).by_rank == (RankLosses(2, 4, owners=3, borne=0),)
+
+
 def test_where_every_member_is_in_every_value_ranks_void_no_round() -> None:
     assert Losses.of(make_federation((2, 4, 8, 16), payload="dense", scheme="none").federation).by_rank == ()
 

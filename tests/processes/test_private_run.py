@@ -12,6 +12,10 @@ import pytest
 from .conftest import securefl
 
 pytest.importorskip("dp_accounting")
+
+from securefl import read_ledger
+from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
+
 pytestmark = pytest.mark.slow
 
 PRIVATE = """
@@ -69,7 +73,6 @@ def test_every_client_trains_with_noise_and_charges_each_of_its_rounds(runs) -> 
     folder, ended = runs
     code, words = ended[0]
     assert code == 0, words
-    assert code == 0, words
     for of_client in charges(folder).values():
         assert [number for number, _ in of_client] == [1, 2]
         assert all(release.startswith("sampled-gaussian noise_multiplier=") for _, release in of_client)
@@ -103,5 +106,41 @@ def test_a_second_federation_on_the_same_rows_is_refused_and_charges_nothing(run
     folder, ended = runs
     code, words = ended[1]
     assert code == 1
-    assert "would exceed this client's budget of epsilon 8" in " ".join(words.split())
+    said = " ".join(words.split())
+    assert "would exceed this client's budget of epsilon 8" in said
+    assert "it allows no round" in said
+    assert "sits out, because its privacy budget allows no further round on the data" in said
     assert all(len(of_client) == 2 for of_client in charges(folder).values())
+
+
+def test_results_say_what_was_promised_spent_and_left(runs) -> None:
+    folder, _ = runs
+    whole = json.loads((folder / "first" / "colours" / "result.json").read_text())
+    for client in whole["clients"]:
+        privacy = client["privacy"]
+        assert (privacy["unit"], privacy["target_epsilon"], privacy["rounds_charged"]) == (
+            "example",
+            8.0,
+            [1, 2],
+        )
+        assert 0 < privacy["epsilon"] <= 8
+        assert privacy["left"] == pytest.approx(8 - privacy["spent"])
+        assert float(client["epsilon"]) == privacy["epsilon"]
+
+
+def test_a_copy_of_each_ledger_lies_with_the_results_and_continues_what_the_others_kept(runs) -> None:
+    folder, _ = runs
+    clients = folder / "first" / "colours" / "clients"
+    for client in ("client-1", "client-2", "client-3"):
+        ledger = read_ledger(clients / client)
+        heads = heads_in(clients / "client-1")[client]
+        assert sorted(heads) == [1, 2]
+        anchors = anchors_of(entry.event for entry in ledger.entries)
+        data = (clients / client / "budget.jsonl").read_bytes()
+        state = check_budget_ledger(data, member=client, anchors=anchors, heads=heads)
+        assert [charge.round_number for charge in state.charges] == [1, 2]
+
+
+def test_the_table_of_a_run_shows_it(runs) -> None:
+    _, ended = runs
+    assert 'privacy of unit "example"' in " ".join(ended[0][1].split())

@@ -345,3 +345,41 @@ def test_a_bound_of_samples_below_a_clients_rows_is_refused_by_its_name(tmp_path
     paths = [write_csv(tmp_path / f"{n}.csv", ["a", "b"] * rows) for n, rows in enumerate((10, 30, 100))]
     with pytest.raises(DataError, match=r"client-3 trains on \d+ rows, and 'cohort\.samples_cap' is 100"):
         facts_of_data(weighing_samples(paths, samples_cap=100))
+
+
+def persons(column="patient", most=2):
+    section = {"unit": "example", "target_epsilon": 8, "group_column": column, "max_per_group": most}
+    return {"privacy": section}
+
+
+def write_patients(path, names):
+    rows = [{"text": f"row {n}", "label": LABELS[n % 3], "patient": name} for n, name in enumerate(names)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_rows_beyond_the_bound_on_a_person_are_not_counted(tmp_path, own):
+    path = write_patients(tmp_path / "rows.jsonl", [f"p{n % 4}" for n in range(240)])
+    chosen = own_files([path] * 3) if own else {"data": {"train": str(path)}}
+    free = facts_of_data(config(**chosen)).clients
+    bounded = facts_of_data(config(**chosen, **persons())).clients
+    assert {sum(each.train.values()) for each in bounded.values()} == {2 * 4}
+    assert all(sum(each.train.values()) > 8 for each in free.values())
+    assert [each.test for each in bounded.values()] == [each.test for each in free.values()]
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(
+    ("column", "names", "words"),
+    [
+        ("nurse", ["p1"], "no column 'nurse'"),
+        ("patient", ["p1", " "], "there is nothing in column 'patient'"),
+    ],
+    ids=["missing column", "empty cell"],
+)
+def test_a_file_that_does_not_name_its_persons_is_refused_by_the_lead(tmp_path, own, column, names, words):
+    path = write_patients(tmp_path / "rows.jsonl", names * 120)
+    chosen = own_files([path] * 3) if own else {"data": {"train": str(path)}}
+    with pytest.raises(DataError, match=words):
+        facts_of_data(config(**chosen, **persons(column)))

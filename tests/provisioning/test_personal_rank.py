@@ -73,6 +73,11 @@ def test_a_penalty_that_was_written_is_refused_where_learners_train() -> None:
         of_learners("default", payload="dense", training={"rank_penalty": 0.01})
 
 
+def test_a_proximal_term_is_refused_where_learners_train() -> None:
+    with pytest.raises(ConfigError, match=r"'training.proximal' is 0.01, and the members' own learners"):
+        of_learners("default", training={"proximal": 0.01})
+
+
 def test_pruning_that_was_written_is_refused_where_learners_train() -> None:
     with pytest.raises(ConfigError, match=r"'training.rank_pruning' is true, and the members' own learners"):
         of_learners("default", training={"rank_pruning": True})

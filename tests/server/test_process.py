@@ -16,7 +16,8 @@ from support.servers import WAIT_S, Member, Roster, RunningServer, issue_server,
 
 from securefl.errors import ConfigError, IdentityError
 from securefl.protocol.calls import FederationFailed, Waiting
-from securefl_server.process import load_view, run_server
+from securefl.transport.refusals import Reason, Refusal
+from securefl_server.process import load_view, refusal_sentence, run_server
 
 Process = subprocess.Popen[str]
 
@@ -147,3 +148,15 @@ def test_usage_is_shown_for_wrong_arguments(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert "python -m securefl_server FOLDER" in result.stderr
+
+
+def test_every_refusal_has_its_name_in_the_servers_log(tmp_path: Path) -> None:
+    view = make_roster(tmp_path).view
+    revoked = Refusal(Reason.REVOKED, view.roster[1].certificate, "Confirm")
+    assert refusal_sentence(revoked, view) == "refused: revoked-certificate (client-2, Confirm)"
+    foreign = Refusal(Reason.NOT_AUTHENTIC, bytes(32), "Join")
+    assert refusal_sentence(foreign, view) == "refused: not-authentic (a certificate of no member, Join)"
+    by_tls = Refusal(Reason.HANDSHAKE, b"", "handshake", 3)
+    assert refusal_sentence(by_tls, view).startswith(
+        "refused: refused-handshake (connections that ended before a first call: 3;"
+    )

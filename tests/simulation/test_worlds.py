@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.agreements import Members
 from support.soak import FAULTS, in_memory, played
+from support.world_oracle import counted_otherwise, one_hot
 from support.worlds import play
 
+from securefl.ledger.events import Event, RoundContributed, RoundVoided
 from securefl.simulation.world.faults import Faults
 from securefl.simulation.world.virtual_clock import Clock
 
@@ -39,6 +42,13 @@ def test_a_world_in_which_the_time_that_is_left_is_less_than_the_clock_can_show_
 ) -> None:
     """Seed 1097: after a skew the server asks to be woken in 1e-15 s, and the world's clock stood still at 406 s."""
     world = played(1097, tmp_path / "world")
+    assert not world.violations()
+    assert not world.unfinished
+
+
+def test_a_word_of_a_server_that_has_been_started_again_ends_no_members_part(tmp_path: Path) -> None:
+    """Seed 1837: "its disk failed" arrives when the server runs again, and the member's operator starts it, too."""
+    world = played(1837, tmp_path / "world")
     assert not world.violations()
     assert not world.unfinished
 
@@ -145,3 +155,48 @@ def test_copies_of_requests_that_come_late_change_nothing(tmp_path: Path) -> Non
         world = play(tmp_path / "world", seed=seed, faults=Faults(request_late=0.8, latency_s=1.0))
         assert not world.violations(), seed
         assert not world.errors, seed
+
+
+TWICE = replace(FAULTS, request_twice=0.3, request_late=0.3, lost_for_good=0.0)
+
+
+def test_with_updates_that_name_their_sender_every_survivor_is_in_its_sum_once(tmp_path: Path) -> None:
+    """A third of all requests come twice, many of them late; the sum itself tells who is in it, and how often."""
+    names, rounds = Members(5, 4).roster, 0
+    for seed in range(6000, 6020):
+        world = play(
+            tmp_path / "world", seed=seed, faults=TWICE, size=5, min_clients=4, rounds=4, draw=one_hot(names)
+        )
+        assert not world.violations(), seed
+        states, sums = world.sums
+        assert not counted_otherwise(states, sums, names), seed
+        rounds += sum(state.applied for state in states.values())
+    assert rounds == 20 * 5 * 4
+
+
+def test_control_a_contribution_that_counts_twice_is_seen(tmp_path: Path) -> None:
+    names = Members(5, 4).roster
+    world = play(tmp_path / "world", seed=1, faults=Faults(), size=5, min_clients=4, draw=one_hot(names))
+    states, sums = world.sums
+    sums["client-2"][0] = sums["client-2"][0] + one_hot(names)("client-4", 1)
+    (told,) = counted_otherwise(states, sums, names)
+    assert told == "round 1 counts [1, 1, 1, 2, 1] at client-2"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda events: [e for e in events if not isinstance(e, RoundContributed)],
+            "not charged before it left",
+        ),
+        (lambda events: [*events, RoundVoided(1, 1)], "refunded though its sum could be opened"),
+    ],
+)
+def test_control_a_ledger_that_does_not_fit_what_left_is_seen(
+    tmp_path: Path, change: Callable[[list[Event]], list[Event]], told: str
+) -> None:
+    world = play(tmp_path / "world", seed=1, faults=Faults())
+    ledger = world.programs["client-2"].ledger
+    ledger.events = change(ledger.events)
+    assert any(each.startswith(f"client-2: {told}") for each in world.violations())

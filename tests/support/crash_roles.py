@@ -29,6 +29,7 @@ from securefl_client.journal import Journal
 from securefl_client.learner import CheckedLearner
 from securefl_client.learner_side import LearnerSide
 from securefl_client.phases import PhaseClock
+from securefl_client.round_charges import RoundCharges
 from securefl_server import process as server_process
 from securefl_server.process import ServerOptions, serve
 from securefl_server.round_store import SqliteRoundStore
@@ -84,7 +85,7 @@ def run_member(
 ) -> None:
     """Takes part with a ``Mover``."""
 
-    def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None]) -> LearnerSide:
+    def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None], __: RoundCharges) -> LearnerSide:
         checked = CheckedLearner(Mover(seed), own.federation.layout)
         return LearnerSide(checked, member=own.member, clock=clock, emit=lambda event: None)
 

@@ -18,7 +18,7 @@ import pytest
 from securefl import load_federation, provision, shared_layout, update_between
 from securefl.adapters.update import Adapter, LoraFactors, Update
 from securefl.errors import SecureFLError
-from securefl.progress import Event, Listening
+from securefl.progress import Event, EventSink, Listening
 from securefl_client.learner import CheckedLearner
 from securefl_client.learner_side import LearnerSide
 from securefl_client.process import take_part
@@ -84,15 +84,21 @@ def provisioned(folder: Path, scheme: str) -> Path:
     return folder / "federation"
 
 
-def run_member(folder: Path, name: str, learner: Mover, *, address: str, out: Path) -> Adapter:
+def nobody(event: Event) -> None:
+    """Hears events."""
+
+
+def run_member(
+    folder: Path, name: str, learner: Mover, *, address: str, out: Path, emit: EventSink = nobody
+) -> Adapter:
     sides: list[LearnerSide] = []
 
-    def prepare(own, clock, _) -> LearnerSide:
+    def prepare(own, clock, _, __) -> LearnerSide:
         checked = CheckedLearner(learner, own.federation.layout)
         sides.append(LearnerSide(checked, member=own.member, clock=clock, emit=lambda event: None))
         return sides[0]
 
-    take_part(folder / name, server=address, out=out / name, emit=lambda event: None, prepare=prepare)
+    take_part(folder / name, server=address, out=out / name, emit=emit, prepare=prepare)
     return sides[0].adapter
 
 
@@ -119,7 +125,9 @@ def serving(folder: Path) -> Iterator[str]:
     assert errors == []
 
 
-def run_all(folder: Path, out: Path, *, stops_in: int | None = None) -> dict[str, Adapter]:
+def run_all(
+    folder: Path, out: Path, *, stops_in: int | None = None, emit: EventSink = nobody
+) -> dict[str, Adapter]:
     """All members on threads; the second one is stopped in a round, and started again."""
 
     def run(seed: int) -> Adapter:
@@ -127,7 +135,7 @@ def run_all(folder: Path, out: Path, *, stops_in: int | None = None) -> dict[str
         if name == "client-2" and stops_in is not None:
             with pytest.raises(Stopped):
                 run_member(folder, name, Mover(seed, stops_in=stops_in), address=address, out=out)
-        return run_member(folder, name, Mover(seed), address=address, out=out)
+        return run_member(folder, name, Mover(seed), address=address, out=out, emit=emit)
 
     with serving(folder) as address, ThreadPoolExecutor(len(MEMBERS)) as pool:
         return dict(zip(MEMBERS, pool.map(run, range(len(MEMBERS))), strict=True))

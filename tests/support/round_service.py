@@ -30,7 +30,7 @@ from securefl.protocol.calls import (
     StagedUpTo,
 )
 from securefl.protocol.wire_calls import Hello
-from securefl.protocol.wire_staging import StageSizes
+from securefl.protocol.wire_staging import PART_BYTES, StageSizes
 from securefl.transport.aggregator_server import AggregatorServer, HeardRequest
 from support.rounds import ATTEMPT, HEAD, STAGE_SIZES
 from support.servers import WAIT_S
@@ -68,7 +68,7 @@ class HeldService:
     before_chunk: Callable[[int], None] = nothing
     before_piece: Callable[[int], None] = nothing
     before_announcement: Callable[[int], object] = nothing
-    piece_bytes: int = 128 << 10
+    piece_bytes: int = PART_BYTES
 
     def note(self, peer: bytes, what: object) -> None:
         self.peers.append(peer)

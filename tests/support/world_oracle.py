@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from securefl.crypto.profiles import DEGREE
 from securefl.crypto.thresholds import threshold
+from securefl.ledger.charges import charged
+from securefl.ledger.events import Event, RoundContributed, RoundVoided
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.agreement.statement import Survivors
 from securefl.protocol.calls import Acknowledge, CastVote, SendReveal
@@ -130,6 +134,66 @@ def wrong_sums(
         for applied, found in zip(state.sums, sums[member], strict=True)
         if not np.array_equal(found, sum(integers(each, applied.round_number) for each in applied.survivors))
     ]
+
+
+def counted_otherwise(
+    states: dict[str, MemberState], sums: dict[str, list[np.ndarray]], roster: tuple[str, ...]
+) -> list[str]:
+    """Rounds whose sum has another member than the survivors in it, or one of them twice; updates were ``one_hot``.
+
+    The statement of survivors is compared with what the sum itself says of each member.
+    """
+    return [
+        f"round {applied.round_number} counts {found[: len(roster)].tolist()} at {member}"
+        for member, state in states.items()
+        for applied, found in zip(state.sums, sums[member], strict=True)
+        if found[: len(roster)].tolist() != [int(each in applied.survivors) for each in roster]
+        or found[len(roster) : -1].any()
+    ]
+
+
+def one_hot(roster: tuple[str, ...]) -> Callable[[str, int], np.ndarray]:
+    """Updates that name their sender and nothing else: (4096,), 1 at the member's place, and their sum in the end."""
+
+    def draw(member: str, round_number: int) -> np.ndarray:
+        values = np.zeros(DEGREE, dtype=np.int64)
+        values[roster.index(member)] = values[-1] = 1
+        return values
+
+    return draw
+
+
+def wrong_charges(
+    states: dict[str, MemberState], ledgers: dict[str, list[Event]], observed: Observed
+) -> list[str]:
+    """Ledgers that do not fit what left their members, and what became of it.
+
+    The model: a header is charged before it leaves; who is among the survivors of an applied sum stays charged for it,
+    who is in its cohort and not among them is refunded; and nothing is refunded whose sum could be opened.
+    """
+    opened = {
+        (each.attempt.round_number, each.attempt.number): each.survivors
+        for each in observed.openable(0).values()
+    }
+    broken = []
+    for member, events in ledgers.items():
+        made = {(e.round_number, e.attempt) for e in events if isinstance(e, RoundContributed)}
+        voided = {(e.round_number, e.attempt) for e in events if isinstance(e, RoundVoided)}
+        sent = {(number, attempt) for name, number, attempt in observed.headers if name == member}
+        last = {(each.round_number, each.number): each.survivors for each in states[member].sums}
+        paid = {place for place, survivors in last.items() if member in survivors}
+        free = {place for place, survivors in last.items() if member not in survivors}
+        found = charged(events)
+        wrong = {
+            "not charged before it left": sent - made,
+            "in a sum and not charged": paid - found,
+            "not in the sum and charged": found & free,
+            "refunded though its sum could be opened": {
+                place for place in voided & set(opened) if member in opened[place]
+            },
+        }
+        broken += [f"{member}: {what}: {sorted(places)}" for what, places in wrong.items() if places]
+    return broken
 
 
 def _differences(states: dict[str, MemberState]) -> list[str]:

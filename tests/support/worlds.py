@@ -24,6 +24,7 @@ from securefl.progress import Event
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.signed import Attempt
 from securefl.protocol.calls import AggregateHead, Announcement, SurvivorsProposed
+from securefl.protocol.member_session import MemberState
 from securefl.protocol.sections import Section
 from securefl.protocol.serving.server_state import ServerRules
 from securefl.simulation.world.faults import Faults
@@ -32,6 +33,7 @@ from securefl.simulation.world.server import Killed
 from securefl.storage.durable import DurableFile
 from securefl_client.journal import FILE_KEPT, FILE_NAME, Journal
 from securefl_client.key_shares import KeyShares
+from securefl_client.round_work import TrainedRound
 from securefl_client.session import MemberSession
 from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
@@ -40,9 +42,12 @@ from securefl_server.round_store import SqliteRoundStore
 from support.agreements import Members, digest
 from support.fake_members import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
 from support.hostile_clients import HostileClient, Lie
-from support.world_oracle import Observed, wrong_sums
+from support.world_oracle import Observed, wrong_charges, wrong_sums
 
 LIMITS = ServerSection(join_timeout_s=200, round_timeout_s=120, step_timeout_s=30, reconnect_grace_s=5)
+
+Draw = Callable[[str, int], np.ndarray]
+"""A member's integers of a round: (4096,) int64, of which the last is the sum of the others."""
 
 
 def full() -> DiskError:
@@ -97,6 +102,11 @@ class WorldWork(FakeWork):
     entropy: Entropy = SYSTEM
     in_the_middle: Callable[[], None] = lambda: None
     lies: bool = False
+    draw: Draw = integers
+
+    def train(self, round_number: int) -> TrainedRound:
+        self.trained_rounds.append(round_number)
+        return TrainedRound([self.draw(self.member, round_number)], lambda: 0)
 
     def encrypt(
         self, runs: Callable[[], Iterable[np.ndarray]], *, cohort: Cohort, salt: bytes
@@ -205,6 +215,7 @@ class MemberProgram:
     journal: Journal | None = None
     is_open: bool = False
     lies: bool = False
+    draw: Draw = integers
 
     def make(self) -> MemberSession:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -225,6 +236,7 @@ class MemberProgram:
             entropy=self.world.chance.bytes,
             in_the_middle=self._write,
             lies=self.lies,
+            draw=self.draw,
         )
         self.work.rebuild(self.journal)
         channels = FakeChannels(self.member)
@@ -335,6 +347,7 @@ class Played:
     server: ServerProgram
     observed: Observed
     members: Members
+    draw: Draw = integers
     liars: dict[str, HostileClient] = field(default_factory=dict)
 
     @property
@@ -362,14 +375,21 @@ class Played:
 
     def violations(self) -> list[str]:
         """Everything that must not be; see ``world_oracle``."""
-        states, sums = {}, {}
-        for name, program in self.ended.items():
-            assert program.journal is not None
-            assert program.work is not None
-            states[name], sums[name] = program.journal.state, program.work.applied
-        return self.observed.violations(states, colluders=len(self.liars)) + wrong_sums(
-            states, sums, integers
-        )
+        states, sums = self.sums
+        ledgers = {name: program.ledger.events for name, program in self.ended.items()}
+        return [
+            *self.observed.violations(states, colluders=len(self.liars)),
+            *wrong_sums(states, sums, self.draw),
+            *wrong_charges(states, ledgers, self.observed),
+        ]
+
+    @property
+    def sums(self) -> tuple[dict[str, MemberState], dict[str, list[np.ndarray]]]:
+        """States and applied sums of the members that came to their end."""
+        journals = {name: each.journal for name, each in self.ended.items()}
+        states = {name: each.state for name, each in journals.items() if each is not None}
+        works = {name: each.work for name, each in self.ended.items()}
+        return states, {name: each.applied for name, each in works.items() if each is not None}
 
 
 def play(
@@ -384,6 +404,7 @@ def play(
     limit_s: float = 20_000,
     hostile: Mapping[str, Lie] | None = None,
     wrong_tags: frozenset[str] = frozenset(),
+    draw: Draw = integers,
     make_core: Callable[[RoundServer], RoundServer] = lambda core: core,
 ) -> Played:
     """One federation from its first start to its end.
@@ -399,13 +420,14 @@ def play(
         limit_s: Latest end, in the world's seconds.
         hostile: Kinds of lies, by id of the members that tell them.
         wrong_tags: Members that encrypt what its own tag does not hold of.
+        draw: Gives every member's integers.
         make_core: Puts a lying server in the place of the core.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "server").mkdir(parents=True, mode=0o700)
     members = Members(size, min_clients, packets=packets)
-    draw = random.Random(seed)
-    members.keys = {name: _key(draw) for name in members.keys}
+    chance = random.Random(seed)
+    members.keys = {name: _key(chance) for name in members.keys}
     observed = Observed()
     liars = {
         name: HostileClient(members.keys[name], random.Random(f"{seed} {name}"), lie)
@@ -421,14 +443,15 @@ def play(
     server = ServerProgram(members, folder / "server", world, rounds, make_core, observed)
     world.add_server(server.make, server.close)
     programs = {
-        name: MemberProgram(members, name, folder / name, world, rounds, observed) for name in members.roster
+        name: MemberProgram(members, name, folder / name, world, rounds, observed, draw=draw)
+        for name in members.roster
     }
     for name in wrong_tags:
         programs[name].lies = True
     starters = {name: (program.make, program.close) for name, program in programs.items()}
     world.add_members(starters, alter=liars)
     world.run(limit_s=limit_s)
-    return Played(world, programs, server, observed, members, liars)
+    return Played(world, programs, server, observed, members, draw, liars)
 
 
 def _key(draw: random.Random) -> SigningKey:

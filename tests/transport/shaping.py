@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import threading
 import time
@@ -117,9 +116,3 @@ def shaped(
         yield proxy
     finally:
         proxy.close()
-
-
-def lengths(seed: int, *, least: int, most: int, count: int) -> Iterator[int]:
-    """Lengths after which connections break, drawn from a seed; the connection after the last one lasts."""
-    drawn = random.Random(seed)
-    return iter([drawn.randrange(least, most) for _ in range(count)])

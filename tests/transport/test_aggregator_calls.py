@@ -45,6 +45,7 @@ from securefl.protocol.calls import (
     Waiting,
 )
 from securefl.protocol.wire_announcements import encode_announcement
+from securefl.transport import aggregator_server
 from securefl.transport.aggregator_client import AggregatorClient, ShortRequest
 from securefl.transport.limits import MAX_MESSAGE_BYTES, Keepalive, Patience
 from securefl.transport.persistence import LONGEST_PAUSE_S, Backoff
@@ -193,6 +194,24 @@ def test_an_announcement_of_many_mebibytes_travels(service, certificates, client
     assert len(encode_announcement(opened)) > 2 * MAX_MESSAGE_BYTES
     with listening(service, certificates.server) as address, client_at(address) as client:
         assert list(client.follow()) == [opened]
+
+
+def test_an_announcement_is_encoded_once_for_all_members(
+    service, certificates, client_at, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[object] = []
+
+    def counted(told):
+        encoded.append(told)
+        return encode_announcement(told)
+
+    monkeypatch.setattr(aggregator_server, "encode_announcement", counted)
+    with listening(service, certificates.server) as address, client_at(address) as client:
+        for told in (CohortClosed(COHORT), FederationClosed()):
+            service.announcements = [told]
+            for _ in range(3):
+                assert list(client.follow()) == [told]
+    assert encoded == [CohortClosed(COHORT), FederationClosed()]
 
 
 @pytest.mark.parametrize("path", ["/securefl.v1.Aggregator/Join", "/securefl.v2.Aggregator/Join"])

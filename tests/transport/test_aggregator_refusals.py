@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import queue
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +31,7 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.wire_staging import BodyChunk, contribution_messages, encode_contribution_part
 from securefl.transport.aggregator_client import AggregatorClient
+from securefl.transport.handshakes import Handshakes
 from securefl.transport.limits import Patience
 from securefl.transport.quotas import Quota
 from securefl.transport.refusals import Reason, Refusal
@@ -149,8 +152,55 @@ def test_a_certificate_that_tls_refuses_reaches_no_call_and_its_member_is_told(
         ):
             client.join()
 
-    assert refusals_of(service, certificates, attack) == []
+    told: queue.SimpleQueue[Refusal] = queue.SimpleQueue()
+    with listening(service, certificates.server, refused=told.put, first_call_s=0.05) as address:
+        attack(address)
+        refusal = told.get(timeout=WAIT_S)
+    assert (refusal.reason, refusal.certificate, refusal.call) == (Reason.HANDSHAKE, b"", "handshake")
+    assert refusal.count >= 1
     assert service.asked == []
+
+
+def test_a_connection_is_counted_off_at_its_first_call(
+    service, certificates, client_at, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers: list[str] = []
+    monkeypatch.setattr(Handshakes, "called", lambda handshakes, peer: peers.append(peer))
+    with listening(service, certificates.server) as address, client_at(address) as client:
+        client.join()
+        client.ask(CONFIRM)
+    assert len(set(peers)) == 1
+    assert peers[0].startswith("ipv4:127.0.0.1:")
+
+
+def test_only_connections_without_a_call_are_told() -> None:
+    told: list[Refusal] = []
+
+    async def counted() -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        def refused(refusal: Refusal) -> None:
+            told.append(refusal)
+            if sum(each.count for each in told) >= 2:
+                done.set_result(None)
+
+        handshakes = Handshakes(refused, patience_s=0.05)
+        handshakes.begun()
+        handshakes.open()
+        for _ in range(3):
+            handshakes.begun()
+        # What a thread of grpc's tells arrives with the loop's next turn.
+        await asyncio.sleep(0)
+        handshakes.called("ipv4:192.0.2.7:1")
+        handshakes.called("ipv4:192.0.2.7:1")
+        await asyncio.wait_for(done, WAIT_S)
+        handshakes.close()
+
+    asyncio.run(counted())
+    assert {(each.reason, each.certificate, each.call) for each in told} == {
+        (Reason.HANDSHAKE, b"", "handshake")
+    }
+    assert sum(each.count for each in told) == 2
 
 
 @pytest.mark.parametrize(

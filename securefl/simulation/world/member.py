@@ -118,6 +118,7 @@ class MemberProcess:
         self._newest: Announcement | None = None
         self._handling: Announcement | None = None
         self._refusal: RunError | None = None
+        self._refused_by = 0
         self._retry: Planned | None = None
         self._life = 0
         self.ending: Ending | None = None
@@ -204,14 +205,14 @@ class MemberProcess:
         self._steps = self._session.handle(announcement)
         self._advance(None)
 
-    def _advance(self, answer: Got | None, *, refusal: RunError | None = None) -> None:
-        """Gives the session an answer, and makes the request that comes next."""
+    def _advance(self, answer: Got | None, *, refusal: RunError | None = None, by: int = 0) -> None:
+        """Gives the session an answer, or a refusal by a server's start, and makes the request that comes next."""
         steps = self._steps
         assert steps is not None
         left = isinstance(self._sent, Leave)
         try:
             if refusal is not None:
-                self._refusal = refusal
+                self._refusal, self._refused_by = refusal, by
                 sent = steps.throw(refusal)
             else:
                 sent = next(steps) if answer is None else steps.send(answer)
@@ -253,7 +254,7 @@ class MemberProcess:
         if is_dropped(error, refused=self._refusal, is_past=lambda: newest != self._handling):
             self._newest = newest
             self._go_on()
-        elif core is None:
+        elif core is None or (error is self._refusal and self._refused_by != self._server.starts):
             # The last that the server said before its disk ended it: both are started again.
             self.end()
         else:
@@ -289,7 +290,7 @@ class MemberProcess:
         """The request arrives, also one that was answered before: it is a repetition then."""
         if self._sent is None or number != self._request_number:
             return
-        life = self._life
+        life, by = self._life, self._server.starts
         try:
             for sent in self._alter(self._sent):
                 self._observe(self.name, sent)
@@ -298,7 +299,7 @@ class MemberProcess:
             return
         except RunError as error:
             refusal = error
-            self._answered(life, number, lambda: self._advance(None, refusal=refusal))
+            self._answered(life, number, lambda: self._advance(None, refusal=refusal, by=by))
             return
         self._answered(life, number, lambda: self._advance(answer))
 

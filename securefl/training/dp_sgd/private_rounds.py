@@ -7,7 +7,6 @@ been trained.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from securefl.errors import ConfigError
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
@@ -17,10 +16,10 @@ from securefl.training.devices import seed_torch
 from securefl.training.dp_sgd.rehearsal import rehearse
 from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
 from securefl.training.optimiser import Optimiser
+from securefl.training.penalties import penalty_of
 from securefl.training.round_loop import RoundLoop
 from securefl.training.schedule import Rates, Schedule
 from securefl.training.settings import TrainerSettings
-from securefl.training.tail_penalty import tail_penalty
 from securefl.training.tasks.head import TaskHead, WholeHead
 
 Charge = Callable[[int, SampledTraining], None]
@@ -79,12 +78,11 @@ class PrivateRounds:
         rehearse(steps, self._optimiser(steps.trainable, rates))
         self._charge(round_number, self._release)
         schedule = Schedule.of(loop.section, rounds=loop.settings.rounds)
-        strength = loop.section.rank_penalty
         return steps.run(
             self._optimiser(steps.trainable, rates),
             share_of=lambda step: schedule.share(round_number, step=step, steps=self._release.steps),
             step_sink=loop.step_sink,
-            penalty=partial(tail_penalty, steps.trainable, strength=strength) if strength else None,
+            penalty=penalty_of(steps.trainable, loop.section),
         )
 
     def _optimiser(self, trainable: Trainable, rates: Rates) -> Optimiser:

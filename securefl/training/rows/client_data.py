@@ -5,13 +5,12 @@ The rule kept here: nothing of other clients' rows is kept.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from securefl.config.cohort import CohortSection, MemberSection
 from securefl.config.data import DataSection
 from securefl.errors import ConfigError
-from securefl.training.rows.client_rows import ClientRows, Files, deal, part_rows, read_files
+from securefl.training.rows.client_rows import bounded, deal, part_rows, read_files
 from securefl.training.rows.columns import Columns
 from securefl.training.rows.examples import ClientData, Examples
 from securefl.training.rows.persons import PersonBound
@@ -57,18 +56,12 @@ def load_client_data(
     own = _entry(cohort, member)
     files = read_files(data, own, task.columns, persons=persons)
     share = deal(data, cohort, files, seed=seed)[cohort.clients.index(own)]
-    rows = _bounded(part_rows(share, data, files, member=member, seed=seed), files, persons)
+    rows = bounded(part_rows(share, data, files, member=member, seed=seed), files, persons)
     return ClientData(
         train=task.examples(files.train, rows.train),
         validation=task.examples(files.train, rows.validation),
         test=task.examples(files.test or files.train, rows.test),
     )
-
-
-def _bounded(rows: ClientRows, files: Files, persons: PersonBound | None) -> ClientRows:
-    if persons is None:
-        return rows
-    return replace(rows, train=persons.kept(rows.train, files.train.columns[persons.column]))
 
 
 def _entry(cohort: CohortSection, member: str) -> MemberSection:

@@ -11,7 +11,7 @@ by the column that the task gives, where it gives one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -222,6 +222,13 @@ def part_rows(share: Share, data: DataSection, files: Files, *, member: str, see
     whole = _checked(train, 2, files.train, member)
     kept, held = hold_out(whole, fraction=data.validation_fraction, rng=rng, strata=_strata_of(files, whole))
     return ClientRows(kept, held, _checked(test, MIN_TEST_ROWS, files.test or files.train, member))
+
+
+def bounded(rows: ClientRows, files: Files, persons: PersonBound | None) -> ClientRows:
+    """A client's rows with at most so many training rows of one person; all of them without a bound."""
+    if persons is None:
+        return rows
+    return replace(rows, train=persons.kept(rows.train, files.train.columns[persons.column]))
 
 
 def _strata(files: Files) -> str:

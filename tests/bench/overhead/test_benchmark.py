@@ -70,7 +70,7 @@ def job(federation: Path, variant: Variant, **changes: object) -> OverheadJob:
 @pytest.fixture(scope="module")
 def ran(federation: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[OverheadRequest, Measured]:
     """All three variants, once, two rounds each, in this process."""
-    request = OverheadRequest(federation=federation, name="tiny", rounds=2, repeats=1, timeout_s=120)
+    request = OverheadRequest(federation=federation, name="tiny", rounds=2, repeats=1, timeout_s=480)
     return request, {
         variant: (measure_federation(job(federation, variant), tmp_path_factory.mktemp(variant)),)
         for variant in VARIANTS

@@ -1,0 +1,102 @@
+"""An audit of noise that protects clients believes neither the file of the lead nor the releases that clients name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.federations import make_federation
+from support.private_accounts import ROUNDS, Accounts
+
+pytest.importorskip("dp_accounting")
+
+from securefl.api.privacy_audit import audit_privacy
+from securefl.config.aggregation import AggregationSection
+from securefl.config.privacy import ClientPrivacySection
+from securefl.privacy.accounting import second_opinion
+from securefl.protocol.client_noise import round_event
+from securefl.protocol.federation import Federation
+from securefl.protocol.terms import PinnedClientPrivacy
+
+
+@pytest.fixture(autouse=True)
+def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opacus imports torch."""
+    monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: False))
+
+
+@pytest.fixture
+def federation() -> Federation:
+    promise = ClientPrivacySection(unit="client", target_epsilon=8, accountant="rdp", force=True)
+    return make_federation(
+        (2, 4, 8),
+        rounds=ROUNDS,
+        scheme="kahe",
+        payload="core",
+        aggregation=AggregationSection(weights="equal"),
+        promise=promise,
+    ).federation
+
+
+def release(federation: Federation, number: int) -> str:
+    event = round_event(federation, number)
+    assert event is not None
+    return event.text
+
+
+def findings(
+    federation: Federation, folder: Path, *, but: str = "", release_of: Federation | None = None
+) -> list[str]:
+    """An audit's, where all members but one have charged all rounds; by another file if there is one."""
+    promised = federation.terms.privacy.promised_epsilon
+    starts = dict.fromkeys(federation.cohort, ("client", promised))
+    accounts = Accounts(federation, folder / "budgets", starts=starts)
+    for member in federation.cohort:
+        for number in () if member == but else range(1, ROUNDS + 1):
+            accounts.charge(member, [number], release(release_of or federation, number))
+    audit = audit_privacy(federation, accounts.ledgers, results=folder / "clients", budgets=accounts.budgets)
+    return [str(finding) for finding in audit.findings]
+
+
+def altered(federation: Federation, **keys: int) -> Federation:
+    privacy = federation.terms.privacy
+    assert isinstance(privacy, PinnedClientPrivacy)
+    other = privacy.model_copy(update=keys)
+    return replace(federation, terms=federation.terms.model_copy(update={"privacy": other}))
+
+
+def halved(federation: Federation) -> Federation:
+    privacy = federation.terms.privacy
+    assert isinstance(privacy, PinnedClientPrivacy)
+    return altered(federation, share_variance_16ths=privacy.share_variance_16ths // 4)
+
+
+def test_a_run_that_kept_its_promise_has_no_finding(federation: Federation, tmp_path: Path) -> None:
+    assert findings(federation, tmp_path) == []
+
+
+def test_a_client_that_was_charged_nothing_is_named(federation: Federation, tmp_path: Path) -> None:
+    (found,) = findings(federation, tmp_path, but="client-2")
+    assert found.startswith("client-2: it contributed to 3 rounds, and no ledger of its budgets")
+
+
+def test_a_file_with_half_of_the_noise_is_named(federation: Federation, tmp_path: Path) -> None:
+    found = findings(halved(federation), tmp_path)
+    assert found[0].startswith("the federation's rounds do not keep its promise to clients")
+    assert any("and 8 was promised" in each for each in found[1:])
+
+
+def test_charges_for_more_noise_than_was_sent_are_named(federation: Federation, tmp_path: Path) -> None:
+    """The members ran half of the noise, and charged what the honest file says."""
+    found = findings(halved(federation), tmp_path, release_of=federation)
+    assert sum("another release in round" in each for each in found) == 3 * ROUNDS
+
+
+def test_shares_for_more_honest_survivors_than_the_roster_is_sure_of_are_named(
+    federation: Federation, tmp_path: Path
+) -> None:
+    counted = len(federation.roster)
+    assert counted > federation.constants.min_honest
+    (found,) = findings(altered(federation, honest=counted), tmp_path)
+    assert f"counts on {counted} honest survivors" in found
