@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.federations import make_federation
-from support.private_accounts import ROUNDS, Accounts, ledger_of
+from support.private_accounts import ROUNDS, Accounts
 
 pytest.importorskip("dp_accounting")
 
@@ -50,14 +50,12 @@ def findings(
 ) -> list[str]:
     """An audit's, where all members but one have charged all rounds; by another file if there is one."""
     promised = federation.terms.privacy.promised_epsilon
-    ledgers = {
-        member: ledger_of(federation, member, unit="client", epsilon=promised) for member in federation.cohort
-    }
-    accounts = Accounts(federation, ledgers, folder / "budgets")
+    starts = dict.fromkeys(federation.cohort, ("client", promised))
+    accounts = Accounts(federation, folder / "budgets", starts=starts)
     for member in federation.cohort:
         for number in () if member == but else range(1, ROUNDS + 1):
             accounts.charge(member, [number], release(release_of or federation, number))
-    audit = audit_privacy(federation, ledgers, results=folder / "clients", budgets=accounts.budgets)
+    audit = audit_privacy(federation, accounts.ledgers, results=folder / "clients", budgets=accounts.budgets)
     return [str(finding) for finding in audit.findings]
 
 
