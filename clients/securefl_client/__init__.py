@@ -39,7 +39,8 @@
 ``aggregate_file``  an aggregate on its way in
 ``budget_store``    the files of a privacy budget, which outlive runs
 ``own_rows``        a member's data as its budget knows it
-``data_budget``     charges on all budgets that share a row of the data
+``row_histories``   charges that rows of its data have on them, of all budgets on this machine
+``data_budget``     the budget of its data: asked, charged, and told of
 ``round_charges``   the same as its session and its training ask for them
 ``earlier_charges``  what earlier federations have left of the budgets of a planned one
 ``example_budget``  private rounds, planned from the rows that they train on

@@ -132,10 +132,9 @@ class ReceiptedBudget:
         self._write_receipt()
         return self.anchor
 
-    def refund(self, charge: Charge, *, proof_digest: bytes) -> None:
-        """Take a charge back; see ``BudgetLedger.refund``."""
-        self._ledger.refund(charge, proof_digest=proof_digest)
-        self._write_receipt()
+    def has_left(self, charge: Charge) -> bool:
+        """True where what a charge paid for was about to leave, and may have left."""
+        return self._ledger.has_left(charge)
 
     def __enter__(self) -> ReceiptedBudget:
         return self
@@ -167,20 +166,25 @@ def read_budget(place: BudgetPlace) -> BudgetState | None:
     )
 
 
-def read_marks(place: BudgetPlace) -> Marks:
-    """Marks of a budget's rows.
+def read_marks(place: BudgetPlace) -> Marks | None:
+    """Marks of a budget's rows; None where nothing was ever charged in it.
 
     Raises:
-        StateError: if they are missing or altered.
+        StateError: if they are altered, or missing while something was charged.
     """
+    if not place.rows.exists():
+        if _is_unused(place):
+            return None
+        raise _missing(place)
     return parse_marks(_read(place.rows), where=str(place.rows))
 
 
 def _keep_marks(place: BudgetPlace, marks: Marks) -> None:
     """Keep the marks, with those that are there already: a column of persons may have been named before."""
-    known = read_marks(place) if place.rows.exists() else marks
+    there = place.rows.exists()
+    known = parse_marks(_read(place.rows), where=str(place.rows)) if there else marks
     together = np.union1d(known, marks)
-    if not place.rows.exists() or len(together) != len(known):
+    if not there or len(together) != len(known):
         with disk_errors(place.rows):
             put_whole(place.rows, marks_bytes(together))
 

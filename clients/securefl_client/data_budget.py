@@ -8,14 +8,11 @@ charges of all budgets on this machine that know the row. One more release must 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from securefl.config.privacy import NoPrivacySection, PrivacySection
 from securefl.errors import BudgetError, StateError
@@ -29,11 +26,10 @@ from securefl.privacy.events import Event
 from securefl.storage.disk import disk_errors, make_private_folder
 from securefl.storage.lock import in_turn
 from securefl.storage.private import put_whole
-from securefl_client.budget_store import ReceiptedBudget, read_budget, read_marks
+from securefl_client.budget_store import ReceiptedBudget, read_budget
 from securefl_client.folder import ClientFolder
 from securefl_client.own_rows import own_rows
-
-ByFederation = Mapping[bytes, tuple[Event, ...]]
+from securefl_client.row_histories import KnownCharges, histories, shared_charges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +43,7 @@ class DataBudget:
         federation_digest: Whose rounds these are (32 bytes).
         rounds: Number of the federation's last round.
         anchors: Heads of the ledger that others have kept, beside its receipts.
+        promised_delta: Delta of the federation's promise, where the budget's own is smaller.
     """
 
     place: BudgetPlace
@@ -55,6 +52,7 @@ class DataBudget:
     federation_digest: bytes
     rounds: int
     anchors: tuple[Anchor, ...] = ()
+    promised_delta: float | None = None
 
     @classmethod
     def of(cls, own: ClientFolder, *, anchors: tuple[Anchor, ...] = ()) -> Self | None:
@@ -82,35 +80,41 @@ class DataBudget:
             budget=Budget(
                 unit=privacy.unit,
                 epsilon=choice.budget_epsilon or privacy.target_epsilon,
-                delta=privacy.delta,
+                delta=choice.delta_beside(privacy.delta),
                 accountant=_accountant(privacy),
             ),
             federation_digest=own.federation.digest,
             rounds=own.federation.terms.federation.rounds,
             anchors=anchors,
+            promised_delta=privacy.delta,
         )
 
     def require(self, round_number: int, event: Event) -> None:
         """Refuse a round whose release would not fit; nothing is charged.
+
+        A round with a charge that ``reserve`` would take up again fits.
 
         Raises:
             BudgetError: naming the last affordable round.
             StateError, IdentityError: if a ledger does not hold together.
         """
         with self._open() as ledger:
-            self._require(ledger, round_number, event)
+            if self._unused(ledger, round_number, event) is None:
+                self._require(ledger, round_number, event)
 
     def reserve(self, round_number: int, event: Event) -> None:
-        """Charge a release; it is on disk when this returns. Every call is a charge of its own.
+        """Charge a release; it is on disk when this returns.
 
-        A round that is trained a second time, after a crash, has new noise and is charged anew, because nobody here
-        knows whether the first update has left.
+        A round that is trained a second time, after a stop, has new noise. It is charged anew if the first update may
+        have left: ``contribute`` is on disk before that. Else the first charge is taken up again.
 
         Raises:
             BudgetError: if it would exceed the budget, and nothing was charged.
             StateError, IdentityError: if a ledger does not hold together, or could not be written.
         """
         with self._open() as ledger:
+            if self._unused(ledger, round_number, event) is not None:
+                return
             self._require(ledger, round_number, event)
             ledger.reserve(
                 federation_digest=self.federation_digest,
@@ -131,18 +135,6 @@ class DataBudget:
         """
         with self._open() as ledger:
             return ledger.contribute(self._newest(ledger, round_number), body_digest=body_digest)
-
-    def refund(self, round_number: int, *, proof_digest: bytes) -> None:
-        """Take back all charges of a round: a proof shows that nobody will open what they paid for.
-
-        A round that was not charged, or was refunded before, is left as it is.
-
-        Raises:
-            StateError, IdentityError: if a ledger does not hold together, or could not be written.
-        """
-        with self._open() as ledger:
-            for charge in list(self._of_round(ledger.charges, round_number)):
-                ledger.refund(charge, proof_digest=proof_digest)
 
     def spending(self, event: Event | None = None) -> Spending:
         """State of the budget: spent and left.
@@ -166,20 +158,28 @@ class DataBudget:
         return self._spending(() if state is None else state.charges, event)
 
     def _spending(self, charges: Sequence[Charge], event: Event | None) -> Spending:
-        histories = self._histories(charges)
+        shared = self._shared()
+        found = self._histories(charges, shared)
         own = [charge for charge in charges if charge.federation_digest == self.federation_digest]
-        spent = max(self.budget.spent(events) for events in histories)
+        under_other_rows = [
+            event
+            for each in shared
+            if each.client == self.place.client
+            for event in each.charges.get(self.federation_digest, ())
+        ]
+        spent = max(self.budget.spent(events) for events in found)
+        promised = replace(self.budget, delta=self.promised_delta or self.budget.delta)
         return Spending(
-            epsilon=self.budget.spent(events_of(charge.release for charge in own)),
+            epsilon=promised.spent([*events_of(charge.release for charge in own), *under_other_rows]),
             rounds=tuple(sorted({charge.round_number for charge in own})),
             trainings=len(own),
             spent=spent,
             left=max(0.0, self.budget.epsilon - spent),
-            affordable=None if event is None else self._affordable(histories, event),
+            affordable=None if event is None else self._affordable(found, event),
         )
 
     def copy_to(self, path: Path) -> None:
-        """Write a copy of the ledger, whole.
+        """Write a copy of the ledger, whole: it names releases of other federations and the data's fingerprint too.
 
         Raises:
             StateError: if it cannot be read.
@@ -200,49 +200,36 @@ class DataBudget:
             yield ledger
 
     def _require(self, ledger: ReceiptedBudget, round_number: int, event: Event) -> None:
-        for earlier in self._histories(ledger.charges):
+        for earlier in self._histories(ledger.charges, self._shared()):
             self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
 
-    def _affordable(self, histories: Sequence[tuple[Event, ...]], event: Event) -> int:
+    def _affordable(self, found: Sequence[tuple[Event, ...]], event: Event) -> int:
         most = max(self.rounds, 1)
-        return min(self.budget.affordable(earlier, event, most=most) for earlier in histories)
+        return min(self.budget.affordable(earlier, event, most=most) for earlier in found)
 
-    def _histories(self, charges: Sequence[Charge]) -> list[tuple[Event, ...]]:
-        """Everything that was charged on one of the data's rows, for rows that differ in it.
+    def _shared(self) -> list[KnownCharges]:
+        return shared_charges(self.place, self.marks, whole_client=self.budget.unit == "client")
 
-        A row lies with one client of a federation: of several clients' charges there, the costliest count, and of this
-        federation this client's own.
-        """
-        own, shared = by_federation(charges), list(self._shared())
-        if not shared:
-            return [self._history(own, [])]
-        patterns = np.unique(np.stack([known for known, _ in shared], axis=1), axis=0).tolist()
-        return [
-            self._history(
-                own, [charges for is_known, (_, charges) in zip(row, shared, strict=True) if is_known]
-            )
-            for row in patterns
-        ]
-
-    def _history(self, own: ByFederation, others: Sequence[ByFederation]) -> tuple[Event, ...]:
-        releases: list[Event] = []
-        for federation in dict.fromkeys(digest for each in (own, *others) for digest in each):
-            several = [each[federation] for each in (own, *others) if federation in each]
-            if federation == self.federation_digest:
-                several = [own.get(federation, ())]
-            releases += max(several, key=self.budget.spent) if len(several) > 1 else several[0]
-        return tuple(releases)
-
-    def _shared(self) -> Iterator[tuple[NDArray[np.bool_], ByFederation]]:
-        """Which marks another budget has too, and its charges; budgets that share none are passed over."""
-        for place in self.place.others():
-            known = np.isin(self.marks, read_marks(place), assume_unique=True)
-            state = read_budget(place) if known.any() else None
-            if state is not None and state.charges:
-                yield known, by_federation(state.charges)
+    def _histories(
+        self, charges: Sequence[Charge], shared: Sequence[KnownCharges]
+    ) -> list[tuple[Event, ...]]:
+        return histories(
+            charges,
+            shared,
+            client=self.place.client,
+            federation_digest=self.federation_digest,
+            cost=self.budget.spent,
+        )
 
     def _attempts(self, ledger: ReceiptedBudget, round_number: int) -> Iterator[int]:
         return (charge.attempt for charge in self._of_round(ledger.reserved, round_number))
+
+    def _unused(self, ledger: ReceiptedBudget, round_number: int, event: Event) -> Charge | None:
+        """The newest charge of a round, if it is for this release and nothing of it has left."""
+        charges = list(self._of_round(ledger.charges, round_number))
+        if not charges or charges[-1].release != event.text or ledger.has_left(charges[-1]):
+            return None
+        return charges[-1]
 
     def _newest(self, ledger: ReceiptedBudget, round_number: int) -> Charge:
         charges = list(self._of_round(ledger.charges, round_number))
@@ -265,7 +252,7 @@ class Spending:
     Attributes:
         epsilon: Of this federation's charges alone.
         rounds: Numbers of its rounds that were charged.
-        trainings: Number of its charges: a round that was trained anew has several.
+        trainings: Number of its charges: a round that was trained anew after its first update had left has several.
         spent: Epsilon of everything that was charged on one of the data's rows, by all federations.
         left: Of the budget, epsilon minus what is spent; epsilons of further rounds do not simply add up.
         affordable: Number of further rounds that fit, at most the federation's; None where it was not asked for.
@@ -277,17 +264,6 @@ class Spending:
     spent: float
     left: float
     affordable: int | None
-
-
-def by_federation(charges: Iterable[Charge]) -> ByFederation:
-    """Releases of charges, by the digest of the federation that made them."""
-    found: dict[bytes, tuple[Event, ...]] = {}
-    for charge in charges:
-        found[charge.federation_digest] = (
-            *found.get(charge.federation_digest, ()),
-            *events_of((charge.release,)),
-        )
-    return found
 
 
 def _accountant(privacy: PrivacySection) -> AccountantName:

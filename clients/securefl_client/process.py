@@ -47,7 +47,7 @@ from securefl_client.key_shares import KeyShares
 from securefl_client.member_rules import member_rules
 from securefl_client.member_work import LedgerLog, MemberWork
 from securefl_client.phases import PhaseClock
-from securefl_client.round_charges import RoundCharges, charges_of
+from securefl_client.round_charges import HEADS_FILE, RoundCharges, charges_of
 from securefl_client.round_work import Downloaded, Got, Sent, Upload
 from securefl_client.session import MemberSession
 from securefl_client.side import Prepare
@@ -229,7 +229,7 @@ class _Process:
         self._out, log = out, LedgerLog(ledger)
         log.note(_start_of(self._own))
         self._warn_of_plaintext()
-        charges = charges_of(self._own, ledger.entries)
+        charges = charges_of(self._own, kept=self._journal.folder / HEADS_FILE)
         side = prepare(self._own, self._clock, self._inbox.check, charges)
         work = MemberWork(
             self._aggregation,

@@ -1,28 +1,34 @@
 """Charges of a member's rounds, as its session and its training ask for them.
 
-The rule kept here: charged before it is trained, recorded before its first byte leaves, and taken back only by proof.
-A federation without differential privacy has nothing to charge; its headers name no ledger.
+The rule kept here: charged before it is trained, recorded before its first byte leaves, and never taken back: a round
+is one release however many attempts it takes, and that nobody can open a contribution which no sum has is hard to
+prove. A federation without differential privacy has nothing to charge; its headers name no ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from securefl.config.privacy import NoPrivacySection, PrivacySection
 from securefl.ledger.anchors import Anchor
-from securefl.ledger.chain import Entry
 from securefl.ledger.events import BudgetAnchored, Event
+from securefl.ledger.receipts import parse_receipts, receipt_line
 from securefl.privacy.events import Event as Release
 from securefl.privacy.plan import last_round
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.protocol.agreement.commitment import NO_BUDGET
 from securefl.protocol.client_noise import client_plan, round_event
 from securefl.results.client import BUDGET_COPY, PrivacyReport
+from securefl.storage.durable import DurableFile
 from securefl_client.data_budget import DataBudget
 from securefl_client.folder import ClientFolder
+
+HEADS_FILE: Final = "budget.heads"
+"""File of heads of the budget's ledger, beside the journal."""
 
 
 def _nothing(round_number: int) -> None:
@@ -35,15 +41,15 @@ class RoundCharges:
 
     Attributes:
         budget: Of the data; None without differential privacy.
-        refunds: True where an unopened contribution tells nothing: its key is in shares that nobody adds up.
         release: What every round releases at most; None until it is planned, under unit ``example`` from the data.
         noised: Gives what a round releases under unit ``client``, whatever is trained in it; None under the others.
+        kept: File in the member's folder that keeps the ledger's head before each contribution; None for none.
     """
 
     budget: DataBudget | None = None
-    refunds: bool = False
     release: Release | None = field(default=None)
     noised: Callable[[int], Release | None] = field(default=_nothing)
+    kept: Path | None = None
 
     def plan(self, release: Release) -> None:
         """Note what every round will release."""
@@ -100,8 +106,21 @@ class RoundCharges:
         if self.budget is None:
             return NO_BUDGET
         anchor = self.budget.contribute(round_number, body_digest=integers_digest)
+        self._keep(anchor)
         note(anchored(round_number, attempt, anchor))
         return anchor.digest
+
+    def _keep(self, anchor: Anchor) -> None:
+        """Keep a head in the member's folder, whatever the folder of results; the next start holds it against it."""
+        if self.kept is not None:
+            log = DurableFile(self.kept)
+            try:
+                whole = log.read()
+                # A torn line is of a head whose header has not left.
+                log.cut(whole.rfind(b"\n") + 1)
+                log.append(receipt_line(anchor))
+            finally:
+                log.close()
 
     def warning(self, applied: int) -> str | None:
         """A sentence for people where the budget does not allow all rounds that are left; None where it does.
@@ -135,6 +154,7 @@ class RoundCharges:
         return PrivacyReport(
             unit=privacy.unit,
             delta=privacy.delta,
+            budget_delta=self.budget.budget.delta,
             accountant=self.budget.budget.accountant,
             target_epsilon=privacy.target_epsilon,
             epsilon=spending.epsilon,
@@ -148,49 +168,32 @@ class RoundCharges:
         )
 
     def copy_to(self, folder: Path) -> None:
-        """Leave a copy of the budget's ledger with a run's results; nothing where there is none."""
+        """Leave a copy of the budget's ledger with a run's results, for an audit; nothing where there is none.
+
+        It names releases of other federations on the same data, and the data's fingerprint: results are their owner's.
+        """
         if self.budget is not None:
             self.budget.copy_to(folder / BUDGET_COPY)
 
-    def unused(self, round_number: int, *, proof_digest: bytes) -> None:
-        """Take a round's charges back: its sum was certified without this member, and cannot be undone any more.
 
-        Every attempt of the round that this member sent a header in is void then, by proof, so that no sum with its
-        contribution is opened: a member has one vote an attempt, and reveals for a certified sum alone.
-
-        Args:
-            round_number: The round.
-            proof_digest: Of the certified statement (32 bytes).
-        """
-        if self.budget is not None and self.refunds:
-            self.budget.refund(round_number, proof_digest=proof_digest)
-
-
-def charges_of(own: ClientFolder, ledger: Iterable[Entry]) -> RoundCharges:
+def charges_of(own: ClientFolder, *, kept: Path) -> RoundCharges:
     """Charges of a member's rounds; its data is read for them where something is charged.
 
     Args:
         own: Its folder.
-        ledger: Entries of its run's ledger so far, which name heads of the budget's.
+        kept: File of heads of the budget's ledger in that folder; it may be missing.
 
     Raises:
         DataError: if the data cannot be read.
+        StateError: if the file of heads is malformed.
     """
-    terms = own.federation.terms
-    events = [entry.event for entry in ledger]
-    kept = tuple(
-        Anchor(event.ledger_key, event.sequence, event.head)
-        for event in events
-        if isinstance(event, BudgetAnchored)
-    )
-    # Under the other schemes somebody can read a single contribution; and what a member keeps of it is not taken back.
-    opens_sums_alone = terms.encryption.scheme == "kahe" and not terms.recipe.keeps_sent
+    heads = parse_receipts(kept.read_bytes(), where=str(kept)) if kept.exists() else ()
     plan = client_plan(own.federation)
     return RoundCharges(
-        DataBudget.of(own, anchors=kept),
-        refunds=opens_sums_alone,
+        DataBudget.of(own, anchors=heads),
         release=None if plan is None else plan.event,
         noised=partial(round_event, own.federation),
+        kept=kept,
     )
 
 

@@ -123,7 +123,6 @@ class MemberSession:
                 raise ProtocolError(
                     f"the server closed the federation after round {self._own.state.applied}, before its last"
                 )
-            self._own.refund_last()
             self._own.work.finish(self._own.state)
             self._own.ledger.note(RunFinished(self._own.state.applied))
             self._own.journal.add(RunEnded())

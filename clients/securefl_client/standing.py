@@ -157,15 +157,6 @@ class Standing:
         )
         self.journal.add(AttemptSettled(attempt.round_number, attempt.number, digest, survivors))
 
-    def refund_last(self) -> None:
-        """Take back what was charged for the last round applied, if its sum is without this member.
-
-        Called when it can be undone no more: while it can, its contribution may be asked for again.
-        """
-        last = self.state.sums[-1] if self.state.sums else None
-        if last is not None and self.state.former_update is not None and self.member not in last.survivors:
-            self.charges.unused(last.round_number, proof_digest=last.statement_digest)
-
     def forget_attempt(self) -> None:
         """Delete what only the attempt that ended needed."""
         self.outbox.clear()

@@ -170,7 +170,6 @@ class Summing:
         included = int(self._own.member in survivors)
         self._own.ledger.note(AggregateApplied(number, mark.sha256, attempt, included))
         before = self._own.state.former_update
-        self._own.refund_last()
         self._own.journal.add(
             SumApplied(
                 number,

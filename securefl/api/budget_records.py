@@ -16,6 +16,7 @@ from pathlib import Path
 from securefl.errors import SecureFLError, StateError, plain_reason
 from securefl.identity.signing import verify
 from securefl.ledger.anchors import Anchor
+from securefl.ledger.budget_files import BudgetPlace, receipts_folder
 from securefl.ledger.budget_ledger import verify_budget
 from securefl.ledger.budget_state import BudgetState, Charge
 
@@ -49,20 +50,25 @@ class BudgetRecord:
         """True where a release of this federation was ever charged, refunded or not."""
         return any(charge.federation_digest == digest for charge in self.state.reserved.values())
 
-    def joined(self, other: BudgetRecord) -> BudgetRecord:
-        """The longer one of two copies of a ledger.
+    def after(self, copy: BudgetRecord) -> BudgetRecord:
+        """This ledger, if it goes on where a copy of it ends that a run has left.
 
         Raises:
-            StateError: if neither goes on where the other ends.
+            StateError: if it ends before, or tells another history.
         """
-        longer, shorter = (self, other) if len(self.data) >= len(other.data) else (other, self)
-        if not longer.data.startswith(shorter.data):
+        if copy.data.startswith(self.data) and len(self.data) < len(copy.data):
+            raise StateError(
+                "the budget's ledger ends before the copy that the run has left: it was cut or is an old copy",
+                where=f"{self.path} and {copy.path}",
+                hint="charges of the copy count",
+            )
+        if not self.data.startswith(copy.data):
             raise StateError(
                 "two copies of the budget's ledger tell different histories",
-                where=f"{self.path} and {other.path}",
+                where=f"{self.path} and {copy.path}",
                 hint="charges of both count",
             )
-        return longer
+        return self
 
 
 def records_of(member: str, *, copy: Path, live: Path) -> tuple[list[BudgetRecord], list[str]]:
@@ -85,10 +91,27 @@ def records_of(member: str, *, copy: Path, live: Path) -> tuple[list[BudgetRecor
             data = record.state.opened.data_fingerprint
             if path != copy and data.hex() != path.stem:
                 raise StateError("the budget's ledger is of other data than its name says", where=str(path))
-            found[data] = record.joined(found[data]) if data in found else record
+            found[data] = record.after(found[data]) if data in found else record
         except SecureFLError as error:
             broken.append(str(error).rstrip("."))
+    broken += (_gone(place) for record in found.values() if (place := _live(record, live)).is_gone)
     return list(found.values()), broken
+
+
+def _live(record: BudgetRecord, live: Path) -> BudgetPlace:
+    """Files of the budget that goes on, on this machine."""
+    return BudgetPlace(
+        ledgers=live,
+        kept_receipts=receipts_folder(),
+        client=record.state.opened.client,
+        data_fingerprint=record.state.opened.data_fingerprint,
+    )
+
+
+def _gone(place: BudgetPlace) -> str:
+    return (
+        f"its budget's ledger cannot be found ({place.ledger}), and receipts of it are here: {place.receipts}"
+    )
 
 
 def read_record(path: Path, *, member: str, anchors: Sequence[Anchor] = ()) -> BudgetRecord:

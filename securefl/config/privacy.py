@@ -7,13 +7,17 @@ numbers promise, and the noise that keeps it: ``privacy.plan``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from securefl.config.section import Section
 
 Accountant = Literal["rdp", "pld", "prv"]
+
+
+OWN_DELTA: Final = 1e-5
+"""Delta of a budget whose owner names its epsilon alone."""
 
 
 class NoPrivacySection(Section):
@@ -103,9 +107,18 @@ class OwnPrivacySection(Section):
 
     budget_epsilon: float | None = Field(default=None, gt=0, le=1000)
     """Epsilon that all federations together may spend on this data; without it, the federation's target."""
+    budget_delta: float | None = Field(default=None, gt=0, le=1e-2)
+    """Delta of that epsilon; charges are computed at the smaller one of this and the federation's. Without it 1e-5
+    where ``budget_epsilon`` is set, else the federation's: the lead of a federation chooses that one."""
     ledger: Path | None = None
     """Folder of the budget's ledgers; without it, one in the state folder of this machine's user. It must outlive runs:
     two federations on the same data know of each other by it alone."""
     receipts: Path | None = None
     """Folder of receipts of the ledgers and of marks of the data's rows; without it, one in the data folder of this
     machine's user. Apart from the ledgers, and best on another disk: an old copy of the ledgers is found by them."""
+
+    def delta_beside(self, promised: float) -> float:
+        """Delta of the budget, in a federation that promises another one."""
+        if self.budget_delta is not None:
+            return min(self.budget_delta, promised)
+        return promised if self.budget_epsilon is None else min(OWN_DELTA, promised)

@@ -57,7 +57,8 @@ def uniform_words(key: bytes, *, count: int, modulus: int) -> list[int]:
         modulus: m, below 2^54.
     """
     stream = Cipher(ChaCha20(key, _NONCE), mode=None).encryptor().update(bytes(count * WORD_BYTES))
-    return _reduced(np.frombuffer(stream, np.uint8).reshape(count, WORD_BYTES), modulus).tolist()
+    words: list[int] = _reduced(np.frombuffer(stream, np.uint8).reshape(count, WORD_BYTES), modulus).tolist()
+    return words
 
 
 def _reduced(words: NDArray[np.uint8], modulus: int) -> NDArray[np.uint64]:

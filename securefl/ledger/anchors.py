@@ -42,7 +42,8 @@ def require_anchors(entries: Sequence[Entry], anchors: Iterable[Anchor], *, ledg
         if anchor.ledger_key != ledger_key:
             raise StateError(
                 "the budget's ledger is signed with another key than the one that was anchored",
-                hint="put back the ledger and the key that were used before",
+                hint="put back the data, the ledger and the key that were used before: data does not change within a "
+                "federation",
             )
         if anchor.sequence >= len(entries):
             raise StateError(

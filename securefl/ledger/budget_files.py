@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from securefl.storage.disk import disk_errors, make_private_folder
+
+_NAME: Final = re.compile(r"[0-9a-f]{64}")
+"""Name of a budget's files: the fingerprint of its data."""
 
 
 def state_folder() -> Path:
@@ -61,6 +66,11 @@ class BudgetPlace:
         """Marks of the data's rows; see ``row_marks``."""
         return self.receipts.with_suffix(".rows")
 
+    @property
+    def is_gone(self) -> bool:
+        """True where receipts of the ledger are there, and it is not."""
+        return self.receipts.exists() and not self.ledger.exists()
+
     def make(self) -> None:
         """Make the folders, for their owner alone.
 
@@ -72,15 +82,20 @@ class BudgetPlace:
                 make_private_folder(folder)
 
     def others(self) -> Iterator[BudgetPlace]:
-        """Budgets of other data sets and clients whose marks of rows lie beside this one's."""
-        for path in sorted(self.kept_receipts.glob("*/*.rows")):
-            if path != self.rows:
-                yield BudgetPlace(
-                    ledgers=self.ledgers,
-                    kept_receipts=self.kept_receipts,
-                    client=path.parent.name,
-                    data_fingerprint=bytes.fromhex(path.stem),
-                )
+        """Budgets of other data sets and clients of which any file lies in one of both folders."""
+        files = (
+            path
+            for folder, kinds in (
+                (self.ledgers, ("jsonl", "key")),
+                (self.kept_receipts, ("receipts", "rows")),
+            )
+            for kind in kinds
+            for path in folder.glob(f"*/*.{kind}")
+        )
+        named = sorted({(path.parent.name, path.stem) for path in files if _NAME.fullmatch(path.stem)})
+        for client, fingerprint in named:
+            if (client, fingerprint) != (self.client, self.data_fingerprint.hex()):
+                yield replace(self, client=client, data_fingerprint=bytes.fromhex(fingerprint))
 
 
 def budget_file(folder: Path | None, *, client: str, data_fingerprint: bytes) -> Path:

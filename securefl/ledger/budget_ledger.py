@@ -81,6 +81,10 @@ class BudgetLedger:
         """All entries, the oldest first."""
         return self._ledger.entries
 
+    def has_left(self, charge: Charge) -> bool:
+        """True where ``contribute`` was called for a charge."""
+        return charge.reservation in self._state.bodies
+
     def reserve(self, *, federation_digest: bytes, round_number: int, attempt: int, release: str) -> Charge:
         """Charge a release; it is on disk when this returns. Call it before training.
 

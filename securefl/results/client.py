@@ -247,13 +247,14 @@ class PrivacyReport(_Part):
 
     Attributes:
         unit: ``example`` or ``client``.
-        delta: Of all epsilons here.
+        delta: Of the promise, and of what this federation spent.
         accountant: Who computed them.
         target_epsilon: Promise of the federation for all its rounds.
         epsilon: Of this federation's charges.
         rounds_charged: Numbers of the rounds that were charged.
         trainings: Number of charges; more than rounds where one was trained anew after a stop.
         rounds_sat_out: Numbers of the rounds that it took no part in, as its budget did not allow them.
+        budget_delta: Of the budget, and of what is spent of it; the smaller one of the client's own and ``delta``.
         budget_epsilon: Limit of all federations together on one of the data's rows.
         spent: What they have spent together.
         left: What is left; epsilons of further rounds do not simply add up.
@@ -269,6 +270,7 @@ class PrivacyReport(_Part):
     rounds_charged: tuple[int, ...]
     trainings: int
     rounds_sat_out: tuple[int, ...]
+    budget_delta: float
     budget_epsilon: float
     spent: float
     left: float

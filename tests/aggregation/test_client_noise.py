@@ -138,9 +138,10 @@ def test_layers_are_divided_by_those_who_trained_them(monkeypatch: pytest.Monkey
     assert len(counts) == 2
 
 
-def test_every_member_sends_noise_on_every_value_whether_it_owns_it_or_not() -> None:
+@pytest.mark.parametrize("mechanism_name", ["discrete-gaussian", "skellam"])
+def test_every_member_sends_noise_on_every_value_whether_it_owns_it_or_not(mechanism_name: str) -> None:
     """Noise alone is looked at: the update is nothing, and the lowest rank owns a part of the values."""
-    made = protected("basis")
+    made = protected("basis", mechanism=mechanism_name)
     learner = learners_of(made.federation)["client-1"]
     learner.scale = 0.0
     integers = made.aggregation("client-1").prepare(learner, round_number=1).integers

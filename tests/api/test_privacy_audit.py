@@ -191,10 +191,29 @@ def test_a_ledger_that_went_on_after_its_copy_counts_once(accounts: Accounts) ->
     assert [client.others for client in report.clients] == [0, 1, 0]
 
 
-def test_a_ledger_that_was_cut_after_its_copy_counts_whole(accounts: Accounts) -> None:
+def test_a_ledger_that_was_cut_after_its_copy_is_named_and_counts_whole(accounts: Accounts) -> None:
     live, _ = copied(accounts, "client-2")
     live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:-1]))
+    report = audited(accounts)
+    (found,) = map(str, report.findings)
+    assert found.startswith(
+        "client-2: the budget's ledger ends before the copy that the run has left: it was cut"
+    )
+    assert len(report.clients[1].charges) == 3
+
+
+def test_a_ledger_that_is_gone_is_named_where_receipts_of_it_are_here(
+    accounts: Accounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    live, _ = copied(accounts, "client-2")
+    receipts = tmp_path / "data" / "securefl" / "receipts" / "client-2" / f"{live.stem}.receipts"
+    receipts.parent.mkdir(parents=True)
+    receipts.touch()
     assert findings(accounts) == []
+    live.unlink()
+    (found,) = findings(accounts)
+    assert found.startswith("client-2: its budget's ledger cannot be found")
 
 
 def test_a_ledger_that_tells_another_history_than_its_copy_is_named(accounts: Accounts) -> None:

@@ -109,6 +109,7 @@ PRIVACY = {
     "rounds_charged": [1],
     "trainings": 1,
     "rounds_sat_out": [2, 3],
+    "budget_delta": 1e-5,
     "budget_epsilon": 9.0,
     "spent": 7.891,
     "left": 1.109,

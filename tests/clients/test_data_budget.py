@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from securefl.errors import BudgetError, StateError
 from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.row_marks import MarkedData
 from securefl.privacy.budget import Budget
-from securefl.privacy.events import SampledGaussian
+from securefl.privacy.events import DistributedGaussian, SampledGaussian
 from securefl_client.data_budget import DataBudget
 
 EVENT = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
@@ -120,6 +121,48 @@ def test_naming_persons_later_is_no_new_budget(folder: Path) -> None:
         budget_of(folder, range(10), persons=[b"patient\x00ada"], federation=B).reserve(1, EVENT)
 
 
+@pytest.mark.parametrize("more", [range(11), range(9), [*range(9), 77]], ids=["added", "removed", "changed"])
+def test_data_that_changes_within_a_federation_keeps_its_charges(folder: Path, more: Iterable[int]) -> None:
+    spend(budget_of(folder, range(10)), 1, 2)
+    changed = budget_of(folder, more)
+    with pytest.raises(BudgetError):
+        changed.reserve(3, EVENT)
+    assert changed.spending(EVENT).spent == pytest.approx(TWO)
+    assert changed.spending(EVENT).epsilon == pytest.approx(TWO)
+
+
+def test_another_federation_adds_up_all_charges_of_one_client_there(folder: Path) -> None:
+    spend(budget_of(folder, range(10)), 1)
+    spend(budget_of(folder, range(11)), 2)
+    with pytest.raises(BudgetError):
+        budget_of(folder, range(10), federation=B).reserve(1, EVENT)
+
+
+def test_two_clients_of_one_federation_with_the_same_rows_are_charged_together(folder: Path) -> None:
+    spend(budget_of(folder, range(10)), 1)
+    twin = budget_of(folder, range(12), client="shop")
+    spend(twin, 1)
+    with pytest.raises(BudgetError):
+        spend(twin, 2)
+
+
+def test_a_whole_client_is_charged_for_all_of_its_data(folder: Path) -> None:
+    event = DistributedGaussian(dimension=30, squared_sensitivity=40, share_variance=Fraction(40), honest=4)
+
+    def whole(numbers: Iterable[int], client: str = "bank") -> DataBudget:
+        rows_budget = budget_of(folder, numbers, client=client, federation=bytes([next(federations)]) * 32)
+        limit = replace(rows_budget.budget, unit="client", epsilon=100)
+        return replace(rows_budget, budget=replace(limit, epsilon=limit.spent([event] * 2)))
+
+    federations = iter(range(1, 9))
+    first = whole(range(10))
+    first.reserve(1, event)
+    first.reserve(2, event)
+    with pytest.raises(BudgetError):
+        whole(range(100, 110)).reserve(1, event)
+    whole(range(200, 210), client="shop").reserve(1, event)
+
+
 def test_a_row_at_two_clients_of_one_federation_is_charged_at_each_of_them_alone(folder: Path) -> None:
     spend(budget_of(folder, range(10)), 1, 2)
     other = budget_of(folder, range(9, 20), client="shop")
@@ -137,15 +180,34 @@ def test_of_two_clients_of_an_earlier_federation_the_costlier_one_counts(folder:
         spend(later, 2)
 
 
-def test_a_round_that_is_trained_again_is_charged_again(folder: Path) -> None:
-    budget = budget_of(folder, range(10), epsilon=100)
+def test_a_round_that_is_trained_again_before_anything_left_is_charged_once(folder: Path) -> None:
+    budget = budget_of(folder, range(10), epsilon=ONE)
     spend(budget, 1, 1)
+    budget.require(1, EVENT)
+    assert (budget.spending().rounds, budget.spending().trainings) == ((1,), 1)
+
+
+def test_a_round_that_is_trained_again_after_its_update_may_have_left_is_charged_again(folder: Path) -> None:
+    budget = budget_of(folder, range(10))
+    spend(budget, 1)
+    budget.contribute(1, body_digest=A)
+    spend(budget, 1)
     assert (budget.spending().rounds, budget.spending().trainings) == ((1,), 2)
+    budget.contribute(1, body_digest=B)
+    with pytest.raises(BudgetError):
+        spend(budget, 1)
+
+
+def test_a_charge_for_another_release_is_not_taken_up_again(folder: Path) -> None:
+    budget = budget_of(folder, range(10), epsilon=100)
+    spend(budget, 1)
+    budget.reserve(1, replace(EVENT, noise_multiplier=1.0))
+    assert budget.spending().trainings == 2
 
 
 def test_what_leaves_is_what_was_charged_last(folder: Path) -> None:
     budget = budget_of(folder, range(10), epsilon=100)
-    spend(budget, 1, 1)
+    spend(budget, 1)
     first = budget.contribute(1, body_digest=A)
     assert budget.contribute(1, body_digest=A) == first
     with pytest.raises(StateError, match="paid for another contribution"):
@@ -155,14 +217,6 @@ def test_what_leaves_is_what_was_charged_last(folder: Path) -> None:
 def test_nothing_leaves_without_a_charge(folder: Path) -> None:
     with pytest.raises(StateError, match="leaves without a charge"):
         budget_of(folder, range(10)).contribute(1, body_digest=A)
-
-
-def test_a_refund_gives_the_round_back(folder: Path) -> None:
-    budget = budget_of(folder, range(10))
-    spend(budget, 1, 2)
-    budget.refund(2, proof_digest=A)
-    assert budget.spending().rounds == (1,)
-    spend(budget, 3)
 
 
 def test_spending_is_told_of_this_federation_and_of_all(folder: Path) -> None:
@@ -216,6 +270,14 @@ def test_a_ledger_deleted_with_its_key_is_found_by_its_receipts(spent: DataBudge
     spent.place.ledger.unlink()
     spent.place.key.unlink()
     assert "the ledger cannot be found" in refused(replace(spent, federation_digest=B))
+
+
+@pytest.mark.parametrize("gone", ["rows", "receipts", "key"])
+def test_a_file_of_another_budget_that_is_gone_frees_none_of_its_rows(
+    spent: DataBudget, folder: Path, gone: str
+) -> None:
+    getattr(spent.place, gone).unlink()
+    assert "cannot be found" in refused(budget_of(folder, range(11), federation=B))
 
 
 def test_another_folder_of_ledgers_is_no_new_budget(spent: DataBudget, folder: Path) -> None:

@@ -211,3 +211,17 @@ class OwnBudgetFile(ClientSettings.__base__):  # type: ignore[misc, name-defined
     """The one section of a client's file."""
 
     privacy: OwnPrivacySection
+
+
+@pytest.mark.parametrize(
+    ("own", "promised", "delta"),
+    [
+        ({}, 1e-2, 1e-2),
+        ({"budget_epsilon": 4}, 1e-2, 1e-5),
+        ({"budget_epsilon": 4}, 1e-7, 1e-7),
+        ({"budget_delta": 1e-6}, 1e-2, 1e-6),
+        ({"budget_delta": 1e-3}, 1e-5, 1e-5),
+    ],
+)
+def test_the_lead_chooses_no_larger_delta_for_a_budget_than_its_owner(own, promised, delta) -> None:
+    assert OwnPrivacySection.model_validate(own).delta_beside(promised) == delta
