@@ -63,7 +63,6 @@ SAME_NAME = {
     "trainer.py": "training: the trainer; client: one made from the client's folder",
     "folder.py": "the client's folder before a run, and the run's folder after it",
     "events.py": "ledger: what a member did, signed; cli: what a process tells, printed",
-    "witness.py": "launch: the search through a watched run; client and server: what each writes down for it",
 }
 """Names of files that stand in several rooms, each with the one thing whose ends they are."""
 
