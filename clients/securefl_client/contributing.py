@@ -46,6 +46,7 @@ from securefl.protocol.member_records import (
     OtherAdvert,
     UpdateKept,
 )
+from securefl.protocol.member_session import is_newer
 from securefl_client.outbox_folder import OutboxHead
 from securefl_client.packets import take_packets
 from securefl_client.round_work import (
@@ -96,11 +97,12 @@ class Contributing:
         yield from self._trained(number)
 
     def _settle(self, opened: RoundOpened) -> None:
-        attempt, before = opened.manifest.attempt, self._own.state.manifest
-        if before is not None and attempt.number <= before.attempt.number:
+        attempt = opened.manifest.attempt
+        if not is_newer(self._own.state, attempt.round_number, attempt.number):
+            _, number, before = self._own.state.newest
             raise ProtocolError(
                 f"the server opened attempt {attempt.number} of round {attempt.round_number} after "
-                f"attempt {before.attempt.number}"
+                f"attempt {before} of round {number}"
             )
         spoiled = verify_settled(
             opened.manifest, opened.settled, self._own.rules, committed=self._own.state.committed

@@ -22,10 +22,7 @@ from securefl.protocol.calls import (
     Announcement,
     Leave,
 )
-from securefl.protocol.member_records import (
-    RunEnded,
-)
-from securefl.protocol.member_session import (
+from securefl.protocol.member_effects import (
     AwaitMembers,
     CatchUp,
     Commit,
@@ -37,9 +34,14 @@ from securefl.protocol.member_session import (
     Judge,
     JudgeSpoiled,
     LearnCohort,
-    MemberState,
     TakePart,
     VoteVoid,
+)
+from securefl.protocol.member_records import (
+    RunEnded,
+)
+from securefl.protocol.member_session import (
+    MemberState,
     asked,
     in_cohort,
 )

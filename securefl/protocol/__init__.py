@@ -31,5 +31,6 @@ What happens next:
 ``serving``         the server's state machine: its table, its decisions, its events
 ``survivors``       the rule by which a server proposes survivors
 ``member_records``  what a member's journal may hold
+``member_effects``  what a member is to do about an announcement
 ``member_session``  the state that follows from a journal, and what an announcement asks of it
 """

@@ -3,7 +3,8 @@
 The rule kept here: a state is a fold over the records of the journal, so a member that was stopped anywhere is where
 its last synced record says; nothing else is remembered that a promise depends on. An announcement is a state of the
 server, not an order: ``asked`` says what is to be done about it from here, and what was done before is done again with
-the same bytes. A journal in which a second header follows a first that is not settled cannot be written.
+the same bytes. A journal in which a second header follows a first that is not settled cannot be written, nor one in
+which a sum is undone after anything was said on top of it: what was said would be forgotten with the sum, not settled.
 
     announcement --asked--> effects --carried out--> records --recall--> state
 
@@ -34,6 +35,21 @@ from securefl.protocol.calls import (
     SurvivorsProposed,
     VoidAsked,
     Waiting,
+)
+from securefl.protocol.member_effects import (
+    AwaitMembers,
+    CatchUp,
+    Commit,
+    ConfirmAgain,
+    Contribute,
+    Effect,
+    Finish,
+    Help,
+    Judge,
+    JudgeSpoiled,
+    LearnCohort,
+    TakePart,
+    VoteVoid,
 )
 from securefl.protocol.member_records import (
     AdvertSigned,
@@ -81,6 +97,8 @@ class MemberState:
         spoiled: Survivors of a certified sum on this state that could not be opened; None where there was none.
         refused: The certified sum that it refused together with its keys; None where there was none under these keys.
         rotated: Its keys have changed, and it has done nothing under the new ones yet.
+        newest: Key epoch, round and number of the newest attempt that it ever adverted in; zeros before the first.
+        rests_on_sum: The last record is of a sum applied: nothing was signed, sent or settled since.
         finished: It has done its part.
     """
 
@@ -104,6 +122,8 @@ class MemberState:
     spoiled: tuple[str, ...] | None = None
     refused: SumRefused | None = None
     rotated: bool = False
+    newest: tuple[int, int, int] = (0, 0, 0)
+    rests_on_sum: bool = False
     finished: bool = False
 
     @property
@@ -115,109 +135,6 @@ class MemberState:
     def is_committed(self) -> bool:
         """True once the header of the newest attempt was let go."""
         return self.manifest is not None and self.manifest.attempt.number in self.committed
-
-
-# --- effects
-
-
-@dataclass(frozen=True, slots=True)
-class CatchUp:
-    """Apply the sums of all rounds up to this one that are still missing, in their order."""
-
-    round_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class TakePart:
-    """Check how earlier attempts ended, advert, and train."""
-
-    opened: RoundOpened
-
-
-@dataclass(frozen=True, slots=True)
-class Contribute:
-    """Check the cohort, encrypt for it, and stage."""
-
-    cohort: Cohort
-
-
-@dataclass(frozen=True, slots=True)
-class LearnCohort:
-    """Ask for the cohort of the open attempt, whose closing this member missed, and then do as announced.
-
-    Attributes:
-        announcement: The one that asks for something in a cohort that this member does not know.
-    """
-
-    announcement: CommitAsked | SurvivorsProposed | VoidAsked | Certified
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Fetch packets, acknowledge them, and send the header."""
-
-    asked: CommitAsked
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Check the survivors, and vote or abstain."""
-
-    proposed: SurvivorsProposed
-
-
-@dataclass(frozen=True, slots=True)
-class VoteVoid:
-    """Vote that the attempt of this A has no sum."""
-
-    cohort_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Help:
-    """Check the certificate, and reveal."""
-
-    certified: Certified
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmAgain:
-    """Say once more that the last round is applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeSpoiled:
-    """Try once more to open the certified sum of this statement, and vote SPOILED if it cannot be opened."""
-
-    statement_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Save, evaluate, and leave."""
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitMembers:
-    """Say who is missing."""
-
-    missing: tuple[str, ...]
-
-
-Effect = (
-    CatchUp
-    | TakePart
-    | Contribute
-    | LearnCohort
-    | Commit
-    | Judge
-    | VoteVoid
-    | Help
-    | ConfirmAgain
-    | JudgeSpoiled
-    | Finish
-    | AwaitMembers
-)
 
 
 def start(rules: Rules, *, member: str, first_round: int) -> MemberState:
@@ -291,6 +208,26 @@ def recall(state: MemberState, record: Record) -> MemberState:
     Raises:
         ProtocolError: if the record cannot follow what came before it.
     """
+    return replace(_following(state, record), rests_on_sum=isinstance(record, SumApplied))
+
+
+def may_go_back(state: MemberState) -> bool:
+    """Tell if the last sum may be undone: the journal ends with it, so that no promise rests on it.
+
+    Guarantee: no header, vote or reveal of a later round is forgotten by an undone sum, and no two sums are undone one
+    after the other. So a proof of SPOILED that a server has kept is of use only where nobody has gone on, and there
+    the round is repeated with the same integers over the same survivors. An honest server opens the next round only
+    after it can settle this one no more, so a member that must go back always may.
+    """
+    return state.rests_on_sum
+
+
+def is_newer(state: MemberState, round_number: int, number: int) -> bool:
+    """Tell if an attempt comes after all that this member adverted in; rotations of keys count first."""
+    return (state.rules.key_epoch, round_number, number) > state.newest
+
+
+def _following(state: MemberState, record: Record) -> MemberState:
     match record:
         case JournalBegun(key_epoch=key_epoch):
             return replace(state, rules=replace(state.rules, key_epoch=key_epoch))
@@ -385,18 +322,25 @@ def _within_attempt(
 
 
 def _adverted(state: MemberState, record: AdvertSigned) -> MemberState:
-    _expect(record.round_number == state.applied + 1)
-    attempt = state.rules.attempt(record.round_number, record.number)
+    number = record.round_number
+    _expect(number == state.applied + 1 and is_newer(state, number, record.number))
+    attempt = state.rules.attempt(number, record.number)
     manifest = Manifest(attempt, record.invited, record.settled)
     advert = Advert(attempt, state.member, manifest.digest, record.nonce, record.state)
-    signed = Signed(advert, record.signature)
-    return replace(_without_attempt(state), manifest=manifest, advert=signed, rotated=False)
+    return replace(
+        _without_attempt(state),
+        manifest=manifest,
+        advert=Signed(advert, record.signature),
+        newest=(state.rules.key_epoch, number, record.number),
+        rotated=False,
+    )
 
 
 def _settled(state: MemberState, record: SumApplied | SumUndone | AttemptSettled) -> MemberState:
     match record:
         case SumApplied(round_number=number):
-            _expect(number == state.applied + 1)
+            own = {record.number: record.cohort_digest}
+            _expect(number == state.applied + 1 and unsettled(state) in ({}, own))
             return replace(
                 _without_attempt(state),
                 applied=number,
@@ -410,7 +354,7 @@ def _settled(state: MemberState, record: SumApplied | SumUndone | AttemptSettled
                 rotated=False,
             )
         case SumUndone(round_number=number):
-            _expect(number == state.applied and bool(state.sums))
+            _expect(number == state.applied and may_go_back(state))
             return replace(
                 _without_attempt(state),
                 applied=number - 1,
@@ -419,9 +363,10 @@ def _settled(state: MemberState, record: SumApplied | SumUndone | AttemptSettled
                 former_update=None,
                 committed=state.settled_by_sum,
                 settled_by_sum={},
-                finished=False,
+                spoiled=state.sums[-1].survivors,
             )
         case AttemptSettled(number=number, cohort_digest=digest, survivors=survivors):
+            _expect(record.round_number == state.applied + 1)
             settled = {**state.settled, number: digest}
             return replace(state, settled=settled, spoiled=survivors or state.spoiled)
         case _:
@@ -461,6 +406,10 @@ def _opened(state: MemberState, opened: RoundOpened, *, rounds: int) -> tuple[Ef
         raise ProtocolError(f"the server opened a round, but round {state.applied} ended the federation")
     if number < state.applied or (number == state.applied and not opened.settled):
         raise ProtocolError(f"the server opened round {number}, expected was {state.applied + 1}")
+    if number == state.applied and not may_go_back(state):
+        raise ProtocolError(
+            f"the server takes round {number} back, and this member has gone on since it applied the round's sum"
+        )
     missed = (CatchUp(number - 1),) if number > state.applied + 1 else ()
     invited = state.member in opened.manifest.invited
     return (*missed, TakePart(opened)) if invited else missed

@@ -88,7 +88,7 @@ def test_another_round_does_not_open_before_this_one_is_applied(server: FakeServ
 def test_another_key_epoch_is_refused(server: FakeServer) -> None:
     server.to_commit()
     attempt = replace(server.manifest.attempt, key_epoch=2, number=2)
-    with pytest.raises(ProtocolError, match="other keys"):
+    with pytest.raises(ProtocolError, match="works under rotation 2 of the keys"):
         server.tell_one(RoundOpened(replace(server.manifest, attempt=attempt)), VICTIM)
 
 
