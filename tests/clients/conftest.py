@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import rotations
 from support.tiny_model import save_tiny_bert, write_rows
 
 from securefl.config.load import load_federation
@@ -46,3 +48,14 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return folder
 
     return provisioned
+
+
+@pytest.fixture(scope="session")
+def rotation_founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rotations.found(tmp_path_factory.mktemp("rotation"))
+
+
+@pytest.fixture
+def base(rotation_founded: Path, tmp_path: Path) -> Path:
+    """Folders of three members whose keys a test changes."""
+    return shutil.copytree(rotation_founded, tmp_path / "federation")

@@ -3,116 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.rotations import (
+    MARK,
+    MEMBERS,
+    D,
+    advert,
+    dealt_to,
+    first,
+    journal_of,
+    lived,
+    loaded,
+    note,
+    requested,
+    rotated,
+)
 
-from securefl import load_federation, shared_layout
 from securefl.cli.main import command_line
 from securefl.crypto.channel_keys import PacketPlace, open_packet, seal_packet
 from securefl.crypto.dealt_keys import KeyKind
 from securefl.crypto.sealed_box import KemKey
 from securefl.errors import AuthenticationError, IdentityError, StateError
 from securefl.identity.signing import SigningKey
-from securefl.launch.key_rotation import rotate_federation
 from securefl.protocol.member_records import (
-    AdvertSigned,
     AttemptSettled,
     ContributionStaged,
-    FileMark,
     HeaderCommitted,
-    Record,
     SumApplied,
     SumRefused,
     VoteSigned,
 )
 from securefl.protocol.rotation_requests import RotationRequest
 from securefl.provisioning.dealt_files import load_dealt_keys
-from securefl.provisioning.keys_file import load_channels, load_kem_key, load_shared_keys
-from securefl.provisioning.provision import provision
+from securefl.provisioning.keys_file import load_kem_key, load_shared_keys
 from securefl_client import process
-from securefl_client.folder import ClientFolder, load_federation_file
-from securefl_client.journal import Journal
-from securefl_client.member_rotation import RotationProgress, abandon_rotation, rotate_keys
-from securefl_client.member_rules import member_rules
-
-MEMBERS = ("client-1", "client-2", "client-3")
-LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})
-FEDERATION = """
-[federation]
-name = "rotated"
-[encryption]
-scheme = "{scheme}"
-[cohort]
-clients = [{{ r = 1 }}, {{ r = 2 }}, {{ r = 3 }}]
-samples_cap = 40
-"""
-D = b"d" * 32
-MARK = FileMark("file", 3, D)
-
-
-class Stopped(BaseException):
-    """The process ends here."""
-
-
-@pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.mktemp("rotation")
-    (base / "FED.toml").write_text(FEDERATION.format(scheme="kahe"))
-    config = load_federation(base / "FED.toml", own_models=True)
-    provision(config, base / "federation", emit=lambda event: None, layout=LAYOUT)
-    return base / "federation"
-
-
-@pytest.fixture
-def base(founded: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(founded, tmp_path / "federation")
-
-
-def loaded(folder: Path) -> ClientFolder:
-    return ClientFolder.load(folder, now=datetime.now(UTC))
-
-
-def journal_of(folder: Path, key_epoch: int = 1) -> Journal:
-    federation = load_federation_file(folder)
-    return Journal(
-        folder / "journal",
-        member_rules(federation, key_epoch=key_epoch),
-        member=folder.name,
-        first_round=federation.first_round,
-    )
-
-
-def note(folder: Path, *records: Record) -> None:
-    with journal_of(folder) as journal:
-        for record in records:
-            journal.add(record)
-
-
-def first(folder: Path) -> int:
-    return load_federation_file(folder).first_round
-
-
-def advert(folder: Path, number: int = 1) -> AdvertSigned:
-    return AdvertSigned(first(folder), number, MEMBERS, bytes(32), D, D, bytes(64))
-
-
-def requested(base: Path) -> list[Path]:
-    return [rotate_keys(base / member).request for member in MEMBERS]
-
-
-def dealt_to(member: str, dealt: Sequence[RotationProgress]) -> list[Path]:
-    return [each.deals[member] for each in dealt if member in each.deals]
-
-
-def rotated(base: Path) -> list[ClientFolder]:
-    assert rotate_federation(base) == load_shared_keys(base / "client-1" / "shared.key").key_epoch
-    return [loaded(base / member) for member in MEMBERS]
+from securefl_client.folder import load_federation_file
+from securefl_client.member_rotation import abandon_rotation, rotate_keys
 
 
 def test_all_members_have_one_set_of_new_keys(base: Path) -> None:
@@ -127,13 +58,6 @@ def test_all_members_have_one_set_of_new_keys(base: Path) -> None:
         assert not {old.channels.pair(i).key for i in old.channels.pairs} & {
             new.channels.pair(i).key for i in new.channels.pairs
         }
-
-
-def lived(base: Path) -> None:
-    """Every member adverts once under the keys of the second rotation."""
-    for member in MEMBERS:
-        with journal_of(base / member, 2) as journal:
-            journal.add(advert(base / member, 2))
 
 
 def test_a_call_that_is_repeated_begins_no_other_rotation(base: Path) -> None:
@@ -430,111 +354,3 @@ def test_a_member_that_has_finished_asks_for_no_keys(base: Path) -> None:
     note(folder, SumApplied(first(folder), 1, D, MEMBERS, D, MEMBERS, MARK, True), RunEnded())
     with pytest.raises(StateError, match="has done its part"):
         rotate_keys(folder)
-
-
-# --- stops
-
-
-STEPS = (
-    *("requested", "drawn", "sealed", "dealt", "opened", "journal", "shared.key", "channels.key"),
-    *("secrets-removed", "finished"),
-)
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_a_member_that_is_stopped_after_any_step_goes_on_to_the_same_keys(base: Path, step: str) -> None:
-    reached: list[str] = []
-
-    def stopping(told: str) -> None:
-        reached.append(told)
-        if told == step:
-            raise Stopped
-
-    def call(member: str, *files: Path) -> RotationProgress:
-        if member == "client-2" and step not in reached:
-            try:
-                return rotate_keys(base / member, files, on_step=stopping)
-            except Stopped:
-                pass
-        return rotate_keys(base / member, files)
-
-    requests = [call(member).request for member in MEMBERS]
-    dealt = [call(member, *requests) for member in MEMBERS]
-    for member in MEMBERS[1:]:
-        assert call(member, *dealt_to(member, dealt)).finished
-    assert reached[-1] == step
-    members = [loaded(base / member) for member in MEMBERS]
-    assert {own.keys.encode() for own in members} == {members[0].keys.encode()}
-    assert members[1].channels.pair(0).key == members[0].channels.pair(1).key
-    assert members[1].channels.pair(2).key == members[2].channels.pair(1).key
-    assert not (base / "client-2" / "rotation").exists()
-
-
-@pytest.mark.parametrize("step", ["drawn", "sealed"])
-def test_a_dealer_that_is_stopped_seals_no_key_twice(base: Path, step: str) -> None:
-    """Two boxes for one use would be proof against it, and the first may have been sent."""
-    requests = requested(base)
-
-    def stopping_at(last: str) -> Callable[[str], None]:
-        def stopping(told: str) -> None:
-            if told == last:
-                raise Stopped
-
-        return stopping
-
-    with pytest.raises(Stopped):
-        rotate_keys(base / "client-1", requests, on_step=stopping_at(step))
-    kept = base / "client-1" / "rotation"
-    drawn = [(kept / name).read_bytes() for name in ("own.deals", "group.drawn", "shared.drawn")]
-    sent = {path: path.read_bytes() for path in base.glob("client-1/deals/rotation-2/*/*.keys")}
-    with pytest.raises(Stopped):
-        rotate_keys(base / "client-1", on_step=stopping_at("dealt"))
-    assert [(kept / name).read_bytes() for name in ("own.deals", "group.drawn", "shared.drawn")] == drawn
-    assert {path: path.read_bytes() for path in sent} == sent
-
-
-def test_a_call_with_files_of_a_finished_rotation_begins_no_other(base: Path) -> None:
-    rotated(base)
-    lived(base)
-    old = sorted(base.glob("*/deals/rotation-2/client-3/*.keys"))
-    assert rotate_keys(base / "client-3", old).finished
-    assert loaded(base / "client-3").keys.key_epoch == 2
-
-
-# --- the command
-
-
-def test_the_command_changes_all_keys_where_all_folders_are_here(
-    base: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command_line(["keys", "rotate", str(base)]) == 0
-    assert "new keys (rotation 2)" in capsys.readouterr().out
-    assert {load_channels(base / member / "channels.key").key_epoch for member in MEMBERS} == {2}
-
-
-def test_the_command_says_what_to_send_and_what_is_awaited(
-    base: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command_line(["keys", "rotate", str(base / "client-2")]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "rotation-client-2.json to all other clients and the server" in said
-    assert "Awaited: requests of client-1, client-3" in said
-
-
-def test_a_server_moves_on_with_the_requests_of_all_members_and_of_no_fewer(
-    base: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    requests = [str(path) for path in requested(base)]
-    assert command_line(["keys", "rotate", str(base / "server"), *requests[:2]]) == 2
-    assert "there is no request for new keys of client-3" in " ".join(capsys.readouterr().err.split())
-    for _ in range(2):
-        assert command_line(["keys", "rotate", str(base / "server"), *requests]) == 0
-        assert "rotation 2" in capsys.readouterr().out
-
-
-def test_a_request_shows_no_secret(base: Path) -> None:
-    request = json.loads(requested(base)[1].read_text())
-    assert set(request) == {"version", "wish", "signature"}
-    assert set(request["wish"]) == {
-        *("id", "federation_digest", "key_epoch", "applied", "newest_sum", "kem_key", "refusal")
-    }

@@ -149,7 +149,7 @@ def test_a_large_cohort_with_a_third_of_liars_ends_with_survivors() -> None:
     members, liars = 100, range(33)
     everybody = frozenset(range(members))
     honest = everybody - frozenset(liars)
-    opened = {member: everybody for member in honest}
+    opened = dict.fromkeys(honest, everybody)
     opened |= {liar: everybody - frozenset(range(33 + liar, 33 + 2 * liar)) | {liar} for liar in liars}
     survivors = chosen((members, everybody, opened))
     assert survivors is not None
