@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Literal
 
 from securefl.api.budget_records import BudgetRecord, total
 from securefl.api.findings import Finding
@@ -19,6 +20,7 @@ from securefl.privacy.budget import events_of, unit_of
 from securefl.privacy.events import Event
 from securefl.privacy.plan import Unit
 from securefl.protocol.federation import Federation
+from securefl.protocol.terms import PinnedClientPrivacy
 
 SHOWN_ROUNDS = 40
 """Most rounds after which epsilon is computed for one client; a longer run has evenly spread ones."""
@@ -35,6 +37,8 @@ class Promise:
         accountant: Who computes it.
         clip: Norm that a row's gradient, or a client's update, is clipped to.
         per_person: Most rows of a person; None where single rows are protected, or whole clients.
+        honest: h, the honest shares of noise that a client's charges count on; None where rows are protected.
+        scheme: ``[encryption] scheme``: under ``bfv`` and ``none`` single contributions can be read.
     """
 
     unit: Unit
@@ -43,6 +47,8 @@ class Promise:
     accountant: AccountantName
     clip: float
     per_person: int | None = None
+    honest: int | None = None
+    scheme: Literal["kahe", "bfv", "none"] = "kahe"
 
     @classmethod
     def of(cls, federation: Federation) -> Promise | None:
@@ -63,6 +69,8 @@ class Promise:
             accountant=named[1],
             clip=section.clip,
             per_person=named[2],
+            honest=section.honest if isinstance(section, PinnedClientPrivacy) else None,
+            scheme=federation.terms.encryption.scheme,
         )
 
 
@@ -110,7 +118,12 @@ class PrivacyAudit:
             "unit": promise.unit if promise else "none",
             "promised": None
             if promise is None
-            else {"epsilon": promise.epsilon, "delta": promise.delta, "accountant": promise.accountant},
+            else {
+                "epsilon": promise.epsilon,
+                "delta": promise.delta,
+                "accountant": promise.accountant,
+                "honest": promise.honest,
+            },
             "clients": [
                 {
                     "id": client.member,

@@ -27,7 +27,22 @@ def promised(audit: PrivacyAudit) -> tuple[str, ...]:
         "This means: whatever anybody concludes from all that left the clients becomes at most "
         f"exp({promise.epsilon:g}) = {_factor(promise.epsilon)} times as likely by {_one(promise)} being there or not, "
         "but for a probability of delta. The closer this factor is to 1, the better the protection.",
+        *_noise(promise),
     )
+
+
+def _noise(promise: Promise) -> Iterator[str]:
+    """A sentence on what noise hides a client."""
+    if promise.honest is None:
+        return
+    if promise.scheme == "kahe":
+        yield f"What hides a client is the noise of h = {promise.honest} honest clients in every sum."
+    else:
+        reader = "the server" if promise.scheme == "none" else "the server with any one client"
+        yield (
+            f'What hides a client is its own noise, h = {promise.honest}: under encryption scheme "{promise.scheme}" '
+            f"{reader} reads single contributions."
+        )
 
 
 def verified(audit: PrivacyAudit) -> tuple[str, ...]:
@@ -71,7 +86,7 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
                 "Persons: if several rows are about one person, this person has less protection than one row. "
                 "privacy.group_column and max_per_group protect persons."
             )
-    else:
+    elif promise.scheme == "kahe":
         yield (
             "Colluders: the noise of as many honest members as the federation file counts on is charged. Where more "
             "members pool what they know, less noise is left."

@@ -44,7 +44,8 @@ def show_privacy(
     if noise.plans:
         rows = (_row(member, plan, noise.contributors) for member, plan in _shown(noise))
         print_table(console, f'privacy of unit "{unit}": epsilon', columns, rows)
-    for line in (*_notes(noise, unit), *_budgets(noise, earlier or {})):
+    scheme = federation.terms.encryption.scheme
+    for line in (*_notes(noise, unit, scheme), *_budgets(noise, earlier or {})):
         console.print(Text(line))
     console.print()
 
@@ -79,7 +80,7 @@ def _row(member: str, plan: PrivacyPlan, contributors: int) -> tuple[str, ...]:
     )
 
 
-def _notes(noise: NoiseForecast, unit: str) -> Iterator[str]:
+def _notes(noise: NoiseForecast, unit: str, scheme: str) -> Iterator[str]:
     from securefl.privacy.mechanism import ClientMechanism
 
     if not noise.plans:
@@ -96,10 +97,16 @@ def _notes(noise: NoiseForecast, unit: str) -> Iterator[str]:
     release = plan.release
     if isinstance(release, ClientMechanism):
         yield (
-            f"{release.noise} noise, {release.honest} honest shares of variance {float(release.share_variance):g} on a "
+            f"{release.noise} noise, h = {release.honest}, shares of variance {float(release.share_variance):g} on a "
             f"grid of {release.clip_steps} steps within the clip of {release.clip:g}; the cosine is an upper bound for "
             f"{noise.contributors} clients whose updates are aligned."
         )
+        if scheme != "kahe":
+            reader = "the server" if scheme == "none" else "the server with one client"
+            yield (
+                f'Under scheme "{scheme}" {reader} reads single contributions, so each carries all of the noise, '
+                'h = 1; scheme "kahe" needs less of it.'
+            )
     else:
         yield (
             f"z is the noise by the clip of {release.clip:g}, and sampled the chance of a row to be in a step; each "

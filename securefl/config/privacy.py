@@ -79,7 +79,7 @@ class ClientPrivacySection(_TargetSection):
     accountant: Accountant | None = None
     """Who computes epsilon; without it ``pld``, and ``rdp`` for Skellam noise, which has no other bound."""
     force: bool = False
-    """True to run with noise that leaves a predicted cosine below 0.5."""
+    """True to run with noise that leaves a predicted cosine below 0.5; it changes no promise."""
 
     @model_validator(mode="after")
     def _skellam_has_one_accountant(self) -> Self:

@@ -149,11 +149,3 @@ def _of_clients(config: FederationConfig, privacy: ClientPrivacySection) -> Iter
             "an update is clipped as a change since the round's start",
             'write [payload] name = "core" or "basis"',
         )
-    scheme = config.encryption.scheme
-    if scheme != "kahe" and not privacy.force:
-        reader = "the server" if scheme == "none" else "the server with one client"
-        yield Misfit(
-            f"'encryption.scheme' is \"{scheme}\":",
-            f"{reader} reads single updates with one share of the noise each",
-            'write [encryption] scheme = "kahe", or [privacy] force = true for an experiment',
-        )

@@ -1,8 +1,9 @@
 """Noise of unit ``client`` in a federation: pinned by the lead, checked by every member, and used in every round.
 
 The rule kept here: the mechanism that a member encodes with, the event that its budget is charged for, and the plan
-that people see are made from the same pinned integers, so they cannot disagree. Shares are sized for h = t(m) - c_max
-honest survivors, a constant of the roster, whatever cohort a round has.
+that people see are made from the same pinned integers, so they cannot disagree. Under scheme ``kahe`` shares are sized
+for h = t(m) - c_max honest survivors, a constant of the roster, whatever cohort a round has. Under ``bfv`` and ``none``
+single contributions can be read, so h = 1: each member's share is all of the noise.
 
 Reference: ``privacy.mechanism`` for the mechanism, ``crypto.thresholds`` for h.
 """
@@ -82,7 +83,7 @@ def with_client_noise(federation: Federation, section: ClientPrivacySection) -> 
         clip=section.clip,
         noise=section.mechanism,
         dimension=max(kind.total for kind in _kinds(federation)),
-        honest=federation.constants.min_honest,
+        honest=hidden_shares(federation),
         limit=_limit(federation),
         rounds=federation.terms.federation.rounds,
     ).release
@@ -95,6 +96,18 @@ def with_client_noise(federation: Federation, section: ClientPrivacySection) -> 
         share_variance_16ths=int(release.share_variance * VARIANCE_UNIT),
     )
     return replace(federation, terms=federation.terms.model_copy(update={"privacy": pinned}))
+
+
+def hidden_shares(federation: Federation) -> int:
+    """Number h of honest members' shares of noise that hide each of them from whoever reads the most.
+
+    Only ``kahe`` keeps a contribution from a server that is in league with members. Under ``none`` the server reads
+    each, and under ``bfv`` with the help of any member, all of whom hold the key; what hides it then is its own share.
+
+    Guarantee: whatever the server and c_max members read depends on a member's integers only together with h honest
+    shares, its own among them. Source: ``crypto.thresholds.RosterConstants`` under ``kahe``; else nothing is assumed.
+    """
+    return federation.constants.min_honest if federation.terms.encryption.scheme == "kahe" else 1
 
 
 def client_plan(federation: Federation) -> PrivacyPlan | None:
@@ -143,9 +156,10 @@ def check_client_promise(federation: Federation) -> None:
 
     Everything is computed again from the pinned integers.
 
-    Guarantee: in a federation that passes, every sum holds the shares of h honest members at least, on every value, and
-    all rounds together cost at most the target; see ``ClientMechanism.encode``. Assumptions: at most c_max members are
-    in league with the server, and honest members follow the protocol. Source: ``crypto.thresholds.RosterConstants``.
+    Guarantee: in a federation that passes, everything that can be read holds the shares of h honest members at least,
+    on every value, and all rounds together cost at most the target; see ``hidden_shares`` for h, and
+    ``ClientMechanism.encode``. Assumptions: at most c_max members are in league with the server, and honest members
+    follow the protocol. Source: ``crypto.thresholds.RosterConstants``.
 
     Raises:
         ConfigError: with what does not hold.
@@ -155,7 +169,7 @@ def check_client_promise(federation: Federation) -> None:
         return
     if privacy.delta * len(federation.roster) > 1:
         raise _broken("delta allows that a client is given away whole")
-    _check_only_noised(federation, privacy)
+    _check_only_noised(federation)
     _check_shares(federation, privacy)
     plan.require_kept()
     plan.require_useful(len(federation.roster), force=privacy.force)
@@ -190,11 +204,7 @@ def _mechanism(privacy: PinnedClientPrivacy) -> ClientMechanism:
 
 def _check_shares(federation: Federation, privacy: PinnedClientPrivacy) -> None:
     """Shares are sized for the roster's honest survivors, the payload and the lanes."""
-    honest = federation.constants.min_honest
-    if privacy.honest > honest:
-        raise _broken(
-            f"the noise counts on {privacy.honest} honest survivors, and the roster is sure of {honest}"
-        )
+    _check_honest(federation, privacy)
     largest = max(kind.total for kind in _kinds(federation))
     if privacy.dimension < largest:
         raise _broken(f"the noise is for {privacy.dimension:,} values, and a round sums {largest:,}")
@@ -202,14 +212,27 @@ def _check_shares(federation: Federation, privacy: PinnedClientPrivacy) -> None:
         raise _broken("an update and its share of the noise have no room in the grid's integers")
 
 
-def _check_only_noised(federation: Federation, privacy: PinnedClientPrivacy) -> None:
+def _check_honest(federation: Federation, privacy: PinnedClientPrivacy) -> None:
+    """No more shares are counted on than hide a contribution, whatever ``force`` says."""
+    hidden, scheme = hidden_shares(federation), federation.terms.encryption.scheme
+    if privacy.honest <= hidden:
+        return
+    if scheme == "kahe":
+        raise _broken(
+            f"the noise counts on {privacy.honest} honest survivors, and the roster is sure of {hidden}"
+        )
+    raise _broken(
+        f"the noise counts on {privacy.honest} honest survivors, and under 'encryption.scheme' = \"{scheme}\" single "
+        "contributions, with one share of it each, can be read"
+    )
+
+
+def _check_only_noised(federation: Federation) -> None:
     """Nothing that depends on data is summed beside the noised values."""
     if federation.openings or federation.terms.aggregation.weights != "equal":
         raise _broken("weights or statistics of the members' data are summed without noise")
     if any(kind.total != kind.values or kind.selective for kind in _kinds(federation)):
         raise _broken("losses or scores of the members' data are summed without noise")
-    if federation.terms.encryption.scheme != "kahe" and not privacy.force:
-        raise _broken("single contributions, with one share of the noise each, can be read")
 
 
 def _broken(reason: str) -> ConfigError:

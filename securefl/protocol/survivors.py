@@ -27,6 +27,8 @@ from collections.abc import Iterable, Mapping
 
 Opened = Mapping[int, frozenset[int]]
 """By the index of each member that acknowledged: indices of the senders whose packets it opened."""
+_MOST_STEPS = 10_000
+"""Of the search for members of one mind: it takes exponentially many where large coalitions ask for it."""
 
 
 def helpers(survivors: Iterable[int], opened: Opened) -> tuple[int, ...]:
@@ -45,6 +47,10 @@ def choose_survivors(
     those the last. One helper more than t is preferred, so that one may be lost, but only in cohorts of more than
     t + 1: in a smaller one a single member could evict another by refusing its packets.
 
+    Several members at fault can lead this rule past the sets that there are: each refuses many, and those that they
+    refuse look as much at fault as they do. Then t members are looked for of whom none refuses another; the honest ones
+    are such members wherever there are t of them.
+
     Args:
         opened: What each member acknowledged.
         committed: Indices of the members whose signed headers the server holds.
@@ -61,6 +67,36 @@ def choose_survivors(
         survivors = _with_helpers(kept, opened, least_helpers=least_helpers, threshold=threshold)
         if survivors is not None:
             return tuple(sorted(survivors))
+    agreed = _of_one_mind(kept & opened.keys(), opened, least=threshold)
+    if agreed is None:
+        return None
+    return tuple(sorted(_with_those_that_cost_nothing(agreed, kept, opened, least_helpers=threshold)))
+
+
+def _of_one_mind(among: frozenset[int], opened: Opened, *, least: int) -> frozenset[int] | None:
+    """So many members of whom none refuses another; None where there are none, or they take too many steps to find.
+
+    An independent set in the graph of refusals, as the rest of a vertex cover: the member with most refusals, given or
+    received, goes, or all those go that it has them with.
+    """
+    graph = {
+        member: frozenset(
+            other for other in among - {member} if other not in opened[member] or member not in opened[other]
+        )
+        for member in among
+    }
+    waiting = [among]
+    for _ in range(_MOST_STEPS):
+        if not waiting:
+            return None
+        left = waiting.pop()
+        if len(left) < least:
+            continue
+        worst = max(left, key=lambda member: (len(graph[member] & left), member))
+        disagreeing = graph[worst] & left
+        if not disagreeing:
+            return left
+        waiting += [left - disagreeing, left - {worst}]
     return None
 
 

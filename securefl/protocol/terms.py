@@ -129,13 +129,13 @@ class PinnedClientPrivacy(ClientPrivacySection):
     """A promise to clients, and the mechanism that keeps it: the same integers at every member.
 
     Attributes:
-        honest: h, the honest survivors that shares are sized for.
+        honest: h, the honest survivors that shares are sized for; 1 where single contributions can be read.
         dimension: d, values of the largest round.
         clip_steps: K, the clip in grid steps.
         share_variance_16ths: v, variance of a share, in sixteenths of a squared grid step.
     """
 
-    honest: int = Field(ge=2)
+    honest: int = Field(ge=1)
     dimension: int = Field(ge=1)
     clip_steps: int = Field(ge=1)
     share_variance_16ths: int = Field(ge=1)

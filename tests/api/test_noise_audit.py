@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.federations import make_federation
@@ -11,7 +12,9 @@ from support.private_accounts import ROUNDS, Accounts
 
 pytest.importorskip("dp_accounting")
 
+from securefl.api.privacy_accounts import PrivacyAudit, Promise
 from securefl.api.privacy_audit import audit_privacy
+from securefl.api.privacy_words import promised
 from securefl.config.aggregation import AggregationSection
 from securefl.config.privacy import ClientPrivacySection
 from securefl.privacy.accounting import second_opinion
@@ -28,11 +31,15 @@ def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def federation() -> Federation:
+    return federation_under("kahe")
+
+
+def federation_under(scheme: Literal["kahe", "bfv", "none"]) -> Federation:
     promise = ClientPrivacySection(unit="client", target_epsilon=8, accountant="rdp", force=True)
     return make_federation(
         (2, 4, 8),
         rounds=ROUNDS,
-        scheme="kahe",
+        scheme=scheme,
         payload="core",
         aggregation=AggregationSection(weights="equal"),
         promise=promise,
@@ -49,9 +56,8 @@ def findings(
     federation: Federation, folder: Path, *, but: str = "", release_of: Federation | None = None
 ) -> list[str]:
     """An audit's, where all members but one have charged all rounds; by another file if there is one."""
-    promised = federation.terms.privacy.promised_epsilon
-    starts = dict.fromkeys(federation.cohort, ("client", promised))
-    accounts = Accounts(federation, folder / "budgets", starts=starts)
+    start = "client", federation.terms.privacy.promised_epsilon
+    accounts = Accounts(federation, folder / "budgets", starts=dict.fromkeys(federation.cohort, start))
     for member in federation.cohort:
         for number in () if member == but else range(1, ROUNDS + 1):
             accounts.charge(member, [number], release(release_of or federation, number))
@@ -100,3 +106,36 @@ def test_shares_for_more_honest_survivors_than_the_roster_is_sure_of_are_named(
     assert counted > federation.constants.min_honest
     (found,) = findings(altered(federation, honest=counted), tmp_path)
     assert f"counts on {counted} honest survivors" in found
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+def test_a_file_that_counts_on_more_than_one_share_where_contributions_can_be_read_is_named(
+    federation: Federation, tmp_path: Path, scheme: str
+) -> None:
+    encryption = federation.terms.encryption.model_copy(update={"scheme": scheme})
+    opened = replace(federation, terms=federation.terms.model_copy(update={"encryption": encryption}))
+    (found,) = findings(opened, tmp_path)
+    assert f"under 'encryption.scheme' = \"{scheme}\" single contributions" in found
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "none"])
+def test_charges_for_several_shares_where_contributions_can_be_read_are_named(
+    federation: Federation, tmp_path: Path, scheme: Literal["bfv", "none"]
+) -> None:
+    readable = federation_under(scheme)
+    assert findings(readable, tmp_path / "honest") == []
+    found = findings(readable, tmp_path, release_of=federation)
+    assert sum("another release in round" in each for each in found) == 3 * ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("kahe", "the noise of h = 2 honest clients in every sum"),
+        ("bfv", 'h = 1: under encryption scheme "bfv" the server with any one client reads'),
+        ("none", 'h = 1: under encryption scheme "none" the server reads'),
+    ],
+)
+def test_an_audit_says_whose_noise_hides_a_client(scheme: Literal["kahe", "bfv", "none"], said: str) -> None:
+    audit = PrivacyAudit(promise=Promise.of(federation_under(scheme)), rounds=ROUNDS)
+    assert said in " ".join(promised(audit))

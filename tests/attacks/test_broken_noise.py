@@ -37,7 +37,7 @@ def protected(payload: str = "basis") -> TestFederation:
     return make_federation(
         RANKS,
         payload=payload,
-        scheme="none",
+        scheme="kahe",
         rounds=3,
         aggregation=AggregationSection(weights="equal"),
         promise=promise,

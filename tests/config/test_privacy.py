@@ -133,14 +133,11 @@ def test_noise_on_whole_factors_is_refused() -> None:
     assert "clipped as a change since the round's start" in said
 
 
-def test_a_server_that_reads_single_shares_of_noise_is_refused_unless_forced() -> None:
-    plain = {"scheme": "none"}
-    assert "single updates with one share" in refused(**ALLOWED, privacy=CLIENT, encryption=plain)
-    assert "the server with one client reads" in refused(
-        **ALLOWED, privacy=CLIENT, encryption={"scheme": "bfv"}
-    )
-    assert read(**ALLOWED, privacy={**CLIENT, "force": True}, encryption=plain)
-    assert read(**ALLOWED, privacy=EXAMPLE, encryption=plain)
+@pytest.mark.parametrize("privacy", [EXAMPLE, CLIENT])
+@pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
+def test_every_encryption_goes_with_a_promise(privacy: dict, scheme: str) -> None:
+    """Under ``bfv`` and ``none`` each client's share is all of the noise; see ``protocol.client_noise``."""
+    assert read(**ALLOWED, privacy=privacy, encryption={"scheme": scheme}).encryption.scheme == scheme
 
 
 @pytest.mark.parametrize(

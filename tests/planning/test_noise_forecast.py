@@ -21,8 +21,8 @@ from securefl.protocol.federation import Federation
 EQUAL = AggregationSection(weights="equal")
 
 
-def with_privacy(**keys: Any) -> Federation:
-    federation = make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme="none", aggregation=EQUAL).federation
+def with_privacy(scheme: str = "none", **keys: Any) -> Federation:
+    federation = make_federation(ranks=(2, 4, 8, 8), rounds=3, scheme=scheme, aggregation=EQUAL).federation
     if keys["unit"] == "client":
         return with_client_noise(federation, ClientPrivacySection(target_epsilon=8, **keys))
     privacy = ExamplePrivacySection(target_epsilon=8, **keys)
@@ -34,7 +34,7 @@ def test_without_differential_privacy_there_is_nothing_to_plan() -> None:
 
 
 def test_a_client_plan_has_the_payload_and_the_cohorts_constants() -> None:
-    federation = with_privacy(unit="client", accountant="rdp")
+    federation = with_privacy("kahe", unit="client", accountant="rdp")
     noise = forecast_noise(federation, rows={})
     assert noise is not None
     [plan] = noise.plans.values()

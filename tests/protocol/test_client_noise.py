@@ -121,14 +121,12 @@ def test_a_clip_that_the_grid_has_no_room_for_is_refused() -> None:
     [
         {"aggregation": AggregationSection(weights="capped")},
         {"training": {"early_stopping_rounds": 1}},
-        {"encryption": {"scheme": "none"}},
-        {"encryption": {"scheme": "bfv"}},
     ],
-    ids=["weights", "losses", "none", "bfv"],
+    ids=["weights", "losses"],
 )
 def test_a_file_that_releases_something_beside_the_noise_is_refused(changes: dict[str, Any]) -> None:
     """Such a file passed no check of ours: its lead edited it."""
-    federation = altered(made(promise={"force": True}).federation, force=False)
+    federation = made().federation
     update = {
         name: value
         if not isinstance(value, dict)
@@ -136,7 +134,52 @@ def test_a_file_that_releases_something_beside_the_noise_is_refused(changes: dic
         for name, value in changes.items()
     }
     federation = replace(federation, terms=federation.terms.model_copy(update=update))
-    assert "without noise" in refused(federation) or "can be read" in refused(federation)
+    assert "without noise" in refused(federation)
+
+
+READABLE = pytest.mark.parametrize("scheme", ["bfv", "none"])
+
+
+@READABLE
+@pytest.mark.parametrize("mechanism", ["discrete-gaussian", "skellam"])
+def test_a_single_contribution_that_can_be_read_costs_what_was_promised(scheme: str, mechanism: str) -> None:
+    """The server reads it under ``none``, and under ``bfv`` with any member: one share is all the noise in it."""
+    federation = made(ranks=(4,) * 24, promise={"mechanism": mechanism}, scheme=scheme).federation
+    require_client_promise(federation, where="")
+    events = [event for number in (1, 2, 3) if (event := round_event(federation, number)) is not None]
+    alone = [replace(event, honest=1) for event in events]
+    assert len(alone) == 3
+    assert accountant_named("rdp").epsilon(alone, delta=pinned(federation).delta) <= 8
+    assert alone == events
+
+
+@READABLE
+def test_the_plan_and_the_file_of_such_a_federation_count_one_share(scheme: str) -> None:
+    federation = made(scheme=scheme).federation
+    plan = client_plan(federation)
+    assert plan is not None
+    assert pinned(federation).honest == 1 < federation.constants.min_honest
+    assert plan.event.text.endswith(" honest=1")
+    assert Federation.from_json_text(federation.to_json_text(), where="") == federation
+
+
+@READABLE
+@pytest.mark.parametrize("force", [True, False])
+def test_noise_for_sums_is_refused_by_each_member_where_single_contributions_can_be_read(
+    scheme: str, force: bool
+) -> None:
+    """``force`` speaks of the cosine alone; see the case below."""
+    federation = altered(made().federation, force=force)
+    encryption = federation.terms.encryption.model_copy(update={"scheme": scheme})
+    opened = replace(federation, terms=federation.terms.model_copy(update={"encryption": encryption}))
+    said = refused(opened)
+    assert f"'encryption.scheme' = \"{scheme}\" single contributions" in said
+    assert f"counts on {pinned(federation).honest} honest survivors" in said
+
+
+@READABLE
+def test_two_shares_are_one_too_many_where_single_contributions_can_be_read(scheme: str) -> None:
+    assert "counts on 2 honest survivors" in refused(altered(made(scheme=scheme).federation, honest=2))
 
 
 def test_noise_that_drowns_the_signal_is_refused_unless_it_is_forced() -> None:

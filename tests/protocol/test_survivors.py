@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from securefl.crypto.thresholds import largest_coalition, threshold
@@ -88,6 +88,18 @@ def test_a_sender_that_too_many_refuse_is_left_out(case: Case) -> None:
 
 
 @given(few_at_fault())
+@example(
+    (
+        7,
+        frozenset(range(7)),
+        {
+            **dict.fromkeys(range(7), frozenset(range(7))),
+            0: frozenset({0, 3, 5, 6}),
+            2: frozenset({1, 2, 4, 5, 6}),
+            3: frozenset({3, 4, 5, 6}),
+        },
+    )
+)
 def test_survivors_are_found_where_few_are_at_fault(case: Case) -> None:
     assert admissible(case)
     assert chosen(case) is not None
@@ -131,3 +143,14 @@ def test_one_helper_more_than_t_is_preferred_in_a_larger_cohort() -> None:
 def test_too_few_that_committed_are_no_survivors() -> None:
     everybody = frozenset(range(4))
     assert chosen((4, frozenset({0, 1}), dict.fromkeys(range(4), everybody))) is None
+
+
+def test_a_large_cohort_with_a_third_of_liars_ends_with_survivors() -> None:
+    members, liars = 100, range(33)
+    everybody = frozenset(range(members))
+    honest = everybody - frozenset(liars)
+    opened = {member: everybody for member in honest}
+    opened |= {liar: everybody - frozenset(range(33 + liar, 33 + 2 * liar)) | {liar} for liar in liars}
+    survivors = chosen((members, everybody, opened))
+    assert survivors is not None
+    assert len(helpers(survivors, opened)) >= threshold(members)
