@@ -1,8 +1,13 @@
-"""Charges that earlier federations have left on the data of a federation that is only planned; nothing is written."""
+"""Charges that earlier federations have left on the data of a federation that is only planned; nothing is written.
+
+The rule kept here: the budget that is looked at is the one that a member will be charged on. Under unit ``client`` that
+is all charges of its id, whatever rows they were made on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from securefl.config.federation import FederationConfig
 from securefl.config.member import client_settings_of
@@ -24,22 +29,39 @@ def earlier_charges(
         federation: The preview of it.
         plans: By member; see ``planning.noise_forecast``.
 
+    Returns:
+        By member; whole clients without any budget on this machine are left out.
+
     Raises:
         StateError, IdentityError: if a ledger does not hold together.
         DataError: if data cannot be read.
     """
     return {
-        member: _budget(config, federation, member, plan).look(plan.event) for member, plan in plans.items()
+        member: _budget(config, federation, member, plan).look(plan.event)
+        for member, plan in plans.items()
+        if plan.unit == "example" or _has_budget(config, member)
     }
+
+
+def _has_budget(config: FederationConfig, member: str) -> bool:
+    """True where a client was charged before: its folders are there."""
+    return any((folder / member).exists() for folder in _folders(config, member))
+
+
+def _folders(config: FederationConfig, member: str) -> tuple[Path, Path]:
+    """Folders of ledgers and of receipts."""
+    privacy = client_settings_of(config, member).privacy
+    return privacy.ledger or state_folder(), privacy.receipts or receipts_folder()
 
 
 def _budget(config: FederationConfig, federation: Federation, member: str, plan: PrivacyPlan) -> DataBudget:
     settings = client_settings_of(config, member)
+    ledgers, receipts = _folders(config, member)
     data = rows_of(settings.data, settings.cohort, member=member, terms=federation.terms)
     return DataBudget(
         place=BudgetPlace(
-            ledgers=settings.privacy.ledger or state_folder(),
-            kept_receipts=settings.privacy.receipts or receipts_folder(),
+            ledgers=ledgers,
+            kept_receipts=receipts,
             client=member,
             data_fingerprint=data.fingerprint,
         ),

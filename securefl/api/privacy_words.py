@@ -91,10 +91,16 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
             "Colluders: the noise of as many honest members as the federation file counts on is charged. Where more "
             "members pool what they know, less noise is left."
         )
-    yield (
-        "Edited data: rows that were changed or added make another data set with a budget of its own, and nothing here "
-        "sees that they are about the same people."
-    )
+    if promise.unit == "example":
+        yield (
+            "Edited data: a row that was changed is another row with a budget of its own, and nothing here sees that "
+            "both are about the same person."
+        )
+    else:
+        yield (
+            "Other names: all charges of a client's id on one machine count together, whatever its rows. Under another "
+            "id and with other rows, or on another machine, the same client has a budget of its own."
+        )
     yield (
         "What clients keep: adapters and heads of their own, and the figures in their results, may be made without "
         "noise. The promise does not cover them once they are given away."

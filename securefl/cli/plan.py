@@ -11,7 +11,7 @@ import typer
 from securefl.cli.mean_choices import mean_choices, weight_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -62,7 +62,7 @@ def plan(
 
         planned, data, rows, config = _federation(federation)
         noise = forecast_noise(planned, rows=rows)
-        earlier = _earlier_charges(config, planned, noise)
+        earlier = _earlier_charges(config, planned, noise, clients=rows)
         progress_console().print("Measuring this machine with a few ciphertexts.")
         found = forecast(planned, speed=measure_speed_in_process(planned))
     console = result_console(json_path)
@@ -78,14 +78,18 @@ def plan(
 
 
 def _earlier_charges(
-    config: FederationConfig | None, planned: Federation, noise: NoiseForecast | None
+    config: FederationConfig | None,
+    planned: Federation,
+    noise: NoiseForecast | None,
+    *,
+    clients: Iterable[str],
 ) -> dict[str, Spending]:
-    """State of the budgets of clients whose data was read; empty for whole clients, whose plan names none of them."""
+    """State of the budgets of clients whose data was read."""
     from securefl_client.earlier_charges import earlier_charges
 
     if config is None or noise is None:
         return {}
-    return earlier_charges(config, planned, {member: plan for member, plan in noise.plans.items() if member})
+    return earlier_charges(config, planned, {member: noise.plan_of(member) for member in clients})
 
 
 def _federation(

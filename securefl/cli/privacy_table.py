@@ -117,12 +117,13 @@ def _notes(noise: NoiseForecast, unit: str, scheme: str) -> Iterator[str]:
 
 
 def _budgets(noise: NoiseForecast, earlier: Mapping[str, Spending]) -> Iterator[str]:
-    """A line for each client on whose data something was charged before."""
+    """A line for each client that was charged before, on its data or, under unit ``client``, on any data."""
     for member, spending in earlier.items():
         if spending.spent > 0:
-            plan = noise.plans[member]
+            plan = noise.plan_of(member)
+            what = "on this data" if plan.unit == "example" else "on this client, whatever its rows"
             yield (
-                f"{member}: earlier federations have spent epsilon {spending.spent:.3g} on this data. A budget of "
+                f"{member}: earlier federations have spent epsilon {spending.spent:.3g} {what}. A budget of "
                 f"{plan.target_epsilon:g} allows {spending.affordable} of the {plan.rounds} rounds; a larger one is "
                 "[privacy] budget_epsilon in client.toml."
             )
@@ -131,7 +132,10 @@ def _budgets(noise: NoiseForecast, earlier: Mapping[str, Spending]) -> Iterator[
 def privacy_json(
     noise: NoiseForecast | None, *, earlier: Mapping[str, Spending] | None = None
 ) -> dict[str, object] | None:
-    """The same figures for programs; None without differential privacy."""
+    """The same figures for programs; None without differential privacy.
+
+    Where all clients have one plan, ``all``, it names those that were charged before.
+    """
     if noise is None:
         return None
     before = earlier or {}
@@ -150,6 +154,12 @@ def privacy_json(
             "predicted_cosine": plan.cosine(noise.contributors),
             "spent_before": before[member].spent if member in before else None,
             "affordable_now": before[member].affordable if member in before else None,
+            "charged_before": {}
+            if member
+            else {
+                client: {"spent": spending.spent, "affordable": spending.affordable}
+                for client, spending in before.items()
+            },
         }
         for member, plan in noise.plans.items()
     }

@@ -65,9 +65,10 @@ def _privacy(result: RunResult) -> list[tuple[Table, list[str]]]:
     if first is None:
         return []
     title = f'privacy of unit "{first.unit}": epsilon at delta {first.delta:g}'
+    whose = "on one of the client's rows" if first.unit == "example" else "on the client, whatever its rows"
     note = (
-        f"spent: by this run, computed by {first.accountant.upper()}; spent by all: by every federation on one of the "
-        "client's rows, of which its budget is the limit."
+        f"spent: by this run, computed by {first.accountant.upper()}; spent by all: by every federation {whose}, of "
+        "which its budget is the limit."
     )
     return [(_table(title, PRIVACY, result, _spent), [note])]
 

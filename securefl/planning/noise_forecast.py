@@ -30,6 +30,10 @@ class NoiseForecast:
     contributors: int
     force: bool
 
+    def plan_of(self, member: str) -> PrivacyPlan:
+        """The plan of a member that has one."""
+        return self.plans[""] if "" in self.plans else self.plans[member]
+
     def require_useful(self) -> None:
         """Refuse noise that drowns the signal.
 

@@ -2,7 +2,8 @@
 
 The rule kept here: where the federation file gives labels and cap, a file that is not here is not missed, so that the
 lead needs nobody else's data; where it does not, both follow from the training files alone. Every file that is
-here is read as its clients will read it, so that a wrong cell shows before anybody trains.
+here is read as its clients will read it, so that a wrong cell shows before anybody trains. Under a promise of
+differential privacy labels are never taken from rows, since nothing hides them in what is pinned.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from securefl.config.cohort import MemberSection
 from securefl.config.data import NoSplit
 from securefl.config.federation import FederationConfig
 from securefl.config.task import CausalLmSection
-from securefl.errors import DataError
+from securefl.errors import ConfigError, DataError
 from securefl.training.rows.client_rows import (
     ClientRows,
     Files,
@@ -95,7 +96,8 @@ def facts_of_data(config: FederationConfig, *, part_read: PartSink = ignore_part
             here, where the task has no labels.
 
     Raises:
-        ConfigError: if some clients claim column values and others do not, or two claim the same.
+        ConfigError: if some clients claim column values and others do not, or two claim the same; or if the file
+            promises differential privacy, and does not list the labels.
         DataError: if a file that is needed is missing, one that is here is unreadable, a label is unknown, there is
             a single one, or a client would have too few rows.
     """
@@ -125,6 +127,13 @@ def _listed_labels(config: FederationConfig) -> tuple[str, ...] | None:
     if label_column(config.task, config.data) is None:
         return ()
     listed = config.federation.labels
+    if listed is None and config.privacy.unit != "none":
+        raise ConfigError(
+            "the labels would follow from the clients' rows, and show the class of a single row or client, which "
+            f"'privacy.unit' = \"{config.privacy.unit}\" does not allow",
+            where="federation.labels",
+            hint='list them, such as labels = ["no", "yes"], or write [privacy] unit = "none"',
+        )
     return read_labels(listed) if isinstance(listed, Path) else listed
 
 

@@ -255,7 +255,7 @@ class PrivacyReport(_Part):
         trainings: Number of charges; more than rounds where one was trained anew after a stop.
         rounds_sat_out: Numbers of the rounds that it took no part in, as its budget did not allow them.
         budget_delta: Of the budget, and of what is spent of it; the smaller one of the client's own and ``delta``.
-        budget_epsilon: Limit of all federations together on one of the data's rows.
+        budget_epsilon: Limit of all federations together on one of the data's rows, or on the client.
         spent: What they have spent together.
         left: What is left; epsilons of further rounds do not simply add up.
         affordable_rounds: Number of further rounds like these that fit, counted up to those of this federation; None

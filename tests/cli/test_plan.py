@@ -371,6 +371,23 @@ def test_a_plan_shows_epsilon_and_refuses_noise_that_drowns_the_signal(
     assert values["release"].startswith("distributed-discrete-gaussian ")
 
 
+def test_a_plan_counts_one_share_of_noise_where_single_contributions_can_be_read(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = write(payload="core", more=PRIVATE)
+    text = path.read_text().replace("samples_cap = 100\n", "")
+    path.write_text(text.replace("target_epsilon = 8", "target_epsilon = 8\nforce = true"))
+    said = cli("plan", path, "--json", tmp_path / "plan.json")
+    assert said.code == 0
+    words = " ".join(said.out.split())
+    assert (
+        'Under scheme "none" the server reads single contributions, so each carries all of the noise' in words
+    )
+    values = json.loads((tmp_path / "plan.json").read_text())["privacy"]["all"]
+    assert values["release"].endswith(" honest=1")
+    assert values["epsilon"] <= 8
+
+
 REACHED = """
 [server]
 client_address = "127.0.0.1:7443"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from securefl.cli.privacy_table import privacy_json, show_privacy
 from securefl.config.federation import FederationConfig
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.ledger.budget_files import BudgetPlace, receipts_folder, state_folder
+from securefl.ledger.row_marks import MarkedData
 from securefl.planning.noise_forecast import NoiseForecast
 from securefl.privacy.budget import Budget
+from securefl.privacy.mechanism import ClientMechanism
 from securefl.privacy.plan import PrivacyPlan
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.protocol.federation import Federation
@@ -95,6 +98,47 @@ def test_a_client_whose_data_was_charged_before_is_named(
     assert "client-2: earlier federations have spent epsilon" in said
     assert "allows 1 of the 2 rounds" in said
     assert "client-1: earlier" not in said
+
+
+def client_plan() -> PrivacyPlan:
+    """Two rounds, of which a budget of the target has room for just two."""
+    release = ClientMechanism(
+        noise="skellam", dimension=30, clip=1.0, clip_steps=20, share_variance=Fraction(400), honest=4
+    )
+    plan = PrivacyPlan(release=release, rounds=2, delta=1e-5, target_epsilon=100, accountant="rdp")
+    return replace(plan, target_epsilon=plan.epsilon)
+
+
+def test_a_whole_client_that_was_charged_on_other_rows_is_named(
+    config: FederationConfig, federation: Federation
+) -> None:
+    """What protects a client hides all of its data, so another file is no new budget."""
+    plan = client_plan()
+    data = MarkedData.of([b"a row of last year"])
+    DataBudget(
+        place=BudgetPlace(
+            ledgers=state_folder(),
+            kept_receipts=receipts_folder(),
+            client="client-2",
+            data_fingerprint=data.fingerprint,
+        ),
+        marks=data.marks,
+        budget=Budget(unit="client", epsilon=plan.target_epsilon, delta=1e-5, accountant="rdp"),
+        federation_digest=bytes(32),
+        rounds=2,
+    ).reserve(1, plan.event)
+    noise = NoiseForecast(plans={"": plan}, contributors=3, force=True)
+    earlier = earlier_charges(config, federation, {member: noise.plan_of(member) for member in MEMBERS})
+    assert earlier.keys() == {"client-2"}
+    console = Console(width=200, file=StringIO())
+    show_privacy(federation, noise, earlier=earlier, console=console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "client-2: earlier federations have spent epsilon" in said
+    assert "on this client, whatever its rows" in said
+    assert "allows 1 of the 2 rounds" in said
+    values = privacy_json(noise, earlier=earlier)
+    assert values is not None
+    assert values["all"]["charged_before"]["client-2"]["affordable"] == 1  # type: ignore[index]
 
 
 def test_a_plan_writes_no_ledger(config: FederationConfig, federation: Federation, tmp_path: Path) -> None:

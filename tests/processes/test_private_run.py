@@ -18,6 +18,8 @@ from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_i
 
 pytestmark = pytest.mark.slow
 
+LABELS = 'labels = ["blue", "green", "red"]\n\n'
+"""Under a promise they are no matter of the rows."""
 PRIVATE = """
 [privacy]
 unit = "example"
@@ -45,7 +47,7 @@ def runs(
     """The folder of two runs of one file on the same rows, with the exit code and the words of each."""
     folder = tmp_path_factory.mktemp("private")
     path = write_federation(folder, payload='"basis"')
-    path.write_text(path.read_text() + PRIVATE)
+    path.write_text(path.read_text().replace("[model]", LABELS + "[model]", 1) + PRIVATE)
     ended = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "XDG_STATE_HOME", str(folder / "state"))

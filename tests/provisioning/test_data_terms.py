@@ -10,7 +10,7 @@ import pytest
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
 from securefl.config.federation import FederationConfig
-from securefl.errors import DataError
+from securefl.errors import ConfigError, DataError
 from securefl.provisioning.data_overview import DataRules, overview_of
 from securefl.provisioning.data_terms import facts_of_data
 from securefl.training.rows.client_data import load_client_data
@@ -51,6 +51,22 @@ def config(**sections):
 
 def seen(rules=WHOLE, **sections):
     return overview_of(facts_of_data(config(**sections)), rules)
+
+
+@pytest.mark.parametrize("unit", ["example", "client"])
+@pytest.mark.parametrize("own", [False, True], ids=["one file", "own files"])
+def test_a_promise_of_privacy_takes_no_label_from_rows(tmp_path, unit, own):
+    """A class that one row alone has would be public, and be a row of everybody's head."""
+    path = write_csv(tmp_path / "rows.csv", [*LABELS * 20, "violet"])
+    made = own_files([path] * 3) if own else {"data": {"train": str(path)}}
+    made["privacy"] = {"unit": unit, "target_epsilon": 8}
+    with pytest.raises(
+        ConfigError, match=f"'privacy.unit' = \"{unit}\".*federation.labels.*list them"
+    ) as caught:
+        facts_of_data(config(**made))
+    assert "violet" not in str(caught.value)
+    listed = {"name": "test", "labels": (*LABELS, "violet")}
+    assert facts_of_data(config(**made, federation=listed)).labels == (*LABELS, "violet")
 
 
 def test_labels_are_collected_from_the_training_data_in_order(rows_file, tmp_path):
@@ -349,7 +365,7 @@ def test_a_bound_of_samples_below_a_clients_rows_is_refused_by_its_name(tmp_path
 
 def persons(column="patient", most=2):
     section = {"unit": "example", "target_epsilon": 8, "group_column": column, "max_per_group": most}
-    return {"privacy": section}
+    return {"privacy": section, "federation": {"name": "test", "labels": LABELS}}
 
 
 def write_patients(path, names):
