@@ -164,7 +164,7 @@ def charged(made: TestFederation, folder: Path, *, epsilon: float = 8.0) -> dict
             federation_digest=made.federation.digest,
             rounds=2,
         )
-        found[member] = RoundCharges(budget, refunds=True, noised=partial(round_event, made.federation))
+        found[member] = RoundCharges(budget, noised=partial(round_event, made.federation))
     return found
 
 
