@@ -236,7 +236,10 @@ def _sample_of(federation: Federation, *, values: int, signing_keys: Sequence[Si
     )
     named = federation.terms.federation.model_copy(update={"min_clients": None})
     head = HeadSection(start="zeros", rows="together")
-    training = federation.terms.training.model_copy(update={"early_stopping_rounds": None})
+    # Losses and ranks that members keep are further values of a round.
+    training = federation.terms.training.model_copy(
+        update={"early_stopping_rounds": None, "rank_pruning": False}
+    )
     # Norms are a value of every round, where other weights are one of the first round alone.
     aggregation = AggregationSection(weights="equal")
     terms = federation.terms.model_copy(

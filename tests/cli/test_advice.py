@@ -216,7 +216,10 @@ def test_a_client_started_by_hand_ends_with_its_sentence(
 ) -> None:
     told = client("bank", base=0.8, wins=8, losses=1).model_dump(mode="json", by_alias=True)
 
-    def run_client(folder: Path, *, server: str | None, out: Path, emit: object, metrics: object) -> int:
+    def run_client(
+        folder: Path, *, server: str | None, out: Path, emit: object, metrics: object, witness: Path | None
+    ) -> int:
+        assert witness is None
         assert metrics == ["clinic:recall"]
         (out / "result.json").write_text(json.dumps(told))
         return 0
