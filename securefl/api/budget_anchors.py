@@ -53,14 +53,6 @@ def heads_in(folder: Path) -> Heads:
     return found
 
 
-def readable_heads_in(folder: Path) -> Heads:
-    """The same of the certificates that can be read; the others are findings of the audit of sums."""
-    try:
-        return heads_in(folder)
-    except StateError:
-        return {}
-
-
 def anchor_findings(
     ledger: Iterable[Event], copies: Iterable[bytes], kept: Iterable[Mapping[int, bytes]]
 ) -> Iterator[str]:

@@ -213,7 +213,7 @@ def draft_of_layout(
 
 
 def _training_of_row(config: FederationConfig) -> TrainingSection:
-    """What a file has of its recipe in ``[training]``, where it writes nothing."""
+    """The recipe's own ``[training]``, which a file has where it writes nothing."""
     section = ROWS[str(config.recipe.name)].others.get("training")
     return section if isinstance(section, TrainingSection) else TrainingSection()
 

@@ -1,4 +1,4 @@
-"""Rounds of members whose data has a budget: charged, anchored in every header and certificate, refunded by proof."""
+"""Rounds of members whose data has a budget: charged, anchored in every header and certificate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.charged_members import RELEASE, charges_of
 from support.federations import TestFederation, make_federation
 from support.whole_rounds import WholeRun
 
@@ -17,18 +18,12 @@ pytest.importorskip("dp_accounting")
 from securefl.api.budget_anchors import anchor_findings, anchors_of, check_budget_ledger, heads_in
 from securefl.api.ledger_order import disorder
 from securefl.errors import StateError
-from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.ledger import Event, RunStarted
 from securefl.ledger.receipts import parse_receipts
-from securefl.ledger.row_marks import MarkedData
-from securefl.privacy.budget import Budget
-from securefl.privacy.events import SampledGaussian
 from securefl.protocol.calls import CommitAsked
 from securefl.results.sum_certificates import certificate_path, read_certificate, write_certificate
 from securefl_client.data_budget import DataBudget
-from securefl_client.round_charges import RoundCharges
 
-RELEASE = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
 VICTIM = "client-2"
 
 
@@ -41,27 +36,6 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def made() -> TestFederation:
     return make_federation((2, 2, 2, 2), scheme="kahe", payload="sketch", sketch_rank=2, rounds=3)
-
-
-def charges_of(made: TestFederation, folder: Path) -> dict[str, RoundCharges]:
-    found = {}
-    for member in made.federation.cohort:
-        data = MarkedData.of([f"{member}, row {number}".encode() for number in range(9)])
-        place = BudgetPlace(
-            ledgers=folder / "ledgers",
-            kept_receipts=folder / "receipts",
-            client=member,
-            data_fingerprint=data.fingerprint,
-        )
-        budget = DataBudget(
-            place=place,
-            marks=data.marks,
-            budget=Budget(unit="example", epsilon=100.0, delta=1e-5, accountant="rdp"),
-            federation_digest=made.federation.digest,
-            rounds=3,
-        )
-        found[member] = RoundCharges(budget=budget, release=RELEASE, kept=folder / f"{member}.heads")
-    return found
 
 
 def budget_of(run: WholeRun, member: str) -> DataBudget:

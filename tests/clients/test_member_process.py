@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.member_threads import MEMBERS, Mover, provisioned, run_all, run_member
+from support.member_threads import MEMBERS, provisioned, run_all, run_member
+from support.movers import Mover
 
 from securefl.errors import ConfigError, StateError, TransportError
 from securefl.progress import Event, Warned

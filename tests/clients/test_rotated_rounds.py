@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.member_threads import MEMBERS, Mover, Stopped, provisioned, run_all, run_member
+from support.member_threads import MEMBERS, provisioned, run_all, run_member
+from support.movers import Mover, Stopped
 
 from securefl.adapters.update import Adapter
 from securefl.errors import ForgeryError, IdentityError, RunError, SecureFLError

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.charged_members import charges_of
 from support.federations import TestFederation, make_federation
 from support.whole_rounds import WholeRun
 
@@ -15,17 +16,12 @@ pytest.importorskip("dp_accounting")
 
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import RunError
-from securefl.ledger.budget_files import BudgetPlace
-from securefl.ledger.row_marks import MarkedData
-from securefl.privacy.budget import Budget
 from securefl.privacy.events import SampledGaussian
 from securefl.progress import Warned
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.results.client import read_client_result
 from securefl_client.data_budget import DataBudget
-from securefl_client.round_charges import RoundCharges
 
-RELEASE = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
 VICTIM = "client-2"
 
 
@@ -40,34 +36,6 @@ def made() -> TestFederation:
     return make_federation((2, 2, 2, 2), scheme="kahe", payload="sketch", sketch_rank=2, rounds=3)
 
 
-def charges_of(made: TestFederation, folder: Path, affords: Mapping[str, int]) -> dict[str, RoundCharges]:
-    """Budgets of 3 rounds, or as many as are named."""
-    unlimited = Budget(unit="example", epsilon=100.0, delta=1e-5, accountant="rdp")
-    found = {}
-    for member in made.federation.cohort:
-        data = MarkedData.of([f"{member}, row {number}".encode() for number in range(9)])
-        place = BudgetPlace(
-            ledgers=folder / "ledgers",
-            kept_receipts=folder / "receipts",
-            client=member,
-            data_fingerprint=data.fingerprint,
-        )
-        rounds = affords.get(member, 3)
-        epsilon = unlimited.spent((RELEASE,) * rounds) if rounds else unlimited.spent((RELEASE,)) / 2
-        budget = Budget(unit="example", epsilon=epsilon, delta=1e-5, accountant="rdp")
-        found[member] = RoundCharges(
-            budget=DataBudget(
-                place=place,
-                marks=data.marks,
-                budget=budget,
-                federation_digest=made.federation.digest,
-                rounds=3,
-            ),
-            release=RELEASE,
-        )
-    return found
-
-
 def private(made: TestFederation) -> TestFederation:
     """The same federation with a promise of privacy in its file."""
     section = ExamplePrivacySection(unit="example", target_epsilon=8.0)
@@ -76,7 +44,7 @@ def private(made: TestFederation) -> TestFederation:
 
 
 def finished(made: TestFederation, folder: Path, affords: Mapping[str, int]) -> WholeRun:
-    run = WholeRun(made, folder / "members", charges=charges_of(made, folder, affords))
+    run = WholeRun(made, folder / "members", charges=charges_of(made, folder, affords=affords))
     run.run()
     return run
 
@@ -119,7 +87,7 @@ def test_a_copy_of_the_ledger_lies_beside_the_result(made: TestFederation, tmp_p
 
 
 def test_a_person_hears_at_the_start_how_far_the_budget_goes(made: TestFederation, tmp_path: Path) -> None:
-    charges = charges_of(made, tmp_path, {VICTIM: 1})
+    charges = charges_of(made, tmp_path, affords={VICTIM: 1})
     assert charges["client-1"].warning(0) is None
     said = charges[VICTIM].warning(0)
     assert said is not None
@@ -166,7 +134,9 @@ def test_a_person_hears_once_a_round_which_was_the_last(made: TestFederation, tm
 def test_too_few_that_can_go_on_end_the_run_at_once_and_are_named(
     made: TestFederation, tmp_path: Path
 ) -> None:
-    run = WholeRun(made, tmp_path / "m", charges=charges_of(made, tmp_path, {VICTIM: 1, "client-3": 1}))
+    run = WholeRun(
+        made, tmp_path / "m", charges=charges_of(made, tmp_path, affords={VICTIM: 1, "client-3": 1})
+    )
     with pytest.raises(RunError):
         run.run()
     error = run.core.error
@@ -181,7 +151,7 @@ def test_a_budget_that_another_federation_spends_meanwhile_costs_this_round_alon
     made: TestFederation, tmp_path: Path
 ) -> None:
     """The charge is refused after the advert: the member is in the cohort then, and nobody waits for its body."""
-    run = WholeRun(made, tmp_path / "m", charges=charges_of(made, tmp_path, {VICTIM: 1}))
+    run = WholeRun(made, tmp_path / "m", charges=charges_of(made, tmp_path, affords={VICTIM: 1}))
     budget = run.members[VICTIM].charges.budget
     assert budget is not None
     asked: list[int] = []
@@ -207,7 +177,7 @@ def test_a_budget_that_another_federation_spends_meanwhile_costs_this_round_alon
 def test_a_member_stopped_between_its_charge_and_its_update_is_charged_once(
     made: TestFederation, tmp_path: Path
 ) -> None:
-    run = WholeRun(made, tmp_path / "m", charges=charges_of(made, tmp_path, {VICTIM: 2}))
+    run = WholeRun(made, tmp_path / "m", charges=charges_of(made, tmp_path, affords={VICTIM: 2}))
     victim = run.members[VICTIM]
     budget = victim.charges.budget
     assert budget is not None

@@ -28,7 +28,8 @@ from typing import Final
 from securefl import load_federation, provision
 from securefl.errors import SecureFLError
 from securefl_server.process import ServerOptions, serve
-from support.crash_roles import LAYOUT, run_member
+from support.crash_roles import run_member
+from support.movers import LAYOUT
 from support.ports import free_address
 
 MEMBERS: Final = ("client-1", "client-2", "client-3")

@@ -12,15 +12,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from securefl import shared_layout, update_between
-from securefl.adapters.update import Adapter, LoraFactors, Update
 from securefl.errors import SecureFLError
 from securefl.progress import encode
 from securefl_client import process as member_process
@@ -33,37 +29,7 @@ from securefl_client.round_charges import RoundCharges
 from securefl_server import process as server_process
 from securefl_server.process import ServerOptions, serve
 from securefl_server.round_store import SqliteRoundStore
-
-LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})
-
-
-class Mover:
-    """A learner whose every update follows from the round and from how often it has learnt."""
-
-    samples = 40
-
-    def __init__(self, seed: int) -> None:
-        self._seed, self._learnt = seed, 0
-
-    def learn(self, round_number: int, start: Adapter, frozen: object, /) -> Update:
-        self._learnt += 1
-        rng = np.random.default_rng([self._seed, round_number, self._learnt])
-        pair = start.weights["hidden"]
-        step = 0.01 * rng.standard_normal(pair.B.shape)
-        after = Adapter({"hidden": LoraFactors(pair.A, pair.B + step)}, {"out": start.heads["out"] + 0.5})
-        return update_between(start, after, scaling=8.0 / pair.A.shape[0])
-
-    def sensitivity(self, round_number: int, /) -> np.ndarray:
-        return np.ones(11)
-
-    def evaluate(self, adapter: Adapter, /) -> Mapping[str, float]:
-        return {"height": float(adapter.heads["out"].mean())}
-
-    def kept(self) -> Mapping[str, np.ndarray]:
-        return {"learnt": np.array([self._learnt])}
-
-    def restore(self, arrays: Mapping[str, np.ndarray], /) -> None:
-        self._learnt = int(arrays["learnt"][0])
+from support.movers import Mover
 
 
 class Death:

@@ -8,24 +8,23 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from securefl import load_federation, provision, shared_layout, update_between
-from securefl.adapters.update import Adapter, LoraFactors, Update
+from securefl import load_federation, provision
+from securefl.adapters.update import Adapter
 from securefl.errors import SecureFLError
 from securefl.progress import Event, EventSink, Listening
 from securefl_client.learner import CheckedLearner
 from securefl_client.learner_side import LearnerSide
 from securefl_client.process import take_part
 from securefl_server.process import ServerOptions, serve
+from support.movers import LAYOUT, Mover, Stopped
 
 MEMBERS = ("client-1", "client-2", "client-3")
-LAYOUT = shared_layout({"hidden": (6, 5)}, {"out": (2, 6)})
 FEDERATION = """
 [federation]
 name = "own"
@@ -40,41 +39,6 @@ samples_cap = 40
 [server]
 round_timeout_s = 300
 """
-
-
-class Stopped(BaseException):
-    """The operator ends the process."""
-
-
-class Mover:
-    """A learner whose every update follows from the round and from how often it has learnt."""
-
-    samples = 40
-
-    def __init__(self, seed: int, *, stops_in: int | None = None) -> None:
-        self._seed, self._stops_in, self._learnt = seed, stops_in, 0
-
-    def learn(self, round_number: int, start: Adapter, frozen: object, /) -> Update:
-        if round_number == self._stops_in:
-            raise Stopped
-        self._learnt += 1
-        rng = np.random.default_rng([self._seed, round_number, self._learnt])
-        pair = start.weights["hidden"]
-        step = 0.01 * rng.standard_normal(pair.B.shape)
-        after = Adapter({"hidden": LoraFactors(pair.A, pair.B + step)}, {"out": start.heads["out"] + 0.5})
-        return update_between(start, after, scaling=8.0 / pair.A.shape[0])
-
-    def sensitivity(self, round_number: int, /) -> np.ndarray:
-        return np.ones(11)
-
-    def evaluate(self, adapter: Adapter, /) -> Mapping[str, float]:
-        return {"height": float(adapter.heads["out"].mean())}
-
-    def kept(self) -> Mapping[str, np.ndarray]:
-        return {"learnt": np.array([self._learnt])}
-
-    def restore(self, arrays: Mapping[str, np.ndarray], /) -> None:
-        self._learnt = int(arrays["learnt"][0])
 
 
 def provisioned(folder: Path, scheme: str) -> Path:
