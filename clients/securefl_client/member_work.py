@@ -211,6 +211,10 @@ class MemberWork:
         """Tell a person, once a round, why this member takes no part in it."""
         self._log.sit_out(round_number, f"{refused.what}; {SITTING_OUT}")
 
+    def abstain(self, round_number: int, reason: str) -> None:
+        """Tell a person, once, why this member does not vote for a round's survivors."""
+        self._log.abstain(round_number, reason)
+
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say who is missing."""
         self._emit(MembersAwaited(missing=missing))

@@ -60,6 +60,7 @@ class Voting:
             try:
                 check_survivors(statement, proposed.headers, cohort, self._own.rules, own=own, owners=owners)
             except (ProtocolError, AuthenticationError) as error:
+                self._own.work.abstain(self._own.attempt.round_number, error.what)
                 yield self._abstention(error.what)
                 return
             vote = sign(

@@ -147,6 +147,9 @@ class SimulatedWork:
         """
         raise refused
 
+    def abstain(self, round_number: int, reason: str) -> None:
+        """Say nothing: where too few vote, the simulation's round ends with an error."""
+
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say nothing: the next member comes at once."""
 
