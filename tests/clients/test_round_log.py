@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from support.federations import make_federation
+
 from securefl.progress import Event, Warned
 from securefl_client.journal import Journal
 from securefl_client.member_rules import member_rules
 from securefl_client.phases import PhaseClock
 from securefl_client.round_log import RoundLog
-from support.federations import make_federation
 
 REASON = "this member holds no share of client-2's key"
 
