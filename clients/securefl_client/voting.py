@@ -34,9 +34,7 @@ from securefl.protocol.member_records import (
     VoteSigned,
 )
 from securefl_client.packets import take_packets
-from securefl_client.round_work import (
-    Steps,
-)
+from securefl_client.round_work import Steps
 from securefl_client.standing import Standing
 
 

@@ -24,9 +24,9 @@ from securefl.identity.signing import SigningKey
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.rules import Owners
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.member_session import MemberState
-from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
 from securefl.simulation.in_memory import MemoryLog
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels
