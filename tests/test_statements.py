@@ -101,6 +101,21 @@ def test_every_file_that_a_document_names_is_there(name: str) -> None:
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
+def test_every_result_that_the_benchmarks_document_names_is_there() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/])results/[\w.*-]+", text))
+    assert len(named) > 3
+    assert {path for path in named if not [*(ROOT / "benchmarks").glob(path)]} == set()
+
+
+def test_every_benchmark_stands_in_their_document() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").partition("## Files")[2]
+    files = {
+        path.name for path in (ROOT / "benchmarks").glob("*.*") if path.suffix in (".py", ".sh", ".toml")
+    }
+    assert {name for name in files if name not in text} == set()
+
+
 def test_the_search_for_named_files_finds_them() -> None:
     text = "`tests/attacks/test_gone.py`, `tests/storage/`; benchmarks/results has both"
     assert NAMED_PATH.findall(text) == ["tests/attacks/test_gone.py", "tests/storage/"]
