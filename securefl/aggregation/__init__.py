@@ -17,10 +17,10 @@ In the order of the way, with the modules of other packages that stand on it:
 ``own_weight``    what a member has sent of the sum of weights, and what it leaves for the others
 ``class_weighting`` the same by class, for heads with one row a class
 ``layer_means``   means over owners, where not every member trains every layer
-                  (clipping for privacy will stand here)
 ``grid``          reals to bounded integers by stochastic rounding, and back
-                  (noise for privacy will stand here)
-``encoding``      the three above in one: an update to integers, a sum of integers to the mean update
+                  ``protocol.client_noise``: clipping, rounding and noise in the place of weights and grid, under
+                  ``[privacy] unit = "client"``
+``encoding``      payload, weights and grid in one: an update to integers, a sum of integers to the mean update
 ``cut``           what an attempt's cohort may not sum, as zeros
 ``early_stopping``  the cohort's sum of validation losses, and when it ends the federation
 ``kept_state``    a member's loss in that sum, and the state that is gone back to

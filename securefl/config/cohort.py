@@ -16,7 +16,8 @@ RESERVED_IDS = ("lead", "server")
 MIN_COHORT = 3
 """With two members each would read the other's update out of the sum."""
 MAX_COHORT = 1000
-"""Most members whose integers add up within 64 bits before anything is reduced; see ``crypto.profiles``."""
+"""Most members whose integers add up within 64 bits before anything is reduced (``crypto.profiles``), and whose packed
+shares were shown to open exactly (``crypto.shares``)."""
 
 
 class MemberSection(Section):

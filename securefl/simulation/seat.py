@@ -24,9 +24,9 @@ from securefl.identity.signing import SigningKey
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.rules import Owners
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.member_session import MemberState
-from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
 from securefl.simulation.in_memory import MemoryLog
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels
@@ -146,6 +146,9 @@ class SimulatedWork:
             BudgetError: always.
         """
         raise refused
+
+    def abstain(self, round_number: int, reason: str) -> None:
+        """Say nothing: where too few vote, the simulation's round ends with an error."""
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say nothing: the next member comes at once."""
