@@ -42,6 +42,13 @@ def rendered(messages, opened=False):
         messages, chat_template=template, tokenize=False, add_generation_prompt=opened
     )
 
+def span_of(text, messages, place):
+    before = rendered(messages[:place], True)
+    past = text if place == len(messages) - 1 else rendered(messages[: place + 1])
+    if not text.startswith(past):  # of an earlier answer, without the thoughts before the last one
+        past = before + messages[place]["content"].strip()
+    return len(before), len(past)
+
 def text_of(row):  # a text, and the characters of its answers
     messages = row.get("messages")
     if messages is None:
@@ -56,11 +63,8 @@ def text_of(row):  # a text, and the characters of its answers
         )
     else:
         text = rendered(messages)
-        spans = [
-            (len(rendered(messages[:place], True)),
-             len(text if place == len(messages) - 1 else rendered(messages[: place + 1])))
-            for place, message in enumerate(messages) if message["role"] == "assistant"
-        ]
+        answers_at = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+        spans = [span_of(text, messages, place) for place in answers_at]
     spans = [(first, end) for first, end in spans if first < end]
     return text, spans if answers == "all" else spans[-1:]
 

@@ -17,6 +17,7 @@ from support.tiny_language_models import (
     CHATML,
     FAMILIES,
     MARKED,
+    THINKING,
     save_tiny_language_model,
     write_sums,
 )
@@ -189,7 +190,7 @@ def test_a_merged_folder_is_a_language_model_with_the_same_loss(trained, sums, t
     assert names["answer_loss"](rows) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("template", [CHATML, MARKED])
+@pytest.mark.parametrize("template", [CHATML, MARKED, THINKING])
 def test_the_card_of_a_chat_renders_conversations_as_members_did(tmp_path, trainer_of, template, monkeypatch):
     path = save_tiny_language_model("qwen2", tmp_path / "model", template=template)
     trainer = trainer_of(path, personal="none")

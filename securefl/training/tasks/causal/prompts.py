@@ -2,8 +2,8 @@
 
 The rule kept here: an answer's characters are known, or the row is refused. A template says itself where answers stand
 (``{% generation %}``), or it is rendered up to each answer and past it, and what it gives must be the beginning of the
-whole text: a template that writes earlier turns in another way later on (such as one that leaves out old thoughts)
-has no such beginnings.
+whole text. A template that puts something around the last answer alone, as Qwen3's puts thoughts before it, has no such
+beginning past an earlier answer: that one is then its content, which must follow at once on what stands before it.
 
     template         the model's, or the federation's
     prompt alone     the prompt, and a line's end where it has no space at its end
@@ -208,11 +208,12 @@ class Prompter:
     def _span(self, text: str, messages: list[dict[str, Any]], place: int) -> tuple[int, int]:
         before = self._rendered(messages[:place], opened=True)
         past = text if place == len(messages) - 1 else self._rendered(messages[: place + 1])
-        answer = text[len(before) : len(past)]
-        known = text.startswith(before) and text.startswith(past)
-        if not known or messages[place]["content"].strip() not in answer:
-            raise _no_answers()
-        return len(before), len(past)
+        content = messages[place]["content"].strip()
+        if text.startswith(before) and text.startswith(past) and content in text[len(before) : len(past)]:
+            return len(before), len(past)
+        if content and text.startswith(before + content):
+            return len(before), len(before) + len(content)
+        raise _no_answers()
 
     def _rendered(self, messages: list[dict[str, Any]], *, opened: bool = False) -> str:
         try:
