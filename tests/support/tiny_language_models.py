@@ -27,6 +27,9 @@ THINKING = (
 )
 """As Qwen3's: thoughts stand before the last answer alone."""
 
+DATED = "{{ strftime_now('%d %b %Y') }}" + CHATML
+"""As Llama 3.2's: the day stands before the first message."""
+
 
 def save_tiny_language_model(kind: str, folder: Path, *, template: str | None = None) -> str:
     """Writes a random two-layer model, 32 wide, with a tokenizer of bytes and, where one is given, a chat template."""

@@ -37,6 +37,11 @@ def question_text(question):
     return question_of({"prompt": question})
 """
 _CHAT = """\
+def told_one_day(asked):  # as in training, so that a row has the same tokens tomorrow
+    return repr(datetime(2024, 7, 26).strftime(asked[2]))
+
+template = re.sub(r"strftime_now\\(\\s*([\\x27\\x22])(.*?)\\1\\s*\\)", told_one_day, template)
+
 def rendered(messages, opened=False):
     return tokenizer.apply_chat_template(
         messages, chat_template=template, tokenize=False, add_generation_prompt=opened
@@ -129,7 +134,7 @@ def answer_code(record: FolderRecord, *, base: str, loaded: str) -> str:
     """
     facts = record.description
     chat = facts.get("prompt_form") == "chat"
-    imports = ["import re", "import torch"] if chat else ["import torch"]
+    imports = ["import re", "from datetime import datetime", "import torch"] if chat else ["import torch"]
     if not record.merged:
         imports.append("from peft import PeftModel")
     imports.append("from transformers import AutoModelForCausalLM, AutoTokenizer")

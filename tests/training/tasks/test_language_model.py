@@ -15,6 +15,7 @@ import torch
 from support.cards import code_of
 from support.tiny_language_models import (
     CHATML,
+    DATED,
     FAMILIES,
     MARKED,
     THINKING,
@@ -202,7 +203,7 @@ def test_a_folder_with_a_tokenizer_has_the_federations_template_in_it(models, tr
     assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template == CHATML
 
 
-@pytest.mark.parametrize("template", [CHATML, MARKED, THINKING])
+@pytest.mark.parametrize("template", [CHATML, DATED, MARKED, THINKING])
 def test_the_card_of_a_chat_renders_conversations_as_members_did(tmp_path, trainer_of, template, monkeypatch):
     path = save_tiny_language_model("qwen2", tmp_path / "model", template=template)
     trainer = trainer_of(path, personal="none")

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from support.tiny_language_models import CHATML, MARKED, THINKING, tokenizer_of_bytes
+from support.tiny_language_models import CHATML, DATED, MARKED, THINKING, tokenizer_of_bytes
 
 from securefl.errors import ConfigError, DataError, ModelError
 from securefl.training.rows.tokens import IGNORED
@@ -90,6 +90,13 @@ def test_a_template_that_refuses_a_row_is_an_error_without_its_words():
     with pytest.raises(DataError, match="refuses a conversation") as refused:
         prompter(refusing).row(conversation(), "messages")
     assert "be kind" not in str(refused.value)
+
+
+@pytest.mark.parametrize("template", [DATED, "{{ strftime_now('%d %b %Y') }}" + MARKED])
+def test_a_template_that_asks_for_the_day_is_told_the_same_one_every_day(template):
+    made = prompter(template)
+    assert made.row(conversation(), "messages").text.startswith("26 Jul 2024<|im_start|>")
+    assert made.prompt("hi", "prompt").text.startswith("26 Jul 2024<|im_start|>")
 
 
 def test_a_template_that_marks_nothing_is_refused():
