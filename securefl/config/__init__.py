@@ -4,6 +4,7 @@
 ``syntax``      files to tables, and what to write where a file is no TOML
 ``paths``       paths that count from the file's folder, and ``~``
 ``moved``       keys of earlier versions, each with its place of today
+``foreign_keys``  keys of transformers and its kin, each with what says the same here
 ``values``      values as people write them
 ``names``       names and addresses
 ``section``     the base of every section
