@@ -14,7 +14,7 @@ from securefl.adapters.payloads.choice import payload_for
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
-from securefl.config.payload import AutoPayload, Payload, payload_named
+from securefl.config.payload import AutoPayload, Payload, frozen_from_of, payload_named
 from securefl.config.personal import PersonalSection
 from securefl.config.privacy import NO_PRIVACY, ClientPrivacySection
 from securefl.config.recipes.catalogue import ROWS
@@ -168,6 +168,11 @@ def draft_of_layout(
         raise ConfigError(
             "'training.early_stopping_rounds' needs a base model",
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
+        )
+    if frozen_from_of(config.payload) != "seed":
+        raise ConfigError(
+            f"'payload.frozen_from' is \"{frozen_from_of(config.payload)}\", which needs a base model",
+            hint='with models of the members\' own nobody knows one for all: write frozen_from = "seed"',
         )
     of_row = _training_of_row(config)
     if config.training.proximal > 0:

@@ -197,7 +197,7 @@ TAGS = {
     ("payload", "heads"): ("name", "core"),
     ("outer", "momentum"): ("name", "nesterov"),
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
-    **{("payload", key): ("name", "state") for key in ("side", "aligned")},
+    **{("payload", key): ("name", "state") for key in ("side", "aligned", "frozen_from")},
     ("payload", "shares"): ("name", "factors"),
     **{("privacy", key): ("unit", "example") for key in ("clipping", "group_column", "max_per_group")},
     **{("privacy", key): ("unit", "client") for key in ("mechanism", "force")},
