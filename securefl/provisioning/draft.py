@@ -180,6 +180,11 @@ def draft_of_layout(
             f"'training.proximal' is {config.training.proximal:g}, and the members' own learners train",
             hint="leave the key out: a learner may have a penalty of its own",
         )
+    if config.training.orthogonal > 0:
+        raise ConfigError(
+            f"'training.orthogonal' is {config.training.orthogonal:g}, and the members' own learners train",
+            hint="leave the key out: a learner may have a penalty of its own",
+        )
     if config.training.rank_penalty not in (0.0, of_row.rank_penalty):
         raise ConfigError(
             f"'training.rank_penalty' is {config.training.rank_penalty:g}, and the members' own learners train",

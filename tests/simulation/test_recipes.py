@@ -31,9 +31,11 @@ CHOICES: dict[str, dict[str, object]] = {
 """What a recipe needs beside its name, by recipe."""
 CAP: dict[str, dict[str, object]] = {"hetlora": {}, "fedalt": {}}
 """What is said of numbers of samples, where they do not weigh."""
+TRAINING: dict[str, object] = {"device": "cpu", "precision": "float32", "learning_rate": 1e-2}
 REPLACED: dict[str, tuple[str, dict[str, object]]] = {
     "ffa from the base model": ("ffa", {"payload": {"frozen_from": "principal"}}),
     "ravan from the base model": ("ravan", {"payload": {"frozen_from": "principal"}}),
+    "pf2lora kept orthogonal": ("pf2lora", {"training": {**TRAINING, "orthogonal": 0.1}}),
 }
 """Recipes with choices that no row makes, by a name of the test's own."""
 
@@ -62,7 +64,7 @@ def config_of(place: Path, case: str, *, scheme: str) -> FederationConfig:
         "federation": {"name": recipe, "rounds": ROUNDS, "labels": ["blue", "green", "red"]},
         "model": {"path": str(place / "model"), "max_length": 16},
         "data": {"train": str(place / "rows.jsonl")},
-        "training": {"device": "cpu", "precision": "float32", "learning_rate": 1e-2},
+        "training": TRAINING,
         "recipe": {"name": recipe},
         # The one word that no row may say for a file.
         "encryption": {"scheme": scheme, "allow_plaintext": "encryption" in ROWS[recipe].others},
