@@ -42,7 +42,7 @@ def penalty_of(trainable: Trainable, section: TrainingSection, *, kept: int | No
     return partial(_sum, parts) if parts else None
 
 
-def orthogonal_to(
+def orthogonality(
     reference: Mapping[str, Tensor], factors: Mapping[str, nn.Parameter], *, strength: float
 ) -> Penalty:
     """The penalty of a private adapter, whose own factors alone get a gradient of it.

@@ -20,7 +20,7 @@ from securefl.training.devices import Compute, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.loops import StepSink, nothing_before, train
 from securefl.training.optimiser import Optimiser
-from securefl.training.penalties import Penalty, orthogonal_to, penalty_of
+from securefl.training.penalties import Penalty, orthogonality, penalty_of
 from securefl.training.personal import PERSONAL
 from securefl.training.private_step import PrivateStep
 from securefl.training.rows.tokens import Batch, Tokenised
@@ -94,7 +94,7 @@ class RoundLoop:
         step_sink: StepSink | None = None,
         penalised: bool = False,
         kept: int | None = None,
-        apart_from: str | None = None,
+        orthogonal_to: str | None = None,
     ) -> float:
         """Trains the last adapter in use for a round's steps, or so many, and gives the mean loss, nats.
 
@@ -110,7 +110,7 @@ class RoundLoop:
             step_sink: Takes the progress, in the place of the client's own.
             penalised: The penalties of ``[training]`` are added to every loss; see ``penalties``.
             kept: Directions that are not zeros; None for all of them.
-            apart_from: The adapter that the trained one is kept orthogonal to, in the place of those penalties.
+            orthogonal_to: The adapter that the trained one is kept orthogonal to, in the place of those penalties.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
@@ -135,8 +135,8 @@ class RoundLoop:
             what=what,
             step_sink=step_sink or self.step_sink,
             before_step=private or nothing_before,
-            penalty=self.apart(trainable.factors, apart_from)
-            if apart_from is not None
+            penalty=self.orthogonal_penalty(trainable.factors, orthogonal_to)
+            if orthogonal_to is not None
             else penalty_of(trainable, self.section, kept=kept)
             if penalised
             else None,
@@ -145,7 +145,7 @@ class RoundLoop:
             private.end()
         return loss
 
-    def apart(self, factors: Mapping[str, nn.Parameter], name: str) -> Penalty | None:
+    def orthogonal_penalty(self, factors: Mapping[str, nn.Parameter], name: str) -> Penalty | None:
         """The penalty that keeps a private adapter orthogonal to the one of this name; None where nobody wants it.
 
         Args:
@@ -154,7 +154,7 @@ class RoundLoop:
         """
         strength = self.section.orthogonal
         return (
-            orthogonal_to(self.bank.right_factors(name), factors, strength=strength) if strength > 0 else None
+            orthogonality(self.bank.right_factors(name), factors, strength=strength) if strength > 0 else None
         )
 
     def _fresh_optimiser(self, trainable: Trainable, rates: Rates) -> Optimiser:

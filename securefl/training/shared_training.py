@@ -125,5 +125,5 @@ class SharedTraining:
             max_grad_norm=self._loop.section.max_grad_norm,
             compute=self._loop.compute,
             # The first adapter in use is the shared one itself, the last one its step where there is one.
-            penalty=self._loop.apart(factors, self._way.used[0]),
+            penalty=self._loop.orthogonal_penalty(factors, self._way.used[0]),
         )

@@ -113,7 +113,7 @@ class LocalTrainer(HeadAnswers):
                 self._loop.fit,
                 switched_on=self._switched_on,
                 used=(PERSONAL,),
-                apart_from="global" if settings.training.orthogonal > 0 else None,
+                orthogonal_to="global" if settings.training.orthogonal > 0 else None,
             ),
             validate=partial(self._measuring.validate, PERSONAL),
         )

@@ -87,11 +87,11 @@ def test_a_round_with_a_proximal_term_stays_nearer_to_its_start(
 def test_the_orthogonal_term_is_the_squared_overlap_of_both_row_spaces() -> None:
     import torch
 
-    from securefl.training.penalties import orthogonal_to
+    from securefl.training.penalties import orthogonality
 
     made = trainable()
     shared = {"query": torch.nn.Parameter(torch.randn(2, 5))}
-    penalty = orthogonal_to(shared, made.factors, strength=0.5)
+    penalty = orthogonality(shared, made.factors, strength=0.5)
     overlap = shared["query"] @ made.factors["query.lora_A"].T
     assert penalty().item() == pytest.approx(0.5 * overlap.square().sum().item())
     penalty().backward()
