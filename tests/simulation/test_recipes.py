@@ -35,6 +35,16 @@ TRAINING: dict[str, object] = {"device": "cpu", "precision": "float32", "learnin
 REPLACED: dict[str, tuple[str, dict[str, object]]] = {
     "ffa from the base model": ("ffa", {"payload": {"frozen_from": "principal"}}),
     "ravan from the base model": ("ravan", {"payload": {"frozen_from": "principal"}}),
+    "flexlora by a mix of ranks": (
+        "flexlora",
+        {
+            "cohort": {
+                "clients": [{}] * len(RANKS),
+                "ranks": {"by": "mix", "shape": "normal", "of": [2, 4, 8]},
+                "samples_cap": 64,
+            }
+        },
+    ),
     "pf2lora kept orthogonal": ("pf2lora", {"training": {**TRAINING, "orthogonal": 0.1}}),
 }
 """Recipes with choices that no row makes, by a name of the test's own."""
