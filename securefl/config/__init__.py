@@ -23,6 +23,7 @@
 ``privacy``     ``[privacy]``, a tagged union, and a member's own budget
 ``encryption``  ``[encryption]`` and ``[grid]``
 ``cohort``      ``[cohort]``
+``rank_mix``    ranks in ``[cohort]`` by a mix
 ``server``      ``[server]``
 ``federation``  all of them: a whole ``FED.toml``
 ``dump``        a configuration as the text of a file that loads to it

@@ -33,6 +33,7 @@ def refuse_private_misfits(config: FederationConfig, *, where: str) -> None:
     """
     _check_finish(config, where=where)
     refuse_rest_misfits(config, where=where)
+    _check_orthogonal(config, where=where)
     if not config.recipe.has_personal:
         _check_none(config.recipe, where=where)
         return
@@ -69,6 +70,27 @@ def _check_finish(config: FederationConfig, *, where: str) -> None:
             "'fusion.finish' is \"sum\", which adds products, and 'fusion.space' is \"factor\"",
             where=where,
             hint='leave space out, or write finish = "search"',
+        )
+
+
+def _check_orthogonal(config: FederationConfig, *, where: str) -> None:
+    """A penalty of the private adapter's loss needs a private adapter, which never becomes the shared one."""
+    strength, recipe = config.training.orthogonal, config.recipe
+    if strength == 0:
+        return
+    if recipe.personal not in ("alone", "joint"):
+        raise ConfigError(
+            f"'training.orthogonal' is {strength:g}, and 'recipe.personal' is \"{recipe.personal}\": there is no "
+            "adapter that is private and stands on the same weights as the shared one",
+            where=where,
+            hint='write orthogonal = 0, or [recipe] personal = "alone" or "joint"',
+        )
+    said = _copies(recipe)
+    if said is not None:
+        raise ConfigError(
+            f"'training.orthogonal' is {strength:g}, and {said}, which makes both adapters one for a round",
+            where=where,
+            hint='write orthogonal = 0, or [recipe] sync_every = 0 and seeding = "public"',
         )
 
 

@@ -90,6 +90,8 @@ class SimulatedWork:
         self._chain_key = chain_key
         self._loss = loss
         self._taken = taken
+        # Before the first advert, as a member's process does: what rounds begin from is part of the state.
+        aggregation.follow(learner)
 
     def agreement(self, manifest: Manifest) -> bytes:
         """HMAC of this member's state for a manifest (32 bytes)."""

@@ -169,7 +169,7 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         rank_limit=core_rank,
         start=_sum_of_changes,
         segments=core_segments,
-        make=_from_seeds(core_payload),
+        make=core_payload,
     ),
     "factors": PayloadFacts(
         trains=Trains.FACTORS,
