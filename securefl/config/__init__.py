@@ -31,6 +31,7 @@
 ``coherence``   choices of one section that do not go with those of another
 ``privacy_misfits``  choices under which noise would not keep a promise of privacy
 ``factor_misfits``  choices about whole factors, their penalty and pruned ranks that do not go together
+``head_misfits``  choices that do not go with rounds that train the head alone
 ``unread``      keys that nothing reads under the other choices
 ``kept_adapter``  choices that go with an adapter that is sent and stays a client's own
 ``own_backbones``  choices that go with base models of the clients' own

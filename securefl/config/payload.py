@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from securefl.config.section import Section
 
-PayloadName = Literal["dense", "sketch", "basis", "state", "core", "factors"]
+PayloadName = Literal["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 """All payloads, in the order in which plans compare them."""
 
 
@@ -101,13 +101,32 @@ class FactorsPayload(Section):
     """``right``: A alone is summed; every client's B stays with it (FedSA-LoRA, arXiv 2410.01463)."""
 
 
+class HeadOnlyPayload(Section):
+    """The task's head and no adapter: rounds train it on the base model's features, which nothing changes."""
+
+    name: Literal["head-only"]
+
+
 Payload = Annotated[
-    DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload | FactorsPayload,
+    DensePayload
+    | SketchPayload
+    | BasisPayload
+    | StatePayload
+    | CorePayload
+    | FactorsPayload
+    | HeadOnlyPayload,
     Field(discriminator="name"),
 ]
 """A payload that rounds are run under."""
 PayloadChoice = Annotated[
-    AutoPayload | DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload | FactorsPayload,
+    AutoPayload
+    | DensePayload
+    | SketchPayload
+    | BasisPayload
+    | StatePayload
+    | CorePayload
+    | FactorsPayload
+    | HeadOnlyPayload,
     Field(discriminator="name"),
 ]
 """``[payload]`` as a file has it."""

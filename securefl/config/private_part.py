@@ -21,6 +21,7 @@ NOT_ITSELF: Final[Mapping[PayloadName, str]] = {
     "state": "a round trains one factor of the shared adapter, whose rank is not the client's",
     "core": _BESIDE,
     "factors": "a round sums whole factors of the shared adapter, not a client's changes",
+    "head-only": "a round trains no adapter",
 }
 """Payloads under which rounds do not train both factors of a client's own global adapter, each with the reason."""
 

@@ -249,12 +249,12 @@ def _draft(
         roster=roster,
     )
     _check_personal_rank(federation)
+    _check_trained(federation)
     if isinstance(config.privacy, ClientPrivacySection):
         federation = with_client_noise(federation, config.privacy)
     # Ranks that do not fit the model, and a head without rows of classes, are refused now and not at a client.
     federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
-    federation.ciphertexts(federation.first_round)
     return Draft(federation, facts)
 
 
@@ -267,6 +267,16 @@ def _check_personal_rank(federation: Federation) -> None:
         raise ConfigError(
             f"'recipe.personal_rank' is {chosen}, and the narrowest adapted weight has room for {largest}",
             hint=f"write a personal_rank of {largest} at most",
+        )
+
+
+def _check_trained(federation: Federation) -> None:
+    """Refuse rounds that would train nothing."""
+    if not federation.plan.facts.sends(federation.layout):
+        raise ConfigError(
+            f"'payload.name' is \"{federation.terms.payload.name}\", whose rounds train heads alone, and the shared "
+            "tensors have no head",
+            hint='write [payload] name = "sketch", or give the layout a head',
         )
 
 
