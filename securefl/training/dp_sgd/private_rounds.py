@@ -1,18 +1,21 @@
 """A member's private rounds: each rehearsed, charged, and then trained.
 
 The rule kept here: nothing is trained privately that was not charged before, and nothing is charged that could not have
-been trained.
+been trained. Dropout is drawn as noise is, from the operating system's generator: one row more moves all later rows to
+other masks of a generator, and who knew its seed would see more than the clip change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
+
 from securefl.errors import ConfigError
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
-from securefl.training.devices import seed_torch
 from securefl.training.dp_sgd.rehearsal import rehearse
 from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
 from securefl.training.optimiser import Optimiser
@@ -63,8 +66,8 @@ class PrivateRounds:
             SecureFLError: whatever the charge raises.
         """
         loop = self._loop
-        # Of dropout alone: noise and sampling have a stream of their own.
-        seed_torch(loop.settings.seed, "training", used[-1], round_number, loop.settings.member)
+        stream = NoiseStream(self._entropy)
+        _seed_dropout(stream)
         model = loop.bank.use(used, head=used[-1])
         steps = PrivateSteps(
             model=model,
@@ -73,7 +76,7 @@ class PrivateRounds:
             release=self._release,
             compute=loop.compute,
             physical_rows=loop.section.micro_batch_size or PHYSICAL_ROWS,
-            stream=NoiseStream(self._entropy),
+            stream=stream,
         )
         rehearse(steps, self._optimiser(steps.trainable, rates))
         self._charge(round_number, self._release)
@@ -89,6 +92,11 @@ class PrivateRounds:
         # Every row is clipped already; a limit on the noised sum would only hide the noise from AdamW.
         decay = self._loop.section.weight_decay
         return Optimiser(trainable, rates=rates, weight_decay=decay, max_grad_norm=0.0)
+
+
+def _seed_dropout(stream: NoiseStream) -> None:
+    """Have torch draw masks that nobody can draw again: with public ones a row's gradient depends on the others."""
+    torch.manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
 
 
 def refuse_unprotected(settings: TrainerSettings, head: TaskHead) -> None:

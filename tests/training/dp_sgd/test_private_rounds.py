@@ -104,6 +104,20 @@ def test_rounds_of_one_seed_differ_because_no_seed_reaches_the_noise(private, st
     assert all(not np.array_equal(one.heads[name], other.heads[name]) for name in one.heads)
 
 
+def test_no_seed_of_the_federation_reaches_dropout(private, settings_of, start_of, monkeypatch) -> None:
+    """Under a known seed one row more would change the masks, and so the gradients, of all rows behind it."""
+    from securefl.training.dp_sgd.steps import PrivateSteps
+
+    seeds, honest = set(), PrivateSteps.run
+    monkeypatch.setattr(
+        PrivateSteps, "run", lambda *args, **keys: seeds.add(torch.initial_seed()) or honest(*args, **keys)
+    )
+    lora = settings_of().lora.model_copy(update={"lora_dropout": 0.5})
+    for _ in range(2):
+        private(lora=lora).train_round(1, start_of())
+    assert len(seeds) == 2
+
+
 def test_the_physical_batch_does_not_change_what_is_trained(
     private, settings_of, start_of, monkeypatch
 ) -> None:
