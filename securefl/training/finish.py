@@ -36,7 +36,7 @@ class Finish:
     personal: PersonalTraining
 
     def calibrate(self) -> Calibration | None:
-        """Fit the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
+        """Fits the final global head to the own label mix, where ``[head]`` says so; None if nothing was changed."""
         settings = self.loop.settings
         if not settings.head.calibration:
             return None
@@ -51,7 +51,7 @@ class Finish:
         )
 
     def fuse(self) -> FusionResult:
-        """Make one adapter of both as ``[fusion]`` says, by the validation rows, and install it as ``fused``.
+        """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
 
         Raises:
             TrainingError: if the recipe has no personal adapter.
@@ -78,7 +78,7 @@ class Finish:
         return fusion.add() if section.adds else fusion.run(loop.draws.fusion())
 
     def fine_tune(self) -> float:
-        """Train a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
+        """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
 
         Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch;
         where that adapter moves by gradient descent, at those of ``[training]``.
