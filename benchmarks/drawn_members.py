@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from securefl.aggregation.decryption import Body
-from securefl.crypto.channel_keys import ChannelKey
-from securefl.crypto.dealt_keys import KeyKind
+from securefl.bench.aggregation.key_round import DerivedChannels
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.profiles import KaheProfile
 from securefl.crypto.kahe.public import PublicPolynomials
@@ -83,25 +82,6 @@ class Layout:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-class DrawnChannels:
-    """Channel keys that all members derive from one word; dealing them is no part of a round."""
-
-    def __init__(self, member: str) -> None:
-        self._member = member
-
-    def pair(self, member: str, round_number: int) -> ChannelKey:
-        """The key between this member and another."""
-        low, high = sorted((member, self._member))
-        return ChannelKey(KeyKind.PAIR, round_number, _digest(f"pair {low} {high} {round_number}"))
-
-    def group(self, round_number: int) -> ChannelKey:
-        """The key that all members have."""
-        return ChannelKey(KeyKind.GROUP, round_number, _digest(f"group {round_number}"))
-
-    def forget_before(self, round_number: int) -> None:
-        """Keep nothing, so that there is nothing to forget."""
 
 
 class NoOwners:
@@ -213,7 +193,7 @@ def make_session(
 ) -> tuple[MemberSession, Journal]:
     """A member's real session with a journal in a folder of its own."""
     journal = Journal(folder, rules, member=work.member, first_round=1)
-    shares = KeyShares(rules, member=work.member, channels=DrawnChannels(work.member))
+    shares = KeyShares(rules, member=work.member, channels=DerivedChannels(work.member, _digest("channels")))
     standing = Standing(rules, key, journal, work, NoLedger(), shares=shares, reason_key=_digest("reasons"))
     return MemberSession(standing, rounds=rounds), journal
 

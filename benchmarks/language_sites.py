@@ -52,7 +52,7 @@ class Line:
 
 
 def simulated(config: FederationConfig, folder: Path) -> tuple[Path, Examples]:
-    """Runs a federation as the integer twin: where its members' adapters were saved, and all members' test rows."""
+    """Run a federation as the integer twin: where its members' adapters were saved, and all members' test rows."""
     owns = provisioned(config, folder / "members")
     sites = {member: site_of(own) for member, own in owns.items()}
     for site in sites.values():

@@ -148,16 +148,35 @@ def test_the_ratios_to_nvflare_are_those_of_the_table() -> None:
     assert [int(each) for each in found.groups()] == [round(each) for each in ratios]
 
 
-def test_the_figures_of_other_cohorts_are_those_of_their_reports() -> None:
-    found = re.search(
-        r"With 4, 64, 100 and 1,000 clients the server takes (.*?) ms, a value takes (.*?) bytes up, "
-        r"and a cold decryption (.*?) s,",
+def test_the_table_of_cohorts_has_the_figures_of_their_reports() -> None:
+    rows = list(rows_below("| clients | server ms a contribution |"))
+    assert len(rows) == 5
+    for clients, server, width, decrypt in rows:
+        ours = read(f"aggregation-1m-{clients.replace(',', '')}.json")["paths"]["securefl"]
+        assert _as_stated(server, 1000 * ours["cpu"]["server_s_per_contribution"]), clients
+        assert _as_stated(width, ours["up_bytes_per_value"]), clients
+        assert _as_stated(decrypt, ours["cpu"]["decrypt_s"]), clients
+
+
+def test_a_hundred_clients_over_sockets_took_what_the_report_says() -> None:
+    [found] = re.findall(
+        r"A hundred clients that upload ([\d,]+) values .*? in (\d+) s on 2 busy cores, at (\d+) MB", PROSE
+    )
+    report = read("load.json")
+    [run] = [each for each in report["rows"] if (each["clients"], each["hostile"]) == (100, 0)]
+    assert found[0] == f"{report['values']:,}"
+    assert _as_stated(found[1], run["round_s"])
+    assert _as_stated(found[2], run["server_peak_mb"])
+
+
+def test_a_round_of_a_thousand_took_what_the_report_says() -> None:
+    [found] = re.findall(
+        r"A round of 1,000 clients with ([\d,]+) values takes the server (\d+) processor seconds and "
+        r"a client ([\d.]+),",
         PROSE,
     )
-    assert found is not None
-    stated = [re.split(r", | and ", each) for each in found.groups()]
-    for cohort, server, width, decrypt in zip((4, 64, 100, 1000), *stated, strict=True):
-        ours = read(f"aggregation-1m-{cohort}.json")["paths"]["securefl"]
-        assert _as_stated(server, 1000 * ours["cpu"]["server_s_per_contribution"]), cohort
-        assert _as_stated(width, ours["up_bytes_per_value"]), cohort
-        assert _as_stated(decrypt, ours["cpu"]["decrypt_s"]), cohort
+    report = read("scale.json")
+    [run] = [each for each in report["rows"] if each["members"] == 1000]
+    assert found[0] == f"{report['values']:,}"
+    assert _as_stated(found[1], run["server_s"])
+    assert _as_stated(found[2], run["member_s"])

@@ -65,7 +65,7 @@ def measure(
     settings: Settings,
     warm_up: Settings,
 ) -> None:
-    """Reads the job, warms up, runs the round and prints its measurement as the last line of stdout.
+    """Read the job, warms up, runs the round and print its measurement as the last line of stdout.
 
     Args:
         run: Plays the round of a job; the second argument gives a client's vector.
@@ -106,6 +106,6 @@ def peak_memory() -> int:
 
 
 def forget_peak_memory() -> None:
-    """Lets the peak start anew at what is resident now, where the system can."""
+    """Let the peak start anew at what is resident now, where the system can."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

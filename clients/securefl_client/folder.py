@@ -77,7 +77,7 @@ class ClientFolder:
 
     @classmethod
     def load(cls, folder: Path, *, now: datetime) -> ClientFolder:
-        """Reads and checks a client's folder.
+        """Read and check a client's folder.
 
         Args:
             folder: As ``provisioning`` wrote it.
@@ -158,7 +158,7 @@ def _refuse_during_rotation(folder: Path) -> None:
 
 
 def refuse_keys(folder: Path) -> None:
-    """Marks the keys of a folder as not to be used again.
+    """Mark the keys of a folder as not to be used again.
 
     Raises:
         IdentityError: if the folder cannot be written to.

@@ -47,7 +47,7 @@ class Inbox(Generic[Heard]):
         return self._newest is not None
 
     def next(self) -> Heard:
-        """Waits for an announcement that has not been given yet; the newest, where there are several.
+        """Wait for an announcement that has not been given yet; the newest, where there are several.
 
         Raises:
             SecureFLError: whatever ended the stream, once everything before it has been given.
@@ -62,7 +62,7 @@ class Inbox(Generic[Heard]):
             raise self._ended
 
     def check(self) -> None:
-        """Raises if the federation has failed meanwhile.
+        """Raise if the federation has failed meanwhile.
 
         Raises:
             SecureFLError: the failure.
@@ -71,7 +71,7 @@ class Inbox(Generic[Heard]):
             raise self._failure
 
     def check_soon(self, seconds: float) -> None:
-        """Raises if the federation fails within so many seconds: its reason beats that of a call which failed with it.
+        """Raise if the federation fails within so many seconds: its reason beats that of a call which failed with it.
 
         Raises:
             SecureFLError: the failure.

@@ -37,7 +37,7 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, phase: Phase, round_number: int | None) -> Iterator[None]:
-        """Times what happens inside as ``phase`` of a round, or of none; several stretches of one phase add up."""
+        """Time what happens inside as ``phase`` of a round, or of none; several stretches of one phase add up."""
         self._emit(PhaseStarted(member=self._member, round_number=round_number, phase=phase))
         self._round, self._reported = round_number, 0.0
         before = self._seconds[round_number][phase]
@@ -47,7 +47,7 @@ class PhaseClock:
         self._emit(PhaseEnded(member=self._member, round_number=round_number, phase=phase, seconds=seconds))
 
     def stage(self, stage: Stage, round_number: int) -> AbstractContextManager[None]:
-        """Times a stage as the phase of its name."""
+        """Time a stage as the phase of its name."""
         return self.phase(Phase(stage.value), round_number)
 
     def through(self, stage: Stage, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
@@ -63,7 +63,7 @@ class PhaseClock:
 
     @contextmanager
     def _stretch(self, phase: Phase, round_number: int | None) -> Iterator[None]:
-        """Adds what happens inside to a phase, without the stretches inside it."""
+        """Add what happens inside to a phase, without the stretches inside it."""
         self._inside.append(0.0)
         started = time.perf_counter()
         try:
@@ -75,7 +75,7 @@ class PhaseClock:
                 self._inside[-1] += seconds
 
     def progress(self, phase: Phase, fraction: float) -> None:
-        """Tells how far a phase of the current round is, where that has changed enough to be worth a line."""
+        """Tell how far a phase of the current round is, where that has changed enough to be worth a line."""
         # Work of one phase may come in several pieces, each counting from 0.
         self._reported = min(self._reported, fraction)
         if fraction - self._reported >= _SMALLEST_STEP:

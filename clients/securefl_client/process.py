@@ -70,7 +70,7 @@ def run_client(
     metrics: Sequence[str] = (),
     witness: Path | None = None,
 ) -> int:
-    """Takes part in a federation from its first round to its last.
+    """Take part in a federation from its first round to its last.
 
     Args:
         folder: The member's folder, from ``securefl init``.
@@ -126,7 +126,7 @@ def take_part(
     prepare: Prepare,
     witness: Path | None = None,
 ) -> None:
-    """Takes part in a federation, from where this member's journal says, to its last round.
+    """Take part in a federation, from where this member's journal says, to its last round.
 
     Args:
         folder: The member's folder.
@@ -171,7 +171,7 @@ def _connect(
     prepare: Prepare,
     witness: Path | None,
 ) -> None:
-    """Connects, waiting for the server as long as the server waits for its roster, and follows it to the end."""
+    """Connect, waiting for the server as long as the server waits for its roster, and follow it to the end."""
     address, traffic = server or own.settings.client.server, ByteCounter()
 
     def awaiting(reason: str, seconds: float) -> None:
@@ -225,7 +225,7 @@ class _Process:
         self._left = False
 
     def run(self, out: Path, ledger: Ledger, prepare: Prepare) -> None:
-        """Follows the server's announcements to the end, and leaves all results in ``out``."""
+        """Follow the server's announcements to the end, and leave all results in ``out``."""
         self._out, log = out, LedgerLog(ledger)
         log.note(_start_of(self._own))
         self._warn_of_plaintext()
@@ -306,7 +306,7 @@ class _Process:
             )
 
     def _follow(self, session: MemberSession) -> None:
-        """Waits for one announcement and does what it asks for."""
+        """Wait for one announcement and do what it asks for."""
         with self._clock.phase(Phase.WAIT, _applied(self._journal)):
             announcement = self._inbox.next()
         try:
@@ -333,7 +333,7 @@ class _Process:
                 return self._aggregator.ask(request)
 
     def _leave(self, farewell: Leave) -> Answer:
-        """Says farewell; everything of this member is on disk by then, so a server that cannot be reached keeps nobody.
+        """Say farewell; everything of this member is on disk by then, so a server that cannot be reached keeps nobody.
 
         It may have heard the farewell, have said so to nobody, and have ended.
         """
@@ -425,7 +425,7 @@ def _ledger(own: ClientFolder, out: Path) -> Iterator[Ledger]:
 
 
 def _make_results(out: Path, own: ClientFolder, journal: Journal) -> None:
-    """Makes the folder for results, its owner's only; another run's result is never written over.
+    """Make the folder for results, its owner's only; another run's result is never written over.
 
     Raises:
         ConfigError: if it holds one, or cannot be made.

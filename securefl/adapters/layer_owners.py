@@ -31,7 +31,7 @@ Reference: Fed-HeLLo, arXiv 2506.12213 (GD-HLA, RGD-HLA, FIM-HLA).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import assert_never
@@ -63,11 +63,6 @@ class RoundOwners:
     def counts(self) -> tuple[int, ...]:
         """Number of owners of each layer; 0 where the round leaves it as it is."""
         return tuple(sum(place in own for own in self.owned) for place in range(len(self.layers)))
-
-    @property
-    def of_tensor(self) -> Mapping[str, int]:
-        """Number of owners of each adapted weight."""
-        return {name: count for layer, count in zip(self.layers, self.counts, strict=True) for name in layer}
 
     def trained_by(self, member: int) -> frozenset[str]:
         """Weights that the member at a place of the roster trains."""

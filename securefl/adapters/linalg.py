@@ -75,10 +75,6 @@ class Decomposition:
         """The (n, m) matrix's decomposition, views of this one's memory; its signs are those of this one."""
         return Decomposition(self.right.T, self.singular, self.left.T)
 
-    def scaled_factors(self, rank: int) -> Factors:
-        """The best approximation of at most this rank (Eckart-Young), singular values in the left factor."""
-        return Factors(self.left[:, :rank] * self.singular[:rank], self.right[:rank])
-
 
 def decompose(weight: Matrix | Factors) -> Decomposition:
     """The SVD of a matrix, or of a product of factors (m, k) and (k, n) in O((m + n) k^2)."""

@@ -272,7 +272,7 @@ def _taken(groups: Sequence[_Group], score_sums: ScoreSums, room: int) -> Iterat
 
 
 def _mark(mask: Mask, group: _Group, taken: NDArray[np.int64]) -> None:
-    """Marks so many coordinates of each block of a group, from its first on."""
+    """Mark so many coordinates of each block of a group, from its first on."""
     left = int(taken[0])
     for segment in group.segments:
         place = mask[segment.offset : segment.offset + segment.size]

@@ -187,7 +187,7 @@ def divide_by_class(
     weights: ClassWeights,
     contributors: Contributors,
 ) -> None:
-    """Turns weighted sums (V,) into means, in place; rows that nobody weighs are zeros: they do not change.
+    """Turn weighted sums (V,) into means, in place; rows that nobody weighs are zeros: they do not change.
 
     Args:
         sums: Decoded sums over the survivors.

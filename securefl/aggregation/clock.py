@@ -43,11 +43,11 @@ class StageClock(Protocol):
     """A stopwatch of one role: told what it does, and in which round."""
 
     def stage(self, stage: Stage, round_number: int) -> AbstractContextManager[None]:
-        """Times a ``with`` block as this stage; what other stages take inside it is theirs."""
+        """Time a ``with`` block as this stage; what other stages take inside it is theirs."""
         ...
 
     def through(self, stage: Stage, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
-        """Hands on the items of ``source``; the making of each counts as this stage, not what is done with it."""
+        """Hand on the items of ``source``; the making of each counts as this stage, not what is done with it."""
         ...
 
 
@@ -55,11 +55,11 @@ class SilentClock:
     """A ``StageClock`` that times nothing."""
 
     def stage(self, stage: Stage, round_number: int) -> AbstractContextManager[None]:
-        """Does nothing around the ``with`` block."""
+        """Do nothing around the ``with`` block."""
         return nullcontext()
 
     def through(self, stage: Stage, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
-        """Gives the items."""
+        """Give the items."""
         return iter(source)
 
 

@@ -76,11 +76,11 @@ class SummedSection:
             yield window, body[start : start + form.aggregate_bytes(window.count)]
 
     def decryption(self, key_sum: KeySum | None) -> SectionDecryption:
-        """Starts its decryption; see ``crypto.cipher.Cipher.decryption``."""
+        """Start its decryption; see ``crypto.cipher.Cipher.decryption``."""
         return self.cipher.decryption(self.place, contributions=self.contributions, key_sum=key_sum)
 
     def integers(self, decryption: SectionDecryption, body: Body, *, tag_key: bytes) -> Integers:
-        """Decrypts what was verified, checks the tag and unpacks the sums.
+        """Decrypt what was verified, check the tag and unpack the sums.
 
         Args:
             decryption: That of this section, after its ``verify``.
@@ -143,7 +143,7 @@ def summed_sections(
 def decrypt_sections(
     sections: Sequence[SummedSection], body: Body, *, tag_key: bytes, key_sum: KeySum | None
 ) -> Integers:
-    """Verifies all sections of an aggregate, then decrypts them to the exact sums (D,), int64.
+    """Verify all sections of an aggregate, then decrypt them to the exact sums (D,), int64.
 
     Guarantee: the sums are those of what the contributors packed, or a forgery of a tag succeeded (``SectionTag``:
     below 2^-52 an attempt, against who lacks the keys). Under a scheme whose key lasts, no ciphertext that the server
@@ -203,7 +203,7 @@ def survivors_of(head: AggregateHead) -> tuple[tuple[Contributor, bytes], ...]:
 
 
 def check_total(head: AggregateHead, body: Body) -> None:
-    """Raises unless a body is the total that its certificate names.
+    """Raise unless a body is the total that its certificate names.
 
     Guarantee: every member judges one total for a certificate, so the verdicts of many tell the server one bit.
 

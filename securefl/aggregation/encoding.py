@@ -327,7 +327,7 @@ def _divisors(weight_sum: WeightSum | ClassWeights, who: Contributors) -> tuple[
 
 
 def _check_finite(update: Update) -> None:
-    """Refuses before anything of it is sent what could not be put on a grid.
+    """Refuse before anything of it is sent what could not be put on a grid.
 
     Raises:
         TrainingError: naming the first tensor with a value that is not finite.

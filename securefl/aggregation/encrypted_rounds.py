@@ -84,7 +84,7 @@ class EncryptedRounds:
         cohort: Cohort,
         salt: bytes,
     ) -> Encryption:
-        """Encrypts the contribution to an attempt, once, as its windows are asked for.
+        """Encrypt the contribution to an attempt, once, as its windows are asked for.
 
         Args:
             encoded: What goes into it, sensitivity scores included.
@@ -113,7 +113,7 @@ class EncryptedRounds:
     def decrypt_attempt(
         self, head: AggregateHead, body: Body, *, key_sum: KeySum | None
     ) -> NDArray[np.int64]:
-        """Decrypts a certified total to the exact sums (D,), int64, of its survivors' integers.
+        """Decrypt a certified total to the exact sums (D,), int64, of its survivors' integers.
 
         Args:
             head: Verified: cohort, certificate, headers.
@@ -158,7 +158,7 @@ class EncryptedRounds:
         )
 
     def _judge(self, head: AggregateHead, *, retried: bool) -> None:
-        """Notes the one total of an attempt that is looked at."""
+        """Note the one total of an attempt that is looked at."""
         statement = head.certificate.statement
         known = self._totals.get(statement.attempt)
         if known is not None and (known != statement.digest or not retried):
@@ -169,6 +169,6 @@ class EncryptedRounds:
         self._totals[statement.attempt] = statement.digest
 
     def _check_keys(self) -> None:
-        """Refuses to go on with keys under which a ciphertext was refused."""
+        """Refuse to go on with keys under which a ciphertext was refused."""
         if self._refused:
             raise forgery(refuses_keys=True)

@@ -76,7 +76,7 @@ class Grid:
     def quantise(
         self, runs: Iterable[Vector], *, rng: np.random.Generator, saturated: NDArray[np.int64]
     ) -> Iterator[Integers]:
-        """Rounds every value to one of its two neighbours on the grid, the nearer one more often.
+        """Round every value to one of its two neighbours on the grid, the nearer one more often.
 
         The expectation of the result is the clipped value, in steps; 0 and the bound stay what they are. The whole
         vector is never in memory.

@@ -38,7 +38,7 @@ def adapter_values(segments: Sequence[Segment]) -> int:
 
 
 def divide_by_owners(sums: Vector, *, segments: Iterable[Segment], owners: Mapping[str, int]) -> None:
-    """Turns sums (V,) over a round's owners into means, in place; heads are left as they are.
+    """Turn sums (V,) over a round's owners into means, in place; heads are left as they are.
 
     Args:
         sums: Decoded sums of values that weighed 1 at every owner.

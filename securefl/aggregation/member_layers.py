@@ -54,7 +54,7 @@ class MemberLayers:
         return None if owners is None else owners.trained_by(self.federation.cohort.index(self.member))
 
     def narrow(self, learner: UpdateSource, round_number: int) -> None:
-        """Tells a learner that can train some layers alone which ones it trains in that round."""
+        """Tell a learner that can train some layers alone which ones it trains in that round."""
         trained = self.trained(round_number)
         if trained is not None and isinstance(learner, LayerSource):
             learner.train_only(trained)

@@ -159,7 +159,7 @@ class WeightSum:
 
 
 def divide_by_weights(sums: Vector, *, segments: Iterable[Segment], divisors: Sequence[float]) -> None:
-    """Turns weighted sums (V,) into means, in place.
+    """Turn weighted sums (V,) into means, in place.
 
     Args:
         sums: Decoded sums over the cohort.
@@ -171,7 +171,7 @@ def divide_by_weights(sums: Vector, *, segments: Iterable[Segment], divisors: Se
 
 
 def divide(values: Vector, divisor: float) -> None:
-    """Turns sums into means, in place; zeros where the divisor is 0."""
+    """Turn sums into means, in place; zeros where the divisor is 0."""
     if divisor:
         values /= divisor
     else:

@@ -43,7 +43,7 @@ class Program:
 
 
 def run_measured(program: Program, job: Job, *, folder: Path, timeout_s: float) -> Measurement:
-    """Starts a program, gives it its job, and reads its measurement.
+    """Start a program, give it its job, and read its measurement.
 
     Args:
         program: What to start.
@@ -61,7 +61,7 @@ def run_measured(program: Program, job: Job, *, folder: Path, timeout_s: float) 
 def run_told(
     program: Program, told: str, *, folder: Path, timeout_s: float, read: Callable[[bytes], Answer]
 ) -> Answer:
-    """Starts a program, tells it something, and reads its answer: the last line that it prints.
+    """Start a program, tell it something, and read its answer: the last line that it prints.
 
     Args:
         program: What to start.
@@ -123,7 +123,7 @@ class ToldProcess:
         return self._process.poll() is not None or time.monotonic() >= self._deadline
 
     def answer(self, read: Callable[[bytes], Answer]) -> Answer:
-        """Waits for its end, and reads the last line that it printed.
+        """Wait for its end, and read the last line that it printed.
 
         Raises:
             RunError: if it fails, hangs, or prints no such answer.
@@ -142,7 +142,7 @@ class ToldProcess:
             raise RunError(f"it printed {error.what}", hint=last_words(self._complained)) from None
 
     def end(self) -> None:
-        """Ends it and whatever it has started; at its end, that does nothing."""
+        """End it and whatever it has started; at its end, that does nothing."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -168,7 +168,7 @@ def _environment(program: Program) -> Mapping[str, str]:
 
 @contextmanager
 def _on_one_core() -> Iterator[None]:
-    """Runs what is started inside on one core: a process inherits the affinity of the thread that starts it."""
+    """Run what is started inside on one core: a process inherits the affinity of the thread that starts it."""
     usable = processors()
     if not usable:
         yield

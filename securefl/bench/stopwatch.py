@@ -22,7 +22,7 @@ class Stopwatch:
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
-        """Times its ``with`` block as one more lap of that name."""
+        """Time its ``with`` block as one more lap of that name."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self._laps.setdefault(name, []).append((time.perf_counter() - wall, time.process_time() - cpu))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_data(overview: DataOverview, *, console: Console) -> None:
-    """Prints what was read of the data; nothing of it is cut off, also in a narrow pipe."""
+    """Print what was read of the data; nothing of it is cut off, also in a narrow pipe."""
     from rich.text import Text
 
     from securefl.cli.tables import empty_table

@@ -41,7 +41,7 @@ def event_sink(json_events: bool) -> Iterator[EventSink]:
 
 @contextmanager
 def logged(emit: EventSink, targets: Sequence[str], *, run: str) -> Iterator[EventSink]:
-    """Gives a sink that takes events to ``emit`` and writes their figures to trackers; see ``api.event_logs``.
+    """Give a sink that takes events to ``emit`` and writes their figures to trackers; see ``api.event_logs``.
 
     Raises:
         UsageError: if a target cannot be used.
@@ -56,7 +56,7 @@ def logged(emit: EventSink, targets: Sequence[str], *, run: str) -> Iterator[Eve
 
 @contextmanager
 def told(emit: EventSink, *, member: str, extra: str) -> Iterator[None]:
-    """Reports the error that ends the block, and lets it pass on to the program's edge.
+    """Report the error that ends the block, and let it pass on to the program's edge.
 
     Args:
         emit: Where to.
@@ -77,7 +77,7 @@ def told(emit: EventSink, *, member: str, extra: str) -> Iterator[None]:
 
 @contextmanager
 def extra_installed(extra: str) -> Iterator[None]:
-    """Turns an import that fails for want of an extra into a sentence that names it.
+    """Turn an import that fails for want of an extra into a sentence that names it.
 
     Raises:
         UsageError: in place of that import.
@@ -93,7 +93,7 @@ def extra_installed(extra: str) -> Iterator[None]:
 
 @contextmanager
 def _event_pipe() -> Iterator[EventSink]:
-    """Takes stdout for the events; what anybody prints from here on goes to stderr."""
+    """Take stdout for the events; what anybody prints from here on goes to stderr."""
     sys.stdout.flush()
     events = os.dup(1)
     os.dup2(2, 1)
@@ -122,7 +122,7 @@ def _write_all(descriptor: int, line: bytes) -> None:
 
 
 def _end_with_supervisor() -> None:
-    """Waits for the end of stdin, which the supervisor holds open as long as it lives."""
+    """Wait for the end of stdin, which the supervisor holds open as long as it lives."""
     while os.read(0, 4096):
         continue
     os.kill(os.getpid(), signal.SIGTERM)

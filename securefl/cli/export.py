@@ -75,7 +75,7 @@ def export(
 
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """Gives a folder to write, its owner's only, which becomes the target at the end; what fails leaves nothing behind.
+    """Give a folder to write, its owner's only, which becomes the target at the end; what fails leaves nothing behind.
 
     Raises:
         ConfigError: if the target exists or cannot be written.

@@ -108,7 +108,7 @@ class PlainView:
         return
 
     def show(self, event: Event) -> None:
-        """Prints the event's line, if it has one."""
+        """Print the event's line, if it has one."""
         if isinstance(event, StageStarted):
             self._line("", STAGES[event.stage])
         elif isinstance(event, MembersAwaited):
@@ -128,7 +128,7 @@ class PlainView:
             self._line(getattr(event, "member", SERVER), sentence)
 
     def _end_round(self, event: RoundFinished) -> None:
-        """Says what took a round's seconds, and once, what a member did before it was ready for rounds."""
+        """Say what took a round's seconds, and once, what a member did before it was ready for rounds."""
         parts = _parts(self._seconds.pop(event.member, {}))
         start_up = _parts(self._start_up.pop(event.member, {}))
         self._line(
@@ -138,7 +138,7 @@ class PlainView:
         )
 
     def _wait_for(self, missing: tuple[str, ...]) -> None:
-        """Says who is missing; not again where several processes tell of the same ones, or tell it late."""
+        """Say who is missing; not again where several processes tell of the same ones, or tell it late."""
         if self._awaited is None or set(missing) < self._awaited:
             self._awaited = set(missing)
             self._line(SERVER, f"waiting for {', '.join(missing)}")
@@ -181,7 +181,7 @@ class LiveView:
         self._live.__exit__(kind, error, trace)
 
     def show(self, event: Event) -> None:
-        """Brings the table up to date."""
+        """Bring the table up to date."""
         if isinstance(event, Warned | Listening | StageStarted):
             self._lines.show(event)
         row = None if isinstance(event, StageStarted) else self._rows.get(getattr(event, "member", SERVER))

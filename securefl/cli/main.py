@@ -72,13 +72,13 @@ def program(
 
 
 def main() -> int:
-    """Runs the command line in ``sys.argv`` and gives the exit code."""
+    """Run the command line in ``sys.argv`` and give the exit code."""
     raise_on_termination()
     return command_line(sys.argv[1:])
 
 
 def command_line(arguments: Sequence[str]) -> int:
-    """Runs one command line; what it raises becomes one sentence on stderr and an exit code."""
+    """Run one command line; what it raises becomes one sentence on stderr and an exit code."""
     speak_what_the_terminal_can_show()
     try:
         # Not app(...): that would answer Ctrl-C, broken pipes and mistakes in its own ways.

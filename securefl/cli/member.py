@@ -88,7 +88,7 @@ def client(
 
 
 def _say_what_it_is_worth(path: Path, json_path: str | None) -> None:
-    """Tells a person which of the adapters to use."""
+    """Tell a person which of the adapters to use."""
     from securefl.cli.output import result_console
     from securefl.results.advice import advice_for
     from securefl.results.client import read_client_result

@@ -34,7 +34,7 @@ _IN_ASCII = {
 
 
 def speak_what_the_terminal_can_show() -> None:
-    """Lets stdout and stderr replace characters that their encoding does not have, instead of raising."""
+    """Let stdout and stderr replace characters that their encoding does not have, instead of raising."""
     codecs.register_error(SUBSTITUTES, _substitute)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -65,7 +65,7 @@ def result_console(json_path: str | None) -> Console:
 
 
 def write_json(result: Mapping[str, object], json_path: str | None) -> None:
-    """Writes a result to a file, or to stdout for ``-``; does nothing without a path.
+    """Write a result to a file, or to stdout for ``-``; do nothing without a path.
 
     Raises:
         ConfigError: if the file cannot be written.
@@ -80,7 +80,7 @@ def write_json(result: Mapping[str, object], json_path: str | None) -> None:
 
 
 def check_json_path(json_path: str | None) -> None:
-    """Refuses a path that could not be written, before hours of work.
+    """Refuse a path that could not be written, before hours of work.
 
     Raises:
         ConfigError: if the path's folder does not exist, or the path is a folder.
@@ -90,7 +90,7 @@ def check_json_path(json_path: str | None) -> None:
 
 
 def check_file_path(path: Path, *, where: str, hint: str = "give the path of a file") -> None:
-    """Refuses a file that could not be written.
+    """Refuse a file that could not be written.
 
     Raises:
         ConfigError: if its folder does not exist, or it is a folder itself.

@@ -222,7 +222,7 @@ def _resumed(folder: Path) -> _Job:
 
 
 def _prepared(federation: Path | None, out: Path, name: str | None) -> _Job:
-    """Reads the federation file before anything is made, and claims the run's folder."""
+    """Read the federation file before anything is made, and claims the run's folder."""
     from securefl.config import load_federation
 
     if federation is None:

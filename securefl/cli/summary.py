@@ -31,7 +31,7 @@ Cell = str | Text
 
 
 def show(result: RunResult, folder: RunFolder, *, console: Console) -> None:
-    """Prints the summary of a run."""
+    """Print the summary of a run."""
     count = result.clients[0].rounds
     rounds = "1 round" if count == 1 else f"{count} rounds"
     curve = result.learning_curve

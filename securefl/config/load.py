@@ -81,7 +81,7 @@ def _require_data(config: FederationConfig, *, where: str) -> None:
 
 
 def load_file(model: type[Model], path: Path) -> Model:
-    """Reads a TOML file as ``model``; relative paths in it count from the file's folder, ``~`` is a home.
+    """Read a TOML file as ``model``; relative paths in it count from the file's folder, ``~`` is a home.
 
     Raises:
         ConfigError: if the file cannot be read, is no TOML, or a key or value in it is wrong.
@@ -92,7 +92,7 @@ def load_file(model: type[Model], path: Path) -> Model:
 
 
 def validated(model: type[Model], table: Mapping[str, Any], *, where: str) -> Model:
-    """Builds ``model`` from a table.
+    """Build ``model`` from a table.
 
     Raises:
         ConfigError: with the first thing that is wrong, its key, what stands there, and what to write.

@@ -96,7 +96,7 @@ def client_settings_of(config: FederationConfig, member: str) -> ClientSettings:
 
 
 def require_reachable_server(config: FederationConfig) -> None:
-    """Refuses a ``[server]`` section that does not tell clients on other machines where to connect.
+    """Refuse a ``[server]`` section that does not tell clients on other machines where to connect.
 
     Raises:
         ConfigError: if the server listens at every address, or at any free port, and nothing says where it is found.
@@ -110,7 +110,7 @@ def require_reachable_server(config: FederationConfig) -> None:
 
 
 def load_client_settings(folder: Path) -> ClientSettings:
-    """Reads a member folder's ``client.toml``; relative paths in it count from the folder, ``~`` is a home.
+    """Read a member folder's ``client.toml``; relative paths in it count from the folder, ``~`` is a home.
 
     Raises:
         ConfigError: if the file is missing or something in it is wrong.

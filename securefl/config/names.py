@@ -86,7 +86,7 @@ def join_host_port(host: str, port: int) -> str:
 
 
 def is_everywhere(host: str) -> bool:
-    """Says if a host stands for every address of a machine (0.0.0.0, ::): one to listen at, not to connect to."""
+    """Say if a host stands for every address of a machine (0.0.0.0, ::): one to listen at, not to connect to."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:

@@ -57,7 +57,7 @@ def _rewrite(table: object, keys: tuple[str, ...], folder: Path, *, section: str
 
 
 def _is_path(value: object) -> bool:
-    """Says if a value is a text that can name a file; checking refuses the others."""
+    """Say if a value is a text that can name a file; checking refuses the others."""
     return isinstance(value, str) and bool(value.strip()) and "\x00" not in value
 
 

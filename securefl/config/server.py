@@ -26,7 +26,7 @@ class ServerSection(Section):
 
     @property
     def can_be_reached(self) -> bool:
-        """Says if clients on other machines could know from this section where to connect."""
+        """Say if clients on other machines could know from this section where to connect."""
         host, port = split_host_port(self.client_address or self.address)
         return port > 0 and not is_everywhere(host)
 

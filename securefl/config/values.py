@@ -136,7 +136,7 @@ def _flat(metadata: object) -> list[object]:
 
 
 def is_list(option: object) -> bool:
-    """Says if an alternative is ``tuple[X, ...]`` or ``list[X]``."""
+    """Say if an alternative is ``tuple[X, ...]`` or ``list[X]``."""
     return get_origin(option) in (tuple, list)
 
 

@@ -34,7 +34,7 @@ class ResidueSum:
         self._added = np.zeros(ciphertexts, dtype=np.int64)
 
     def add(self, first_ciphertext: int, window: Ciphertexts) -> None:
-        """Adds a window of one contribution.
+        """Add a window of one contribution.
 
         Args:
             first_ciphertext: Where the window begins.
@@ -49,7 +49,7 @@ class ResidueSum:
         self._added[rows] += 1
 
     def add_upload(self, first_ciphertext: int, data: Buffer, *, ciphertexts: int) -> None:
-        """Adds a window of one contribution from its bytes: what ``add`` does with what they decode to.
+        """Add a window of one contribution from its bytes: what ``add`` does with what they decode to.
 
         Words that add with wrap-around are not decoded on the way.
 

@@ -47,13 +47,13 @@ class AuthenticatedBfv:
         return None
 
     def encryption(self, place: Place, *, contributor: Contributor, key: ShortKey | None) -> BfvEncryption:
-        """Starts the encryption of one section."""
+        """Start the encryption of one section."""
         return BfvEncryption(self._bfv, self._mac(place), contributor)
 
     def decryption(
         self, place: Place, *, contributions: Contributions, key_sum: KeySum | None
     ) -> BfvSumDecryption:
-        """Starts the decryption of one section of a sum.
+        """Start the decryption of one section of a sum.
 
         Raises:
             CapacityError: if there are no contributors, or more than the profile adds exactly.
@@ -83,7 +83,7 @@ class BfvEncryption:
         self._contributor = contributor
 
     def encrypt(self, slots: Slots, *, first: int) -> Encrypted:
-        """Encrypts a window and authenticates it.
+        """Encrypt a window and authenticate it.
 
         Raises:
             CapacityError: if a slot is not within t / 2.
@@ -121,7 +121,7 @@ class BfvSumDecryption:
             self._expanded[window.first] = self._expansion(window.first, window.count)
 
     def verify(self, section: Iterable[Buffer]) -> None:
-        """Checks the MAC of every ciphertext; see ``CiphertextMac.verify``.
+        """Check the MAC of every ciphertext; see ``CiphertextMac.verify``.
 
         Raises:
             WireError: if a length is wrong, or a residue or a MAC is not below the modulus.
@@ -134,7 +134,7 @@ class BfvSumDecryption:
         self._verified = True
 
     def decrypt(self, window: Buffer, *, first: int) -> Slots:
-        """Decrypts a window, once ``verify`` has let all of them pass.
+        """Decrypt a window, once ``verify`` has let all of them pass.
 
         Raises:
             ProtocolError: if it has not.

@@ -90,7 +90,7 @@ class CiphertextMac:
         return self._reduced([value + pad for value, pad in zip(scaled, pads, strict=True)])
 
     def verify(self, total: Ciphertexts, contributions: Iterable[tuple[Contributor, bytes]]) -> None:
-        """Raises unless the total is the sum of one contribution of each contributor.
+        """Raise unless the total is the sum of one contribution of each contributor.
 
         Every ciphertext is looked at, and all together are compared in constant time, so neither the error
         nor its time says which failed, or how many.
@@ -164,7 +164,7 @@ class Verification:
         self._first = 0
 
     def add(self, window: Ciphertexts) -> None:
-        """Takes some ciphertexts of the total; nothing is said of them yet.
+        """Take some ciphertexts of the total; nothing is said of them yet.
 
         Raises:
             WireError: if a contributor has not one seed a ciphertext.
@@ -176,7 +176,7 @@ class Verification:
         self._first += window.residues.shape[0]
 
     def verdict(self) -> None:
-        """Raises unless all windows together are the sum; see ``CiphertextMac.verify``.
+        """Raise unless all windows together are the sum; see ``CiphertextMac.verify``.
 
         Raises:
             ForgeryError: if they are not.

@@ -84,7 +84,7 @@ class BfvCipher:
         return f"BfvCipher({self.profile.name}, <redacted>)"
 
     def encrypt(self, slots: Words) -> BfvCiphertexts:
-        """Encrypts symmetrically; SEAL draws the randomness (Blake2xb, seeded by the operating system).
+        """Encrypt symmetrically; SEAL draws the randomness (Blake2xb, seeded by the operating system).
 
         Guarantee: who has no key learns nothing of the slots (IND-CPA), assuming ring learning with errors
         at N = 4096, log2(qp) = 109 with a ternary secret is hard at the 128-bit level (Fan, Vercauteren,
@@ -110,11 +110,11 @@ class BfvCipher:
         return BfvCiphertexts(round_residues(residues, self.form), b"".join(seeds))
 
     def decryption(self, ciphertexts: int) -> BfvDecryption:
-        """Starts the decryption of an aggregate; see ``BfvDecryption``."""
+        """Start the decryption of an aggregate; see ``BfvDecryption``."""
         return BfvDecryption(self, ciphertexts)
 
     def decrypt(self, total: Words, seeds: Iterable[bytes]) -> Words:
-        """Decrypts an aggregate at one go.
+        """Decrypt an aggregate at one go.
 
         Args:
             total: (C, N) uint64 below q: the scaled sum of the contributors' residues.
@@ -152,7 +152,7 @@ class BfvCipher:
         self._evaluator.add_inplace(left, right)
 
     def _decrypt_one(self, residues: Words, masks: sealapi.Ciphertext) -> Words:
-        """Decrypts (residues, c1), for (N,) residues and ``masks`` = (0, c1)."""
+        """Decrypt (residues, c1), for (N,) residues and ``masks`` = (0, c1)."""
         zeros = bytes(8 * self.form.degree)
         with self._lock:
             ciphertext = sealapi.Ciphertext(self._context)
@@ -203,7 +203,7 @@ class BfvDecryption:
         self._contributors += 1
 
     def decrypt(self, total: Words) -> Words:
-        """Decrypts the total with the seeds added so far.
+        """Decrypt the total with the seeds added so far.
 
         Guarantee: within ``profile.max_cohort`` contributors the slots are the exact sum modulo t
         (``BfvProfile``). Nothing is checked about who made the total; that is authentication's
@@ -316,5 +316,5 @@ class _MemoryFile:
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
 
     def clear(self) -> None:
-        """Gives the memory back."""
+        """Give the memory back."""
         os.ftruncate(self._descriptor, 0)

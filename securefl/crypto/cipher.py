@@ -79,7 +79,7 @@ class SectionEncryption(Protocol):
     """The encryption of one section of one contribution."""
 
     def encrypt(self, slots: Slots, *, first: int) -> Encrypted:
-        """Encrypts a window with fresh randomness.
+        """Encrypt a window with fresh randomness.
 
         Args:
             slots: (k, N) int64, each at most ``Profile.slot_bound`` in magnitude.
@@ -95,11 +95,11 @@ class SectionDecryption(Protocol):
     """The decryption of one section of an aggregate."""
 
     def prepare(self) -> None:
-        """Does what needs no sum, and so could be done while the server still collects; nothing asks for it."""
+        """Do what needs no sum, and so could be done while the server still collects; nothing asks for it."""
         ...
 
     def verify(self, section: Iterable[Buffer]) -> None:
-        """Raises if the section must not be decrypted; a scheme without MACs reads nothing.
+        """Raise if the section must not be decrypted; a scheme without MACs reads nothing.
 
         Args:
             section: Its bytes, window by window, all of them in order.
@@ -111,7 +111,7 @@ class SectionDecryption(Protocol):
         ...
 
     def decrypt(self, window: Buffer, *, first: int) -> Slots:
-        """Decrypts a window of what ``verify`` let pass; windows come in order.
+        """Decrypt a window of what ``verify`` let pass; windows come in order.
 
         Args:
             window: Bytes of whole ciphertexts.
@@ -146,7 +146,7 @@ class Cipher(Protocol):
     def encryption(
         self, place: Place, *, contributor: Contributor, key: ShortKey | None
     ) -> SectionEncryption:
-        """Starts the encryption of one section.
+        """Start the encryption of one section.
 
         Args:
             place: The section.
@@ -161,7 +161,7 @@ class Cipher(Protocol):
     def decryption(
         self, place: Place, *, contributions: Contributions, key_sum: KeySum | None
     ) -> SectionDecryption:
-        """Starts the decryption of one section of a sum.
+        """Start the decryption of one section of a sum.
 
         Args:
             place: The section.
@@ -177,7 +177,7 @@ class Cipher(Protocol):
 
 
 def check_contributors(count: int, profile: Profile) -> None:
-    """Refuses sums that might not decrypt exactly.
+    """Refuse sums that might not decrypt exactly.
 
     Raises:
         CapacityError: if there are no contributors, or more than ``profile.max_cohort``.

@@ -164,7 +164,7 @@ class DealtKey:
         )
 
     def verify(self, dealer_key: bytes) -> None:
-        """Raises unless the dealer signed this box for this use.
+        """Raise unless the dealer signed this box for this use.
 
         Args:
             dealer_key: The signing key that the roster has at the dealer's index, 32 bytes.
@@ -229,7 +229,7 @@ def deal(key: bytes, dealing: Dealing, *, recipient_key: bytes, signing_key: Sig
 
 
 def prove_double_dealing(first: DealtKey, second: DealtKey, *, dealer_key: bytes) -> None:
-    """Raises unless two boxes are proof that their dealer dealt two keys for one use.
+    """Raise unless two boxes are proof that their dealer dealt two keys for one use.
 
     Guarantee: nobody else can make such a proof against an honest dealer, who signs one box for a use, if Ed25519 is
     unforgeable.

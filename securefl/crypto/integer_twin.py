@@ -66,7 +66,7 @@ class IntegerTwin:
         """Nothing needs to be prepared."""
 
     def verify(self, section: Iterable[Buffer]) -> None:
-        """Lets everything pass: there is no key to protect."""
+        """Let everything pass: there is no key to protect."""
 
     def decrypt(self, window: Buffer, *, first: int) -> Slots:
         """The sums of slots, as signed.

@@ -22,7 +22,7 @@ Slots = NDArray[np.int64]
 
 
 def pack(values: Integers, profile: Profile, *, tags: bool = True) -> Slots:
-    """Puts values into slots; what is left of the last ciphertext, the slots of the tag included, is zero.
+    """Put values into slots; what is left of the last ciphertext, the slots of the tag included, is zero.
 
     Args:
         values: (D,) int64, each at most ``profile.lane_bound`` in magnitude.
@@ -50,7 +50,7 @@ def pack(values: Integers, profile: Profile, *, tags: bool = True) -> Slots:
 
 
 def unpack(slots: Slots, count: int, profile: Profile, *, tags: bool = True) -> Integers:
-    """Takes sums of values out of sums of slots.
+    """Take sums of values out of sums of slots.
 
     Args:
         slots: (C, N) int64, the sum of what ``pack`` gave.
@@ -85,7 +85,7 @@ def _last(slots: Slots, profile: Profile, *, tags: bool) -> Slots:
 
 
 def _put(slots: Integers, values: Integers, profile: Profile) -> None:
-    """Writes values to the lanes of (k, n) zero slots, and zeros where they end early."""
+    """Write values to the lanes of (k, n) zero slots, and zeros where they end early."""
     lanes = _as_lanes(values, slots.shape, profile)
     slots[:] = lanes[:, -1]
     for index in range(profile.lanes - 2, -1, -1):
@@ -104,7 +104,7 @@ def _as_lanes(values: Integers, shape: tuple[int, ...], profile: Profile) -> Int
 
 
 def _take(slots: Slots, values: Integers, profile: Profile) -> None:
-    """Writes the lanes of (k, n) slots into the values, with what was borrowed given back."""
+    """Write the lanes of (k, n) slots into the values, with what was borrowed given back."""
     rest = slots.copy()
     lanes = values.reshape(slots.shape[0], profile.lanes, slots.shape[1])
     half = 1 << (profile.lane_bits - 1)

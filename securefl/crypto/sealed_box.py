@@ -166,7 +166,7 @@ def seal(public_key: bytes, plaintext: bytes, *, associated_data: bytes) -> byte
 
 
 def check_public_key(public_key: bytes) -> None:
-    """Raises unless something can be sealed for this key: for keys that arrive from others.
+    """Raise unless something can be sealed for this key: for keys that arrive from others.
 
     Raises:
         IdentityError: if it has another length, or is no key of both kinds.

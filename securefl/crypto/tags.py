@@ -81,7 +81,7 @@ class SectionTag:
         return self.start().attach(slots, contributor=contributor)
 
     def check(self, sums: Slots, contributors: Iterable[Contributor]) -> None:
-        """Raises unless the tag fits the other slots.
+        """Raise unless the tag fits the other slots.
 
         Every slot is looked at; the error is that of ``authentication``.
 
@@ -130,7 +130,7 @@ class RunningTag:
         self._sum = 0
 
     def add(self, slots: Slots) -> None:
-        """Takes a window before the last one, (k, N)."""
+        """Take a window before the last one, (k, N)."""
         self._sum += self._tag._hashed(self._first, slots)
         self._first += slots.shape[0]
 
@@ -143,7 +143,7 @@ class RunningTag:
         return tagged
 
     def check(self, last: Slots, contributors: Iterable[Contributor]) -> None:
-        """Takes the last window of a sum, and raises unless its tag fits all windows; see ``SectionTag.check``.
+        """Take the last window of a sum, and raise unless its tag fits all windows; see ``SectionTag.check``.
 
         Raises:
             ForgeryError: if it does not.

@@ -100,7 +100,7 @@ class WireForm:
         return self._encoded(sent, self.upload_residue_bytes)
 
     def check_upload(self, data: Buffer, *, ciphertexts: int) -> None:
-        """Refuses what ``decode_upload`` refuses; words of which none can be out of range are not decoded for it.
+        """Refuse what ``decode_upload`` refuses; words of which none can be out of range are not decoded for it.
 
         Raises:
             WireError: if the length is another, or a residue or a MAC is out of range.
@@ -149,7 +149,7 @@ class WireForm:
         return self.decode_aggregate(data, ciphertexts=len(data) // self.aggregate_bytes(1))
 
     def check_seeds(self, seeds: bytes, *, ciphertexts: int) -> None:
-        """Refuses seeds of the wrong length; any bytes of the right length are seeds.
+        """Refuse seeds of the wrong length; any bytes of the right length are seeds.
 
         Raises:
             WireError: if the length is another.

@@ -111,7 +111,7 @@ def make_corpus(seed: int) -> dict[str, SiteRows]:
 
 
 def write_corpus(folder: Path, seed: int) -> dict[str, SiteRows]:
-    """Writes ``<site>/train.jsonl`` and ``<site>/test.jsonl`` (columns text, label, site) and gives the rows back."""
+    """Write ``<site>/train.jsonl`` and ``<site>/test.jsonl`` (columns text, label, site) and give the rows back."""
     corpus = make_corpus(seed)
     for name, rows in corpus.items():
         (folder / name).mkdir(parents=True, exist_ok=True)

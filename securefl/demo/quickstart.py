@@ -21,7 +21,7 @@ FEDERATION_FILE = "assistant.toml"
 
 
 def prepare(folder: Path) -> Path:
-    """Writes the quickstart's corpus and federation file into ``folder``, which is made if missing.
+    """Write the quickstart's corpus and federation file into ``folder``, which is made if missing.
 
     Returns:
         The federation file's path.

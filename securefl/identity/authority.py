@@ -126,7 +126,7 @@ class Authority:
         )
 
     def save(self, folder: Path) -> None:
-        """Writes ``ca.key`` (mode 0600) and ``ca.crt`` into an existing folder.
+        """Write ``ca.key`` (mode 0600) and ``ca.crt`` into an existing folder.
 
         Raises:
             IdentityError: if the folder cannot be written to.
@@ -136,7 +136,7 @@ class Authority:
 
     @classmethod
     def load(cls, folder: Path) -> Authority:
-        """Reads what ``save`` wrote.
+        """Read what ``save`` wrote.
 
         Raises:
             IdentityError: if a file is missing or no certificate or key, or if they do not belong together.

@@ -65,7 +65,7 @@ class Credentials:
         return fingerprint(x509.load_pem_x509_certificate(self.certificate))
 
     def save(self, folder: Path) -> None:
-        """Writes ``tls.crt``, ``tls.key`` (mode 0600) and ``ca.crt`` into an existing folder.
+        """Write ``tls.crt``, ``tls.key`` (mode 0600) and ``ca.crt`` into an existing folder.
 
         Raises:
             IdentityError: if the folder cannot be written to.
@@ -76,7 +76,7 @@ class Credentials:
 
 
 def load_credentials(folder: Path, *, member: str, role: Role, now: datetime) -> Credentials:
-    """Reads a member's TLS files and checks them before they are used.
+    """Read a member's TLS files and check them before they are used.
 
     Args:
         folder: Holds ``tls.crt``, ``tls.key`` and ``ca.crt``.
@@ -117,7 +117,7 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def write_public(path: Path, data: bytes) -> None:
-    """Writes a file that everybody may read.
+    """Write a file that everybody may read.
 
     Raises:
         IdentityError: if the folder cannot be written to.
@@ -129,7 +129,7 @@ def write_public(path: Path, data: bytes) -> None:
 
 
 def read_certificate(path: Path, *, what: str) -> x509.Certificate:
-    """Reads a PEM certificate; ``what`` names it in errors.
+    """Read a PEM certificate; ``what`` names it in errors.
 
     Raises:
         IdentityError: if the file is missing, unreadable, or no certificate.
@@ -146,7 +146,7 @@ def read_certificate(path: Path, *, what: str) -> x509.Certificate:
 
 
 def read_key(path: Path, *, what: str) -> ec.EllipticCurvePrivateKey:
-    """Reads a P-256 private key; ``what`` names it in errors.
+    """Read a P-256 private key; ``what`` names it in errors.
 
     Raises:
         IdentityError: if the file is missing, readable by others, or no such key.
@@ -161,7 +161,7 @@ def read_key(path: Path, *, what: str) -> ec.EllipticCurvePrivateKey:
 
 
 def check_pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, *, where: Path) -> None:
-    """Refuses a key that is not the certificate's.
+    """Refuse a key that is not the certificate's.
 
     Raises:
         IdentityError: if it is not.

@@ -55,7 +55,7 @@ class SigningKey:
         return self._key.sign(message)
 
     def save(self, path: Path) -> None:
-        """Writes the key as PKCS #8 PEM: mode 0600, whole or not at all.
+        """Write the key as PKCS #8 PEM: mode 0600, whole or not at all.
 
         Raises:
             IdentityError: if the folder cannot be written to.
@@ -64,7 +64,7 @@ class SigningKey:
 
     @classmethod
     def load(cls, path: Path) -> SigningKey:
-        """Reads a key's file.
+        """Read a key's file.
 
         Raises:
             IdentityError: if it is missing, readable by others, or holds no Ed25519 key.
@@ -84,7 +84,7 @@ class SigningKey:
 
 
 def verify(public_key: bytes, signature: bytes, message: bytes) -> None:
-    """Raises unless the key's owner signed exactly this message.
+    """Raise unless the key's owner signed exactly this message.
 
     Raises:
         AuthenticationError: if the signature does not hold, or key or signature are not of their length.

@@ -107,7 +107,7 @@ class Child:
         self.finished = self.finished or isinstance(event, Finished)
 
     def reap(self) -> Ending | None:
-        """Collects the child if it has ended by now; its whole process group is gone then."""
+        """Collect the child if it has ended by now; its whole process group is gone then."""
         if self.ending is None:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
@@ -117,7 +117,7 @@ class Child:
         return self.ending
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal to the child and whatever it has started."""
+        """Send a signal to the child and whatever it has started."""
         try:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -132,7 +132,7 @@ class Child:
         self._process.stdin.close()
 
     def _listen(self, pipe: IO[bytes]) -> None:
-        """Copies the child's stdout into its log, and its events to the supervisor."""
+        """Copy the child's stdout into its log, and its events to the supervisor."""
         with pipe, self.log.open("ab", buffering=0) as log:
             while line := pipe.readline(MAX_LINE_BYTES):
                 # A disk that takes no log is no reason to stop listening: the child would block, and nobody hear why.

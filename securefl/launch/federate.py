@@ -170,7 +170,7 @@ def _federation(folder: RunFolder, member: str) -> Federation:
 
 @contextmanager
 def _stages(emit: EventSink) -> Iterator[None]:
-    """Tells that the run is being stopped, where a person asked for it."""
+    """Tell that the run is being stopped, where a person asked for it."""
     try:
         yield
     except Interrupted:
@@ -209,7 +209,7 @@ def _testify(watch: Witness, folder: RunFolder, *, encrypted: bool) -> None:
 def _meet(
     supervisor: Supervisor, folder: RunFolder, start: RunStart, watch: Witness | None = None
 ) -> list[Child]:
-    """Starts the server and the clients that have no result yet, and waits for their end."""
+    """Start the server and the clients that have no result yet, and wait for their end."""
     clients = [client for client in start.clients if not folder.client_result(client).exists()]
     if not clients:
         return []

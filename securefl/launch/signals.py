@@ -33,7 +33,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def raise_on_termination() -> None:
-    """Lets Ctrl-C and SIGTERM arrive alike: as an exception in the main thread, so that ``finally`` runs."""
+    """Let Ctrl-C and SIGTERM arrive alike: as an exception in the main thread, so that ``finally`` runs."""
     signal.signal(signal.SIGINT, _raise)
     signal.signal(signal.SIGTERM, _raise)
 
@@ -83,7 +83,7 @@ class Interrupts:
         self.received.append(number)
 
     def check(self) -> None:
-        """Raises what was noted.
+        """Raise what was noted.
 
         Raises:
             Interrupted: if a signal has arrived.

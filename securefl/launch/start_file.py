@@ -44,7 +44,7 @@ class RunStart(BaseModel):
 
 
 def read_start(path: Path) -> RunStart:
-    """Reads the facts that a run was started with.
+    """Read the facts that a run was started with.
 
     Raises:
         StateError: if the file is not there or is of another version.

@@ -106,7 +106,7 @@ class Supervisor:
         self.end_all()
 
     def start(self, plan: ChildPlan) -> Child:
-        """Starts a child.
+        """Start a child.
 
         Raises:
             RunError: if it cannot be started.
@@ -137,7 +137,7 @@ class Supervisor:
         )
 
     def wait_until_ended(self, children: Iterable[Child], *, within_s: float | None = None) -> None:
-        """Waits until these children have ended well.
+        """Wait until these children have ended well.
 
         Args:
             children: Whom to wait for.
@@ -155,7 +155,7 @@ class Supervisor:
             self._turn()
 
     def check_losses(self) -> None:
-        """Raises for whoever was lost while the others went on.
+        """Raise for whoever was lost while the others went on.
 
         Raises:
             SecureFLError: the cause.
@@ -164,7 +164,7 @@ class Supervisor:
             raise error_for(self._losses())
 
     def end_all(self) -> None:
-        """Ends whoever still runs: SIGTERM, and SIGKILL after the grace or at the person's second signal."""
+        """End whoever still runs: SIGTERM, and SIGKILL after the grace or at the person's second signal."""
         self._signal_running(signal.SIGTERM)
         self._reap_until(lambda: len(self._interrupts.received) > 1, within_s=self._limits.grace_s)
         self._signal_running(signal.SIGKILL)
@@ -186,7 +186,7 @@ class Supervisor:
         return events
 
     def _bear(self) -> None:
-        """Goes on without whoever was lost, if the others can."""
+        """Go on without whoever was lost, if the others can."""
         losses = self._losses()
         lost = frozenset(loss.member for loss in losses)
         if not (all(map(can_be_borne, losses)) and self._bears(lost, self._awaited)):
@@ -198,7 +198,7 @@ class Supervisor:
         self._lost = lost
 
     def _events(self, *, wait_s: float) -> list[tuple[Child, Event]]:
-        """Takes what has been said by now; waits for a first event where nothing has."""
+        """Take what has been said by now; wait for a first event where nothing has."""
         taken: list[tuple[Child, Event]] = []
         try:
             while True:

@@ -38,7 +38,7 @@ class Verifier(Protocol):
     """Check of a signature under the writer's public key."""
 
     def __call__(self, signature: bytes, message: bytes, /) -> None:
-        """Returns if the signature holds.
+        """Return if the signature holds.
 
         Raises:
             AuthenticationError: if it does not.

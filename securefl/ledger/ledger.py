@@ -64,7 +64,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, *, signer: Signer, verifier: Verifier) -> Ledger:
-        """Opens a ledger's file, or begins one.
+        """Open a ledger's file, or begin one.
 
         Raises:
             StateError: if another process has it open, or what is there does not hold together.
@@ -87,7 +87,7 @@ class Ledger:
         return self._entries[-1].digest if self._entries else GENESIS
 
     def append(self, event: Event) -> Entry:
-        """Adds an event; it is on disk when this returns.
+        """Add an event; it is on disk when this returns.
 
         Raises:
             StateError: if it could not be written; the ledger then takes nothing more until it is opened
@@ -108,7 +108,7 @@ class Ledger:
         return entry
 
     def close(self) -> None:
-        """Closes the file; appending is over."""
+        """Close the file; appending is over."""
         self._writable = False
         self._storage.close()
 

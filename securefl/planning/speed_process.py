@@ -25,7 +25,7 @@ _SPEED = TypeAdapter(Speed)
 
 
 def measure_speed_in_process(federation: Federation) -> Speed:
-    """Times small rounds like those of this federation, on one core.
+    """Time small rounds like those of this federation, on one core.
 
     Raises:
         RunError: if the process does not end with a measurement.
@@ -53,7 +53,7 @@ def _unmeasured(reason: str) -> RunError:
 
 
 def main() -> None:
-    """Reads a federation's file from stdin and prints the speed."""
+    """Read a federation's file from stdin and print the speed."""
     federation = Federation.from_json_text(sys.stdin.read(), where="stdin")
     print(_SPEED.dump_json(measure_speed(federation)).decode())
 

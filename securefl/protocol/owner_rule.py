@@ -143,7 +143,7 @@ class OwnerRule:
         return Summed(partitions, layers, shared, min(borne, int(spare[shared].min(initial=borne))))
 
     def check(self, survivors: Ids, *, cohort: Ids) -> None:
-        """Refuses survivors whose sum would tell of too few.
+        """Refuse survivors whose sum would tell of too few.
 
         Args:
             survivors: U, ids.
@@ -241,7 +241,7 @@ class OwnerRule:
 
     @staticmethod
     def _check_members(members: Ids, *, of: Ids) -> None:
-        """Refuses members that are not distinct, or not all of a list in its order."""
+        """Refuse members that are not distinct, or not all of a list in its order."""
         places = {member: place for place, member in enumerate(of)}
         found = [places.get(member, -1) for member in members]
         if -1 in found or any(after <= before for before, after in pairwise(found)):

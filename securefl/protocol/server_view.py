@@ -158,7 +158,7 @@ class ServerView(ConfigSection):
 
     @classmethod
     def from_json_text(cls, text: str, *, where: str) -> ServerView:
-        """Reads the server's file.
+        """Read the server's file.
 
         Raises:
             IdentityError: if it is malformed, of another version, or names what this version does not know.

@@ -129,7 +129,7 @@ def _costliest(refusals: Mapping[int, frozenset[int]]) -> int:
 def _with_those_that_cost_nothing(
     survivors: frozenset[int], kept: frozenset[int], opened: Opened, *, least_helpers: int
 ) -> frozenset[int]:
-    """Takes senders back whose removal turned out to be needless."""
+    """Take senders back whose removal turned out to be needless."""
     for sender in sorted(kept - survivors):
         if len(helpers(survivors | {sender}, opened)) >= least_helpers:
             survivors |= {sender}

@@ -1,7 +1,8 @@
 """Requests and answers of the short calls to protobuf bytes and back.
 
 The rule kept here: as in every ``wire`` module, what a ``decode_`` function returns is complete and within its
-limits, and anything else raised ``WireError``. Contributions, packets and aggregates are streams: ``wire_streams``.
+limits, and anything else raised ``WireError``. What is a stream has codecs of its own: ``wire_staging``,
+``wire_packets``, ``wire_aggregates``.
 
 Reference: ``protos/SPEC.md``, "Requests and answers".
 """

@@ -127,7 +127,7 @@ def members(values: Sequence[str], *, at_least: int, what: str) -> tuple[str, ..
 
 
 def count(values: Sequence[object], *, at_least: int, what: str) -> None:
-    """Raises unless a list has ``at_least`` to ``MAX_COHORT`` entries.
+    """Raise unless a list has ``at_least`` to ``MAX_COHORT`` entries.
 
     Raises:
         WireError: if it has not.
@@ -136,7 +136,7 @@ def count(values: Sequence[object], *, at_least: int, what: str) -> None:
 
 
 def different(listed: Sequence[str], what: str) -> None:
-    """Raises if a member stands in a list twice.
+    """Raise if a member stands in a list twice.
 
     Raises:
         WireError: if one does.
@@ -184,7 +184,7 @@ def process(value: bytes) -> bytes:
 
 
 def plain_words(text: str) -> str:
-    """Makes any text fit to be sent as last words: one line, printable, at most ``MAX_WORDS`` characters."""
+    """Make any text fit to be sent as last words: one line, printable, at most ``MAX_WORDS`` characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1].rstrip() + "…"
 

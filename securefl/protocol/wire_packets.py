@@ -57,7 +57,7 @@ class PacketsReader:
         self._packets: Packets | None = None
 
     def receive(self, message: bytes) -> None:
-        """Takes one more message.
+        """Take one more message.
 
         Raises:
             WireError: if it is malformed, of another attempt, or its senders do not ascend.

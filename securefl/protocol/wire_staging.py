@@ -127,7 +127,7 @@ def decode_contribution_part(data: bytes) -> ContributionPart:
 
 
 def chunks(data: bytes, size: int = fields.CHUNK_BYTES) -> Iterator[bytes]:
-    """Cuts bytes into chunks of at most ``size``; none for no bytes."""
+    """Cut bytes into chunks of at most ``size``; none for no bytes."""
     for start in range(0, len(data), size):
         yield data[start : start + size]
 

@@ -11,7 +11,7 @@ from securefl.storage.private import read_private, write_private
 
 
 def save_shared_keys(path: Path, keys: SharedKeys) -> None:
-    """Writes the keys' file: mode 0600, whole or not at all.
+    """Write the keys' file: mode 0600, whole or not at all.
 
     Raises:
         IdentityError: if the folder cannot be written to.
@@ -20,7 +20,7 @@ def save_shared_keys(path: Path, keys: SharedKeys) -> None:
 
 
 def load_shared_keys(path: Path) -> SharedKeys:
-    """Reads a keys' file.
+    """Read a keys' file.
 
     Raises:
         IdentityError: if it is missing, readable by others, cut short, damaged, or holds no keys of this version.
@@ -29,7 +29,7 @@ def load_shared_keys(path: Path) -> SharedKeys:
 
 
 def save_kem_key(path: Path, key: KemKey) -> None:
-    """Writes the key that opens what is sealed for the member: mode 0600, whole or not at all.
+    """Write the key that opens what is sealed for the member: mode 0600, whole or not at all.
 
     Raises:
         IdentityError: if the folder cannot be written to.
@@ -38,7 +38,7 @@ def save_kem_key(path: Path, key: KemKey) -> None:
 
 
 def load_kem_key(path: Path) -> KemKey:
-    """Reads the key that opens what is sealed for the member.
+    """Read the key that opens what is sealed for the member.
 
     Raises:
         IdentityError: if it is missing, readable by others, cut short, damaged, or no key of this version.
@@ -47,7 +47,7 @@ def load_kem_key(path: Path) -> KemKey:
 
 
 def save_channels(path: Path, channels: Channels) -> None:
-    """Writes a member's channel keys, in the place of those of earlier rounds: mode 0600, whole or not at all.
+    """Write a member's channel keys, in the place of those of earlier rounds: mode 0600, whole or not at all.
 
     Raises:
         IdentityError: if the folder cannot be written to.
@@ -56,7 +56,7 @@ def save_channels(path: Path, channels: Channels) -> None:
 
 
 def load_channels(path: Path) -> Channels:
-    """Reads a member's channel keys.
+    """Read a member's channel keys.
 
     Raises:
         IdentityError: if they are missing, readable by others, cut short, damaged, or not of this version.

@@ -84,7 +84,7 @@ def fit_models_here(config: FederationConfig, *, task: Task) -> None:
 
 
 def _check_adaptable(skeleton: Skeleton, layout: Layout, task: Task) -> None:
-    """Attaches an adapter to the skeleton as a client does to the model: PEFT knows pairs that it cannot adapt."""
+    """Attach an adapter to the skeleton as a client does to the model: PEFT knows pairs that it cannot adapt."""
     model = task.hollow(skeleton)
     try:
         with silent_transformers():

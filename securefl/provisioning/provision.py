@@ -83,7 +83,7 @@ def provision(
     layout: Layout | None = None,
     requests: Sequence[KeyRequest] = (),
 ) -> DataOverview:
-    """Makes the members' folders below ``folder``, which must not exist or be empty.
+    """Make the members' folders below ``folder``, which must not exist or be empty.
 
     Args:
         config: What the federation is.
@@ -122,7 +122,7 @@ def provision(
 
 @contextmanager
 def _told(phase: Phase, emit: EventSink) -> Iterator[None]:
-    """Reports the beginning and, if it comes to a good one, the end of what happens inside."""
+    """Report the beginning and, if it comes to a good one, the end of what happens inside."""
     emit(PhaseStarted(member=_REPORTER, round_number=None, phase=phase))
     started = time.perf_counter()
     yield

@@ -39,7 +39,7 @@ class RunFolder:
 
     @classmethod
     def claim(cls, out: Path, name: str) -> RunFolder:
-        """Makes ``out/name``, or ``out/name-2`` and so on where that exists already.
+        """Make ``out/name``, or ``out/name-2`` and so on where that exists already.
 
         Raises:
             ConfigError: if the folder cannot be made.
@@ -132,12 +132,12 @@ class RunFolder:
         return self.root / "logs" / f"{member}.log"
 
     def keep_public(self, clients: Sequence[str]) -> None:
-        """Copies what is public in the members' folders beside them."""
+        """Copy what is public in the members' folders beside them."""
         self._keep(self.member_file(clients[0]), self.root / "federation.json")
         self._keep(self.members / SERVER / "result.json", self.server_result)
 
     def erase_keys(self, clients: Sequence[str]) -> None:
-        """Deletes the members' folders; what is public in them is kept."""
+        """Delete the members' folders; what is public in them is kept."""
         self.keep_public(clients)
         # A provisioning that was killed leaves its unfinished folders beside the finished ones.
         for folder in (self.members, *self.root.glob(".members.*")):
@@ -148,5 +148,5 @@ class RunFolder:
             shutil.copyfile(source, target)
 
     def discard(self) -> None:
-        """Deletes a folder in which nothing has happened yet."""
+        """Delete a folder in which nothing has happened yet."""
         shutil.rmtree(self.root, ignore_errors=True)

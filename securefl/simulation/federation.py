@@ -85,7 +85,7 @@ class SimulatedFederation:
         return next(iter(self._members.values())).federation
 
     def run(self) -> None:
-        """Runs all rounds.
+        """Run all rounds.
 
         Raises:
             SecureFLError: whatever a member or the server refuses.
@@ -151,7 +151,7 @@ class SimulatedFederation:
         self._applied(member, number)
 
     def _tell(self, server: RoundServer, member: str, seat: Seat) -> bool:
-        """Has a member do what is announced now; False if it has done so already."""
+        """Have a member do what is announced now; False if it has done so already."""
         announcement: Announcement = server.announcement
         if server.over or seat.heard == announcement:
             return False

@@ -27,15 +27,15 @@ class MemoryLog:
         return bytes(self._lines)
 
     def append(self, data: bytes) -> None:
-        """Adds bytes at the end."""
+        """Add bytes at the end."""
         self._lines += data
 
     def cut(self, length: int) -> None:
-        """Keeps so many bytes of it."""
+        """Keep so many bytes of it."""
         del self._lines[length:]
 
     def close(self) -> None:
-        """Does nothing: there is nothing to let go of."""
+        """Do nothing: there is nothing to let go of."""
 
 
 class MemoryStore:
@@ -61,7 +61,7 @@ class MemoryStore:
     def append(
         self, event: RoundEvent, *, head: SumHead | None = None, reveal: Signed[Reveal] | None = None
     ) -> None:
-        """Adds an event, with the head of the sum or the reveal that belongs to it."""
+        """Add an event, with the head of the sum or the reveal that belongs to it."""
         self.log.append(event)
         if head is not None:
             self.heads[head.cohort.attempt.round_number] = head
@@ -69,7 +69,7 @@ class MemoryStore:
             self.shown.setdefault(reveal.body.attempt.round_number, []).append(reveal)
 
     def put_contribution(self, member: str, request: StageContribution, *, place: int) -> None:
-        """Keeps the head of a contribution; ``place`` is its member's index in the cohort."""
+        """Keep the head of a contribution; ``place`` is its member's index in the cohort."""
         where = (request.attempt.round_number, request.attempt.number, member)
         self.contributions[where] = (place, request)
 
@@ -100,21 +100,21 @@ class MemoryStore:
         return tuple(self.shown.get(round_number, ()))
 
     def drop_contributions(self, round_number: int, number: int) -> None:
-        """Forgets the heads of an attempt's contributions."""
+        """Forget the heads of an attempt's contributions."""
         self.contributions = {
             where: each for where, each in self.contributions.items() if where[:2] != (round_number, number)
         }
 
     def drop_sum(self, round_number: int) -> None:
-        """Forgets the head of a round's sum, and its reveals."""
+        """Forget the head of a round's sum, and its reveals."""
         self.heads.pop(round_number, None)
         self.shown.pop(round_number, None)
 
     def sweep(self, *, contributions_of: tuple[int, int] | None) -> None:
-        """Forgets every contribution but those of one attempt, by (round, number)."""
+        """Forget every contribution but those of one attempt, by (round, number)."""
         self.contributions = {
             where: each for where, each in self.contributions.items() if where[:2] == contributions_of
         }
 
     def close(self) -> None:
-        """Does nothing: there is nothing to let go of."""
+        """Do nothing: there is nothing to let go of."""

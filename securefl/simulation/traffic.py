@@ -37,11 +37,11 @@ class Transport(Protocol):
     """The way between a member and the server, both ways."""
 
     def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
-        """Carries a contribution to the server, and gives what arrives."""
+        """Carry a contribution to the server, and give what arrives."""
         ...
 
     def download(self, head: AggregateHead, body: bytes, *, member: str) -> tuple[AggregateHead, bytes]:
-        """Carries a sum to a member, and gives what arrives."""
+        """Carry a sum to a member, and give what arrives."""
         ...
 
 
@@ -49,11 +49,11 @@ class DirectTransport:
     """A function call: what is sent is what arrives."""
 
     def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
-        """Gives the contribution."""
+        """Give the contribution."""
         return contribution
 
     def download(self, head: AggregateHead, body: bytes, *, member: str) -> tuple[AggregateHead, bytes]:
-        """Gives the sum."""
+        """Give the sum."""
         return head, body
 
 

@@ -53,7 +53,7 @@ def disk_error(error: OSError, path: Path | None) -> DiskError | None:
 
 @contextmanager
 def disk_errors(path: Path | None) -> Iterator[None]:
-    """Turns errors of the file system in the block into a sentence that names the path.
+    """Turn errors of the file system in the block into a sentence that names the path.
 
     Args:
         path: What is being read or written, where errors do not name it themselves.
@@ -71,7 +71,7 @@ def disk_errors(path: Path | None) -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read: whole and on disk before it has its name.
+    """Write a file that only its owner can read: whole and on disk before it has its name.
 
     Raises:
         DiskError: if the disk does not take it; nothing is left of it then.
@@ -81,7 +81,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Makes a folder that only its owner can enter, whatever the umask; one that exists keeps its mode.
+    """Make a folder that only its owner can enter, whatever the umask; one that exists keeps its mode.
 
     Raises:
         OSError: if it cannot be made.

@@ -27,7 +27,7 @@ class DurableLog(Protocol):
         ...
 
     def append(self, data: bytes) -> None:
-        """Adds bytes at the end; they are durable when it returns.
+        """Add bytes at the end; they are durable when it returns.
 
         Raises:
             StateError: if they could not be written whole; what stands at the end is then unknown.
@@ -35,7 +35,7 @@ class DurableLog(Protocol):
         ...
 
     def cut(self, length: int) -> None:
-        """Keeps so many bytes of it; the rest was never acted upon.
+        """Keep so many bytes of it; the rest was never acted upon.
 
         Raises:
             StateError: if it cannot be cut.
@@ -43,7 +43,7 @@ class DurableLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Let go of it."""
         ...
 
 
@@ -86,7 +86,7 @@ class DurableFile:
             raise StateError(f"{self._path} cannot be read", hint=str(error.strerror)) from None
 
     def append(self, data: bytes) -> None:
-        """Writes, flushes and syncs.
+        """Write, flush and sync.
 
         Raises:
             DiskError, StateError: if the disk did not take all of it.
@@ -114,7 +114,7 @@ class DurableFile:
             raise disk_error(error, self._path) or told from None
 
     def close(self) -> None:
-        """Unlocks and closes the file."""
+        """Unlock and close the file."""
         os.close(self._descriptor)
 
 
@@ -124,7 +124,7 @@ def _lock(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names of its files durable; a folder cannot be synced on Windows.
+    """Make the names of its files durable; a folder cannot be synced on Windows.
 
     Raises:
         OSError: if the disk does not take it.

@@ -34,7 +34,7 @@ _PAUSE_S: Final = 0.02
 
 @contextmanager
 def locked(folder: Path, *, owner: str) -> Iterator[None]:
-    """Keeps every other process out of a folder while the block runs.
+    """Keep every other process out of a folder while the block runs.
 
     Args:
         folder: A member's folder; the lock is the file ``.lock`` in it.
@@ -56,7 +56,7 @@ def locked(folder: Path, *, owner: str) -> Iterator[None]:
 
 @contextmanager
 def in_turn(folder: Path) -> Iterator[None]:
-    """Lets one process after the other run the block on a folder that several share; each for moments.
+    """Let one process after the other run the block on a folder that several share; each for moments.
 
     Args:
         folder: The folder; the lock is the file ``.lock`` in it.

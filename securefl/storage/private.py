@@ -18,7 +18,7 @@ MAX_SECRET_BYTES = 1 << 20
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Writes a secret: mode 0600 from the start (as ``mkstemp`` makes files), on disk before it has its name.
+    """Write a secret: mode 0600 from the start (as ``mkstemp`` makes files), on disk before it has its name.
 
     Raises:
         IdentityError: if the folder cannot be written to.
@@ -48,7 +48,7 @@ def put_whole(path: Path, data: bytes) -> None:
 
 
 def read_private(path: Path, *, what: str) -> bytes:
-    """Reads a secret file.
+    """Read a secret file.
 
     Args:
         path: The file.

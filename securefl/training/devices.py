@@ -106,7 +106,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def prepare_torch(device: torch.device) -> None:
-    """Sets torch up for one member's process: threads, and deterministic kernels on CUDA."""
+    """Set torch up for one member's process: threads, and deterministic kernels on CUDA."""
     torch.set_num_threads(training_threads(os.environ))
     if device.type == "cuda":
         # cuBLAS reads it when its first handle is made; without it deterministic products are refused.

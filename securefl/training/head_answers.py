@@ -37,9 +37,9 @@ class HeadAnswers:
         return self._head.trial_losses(candidates)
 
     def begin_heads(self, opening: HeadOpening) -> None:
-        """Takes the start of the head that the cohort chose; before round 1."""
+        """Take the start of the head that the cohort chose; before round 1."""
         self._head.begin_heads(opening)
 
     def go_back_to(self, round_number: int) -> None:
-        """Takes the own rows of the head of that round, whose global adapter is the last one too."""
+        """Take the own rows of the head of that round, whose global adapter is the last one too."""
         self._head.go_back_to(round_number)

@@ -91,7 +91,7 @@ def check_gradient(norm: float | None, *, rates: Rates, what: str, step: int) ->
 
 
 def check_round(optimiser: Optimiser, trainable: Trainable, start: Start, *, what: str) -> None:
-    """Refuses a round that trained into nowhere, once all its steps are done.
+    """Refuse a round that trained into nowhere, once all its steps are done.
 
     Args:
         optimiser: What trained it; its learning rates are those that the messages name.

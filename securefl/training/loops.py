@@ -56,7 +56,7 @@ finite any more is due to, where they are not the step's own."""
 
 
 def steps_of(what: str, step_sink: StepSink) -> Callable[[int, int], None]:
-    """Takes steps done and steps in all, and tells a step sink of them under a name."""
+    """Take steps done and steps in all, and tell a step sink of them under a name."""
     return lambda done, total: step_sink(Progress(what, done, total))
 
 
@@ -79,7 +79,7 @@ def train(
     before_step: BeforeStep = nothing_before,
     penalty: Callable[[], Tensor] | None = None,
 ) -> float:
-    """Trains for so many steps, at learning rates that fall over the rounds of the federation.
+    """Train for so many steps, at learning rates that fall over the rounds of the federation.
 
     Over all rounds, because at constant rates the norm of the updates grows without end: on the quickstart's corpus,
     12 rounds, constant rates gave an accuracy of 0.812 (loss 0.90), half of them 0.857, and a cosine over the rounds
@@ -128,7 +128,7 @@ def train(
 def _gradients(
     model: TaskModel, parts: Sequence[Batch], *, compute: Compute, checked: Callable[[float], float]
 ) -> float:
-    """Adds the gradients of a batch's mean loss up, part by part, and gives that loss, nats.
+    """Add the gradients of a batch's mean loss up, part by part, and give that loss, nats.
 
     The mean is over the terms of the whole batch, so that a part counts by its terms (rows, or the tokens that a loss
     counts), not by its rows. A part without any adds nothing.

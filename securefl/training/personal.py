@@ -272,7 +272,7 @@ def _best_of(kept: Kept) -> BestRound:
 
 
 def _part_of(step_sink: StepSink, place: int, *, of: int) -> StepSink:
-    """Counts the steps of one of several equal parts over all of them."""
+    """Count the steps of one of several equal parts over all of them."""
 
     def sink(progress: Progress) -> None:
         done = place * progress.steps + progress.step

@@ -120,7 +120,7 @@ def column_scores(model: TaskModel, layout: Layout, batches: Iterable[Batch], *,
 def _inputs_seen(
     model: nn.Module, tensor: TensorSpec, shown: list[Tensor], squares: Scores
 ) -> Iterator[None]:
-    """Adds the squares of a weight's inputs to ``squares`` (n,) whenever it computes, without those of padding.
+    """Add the squares of a weight's inputs to ``squares`` (n,) whenever it computes, without those of padding.
 
     Args:
         model: The model.
@@ -154,7 +154,7 @@ def _base_weight(model: nn.Module, tensor: TensorSpec) -> Tensor:
 
 @contextmanager
 def _watched(model: nn.Module, tensor: TensorSpec, *, rows: Scores, columns: Scores) -> Iterator[None]:
-    """Adds a weight's scores to ``rows`` (m,) and ``columns`` (n,) whenever a gradient comes back through it."""
+    """Add a weight's scores to ``rows`` (m,) and ``columns`` (n,) whenever a gradient comes back through it."""
     layer, weight = _module(model, tensor), _base_weight(model, tensor)
 
     def passed(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -49,7 +49,7 @@ class Scored(Protocol):
 
 
 def compare(adapter: NDArray[np.float64], base: NDArray[np.float64]) -> Comparison:
-    """Counts the rows on which one of two models scores more; of right (1) and wrong (0), McNemar's counts.
+    """Count the rows on which one of two models scores more; of right (1) and wrong (0), McNemar's counts.
 
     Args:
         adapter: (rows,) ``Metric.scores`` of the adapter.

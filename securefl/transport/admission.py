@@ -56,7 +56,7 @@ def certificate_of(context: Context) -> PeerCertificate:
 
 
 def check_certificate(certificate: PeerCertificate, *, revoked: frozenset[bytes], now: datetime) -> None:
-    """Raises unless a certificate still holds.
+    """Raise unless a certificate still holds.
 
     Raises:
         AuthenticationError: if it is revoked, or has expired since its connection was made.

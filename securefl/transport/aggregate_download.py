@@ -34,7 +34,7 @@ class AggregateDownload:
         self._begin_anew()
 
     def take(self, messages: Iterator[bytes]) -> AggregateHead:
-        """Takes the messages of one stream.
+        """Take the messages of one stream.
 
         Raises:
             TransportError: if the connection broke, or the total has become another one since it last did.

@@ -155,12 +155,12 @@ class AggregatorClient:
         self.close()
 
     def close(self) -> None:
-        """Ends every call; a ``follow`` that another thread iterates over ends as well."""
+        """End every call; a ``follow`` that another thread iterates over ends as well."""
         self._closed.set()
         self._channel.close()
 
     def join(self, applied: int | None = None, *, awaiting: Awaiting = tell_nobody) -> Announcement:
-        """Shows version and federation to the server, waiting for it to come up.
+        """Show version and federation to the server, waiting for it to come up.
 
         Only what waiting can mend is waited for: where nothing listens, nothing answers, or names cannot be looked
         up just now. A wrong certificate or an unknown host ends it at once.
@@ -224,7 +224,7 @@ class AggregatorClient:
                 return
 
     def ask(self, request: ShortRequest) -> Answer:
-        """Makes a request and gives the server's answer, which is of the request's kind.
+        """Make a request and give the server's answer, which is of the request's kind.
 
         ``FetchPackets`` is answered by ``Packets``, ``StagedUpTo`` by ``Staged``, ``FetchCohort`` by ``CohortClosed``,
         all others by ``Done``.
@@ -259,7 +259,7 @@ class AggregatorClient:
                 assert_never(request)
 
     def last_words(self, text: str) -> None:
-        """Says farewell because this member cannot go on: tried once, and briefly."""
+        """Say farewell because this member cannot go on: tried once, and briefly."""
         farewell = self._farewell(Leave(finished=False, last_words=text))
         with suppress(RunError):
             self._channel.unary(Call.LEAVE, farewell, timeout_s=LAST_WORDS_TIMEOUT_S, insist=True)

@@ -97,7 +97,7 @@ class AggregatorService(Protocol):
         """Announcements; closed when the peer is gone."""
 
     async def hear(self, peer: bytes, request: HeardRequest) -> Answer:
-        """Carries out a request.
+        """Carry out a request.
 
         Returns:
             ``Staged`` for ``StageContribution`` and ``StagedUpTo``, ``CohortClosed`` for ``FetchCohort``, ``Packets``
@@ -108,7 +108,7 @@ class AggregatorService(Protocol):
         """Lengths that this peer's contribution to this attempt must have."""
 
     async def receive(self, peer: bytes, attempt: Attempt, offset: int, chunk: bytes) -> Staged:
-        """Adds bytes to the peer's body at ``offset``, which is its end; one call of a peer at a time."""
+        """Add bytes to the peer's body at ``offset``, which is its end; one call of a peer at a time."""
 
     async def aggregate(
         self, peer: bytes, request: FetchAggregate
@@ -116,7 +116,7 @@ class AggregatorService(Protocol):
         """The head of a round's aggregate, and its total from the offset on, in pieces; both of one moment."""
 
     async def leave(self, peer: bytes, leave: Leave, process: bytes) -> None:
-        """Lets the peer go; nothing changes where the process is not its own."""
+        """Let the peer go; nothing changes where the process is not its own."""
 
 
 @dataclass(slots=True, eq=False)
@@ -209,7 +209,7 @@ class AggregatorServer:
         self._server.add_generic_rpc_handlers((self._handlers(), _OtherVersions(self._handshakes)))
 
     async def start(self, address: str) -> str:
-        """Listens at ``host:port``; port 0 takes a free one.
+        """Listen at ``host:port``; port 0 takes a free one.
 
         Returns:
             The address with the port it really has.
@@ -224,7 +224,7 @@ class AggregatorServer:
         return bound
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no more calls, gives the open ones ``grace_s`` to end, then ends them."""
+        """Take no more calls, give the open ones ``grace_s`` to end, then end them."""
         self._handshakes.close()
         await self._server.stop(grace_s)
 

@@ -60,7 +60,7 @@ def is_loopback(host: str) -> bool:
 
 
 def diagnose(address: str, authority: bytes) -> Diagnosis:
-    """Connects to an address that a call has failed at, and says what happened.
+    """Connect to an address that a call has failed at, and say what happened.
 
     Args:
         address: ``host:port``.

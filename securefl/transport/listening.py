@@ -12,7 +12,7 @@ from securefl.transport.grpc_tls import grpc
 
 
 def bind(server: Any, address: str, credentials: grpc.ServerCredentials) -> str:
-    """Gives a server (``grpc.aio.Server``) its port; 0 takes a free one.
+    """Give a server (``grpc.aio.Server``) its port; 0 takes a free one.
 
     Returns:
         The address with the port it really has.
@@ -31,7 +31,7 @@ def bind(server: Any, address: str, credentials: grpc.ServerCredentials) -> str:
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Refuses a port that is taken on one of the host's addresses: grpc is content with any of them that is free."""
+    """Refuse a port that is taken on one of the host's addresses: grpc is content with any of them that is free."""
     for family, kind, protocol, _, address in _addresses(host, port):
         with socket.socket(family, kind, protocol) as probe:
             # As grpc does, so that connections of an earlier server that still linger are no obstacle.

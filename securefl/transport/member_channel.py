@@ -48,7 +48,7 @@ class MemberChannel:
         )
 
     def close(self) -> None:
-        """Ends every call."""
+        """End every call."""
         self._channel.close()
 
     def unary(self, call: Call, request: bytes, *, timeout_s: float, insist: bool = False) -> bytes:

@@ -37,7 +37,7 @@ class Backoff:
         return length_s * self._jitter.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """Begins with short pauses again."""
+        """Begin with short pauses again."""
         self._length_s = FIRST_PAUSE_S
 
 
@@ -57,13 +57,13 @@ class Persistence:
         self.progress()
 
     def progress(self) -> None:
-        """Notes that something arrived: patience begins anew."""
+        """Note that something arrived: patience begins anew."""
         self._tries = 0
         self._since = time.monotonic()
         self._backoff.reset()
 
     def pause(self, error: TransportError) -> None:
-        """Waits before the next try.
+        """Wait before the next try.
 
         Raises:
             TransportError: the error that was given, if there is to be no next try.

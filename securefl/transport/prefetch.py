@@ -30,7 +30,7 @@ class PrefetchingCall:
         self._queue: queue.Queue[bytes | None] = queue.Queue(maxsize=AHEAD)
 
     def send(self, messages: Iterable[bytes]) -> bytes:
-        """Makes and sends all messages, and waits for the reply.
+        """Make and send all messages, and wait for the reply.
 
         Raises:
             grpc.RpcError: if the call fails; the messages that are left are not made then.
@@ -49,7 +49,7 @@ class PrefetchingCall:
         return reply
 
     def _put(self, message: bytes | None, call: Any) -> bool:
-        """Hands one message over; False if the call is over."""
+        """Hand one message over; False if the call is over."""
         while not call.done():
             try:
                 self._queue.put(message, timeout=_LOOK_S)
@@ -59,7 +59,7 @@ class PrefetchingCall:
         return False
 
     def _release(self) -> None:
-        """Lets the channel's thread end, wherever it waits."""
+        """Let the channel's thread end, wherever it waits."""
         while True:
             try:
                 self._queue.put_nowait(None)

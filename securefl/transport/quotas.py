@@ -96,7 +96,7 @@ class ByteQuota:
         self._spent: dict[bytes, tuple[Attempt, int]] = {}
 
     def spend(self, peer: bytes, attempt: Attempt, count: int, sizes: StageSizes) -> None:
-        """Counts bytes of a message.
+        """Count bytes of a message.
 
         Raises:
             ProtocolError: if the peer has sent more than a contribution of these sizes can take.

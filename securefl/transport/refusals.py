@@ -64,7 +64,7 @@ def ignore(refusal: Refusal) -> None:
 
 
 def named(error: RunError, reason: Reason) -> RunError:
-    """Gives an error the reason under which its refusal is told."""
+    """Give an error the reason under which its refusal is told."""
     error.add_note(reason.value)
     return error
 

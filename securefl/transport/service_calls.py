@@ -1,4 +1,4 @@
-"""The calls of the service, version 3, by name: how they stream, and the path they have on the wire.
+"""The calls of the service, version 3, by name, and the path that each has on the wire.
 
 The rule kept here: this table and the proto's service say the same (a test compares them). Messages pass through grpc
 as bytes: the ``wire`` modules of ``protocol`` alone read them, so that a malformed one is refused with our own error,
@@ -36,7 +36,3 @@ class Call(Enum):
     def path(self) -> str:
         """The path of its HTTP/2 requests."""
         return f"/{SERVICE}/{self.value}"
-
-
-UPLOADS: Final = frozenset({Call.STAGE})
-DOWNLOADS: Final = frozenset({Call.FOLLOW, Call.FETCH_PACKETS, Call.FETCH_AGGREGATE})

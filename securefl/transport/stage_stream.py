@@ -34,10 +34,10 @@ class StageService(Protocol):
         """Lengths that this peer's contribution to this attempt must have."""
 
     async def hear(self, peer: bytes, request: StageContribution) -> Answer:
-        """Takes everything but the body; answered by ``Staged``."""
+        """Take everything but the body; answered by ``Staged``."""
 
     async def receive(self, peer: bytes, attempt: Attempt, offset: int, chunk: bytes) -> Staged:
-        """Adds bytes to the body at ``offset``, which is its end."""
+        """Add bytes to the body at ``offset``, which is its end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,13 +49,13 @@ class _Turn:
     waiting: asyncio.Timeout | None = None
 
     def take(self) -> None:
-        """Ends this turn: at once if its stream waits for a message, else after the chunk that it adds."""
+        """End this turn: at once if its stream waits for a message, else after the chunk that it adds."""
         self.taken = True
         if self.waiting is not None:
             self.waiting.reschedule(asyncio.get_running_loop().time())
 
     def check(self) -> None:
-        """Raises once the turn is taken."""
+        """Raise once the turn is taken."""
         if self.taken:
             raise TransportError("a newer upload of the same member goes on in the place of this one")
 
@@ -76,7 +76,7 @@ class StageStreams:
         self._turns: dict[bytes, _Turn] = {}
 
     async def take(self, peer: bytes, messages: AsyncIterator[bytes]) -> Staged:
-        """Takes one stream.
+        """Take one stream.
 
         Returns:
             How much of the body is held at its end.

@@ -40,7 +40,7 @@ class ByteCounter:
         self._lock = threading.Lock()
 
     def __call__(self, direction: Direction, method: str, message: bytes) -> None:
-        """Counts one message."""
+        """Count one message."""
         with self._lock:
             if direction is Direction.SENT:
                 self.sent += len(message)

@@ -36,7 +36,7 @@ class ServerWait:
         self._tell_at = 0.0
 
     def go_on(self, error: SecureFLError) -> None:
-        """Raises what stands in the way once the time is over.
+        """Raise what stands in the way once the time is over.
 
         Raises:
             ConfigError: the same sentence, of the kind that somebody must mend.

@@ -16,7 +16,7 @@ from securefl_server.process import run_server
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the server of the folder that the arguments name."""
+    """Run the server of the folder that the arguments name."""
     if not 1 <= len(arguments) <= 2 or arguments[0].startswith("-"):
         sys.stderr.write(f"{__doc__}\n")
         return 2

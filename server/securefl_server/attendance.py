@@ -39,7 +39,7 @@ class Attendance:
         self._streams = count(1)
 
     def check(self, member: str, process: bytes) -> None:
-        """Refuses a process for which there is no place.
+        """Refuse a process for which there is no place.
 
         Args:
             member: Its member.
@@ -57,7 +57,7 @@ class Attendance:
             )
 
     def enter(self, member: str, process: bytes) -> int:
-        """Gives the place to a process that opens a stream; its older stream, if any, is over.
+        """Give the place to a process that opens a stream; its older stream, if any, is over.
 
         Returns:
             The stream's number.
@@ -80,7 +80,7 @@ class Attendance:
         return place is not None and place.stream == stream
 
     def leave(self, member: str, stream: int) -> bool:
-        """Notes that a stream has ended; True if the member is out of reach now."""
+        """Note that a stream has ended; True if the member is out of reach now."""
         present = self.holds(member, stream)
         if present:
             self._places[member].stream = None

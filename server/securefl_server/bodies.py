@@ -54,7 +54,7 @@ class Bodies:
             return path.stat().st_size if path.exists() else 0
 
     def append(self, attempt: Attempt, member: str, chunk: bytes) -> None:
-        """Adds bytes at the end of a member's body; ``sync`` makes them durable."""
+        """Add bytes at the end of a member's body; ``sync`` makes them durable."""
         path = self.body(attempt, member)
         with disk_errors(path), path.open("ab", buffering=0) as file:
             rest = memoryview(chunk)
@@ -62,7 +62,7 @@ class Bodies:
                 rest = rest[file.write(rest) :]
 
     def sync(self, attempt: Attempt, member: str) -> None:
-        """Returns once a member's body is on disk, with its name."""
+        """Return once a member's body is on disk, with its name."""
         sync_file(self.body(attempt, member))
 
     def digest(self, attempt: Attempt, member: str) -> bytes:
@@ -74,15 +74,15 @@ class Bodies:
         return digest.digest()
 
     def drop(self, attempt: Attempt, member: str) -> None:
-        """Removes a member's body."""
+        """Remove a member's body."""
         self._remove([self.body(attempt, member)])
 
     def drop_bodies(self, round_number: int, number: int) -> None:
-        """Removes all bodies of an attempt."""
+        """Remove all bodies of an attempt."""
         self._remove(self._folder.glob(f"{_prefix(round_number, number)}.*.body"))
 
     def drop_sums(self, round_number: int) -> None:
-        """Removes the sums of a round; whoever is still reading one can finish."""
+        """Remove the sums of a round; whoever is still reading one can finish."""
         self._remove(self._folder.glob(f"{round_name(round_number)}.*.sum"))
 
     def open_total(self, round_number: int, number: int) -> BinaryIO:
@@ -92,7 +92,7 @@ class Bodies:
             return path.open("rb", buffering=0)
 
     def sweep(self, *, bodies_of: tuple[int, int] | None, sums: Iterable[tuple[int, int]]) -> None:
-        """Removes every file but the bodies of one attempt and these sums, by (round, number of the attempt)."""
+        """Remove every file but the bodies of one attempt and these sums, by (round, number of the attempt)."""
         kept = {self.total(*each).name for each in sums}
         prefix = f"{_prefix(*bodies_of)}." if bodies_of else None
         with disk_errors(self._folder):
@@ -111,7 +111,7 @@ class Bodies:
 
 
 def sync_file(path: Path) -> None:
-    """Returns once a file is on disk, with its name in its folder.
+    """Return once a file is on disk, with its name in its folder.
 
     Raises:
         DiskError: if the disk fails.

@@ -49,7 +49,7 @@ class _Place:
 
 
 def check_body(body: Path, sections: Sequence[Section]) -> None:
-    """Refuses a body that is not of the layout's form.
+    """Refuse a body that is not of the layout's form.
 
     Raises:
         WireError: if its length is another, or a word is out of its range.
@@ -65,7 +65,7 @@ def check_body(body: Path, sections: Sequence[Section]) -> None:
 
 
 def add_bodies(bodies: Sequence[Path], sections: Sequence[Section], total: Path) -> Total:
-    """Adds whole, checked bodies and writes their sum, on disk when this returns.
+    """Add whole, checked bodies and write their sum, on disk when this returns.
 
     Raises:
         DiskError: if the disk fails.

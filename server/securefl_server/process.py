@@ -62,7 +62,7 @@ class ServerOptions:
 
 
 def run_server(folder: Path, *, address: str | None, emit: EventSink, witness: Path | None = None) -> int:
-    """Runs the server of one federation until all members have finished, from where an earlier run stopped.
+    """Run the server of one federation until all members have finished, from where an earlier run stopped.
 
     Args:
         folder: The server's folder, as ``securefl init`` wrote it.
@@ -104,7 +104,7 @@ def serve(folder: Path, options: ServerOptions, *, emit: EventSink) -> int:
 
 
 def load_view(folder: Path) -> ServerView:
-    """Reads the server's view of its federation.
+    """Read the server's view of its federation.
 
     Raises:
         IdentityError: if it is missing or malformed.
@@ -149,7 +149,7 @@ class _Run:
         self._stopping: asyncio.Task[None] | None = None
 
     def interrupt(self) -> None:
-        """Ends the run, from any thread; nothing happens if it is over."""
+        """End the run, from any thread; nothing happens if it is over."""
         self._interrupted.set()
         if self._loop is not None:
             # A loop that is closed already has nothing left to stop.
@@ -157,7 +157,7 @@ class _Run:
                 self._loop.call_soon_threadsafe(self._stop)
 
     async def main(self) -> None:
-        """Runs to the end, good or bad."""
+        """Run to the end, good or bad."""
         self._loop = asyncio.get_running_loop()
         recorder = Recorder(self._view.name, self._counter)
         with ThreadPoolExecutor(1, "rounds") as worker, ThreadPoolExecutor(FILE_THREADS, "files") as files:

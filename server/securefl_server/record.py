@@ -78,7 +78,7 @@ class Recorder:
         return figures
 
     def write(self, folder: Path) -> Path:
-        """Writes the result, whole or not at all.
+        """Write the result, whole or not at all.
 
         Returns:
             Its path.

@@ -47,7 +47,7 @@ class RoundArchive:
         self._shown: AggregateHead | None = None
 
     def write(self, event: RoundEvent, state: ServerState, effects: tuple[Effect, ...]) -> None:
-        """Keeps an event, with what its effects say is to be kept; durable when this returns.
+        """Keep an event, with what its effects say is to be kept; durable when this returns.
 
         Args:
             event: The event.
@@ -68,7 +68,7 @@ class RoundArchive:
         self._store.append(event, head=head, reveal=reveal)
 
     def carry_out(self, effects: tuple[Effect, ...]) -> None:
-        """Removes what the effects of a written event say is of no use any more."""
+        """Remove what the effects of a written event say is of no use any more."""
         for effect in effects:
             match effect:
                 case DropBodies(round_number, number):
@@ -87,14 +87,14 @@ class RoundArchive:
                     assert_never(effect)
 
     def clear(self, state: ServerState) -> None:
-        """Removes what a crash left behind."""
+        """Remove what a crash left behind."""
         open_attempt = (state.round_number, state.number)
         self._store.sweep(contributions_of=open_attempt)
         proposed = (open_attempt,) if state.statement is not None else ()
         self._bodies.sweep(bodies_of=open_attempt, sums=(*self._store.sum_places(), *proposed))
 
     def propose(self, state: ServerState, indices: tuple[int, ...], sections: Sequence[Section]) -> Proposed:
-        """Adds the contributions of survivors, and makes the statement about their sum.
+        """Add the contributions of survivors, and make the statement about their sum.
 
         Args:
             state: A state in which they have committed.

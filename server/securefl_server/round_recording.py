@@ -35,7 +35,7 @@ class RoundFigures:
         self._adding_s = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Takes one event of the core."""
+        """Take one event of the core."""
         if isinstance(event, PhaseEnded) and event.phase is Phase.AGGREGATE:
             self._adding_s += event.seconds
         if isinstance(event, RoundStepped) and event.step == STEPS[Adverted] and self._open is None:

@@ -141,11 +141,11 @@ class RoundServer:
         return self._now() if self._wanted is not None else self._clock.next_deadline(self.state)
 
     def on_announcement(self, listener: Callable[[Announcement], object]) -> None:
-        """Has a listener told every new announcement."""
+        """Have a listener told every new announcement."""
         self._listeners.append(listener)
 
     def presence(self, member: str, present: bool) -> None:
-        """Notes that a member is connected, or has been out of reach for longer than it may be.
+        """Note that a member is connected, or has been out of reach for longer than it may be.
 
         Raises:
             AuthenticationError: if there is no such member.
@@ -164,7 +164,7 @@ class RoundServer:
             self._go_on()
 
     def hear(self, member: str, request: Request) -> Answer:
-        """Answers a request.
+        """Answer a request.
 
         Raises:
             AuthenticationError: if something is not signed by this member, or not for this federation.
@@ -182,7 +182,7 @@ class RoundServer:
         return answer
 
     def receive(self, member: str, attempt: Attempt, offset: int, chunk: bytes) -> Staged:
-        """Takes a piece of a contribution's body, from a place in it on.
+        """Take a piece of a contribution's body, from a place in it on.
 
         Bytes that are there already are passed over, so that a broken stream can be taken up from what ``Staged`` says.
 
@@ -230,7 +230,7 @@ class RoundServer:
             return head, self._archive.open_total(head)
 
     def wake(self) -> None:
-        """Carries out what is due: adds contributions, and goes on where a deadline has passed."""
+        """Carry out what is due: add contributions, and go on where a deadline has passed."""
         if self.over:
             return
         # A failing disk is announced; there is nobody to answer.
@@ -242,7 +242,7 @@ class RoundServer:
                 self._go_on()
 
     def stop(self, reason: str) -> None:
-        """Ends the run: members are told; a later start goes on."""
+        """End the run: members are told; a later start goes on."""
         if self.over:
             return
         with suppress(StateError), self._failures_end_the_run():
@@ -250,7 +250,7 @@ class RoundServer:
             self._announce()
 
     def rotate(self, requests: Mapping[str, RotationRequest]) -> int:
-        """Goes on under new keys, after the sum that all members have applied; nothing happens where it did before.
+        """Go on under new keys, after the sum that all members have applied; nothing happens where it did before.
 
         Args:
             requests: One of each member of the roster.
@@ -275,7 +275,7 @@ class RoundServer:
         return wish.key_epoch
 
     def _refused(self, request: RotationRequest) -> None:
-        """Counts the vote of a member that refused the certified sum of the open attempt together with its keys."""
+        """Count the vote of a member that refused the certified sum of the open attempt together with its keys."""
         wish, state = request.wish, self.state
         if wish.refusal is None or state.phase is not ServerPhase.AGGREGATE or state.statement is None:
             return
@@ -356,7 +356,7 @@ class RoundServer:
         return self._archive.head(round_number, newest=self.state.newest_sum)
 
     def _add(self, wanted: SumWanted) -> Proposed:
-        """Adds the contributions of the survivors, and makes the statement about their sum."""
+        """Add the contributions of the survivors, and make the statement about their sum."""
         number = self.state.round_number
         self._emit(PhaseStarted(member=SERVER, round_number=number, phase=Phase.AGGREGATE))
         proposed = self._archive.propose(self.state, wanted.indices, self._sections(number))
@@ -365,7 +365,7 @@ class RoundServer:
         return proposed
 
     def _go_on(self) -> None:
-        """Carries out everything that is due, but for adding, which ``wake`` does; then tells what is new."""
+        """Carry out everything that is due, but for adding, which ``wake`` does; then tell what is new."""
         while not self.over:
             decision = decide(self.state, self._clock.circumstances(self.state), rules=self._rules)
             if decision is None:
@@ -377,7 +377,7 @@ class RoundServer:
         self._announce()
 
     def _apply(self, event: RoundEvent) -> None:
-        """Makes an event true: in the store first, then in the state, then in the files."""
+        """Make an event true: in the store first, then in the state, then in the files."""
         state, effects = transition(self.state, event, rules=self._rules)
         news = news_of(event, self.state)
         self._archive.write(event, state, effects)
@@ -386,7 +386,7 @@ class RoundServer:
         self._archive.carry_out(effects)
 
     def _resume(self) -> None:
-        """Goes on after an earlier run: clears away what a crash left, and takes nobody for gone."""
+        """Go on after an earlier run: clear away what a crash left, and take nobody for gone."""
         state = self.state
         self._archive.clear(state)
         unfinished = state.phase is ServerPhase.CLOSED and len(state.finished) < len(self._rules.roster)
@@ -401,7 +401,7 @@ class RoundServer:
 
     @contextmanager
     def _failures_end_the_run(self) -> Iterator[None]:
-        """Ends the run for an error of the server's own disk: its operator is told the path, members are not."""
+        """End the run for an error of the server's own disk: its operator is told the path, members are not."""
         try:
             yield
         except (DiskError, StateError) as error:

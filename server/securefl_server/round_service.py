@@ -97,11 +97,11 @@ class RoundService:
         core.on_announcement(lambda told: self._loop.call_soon_threadsafe(self._tell, told))
 
     async def start(self) -> None:
-        """Begins to keep deadlines."""
+        """Begin to keep deadlines."""
         await self._call(self._core.wake)
 
     async def stop(self, reason: str) -> None:
-        """Ends the run: members are told, ``ended`` is set; a later start goes on."""
+        """End the run: members are told, ``ended`` is set; a later start goes on."""
         await self._call(partial(self._core.stop, reason))
 
     async def join(self, peer: bytes, hello: Hello) -> Announcement:
@@ -166,7 +166,7 @@ class RoundService:
         return await self._call(partial(self._core.sizes, self._member(peer), attempt))
 
     async def receive(self, peer: bytes, attempt: Attempt, offset: int, chunk: bytes) -> Staged:
-        """Adds bytes to this member's body.
+        """Add bytes to this member's body.
 
         Raises:
             RunError: if the core refuses them.
@@ -186,7 +186,7 @@ class RoundService:
         return head, self._pieces(total, request.offset)
 
     async def leave(self, peer: bytes, leave: Leave, process: bytes) -> None:
-        """Lets a member go; said again, or by a process that has no place, it changes nothing.
+        """Let a member go; said again, or by a process that has no place, it changes nothing.
 
         Raises:
             ProtocolError: if it claims to be finished and is not.
@@ -245,7 +245,7 @@ class RoundService:
                 yield piece
 
     async def _call(self, work: Callable[[], Result]) -> Result:
-        """Runs one call of the core on its thread, to its end even if the caller goes away; then minds the clock."""
+        """Run one call of the core on its thread, to its end even if the caller goes away; then mind the clock."""
         future = self._loop.run_in_executor(self._worker, partial(self._turn, work))
         future.add_done_callback(self._turned)
         turn = await asyncio.shield(future)
@@ -254,7 +254,7 @@ class RoundService:
         return turn.results[0]
 
     def _turn(self, work: Callable[[], Result]) -> _Turn[Result]:
-        """Runs on the worker: whatever is read of the core is read there."""
+        """Run on the worker: whatever is read of the core is read there."""
         results: tuple[Result, ...] = ()
         refusal = None
         try:

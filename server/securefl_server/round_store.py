@@ -67,11 +67,11 @@ class RoundStore(Protocol):
         head: SumHead | None = None,
         reveal: Signed[Reveal] | None = None,
     ) -> None:
-        """Adds an event, with the head of the sum or the reveal that belongs to it."""
+        """Add an event, with the head of the sum or the reveal that belongs to it."""
         ...
 
     def put_contribution(self, member: str, request: StageContribution, *, place: int) -> None:
-        """Keeps the head of a contribution; ``place`` is its member's index in the cohort."""
+        """Keep the head of a contribution; ``place`` is its member's index in the cohort."""
         ...
 
     def contribution(self, attempt: Attempt, member: str) -> StageContribution | None:
@@ -95,19 +95,19 @@ class RoundStore(Protocol):
         ...
 
     def drop_contributions(self, round_number: int, number: int) -> None:
-        """Forgets the heads of an attempt's contributions."""
+        """Forget the heads of an attempt's contributions."""
         ...
 
     def drop_sum(self, round_number: int) -> None:
-        """Forgets the head of a round's sum, and its reveals."""
+        """Forget the head of a round's sum, and its reveals."""
         ...
 
     def sweep(self, *, contributions_of: tuple[int, int] | None) -> None:
-        """Forgets every contribution but those of one attempt, by (round, number)."""
+        """Forget every contribution but those of one attempt, by (round, number)."""
         ...
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Let go of the file."""
         ...
 
 
@@ -155,7 +155,7 @@ class SqliteRoundStore:
         head: SumHead | None = None,
         reveal: Signed[Reveal] | None = None,
     ) -> None:
-        """Adds an event, with the head of the sum or the reveal that belongs to it."""
+        """Add an event, with the head of the sum or the reveal that belongs to it."""
         text = encode_object(event)
         digest = chained(self._last, text)
         with self._transaction() as database:
@@ -177,7 +177,7 @@ class SqliteRoundStore:
         self._last = digest
 
     def put_contribution(self, member: str, request: StageContribution, *, place: int) -> None:
-        """Keeps the head of a contribution; ``place`` is its member's index in the cohort."""
+        """Keep the head of a contribution; ``place`` is its member's index in the cohort."""
         attempt, sizes = request.attempt, {len(packet) for packet in request.packets if packet}
         with self._transaction() as database:
             database.execute(
@@ -226,20 +226,20 @@ class SqliteRoundStore:
         return tuple(_of_kind(Signed, text) for (text,) in rows)
 
     def drop_contributions(self, round_number: int, number: int) -> None:
-        """Forgets the heads of an attempt's contributions."""
+        """Forget the heads of an attempt's contributions."""
         with self._transaction() as database:
             database.execute(
                 "DELETE FROM contributions WHERE round = ? AND attempt = ?", (round_number, number)
             )
 
     def drop_sum(self, round_number: int) -> None:
-        """Forgets the head of a round's sum, and its reveals."""
+        """Forget the head of a round's sum, and its reveals."""
         with self._transaction() as database:
             database.execute("DELETE FROM sums WHERE round = ?", (round_number,))
             database.execute("DELETE FROM reveals WHERE round = ?", (round_number,))
 
     def sweep(self, *, contributions_of: tuple[int, int] | None) -> None:
-        """Forgets every contribution but those of one attempt, by (round, number)."""
+        """Forget every contribution but those of one attempt, by (round, number)."""
         with self._transaction() as database:
             database.execute(
                 "DELETE FROM contributions WHERE (round, attempt) IS NOT (?, ?)",
@@ -247,7 +247,7 @@ class SqliteRoundStore:
             )
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Let go of the file."""
         self._database.close()
 
     def _set_up(self, federation_digest: bytes) -> None:

@@ -43,12 +43,12 @@ class StepClock:
         return frozenset(self._connected | self._expected)
 
     def arrive(self, member: str) -> None:
-        """Notes that a member is connected."""
+        """Note that a member is connected."""
         self._connected.add(member)
         self._expected.discard(member)
 
     def depart(self, member: str) -> None:
-        """Notes that a member is out of reach, for longer than it may be."""
+        """Note that a member is out of reach, for longer than it may be."""
         self._connected.discard(member)
         self._expected.discard(member)
 
@@ -90,7 +90,7 @@ class StepClock:
             self._short_since = self._now()
 
     def _pass_over_sleep(self) -> None:
-        """Gives the step its time anew where this process wakes long behind the time that it asked for.
+        """Give the step its time anew where this process wakes long behind the time that it asked for.
 
         A machine that was suspended, or a clock that was set, would else end the step before any member can be heard.
         """

@@ -43,7 +43,7 @@ class LoggedEvent:
 
 @contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
-    """Turns errors of SQLite in the block into a sentence that names the file.
+    """Turn errors of SQLite in the block into a sentence that names the file.
 
     Raises:
         DiskError: if the disk is full, read-only or failing.
@@ -70,7 +70,7 @@ def chained(last: bytes, text: str) -> bytes:
 
 
 def check_about(database: sqlite3.Connection, path: Path, *, federation_digest: bytes) -> None:
-    """Refuses a store of another version or federation.
+    """Refuse a store of another version or federation.
 
     Raises:
         IdentityError: if it is one.

@@ -134,8 +134,9 @@ def trained_mean(
             A, B = A - 0.3 * B.T @ error, B - 0.3 * error @ A.T
         lefts += [B / len(ranks), -start.B / len(ranks)]
         rights += [A, start.A]
-    sent = decompose(Factors(np.concatenate(lefts, axis=1), np.concatenate(rights))).scaled_factors(8)
-    return MeanUpdate(weights={"w": Factors(sent.left + noise, sent.right)}, heads={})
+    sent = decompose(Factors(np.concatenate(lefts, axis=1), np.concatenate(rights)))
+    left = sent.left[:, :8] * sent.singular[:8]
+    return MeanUpdate(weights={"w": Factors(left + noise, sent.right[:8])}, heads={})
 
 
 def test_a_state_of_bounded_rank_gives_the_adapters_of_one_that_keeps_everything() -> None:

@@ -52,7 +52,7 @@ ENDS = {kind.__name__: raising(kind) for kind in KINDS} | {"full disk": full_dis
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], None]], str]:
-    """Ends a member in one way; gives everything that the server received of it and that another member heard."""
+    """End a member in one way; give everything that the server received of it and that another member heard."""
 
     def tell(end: Callable[[], None]) -> str:
         roster = make_roster(tmp_path_factory.mktemp("server"))

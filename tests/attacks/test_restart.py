@@ -25,7 +25,7 @@ def contribution(tag: SectionTag, member: str, *, run: int, salt: bytes) -> np.n
 
 
 def with_a_multiple_of_the_difference(profile: str, factor: int, *, salt_of_the_new: bytes) -> None:
-    """Checks the second run's sum with ``factor`` times what the first member changed between the runs."""
+    """Check the second run's sum with ``factor`` times what the first member changed between the runs."""
     tag = SectionTag(KEY, profile_named(profile), context=CONTEXT, ciphertexts=1)
     new = [contribution(tag, member, run=2, salt=salt_of_the_new) for member in MEMBERS]
     old = contribution(tag, "a", run=1, salt=OLD_SALT)

@@ -65,7 +65,7 @@ def apply_with_a_kept_proof(server: FakeServer) -> tuple[SettledAttempt, ...]:
 
 
 def take_back(server: FakeServer, number: int, proof: tuple[SettledAttempt, ...], *to: str) -> None:
-    """Opens the next attempt of a round that was applied."""
+    """Open the next attempt of a round that was applied."""
     server.round_number, server.settled = number, proof
     server.number = max(each.cohort.attempt.number for each in proof)
     server.open(*to)

@@ -23,7 +23,7 @@ NEEDLE_VALUES = 16
 
 
 def run(scheme: str) -> tuple[TestFederation, dict, bytes]:
-    """Runs a federation; gives it, its learners, and every byte that a client sent or received."""
+    """Run a federation; give it, its learners, and every byte that a client sent or received."""
     federation = make_federation(ranks=(2, 4, 8, 16), scheme=scheme, rounds=1)
     aggregations = {member: federation.aggregation(member) for member in federation.federation.cohort}
     learners = learners_of(federation.federation)

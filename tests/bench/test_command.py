@@ -25,7 +25,7 @@ class Said(NamedTuple):
 
 @pytest.fixture
 def bench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Runs ``securefl bench aggregation`` on very little, in this process."""
+    """Run ``securefl bench aggregation`` on very little, in this process."""
 
     def call(*arguments: object) -> Said:
         small = ("--values", "300", "--cohort", "3", "--repeats", "1")

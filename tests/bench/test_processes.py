@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def run(
     tmp_path: Path, job: Callable[..., Job], interpreter: Callable[[str, str], Path]
 ) -> Callable[..., Measurement]:
-    """Runs Python source as a measured process."""
+    """Run Python source as a measured process."""
 
     def call(source: str, *, timeout_s: float = 240.0, own: bool = False) -> Measurement:
         program = Program((str(interpreter("peer", source)),), own=own)
@@ -83,7 +83,7 @@ time.sleep(600)
 
 
 def after_its_start(monkeypatch: pytest.MonkeyPatch, note: Path) -> None:
-    """Lets the time of a process begin when it has left its note: a busy machine starts processes late."""
+    """Let the time of a process begin when it has left its note: a busy machine starts processes late."""
 
     class Started(processes.ToldProcess):
         def answer(self, read: Callable[[bytes], object]) -> object:

@@ -18,7 +18,7 @@ class Said(NamedTuple):
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Runs a command line in this process."""
+    """Run a command line in this process."""
 
     def call(*arguments: object) -> Said:
         code = command_line([str(argument) for argument in arguments])

@@ -33,7 +33,7 @@ TERMINALS = {
 
 @pytest.fixture
 def securefl(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """Runs a command line over processes that pretend, in a narrow terminal of a kind."""
+    """Run a command line over processes that pretend, in a narrow terminal of a kind."""
     (tmp_path / "FED.toml").write_text(FEDERATION)
 
     def call(*arguments: str, terminal: str) -> subprocess.CompletedProcess[bytes]:

@@ -34,7 +34,7 @@ def nowhere() -> str:
 
 
 def hurried(folder: Path, seconds: float) -> None:
-    """Lets the client wait for its server for so long."""
+    """Let the client wait for its server for so long."""
     path = folder / "client.toml"
     lines = [line for line in path.read_text().splitlines() if not line.startswith("join_timeout_s")]
     lines.insert(lines.index("[client]") + 1, f"join_timeout_s = {seconds}")

@@ -98,7 +98,7 @@ class Unreachable:
 def ends_with(
     error: SecureFLError, folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[str, bool]]:
-    """Runs a client whose work ends with this error; gives its last words, and whether its mark stood then."""
+    """Run a client whose work ends with this error; give its last words, and whether its mark stood then."""
     heard: list[tuple[str, bool]] = []
 
     class Ending:

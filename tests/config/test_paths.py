@@ -47,7 +47,7 @@ def paths_of_federation(folder: Path) -> set[str | None]:
 
 @pytest.fixture(params=["client", "federation"])
 def paths(request: pytest.FixtureRequest, tmp_path: Path):
-    """Writes a path at every key of a file that takes one, and reads them all back."""
+    """Write a path at every key of a file that takes one, and read them all back."""
 
     def read(path: str) -> set[str | None]:
         if request.param == "client":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from securefl.adapters.payloads.facts import FACTS
 from securefl.config.coherence import refuse_misfits
 from securefl.config.dump import federation_toml
 from securefl.config.federation import FederationConfig
@@ -45,6 +46,14 @@ def refused(**sections: object) -> str:
 @pytest.mark.parametrize("privacy", [EXAMPLE, CLIENT])
 def test_a_file_that_keeps_its_promise_is_accepted(privacy: dict) -> None:
     assert read(**ALLOWED, privacy=privacy).privacy.unit == privacy["unit"]
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_noise_for_clients_goes_through_exactly_the_payloads_that_carry_it(name: str) -> None:
+    sections = MINIMAL | ALLOWED | {"payload": {"name": name}, "privacy": CLIENT}
+    found = privacy_misfits(validated(FederationConfig, sections, where="FED.toml"))
+    refused_payload = any(misfit.choice.startswith("'payload.name'") for misfit in found)
+    assert refused_payload == (not FACTS[name].carries_noise)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("privacy", [EXAMPLE, CLIENT])

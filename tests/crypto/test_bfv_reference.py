@@ -27,7 +27,7 @@ def secret(key: SecretKey, reference: Reference) -> list[int]:
 
 
 def expanded_by_seal(cipher: BfvCipher, seed: bytes) -> list[int]:
-    """Reads c1 back out of the ciphertext that SEAL expanded."""
+    """Read c1 back out of the ciphertext that SEAL expanded."""
     cipher._expand(seed).save(cipher._file.path)
     body = cipher._format.body(cipher._file.content(), largest=65_633)
     return np.frombuffer(body[-8 * 4096 :], dtype="<u8").tolist()

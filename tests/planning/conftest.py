@@ -52,7 +52,7 @@ Play = Callable[..., Moved]
 
 @pytest.fixture
 def played() -> Play:
-    """Runs all rounds of a federation and gives what travelled in each."""
+    """Run all rounds of a federation and give what travelled in each."""
 
     def play(made: TestFederation, learners: Mapping[str, UpdateSource] | None = None) -> Moved:
         federation = made.federation

@@ -18,7 +18,7 @@ from securefl.planning.speed_process import measure_speed_in_process
 
 @pytest.fixture
 def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Takes an interpreter's place."""
+    """Take an interpreter's place."""
     path = tmp_path / "python"
     monkeypatch.setattr(apart.sys, "executable", str(path))
     return path

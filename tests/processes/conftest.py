@@ -52,7 +52,7 @@ clients = [{{ r = 2 }}, {{ r = 4 }}, {{ r = 8 }}]
 
 @pytest.fixture(scope="session")
 def write_federation(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes a federation's file; the model and the rows are made once."""
+    """Write a federation's file; the model and the rows are made once."""
     base = tmp_path_factory.mktemp("tiny")
     save_tiny_bert(base / "model")
     write_rows(base / "rows.jsonl", rows=240)
@@ -74,7 +74,7 @@ def write_federation(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
 
 
 def securefl(*arguments: object, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
-    """Runs the command line as a user does."""
+    """Run the command line as a user does."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "securefl.cli", *map(str, arguments)],
         capture_output=True,

@@ -108,7 +108,7 @@ def hello(member: str, **changes: object) -> Hello:
 
 
 async def take_part(service: RoundService, member: Member) -> bytes:
-    """Follows to the end and answers everything; gives the sum."""
+    """Follow to the end and answer everything; give the sum."""
     peer, total = peer_of(member.name), b""
     async for announcement in service.follow(peer, hello(member.name)):
         total = await answer(service, member, peer, announcement) or total

@@ -102,7 +102,7 @@ class Watched:
 
 
 def _watched(process: subprocess.Popen[str], *, may_be_killed: bool) -> Watched:
-    """Reads a role's steps until its end; what else it says is told where the end is a wrong one."""
+    """Read a role's steps until its end; what else it says is told where the end is a wrong one."""
     assert process.stderr is not None
     hang = threading.Timer(WAIT_S, process.kill)
     hang.start()
@@ -122,7 +122,7 @@ def _watched(process: subprocess.Popen[str], *, may_be_killed: bool) -> Watched:
 
 
 def start_role(folder: Path, out: Path, address: str, who: str, *, step: int) -> subprocess.Popen[str]:
-    """Starts the server or a member as a process that kills itself after a step; 0 never."""
+    """Start the server or a member as a process that kills itself after a step; 0 never."""
     role = ["server"] if who == "server" else ["member"]
     more = [] if who == "server" else [str(out / who), str(MEMBERS.index(who))]
     command = [sys.executable, "-m", "support.crash_roles", *role, str(folder / who), address, str(step)]
@@ -183,7 +183,7 @@ def ended(out: Path) -> tuple[object, ...]:
 
 
 def main(arguments: list[str]) -> int:
-    """Plays every point, and says which did not hold."""
+    """Play every point, and say which did not hold."""
     parser = argparse.ArgumentParser(prog="support.crash_matrix")
     parser.add_argument("--scheme", default="kahe")
     parser.add_argument("--every", type=int, default=1, help="one point in so many")

@@ -49,7 +49,7 @@ class Death:
 def run_member(
     folder: Path, *, address: str, out: Path, seed: int, on_step: Callable[[str], None] | None = None
 ) -> None:
-    """Takes part with a ``Mover``."""
+    """Take part with a ``Mover``."""
 
     def prepare(own: ClientFolder, clock: PhaseClock, _: Callable[[], None], __: RoundCharges) -> LearnerSide:
         checked = CheckedLearner(Mover(seed), own.federation.layout)
@@ -61,7 +61,7 @@ def run_member(
 
 
 def run_server(folder: Path, *, address: str, death: Death) -> None:
-    """Serves, with one line an event on stdout."""
+    """Serve, with one line an event on stdout."""
 
     class Store(SqliteRoundStore):
         def append(self, event: Any, **more: Any) -> None:
@@ -73,7 +73,7 @@ def run_server(folder: Path, *, address: str, death: Death) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one role."""
+    """Run one role."""
     sys.stderr.write("ready\n")
     sys.stderr.flush()
     role, folder, address, step = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])

@@ -16,6 +16,7 @@ import numpy as np
 
 from securefl.crypto.channel_keys import ChannelKey
 from securefl.crypto.dealt_keys import KeyKind
+from securefl.crypto.entropy import SYSTEM, Entropy
 from securefl.crypto.kahe.keys import KeySum, ShortKey
 from securefl.crypto.kahe.profiles import KAHE_PROFILES
 from securefl.crypto.kahe.public import PublicPolynomials
@@ -181,6 +182,35 @@ class FakeLedger:
             self.events.append(event)
 
 
+def session_of(
+    members: Members,
+    member: str,
+    journal: Journal,
+    work: FakeWork,
+    ledger: FakeLedger,
+    *,
+    rounds: int,
+    entropy: Entropy = SYSTEM,
+) -> MemberSession:
+    """A member's real session on a journal, with keys that all members derive."""
+    shares = (
+        KeyShares(members.rules, member=member, channels=FakeChannels(member), entropy=entropy)
+        if members.packets
+        else None
+    )
+    standing = Standing(
+        members.rules,
+        members.keys[member],
+        journal,
+        work,
+        ledger,
+        shares=shares,
+        reason_key=digest("reasons"),
+        entropy=entropy,
+    )
+    return MemberSession(standing, rounds=rounds)
+
+
 @dataclass
 class Station:
     """One member with its folder: its session can be thrown away and made anew."""
@@ -212,21 +242,9 @@ class Station:
         self.work = FakeWork(
             self.member, self.members.packets, ends_with=self.ends_with, owner_rule=self.owner_rule
         ).rebuild(self.journal)
-        shares = (
-            KeyShares(self.members.rules, member=self.member, channels=FakeChannels(self.member))
-            if self.members.packets
-            else None
+        self.session = session_of(
+            self.members, self.member, self.journal, self.work, self.ledger, rounds=self.rounds
         )
-        standing = Standing(
-            self.members.rules,
-            self.members.keys[self.member],
-            self.journal,
-            self.work,
-            self.ledger,
-            shares=shares,
-            reason_key=digest("reasons"),
-        )
-        self.session = MemberSession(standing, rounds=self.rounds)
 
     def _stepped(self, step: str) -> None:
         self.steps.append(step)

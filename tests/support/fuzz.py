@@ -436,7 +436,7 @@ def _hangs(signum: int, frame: FrameType | None) -> None:
 
 
 def run(targets: dict[str, Target], cases: int, *, first: int) -> int:
-    """Plays so many cases; the number of those that failed."""
+    """Play so many cases; the number of those that failed."""
     order = [name for name, target in targets.items() for _ in range(target.share)]
     random.Random(0).shuffle(order)
     failed, taken, told = 0, Counter[str](), Counter[str]()

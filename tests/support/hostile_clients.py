@@ -76,7 +76,7 @@ def corrupt_packets(client: HostileClient, sent: Sent) -> tuple[Sent, ...]:
 
 
 def refuse_packets(client: HostileClient, sent: Sent) -> tuple[Sent, ...]:
-    """Says that it cannot open packets that it has opened."""
+    """Say that it cannot open packets that it has opened."""
     if isinstance(sent, Acknowledge) and len(sent.opened) > 1:
         chosen = random.Random(sent.attempt.number)
         kept = tuple(each for each in sent.opened if chosen.random() < 0.5)

@@ -49,7 +49,7 @@ def provisioned(folder: Path, scheme: str) -> Path:
 
 
 def nobody(event: Event) -> None:
-    """Hears events."""
+    """Hear events."""
 
 
 def run_member(

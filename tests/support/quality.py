@@ -45,7 +45,7 @@ ADAPTERS = ("personal", "global", "fused")
 
 
 def save_colours(folder: Path, *, rows: int = 480) -> Path:
-    """Writes the data set ``colours``; its rows of a part are numbered, those of the test file from 1000."""
+    """Write the data set ``colours``; its rows of a part are numbered, those of the test file from 1000."""
     (folder / "colours").mkdir(parents=True)
     for part, count in (("train", rows), ("test", rows // 2)):
         plain = folder / f"{part}.jsonl"

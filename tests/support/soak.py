@@ -74,7 +74,7 @@ def verdict(seed: int) -> str:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Ends a world that stands still: one that is played for ``HANG_CPU_S`` of this process's own time."""
+    """End a world that stands still: one that is played for ``HANG_CPU_S`` of this process's own time."""
 
     def hangs(signum: int, frame: FrameType | None) -> None:
         del signum, frame
@@ -90,7 +90,7 @@ def _bounded() -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Plays the seeds that are asked for; 1 if one of them fails."""
+    """Play the seeds that are asked for; 1 if one of them fails."""
     wanted = parsed(arguments)
     failed = 0
     with ProcessPoolExecutor(wanted.processes) as pool:

@@ -10,7 +10,7 @@ COLOURS = ("red", "blue", "green")
 
 
 def save_tiny_bert(folder: Path, *, width: int = 32, layers: int = 2) -> None:
-    """Writes a random BERT, of two layers and 32 wide, as transformers saves it: weights, configuration, tokenizer."""
+    """Write a random BERT, of two layers and 32 wide, as transformers saves it: weights, configuration, tokenizer."""
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece

@@ -13,7 +13,7 @@ WITHOUT_PAD_TOKEN = ("gpt2", "qwen3")
 
 
 def save_tiny_model(kind: str, folder: Path, *, tokenizer_of: str) -> None:
-    """Writes a random two-layer model, 32 wide, with the tokenizer of another folder."""
+    """Write a random two-layer model, 32 wide, with the tokenizer of another folder."""
     import torch
     from transformers import AutoModel
 

@@ -32,15 +32,13 @@ from securefl.simulation.world.federation import World
 from securefl.simulation.world.server import Killed
 from securefl.storage.durable import DurableFile
 from securefl_client.journal import FILE_KEPT, FILE_NAME, Journal
-from securefl_client.key_shares import KeyShares
 from securefl_client.round_work import TrainedRound
 from securefl_client.session import MemberSession
-from securefl_client.standing import Standing
 from securefl_server.bodies import Bodies
 from securefl_server.round_server import RoundServer
 from securefl_server.round_store import SqliteRoundStore
-from support.agreements import Members, digest
-from support.fake_members import PROFILE, FakeChannels, FakeLedger, FakeWork, integers
+from support.agreements import Members
+from support.fake_members import PROFILE, FakeLedger, FakeWork, integers, session_of
 from support.hostile_clients import HostileClient, Lie
 from support.world_oracle import Observed, wrong_charges, wrong_sums
 
@@ -239,28 +237,15 @@ class MemberProgram:
             draw=self.draw,
         )
         self.work.rebuild(self.journal)
-        channels = FakeChannels(self.member)
-        shares = (
-            KeyShares(
-                self.members.rules,
-                member=self.member,
-                channels=channels,
-                entropy=self.world.chance.bytes,
-            )
-            if self.members.packets
-            else None
-        )
-        standing = Standing(
-            self.members.rules,
-            self.members.keys[self.member],
+        return session_of(
+            self.members,
+            self.member,
             self.journal,
             self.work,
             self.ledger,
-            shares=shares,
-            reason_key=digest("reasons"),
+            rounds=self.rounds,
             entropy=self.world.chance.bytes,
         )
-        return MemberSession(standing, rounds=self.rounds)
 
     def close(self) -> None:
         # A journal that could not be opened has closed its file itself.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.ports import free_address
@@ -47,9 +50,10 @@ from securefl.protocol.calls import (
 from securefl.protocol.wire_announcements import encode_announcement
 from securefl.transport import aggregator_server
 from securefl.transport.aggregator_client import AggregatorClient, ShortRequest
+from securefl.transport.aggregator_server import AggregatorServer
 from securefl.transport.limits import MAX_MESSAGE_BYTES, Keepalive, Patience
 from securefl.transport.persistence import LONGEST_PAUSE_S, Backoff
-from securefl.transport.service_calls import DOWNLOADS, SERVICE, UPLOADS, Call
+from securefl.transport.service_calls import SERVICE, Call
 from securefl.v3 import aggregator_pb2 as pb
 
 BRIEF = Patience(connect_s=0.5, reconnect_s=0.1, attempts=3, unary_s=60)
@@ -241,12 +245,18 @@ def test_a_message_beyond_the_limit_is_refused_by_the_server(service, certificat
 def test_the_table_of_calls_is_the_protos() -> None:
     service = pb.DESCRIPTOR.services_by_name["Aggregator"]
     assert service.full_name == SERVICE
-    methods = {method.name: method for method in service.methods}
-    assert set(methods) == {call.value for call in Call}
-    assert {name for name, method in methods.items() if method.client_streaming} == {c.value for c in UPLOADS}
-    assert {name for name, method in methods.items() if method.server_streaming} == {
-        c.value for c in DOWNLOADS
-    }
+    assert {method.name for method in service.methods} == {call.value for call in Call}
+
+
+def test_the_server_streams_what_the_proto_streams(service, certificates) -> None:
+    async def handlers() -> Any:
+        return AggregatorServer(service, certificates.server)._handlers()
+
+    made = asyncio.run(handlers())
+    for method in pb.DESCRIPTOR.services_by_name["Aggregator"].methods:
+        handler = made.service(SimpleNamespace(method=Call(method.name).path))
+        kinds = handler.request_streaming, handler.response_streaming
+        assert kinds == (method.client_streaming, method.server_streaming), method.name
 
 
 # --- pauses

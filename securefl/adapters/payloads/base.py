@@ -251,7 +251,7 @@ def head_pieces(layout: Layout) -> Iterator[Piece]:
 
 
 def check_tensors(update: Update, layout: Layout) -> None:
-    """Refuses an update that has not exactly the layout's tensors, or not its heads' shapes.
+    """Refuse an update that has not exactly the layout's tensors, or not its heads' shapes.
 
     Raises:
         ProtocolError: naming the tensors that are missing, too many, or of another shape.

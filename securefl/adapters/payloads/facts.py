@@ -53,7 +53,7 @@ class PayloadFacts:
         mixing: Which members a coordinate sums over.
         exact_for: What its mean is exact for, in words for a table.
         carries_noise: True where noise in the coordinates is not enlarged by decoding, so that noise for privacy
-            may go through it.
+            may go through it; ``config.privacy_misfits`` refuses all others by name, and a test compares.
         by_rows: True where a weight's coordinates are made some rows at a time, so that no whole weight is in memory.
         rank_limit: Rank up to which one mean can bring directions that no member's rank shows; 0 where there are none.
         start: The global state before the first round, which keeps at most so many directions of a weight.

@@ -89,7 +89,7 @@ class _Contender:
 
 
 def run_aggregation(request: Request, *, line_sink: Callable[[str], None]) -> tuple[Outcome, ...]:
-    """Measures all paths of a request.
+    """Measure all paths of a request.
 
     Args:
         request: What is to be measured.

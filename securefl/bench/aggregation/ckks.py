@@ -50,11 +50,11 @@ class TensealCkksPath:
         """No one-time keys."""
 
     def contribute(self, client: int, vector: Float32) -> Sent[bytes]:
-        """Encrypts under the public key, and serialises."""
+        """Encrypt under the public key, and serialise."""
         return _sent(tenseal.ckks_vector(self._members, vector).serialize())
 
     def add(self, client: int, contribution: Sent[bytes]) -> None:
-        """Loads and adds."""
+        """Load and add."""
         loaded = tenseal.ckks_vector_from(self._server, contribution.content)
         if self._sum is None:
             self._sum = loaded
@@ -62,12 +62,12 @@ class TensealCkksPath:
             self._sum += loaded
 
     def publish(self) -> Sent[bytes]:
-        """Serialises the sum."""
+        """Serialise the sum."""
         assert self._sum is not None
         return _sent(self._sum.serialize())
 
     def reader(self, aggregate: Sent[bytes]) -> _CkksReader:
-        """Decrypts it."""
+        """Decrypt it."""
         return _CkksReader(self._members, aggregate.content, self._cohort)
 
     def integers(self, client: int, vector: Float32) -> None:

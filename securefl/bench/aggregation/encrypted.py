@@ -85,7 +85,7 @@ class SecureflPath:
         return measure_key_round(len(self._cohort.members), federation_digest=FEDERATION_DIGEST)
 
     def contribute(self, client: int, vector: Float32) -> Sent[SampleContribution]:
-        """Encodes, packs, tags, encrypts, authenticates, and signs what is sent."""
+        """Encode, pack, tag, encrypt, authenticate, and sign what is sent."""
         part = Part(self._cipher, self._encoding.length, lambda: self._encoding.runs(client, vector))
         member = self._cohort.members[client]
         encryption = Encryption(
@@ -98,7 +98,7 @@ class SecureflPath:
         return _sent(self._sample.complete(encryption, member=member))
 
     def add(self, client: int, contribution: Sent[SampleContribution]) -> None:
-        """Checks the whole contribution, then adds it."""
+        """Check the whole contribution, then add it."""
         received = contribution.content
         public_key = self._sample.public_key(self._cohort.members[client])
         received.verify(self._cohort, public_key)
@@ -117,7 +117,7 @@ class SecureflPath:
         return Sent((head, body), _head_size(head) + len(body))
 
     def reader(self, aggregate: Sent[Aggregate]) -> _SecureflReader:
-        """Verifies and decrypts it."""
+        """Verify and decrypt it."""
         return _SecureflReader(self, aggregate.content)
 
     def integers(self, client: int, vector: Float32) -> Integers:
@@ -136,7 +136,7 @@ class SecureflPath:
         return section, section.decryption(KeySum.of(self._short_keys))
 
     def reading(self, section: SummedSection, decryption: SectionDecryption, body: bytes) -> Reading:
-        """Verifies the published ciphertexts, and decrypts them."""
+        """Verify the published ciphertexts, and decrypt them."""
         decryption.verify(data for _, data in section.windows(body))
         sums = section.integers(decryption, body, tag_key=self._keys.tag)
         return Reading(self._encoding.decode(sums), sums)

@@ -79,7 +79,7 @@ class _KeyRound:
         )
         secret = SYSTEM(DIGEST_BYTES)
         self._shares = [
-            KeyShares(self._rules, member=member, channels=_Channels(member, secret)) for member in ids
+            KeyShares(self._rules, member=member, channels=DerivedChannels(member, secret)) for member in ids
         ]
         self._keys = [ShortKey.fresh() for _ in ids]
         self._bodies = [SYSTEM(DIGEST_BYTES) for _ in ids]
@@ -162,8 +162,13 @@ class _KeyRound:
         )
 
 
-class _Channels:
-    """Keys that all members derive from one secret, where a federation deals them."""
+class DerivedChannels:
+    """Keys that all members derive from one secret, where a federation deals them.
+
+    Args:
+        member: Whose keys they are.
+        secret: Of all members (32 bytes).
+    """
 
     def __init__(self, member: str, secret: bytes) -> None:
         self._member = member
@@ -180,7 +185,7 @@ class _Channels:
         return ChannelKey(KeyKind.GROUP, round_number, self._secret)
 
     def forget_before(self, round_number: int) -> None:
-        """Keep everything: there is one round."""
+        """Keep everything: a benchmark has nothing to hide."""
 
 
 def _are_equal(one: KeySum, other: KeySum) -> bool:

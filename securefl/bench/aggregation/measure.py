@@ -31,7 +31,7 @@ Published = TypeVar("Published")
 
 
 def measure(job: Job) -> Measurement:
-    """Plays a job's round in this process.
+    """Play a job's round in this process.
 
     Raises:
         UsageError: if there is no path of that name.
@@ -138,7 +138,7 @@ def _integer_error(path: AggregationPath[Contributed, Published], job: Job, read
 
 
 def main() -> None:
-    """Reads the job from stdin and prints the measurement."""
+    """Read the job from stdin and print the measurement."""
     result = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     # TenSEAL prints warnings, which must not mix with the measurement.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

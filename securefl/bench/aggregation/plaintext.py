@@ -35,7 +35,7 @@ class Float32Path:
         return _sent(vector.astype("<f4", copy=False).tobytes())
 
     def add(self, client: int, contribution: Sent[bytes]) -> None:
-        """Adds them."""
+        """Add them."""
         self._sum += np.frombuffer(contribution.content, dtype="<f4")
 
     def publish(self) -> Sent[bytes]:
@@ -43,7 +43,7 @@ class Float32Path:
         return _sent((self._sum / np.float32(self._cohort)).tobytes())
 
     def reader(self, aggregate: Sent[bytes]) -> _Float32Reader:
-        """Reads it."""
+        """Read it."""
         return _Float32Reader(aggregate.content)
 
     def integers(self, client: int, vector: Float32) -> None:
@@ -94,7 +94,7 @@ class SamePrecisionPath:
         return _sent(_packed(shifted, self._up_bits))
 
     def add(self, client: int, contribution: Sent[bytes]) -> None:
-        """Adds them."""
+        """Add them."""
         self._sums += _unpacked(contribution.content, self._up_bits, columns=self._sums.shape[1])
 
     def publish(self) -> Sent[bytes]:
@@ -102,7 +102,7 @@ class SamePrecisionPath:
         return _sent(_packed(self._sums, self._down_bits))
 
     def reader(self, aggregate: Sent[bytes]) -> _SamePrecisionReader:
-        """Reads them."""
+        """Read them."""
         return _SamePrecisionReader(self, aggregate.content)
 
     def integers(self, client: int, vector: Float32) -> Integers:

@@ -29,7 +29,7 @@ def can_plot() -> bool:
 
 
 def draw(report: Report, path: Path) -> None:
-    """Draws the report into a PNG file.
+    """Draw the report into a PNG file.
 
     Raises:
         UsageError: if matplotlib is not installed, or the file cannot be written.
@@ -59,7 +59,7 @@ def blank_picture(heading: str, *, height: float) -> Figure:
 
 
 def save(picture: Figure, path: Path) -> None:
-    """Writes a picture as PNG.
+    """Write a picture as PNG.
 
     Raises:
         UsageError: if the file cannot be written.

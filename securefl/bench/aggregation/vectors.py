@@ -34,7 +34,7 @@ class Vectors:
 
 
 def draw_vectors(folder: Path, *, values: int, cohort: int, seed: int) -> Vectors:
-    """Draws them into an existing folder: 4 bytes a value and client, 8 bytes a value for the mean."""
+    """Draw them into an existing folder: 4 bytes a value and client, 8 bytes a value for the mean."""
     total = np.zeros(values, dtype=np.float64)
     files = []
     for client in range(cohort):

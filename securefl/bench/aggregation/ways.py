@@ -52,10 +52,10 @@ class Reader(Protocol):
     """One client's reading of one aggregate."""
 
     def prepare(self) -> None:
-        """Does what needs no sum, and so could be done while the server still collects."""
+        """Do what needs no sum, and so could be done while the server still collects."""
 
     def read(self) -> Reading:
-        """Does the rest."""
+        """Do the rest."""
 
 
 class AggregationPath(Protocol[Contributed, Published]):

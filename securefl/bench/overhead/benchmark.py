@@ -49,7 +49,7 @@ class OverheadRequest:
 
 
 def run_overhead(request: OverheadRequest, *, line_sink: Callable[[str], None]) -> Measured:
-    """Measures all three variants.
+    """Measure all three variants.
 
     Args:
         request: What is to be measured.

@@ -58,7 +58,7 @@ class Ran:
 
 
 def run_securefl(sites: Mapping[str, Site], meter: Meter) -> Ran:
-    """Runs all rounds of a provisioned federation, with its cipher or without one.
+    """Run all rounds of a provisioned federation, with its cipher or without one.
 
     Raises:
         SecureFLError: whatever a member or the server refuses.
@@ -120,7 +120,7 @@ class MessageTransport:
         )
 
     def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
-        """Makes the member's messages, and reads them as the server does."""
+        """Make the member's messages, and read them as the server does."""
         number = contribution.round_number
         with self._meter.clock(member).stage(Stage.UPLOAD, number):
             messages = sent(contribution)
@@ -131,7 +131,7 @@ class MessageTransport:
             return received(messages, sizes=StageSizes(sizes.seeds_bytes, sizes.body_bytes, packets))
 
     def download(self, head: AggregateHead, body: bytes, *, member: str) -> tuple[AggregateHead, bytes]:
-        """Makes the server's messages, and reads them as the member does."""
+        """Make the server's messages, and read them as the member does."""
         number = head.cohort.attempt.round_number
         with self._meter.clock(SERVER).stage(Stage.PUBLISH, number):
             messages = list(aggregate_messages(head, body))
@@ -143,7 +143,7 @@ class MessageTransport:
             return reader.finish(), read
 
     def observe(self, member: str, request: Sent | None, answer: Got | Announcement) -> None:
-        """Counts what is small, in the round that is open; what comes after the last one belongs to none."""
+        """Count what is small, in the round that is open; what comes after the last one belongs to none."""
         if isinstance(answer, RoundOpened):
             self._round = answer.manifest.attempt.round_number
         self._over = self._over or isinstance(answer, FederationClosed)

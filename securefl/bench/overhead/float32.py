@@ -148,7 +148,7 @@ class AveragingServer:
         self._samples: dict[str, int] = {}
 
     def take(self, messages: Sequence[bytes], *, member: str) -> None:
-        """Reads, verifies and adds one member's update.
+        """Read, verify and add one member's update.
 
         Raises:
             WireError: if it is not of this member's length.

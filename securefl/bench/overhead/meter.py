@@ -33,7 +33,7 @@ class Meter:
 
     @contextmanager
     def phase(self, role: str, phase: str, *, round_number: int = 0) -> Iterator[None]:
-        """Times its ``with`` block as this phase, less what other phases inside it take.
+        """Time its ``with`` block as this phase, less what other phases inside it take.
 
         Args:
             role: Whose.
@@ -92,11 +92,11 @@ class RoleClock:
         self._role = role
 
     def stage(self, stage: Stage, round_number: int) -> AbstractContextManager[None]:
-        """Times its ``with`` block as the phase of the stage's name."""
+        """Time its ``with`` block as the phase of the stage's name."""
         return self._meter.phase(self._role, stage.value, round_number=round_number)
 
     def through(self, stage: Stage, round_number: int, source: Iterable[Item]) -> Iterator[Item]:
-        """Hands on what it is given, and times the making of each item, not what is done with it."""
+        """Hand on what it is given, and times the making of each item, not what is done with it."""
         items = iter(source)
         while True:
             with self.stage(stage, round_number):

@@ -29,7 +29,7 @@ COLOURS: dict[Variant, str] = {"float32": THEIRS, "integer_twin": "#c9a227", "en
 
 
 def draw(report: OverheadReport, path: Path) -> None:
-    """Draws the report into a PNG file.
+    """Draw the report into a PNG file.
 
     Raises:
         UsageError: if matplotlib is not installed, or the file cannot be written.

@@ -36,7 +36,7 @@ class Finished:
 
 
 def run_quality(request: QualityRequest, *, machine: Machine, line_sink: LineSink) -> Finished:
-    """Runs the cells that are not finished.
+    """Run the cells that are not finished.
 
     Args:
         request: What is to be measured.

@@ -58,7 +58,7 @@ WITHOUT_LABELS = {"task", "model"}
 
 
 def run_cell(order: CellOrder, folder: Path) -> CellMeasurement:
-    """Draws the rows of a cell, runs its federation or the training that stands for one, and measures.
+    """Draw the rows of a cell, run its federation or the training that stands for one, and measure.
 
     Args:
         order: What to run.
@@ -133,7 +133,7 @@ def _cell(job: CellJob) -> Cell:
 
 
 def run_federation(config: FederationConfig, folder: Path, *, out: Path) -> CellMeasurement:
-    """Runs all rounds of a cell's federation, and every client's work beside them.
+    """Run all rounds of a cell's federation, and every client's work beside them.
 
     Args:
         config: What the federation is.

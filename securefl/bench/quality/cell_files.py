@@ -101,7 +101,7 @@ class CellStore:
             return None
 
     def save(self, cell: FinishedCell) -> Path:
-        """Writes a finished cell's file.
+        """Write a finished cell's file.
 
         Raises:
             StateError: if the folder cannot be made.

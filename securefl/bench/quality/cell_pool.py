@@ -65,7 +65,7 @@ class _Running:
     started: float = field(default_factory=time.monotonic)
 
     def end(self) -> None:
-        """Leaves nothing of it: no process, no file."""
+        """Leave nothing of it: no process, no file."""
         self.leftovers.close()
 
 
@@ -91,7 +91,7 @@ class CellPool:
         self.failures: dict[str, str] = {}
 
     def run(self, tasks: Sequence[CellTask]) -> dict[str, FinishedCell]:
-        """Runs all, and saves each as it ends."""
+        """Run all, and save each as it ends."""
         waiting, running = list(tasks), list[_Running]()
         finished: dict[str, FinishedCell] = {}
         try:

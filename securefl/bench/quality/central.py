@@ -36,7 +36,7 @@ MEMBER = "central"
 
 
 def run_central(config: FederationConfig, folder: Path) -> CellMeasurement:
-    """Trains centrally, and measures on each client's own test rows.
+    """Train centrally, and measure on each client's own test rows.
 
     Args:
         config: What the federation would be.

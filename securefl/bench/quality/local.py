@@ -16,7 +16,7 @@ from securefl_client.folder import ClientFolder
 
 
 def run_local(config: FederationConfig, folder: Path) -> CellMeasurement:
-    """Trains each client alone, and measures on its own test rows.
+    """Train each client alone, and measure on its own test rows.
 
     Args:
         config: What the federation would be.

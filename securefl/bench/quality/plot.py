@@ -34,7 +34,7 @@ DRAWN_GAPS: tuple[tuple[Adapter, Adapter, float], ...] = (
 
 
 def draw(report: QualityReport, path: Path) -> None:
-    """Draws the report into a PNG file.
+    """Draw the report into a PNG file.
 
     Raises:
         UsageError: if matplotlib is not installed, or the file cannot be written.

@@ -95,7 +95,7 @@ def load_rates(path: Path) -> RateTable | None:
 
 
 def save_rates(path: Path, table: RateTable) -> None:
-    """Writes a search's file.
+    """Write a search's file.
 
     Raises:
         ConfigError: if the file cannot be written.

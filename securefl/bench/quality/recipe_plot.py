@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def draw_recipes(report: QualityReport, path: Path) -> None:
-    """Draws the report into a PNG file.
+    """Draw the report into a PNG file.
 
     Raises:
         UsageError: if matplotlib is not installed, or the file cannot be written.

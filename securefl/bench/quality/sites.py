@@ -42,7 +42,7 @@ class _Curve:
     listening: bool = False
 
     def note(self, event: Event) -> None:
-        """Takes an event of the client."""
+        """Take an event of the client."""
         if self.listening and isinstance(event, MetricMeasured):
             self.values[str(event.round_number)] = event.value
 
@@ -97,7 +97,7 @@ class SideTransport(DirectTransport):
         self._sites = sites
 
     def upload(self, contribution: Uploaded, *, member: str) -> Uploaded:
-        """Gives the contribution; the client works on."""
+        """Give the contribution; the client works on."""
         if contribution.round_number >= FIRST_ROUND:
             self._sites[member].side.uploaded(contribution.round_number)
         return contribution
@@ -114,7 +114,7 @@ class RoundSums:
     digests: dict[int, str] = field(default_factory=dict)
 
     def take(self, traffic: Traffic, *, member: str, round_number: int) -> None:
-        """Takes what a client sent and decrypted in a round out of its traffic.
+        """Take what a client sent and decrypted in a round out of its traffic.
 
         Raises:
             ProtocolError: if another client decrypted other sums.

@@ -33,7 +33,7 @@ class TimeLeft:
     pace: list[float] = field(default_factory=list)
 
     def note(self, cell: Cell, *, cpu_s: float, wall_s: float | None = None) -> None:
-        """Takes a finished cell.
+        """Take a finished cell.
 
         Args:
             cell: Which.

@@ -36,7 +36,7 @@ class KaheCipher:
         return ShortKey.fresh(entropy)
 
     def encryption(self, place: Place, *, contributor: Contributor, key: ShortKey | None) -> KaheEncryption:
-        """Starts the encryption of one section under the contribution's key.
+        """Start the encryption of one section under the contribution's key.
 
         Raises:
             ProtocolError: if no key is given, or one that hides something else already.
@@ -50,7 +50,7 @@ class KaheCipher:
     def decryption(
         self, place: Place, *, contributions: Contributions, key_sum: KeySum | None
     ) -> KaheDecryption:
-        """Starts the decryption of one section with the sum of the contributors' keys.
+        """Start the decryption of one section with the sum of the contributors' keys.
 
         Raises:
             ProtocolError: if no sum of keys is given, or one of another number of contributors.
@@ -79,7 +79,7 @@ class KaheEncryption:
         self._form = form
 
     def encrypt(self, slots: Slots, *, first: int) -> Encrypted:
-        """Encrypts a window; see ``scheme.Encryptor.encrypt``.
+        """Encrypt a window; see ``scheme.Encryptor.encrypt``.
 
         Raises:
             CapacityError: if a slot is larger than the profile holds.
@@ -104,10 +104,10 @@ class KaheDecryption:
         """Nothing needs to be prepared."""
 
     def verify(self, section: Iterable[Buffer]) -> None:
-        """Lets everything pass: key and noise are used once, and the certificate holds the total's digest."""
+        """Let everything pass: key and noise are used once, and the certificate holds the total's digest."""
 
     def decrypt(self, window: Buffer, *, first: int) -> Slots:
-        """Decrypts a window; see ``scheme.Decryptor.decrypt``.
+        """Decrypt a window; see ``scheme.Decryptor.decrypt``.
 
         Raises:
             WireError: if the length is not that of whole ciphertexts.

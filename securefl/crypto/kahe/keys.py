@@ -62,7 +62,7 @@ class ShortKey:
         )
 
     def claim(self, attempt: bytes, *, section: int) -> None:
-        """Takes a section of an attempt for this key: each is encrypted once, and all are of one attempt.
+        """Take a section of an attempt for this key: each is encrypted once, and all are of one attempt.
 
         Raises:
             ProtocolError: if the section was encrypted under this key already, or the key is that of another attempt.

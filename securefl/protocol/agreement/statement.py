@@ -121,7 +121,7 @@ class Certificate:
     votes: tuple[Signed[SurvivorsVote], ...]
 
     def verify(self, *, members: tuple[str, ...], threshold: int, public_key_of: PublicKeyOf) -> None:
-        """Raises unless t distinct members of the cohort voted for exactly this statement.
+        """Raise unless t distinct members of the cohort voted for exactly this statement.
 
         Args:
             members: The cohort.

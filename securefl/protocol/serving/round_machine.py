@@ -259,7 +259,7 @@ def _void(state: ServerState, *, rules: ServerRules) -> Outcome:
 
 
 def _spoil(state: ServerState, *, rules: ServerRules) -> Outcome:
-    """Opens the next attempt; whoever had applied the sum goes back, and the next one is over the same survivors."""
+    """Open the next attempt; whoever had applied the sum goes back, and the next one is over the same survivors."""
     before = state.round_number - 1
     confirmed = tuple(min(newest, before) for newest in state.confirmed)
     settled = SettledAttempt(state.cohort(rules), SpoiledProof(state.certificate(rules), state.spoiled_votes))
@@ -298,7 +298,7 @@ def _next_round(state: ServerState, *, rules: ServerRules) -> Outcome:
 
 
 def _rotate(state: ServerState, event: KeysRotated, *, rules: ServerRules) -> Outcome:
-    """Goes on after the round that all members have applied; what was open is given up, since nobody is bound by it."""
+    """Go on after the round that all members have applied; what was open is given up, since nobody is bound by it."""
     following = event.applied + 1
     fits = following in (state.round_number, state.round_number + 1)
     if event.key_epoch != state.key_epoch(rules) + 1 or not fits or following > rules.rounds:
@@ -371,7 +371,7 @@ def _come_and_go(
 
 
 def _resumed(state: ServerState) -> ServerState:
-    """Goes on where a failed run was, or serves the members that a closed one did not wait for.
+    """Go on where a failed run was, or serve the members that a closed one did not wait for.
 
     Everybody has to come again, so nobody counts as gone, and whoever can open the sum has its time again.
     """

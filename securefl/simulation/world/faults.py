@@ -58,8 +58,7 @@ class Chance:
 
     Args:
         seed: The world's.
-        faults: Probabilities.
-        now: The world's clock: after ``faultless_after_s`` nothing fails.
+        faults: Probabilities; after ``faultless_after_s`` nothing fails.
     """
 
     def __init__(self, seed: int, faults: Faults) -> None:

@@ -60,7 +60,7 @@ class World:
         return tuple(name for name, member in self.members.items() if member.lost)
 
     def add_server(self, make: Callable[[], ServerCore], close: Callable[[], None]) -> None:
-        """Adds the server; it starts with ``run``."""
+        """Add the server; it starts with ``run``."""
         self._server = ServerProcess(make, close, clock=self.clock, chance=self.chance, grace_s=self._grace_s)
 
     def add_members(
@@ -69,7 +69,7 @@ class World:
         *,
         alter: Mapping[str, Alter] | None = None,
     ) -> None:
-        """Adds members.
+        """Add members.
 
         Args:
             programs: By id, what starts a session from its folder, and what closes its files.
@@ -93,7 +93,7 @@ class World:
         return self.chance.happens(probability, now=self.clock.now())
 
     def run(self, *, limit_s: float) -> None:
-        """Runs until every member has ended its part, or is lost.
+        """Run until every member has ended its part, or is lost.
 
         Raises:
             StateError: if that is not so within the time.

@@ -50,7 +50,7 @@ Alter = Callable[[Sent], tuple[Sent, ...]]
 
 
 def as_it_is(sent: Sent) -> tuple[Sent, ...]:
-    """Gives the request itself, as an honest member sends it."""
+    """Give the request itself, as an honest member sends it."""
     return (sent,)
 
 
@@ -128,7 +128,7 @@ class MemberProcess:
     # --- process
 
     def start(self) -> None:
-        """Starts the process and connects it."""
+        """Start the process and connect it."""
         self.starts += 1
         try:
             self._session = self._make()
@@ -138,7 +138,7 @@ class MemberProcess:
         self._connect()
 
     def end(self) -> None:
-        """Ends the process as by SIGKILL; it is started again, or it is not."""
+        """End the process as by SIGKILL; it is started again, or it is not."""
         self._life += 1
         self._session, self._steps, self._sent = None, None, None
         self._newest = self._handling = None
@@ -189,7 +189,7 @@ class MemberProcess:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Begins with the newest announcement, unless it is at work."""
+        """Begin with the newest announcement, unless it is at work."""
         if self._steps is not None or self._newest is None or self._newest == self._handling:
             return
         if self._session is None:
@@ -206,7 +206,7 @@ class MemberProcess:
         self._advance(None)
 
     def _advance(self, answer: Got | None, *, refusal: RunError | None = None, by: int = 0) -> None:
-        """Gives the session an answer, or a refusal by a server's start, and makes the request that comes next."""
+        """Give the session an answer, or a refusal by a server's start, and make the request that comes next."""
         steps = self._steps
         assert steps is not None
         left = isinstance(self._sent, Leave)
@@ -237,7 +237,7 @@ class MemberProcess:
         self._transmit()
 
     def _stopped_by_disk(self, error: DiskError) -> None:
-        """Ends with last words, as the process does; the operator makes room and starts it again."""
+        """End with last words, as the process does; the operator makes room and starts it again."""
         self._server.alert()
         if not self._lost(self._chance.faults.request_lost):
             with suppress(SecureFLError):
@@ -263,7 +263,7 @@ class MemberProcess:
     # --- requests
 
     def _transmit(self) -> None:
-        """Sends the open request; again after a while, if no answer came."""
+        """Send the open request; again after a while, if no answer came."""
         life, number = self._life, self._request_number
         if self._retry is not None:
             self._retry.cancel()

@@ -132,7 +132,7 @@ class ServerProcess:
         return self._core is None or self._disk_failed or not self._core.over
 
     def alert(self) -> None:
-        """Notes that a disk failed: if the run ends by it, the operator starts it again."""
+        """Note that a disk failed: if the run ends by it, the operator starts it again."""
         self._disk_failed = True
 
     @property
@@ -141,7 +141,7 @@ class ServerProcess:
         return self._core
 
     def start(self) -> None:
-        """Starts the process."""
+        """Start the process."""
         self.starts += 1
         self._disk_failed = False
         try:
@@ -153,7 +153,7 @@ class ServerProcess:
         self._plan()
 
     def end(self) -> None:
-        """Ends the process as by SIGKILL, and plans its next start."""
+        """End the process as by SIGKILL, and plan its next start."""
         self._core = None
         self._ending = False
         self._close()
@@ -168,7 +168,7 @@ class ServerProcess:
         self._clock.after(self._chance.pause(), self.start)
 
     def connect(self, member: str, stream: Stream) -> None:
-        """Opens a member's stream; it is told the present announcement at once.
+        """Open a member's stream; it is told the present announcement at once.
 
         Raises:
             TransportError: if the process is not running, or ends over it.
@@ -181,13 +181,13 @@ class ServerProcess:
         stream.hear(self.do(lambda core: core.announcement))
 
     def disconnect(self, member: str) -> None:
-        """Ends a member's stream; after the grace the member counts as gone."""
+        """End a member's stream; after the grace the member counts as gone."""
         self._streams.pop(member, None)
         if self._core is not None and member not in self._absences:
             self._absences[member] = self._clock.after(self._grace_s, lambda: self._absent(member))
 
     def do(self, call: Callable[[ServerCore], Result]) -> Result:
-        """Calls the core.
+        """Call the core.
 
         Raises:
             TransportError: if the process is not running, or ends over it.
@@ -216,7 +216,7 @@ class ServerProcess:
             stream.hear(announcement)
 
     def _mind_the_disk(self) -> None:
-        """Has the operator start the process again, once members have heard why it ended."""
+        """Have the operator start the process again, once members have heard why it ended."""
         core = self._core
         if core is None or core.error is None or self._ending:
             return
@@ -234,7 +234,7 @@ class ServerProcess:
         return end
 
     def _plan(self) -> None:
-        """Plans the next ``wake``."""
+        """Plan the next ``wake``."""
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
@@ -247,7 +247,7 @@ class ServerProcess:
         self._quietly(lambda core: core.wake())
 
     def _quietly(self, call: Callable[[ServerCore], None]) -> None:
-        """Calls the core where nobody waits for the answer."""
+        """Call the core where nobody waits for the answer."""
         try:
             self.do(call)
         except TransportError:

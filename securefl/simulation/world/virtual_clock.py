@@ -34,7 +34,7 @@ class Planned:
     action: Action | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Has it not happen."""
+        """Have it not happen."""
         self.action = None
 
 
@@ -51,7 +51,7 @@ class Clock:
         return self._now
 
     def after(self, seconds: float, action: Action) -> Planned:
-        """Has an action happen so many seconds from now.
+        """Have an action happen so many seconds from now.
 
         What is to happen later happens at a later time, also where the seconds are fewer than the clock can add: who
         asks again and again for the rest of a wait would else stand still.
@@ -62,7 +62,7 @@ class Clock:
         return planned
 
     def run(self, *, until: Callable[[], bool], limit: float) -> None:
-        """Carries out what is planned, until a condition holds.
+        """Carry out what is planned, until a condition holds.
 
         Args:
             until: Asked after every action.
@@ -99,9 +99,9 @@ class SkewedClock:
         return self._clock.now() + self._offset
 
     def jump(self, seconds: float) -> None:
-        """Puts the clock forward; what is planned by the world's clock stays where it is."""
+        """Put the clock forward; what is planned by the world's clock stays where it is."""
         self._offset += seconds
 
     def begin_at(self, seconds: float) -> None:
-        """Begins anew, as after the start of a machine; only between two processes."""
+        """Begin anew, as after the start of a machine; only between two processes."""
         self._offset = seconds - self._clock.now()

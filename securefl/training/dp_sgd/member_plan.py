@@ -24,7 +24,7 @@ class RoundLength(Protocol):
 
     @property
     def num_train_epochs(self) -> float:
-        """Passes over the rows in a round."""
+        """Pass over the rows in a round."""
         ...
 
 

@@ -47,6 +47,8 @@ class SavedModel:
         record: What it says of itself.
         model: Base, adapter and head, in float32.
         task: Its task.
+        tokenizer: The base model's.
+        compute: Device and precision that it computes in.
     """
 
     record: FolderRecord

@@ -38,7 +38,7 @@ _QUOTES_HINT = (
 def csv_rows(
     path: Path, columns: Sequence[str], *, tabs: bool, form: TextFormat
 ) -> Iterator[tuple[int, list[str]]]:
-    """Reads the rows below the header.
+    """Read the rows below the header.
 
     Args:
         path: The file.

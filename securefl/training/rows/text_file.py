@@ -52,7 +52,7 @@ class TextFormat:
 
 @contextmanager
 def open_text(path: Path, *, encoding: str, newline: str) -> Iterator[TextIO]:
-    """Opens a text file; gzip is undone where the last suffix is ``.gz``, in any case.
+    """Open a text file; gzip is undone where the last suffix is ``.gz``, in any case.
 
     Args:
         path: The file.
@@ -91,7 +91,7 @@ def _open_bytes(path: Path) -> io.BufferedReader | gzip.GzipFile:
 
 
 def _skip_mark(raw: io.BufferedReader | gzip.GzipFile, path: Path, encoding: str) -> None:
-    """Reads over a byte-order mark.
+    """Read over a byte-order mark.
 
     Raises:
         DataError: if the first bytes say that the file is written in another encoding, or compressed.

@@ -116,7 +116,7 @@ class Task(Protocol):
         """Its name in ``[task]`` and in the terms."""
 
     def check(self, skeleton: Skeleton, forms: Collection[str] = ()) -> None:
-        """Refuses a backbone that cannot learn the task.
+        """Refuse a backbone that cannot learn the task.
 
         Args:
             skeleton: The backbone without numbers.

@@ -49,7 +49,7 @@ class TaskHead(Protocol):
         """Mean loss (K,) of each candidate on the own validation rows after a short trial, nats."""
 
     def begin_heads(self, opening: HeadOpening) -> None:
-        """Takes the start that the cohort chose."""
+        """Take the start that the cohort chose."""
 
     @property
     def rate_factor(self) -> float:

@@ -37,7 +37,7 @@ class RestOfWorld:
         self._begun = False
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         if frozen is not None:
             raise unfit()
         mixer, mean = mixer_of(bank), _scaled(bank, start.weights)

@@ -19,7 +19,7 @@ class Core:
     used: tuple[Shared, ...] = (GLOBAL, BESIDE)
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         if not isinstance(frozen, CoreBases):
             raise unfit()
         scaling, global_scaling = bank.scaling(BESIDE), bank.scaling(GLOBAL)
@@ -34,5 +34,5 @@ class Core:
 
 
 def within(pair: FrozenPair, core: Matrix, scaling: float) -> Factors:
-    """Gives scaling * U C V, as factors (m, h r) and (h r, n): the left one with the cores, the right one as drawn."""
+    """Give scaling * U C V, as factors (m, h r) and (h r, n): the left one with the cores, the right one as drawn."""
     return pair.between(scaling * core)

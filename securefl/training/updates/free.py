@@ -19,7 +19,7 @@ class FreeFactors:
     used: tuple[Shared, ...] = (GLOBAL,)
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         if frozen is not None:
             raise unfit()
         before, scaling = bank.adapter(GLOBAL), bank.scaling(GLOBAL)
@@ -32,7 +32,7 @@ class FreeFactors:
 
 
 def change(after: LoraFactors, before: LoraFactors, scaling: float) -> Factors:
-    """Gives scaling * (B1 A1 - B0 A0), as factors (m, 2r) and (2r, n)."""
+    """Give scaling * (B1 A1 - B0 A0), as factors (m, 2r) and (2r, n)."""
     return Factors(
         left=np.concatenate([scaling * after.B, -scaling * before.B], axis=1),
         right=np.concatenate([after.A, before.A], axis=0),

@@ -22,7 +22,7 @@ class OneFactor:
     used: tuple[Shared, ...] = (GLOBAL, BESIDE)
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         # A learned factor is one of the shared adapter, which this way does not compute with.
         if not isinstance(frozen, FrozenBasis) or isinstance(frozen, LearnedBasis):
             raise unfit()
@@ -37,7 +37,7 @@ class OneFactor:
 
 
 def _prepare(bank: AdapterBank, start: Adapter, basis: FrozenBasis) -> None:
-    """Writes the frozen factor, zeros in the trained one, and the global adapter's head."""
+    """Write the frozen factor, zeros in the trained one, and the global adapter's head."""
     rank = bank.rank(BESIDE)
     frozen, zero = (Side.RIGHT, Side.LEFT) if basis.side is Side.LEFT else (Side.LEFT, Side.RIGHT)
     for tensor in bank.layout.adapted:

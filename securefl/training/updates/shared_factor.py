@@ -24,7 +24,7 @@ class SharedFactor:
     used: tuple[Shared, ...] = (SHARED, BESIDE)
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         if not isinstance(frozen, LearnedBasis):
             raise unfit()
         rank, side, scaling = bank.rank(BESIDE), frozen.side, bank.scaling(BESIDE)

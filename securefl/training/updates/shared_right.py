@@ -17,7 +17,7 @@ class SharedRight:
     used: tuple[Shared, ...] = (BESIDE,)
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         if frozen is not None:
             raise unfit()
         rank, kept = bank.rank(BESIDE), _left(bank)

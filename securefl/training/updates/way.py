@@ -51,7 +51,7 @@ class Way(Protocol):
         """The adapters that compute in the round, the trained one last."""
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round.
+        """Train one round.
 
         Args:
             bank: The client's adapters; those in ``used`` are there.

@@ -19,7 +19,7 @@ class WholeFactors:
     used: tuple[Shared, ...] = (BESIDE,)
 
     def learn(self, bank: AdapterBank, start: Adapter, frozen: Frozen | None, *, fit: Fit) -> Learnt:
-        """Trains one round; see ``Way.learn``."""
+        """Train one round; see ``Way.learn``."""
         if frozen is not None:
             raise unfit()
         rank, scaling = bank.rank(BESIDE), bank.scaling(BESIDE)

@@ -35,7 +35,7 @@ measure(run, packages=("numpy",), settings={{"kind": "plain"}}, warm_up={{}})
 
 @pytest.fixture
 def driven(job: Callable[..., Job]) -> Callable[[float], Measurement]:
-    """Runs a driver that adds in float64 and errs in one value as it is told."""
+    """Run a driver that adds in float64 and errs in one value as it is told."""
 
     def call(error: float) -> Measurement:
         source = DRIVER.format(folder=str(DRIVERS), error=error)

@@ -267,7 +267,7 @@ def test_an_answer_of_another_variant_is_none(report: OverheadReport) -> None:
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str], federation: Path) -> Callable[..., tuple[int, str, str]]:
-    """Runs ``securefl bench overhead`` on the tiny federation; exit code, stdout, stderr."""
+    """Run ``securefl bench overhead`` on the tiny federation; exit code, stdout, stderr."""
 
     def call(*arguments: object, file: Path = federation) -> tuple[int, str, str]:
         code = command_line(["bench", "overhead", str(file), *map(str, arguments)])

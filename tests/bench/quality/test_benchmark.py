@@ -60,7 +60,7 @@ class Harness:
         self.said: list[str] = []
 
     def run(self, *, line_sink: Callable[[str], None] | None = None, **changes: object) -> Finished:
-        """Runs the benchmark with parts of the request changed."""
+        """Run the benchmark with parts of the request changed."""
         request = replace(self.request, **changes)  # type: ignore[arg-type]
         return run_quality(request, machine=MACHINE, line_sink=line_sink or self.said.append)
 

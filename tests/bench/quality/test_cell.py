@@ -28,7 +28,7 @@ OVERRIDES = ("federation.rounds=2", "fusion.max_samples=40", "training.learning_
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CellMeasurement]:
-    """Runs a cell of three clients with a random two-layer BERT, on 120 rows in all."""
+    """Run a cell of three clients with a random two-layer BERT, on 120 rows in all."""
     folder = tmp_path_factory.mktemp("cell")
     save_tiny_bert(folder / "model")
     save_colours(folder / "data")

@@ -35,7 +35,7 @@ LONG = "go on " * 40
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CellMeasurement]:
-    """Runs a cell of three clients with a random Llama; every fifth row of a client's task is far too long."""
+    """Run a cell of three clients with a random Llama; every fifth row of a client's task is far too long."""
     folder = tmp_path_factory.mktemp("language")
     save_tiny_language_model("llama", folder / "model")
     (folder / "data" / "letters").mkdir(parents=True)

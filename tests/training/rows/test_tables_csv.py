@@ -18,7 +18,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads what is given as the content of a csv file; the columns are text and label unless others are named."""
+    """Read what is given as the content of a csv file; the columns are text and label unless others are named."""
 
     def columns(content: str, wanted=("text", "label"), *, name="rows.csv", filled=(), **form):
         path = tmp_path / name

@@ -22,7 +22,7 @@ def zipped(content: bytes) -> bytes:
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads bytes as the content of a file; gives the column text."""
+    """Read bytes as the content of a file; give the column text."""
 
     def cells(content: bytes, encoding: str = "utf-8", *, name: str = "rows.csv"):
         path = tmp_path / name

@@ -14,7 +14,7 @@ from securefl.training.rows.tables import read_table
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads what is given as the content of a jsonl file; gives the cells of one column."""
+    """Read what is given as the content of a jsonl file; give the cells of one column."""
 
     def cells(content: str, column="text", *, filled=()):
         path = tmp_path / "rows.jsonl"

@@ -17,7 +17,7 @@ NOON = datetime.datetime(2024, 1, 10, 12, 0)
 
 @pytest.fixture
 def read(tmp_path):
-    """Writes one column (and one that is not used) as a parquet file and reads its cells."""
+    """Write one column (and one that is not used) as a parquet file and read its cells."""
     from pyarrow import parquet
 
     def cells(values, kind=None, *, filled=(), column="label"):

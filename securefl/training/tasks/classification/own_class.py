@@ -150,7 +150,7 @@ def class_of(skeleton: Skeleton, labels: int) -> ClassFacts:
 
 
 def check_class(skeleton: Skeleton, labels: int) -> None:
-    """Refuses a class with layers that the model's files have no weights for, beside its last one.
+    """Refuse a class with layers that the model's files have no weights for, beside its last one.
 
     Raises:
         ConfigError: if there are such layers; it names them.

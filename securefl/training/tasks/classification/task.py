@@ -56,7 +56,7 @@ class SequenceClassification:
         self._figures = figures
 
     def check(self, skeleton: Skeleton, forms: Collection[str] = ()) -> None:
-        """Refuses a pooling that does not fit the backbone; see ``Task.check``."""
+        """Refuse a pooling that does not fit the backbone; see ``Task.check``."""
         if self._own_class:
             check_class(skeleton, len(self._labels))
         else:
