@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _ADAPTERS: Mapping[AdapterName, Which] = {"local": "personal", "global": "global", "fused": "fused"}
 """By their names in a result, those of the trainer."""
+MOST_CUT = 0.1
+"""Share of rows that may fill ``max_length`` before a member says that longer ones are cut."""
 
 
 class TrainerSide(MeasuringSide):
@@ -69,10 +71,16 @@ class TrainerSide(MeasuringSide):
         self._with_baselines = fusion.baselines
 
     def begin(self, adapter: Adapter) -> None:
-        """Say how many rows were left out; a trainer takes the adapter up when it trains."""
+        """Say how many rows were left out, or cut if many are; a trainer takes the adapter up when it trains."""
         if self._trainer.dropped:
             self._warn(
                 f"{self._trainer.dropped} rows were left out: their answers begin after max_length tokens"
+            )
+        longest, rows = self._trainer.longest, self._trainer.samples
+        if longest > MOST_CUT * rows:
+            self._warn(
+                f"{longest} of {rows} rows to train on fill max_length, and what is longer was cut: a larger "
+                "max_length in [model] of the federation's file keeps it"
             )
 
     def figures_of_start(self, adapter: Adapter) -> Mapping[str, float]:

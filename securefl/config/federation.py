@@ -18,7 +18,7 @@ from securefl.config.data import DataSection
 from securefl.config.encryption import EncryptionSection, GridSection
 from securefl.config.head import HeadSection
 from securefl.config.layers import LayersSection
-from securefl.config.model import LoraSection, ModelSection
+from securefl.config.model import DIALOGUE_MAX_LENGTH, LoraSection, ModelSection
 from securefl.config.names import Name
 from securefl.config.outer import Outer
 from securefl.config.payload import PayloadChoice
@@ -67,6 +67,15 @@ def _with_task_name(table: Mapping[str, object]) -> Mapping[str, object]:
     return {**table, "task": {"name": _TASK.name, **task}}
 
 
+def _with_length(table: Mapping[str, object]) -> Mapping[str, object]:
+    """A file of a language model whose ``[model]`` has a length: that of dialogues where none is written."""
+    task, model = table.get("task"), table.get("model")
+    writes = isinstance(task, Mapping) and task.get("name") == "causal-lm"
+    if not writes or not isinstance(model, Mapping) or "max_length" in model:
+        return table
+    return {**table, "model": {**model, "max_length": DIALOGUE_MAX_LENGTH}}
+
+
 class FederationConfig(Section):
     """A whole ``FED.toml``.
 
@@ -98,8 +107,7 @@ class FederationConfig(Section):
     def _plain_intent(cls, table: object) -> object:
         """The same as in every section, and the recipe's row where the file is silent."""
         read = converted(cls.model_fields, table)
-        read = _with_task_name(read) if isinstance(read, Mapping) else read
-        return with_row(read) if isinstance(read, Mapping) else read
+        return with_row(_with_length(_with_task_name(read))) if isinstance(read, Mapping) else read
 
     @property
     def ranks(self) -> dict[str, int]:

@@ -12,6 +12,8 @@ from securefl.config.values import shown
 
 Rank = Annotated[int, Field(ge=1, le=1024)]
 DEFAULT_MAX_LENGTH = 64
+DIALOGUE_MAX_LENGTH = 512
+"""Of a language model, whose rows hold a prompt, the text around it and an answer."""
 """Most tokens of a text where the file says nothing."""
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 ALL_LINEAR = "all-linear"
@@ -46,7 +48,7 @@ class ModelSection(Section):
     path: str
     """A folder, or a hub id such as ``sentence-transformers/all-MiniLM-L6-v2``."""
     max_length: int = Field(default=DEFAULT_MAX_LENGTH, ge=4, le=8192)
-    """Most tokens of a text."""
+    """Most tokens of a text; 512 where the key is left out under the task ``causal-lm``."""
     id: str | None = None
     """Public name, such as ``sentence-transformers/all-MiniLM-L6-v2``; without it what ``path`` tells of one."""
 

@@ -149,6 +149,11 @@ class LocalTrainer(HeadAnswers):
         return rows.train.dropped + rows.validation.dropped + rows.test.dropped
 
     @property
+    def longest(self) -> int:
+        """Number of rows to train on that have ``max_length`` tokens: what a text had beyond them was cut."""
+        return int((self._rows.train.lengths >= self._settings.max_length).sum())
+
+    @property
     def steps(self) -> int:
         """Optimiser steps of one round, the same for both adapters without differential privacy."""
         return self._loop.steps

@@ -7,6 +7,7 @@ import pytest
 
 from securefl.aggregation.early_stopping import LOSS_BOUND, loss_steps
 from securefl.config.recipes.choices import FusionSection, Recipe
+from securefl.progress import Event, EventSink, Warned
 from securefl.training.tasks.base import MOST_ROW_LOSS, Metric
 from securefl.training.tasks.classification.metric import measured
 from securefl_client.phases import PhaseClock
@@ -37,7 +38,13 @@ def trainer() -> NotingTrainer:
     return NotingTrainer()
 
 
-def side_of(trainer: NotingTrainer, *, fusion: FusionSection | None = None, **choices: object) -> TrainerSide:
+def side_of(
+    trainer: NotingTrainer,
+    *,
+    fusion: FusionSection | None = None,
+    emit: EventSink = lambda _: None,
+    **choices: object,
+) -> TrainerSide:
     clock = PhaseClock("client-1", lambda _: None)
     return TrainerSide(
         trainer,
@@ -45,7 +52,7 @@ def side_of(trainer: NotingTrainer, *, fusion: FusionSection | None = None, **ch
         recipe=Recipe(name="default", **choices),
         fusion=fusion or FusionSection(),
         clock=clock,
-        emit=lambda _: None,
+        emit=emit,
     )
 
 
@@ -56,6 +63,14 @@ def test_the_best_personal_round_is_in_place_before_anything_is_made_or_measured
     assert "fuse" in trainer.calls
     assert "measure personal" in trainer.calls
     assert "save_adapter personal" in trainer.calls
+
+
+@pytest.mark.parametrize(("longest", "said"), [(2, []), (3, ["3 of 20 rows to train on fill max_length"])])
+def test_rows_that_are_cut_are_told_where_they_are_many(trainer, longest, said):
+    trainer.dropped, trainer.longest, trainer.samples = 0, longest, 20
+    heard: list[Event] = []
+    side_of(trainer, personal="none", emit=heard.append).begin(None)
+    assert [event.message.partition(",")[0] for event in heard if isinstance(event, Warned)] == said
 
 
 def test_without_a_personal_adapter_none_is_asked_for(trainer, tmp_path):

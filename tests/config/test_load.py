@@ -74,6 +74,18 @@ def test_a_text_format_reaches_the_clients_own_file(write, tmp_path: Path) -> No
     assert (data.encoding, data.delimiter, data.quotes) == ("cp1252", "\t", False)
 
 
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        (MINIMAL, 64),
+        (MINIMAL + '[task]\nname = "causal-lm"\n', 512),
+        (MINIMAL.replace("[data]", "max_length = 64\n[data]") + '[task]\nname = "causal-lm"\n', 64),
+    ],
+)
+def test_dialogues_have_more_tokens_than_texts_unless_the_file_says(write, text, length) -> None:
+    assert load_federation(write(text)).model.max_length == length
+
+
 def test_a_hub_id_stays_what_it_is(write) -> None:
     config = load_federation(
         write(MINIMAL.replace("models/minilm", "sentence-transformers/all-MiniLM-L6-v2"))

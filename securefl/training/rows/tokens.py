@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from securefl.config.model import DEFAULT_MAX_LENGTH
+from securefl.config.model import DEFAULT_MAX_LENGTH, DIALOGUE_MAX_LENGTH
 from securefl.errors import ConfigError
 from securefl.training.rows.examples import Examples
 from securefl.training.silence import silent_transformers
@@ -129,7 +129,8 @@ def check_length(tokenizer: PreTrainedTokenizerBase, *, max_length: int, positio
     limits = [limit for limit in (positions, own) if limit is not None and limit > 0]
     if limits and max_length > min(limits):
         limit = int(min(limits))
-        default = f"; without the key it is {DEFAULT_MAX_LENGTH}" if max_length == DEFAULT_MAX_LENGTH else ""
+        usual = max_length in (DEFAULT_MAX_LENGTH, DIALOGUE_MAX_LENGTH)
+        default = f"; without the key it is {max_length}" if usual else ""
         raise ConfigError(
             f"max_length {max_length} is more than the model's {limit} tokens",
             where="model.max_length",

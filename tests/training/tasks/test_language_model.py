@@ -92,7 +92,7 @@ def trainer_of(settings_of, sums):
             model_path=path,
             model_digest=model_digest(path),
             task=learnt,
-            max_length=48,
+            max_length=changes.pop("max_length", 48),
             lora=LoraTerms(lora_alpha=8, use_rslora=False, target_modules=usual),
             training=TrainingSection(
                 learning_rate=2e-2, per_device_train_batch_size=4, device="cpu", precision="float32"
@@ -128,6 +128,12 @@ def run_card(folder: Path, monkeypatch) -> dict:
         warnings.simplefilter("ignore")
         exec(compile(code_of(folder), "card", "exec"), names)
     return names
+
+
+@pytest.mark.parametrize(("max_length", "all_are"), [(9, True), (48, False)])
+def test_rows_that_fill_the_length_are_counted(models, trainer_of, max_length, all_are):
+    trainer = trainer_of(models["llama"], personal="none", max_length=max_length)
+    assert trainer.longest == (trainer.samples if all_are else 0)
 
 
 def test_training_lowers_the_loss_and_figures_of_writing_stand_in_reports_alone(trained):
