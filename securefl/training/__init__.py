@@ -35,6 +35,7 @@
 ``private_step``    a private adapter that moves in the steps of the shared one
 ``shared_training``  the adapter that all clients share: the payload's way, and what moves beside it
 ``layer_fisher``    Fisher information of each layer's adapter
+``first_gradient``  the gradient of the base model's weights, from which rounds may begin
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``scoring``         both of these on a client's training rows
 ``measuring``       metrics of a client's adapters on its test and validation rows

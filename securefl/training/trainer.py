@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
-from securefl.adapters.update import Adapter, LoraFactors, Update
+from securefl.adapters.update import Adapter, LoraFactors, Matrix, Update
 from securefl.errors import ConfigError, TrainingError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
@@ -36,6 +36,7 @@ from securefl.training.devices import choose_compute, prepare_torch
 from securefl.training.dp_sgd.private_rounds import Charge, PrivateRounds, refuse_unprotected
 from securefl.training.draws import Draws
 from securefl.training.finish import Finish
+from securefl.training.first_gradient import FirstGradient
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
 from securefl.training.head_answers import HeadAnswers
@@ -135,6 +136,7 @@ class LocalTrainer(HeadAnswers):
             private=self._private_rounds(charge),
         )
         self._scoring = Scoring(self._loop, head=self._head)
+        self._gradient = FirstGradient(self._loop, head=self._head)
         self._finish = Finish(loop=self._loop, rows=self._rows, head=self._head, personal=self._personal)
 
     @property
@@ -173,6 +175,10 @@ class LocalTrainer(HeadAnswers):
     def principal_directions(self, rank: int) -> Mapping[str, LoraFactors]:
         """Leading singular vectors of the base model's adapted weights; see ``PrincipalDirections.of``."""
         return self._principal.of(rank)
+
+    def first_gradient(self, start: Adapter) -> Mapping[str, Matrix]:
+        """Gradient of the loss by every adapted weight, at the public start; see ``FirstGradient.at``."""
+        return self._gradient.at(start)
 
     def train_only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round trains, shared or private; all act in the forward pass."""

@@ -62,6 +62,10 @@ def test_a_file_that_keeps_its_promise_is_accepted(privacy: dict) -> None:
             },
             "'encryption.select' leaves values plain",
         ),
+        (
+            {"payload": {"name": "state", "frozen_from": "gradient"}},
+            "'payload.frozen_from' is \"gradient\": a gradient of the members' rows",
+        ),
         ({"cohort": {"ranks": {"by": "data"}}}, "'cohort.ranks.by' is \"data\": ranks are public"),
         (
             {"payload": {"name": "dense"}, "layers": {"allocation": "fisher", "scored_from": 1}},

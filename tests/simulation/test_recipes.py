@@ -35,6 +35,12 @@ TRAINING: dict[str, object] = {"device": "cpu", "precision": "float32", "learnin
 REPLACED: dict[str, tuple[str, dict[str, object]]] = {
     "ffa from the base model": ("ffa", {"payload": {"frozen_from": "principal"}}),
     "ravan from the base model": ("ravan", {"payload": {"frozen_from": "principal"}}),
+    "ffa from a gradient": ("ffa", {"payload": {"frozen_from": "gradient"}}),
+    # Behind three openings of the head.
+    "default with cores from a gradient": (
+        "default",
+        {"payload": {"name": "core", "frozen_from": "gradient"}},
+    ),
     "flexlora by a mix of ranks": (
         "flexlora",
         {
