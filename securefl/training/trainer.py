@@ -11,7 +11,8 @@ Adapters of one client:
 ``shared``        the whole adapter that all clients share, of one rank, where a way trains it
 ``personal``      private, trained for as many steps as the global one
 ``rest``          the mean of all other clients' adapters, beside a ``local-update`` that is the client's own
-``fused``         made of global and personal at the end, or of ``local-update`` and ``rest`` with a mixer
+``fused``         made at the end of global and personal, of ``local-update`` and ``rest`` with a mixer, or of global
+                  alone, trained on
 ``fine-tuned``    a copy of the global one, trained for one epoch more: a baseline
 """
 
@@ -326,11 +327,14 @@ class LocalTrainer(HeadAnswers):
         """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
 
         Returns:
-            What was chosen; None where a mixer was trained, and nothing is left to choose.
+            What was chosen of two adapters; None where a mixer was trained, or the global adapter alone is tuned.
 
         Raises:
-            TrainingError: if the recipe has no personal adapter.
+            TrainingError: if the recipe has no personal adapter to fuse, or tuning fails.
         """
+        if self._settings.fusion.tunes:
+            self._finish.tune(self._measuring.validate)
+            return None
         if isinstance(self._way, RestOfWorld):
             self._way.mix(self._bank)
             return None

@@ -11,6 +11,7 @@ from support.federations import LAYOUT, DrawnLearner, TestFederation, learners_o
 from securefl.adapters.leading import leading_pair
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.aggregation.gradient_opening import GradientOpening
+from securefl.aggregation.outcome import Outcome
 from securefl.config.payload import CorePayload, Payload, StatePayload
 from securefl.errors import ModelError, ProtocolError
 from securefl.protocol.openings import Opening
@@ -172,3 +173,19 @@ def test_sums_that_leave_the_others_more_than_they_can_have_are_refused() -> Non
         resumed.take(lie, survivors=made.federation.cohort)
     found = resumed.take(4 * own, survivors=made.federation.cohort)
     assert set(found) == {tensor.name for tensor in LAYOUT.adapted}
+
+
+@pytest.mark.parametrize(
+    "payload", [*PRINCIPAL, *GRADIENT], ids=lambda payload: f"{payload.name}-{payload.frozen_from}"
+)
+def test_a_member_that_is_started_again_stands_at_the_same_state(payload: Payload) -> None:
+    made = make_federation((2, 2, 2, 2), payload=payload, scheme="none")
+    learners = with_models(made) if payload in PRINCIPAL else dict(with_gradients(made))
+    simulated = run(made, learners)
+    again = made.aggregation("client-1")
+    again.follow(learners["client-1"])
+    for number in sorted(simulated.traffic):
+        traffic = simulated.traffic[number]
+        assert traffic.head is not None
+        again.replay(traffic.sums["client-1"], Outcome.of(traffic.head))
+    assert again.state_digest == simulated._members["client-1"].state_digest

@@ -41,6 +41,7 @@ REPLACED: dict[str, tuple[str, dict[str, object]]] = {
         "default",
         {"payload": {"name": "core", "frozen_from": "gradient"}},
     ),
+    "fedit fine-tuned": ("fedit", {"fusion": {"finish": "fine-tune", "fine_tune_steps": 3}}),
     "flexlora by a mix of ranks": (
         "flexlora",
         {

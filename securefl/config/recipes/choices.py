@@ -13,7 +13,7 @@ DEFAULT: Final = "default"
 Personal = Literal["none", "alone", "joint", "backbone", "rest"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
-Finish = Literal["search", "few-shot", "none", "sum", "mixer"]
+Finish = Literal["search", "few-shot", "none", "sum", "mixer", "fine-tune"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -25,20 +25,23 @@ class FusionSection(Section):
     """``search``: the weights of both that the validation rows prefer, among ours; ``few-shot``: those that FDLoRA's
     own search finds on five mini-batches of them (``training.few_shot``); ``sum``: both as they are, beside each other;
     ``mixer``: both beside each other, each times its share, which a trained gate gives for every token (FedALT);
-    ``none``: no fused adapter."""
+    ``fine-tune``: no two are fused, but the global one is trained on the client's own rows, as far as the validation
+    rows prefer it so; ``none``: no fused adapter."""
     space: Literal["product", "factor"] = "product"
     max_samples: int = Field(default=375, ge=LEAST_SEARCH_ROWS)
     """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them. On
     MiniLM 375 rows take 11 processor seconds, less than the 24 candidates of 0.1.0 took on 160."""
     few_shot_budget: int = Field(default=40, ge=5, le=1000)
     """Most candidates of a few-shot search."""
+    fine_tune_steps: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Steps of that training; without it, so many as read every row once."""
     baselines: bool = False
     """Measure as well the better of both adapters by validation rows, and the global one after one epoch more on the
     client's own rows, which takes the time of that epoch."""
 
     @property
     def fuses(self) -> bool:
-        """True where one adapter is made of two."""
+        """True where a client makes an adapter of its own at the end, of two or of the global one."""
         return self.finish != "none"
 
     @property
@@ -50,6 +53,11 @@ class FusionSection(Section):
     def mixes(self) -> bool:
         """True where a trained gate gives the share of each for every token."""
         return self.finish == "mixer"
+
+    @property
+    def tunes(self) -> bool:
+        """True where the global adapter is trained on the client's own rows after the last round."""
+        return self.finish == "fine-tune"
 
     @property
     def adds(self) -> bool:
