@@ -199,8 +199,8 @@ class Federation:
 
     def personal_rank(self, rank: int) -> int:
         """Rank of the personal adapter of a client of this rank, where the recipe has one."""
-        chosen = self.terms.recipe.personal_rank
-        return self.plan.personal_rank(rank) if chosen == "own" else chosen
+        chosen = self.terms.recipe.private_rank(rank)
+        return self.plan.personal_rank(rank) if chosen is None else chosen
 
     @property
     def layer_owners(self) -> LayerOwners | None:

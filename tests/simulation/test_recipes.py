@@ -52,6 +52,10 @@ REPLACED: dict[str, tuple[str, dict[str, object]]] = {
             }
         },
     ),
+    "pf2lora with a quarter of each rank": (
+        "pf2lora",
+        {"recipe": {"name": "pf2lora", "personal_rank": 0.25}},
+    ),
     "pf2lora kept orthogonal": ("pf2lora", {"training": {**TRAINING, "orthogonal": 0.1}}),
 }
 """Recipes with choices that no row makes, by a name of the test's own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
@@ -74,8 +76,11 @@ class Recipe(Section):
     step beside the shared one, and computes with it always (``joint``), or a backbone of its own, beside which a shared
     adapter of one shape moves (``backbone``), or the adapter that it sends, which stays its own from round to round,
     beside the frozen mean of all others' (``rest``)."""
-    personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"
-    """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum."""
+    personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] | Annotated[float, Field(gt=0, lt=1)] = (
+        "own"
+    )
+    """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum; a number
+    below 1 for that share of the client's own rank, at least 1 and halves up, such as 0.25 for PF2LoRA's r / 4."""
     seeding: Seeding = "public"
     """``public``: round 1 trains the shared adapter from its public start. ``personal``: round 1 trains the personal
     adapter alone, from that start, and sums its change; later rounds train the shared adapter only."""
@@ -90,6 +95,16 @@ class Recipe(Section):
     def has_personal(self) -> bool:
         """True where a client has an adapter of its own, which it never sends."""
         return self.personal not in ("none", "rest")
+
+    def private_rank(self, rank: int) -> int | None:
+        """Rank of the personal adapter of a client of this rank; None where it follows from what the payload sums."""
+        chosen = self.personal_rank
+        if chosen == "own":
+            return None
+        if isinstance(chosen, int):
+            return chosen
+        # As it is written: 0.1 is a tenth.
+        return max(1, math.floor(rank * Fraction(repr(chosen)) + Fraction(1, 2)))
 
     @property
     def seeded(self) -> bool:
