@@ -67,7 +67,7 @@ class TrainerSide(MeasuringSide):
         self.learner = trainer
         self._trainer = trainer
         self._recipe = recipe
-        self._fuses = (recipe.has_personal or recipe.keeps_sent) and fusion.fuses
+        self._fuses = (recipe.has_personal or recipe.keeps_sent or fusion.tunes) and fusion.fuses
         self._with_baselines = fusion.baselines
 
     def begin(self, adapter: Adapter) -> None:

@@ -16,6 +16,7 @@
 ``alignment``        factors turned to their product's singular vectors, in the same bits everywhere
 ``leading``          leading singular vectors of a weight, in the same bits everywhere
 ``frozen_start``     frozen factors that a state begins from, where they are found and not drawn
+``gradient_sketch``  members' gradients as sketches that add up, and the directions of their sum
 ``learned_factors``  the factors of one shared adapter, round after round, in the same bits everywhere
 ``averaged_factors``  the mean of members' factors, each by itself
 ``rest_of_world``    the mean of all other members' factors

@@ -1,4 +1,4 @@
-"""The first frozen factors of a federation, where they are not drawn from its seed but found in the model.
+"""First frozen factors of a federation that are not drawn from its seed, but found in the model or in a gradient.
 
 The rule kept here: they enter the state before the first round, in the same bits at every member, and are part of what
 members compare before every attempt (``sum_chain.basis_digest``); a member with other ones sums with nobody.
@@ -7,7 +7,8 @@ members compare before every attempt (``sum_chain.basis_digest``); a member with
 ``core``   U and V are the singular vectors for the whole federation, see ``frozen.core``
 
 References: PiSSA, arXiv 2404.02948, whose A and B both start from the weight, which is changed by as much; here A
-alone does, without the singular values, since B begins at zero. LoRA-XS, arXiv 2405.17604, for cores.
+alone does, without the singular values, since B begins at zero. LoRA-XS, arXiv 2405.17604, for cores. Gradients:
+``gradient_sketch``.
 """
 
 from __future__ import annotations

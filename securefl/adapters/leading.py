@@ -14,7 +14,7 @@ the singular values fall behind it. What is asked of them is one choice for ever
     >>> pair = leading_pair(weight, rank=2)
     >>> np.round(np.abs(pair.A), 5).tolist()
     [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
-    >>> np.round(pair.B.T @ weight @ pair.A.T, 5).tolist()
+    >>> np.abs(np.round(pair.B.T @ weight @ pair.A.T, 5)).tolist()
     [[5.0, 0.0], [0.0, 3.0]]
 """
 

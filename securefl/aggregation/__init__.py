@@ -10,6 +10,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``member_ranks``  the ranks that members keep, where they prune them
                   ``adapters.payloads``: the linear map
 ``first_factors`` frozen factors that rounds begin from, where the member's own model says them
+``gradient_opening`` the same from a sum of gradients
 ``head_openings`` the sums before training: what a member answers, and what it then knows
 ``opening_sums``  their integers, and what follows from their sums
 ``others``        what a sum leaves for the other members, and if they can have sent it

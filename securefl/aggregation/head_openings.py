@@ -92,6 +92,8 @@ class HeadOpenings:
                 if losses.shape != (len(self._candidates),):
                     raise ProtocolError("there is not one validation loss for each start of the head")
                 return self._whole(opening, loss_integers(losses, limit=self._codec.grid.limit))
+            case Opening.GRADIENT:
+                raise ProtocolError("gradients are no matter of the head")
             case _:
                 assert_never(opening)
 
@@ -125,6 +127,8 @@ class HeadOpenings:
                 most = others * self._codec.grid.limit
                 check_others(sums, _or_nothing(own), least=0, most=most, others=others, what="trial losses")
                 self.begun = self._candidates[least_loss(sums)]
+            case Opening.GRADIENT:
+                raise ProtocolError("gradients are no matter of the head")
             case _:
                 assert_never(opening)
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
+from securefl.adapters.frozen_start import begun_from
 from securefl.adapters.layer_owners import RoundOwners
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.selection import Scores
@@ -38,6 +39,7 @@ from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.aggregation.encryption import Encryption
 from securefl.aggregation.first_factors import begun_from_model
+from securefl.aggregation.gradient_opening import GradientOpening
 from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member_layers import MemberLayers
@@ -107,7 +109,10 @@ class MemberAggregation:
         self._rank_integers: tuple[int, ...] = ()
         patience = federation.terms.training.early_stopping_rounds
         self._kept = None if patience is None else KeptState(patience, start=self.state)
-        self._openings = HeadOpenings(federation, member) if federation.openings else None
+        self._openings = HeadOpenings(federation, member) if Opening.HOLDERS in federation.openings else None
+        self._gradients = (
+            GradientOpening(federation, member) if Opening.GRADIENT in federation.openings else None
+        )
         self._source: HeadSource | None = None
         self._told = False
         self._begun = False
@@ -205,6 +210,8 @@ class MemberAggregation:
                 last = kind.encoded - kind.ranks
                 self._layer_integers = tuple(integers[last - kind.layer_scores : last].tolist())
             self._rank_integers = tuple(integers[kind.encoded - kind.ranks : kind.encoded].tolist())
+        elif kind.opening is Opening.GRADIENT and self._gradients is not None:
+            self._gradients.resume(integers)
         elif self._openings is not None:
             self._openings.resume(kind.opening, integers)
         return EncodedContribution.of_integers(integers)
@@ -228,10 +235,12 @@ class MemberAggregation:
 
         Raises:
             ModelError: if the learner cannot answer openings.
-            SecureFLError: what it raises; see ``HeadOpenings.answer``.
+            SecureFLError: what it raises; see ``HeadOpenings.answer`` and ``GradientOpening.answer``.
         """
+        if opening is Opening.GRADIENT and self._gradients is not None:
+            return self._gradients.answer(learner, self.start())
         if self._openings is None:
-            raise ProtocolError("this federation has no openings")
+            raise ProtocolError("this federation has no such openings")
         self._source = head_source(learner)
         return self._openings.answer(opening, self._source)
 
@@ -406,8 +415,12 @@ class MemberAggregation:
         self._applied, self.chain = number, chained(self.chain, outcome, sums)
 
     def _take(self, opening: Opening, sums: NDArray[np.int64], outcome: Outcome, who: Contributors) -> None:
+        if opening is Opening.GRADIENT and self._gradients is not None:
+            directions = self._gradients.take(sums, survivors=outcome.survivors)
+            self._held.go_on_from(begun_from(self.state, directions))
+            return
         if self._openings is None:
-            raise ProtocolError("this federation has no openings")
+            raise ProtocolError("this federation has no such openings")
         self._openings.take(opening, sums, survivors=outcome.survivors, classes=who.classes)
         self.weight_sum = self._openings.weights
         begun = self._openings.begun

@@ -12,7 +12,7 @@ from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores
-from securefl.adapters.update import Adapter, LoraFactors, Update
+from securefl.adapters.update import Adapter, LoraFactors, Matrix, Update
 
 
 class UpdateSource(Protocol):
@@ -75,6 +75,19 @@ class PrincipalSource(Protocol):
 
         Args:
             rank: Directions of each weight.
+        """
+        ...
+
+
+@runtime_checkable
+class GradientSource(Protocol):
+    """A member that can say how its loss depends on the base model's weights."""
+
+    def first_gradient(self, start: Adapter, /) -> Mapping[str, Matrix]:
+        """Gradient (m, n), float64, of the mean loss of its rows, by every adapted weight of the layout.
+
+        Args:
+            start: What round 1 would train from, whose factors change nothing yet.
         """
         ...
 

@@ -19,6 +19,7 @@ _WEIGHTS: Final[Mapping[WeightsName, str]] = {
 _FROZEN: Final[Mapping[FrozenFrom, str]] = {
     "seed": "rounds begin from drawn factors",
     "principal": "rounds begin from singular vectors of the base model's weights",
+    "gradient": "rounds begin from singular vectors of a summed gradient",
 }
 _IN_ROUND_1: Final = "One of the first round's values is the client's weight; later rounds have none."
 _NOTES: Final[Mapping[WeightsName, str]] = {
@@ -53,6 +54,6 @@ def mean_choices(federation: Federation) -> Iterator[str]:
 
 def weight_note(federation: Federation) -> str:
     """Rounds whose contributions carry weights, in a sentence."""
-    if federation.openings:
+    if not federation.plan.weighs_first:
         return "Weights are summed before round 1; no round has any."
     return _NOTES[federation.terms.aggregation.weights]

@@ -45,10 +45,11 @@ class BasisPayload(Section):
 
 
 TrainedSides = Literal["alternate", "left"]
-FrozenFrom = Literal["seed", "principal"]
+FrozenFrom = Literal["seed", "principal", "gradient"]
 """``seed``: drawn, the same for everybody; ``principal``: the leading singular vectors of each adapted weight of the
 base model (PiSSA, arXiv 2404.02948; LoRA-XS, arXiv 2405.17604), which every member computes from its own copy to the
-same bits."""
+same bits; ``gradient``: those of the members' summed gradient at the public start (Fed-SB, arXiv 2502.15436; LoRA-GA,
+arXiv 2407.05000), from one encrypted sum before the first round."""
 
 
 class StatePayload(Section):

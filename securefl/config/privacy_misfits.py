@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from securefl.config.cohort import DataRanks
 from securefl.config.federation import FederationConfig
-from securefl.config.payload import sums_whole
+from securefl.config.payload import frozen_from_of, sums_whole
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
 from securefl.errors import ConfigError
 
@@ -99,6 +99,12 @@ def _of_any_unit(config: FederationConfig) -> Iterator[Misfit]:
             "'encryption.select' leaves values plain:",
             "what the loss depends on is summed without noise to choose them",
             'write [encryption] select = "all"',
+        )
+    if frozen_from_of(config.payload) == "gradient":
+        yield Misfit(
+            "'payload.frozen_from' is \"gradient\":",
+            "a gradient of the members' rows is summed without noise",
+            'write [payload] frozen_from = "seed" or "principal"',
         )
     if config.layers.allocation == "fisher":
         yield Misfit(

@@ -6,7 +6,7 @@ defaults, and are no matter.
     >>> from securefl.config.federation import FederationConfig
     >>> table = {"federation": {"name": "banks"}, "model": {"path": "m"}, "recipe": {"name": "products"}}
     >>> [each.name for each in unread_keys(FederationConfig.model_validate(table))][:3]
-    ['fusion.few_shot_budget', 'fusion.max_samples', 'fusion.space']
+    ['fusion.few_shot_budget', 'fusion.fine_tune_steps', 'fusion.max_samples']
 """
 
 from __future__ import annotations
@@ -116,6 +116,18 @@ def _of_the_fusion(config: FederationConfig) -> Iterator[UnreadKey]:
             f"'fusion.finish' is \"{config.fusion.finish}\", which is no few-shot search",
             'write finish = "few-shot"',
         )
+    if not config.fusion.tunes:
+        yield UnreadKey(
+            "fusion",
+            "fine_tune_steps",
+            f"'fusion.finish' is \"{config.fusion.finish}\", which trains nothing",
+            'write finish = "fine-tune"',
+        )
+    elif not config.recipe.keeps_sent:
+        for key in ("max_samples", "space"):
+            reason = "'fusion.finish' is \"fine-tune\": no two adapters are fused"
+            yield UnreadKey("fusion", key, reason, 'write finish = "search"')
+        return
     if config.recipe.has_personal and config.fusion.fuses:
         return
     if config.recipe.keeps_sent:
@@ -149,7 +161,7 @@ def _of_the_personal_adapter(config: FederationConfig) -> Iterator[UnreadKey]:
         return
     reason = f"'recipe.personal' is \"{recipe.personal}\": there is no personal adapter"
     yield UnreadKey("personal", "rate_scales", reason, 'write [recipe] personal = "alone"')
-    if not config.fusion.baselines:
+    if not (config.fusion.baselines or config.fusion.tunes):
         # With them, a copy of the global adapter is trained at these rates.
         for key in ("learning_rate", "head_learning_rate"):
             yield UnreadKey("personal", key, reason, 'write [recipe] personal = "alone"')

@@ -16,12 +16,13 @@ from typing import Annotated, assert_never
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from securefl.adapters.gradient_sketch import GradientSketch
 from securefl.adapters.head_starts import class_count, start_count, statistics_width
 from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.layer_owners import LayerOwners, RoundOwners, layer_owners, layers_of
 from securefl.adapters.layout import Layout
 from securefl.adapters.ownership import RankTable
-from securefl.adapters.payloads.facts import Mixing
+from securefl.adapters.payloads.facts import Mixing, Trains
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
@@ -183,13 +184,23 @@ class Federation:
             aligned=is_aligned(self.terms.payload),
             core_heads=core_heads_of(self.terms.payload),
             frozen_from=frozen_from_of(self.terms.payload),
-            weighs_first=not self.openings,
+            weighs_first=Opening.STATISTICS not in self.openings,
+        )
+
+    @property
+    def gradient_sketch(self) -> GradientSketch:
+        """Sketches of the gradients that rounds begin from, where a file asks for it."""
+        return GradientSketch(
+            self.layout,
+            rank=self.plan.frozen_rank,
+            both=self.plan.facts.trains is Trains.CORE,
+            seed=self.terms.federation.seed,
         )
 
     def personal_rank(self, rank: int) -> int:
         """Rank of the personal adapter of a client of this rank, where the recipe has one."""
-        chosen = self.terms.recipe.personal_rank
-        return self.plan.personal_rank(rank) if chosen == "own" else chosen
+        chosen = self.terms.recipe.private_rank(rank)
+        return self.plan.personal_rank(rank) if chosen is None else chosen
 
     @property
     def layer_owners(self) -> LayerOwners | None:
@@ -282,6 +293,8 @@ class Federation:
                 return RoundKind(values=statistics, weights=self.classes, opening=opening)
             case Opening.TRIALS:
                 return RoundKind(values=start_count(self.terms.head), weights=0, opening=opening)
+            case Opening.GRADIENT:
+                return RoundKind(values=self.gradient_sketch.size, weights=0, opening=opening)
             case _:
                 assert_never(opening)
 

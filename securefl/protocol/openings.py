@@ -8,6 +8,8 @@ up to 0, so that training still begins with round 1, and no number means two thi
     two               -1 holders    0 statistics
     none              the first round is 1
 
+A sum of gradients comes last where a file asks for one: alone it is 0, behind three others these begin with -3.
+
     >>> first_round((Opening.HOLDERS, Opening.STATISTICS, Opening.TRIALS))
     -2
     >>> opening_in((Opening.HOLDERS, Opening.STATISTICS), 0)
@@ -32,6 +34,8 @@ class Opening(Enum):
     """Everything else that is a function of a member's rows: its weights, and what a head is computed from."""
     TRIALS = "trials"
     """The member's validation loss of each possible start of the head."""
+    GRADIENT = "gradient"
+    """Sketches of the member's gradient of each adapted weight, at the start that openings before it have chosen."""
 
     @property
     def words(self) -> str:
@@ -43,6 +47,7 @@ _WORDS: Final = {
     Opening.HOLDERS: "who holds which classes",
     Opening.STATISTICS: "weights and statistics",
     Opening.TRIALS: "losses of the possible starts",
+    Opening.GRADIENT: "gradients at the start",
 }
 MAX_OPENINGS: Final = len(Opening)
 

@@ -16,7 +16,7 @@ from securefl.config.layers import LayersSection
 from securefl.config.model import LoraTerms
 from securefl.config.names import Name
 from securefl.config.outer import Outer
-from securefl.config.payload import Payload
+from securefl.config.payload import Payload, frozen_from_of
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.section import Section as ConfigSection
@@ -192,7 +192,15 @@ class Terms(ConfigSection):
 
     @property
     def openings(self) -> tuple[Opening, ...]:
-        """The sums before the first round of training, in their order; none where no head is averaged by classes."""
+        """The sums before the first round of training, in their order.
+
+        Those of heads where a head is averaged by classes, and one of gradients where rounds begin from it.
+        """
+        gradient = (Opening.GRADIENT,) if frozen_from_of(self.payload) == "gradient" else ()
+        return (*self._head_openings, *gradient)
+
+    @property
+    def _head_openings(self) -> tuple[Opening, ...]:
         if not isinstance(self.task, SequenceClassificationTerms) or self.head.rows == "together":
             return ()
         sums = (Opening.HOLDERS, Opening.STATISTICS)

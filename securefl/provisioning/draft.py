@@ -174,6 +174,11 @@ def draft_of_layout(
             f"'payload.frozen_from' is \"{frozen_from_of(config.payload)}\", which needs a base model",
             hint='with models of the members\' own nobody knows one for all: write frozen_from = "seed"',
         )
+    if config.fusion.tunes:
+        raise ConfigError(
+            "'fusion.finish' is \"fine-tune\", and the members' own learners train",
+            hint="leave the key out: a learner may train on after the last round",
+        )
     of_row = _training_of_row(config)
     if config.training.proximal > 0:
         raise ConfigError(

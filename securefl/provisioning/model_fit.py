@@ -72,7 +72,7 @@ def fit_models_here(config: FederationConfig, *, task: Task) -> None:
         ModelError, ConfigError: as ``fit_model`` does, of the first one that does not fit; also if a client's rank has
             no room in its model.
     """
-    chosen, paths = config.recipe.personal_rank, config.model_paths
+    paths = config.model_paths
     for path in dict.fromkeys(paths.values()):
         if not is_here(path):
             continue
@@ -80,7 +80,7 @@ def fit_models_here(config: FederationConfig, *, task: Task) -> None:
         layout = fit_model(section, target_modules=config.lora.target_modules, task=task).layout
         for member, rank in config.ranks.items():
             if paths[member] == path:
-                check_private_rank(layout, rank=rank if chosen == "own" else chosen, member=member)
+                check_private_rank(layout, rank=config.recipe.private_rank(rank) or rank, member=member)
 
 
 def _check_adaptable(skeleton: Skeleton, layout: Layout, task: Task) -> None:

@@ -234,7 +234,7 @@ class OpeningReport(SumReport):
     """One sum before the first round of training, of one client; nothing plain stands beside its bytes.
 
     Attributes:
-        what: ``holders``, ``statistics`` or ``trials``; see ``securefl.protocol.openings``.
+        what: ``holders``, ``statistics``, ``trials`` or ``gradient``; see ``securefl.protocol.openings``.
         clipped: Values that exceeded their bound.
     """
 

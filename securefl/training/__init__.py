@@ -46,6 +46,7 @@ Training in a round:
 Figures:
 
 ``layer_fisher``    Fisher information of each layer's adapter
+``first_gradient``  the gradient of the base model's weights, from which rounds may begin
 ``sensitivity``     how much the loss depends on each row and column of a weight
 ``scoring``         both of these on a client's training rows
 ``measuring``       metrics of a client's adapters on its test and validation rows

@@ -5,6 +5,7 @@ The validation rows alone decide; no test row is read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from securefl.training.loops import Progress
 from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.round_loop import COPY, RoundLoop
 from securefl.training.schedule import Schedule
+from securefl.training.tasks.base import Metric
 from securefl.training.tasks.head import TaskHead
 
 
@@ -77,11 +79,29 @@ class Finish:
             return fusion.few_shot(budget=section.few_shot_budget)
         return fusion.add() if section.adds else fusion.run(loop.draws.fusion())
 
-    def fine_tune(self) -> float:
-        """Trains a copy of the global adapter, ``fine-tuned``, for one epoch on the client's rows; the mean loss, nats.
+    def tune(self, measured: Callable[[str], Metric]) -> None:
+        """Installs as ``fused`` the global adapter after training on the client's rows, or as it is.
 
-        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the epoch;
+        It stays as it is where the trained one is no better on the validation rows.
+
+        Args:
+            measured: Gives an adapter's metric on the validation rows.
+
+        Raises:
+            TrainingError: see ``fine_tune``.
+        """
+        self.fine_tune(steps=self.loop.settings.fusion.fine_tune_steps)
+        better = measured(COPY).merit > measured("global").merit
+        self.loop.bank.copy(COPY if better else "global", "fused")
+
+    def fine_tune(self, *, steps: int | None = None) -> float:
+        """Trains a copy of the global adapter, ``fine-tuned``, on the client's rows; the mean loss, nats.
+
+        Both factors are trained, whatever the payload, at the personal adapter's rates, which fall over the steps;
         where that adapter moves by gradient descent, at those of ``[training]``.
+
+        Args:
+            steps: Their number; without it so many as read every row once.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
@@ -95,5 +115,5 @@ class Finish:
             used=(COPY,),
             optimiser=None if loop.settings.recipe.joins else self.personal.fresh_optimiser(both()),
             schedule=Schedule(kind=loop.section.lr_scheduler_type, rounds=1, warmup_rounds=0.0),
-            steps=loop.epoch_steps,
+            steps=steps or loop.epoch_steps,
         )

@@ -11,7 +11,8 @@ Adapters of one client:
 ``shared``        the whole adapter that all clients share, of one rank, where a way trains it
 ``personal``      private, trained for as many steps as the global one
 ``rest``          the mean of all other clients' adapters, beside a ``local-update`` that is the client's own
-``fused``         made of global and personal at the end, or of ``local-update`` and ``rest`` with a mixer
+``fused``         made at the end of global and personal, of ``local-update`` and ``rest`` with a mixer, or of global
+                  alone, trained on
 ``fine-tuned``    a copy of the global one, trained for one epoch more: a baseline
 """
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
-from securefl.adapters.update import Adapter, LoraFactors, Update
+from securefl.adapters.update import Adapter, LoraFactors, Matrix, Update
 from securefl.errors import ConfigError, TrainingError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
@@ -36,6 +37,7 @@ from securefl.training.devices import choose_compute, prepare_torch
 from securefl.training.dp_sgd.private_rounds import Charge, PrivateRounds, refuse_unprotected
 from securefl.training.draws import Draws
 from securefl.training.finish import Finish
+from securefl.training.first_gradient import FirstGradient
 from securefl.training.folders.task_file import MeasuredRecord
 from securefl.training.fusion import FusionResult
 from securefl.training.head_answers import HeadAnswers
@@ -135,6 +137,7 @@ class LocalTrainer(HeadAnswers):
             private=self._private_rounds(charge),
         )
         self._scoring = Scoring(self._loop, head=self._head)
+        self._gradient = FirstGradient(self._loop, head=self._head)
         self._finish = Finish(loop=self._loop, rows=self._rows, head=self._head, personal=self._personal)
 
     @property
@@ -178,6 +181,10 @@ class LocalTrainer(HeadAnswers):
     def principal_directions(self, rank: int) -> Mapping[str, LoraFactors]:
         """Leading singular vectors of the base model's adapted weights; see ``PrincipalDirections.of``."""
         return self._principal.of(rank)
+
+    def first_gradient(self, start: Adapter) -> Mapping[str, Matrix]:
+        """Gradient of the loss by every adapted weight, at the public start; see ``FirstGradient.at``."""
+        return self._gradient.at(start)
 
     def train_only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round trains, shared or private; all act in the forward pass."""
@@ -325,11 +332,14 @@ class LocalTrainer(HeadAnswers):
         """Makes one adapter of both as ``[fusion]`` says, by the validation rows, and installs it as ``fused``.
 
         Returns:
-            What was chosen; None where a mixer was trained, and nothing is left to choose.
+            What was chosen of two adapters; None where a mixer was trained, or the global adapter alone is tuned.
 
         Raises:
-            TrainingError: if the recipe has no personal adapter.
+            TrainingError: if the recipe has no personal adapter to fuse, or tuning fails.
         """
+        if self._settings.fusion.tunes:
+            self._finish.tune(self._measuring.validate)
+            return None
         if isinstance(self._way, RestOfWorld):
             self._way.mix(self._bank)
             return None

@@ -67,6 +67,17 @@ UNREAD = [
         "fusion.few_shot_budget",
         "'fusion.finish' is \"search\", which is no few-shot search",
     ),
+    (
+        {**ALONE, "fusion": {"fine_tune_steps": 20}},
+        "fusion.fine_tune_steps",
+        "'fusion.finish' is \"search\", which trains nothing",
+    ),
+    (
+        {**ALONE, "fusion": {"finish": "fine-tune", "space": "factor"}},
+        "fusion.space",
+        "no two adapters are fused",
+    ),
+    ({**NONE, "fusion": {"finish": "fine-tune", "max_samples": 40}}, "fusion.max_samples", "no two adapters"),
     ({**NONE, "fusion": {"space": "product"}}, "fusion.space", 'recipe.personal\' is "none"'),
     ({**NONE, "personal": {"rate_scales": [1.0]}}, "personal.rate_scales", 'recipe.personal\' is "none"'),
     ({**NONE, "personal": {"learning_rate": 0.1}}, "personal.learning_rate", 'recipe.personal\' is "none"'),
@@ -152,3 +163,17 @@ def test_a_configuration_that_was_written_out_is_read_back_as_it_was(recipe: str
         )
         (tmp_path / "FED.toml").write_text(federation_toml(made))
         assert load_federation(tmp_path / "FED.toml") == made
+
+
+@pytest.mark.parametrize("recipe", ["default", "products", "fedit", "lean"])
+def test_the_finished_global_adapter_may_be_fine_tuned_whatever_the_personal_one(recipe: str) -> None:
+    fusion = {"finish": "fine-tune", "fine_tune_steps": 30}
+    config = read(recipe=recipe, cohort=ONE_RANK, fusion=fusion, personal={"learning_rate": 1e-3})
+    assert config.fusion.tunes
+
+
+@pytest.mark.parametrize("recipe", ["pf2lora", "fedalt"])
+def test_an_adapter_that_is_of_use_beside_another_one_only_is_not_left_out_of_the_end(recipe: str) -> None:
+    assert "'fusion.finish' is \"fine-tune\"" in refused(
+        recipe=recipe, cohort={"clients": [{"r": 4}] * 4}, fusion={"finish": "fine-tune"}
+    )

@@ -71,6 +71,10 @@ def test_noise_for_clients_goes_through_exactly_the_payloads_that_carry_it(name:
             },
             "'encryption.select' leaves values plain",
         ),
+        (
+            {"payload": {"name": "state", "frozen_from": "gradient"}},
+            "'payload.frozen_from' is \"gradient\": a gradient of the members' rows",
+        ),
         ({"cohort": {"ranks": {"by": "data"}}}, "'cohort.ranks.by' is \"data\": ranks are public"),
         (
             {"payload": {"name": "dense"}, "layers": {"allocation": "fisher", "scored_from": 1}},

@@ -170,3 +170,31 @@ def test_an_orthogonal_term_is_refused_where_both_adapters_become_one(key: dict[
     said = refused({**ALONE, **key}, payload="sketch", training={"orthogonal": 0.1})
     assert "'training.orthogonal' is 0.1, and 'recipe." in said
     assert "makes both adapters one" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "ranks"),
+    [
+        ("own", [None, None, None, None]),
+        (3, [3, 3, 3, 3]),
+        (0.25, [1, 1, 2, 4]),
+        (0.1, [1, 1, 1, 2]),
+        (0.3, [1, 1, 2, 5]),
+    ],
+)
+def test_a_private_rank_is_a_number_or_a_share_of_the_clients_own(
+    written: object, ranks: list[int | None]
+) -> None:
+    recipe = read({"name": "pf2lora", "personal_rank": written}).recipe
+    assert [recipe.private_rank(rank) for rank in (2, 4, 8, 16)] == ranks
+
+
+@pytest.mark.parametrize("written", [0, 0.0, 1.5, -0.5, "half"])
+def test_a_private_rank_that_is_neither_is_refused(written: object) -> None:
+    with pytest.raises(ConfigError, match="personal_rank"):
+        read({"name": "pf2lora", "personal_rank": written})
+
+
+def test_a_share_of_a_rank_makes_no_adapters_of_one_rank() -> None:
+    said = refused({**ALONE, "sync_every": 3, "personal_rank": 0.5}, payload="sketch")
+    assert "needs adapters of one rank, and 'recipe.personal_rank' is 0.5" in said

@@ -11,7 +11,7 @@ from securefl.config.load import validated
 from securefl.errors import ConfigError
 from securefl.provisioning.draft import draft_of_layout
 
-FOUND = ("principal",)
+FOUND = ("principal", "gradient")
 
 
 def config_of(payload: dict[str, object], **sections: object) -> FederationConfig:

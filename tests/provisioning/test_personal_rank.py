@@ -83,6 +83,11 @@ def test_an_orthogonal_term_is_refused_where_learners_train() -> None:
         of_learners("default", training={"orthogonal": 0.5})
 
 
+def test_training_on_after_the_end_is_refused_where_learners_train() -> None:
+    with pytest.raises(ConfigError, match=r"'fusion.finish' is \"fine-tune\", and the members' own learners"):
+        of_learners("default", fusion={"finish": "fine-tune"})
+
+
 def test_pruning_that_was_written_is_refused_where_learners_train() -> None:
     with pytest.raises(ConfigError, match=r"'training.rank_pruning' is true, and the members' own learners"):
         of_learners("default", training={"rank_pruning": True})

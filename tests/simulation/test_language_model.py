@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-def run(scheme: str, folder: Path) -> tuple[SimulatedFederation, dict[str, Site]]:
+def run(scheme: str, folder: Path, **sections: object) -> tuple[SimulatedFederation, dict[str, Site]]:
     config = FederationConfig.model_validate(
         {
             "federation": {"name": "tasks", "rounds": 2},
@@ -49,6 +49,7 @@ def run(scheme: str, folder: Path) -> tuple[SimulatedFederation, dict[str, Site]
                 ],
             },
         }
+        | sections
     )
     sites = {member: site_of(own) for member, own in provisioned(config, folder).items()}
     simulated = SimulatedFederation(
@@ -72,3 +73,17 @@ def test_under_encryption_sites_of_different_tasks_learn_what_the_integer_twin_l
         trainer = site.side.learner
         trainer.install_global(site.aggregation.start())
         assert trainer.measure("global").value < trainer.baseline().value
+
+
+@pytest.mark.parametrize("source", ["principal", "gradient"])
+def test_rounds_of_a_language_model_may_begin_from_its_weights_or_a_summed_gradient(
+    tmp_path: Path, source: str
+) -> None:
+    """Such a model has no head of zeros, whatever the first gradient is of."""
+    simulated, sites = run("none", tmp_path, payload={"name": "core", "frozen_from": source})
+    assert sorted(simulated.traffic) == ([0, 1, 2] if source == "gradient" else [1, 2])
+    begun = [site.aggregation.state.learned for site in sites.values()]
+    for name, pair in begun[0].items():
+        np.testing.assert_array_equal(pair.A, begun[1][name].A)
+        np.testing.assert_allclose(pair.A @ pair.A.T, np.eye(len(pair.A)), atol=1e-9)
+    assert len(begun[0]) == len(sites["common-gen"].aggregation.federation.layout.adapted)

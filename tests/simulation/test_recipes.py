@@ -35,6 +35,13 @@ TRAINING: dict[str, object] = {"device": "cpu", "precision": "float32", "learnin
 REPLACED: dict[str, tuple[str, dict[str, object]]] = {
     "ffa from the base model": ("ffa", {"payload": {"frozen_from": "principal"}}),
     "ravan from the base model": ("ravan", {"payload": {"frozen_from": "principal"}}),
+    "ffa from a gradient": ("ffa", {"payload": {"frozen_from": "gradient"}}),
+    # Behind three openings of the head.
+    "default with cores from a gradient": (
+        "default",
+        {"payload": {"name": "core", "frozen_from": "gradient"}},
+    ),
+    "fedit fine-tuned": ("fedit", {"fusion": {"finish": "fine-tune", "fine_tune_steps": 3}}),
     "flexlora by a mix of ranks": (
         "flexlora",
         {
@@ -44,6 +51,10 @@ REPLACED: dict[str, tuple[str, dict[str, object]]] = {
                 "samples_cap": 64,
             }
         },
+    ),
+    "pf2lora with a quarter of each rank": (
+        "pf2lora",
+        {"recipe": {"name": "pf2lora", "personal_rank": 0.25}},
     ),
     "pf2lora kept orthogonal": ("pf2lora", {"training": {**TRAINING, "orthogonal": 0.1}}),
 }

@@ -10,7 +10,8 @@ import pytest
 from securefl.adapters.fusion import Fusible, fuse
 from securefl.config.cohort import CohortSection
 from securefl.config.data import DataSection
-from securefl.config.recipes.choices import LEAST_SEARCH_ROWS, FusionSection
+from securefl.config.personal import PersonalSection
+from securefl.config.recipes.choices import LEAST_SEARCH_ROWS, FusionSection, Recipe
 from securefl.training import fusion as fusion_module
 from securefl.training import search as search_module
 from securefl.training.fusion import PASSES
@@ -293,3 +294,41 @@ def test_the_progress_of_a_few_shot_search_ends_at_its_budget(settings_of, half_
     fusion = FusionSection(finish="few-shot", few_shot_budget=6)
     LocalTrainer(settings_of(fusion=fusion), half_held, step_sink=steps.append).fuse()
     assert [step.fraction for step in steps if step.what == "fuse"][-1] == 1.0
+
+
+def tuned_after_a_round(trainer_of, *, steps: int, rate: float):
+    trainer = trainer_of(
+        recipe=Recipe(name="products", personal="none"),
+        fusion=FusionSection(finish="fine-tune", fine_tune_steps=steps),
+        personal=PersonalSection(learning_rate=rate, head_learning_rate=rate, rate_scales=(1.0,)),
+    )
+    trainer.train_round(1, trainer.adapter("global"))
+    assert trainer.fuse() is None
+    return trainer
+
+
+def test_a_client_is_served_by_the_global_adapter_trained_on_its_own_rows(trainer_of):
+    trainer = tuned_after_a_round(trainer_of, steps=40, rate=1e-2)
+    fused, shared = (trainer.measure(which, part="validation") for which in ("fused", "global"))
+    assert fused.merit > shared.merit
+    assert trainer.adapter("fused").digest == trainer.adapter("fine-tuned").digest
+
+
+def test_training_that_the_validation_rows_do_not_prefer_leaves_the_global_adapter(trainer_of):
+    trainer = tuned_after_a_round(trainer_of, steps=1, rate=1e3)
+    assert trainer.adapter("fused").digest == trainer.adapter("global").digest
+    assert trainer.adapter("fine-tuned").digest != trainer.adapter("global").digest
+
+
+def test_so_many_steps_are_trained_as_the_file_says(trainer_of):
+    one, other = (tuned_after_a_round(trainer_of, steps=steps, rate=1e-3) for steps in (1, 2))
+    moved = [
+        np.abs(
+            trainer.adapter("fine-tuned").heads["classifier.bias"]
+            - trainer.adapter("global").heads["classifier.bias"]
+        ).max()
+        for trainer in (one, other)
+    ]
+    # AdamW moves a value by about its rate in each step.
+    assert moved[0] == pytest.approx(1e-3, rel=0.05)
+    assert moved[1] > moved[0]

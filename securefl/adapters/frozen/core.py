@@ -2,13 +2,14 @@
 
 The rule kept here: U and V never change, so cores add up over clients and over rounds alike, and the whole
 global adapter of a weight stays one R x R core, or one a head. Every member draws them itself from the seed, or has
-them in its state from before the first round, where the base model's weights say them (``frozen_start``).
+them in its state from before the first round, where the base model's weights or a summed gradient say them
+(``frozen_start``).
 
-This is what Fed-SB (arXiv 2502.15436) sends, without its start: Fed-SB takes both factors from the singular vectors
-of a first full gradient. Results under seeded ones are therefore none of Fed-SB's, and trail LoRA. What the seeds cost
-is reach: all that is ever learned lies in the R columns of U and the R rows of V. Larger ranks make up for it, and are
-cheap: a core of rank 64 has the size of a LoRA adapter of rank 5 on MiniLM. Measured
-there (BANKING77, 3 clients, 3 rounds): 0.58 with cores of rank 16, 0.64 with 64, 0.67 with LoRA of rank 16.
+This is what Fed-SB (arXiv 2502.15436) sends. Fed-SB takes both factors from the singular vectors of a first full
+gradient (``frozen_from = "gradient"``); results under seeded ones are none of Fed-SB's, and trail LoRA. What the seeds
+cost is reach: all that is ever learned lies in the R columns of U and the R rows of V. Larger ranks make up for it, and
+are cheap: a core of rank 64 has the size of a LoRA adapter of rank 5 on MiniLM. Measured there (BANKING77, 3 clients, 3
+rounds): 0.58 with cores of rank 16, 0.64 with 64, 0.67 with LoRA of rank 16.
 
 Several *heads* reach further for as much to send (Ravan, arXiv 2506.05568): h cores of rank R between h pairs of
 frozen factors have h R^2 values, and change a weight in h R directions. All pairs of a weight are drawn at once and

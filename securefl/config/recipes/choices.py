@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
@@ -13,7 +15,7 @@ DEFAULT: Final = "default"
 Personal = Literal["none", "alone", "joint", "backbone", "rest"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
-Finish = Literal["search", "few-shot", "none", "sum", "mixer"]
+Finish = Literal["search", "few-shot", "none", "sum", "mixer", "fine-tune"]
 LEAST_SEARCH_ROWS: Final = 30
 """With fewer validation rows a client does not search, and takes the plain mean of both adapters."""
 
@@ -25,20 +27,23 @@ class FusionSection(Section):
     """``search``: the weights of both that the validation rows prefer, among ours; ``few-shot``: those that FDLoRA's
     own search finds on five mini-batches of them (``training.few_shot``); ``sum``: both as they are, beside each other;
     ``mixer``: both beside each other, each times its share, which a trained gate gives for every token (FedALT);
-    ``none``: no fused adapter."""
+    ``fine-tune``: no two are fused, but the global one is trained on the client's own rows, as far as the validation
+    rows prefer it so; ``none``: no fused adapter."""
     space: Literal["product", "factor"] = "product"
     max_samples: int = Field(default=375, ge=LEAST_SEARCH_ROWS)
     """At most so many of a client's validation rows, drawn with the seed: every candidate is measured on them. On
     MiniLM 375 rows take 11 processor seconds, less than the 24 candidates of 0.1.0 took on 160."""
     few_shot_budget: int = Field(default=40, ge=5, le=1000)
     """Most candidates of a few-shot search."""
+    fine_tune_steps: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Steps of that training; without it, so many as read every row once."""
     baselines: bool = False
     """Measure as well the better of both adapters by validation rows, and the global one after one epoch more on the
     client's own rows, which takes the time of that epoch."""
 
     @property
     def fuses(self) -> bool:
-        """True where one adapter is made of two."""
+        """True where a client makes an adapter of its own at the end, of two or of the global one."""
         return self.finish != "none"
 
     @property
@@ -50,6 +55,11 @@ class FusionSection(Section):
     def mixes(self) -> bool:
         """True where a trained gate gives the share of each for every token."""
         return self.finish == "mixer"
+
+    @property
+    def tunes(self) -> bool:
+        """True where the global adapter is trained on the client's own rows after the last round."""
+        return self.finish == "fine-tune"
 
     @property
     def adds(self) -> bool:
@@ -66,8 +76,11 @@ class Recipe(Section):
     step beside the shared one, and computes with it always (``joint``), or a backbone of its own, beside which a shared
     adapter of one shape moves (``backbone``), or the adapter that it sends, which stays its own from round to round,
     beside the frozen mean of all others' (``rest``)."""
-    personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] = "own"
-    """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum."""
+    personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] | Annotated[float, Field(gt=0, lt=1)] = (
+        "own"
+    )
+    """Rank of the personal adapter; ``own`` for the client's own, with what of it the payload cannot sum; a number
+    below 1 for that share of the client's own rank, at least 1 and halves up, such as 0.25 for PF2LoRA's r / 4."""
     seeding: Seeding = "public"
     """``public``: round 1 trains the shared adapter from its public start. ``personal``: round 1 trains the personal
     adapter alone, from that start, and sums its change; later rounds train the shared adapter only."""
@@ -82,6 +95,16 @@ class Recipe(Section):
     def has_personal(self) -> bool:
         """True where a client has an adapter of its own, which it never sends."""
         return self.personal not in ("none", "rest")
+
+    def private_rank(self, rank: int) -> int | None:
+        """Rank of the personal adapter of a client of this rank; None where it follows from what the payload sums."""
+        chosen = self.personal_rank
+        if chosen == "own":
+            return None
+        if isinstance(chosen, int):
+            return chosen
+        # As it is written: 0.1 is a tenth.
+        return max(1, math.floor(rank * Fraction(repr(chosen)) + Fraction(1, 2)))
 
     @property
     def seeded(self) -> bool:
