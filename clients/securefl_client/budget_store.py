@@ -105,13 +105,8 @@ class ReceiptedBudget:
 
     @property
     def charges(self) -> tuple[Charge, ...]:
-        """Charges that count: reserved, and not refunded."""
+        """All charges, the oldest first."""
         return self._ledger.charges
-
-    @property
-    def reserved(self) -> tuple[Charge, ...]:
-        """All charges, refunded ones too."""
-        return self._ledger.reserved
 
     @property
     def anchor(self) -> Anchor:

@@ -222,7 +222,7 @@ class DataBudget:
         )
 
     def _attempts(self, ledger: ReceiptedBudget, round_number: int) -> Iterator[int]:
-        return (charge.attempt for charge in self._of_round(ledger.reserved, round_number))
+        return (charge.attempt for charge in self._of_round(ledger.charges, round_number))
 
     def _unused(self, ledger: ReceiptedBudget, round_number: int, event: Event) -> Charge | None:
         """The newest charge of a round, if it is for this release and nothing of it has left."""

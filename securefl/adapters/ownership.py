@@ -93,11 +93,6 @@ class RankTable:
         return min(2 * self.threshold - self.size - 1, self.threshold - 2)
 
     @property
-    def min_honest(self) -> int:
-        """The fewest honest contributions in a sum, h = t - c_max."""
-        return self.threshold - self.max_colluders
-
-    @property
     def least_owners(self) -> int:
         """The fewest owners of a coordinate that may be summed, c_max + 2."""
         return self.max_colluders + 2

@@ -41,7 +41,7 @@ class BudgetRecord:
 
     @property
     def charges(self) -> tuple[Charge, ...]:
-        """Charges of all federations that count, the oldest first."""
+        """Charges of all federations, the oldest first."""
         return self.state.charges
 
     @property
@@ -51,12 +51,12 @@ class BudgetRecord:
         return frozenset(hashlib.sha256(line).digest() for line in lines)
 
     def of_federation(self, digest: bytes) -> tuple[Charge, ...]:
-        """Charges of one federation that count, the oldest first."""
+        """Charges of one federation, the oldest first."""
         return tuple(charge for charge in self.charges if charge.federation_digest == digest)
 
     def knows(self, digest: bytes) -> bool:
-        """True where a release of this federation was ever charged, refunded or not."""
-        return any(charge.federation_digest == digest for charge in self.state.reserved.values())
+        """True where a release of this federation was ever charged."""
+        return bool(self.of_federation(digest))
 
     def after(self, copy: BudgetRecord) -> BudgetRecord:
         """This ledger, if it goes on where a copy of it ends that a run has left.

@@ -4,8 +4,8 @@
 ``chain``    signed lines, each with the digest of the line before it
 ``charges``  the attempts that stay charged
 ``ledger``   the file: written before a member acts, and verified by whoever reads it
-``budget_events``  charges of a privacy budget, and their refunds
-``budget_state``   which charges count
+``budget_events``  charges of a privacy budget, and what leaves for them
+``budget_state``   what was charged, as the events say it
 ``budget_ledger``  the ledger of a budget, outside every run
 ``budget_files``   where it lies
 ``anchors``        heads that others keep, against rollback and fork

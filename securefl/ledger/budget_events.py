@@ -71,23 +71,7 @@ class ChargeContributed:
     salt: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChargeRefunded:
-    """A reserved release was never opened, by proof: a VOID, or a certified sum without this member.
-
-    Attributes:
-        reservation: Sequence number of its ``ChargeReserved``.
-        proof_digest: SHA-256 of the proof (32 bytes).
-        salt: 32 random bytes.
-    """
-
-    name: ClassVar[str] = "charge-refunded"
-    reservation: int
-    proof_digest: bytes
-    salt: bytes
-
-
-BudgetEvent = BudgetOpened | ChargeReserved | ChargeContributed | ChargeRefunded
+BudgetEvent = BudgetOpened | ChargeReserved | ChargeContributed
 
 
 def parse_budget_event(name: object, fields: Mapping[str, object]) -> BudgetEvent:
@@ -116,12 +100,6 @@ def parse_budget_event(name: object, fields: Mapping[str, object]) -> BudgetEven
             return ChargeContributed(
                 reservation=_number(fields, "reservation"),
                 body_digest=_bytes(fields, "body_digest"),
-                salt=_bytes(fields, "salt"),
-            )
-        case ChargeRefunded.name:
-            return ChargeRefunded(
-                reservation=_number(fields, "reservation"),
-                proof_digest=_bytes(fields, "proof_digest"),
                 salt=_bytes(fields, "salt"),
             )
         case _:

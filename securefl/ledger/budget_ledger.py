@@ -1,7 +1,7 @@
 """The ledger of a privacy budget: one a client and data set, outside every run.
 
-The rule kept here: a charge is on disk before what it pays for happens (reserve, sync, contribute), and stays unless a
-proof refunds it; so a process that is killed at any point has charged too much or exactly, never too little.
+The rule kept here: a charge is on disk before what it pays for happens (reserve, sync, contribute), and stays; so a
+process that is killed at any point has charged too much or exactly, never too little.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from securefl.ledger.budget_events import (
     SALT_BYTES,
     BudgetOpened,
     ChargeContributed,
-    ChargeRefunded,
     ChargeReserved,
 )
 from securefl.ledger.budget_state import BudgetState, Charge
@@ -62,13 +61,8 @@ class BudgetLedger:
 
     @property
     def charges(self) -> tuple[Charge, ...]:
-        """Charges that count: reserved, and not refunded."""
+        """All charges, the oldest first."""
         return self._state.charges
-
-    @property
-    def reserved(self) -> tuple[Charge, ...]:
-        """All charges, refunded ones too."""
-        return tuple(self._state.reserved.values())
 
     @property
     def anchor(self) -> Anchor:
@@ -112,23 +106,11 @@ class BudgetLedger:
         """Record that a charged release is about to leave; it is on disk when this returns.
 
         Raises:
-            StateError: if it could not be written, or the charge was refunded, or paid for another body.
+            StateError: if it could not be written, or the charge has paid for another body.
         """
         if self._state.has_body(charge.reservation, body_digest):
             return
         self._append(ChargeContributed(reservation=charge.reservation, body_digest=body_digest, salt=_salt()))
-
-    def refund(self, charge: Charge, *, proof_digest: bytes) -> None:
-        """Take a charge back, because a proof shows that nobody will open its sum.
-
-        Args:
-            charge: The charge.
-            proof_digest: SHA-256 of the verified VOID, or of the certificate of a sum without this member (32 bytes).
-
-        Raises:
-            StateError: if it could not be written, or there is no such charge any more.
-        """
-        self._append(ChargeRefunded(reservation=charge.reservation, proof_digest=proof_digest, salt=_salt()))
 
     def close(self) -> None:
         """Close the file."""
@@ -145,7 +127,7 @@ class BudgetLedger:
     ) -> None:
         self.close()
 
-    def _append(self, event: ChargeReserved | ChargeContributed | ChargeRefunded) -> None:
+    def _append(self, event: ChargeReserved | ChargeContributed) -> None:
         # Checked against the state before it is written, so that no ledger holds an event that a reader refuses.
         state = self._state.after(event, sequence=len(self._ledger.entries))
         self._ledger.append(event)

@@ -1,7 +1,7 @@
-"""State of a privacy budget as its events say it: which charges count.
+"""State of a privacy budget as its events say it: what was charged, and what of it has left.
 
 The rule kept here: a plain fold over events, the same for the client that spends and the auditor that reads; what
-makes no sense (a refund of nothing, a second charge of one attempt) is refused with its line.
+makes no sense (a contribution without a charge, a second charge of one attempt) is refused with its line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from securefl.ledger.budget_events import (
     BudgetEvent,
     BudgetOpened,
     ChargeContributed,
-    ChargeRefunded,
     ChargeReserved,
 )
 from securefl.ledger.chain import Entry
@@ -50,15 +49,13 @@ class BudgetState:
 
     Attributes:
         opened: The first event.
-        reserved: Charges by the sequence numbers of their entries, refunded ones too.
+        reserved: Charges by the sequence numbers of their entries; none is ever taken back.
         bodies: Digests of what left, by reservation.
-        refunded: Reservations that a proof refunded.
     """
 
     opened: BudgetOpened
     reserved: Mapping[int, Charge] = field(default_factory=dict)
     bodies: Mapping[int, bytes] = field(default_factory=dict)
-    refunded: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> BudgetState:
@@ -74,39 +71,38 @@ class BudgetState:
         state = cls(opened=entries[0].event)
         for entry in entries[1:]:
             event = entry.event
-            if not isinstance(event, ChargeReserved | ChargeContributed | ChargeRefunded):
+            if not isinstance(event, ChargeReserved | ChargeContributed):
                 raise _senseless(entry.sequence, "an event that belongs into no budget")
             state = state.after(event, sequence=entry.sequence)
         return state
 
     @property
     def charges(self) -> tuple[Charge, ...]:
-        """Charges that count, the oldest first."""
-        return tuple(charge for place, charge in self.reserved.items() if place not in self.refunded)
+        """All charges, the oldest first."""
+        return tuple(self.reserved.values())
 
     def of_attempt(self, event: ChargeReserved) -> Charge | None:
         """The charge that an attempt has already; None if it has none.
 
         Raises:
-            StateError: if it was for another release, or was refunded: an attempt is made once.
+            StateError: if it was for another release: an attempt is made once.
         """
         place = (event.federation_digest, event.round_number, event.attempt)
         charge = next((charge for charge in self.reserved.values() if charge.place == place), None)
-        if charge is not None and (charge.release != event.release or charge.reservation in self.refunded):
+        if charge is not None and charge.release != event.release:
             raise StateError(
-                f"attempt {event.attempt} of round {event.round_number} was charged before, for another release or "
-                "with a refund",
+                f"attempt {event.attempt} of round {event.round_number} was charged before, for another release",
                 hint="a new attempt has a new number",
             )
         return charge
 
     def has_body(self, reservation: int, body_digest: bytes) -> bool:
-        """True where this very body left before, and its charge still counts.
+        """True where this very body left before.
 
         Raises:
             StateError: if another body left: each has noise of its own, and both would be released.
         """
-        if reservation not in self.bodies or reservation in self.refunded:
+        if reservation not in self.bodies:
             return False
         if self.bodies[reservation] != body_digest:
             raise StateError(
@@ -134,19 +130,13 @@ class BudgetState:
                 )
                 return replace(self, reserved={**self.reserved, sequence: charge})
             case ChargeContributed():
-                self._require_open(event.reservation, sequence)
+                if event.reservation not in self.reserved:
+                    raise _senseless(sequence, "there is no such charge")
                 if event.reservation in self.bodies:
                     raise _senseless(sequence, "a second contribution for one charge")
                 return replace(self, bodies={**self.bodies, event.reservation: event.body_digest})
-            case ChargeRefunded():
-                self._require_open(event.reservation, sequence)
-                return replace(self, refunded=self.refunded | {event.reservation})
             case _:
                 raise _senseless(sequence, "a second opening of a budget")
-
-    def _require_open(self, reservation: int, sequence: int) -> None:
-        if reservation not in self.reserved or reservation in self.refunded:
-            raise _senseless(sequence, "there is no such charge, or no more")
 
 
 def _senseless(sequence: int, reason: str) -> StateError:

@@ -94,7 +94,7 @@ class HeadAdvice:
 
     @property
     def lines(self) -> Iterator[str]:
-        """What was measured, and what to try first."""
+        """The measured cases, and what to try first."""
         case = self.case
         where = "in one place" if case.clients == 1 else f"at each of {case.clients} clients"
         yield (

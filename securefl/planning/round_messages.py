@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from securefl.protocol import wire_calls
 from securefl.protocol.agreement.cohort import NONCE_BYTES, Advert, Cohort, Manifest
-from securefl.protocol.agreement.commitment import SALT_BYTES, ContributionHeader
+from securefl.protocol.agreement.commitment import NO_BUDGET, SALT_BYTES, ContributionHeader
 from securefl.protocol.agreement.reveal import Reveal
 from securefl.protocol.agreement.signed import DIGEST_BYTES, FIRST_KEY_EPOCH, Attempt, Signable, Signed
 from securefl.protocol.agreement.statement import Certificate, Survivor, Survivors, SurvivorsVote
@@ -75,6 +75,8 @@ class RoundMessages:
         self._shares = federation.terms.encryption.scheme == "kahe"
         sizes = federation.constants.cohort(len(self._members))
         self._threshold = sizes.threshold
+        # Under a promise of differential privacy every header names the head of a budget's ledger.
+        self._budget_head = NO_BUDGET if federation.terms.privacy.unit == "none" else _DIGEST
         # A reveal is as long.
         self._packet = bytes(sizes.sealed_bytes)
         manifest = Manifest(self._attempt, self._members, _DIGEST)
@@ -157,7 +159,7 @@ class RoundMessages:
 
     def _header(self, member: str) -> Signed[ContributionHeader]:
         digests = (_DIGEST, bytes(SALT_BYTES), _DIGEST, _DIGEST, _DIGEST)
-        return _signed(ContributionHeader(self._attempt, member, *digests))
+        return _signed(ContributionHeader(self._attempt, member, *digests, budget_head=self._budget_head))
 
     def _certificate(self) -> Certificate:
         voters = self._members[: self._threshold]

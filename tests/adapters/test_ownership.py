@@ -10,14 +10,12 @@ from securefl.errors import ConfigError
 tables = st.lists(st.integers(1, 64), min_size=3, max_size=60).map(lambda ranks: RankTable(tuple(ranks)))
 
 
-@pytest.mark.parametrize(
-    ("clients", "threshold", "colluders", "honest"), [(3, 3, 1, 2), (4, 3, 1, 2), (16, 11, 5, 6)]
-)
+@pytest.mark.parametrize(("clients", "threshold", "colluders"), [(3, 3, 1), (4, 3, 1), (16, 11, 5)])
 def test_threshold_and_collusion_bound_are_those_of_the_design(
-    clients: int, threshold: int, colluders: int, honest: int
+    clients: int, threshold: int, colluders: int
 ) -> None:
     table = RankTable((4,) * clients)
-    assert (table.threshold, table.max_colluders, table.min_honest) == (threshold, colluders, honest)
+    assert (table.threshold, table.max_colluders) == (threshold, colluders)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,7 @@ def test_partitions_cover_the_shared_rank_and_everybody_owns_the_first(table: Ra
 @given(table=tables)
 def test_no_coalition_can_certify_two_sets_of_survivors(table: RankTable) -> None:
     assert 2 * table.threshold - table.max_colluders > table.size
-    assert table.min_honest >= 2
+    assert table.threshold - table.max_colluders >= 2
 
 
 def test_a_part_of_a_partition_is_not_owned() -> None:

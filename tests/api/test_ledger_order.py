@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from securefl.api.ledger_order import disorder
-from securefl.ledger.budget_events import ChargeRefunded
+from securefl.ledger.budget_events import ChargeContributed
 from securefl.ledger.events import (
     AggregateApplied,
     BudgetAnchored,
@@ -19,7 +19,7 @@ from securefl.ledger.events import (
 )
 
 D = bytes(32)
-REFUND = ChargeRefunded(reservation=1, proof_digest=D, salt=D)
+CHARGE = ChargeContributed(reservation=1, body_digest=D, salt=D)
 START, END = RunStarted("client-1", D), RunFinished(2)
 
 
@@ -94,7 +94,7 @@ def test_these_orders_are_right(events: list[Event]) -> None:
         ([START, *sent(1), *applied(1), END], "'run-finished' at entry 5"),
         ([*WHOLE, *sent(2)], "'round-reserved' of round 2 at entry 9"),
         ([*WHOLE[:4], START, *WHOLE[4:]], "'run-started' at entry 5"),
-        ([*WHOLE[:4], REFUND, *WHOLE[4:]], "'charge-refunded' at entry 5"),
+        ([*WHOLE[:4], CHARGE, *WHOLE[4:]], "'charge-contributed' at entry 5"),
     ],
 )
 def test_these_are_not(events: list[Event], words: str) -> None:

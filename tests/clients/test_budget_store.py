@@ -34,11 +34,9 @@ def opened(
     return open_budget(path, client=client, data_fingerprint=data, anchors=anchors)
 
 
-def spend(ledger: BudgetLedger, number: int, *, refund: bool = False) -> None:
+def spend(ledger: BudgetLedger, number: int) -> None:
     charge = ledger.reserve(federation_digest=FEDERATION, round_number=number, attempt=1, release=RELEASE)
     ledger.contribute(charge, body_digest=hashlib.sha256(bytes([number])).digest())
-    if refund:
-        ledger.refund(charge, proof_digest=bytes(32))
 
 
 @pytest.fixture
@@ -50,11 +48,11 @@ def path(tmp_path: Path) -> Path:
 def anchors(path: Path) -> tuple[Anchor, ...]:
     """Of a ledger of 50 entries at ``path``: its head, and one from the middle."""
     with opened(path) as ledger:
-        for number in range(1, 17):
-            spend(ledger, number, refund=True)
-            if number == 8:
+        for number in range(1, 25):
+            spend(ledger, number)
+            if number == 12:
                 middle = ledger.anchor
-        ledger.reserve(federation_digest=FEDERATION, round_number=17, attempt=1, release=RELEASE)
+        ledger.reserve(federation_digest=FEDERATION, round_number=25, attempt=1, release=RELEASE)
         assert len(ledger.entries) == ENTRIES
         return middle, ledger.anchor
 
@@ -77,13 +75,13 @@ def remembered(key: bytes, signature: bytes, message: bytes) -> None:
 
 def test_an_untouched_ledger_is_accepted(path: Path, anchors: tuple[Anchor, ...]) -> None:
     state = read(path.read_bytes(), anchors[-1].ledger_key, anchors)
-    assert [charge.round_number for charge in state.charges] == [17]
+    assert [charge.round_number for charge in state.charges] == list(range(1, 26))
 
 
 def test_every_flipped_byte_of_a_ledger_is_seen(path: Path) -> None:
     """Of a short one, with every kind of entry; of a long one's lines the test below flips some."""
     with opened(path) as ledger:
-        spend(ledger, 1, refund=True)
+        spend(ledger, 1)
         spend(ledger, 2)
         anchors = (ledger.anchor,)
     data = path.read_bytes()
@@ -222,27 +220,11 @@ def test_budgets_of_two_federations_on_one_data_set_add_up(path: Path) -> None:
         assert [charge.release for charge in ledger.charges] == [RELEASE] * 2
 
 
-def test_a_refund_takes_one_charge_back_once(path: Path) -> None:
+def test_what_was_never_charged_does_not_leave(path: Path) -> None:
     with opened(path) as ledger:
         charge = ledger.reserve(federation_digest=FEDERATION, round_number=1, attempt=1, release=RELEASE)
-        ledger.refund(charge, proof_digest=bytes(32))
-        assert ledger.charges == ()
-        with pytest.raises(StateError, match="no such charge, or no more"):
-            ledger.refund(charge, proof_digest=bytes(32))
-        with pytest.raises(StateError, match="no such charge, or no more"):
-            ledger.contribute(charge, body_digest=bytes(32))
-        with pytest.raises(StateError, match="no such charge"):
-            ledger.refund(replace(charge, reservation=99), proof_digest=bytes(32))
-    opened(path).close()
-
-
-def test_a_refunded_attempt_is_not_made_again_without_a_charge(path: Path) -> None:
-    with opened(path) as ledger:
-        spend(ledger, 1, refund=True)
-        with pytest.raises(StateError, match="a new attempt has a new number"):
-            spend(ledger, 1)
-        ledger.reserve(federation_digest=FEDERATION, round_number=1, attempt=2, release=RELEASE)
-        assert len(ledger.charges) == 1
+        with pytest.raises(StateError, match="there is no such charge"):
+            ledger.contribute(replace(charge, reservation=99), body_digest=bytes(32))
 
 
 def test_one_charge_pays_for_one_body(path: Path) -> None:

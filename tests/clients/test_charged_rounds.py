@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, h
 from securefl.api.budget_records import read_record
 from securefl.api.ledger_order import disorder
 from securefl.errors import StateError
+from securefl.identity.signing import verify
 from securefl.ledger.anchors import Anchor
+from securefl.ledger.budget_state import BudgetState
+from securefl.ledger.chain import verified_entries
 from securefl.ledger.events import BudgetAnchored
 from securefl.ledger.ledger import Event, RunStarted
 from securefl.ledger.receipts import parse_receipts
@@ -98,6 +102,21 @@ def test_every_certificate_names_a_head_of_every_survivors_ledger(run: WholeRun)
         assert {name: sorted(of_member) for name, of_member in heads.items()} == {
             name: [1, 2, 3] for name in run.members
         }
+
+
+def test_all_that_a_certified_sum_has_of_a_member_is_charged_before_the_head_in_its_certificate(
+    run: WholeRun,
+) -> None:
+    """So whatever can be cut off behind the newest head that others keep paid for nothing that anybody opened."""
+    for member in run.members:
+        data = budget_of(run, member).place.ledger.read_bytes()
+        record = read_record(budget_of(run, member).place.ledger, member=member)
+        entries = tuple(verified_entries(data, partial(verify, record.state.opened.ledger_key)))
+        places = {entry.digest: entry.sequence for entry in entries}
+        for number, head in heads_in(run.members[VICTIM].folder)[member].items():
+            before = BudgetState.of(entries[: places[head] + 1])
+            paid = {before.reserved[reservation].round_number for reservation in before.bodies}
+            assert paid == set(range(1, number + 1))
 
 
 def test_a_run_ledger_names_the_head_before_every_header(run: WholeRun) -> None:

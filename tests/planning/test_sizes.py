@@ -9,15 +9,18 @@ import pytest
 from support.federations import TestFederation, make_federation
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
+from securefl.config.aggregation import AggregationSection
 from securefl.config.federation import FederationConfig
 from securefl.config.layers import LayersSection
 from securefl.config.load import validated
 from securefl.config.payload import CorePayload
+from securefl.config.privacy import ClientPrivacySection
 from securefl.errors import CapacityError
 from securefl.planning import sizes as sizes_module
 from securefl.planning.sizes import sizes_of, with_payload
 from securefl.protocol.sections import StreamSizes
 from securefl.provisioning.preview import preview_of_layout
+from securefl_client.round_charges import RoundCharges
 
 from .conftest import Moved
 
@@ -59,6 +62,18 @@ def test_choices_within_a_payload_are_planned_to_the_byte(
     choice: dict[str, object], scheme: str, played: Played
 ) -> None:
     made = make_federation(scheme=scheme, **choice)
+    check(made, played(made))
+
+
+@pytest.mark.parametrize("scheme", ["kahe", "none"])
+def test_heads_of_budgets_in_headers_are_planned_to_the_byte(
+    scheme: str, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promise = ClientPrivacySection(unit="client", target_epsilon=8, accountant="rdp", force=True)
+    equal = AggregationSection(weights="equal")
+    made = make_federation(scheme=scheme, payload="head-only", aggregation=equal, promise=promise)
+    # The members of a simulation have no ledger, whose digests are as long as any.
+    monkeypatch.setattr(RoundCharges, "contribute", lambda *_, **__: bytes([7]) * 32)
     check(made, played(made))
 
 
