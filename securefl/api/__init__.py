@@ -7,6 +7,7 @@
 ``findings``     one thing that does not hold
 ``privacy_accounts``  what was promised, and what each client's charges cost
 ``privacy_audit``  whether the promise of differential privacy was kept, from the ledgers alone
+``privacy_results``  what results say of privacy, against the ledgers
 ``noise_audit``    noise that protects clients: the pinned mechanism and its charges, in an audit
 ``empirical``    attacks on the mechanism that is installed, beside what was charged for it
 ``budget_records``  ledgers of privacy budgets, found and verified

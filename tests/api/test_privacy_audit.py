@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +12,7 @@ pytest.importorskip("dp_accounting")
 
 from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, paid, planned, unpaid
 
-from securefl.api import privacy_accounts, privacy_audit
+from securefl.api import privacy_accounts
 from securefl.api.privacy_accounts import PrivacyAudit
 from securefl.api.privacy_audit import audit_privacy
 from securefl.privacy.accounting import second_opinion
@@ -261,20 +260,6 @@ def test_a_round_that_no_head_was_named_for_is_named(accounts: Accounts) -> None
     assert findings(accounts) == [
         "client-2: its ledger of the run names no head of its budget's ledger for round 2"
     ]
-
-
-def test_a_result_that_says_another_epsilon_is_named(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = accounts.budgets.parent / "clients" / "client-2" / "result.json"
-    result.parent.mkdir(parents=True)
-    result.touch()
-    said = SimpleNamespace(privacy=SimpleNamespace(epsilon=1.0, budget_epsilon=2.0))
-    monkeypatch.setattr(privacy_audit, "read_client_result", lambda path: said)
-    found = findings(accounts)
-    assert found[0].startswith("client-2: its result says that it spent epsilon 1, and its charges cost 2.")
-    assert found[1].startswith("client-2: all federations together spent epsilon 2.")
-    assert len(found) == 2
 
 
 def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> None:
