@@ -79,7 +79,7 @@ def train_on_canaries(
     if not included.any():
         included[0] = True
     model = _CanaryModel(canaries, strength=LOUDNESS * release.clip / math.sqrt(len(_TENSORS)))
-    weights = {name: cast("nn.Parameter", value) for name, value in model.named_parameters()}
+    weights = dict(model.named_parameters())
     trainable = Trainable({name: weights[name] for name in _FACTORS}, {_HEAD: weights[_HEAD]})
     expected = release.sampling_probability * int(included.sum())
     attacker = _Attacker(trainable, release, expected=expected, outside=~included)
