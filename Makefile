@@ -60,7 +60,7 @@ format: $(VENV)/.dev
 protos: $(VENV)/.dev
 	$(RUN) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/securefl/v*/*.proto
 
-# The rivals' real code, each in its own environment below .venvs; then all committed measurements, in one go.
+# The rivals' real code, each in its own environment below .venvs; then the measurements of costs, in one go.
 peers:
 	PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" benchmarks/peers/build.sh
 

@@ -24,6 +24,7 @@ from securefl.crypto.kahe.scheme import Decryptor, Encryptor
 from securefl.crypto.profiles import DEGREE
 from securefl.crypto.schemes import profile_for
 from securefl.crypto.wireform import WireForm, wire_form
+from securefl.errors import BudgetError
 from securefl.identity.signing import SigningKey
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
@@ -194,6 +195,14 @@ class DrawnWork:
 
     def finish(self, state: MemberState) -> None:
         """Nothing to save."""
+
+    def sit_out(self, round_number: int, refused: BudgetError) -> None:
+        """A benchmark charges no budget."""
+        raise AssertionError("a member of a benchmark sat out") from refused
+
+    def abstain(self, round_number: int, reason: str) -> None:
+        """A benchmark has no lying server."""
+        raise AssertionError(f"a member of a benchmark abstained: {reason}")
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Nobody to tell."""

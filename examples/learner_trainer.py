@@ -33,9 +33,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from securefl import Adapter, Member, Update, load_federation, provision, shared_layout, update_between
+from securefl import (
+    Adapter,
+    LoraFactors,
+    Member,
+    Update,
+    load_federation,
+    provision,
+    shared_layout,
+    update_between,
+)
 from securefl.adapters.layout import Layout
-from securefl.adapters.update import LoraFactors
 from securefl.progress import Event, Listening
 from securefl_server.process import run_server
 

@@ -17,8 +17,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from securefl import Adapter, Member, Update, load_federation, provision, shared_layout, update_between
-from securefl.adapters.update import LoraFactors
+from securefl import (
+    Adapter,
+    LoraFactors,
+    Member,
+    Update,
+    load_federation,
+    provision,
+    shared_layout,
+    update_between,
+)
 from securefl_server.process import run_server
 
 ALPHA = 4.0

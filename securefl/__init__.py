@@ -14,7 +14,8 @@ A member with a model and data of its own
     ``Learner``  what such a model must offer
     ``Member(folder, learner)``  takes part in a federation with it
     ``shared_layout(adapted, heads)``  the tensors that such a federation shares
-    ``Adapter``, ``Update``, ``update_between(start, after)``  the values that go in and come out of a round
+    ``Adapter``, ``LoraFactors``, ``Update``, ``update_between(start, after)``  the values that go in and come out of a
+    round
 What is left behind
     ``read_result(folder)``, ``read_ledger(folder)``, ``audit(folder)``
 Adapters
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from securefl.adapters.fusion import Fusible as Fusible
     from securefl.adapters.update import Adapter as Adapter
+    from securefl.adapters.update import LoraFactors as LoraFactors
     from securefl.adapters.update import Update as Update
     from securefl.adapters.update import update_between as update_between
     from securefl.api.adapters import fuse as fuse
@@ -56,6 +58,7 @@ _WHERE = {
     "Adapter": "securefl.adapters.update",
     "Fusible": "securefl.adapters.fusion",
     "Learner": "securefl_client.learner",
+    "LoraFactors": "securefl.adapters.update",
     "Member": "securefl_client.member",
     "SecureFLError": "securefl.errors",
     "Update": "securefl.adapters.update",

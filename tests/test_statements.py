@@ -7,9 +7,11 @@ import re
 from dataclasses import replace
 from math import log2
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 import securefl
 from securefl.cli.main import app
@@ -29,6 +31,7 @@ DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "ben
 NAMED_PATH = re.compile(
     r"(?<![\w/])(?:tests|benchmarks|securefl|clients|server|examples|protos)(?:/[a-z0-9_]+)+(?:\.[a-z]+|/)"
 )
+SHOWN_COMMAND = re.compile(r"(?<![\w/.-])(?:\.venv/bin/)?securefl ([a-z][^`\n|#]*)")
 SECURITY = " ".join((ROOT / "SECURITY.md").read_text().split())
 PRECISION = GridSection().precision_bits
 TINY = BfvProfile(
@@ -98,6 +101,21 @@ def test_every_file_that_a_document_names_is_there(name: str) -> None:
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
+def test_every_result_that_the_benchmarks_document_names_is_there() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/])results/[\w.*-]+", text))
+    assert len(named) > 3
+    assert {path for path in named if not [*(ROOT / "benchmarks").glob(path)]} == set()
+
+
+def test_every_benchmark_stands_in_their_document() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").partition("## Files")[2]
+    files = {
+        path.name for path in (ROOT / "benchmarks").glob("*.*") if path.suffix in (".py", ".sh", ".toml")
+    }
+    assert {name for name in files if name not in text} == set()
+
+
 def test_the_search_for_named_files_finds_them() -> None:
     text = "`tests/attacks/test_gone.py`, `tests/storage/`; benchmarks/results has both"
     assert NAMED_PATH.findall(text) == ["tests/attacks/test_gone.py", "tests/storage/"]
@@ -140,6 +158,41 @@ def test_the_readme_names_every_command_and_no_other() -> None:
     named = re.findall(r"^\| `securefl (\w+)", table, flags=re.MULTILINE)
     assert {*named, "server", "client"} == {command.name for command in app.registered_commands} | {
         group.typer_instance.info.name for group in app.registered_groups
+    }
+
+
+def command_lines(text: str) -> set[tuple[str, ...]]:
+    """Words of every line of ours that a document shows, up to what Markdown or a comment puts behind it."""
+    joined = text.replace("\\\n", " ")
+    return {
+        tuple(found.split())
+        for found in re.findall(r"(?<![\w/.-])(?:\.venv/bin/)?securefl ([a-z][^`\n|#]*)", joined)
+    }
+
+
+def unknown_options(words: tuple[str, ...]) -> set[str]:
+    """Options that the command does not have; of words that are no command nothing is said."""
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+    return asked - known - {"--help"}
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "protos/SPEC.md"])
+def test_every_command_line_that_a_document_shows_has_its_options(name: str) -> None:
+    """But for what 0.1.0's part of the changelog shows."""
+    text = (ROOT / name).read_text(encoding="utf-8").partition("## [0.1.0]")[0]
+    assert {words: found for words in command_lines(text) if (found := unknown_options(words))} == {}
+
+
+def test_the_search_for_options_finds_those_that_no_command_has() -> None:
+    text = "    securefl bench quality --suite default \\\n        --gone x  # y\n`securefl run --witness`, z"
+    lines = command_lines(text)
+    assert {words: unknown_options(words) for words in lines} == {
+        ("bench", "quality", "--suite", "default", "--gone", "x"): {"--gone"},
+        ("run", "--witness"): set(),
     }
 
 

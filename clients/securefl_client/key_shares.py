@@ -33,8 +33,6 @@ from securefl.protocol.agreement.rules import Rules
 from securefl.protocol.agreement.statement import Survivors
 from securefl.protocol.calls import AggregateHead
 
-SEAL_BYTES = 16
-
 
 class RoundChannels(Protocol):
     """This member's keys to the others, by round; those of earlier rounds are gone."""

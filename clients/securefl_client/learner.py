@@ -49,7 +49,9 @@ class Learner(UpdateSource, Protocol):
         Returns:
             The change since ``start``, float64; see ``update_between``. Under ``[layers]`` the changes of layers that
             this member does not own in the round are left out. Under ``basis``, ``state`` and
-            ``core`` one factor of every weight is the frozen one.
+            ``core`` one factor of every weight is the frozen one, and under ``head-only`` no weight changes: factors
+            (m, 0) and (0, n). Entries beyond the bounds in ``[grid]`` are clipped, and a ``Warned`` says how many: a
+            model whose weights move far needs a larger ``adapter_bound``.
         """
         ...
 

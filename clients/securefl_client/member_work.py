@@ -18,7 +18,6 @@ from typing import Protocol
 import numpy as np
 
 from securefl.aggregation.class_weighting import ClassWeights
-from securefl.aggregation.clock import Stage
 from securefl.aggregation.contribution import integers_digest
 from securefl.aggregation.decryption import Body
 from securefl.aggregation.encoding import EncodedContribution
@@ -119,7 +118,6 @@ class MemberWork:
         self._journal = journal
         self._ledger = ledger
         self._chain_key = chain_key
-        self._clock = clock
         self._emit = emit
         self._traffic = traffic
         self._out = out
@@ -180,9 +178,7 @@ class MemberWork:
     def apply(self, sums: Integers, head: AggregateHead) -> bool:
         """Take up a sum, measure and keep what follows from it; True if it ends the federation early."""
         number = head.cohort.attempt.round_number
-        with self._clock.stage(Stage.REDISTRIBUTE, number):
-            self._aggregation.apply(sums, Outcome.of(head))
-            self._aggregation.start()
+        self._aggregation.take_up(sums, Outcome.of(head))
         self._log.tell_of_the_end(number, self._aggregation.kept_round)
         # The last opening gives the head a start, so there is a global adapter to measure before round 1.
         validation = self._side.install(self._aggregation.start(), number) if number >= START else {}
@@ -210,6 +206,10 @@ class MemberWork:
     def sit_out(self, round_number: int, refused: BudgetError) -> None:
         """Tell a person, once a round, why this member takes no part in it."""
         self._log.sit_out(round_number, f"{refused.what}; {SITTING_OUT}")
+
+    def abstain(self, round_number: int, reason: str) -> None:
+        """Tell a person, once, why this member does not vote for a round's survivors."""
+        self._log.abstain(round_number, reason)
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say who is missing."""

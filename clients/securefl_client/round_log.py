@@ -71,6 +71,7 @@ class RoundLog:
         self.rounds: list[RoundReport] = []
         self.start: Figures = {}
         self.sat_out: tuple[int, ...] = ()
+        self._abstained: set[tuple[int, str]] = set()
         self._growth = GrowthWatch(federation.terms.training.warmup_rounds)
         self.reread()
 
@@ -118,6 +119,12 @@ class RoundLog:
             self.sat_out = (*self.sat_out, number)
             self._journal.keep(_SAT_OUT_FILE, [_NUMBERS.dump_json(self.sat_out)])
             self._warn(sentence)
+
+    def abstain(self, number: int, reason: str) -> None:
+        """A person hears once why this member does not vote for the survivors of a round's attempt."""
+        if (number, reason) not in self._abstained:
+            self._abstained.add((number, reason))
+            self._warn(f"it does not vote for the survivors of round {number}: {reason}")
 
     def warn_of_clipping(self, number: int, clipped: Mapping[str, int]) -> None:
         """A person hears that values exceeded their bound, by tensor, and which option moves it."""

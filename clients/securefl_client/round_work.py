@@ -124,6 +124,10 @@ class RoundWork(Protocol):
         """Say that this member takes no part in a round, and why."""
         ...
 
+    def abstain(self, round_number: int, reason: str) -> None:
+        """Say that this member does not vote for a round's survivors, and why."""
+        ...
+
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say who is missing."""
         ...

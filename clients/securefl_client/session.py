@@ -15,9 +15,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from securefl.errors import ProtocolError
-from securefl.ledger.events import (
-    RunFinished,
-)
+from securefl.ledger.events import RunFinished
 from securefl.protocol.calls import (
     Announcement,
     Leave,
@@ -37,18 +35,14 @@ from securefl.protocol.member_effects import (
     TakePart,
     VoteVoid,
 )
-from securefl.protocol.member_records import (
-    RunEnded,
-)
+from securefl.protocol.member_records import RunEnded
 from securefl.protocol.member_session import (
     MemberState,
     asked,
     in_cohort,
 )
 from securefl_client.contributing import Contributing
-from securefl_client.round_work import (
-    Steps,
-)
+from securefl_client.round_work import Steps
 from securefl_client.standing import Standing
 from securefl_client.summing import Summing
 from securefl_client.voting import Voting

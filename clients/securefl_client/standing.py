@@ -13,26 +13,14 @@ from securefl.ledger.events import (
     RoundVoided,
 )
 from securefl.protocol.agreement.cohort import Cohort
-from securefl.protocol.agreement.commitment import (
-    ContributionHeader,
-)
+from securefl.protocol.agreement.commitment import ContributionHeader
 from securefl.protocol.agreement.rules import Rules
 from securefl.protocol.agreement.signed import Attempt, Signed
-from securefl.protocol.agreement.statement import (
-    SpoiledProof,
-)
-from securefl.protocol.agreement.verification import (
-    survivor_ids,
-)
-from securefl.protocol.calls import (
-    SettledAttempt,
-)
-from securefl.protocol.member_records import (
-    AttemptSettled,
-)
-from securefl.protocol.member_session import (
-    MemberState,
-)
+from securefl.protocol.agreement.statement import SpoiledProof
+from securefl.protocol.agreement.verification import survivor_ids
+from securefl.protocol.calls import SettledAttempt
+from securefl.protocol.member_records import AttemptSettled
+from securefl.protocol.member_session import MemberState
 from securefl_client.journal import Journal
 from securefl_client.key_shares import KeyShares
 from securefl_client.outbox_folder import OutboxFolder, OutboxHead

@@ -14,9 +14,7 @@ import numpy as np
 from securefl.aggregation.decryption import Body
 from securefl.crypto.authentication import forgery
 from securefl.errors import AuthenticationError, ForgeryError, ProtocolError
-from securefl.ledger.events import (
-    AggregateApplied,
-)
+from securefl.ledger.events import AggregateApplied
 from securefl.protocol.agreement.signed import Signed, sign
 from securefl.protocol.agreement.statement import (
     SpoiledProof,

@@ -288,6 +288,7 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
         seed=terms.federation.seed,
         member=own.member,
         core_heads=federation.plan.core_heads,
+        principal_rank=federation.plan.frozen_rank if federation.plan.frozen_from == "principal" else 0,
         kept_share=1 / len(federation.cohort) if terms.recipe.keeps_sent else None,
         select_by=terms.encryption.select.by,
         model_id=terms.model.id,

@@ -34,9 +34,7 @@ from securefl.protocol.member_records import (
     VoteSigned,
 )
 from securefl_client.packets import take_packets
-from securefl_client.round_work import (
-    Steps,
-)
+from securefl_client.round_work import Steps
 from securefl_client.standing import Standing
 
 
@@ -60,6 +58,7 @@ class Voting:
             try:
                 check_survivors(statement, proposed.headers, cohort, self._own.rules, own=own, owners=owners)
             except (ProtocolError, AuthenticationError) as error:
+                self._own.work.abstain(self._own.attempt.round_number, error.what)
                 yield self._abstention(error.what)
                 return
             vote = sign(

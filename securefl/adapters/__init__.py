@@ -14,6 +14,8 @@
 ``outer``            the step along the mean, with or without momentum
 ``update_norm``      size of the mean update from round to round
 ``alignment``        factors turned to their product's singular vectors, in the same bits everywhere
+``leading``          leading singular vectors of a weight, in the same bits everywhere
+``frozen_start``     frozen factors that a state begins from, where they are found and not drawn
 ``learned_factors``  the factors of one shared adapter, round after round, in the same bits everywhere
 ``averaged_factors``  the mean of members' factors, each by itself
 ``rest_of_world``    the mean of all other members' factors

@@ -57,8 +57,8 @@ def aligned(A: Matrix, B: Matrix) -> tuple[Matrix, Matrix]:
     Returns:
         A (r, n) with orthonormal rows, whose largest entry is positive, and B (m, r) with orthogonal columns.
     """
-    turn = eigenvectors(_gram(B))
-    rows, columns = _times(A.T, turn).T, _times(B, turn)
+    turn = eigenvectors(gram(B))
+    rows, columns = times(A.T, turn).T, times(B, turn)
     largest = np.argmax(np.abs(rows), axis=1)
     signs = np.where(np.take_along_axis(rows, largest[:, None], axis=1)[:, 0] < 0, -1.0, 1.0)
     return np.ascontiguousarray(rows * signs[:, None]), columns * signs
@@ -91,13 +91,13 @@ def _folded(values: Matrix) -> Matrix:
     return first
 
 
-def _gram(columns: Matrix) -> Matrix:
+def gram(columns: Matrix) -> Matrix:
     """B^T B of a matrix (m, r): exactly symmetric, since both halves are the same products in the same order."""
     return np.stack([_folded(columns * column[:, None]) for column in columns.T])
 
 
-def _times(columns: Matrix, turn: Matrix) -> Matrix:
-    """A matrix (m, r) times one (r, r), a direction after the other."""
+def times(columns: Matrix, turn: Matrix) -> Matrix:
+    """A matrix (m, r) times one (r, k), a direction after the other."""
     total: Matrix = columns[:, :1] * turn[0]
     for number in range(1, len(turn)):
         total = total + columns[:, number : number + 1] * turn[number]

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from securefl.config.cohort import MIN_COHORT
 from securefl.errors import ConfigError
-
-MIN_COHORT = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -48,7 +48,7 @@ class SharedState(Protocol):
 
     @property
     def learned(self) -> Mapping[str, LoraFactors]:
-        """Factors of one shared adapter that rounds train in turn, in the same bits everywhere; empty without one."""
+        """Factors that rounds train in turn or against, in the same bits everywhere; empty where there are none."""
         ...
 
     @property
@@ -88,6 +88,7 @@ class GlobalState:
         kept_rank: Most directions that are kept of a decomposed weight; None for all that it can have.
         split: The factor that holds the singular values of a redistributed weight.
         replaced: True where a mean holds whole weights, which take the place of the old ones.
+        frozen: Factors that all rounds train between, where they were found before the first one; see ``frozen_start``.
     """
 
     layout: Layout
@@ -99,6 +100,7 @@ class GlobalState:
     kept_rank: int | None
     split: SplitName = "left"
     replaced: bool = False
+    frozen: Mapping[str, LoraFactors] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -127,8 +129,8 @@ class GlobalState:
 
     @property
     def learned(self) -> Mapping[str, LoraFactors]:
-        """Nothing: no factors last beyond a round."""
-        return {}
+        """Factors that last for all rounds, where they were found and not drawn: see ``frozen``."""
+        return self.frozen
 
     @property
     def learned_side(self) -> Side | None:

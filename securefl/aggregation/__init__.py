@@ -9,6 +9,7 @@ In the order of the way, with the modules of other packages that stand on it:
 ``member_layers`` the layers that this member trains, and its scores of them
 ``member_ranks``  the ranks that members keep, where they prune them
                   ``adapters.payloads``: the linear map
+``first_factors`` frozen factors that rounds begin from, where the member's own model says them
 ``head_openings`` the sums before training: what a member answers, and what it then knows
 ``opening_sums``  their integers, and what follows from their sums
 ``others``        what a sum leaves for the other members, and if they can have sent it
@@ -17,10 +18,10 @@ In the order of the way, with the modules of other packages that stand on it:
 ``own_weight``    what a member has sent of the sum of weights, and what it leaves for the others
 ``class_weighting`` the same by class, for heads with one row a class
 ``layer_means``   means over owners, where not every member trains every layer
-                  (clipping for privacy will stand here)
 ``grid``          reals to bounded integers by stochastic rounding, and back
-                  (noise for privacy will stand here)
-``encoding``      the three above in one: an update to integers, a sum of integers to the mean update
+                  ``protocol.client_noise``: clipping, rounding and noise in the place of weights and grid, under
+                  ``[privacy] unit = "client"``
+``encoding``      payload, weights and grid in one: an update to integers, a sum of integers to the mean update
 ``cut``           what an attempt's cohort may not sum, as zeros
 ``early_stopping``  the cohort's sum of validation losses, and when it ends the federation
 ``kept_state``    a member's loss in that sum, and the state that is gone back to

@@ -37,6 +37,7 @@ from securefl.aggregation.decryption import Body
 from securefl.aggregation.encoding import EncodedContribution
 from securefl.aggregation.encrypted_rounds import EncryptedRounds
 from securefl.aggregation.encryption import Encryption
+from securefl.aggregation.first_factors import begun_from_model
 from securefl.aggregation.head_openings import HeadOpenings, head_source
 from securefl.aggregation.kept_state import KeptState
 from securefl.aggregation.member_layers import MemberLayers
@@ -109,6 +110,7 @@ class MemberAggregation:
         self._openings = HeadOpenings(federation, member) if federation.openings else None
         self._source: HeadSource | None = None
         self._told = False
+        self._begun = False
         self._applied = federation.first_round - 1
         self.chain = chain_start(federation.digest)
         self._selection = Selection(federation)
@@ -208,7 +210,7 @@ class MemberAggregation:
         return EncodedContribution.of_integers(integers)
 
     def follow(self, learner: UpdateSource, *, told: bool = False) -> None:
-        """Names the learner that hears how heads begin, at once if they have.
+        """Names the learner that hears how heads begin, at once if they have, and whose model rounds may begin from.
 
         Args:
             learner: This member's model and data.
@@ -217,6 +219,9 @@ class MemberAggregation:
         if self._openings is not None:
             self._source, self._told = head_source(learner), self._told or told
             self._tell_source()
+        if self.federation.plan.frozen_from == "principal" and not self._begun:
+            self._held.go_on_from(begun_from_model(self.state, self.federation.plan, learner))
+            self._begun = True
 
     def answer(self, opening: Opening, learner: UpdateSource) -> EncodedContribution:
         """The integers that this member contributes to an opening.

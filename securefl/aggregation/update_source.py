@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +12,7 @@ from securefl.adapters.closed_form import HeadOpening
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.head_statistics import HeadStatistics
 from securefl.adapters.selection import Scores
-from securefl.adapters.update import Adapter, Update
+from securefl.adapters.update import Adapter, LoraFactors, Update
 
 
 class UpdateSource(Protocol):
@@ -63,6 +63,19 @@ class PruningSource(Protocol):
 
     def kept_directions(self) -> int:
         """Directions that it keeps after ``learn``, from 1 to as many as it trained."""
+        ...
+
+
+@runtime_checkable
+class PrincipalSource(Protocol):
+    """A member that has the federation's base model, whose weights rounds may begin from."""
+
+    def principal_directions(self, rank: int, /) -> Mapping[str, LoraFactors]:
+        """Leading singular vectors of every adapted weight, as ``adapters.leading.leading_pair`` gives them.
+
+        Args:
+            rank: Directions of each weight.
+        """
         ...
 
 

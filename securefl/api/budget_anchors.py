@@ -1,22 +1,19 @@
-"""Heads of privacy budgets' ledgers in an audit: what certificates and ledgers of a run say of them.
+"""Heads of privacy budgets' ledgers in an audit: what certificates, receipts and ledgers of a run say of them.
 
-The rule kept here: a certificate is kept by every member and names the header of each survivor by its digest, so nobody
-can take back alone what its header said; a budget's ledger has to continue all of it.
+The rule kept here: a budget's ledger has to continue every head that is kept of it anywhere, and each place that keeps
+one is looked at whether the others are there or not. A certificate is kept by every member and names the header of each
+survivor by its digest, so nobody can take back alone what its header said.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
-from securefl.errors import RunError, StateError
-from securefl.identity.signing import verify
-from securefl.ledger.anchors import Anchor, require_heads
-from securefl.ledger.budget_ledger import verify_budget
-from securefl.ledger.budget_state import BudgetState
-from securefl.ledger.chain import verified_entries
+from securefl.api.budget_records import BudgetRecord
+from securefl.errors import StateError
+from securefl.ledger.anchors import Anchor
 from securefl.ledger.events import BudgetAnchored, Event
 from securefl.protocol.agreement.commitment import NO_BUDGET, header_digest
 from securefl.protocol.agreement.verification import survivor_ids
@@ -53,85 +50,80 @@ def heads_in(folder: Path) -> Heads:
     return found
 
 
-def anchor_findings(
-    ledger: Iterable[Event], copies: Iterable[bytes], kept: Iterable[Mapping[int, bytes]]
-) -> Iterator[str]:
-    """Sentences on a member whose budget's ledger does not continue what was anchored of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchors:
+    """All heads that are kept of one member's budgets.
+
+    Attributes:
+        run: From its ledger of the run, by round and attempt, the oldest first.
+        headers: Rounds with the head that a header named, from certificates that any member kept, ``heads_in``; two of
+            a round where two members kept different ones.
+        receipts: From receipts of the budgets' ledgers on this machine.
+    """
+
+    run: tuple[BudgetAnchored, ...] = ()
+    headers: frozenset[tuple[int, bytes]] = frozenset()
+    receipts: tuple[Anchor, ...] = ()
+
+
+def anchored_in(events: Iterable[Event]) -> tuple[BudgetAnchored, ...]:
+    """Events of a run's ledger that name heads of the member's budgets, the oldest first."""
+    return tuple(event for event in events if isinstance(event, BudgetAnchored))
+
+
+def anchor_findings(records: Sequence[BudgetRecord], anchors: Anchors) -> Iterator[str]:
+    """Sentences on a member whose budgets' ledgers do not continue everything that is kept of them.
 
     Args:
-        ledger: Events of the member's run ledger.
-        copies: Bytes of the ledgers of its budgets, each verified, the longest copy of each.
-        kept: Heads of the member's headers, ``heads_in``, from each member whose certificates are there.
+        records: Its budgets' ledgers, each verified, the longest copy of each.
+        anchors: What is kept of them.
 
-    Guarantee: as ``check_budget_ledger``, over several ledgers.
+    Guarantee: flipped bytes, missing, repeated and moved lines, a cut, an old copy, a deletion and a second history
+    from any point before the newest head are found, if one of the places that keep that head is there; see
+    ``chain.verified_entries`` and ``ledger.anchors``. What was charged after the newest head can be taken away unseen.
     """
-    anchors = anchors_of(ledger)
-    named = {anchor.digest for anchor in anchors}
-    signed = sorted({(number, head) for heads in kept for number, head in heads.items()})
-    for number, head in signed:
+    yield from _of_headers(anchors)
+    keys = {record.state.opened.ledger_key for record in records}
+    if records and any(event.ledger_key not in keys for event in anchors.run):
+        yield "no ledger of its budgets here is signed with the key that its ledger of the run names"
+    there = {digest for record in records for digest in record.digests}
+    for kept_in, heads in _kept(anchors, keys):
+        lacking = sorted(heads.keys() - there, key=heads.__getitem__)
+        if lacking:
+            places = ", ".join(dict.fromkeys(heads[head] for head in lacking))
+            yield (
+                f"its budget's ledger lacks {len(lacking)} of the entries that {kept_in} name ({places}): it was cut, "
+                "is an old copy, or there are two histories"
+            )
+
+
+def _of_headers(anchors: Anchors) -> Iterator[str]:
+    """A run's ledger names every head that the member's headers named, and every header named one."""
+    named = {event.head for event in anchors.run}
+    for number, head in sorted(anchors.headers):
         if head == NO_BUDGET:
             yield f"its header of round {number} names no head of its budget's ledger"
         elif head not in named:
             yield f"its run ledger does not name the head of its budget's ledger that its header of round {number} has"
-    there = {hashlib.sha256(line).digest() for data in copies for line in data.split(b"\n")}
-    lacking = (named | {head for _, head in signed if head != NO_BUDGET}) - there
-    if lacking:
-        yield (
-            f"its budget's ledger lacks {len(lacking)} of the entries that its headers were charged in: it was cut, is "
-            "an old copy, or there are two histories"
-        )
 
 
-def anchors_of(events: Iterable[Event]) -> tuple[Anchor, ...]:
-    """Heads of the budget's ledger that a member's run ledger names, the oldest first."""
-    return tuple(
-        Anchor(event.ledger_key, event.sequence, event.head)
-        for event in events
-        if isinstance(event, BudgetAnchored)
-    )
-
-
-def check_budget_ledger(
-    data: bytes, *, member: str, anchors: tuple[Anchor, ...], heads: Mapping[int, bytes]
-) -> BudgetState:
-    """Verify a budget's ledger against everything that a run says of it.
+def _kept(anchors: Anchors, keys: Set[bytes]) -> Iterator[tuple[str, Mapping[bytes, str]]]:
+    """Each place that keeps heads, in words, and the heads with where they stand in it.
 
     Args:
-        data: The ledger's bytes: the copy in a run's folder, or the ledger itself.
-        member: Whose it is.
-        anchors: From the member's run ledger, ``anchors_of``; at least one.
-        heads: By round, from certificates that any member kept, ``heads_in``.
-
-    Returns:
-        The charges that count.
-
-    Guarantee: flipped bytes, missing, repeated and moved lines, a cut, an old copy and a second history from any point
-    before the newest head are found; see ``chain.verified_entries`` and ``anchors``. What was charged after the newest
-    head can be taken away unseen.
-
-    Raises:
-        StateError: in a clause that fits behind the member's name.
+        anchors: All of them.
+        keys: Keys of the ledgers that are there; a run's ledger that names another one was spoken of.
     """
-    if not anchors:
-        raise StateError("its run ledger names no head of its budget's ledger")
-    key = anchors[0].ledger_key
-    verifier = partial(verify, key)
-    try:
-        state = verify_budget(data, ledger_key=key, verifier=verifier, anchors=anchors)
-        require_heads(tuple(verified_entries(data, verifier)), heads.values())
-    except RunError as error:
-        raise StateError(f"its budget's ledger does not hold: {error.what}", where=error.where) from None
-    if state.opened.client != member or state.opened.ledger_key != key:
-        raise StateError("its budget's ledger is another client's or of another key")
-    _check_anchored(anchors, heads)
-    return state
-
-
-def _check_anchored(anchors: tuple[Anchor, ...], heads: Mapping[int, bytes]) -> None:
-    """A run's ledger names every head that the member's headers named."""
-    named = {anchor.digest for anchor in anchors}
-    for number, head in sorted(heads.items()):
-        if head not in named:
-            raise StateError(
-                f"its run ledger does not name the head of its budget's ledger that its header of round {number} has"
-            )
+    yield (
+        "its headers",
+        {head: f"round {number}" for number, head in sorted(anchors.headers) if head != NO_BUDGET},
+    )
+    yield (
+        "its run ledger",
+        {
+            event.head: f"round {event.round_number}"
+            for event in anchors.run
+            if not keys or event.ledger_key in keys
+        },
+    )
+    yield "its receipts", {anchor.digest: f"entry {anchor.sequence + 1}" for anchor in anchors.receipts}

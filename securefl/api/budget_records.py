@@ -7,6 +7,7 @@ keep.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from securefl.ledger.anchors import Anchor
 from securefl.ledger.budget_files import BudgetPlace, receipts_folder
 from securefl.ledger.budget_ledger import verify_budget
 from securefl.ledger.budget_state import BudgetState, Charge
+from securefl.ledger.receipts import parse_receipts
 
 KEY_BYTES = 32
 
@@ -41,6 +43,12 @@ class BudgetRecord:
     def charges(self) -> tuple[Charge, ...]:
         """Charges of all federations that count, the oldest first."""
         return self.state.charges
+
+    @property
+    def digests(self) -> frozenset[bytes]:
+        """Digests of its entries (32 bytes each), which heads of it are."""
+        *lines, _ = self.data.split(b"\n")
+        return frozenset(hashlib.sha256(line).digest() for line in lines)
 
     def of_federation(self, digest: bytes) -> tuple[Charge, ...]:
         """Charges of one federation that count, the oldest first."""
@@ -71,19 +79,31 @@ class BudgetRecord:
         return self
 
 
-def records_of(member: str, *, copy: Path, live: Path) -> tuple[list[BudgetRecord], list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientBudgets:
+    """All that an audit finds of a client's budgets.
+
+    Attributes:
+        records: One verified ledger for each data set, the longer one where copy and live ledger are both there.
+        receipts: Heads of them that this machine's user keeps.
+        broken: In sentences, what is wrong with any of the files.
+    """
+
+    records: tuple[BudgetRecord, ...]
+    receipts: tuple[Anchor, ...]
+    broken: tuple[str, ...]
+
+
+def budgets_of(member: str, *, copy: Path, live: Path) -> ClientBudgets:
     """Read all ledgers of a client's budgets: the copy that a run left, and those that go on.
 
     Args:
         member: The client.
         copy: File in the run's results; it may be missing.
         live: Folder of budgets, one folder a client, whose ledgers are named by the data's fingerprint.
-
-    Returns:
-        One record for each data set, the longer one where copy and live ledger are both there; and in sentences what
-        is wrong with any of them.
     """
     found: dict[bytes, BudgetRecord] = {}
+    receipts: list[Anchor] = []
     broken: list[str] = []
     for path in [*([copy] if copy.is_file() else []), *sorted((live / member).glob("*.jsonl"))]:
         try:
@@ -94,8 +114,14 @@ def records_of(member: str, *, copy: Path, live: Path) -> tuple[list[BudgetRecor
             found[data] = record.after(found[data]) if data in found else record
         except SecureFLError as error:
             broken.append(str(error).rstrip("."))
-    broken += (_gone(place) for record in found.values() if (place := _live(record, live)).is_gone)
-    return list(found.values()), broken
+    for record in found.values():
+        place = _live(record, live)
+        broken += [_gone(place)] if place.is_gone else []
+        try:
+            receipts += _receipts(place.receipts)
+        except SecureFLError as error:
+            broken.append(str(error).rstrip("."))
+    return ClientBudgets(records=tuple(found.values()), receipts=tuple(receipts), broken=tuple(broken))
 
 
 def _live(record: BudgetRecord, live: Path) -> BudgetPlace:
@@ -106,6 +132,16 @@ def _live(record: BudgetRecord, live: Path) -> BudgetPlace:
         client=record.state.opened.client,
         data_fingerprint=record.state.opened.data_fingerprint,
     )
+
+
+def _receipts(path: Path) -> tuple[Anchor, ...]:
+    """Heads in a file of receipts; none where there is no file."""
+    try:
+        return parse_receipts(path.read_bytes(), where=str(path)) if path.exists() else ()
+    except OSError as error:
+        raise StateError(
+            "the receipts of its budget cannot be read", where=str(path), hint=plain_reason(error)
+        ) from None
 
 
 def _gone(place: BudgetPlace) -> str:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
-from securefl.api.budget_records import BudgetRecord, records_of
+from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
+from securefl.api.budget_records import BudgetRecord, budgets_of
 from securefl.api.findings import Finding
 from securefl.api.noise_audit import broken_promise, other_releases
 from securefl.api.privacy_accounts import Bookkeeper, ClientPrivacy, PrivacyAudit, Promise, account_of
@@ -22,7 +22,7 @@ from securefl.errors import SecureFLError
 from securefl.ledger.budget_files import state_folder
 from securefl.ledger.budget_state import Charge
 from securefl.ledger.charges import charged
-from securefl.ledger.events import BudgetAnchored, RunStarted
+from securefl.ledger.events import RunStarted
 from securefl.ledger.ledger import VerifiedLedger
 from securefl.privacy.budget import events_of, unit_of
 from securefl.protocol.federation import Federation
@@ -70,16 +70,20 @@ def audit_privacy(
     findings += missing
     books, accounts = Bookkeeper(promise), []
     for member, ledger in ledgers.items():
-        found, broken = records_of(
-            member, copy=results / member / BUDGET_COPY, live=budgets or state_folder()
+        found = budgets_of(member, copy=results / member / BUDGET_COPY, live=budgets or state_folder())
+        findings += (Finding(member, what) for what in found.broken)
+        anchors = Anchors(
+            run=anchored_in(entry.event for entry in ledger.entries),
+            headers=frozenset(heads.get(member, ())),
+            receipts=found.receipts,
         )
-        findings += (Finding(member, what) for what in broken)
-        records = [record for record in found if record.knows(federation.digest)]
-        findings += (
-            Finding(member, what) for what in _of_heads(ledger, records, member, heads.get(member, {}))
-        )
+        findings += (Finding(member, what) for what in anchor_findings(found.records, anchors))
+        records = [record for record in found.records if record.knows(federation.digest)]
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
-        findings += (Finding(member, what) for what in _of_charges(ledger, charges, records, federation))
+        findings += (
+            Finding(member, what) for what in _of_charges(_sent(ledger, anchors), charges, records, anchors)
+        )
+        findings += (Finding(member, what) for what in _of_rounds(charges, federation))
         findings += (Finding(member, what) for what in other_releases(charges, federation))
         try:
             account = account_of(member, charges, records, books)
@@ -106,9 +110,9 @@ def _of_start(ledger: VerifiedLedger, federation: Federation) -> Iterator[str]:
         )
 
 
-def _heads(results: Path, members: Sequence[str]) -> tuple[dict[str, dict[int, bytes]], list[Finding]]:
-    """Heads of budgets' ledgers that any member's certificates name, by member and round."""
-    heads: dict[str, dict[int, bytes]] = {}
+def _heads(results: Path, members: Sequence[str]) -> tuple[dict[str, set[tuple[int, bytes]]], list[Finding]]:
+    """Rounds and heads of budgets' ledgers that any member's certificates name, by member."""
+    heads: dict[str, set[tuple[int, bytes]]] = {}
     findings: list[Finding] = []
     for keeper in members:
         try:
@@ -117,32 +121,20 @@ def _heads(results: Path, members: Sequence[str]) -> tuple[dict[str, dict[int, b
             findings.append(Finding(keeper, str(error).rstrip(".")))
             continue
         for member, by_round in kept.items():
-            heads.setdefault(member, {}).update(by_round)
+            heads.setdefault(member, set()).update(by_round.items())
     return heads, findings
 
 
-def _of_heads(
-    ledger: VerifiedLedger, records: Sequence[BudgetRecord], member: str, heads: Mapping[int, bytes]
-) -> Iterator[str]:
-    """A budget's ledger that does not continue what the run's ledger and everybody's certificates say of it."""
-    anchors = anchors_of(entry.event for entry in ledger.entries)
-    if not records or not anchors:
-        return
-    own = [record for record in records if record.state.opened.ledger_key == anchors[-1].ledger_key]
-    if not own:
-        yield "no ledger of its budgets here is signed with the key that its ledger of the run names"
-    for record in own:
-        try:
-            check_budget_ledger(record.data, member=member, anchors=anchors, heads=heads)
-        except SecureFLError as error:
-            yield str(error).rstrip(".")
+def _sent(ledger: VerifiedLedger, anchors: Anchors) -> frozenset[int]:
+    """Rounds that a member contributed to, by its ledger of the run or by a header that anybody's certificate has."""
+    own = {number for number, _ in charged(entry.event for entry in ledger.entries)}
+    return frozenset(own | {number for number, _ in anchors.headers})
 
 
 def _of_charges(
-    ledger: VerifiedLedger, charges: Sequence[Charge], records: Sequence[BudgetRecord], federation: Federation
+    sent: frozenset[int], charges: Sequence[Charge], records: Sequence[BudgetRecord], anchors: Anchors
 ) -> Iterator[str]:
-    """Contributions without a charge, and charges that fit no contribution of this federation."""
-    sent = sorted({number for number, _ in charged(entry.event for entry in ledger.entries)})
+    """Contributions without a charge."""
     if not records:
         if sent:
             yield (
@@ -153,16 +145,18 @@ def _of_charges(
     if len(records) > 1:
         yield f"its charges lie in {len(records)} budgets, so its data changed while the federation ran"
     paid = {charge.round_number for charge in charges}
-    anchored = {
-        entry.event.round_number for entry in ledger.entries if isinstance(entry.event, BudgetAnchored)
-    }
-    for number in sent:
+    anchored = {event.round_number for event in anchors.run}
+    for number in sorted(sent):
         if number not in paid:
             yield f"it contributed to round {number}, and its budget was not charged for it"
         elif number not in anchored:
             yield f"its ledger of the run names no head of its budget's ledger for round {number}"
+
+
+def _of_rounds(charges: Sequence[Charge], federation: Federation) -> Iterator[str]:
+    """Charges for rounds that the federation does not have."""
     last = federation.terms.federation.rounds
-    for number in sorted(paid):
+    for number in sorted({charge.round_number for charge in charges}):
         if not federation.first_round <= number <= last:
             yield f"its budget was charged for round {number}, which this federation does not have"
 

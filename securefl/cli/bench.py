@@ -177,8 +177,13 @@ def quality(
         ),
     ] = None,
     rates: Annotated[
-        Path, typer.Option(metavar="FILE", help="Learning rates that --search has found, or will find.")
-    ] = Path("benchmarks/results/quality-rates.json"),
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Learning rates that --search has found, or will find; else "
+            "benchmarks/results/quality-rates.json, or quality-rates-tasks.json.",
+        ),
+    ] = None,
     search: Annotated[
         bool,
         typer.Option(
@@ -274,7 +279,7 @@ def _search(options: QualityOptions) -> None:
     from securefl.cli.quality import search_quality
 
     table, failures = search_quality(options)
-    _show(rate_tables(table), [f"Written to {options.rates}; later cells read it there."], None)
+    _show(rate_tables(table), [f"Written to {options.rates_file}; later cells read it there."], None)
     _refuse_failures(failures)
 
 

@@ -34,7 +34,10 @@ JsonPath = Annotated[
 def evaluate(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A saved adapter's folder.")],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A csv, tsv, jsonl or parquet file with labels or answers.")
+        Path,
+        typer.Argument(
+            metavar="DATA", help="A csv, tsv, jsonl, json or parquet file with labels or answers."
+        ),
     ],
     text: TextColumns = None,
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")] = "label",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from securefl.cli.events import HIDDEN, event_sink, told
+
+if TYPE_CHECKING:
+    from securefl.protocol.federation import Federation
 
 
 def init(
@@ -48,18 +51,35 @@ def init(
         overview = provision(config, folder, emit=emit, requests=requests)
         if not json_events:
             show_data(overview, console=result_console(None))
+            _say_adapter_or_head(folder, overview.trained)
             _say_fingerprints(folder, {one.id: one.fingerprint for one in requests})
             _say_what_is_next(folder, tuple(config.ranks))
+
+
+def _say_adapter_or_head(folder: Path, rows: Mapping[str, int]) -> None:
+    """Measured cases of adapter against head under noise, where there is one to name."""
+    from securefl.cli.output import result_console
+    from securefl.planning.head_cases import head_advice
+
+    advice = head_advice(_made(folder), rows)
+    if advice is not None:
+        for line in advice.lines:
+            result_console(None).print(line, markup=False, highlight=False)
+
+
+def _made(folder: Path) -> Federation:
+    """The federation that stands in every member's folder."""
+    from securefl_client.folder import load_federation_file
+
+    return load_federation_file(next(path.parent for path in folder.glob("*/federation.json")))
 
 
 def _say_fingerprints(folder: Path, requested: Mapping[str, str]) -> None:
     """Lines that people compare: the federation's fingerprint, and those of keys that were made elsewhere."""
     from securefl.cli.output import result_console
-    from securefl_client.folder import load_federation_file
 
-    federation = load_federation_file(next(path.parent for path in folder.glob("*/federation.json")))
     console = result_console(None)
-    console.print(f"Fingerprint of the federation: {federation.fingerprint}", soft_wrap=True)
+    console.print(f"Fingerprint of the federation: {_made(folder).fingerprint}", soft_wrap=True)
     for member, fingerprint in requested.items():
         console.print(
             f"Keys of {member}, to compare with its owner: {fingerprint}", markup=False, soft_wrap=True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from securefl.config.aggregation import WeightsName
+    from securefl.config.payload import FrozenFrom
     from securefl.protocol.federation import Federation
 
 _WEIGHTS: Final[Mapping[WeightsName, str]] = {
@@ -14,6 +15,10 @@ _WEIGHTS: Final[Mapping[WeightsName, str]] = {
     "samples": "members weigh by their rows, none above the cap",
     "equal": "all members weigh the same",
     "norm": "members weigh by the norms of their products",
+}
+_FROZEN: Final[Mapping[FrozenFrom, str]] = {
+    "seed": "rounds begin from drawn factors",
+    "principal": "rounds begin from singular vectors of the base model's weights",
 }
 _IN_ROUND_1: Final = "One of the first round's values is the client's weight; later rounds have none."
 _NOTES: Final[Mapping[WeightsName, str]] = {
@@ -36,6 +41,8 @@ def mean_choices(federation: Federation) -> Iterator[str]:
         said.append("every round trains B alone")
     if federation.plan.aligned:
         said.append("A becomes the singular vectors of B A after every round")
+    if federation.plan.frozen_from != "seed":
+        said.append(_FROZEN[federation.plan.frozen_from])
     if aggregation.weights != "capped":
         said.append(_WEIGHTS[aggregation.weights])
     if aggregation.split != "left":

@@ -56,22 +56,28 @@ def plan(
     with extra_installed("client"):
         from securefl.planning.as_json import plan_json
         from securefl.planning.forecast import forecast
+        from securefl.planning.head_cases import head_advice
         from securefl.planning.noise_forecast import forecast_noise
         from securefl.planning.speed_process import measure_speed_in_process
         from securefl.results.formats import stamped
 
-        planned, data, rows, config = _federation(federation)
-        noise = forecast_noise(planned, rows=rows)
+        planned, data, config = _federation(federation)
+        rows = {} if data is None else data.trained
+        noise, advice = forecast_noise(planned, rows=rows), head_advice(planned, rows)
         earlier = _earlier_charges(config, planned, noise, clients=rows)
         progress_console().print("Measuring this machine with a few ciphertexts.")
         found = forecast(planned, speed=measure_speed_in_process(planned))
     console = result_console(json_path)
     show(found, console=console)
-    show_privacy(planned, noise, earlier=earlier, console=console)
+    show_privacy(planned, noise, earlier=earlier, advice=advice, console=console)
     if data is not None:
         show_data(data, console=console)
         _warn(data)
-    values = {**plan_json(found), "privacy": privacy_json(noise, earlier=earlier)}
+    values = {
+        **plan_json(found),
+        "privacy": privacy_json(noise, earlier=earlier),
+        "adapter_or_head": None if advice is None else advice.values,
+    }
     write_json(stamped({**values, "data": None if data is None else data.values}), json_path)
     if noise is not None:
         noise.require_useful()
@@ -92,25 +98,19 @@ def _earlier_charges(
     return earlier_charges(config, planned, {member: noise.plan_of(member) for member in clients})
 
 
-def _federation(
-    path: Path,
-) -> tuple[Federation, DataOverview | None, dict[str, int], FederationConfig | None]:
-    """A provisioned federation from its file, or a preview of the one that a TOML file describes, with its data.
-
-    Beside it the rows that clients train on, of those whose data lies here, and the TOML file.
-    """
+def _federation(path: Path) -> tuple[Federation, DataOverview | None, FederationConfig | None]:
+    """A provisioned federation from its file, or a preview of the one that a TOML file describes, with its data."""
     from securefl.protocol.federation import Federation
 
     if path.suffix == ".json":
-        return Federation.from_json_text(_text(path), where=str(path)), None, {}, None
+        return Federation.from_json_text(_text(path), where=str(path)), None, None
     from securefl.config import load_federation
     from securefl.provisioning.data_overview import DataRules, overview_of
     from securefl.provisioning.preview import preview_draft
 
     config = load_federation(path)
     draft = preview_draft(config)
-    rows = {member: sum(counts.train.values()) for member, counts in draft.facts.clients.items()}
-    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation)), rows, config
+    return draft.federation, overview_of(draft.facts, DataRules.of(draft.federation)), config
 
 
 def _warn(data: DataOverview) -> None:

@@ -26,7 +26,9 @@ def predict(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--input", metavar="FILE", help="Texts of a csv, tsv, jsonl or parquet file, or lines of a txt."
+            "--input",
+            metavar="FILE",
+            help="Texts of a csv, tsv, jsonl, json or parquet file, or lines of a txt.",
         ),
     ] = None,
     text: TextColumns = None,

@@ -10,6 +10,7 @@ from securefl.cli.tables import print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from securefl.planning.head_cases import HeadAdvice
     from securefl.planning.noise_forecast import NoiseForecast
     from securefl.privacy.plan import PrivacyPlan
     from securefl.protocol.federation import Federation
@@ -25,6 +26,7 @@ def show_privacy(
     noise: NoiseForecast | None,
     *,
     earlier: Mapping[str, Spending] | None = None,
+    advice: HeadAdvice | None = None,
     console: Console,
 ) -> None:
     """Print noise and epsilon, and what noise leaves of the signal; nothing without differential privacy.
@@ -33,6 +35,7 @@ def show_privacy(
         federation: The planned one.
         noise: Its noise.
         earlier: By member, what earlier federations have charged on its data.
+        advice: Measured cases of adapter against head, where there is one to name.
         console: Where to.
     """
     from rich.text import Text
@@ -45,7 +48,8 @@ def show_privacy(
         rows = (_row(member, plan, noise.contributors) for member, plan in _shown(noise))
         print_table(console, f'privacy of unit "{unit}": epsilon', columns, rows)
     scheme = federation.terms.encryption.scheme
-    for line in (*_notes(noise, unit, scheme), *_budgets(noise, earlier or {})):
+    advised = () if advice is None else advice.lines
+    for line in (*_notes(noise, unit, scheme), *advised, *_budgets(noise, earlier or {})):
         console.print(Text(line))
     console.print()
 

@@ -26,7 +26,7 @@ class QualityOptions:
     data: Path
     model: str | None
     out: Path | None
-    rates: Path
+    rates: Path | None
     only: tuple[str, ...]
     recipes: tuple[str, ...]
     seeds: int | None
@@ -44,6 +44,16 @@ class QualityOptions:
         """Folder of the report: a suite has its own."""
         name = "quality" if self.suite == DEFAULT_SUITE else f"quality-{self.suite}"
         return self.out or Path("benchmarks/results") / name
+
+    @property
+    def rates_file(self) -> Path:
+        """File of learning rates: a suite that has its own place for the search has its own."""
+        from securefl.bench.quality.suites import suite_named
+
+        own = suite_named(self.suite).searched is not None
+        return (
+            self.rates or Path("benchmarks/results") / f"quality-rates{f'-{self.suite}' if own else ''}.json"
+        )
 
 
 def measure_quality(options: QualityOptions) -> QualityReport:
@@ -81,12 +91,12 @@ def search_quality(options: QualityOptions) -> tuple[RateTable, Mapping[str, str
     from securefl.bench.quality.rates import load_rates, save_rates
 
     request = _search_request(options)
-    former = load_rates(options.rates)
+    former = load_rates(options.rates_file)
     machine: Machine = this_machine()
     _make_folder(request.out)
-    _make_folder(options.rates.parent)
+    _make_folder(options.rates_file.parent)
     table, failures = search_rates(request, machine=machine, line_sink=_say, former=former)
-    save_rates(options.rates, table)
+    save_rates(options.rates_file, table)
     return table, failures
 
 
@@ -109,7 +119,7 @@ def _request(options: QualityOptions) -> tuple[QualityRequest, RateTable | None]
     run = cells_of(suite, seeds=options.seeds, only=options.only, recipes=options.recipes)
     # A key that is none shows before the first cell runs.
     overridden({}, options.overrides)
-    searched = load_rates(options.rates) if suite.compares == "recipes" else None
+    searched = load_rates(options.rates_file) if suite.compares == "recipes" else None
     model = _model(options.model or suite.model)
     request = QualityRequest(
         suite=suite,
@@ -146,12 +156,11 @@ def _search_request(options: QualityOptions) -> QualityRequest:
                 "a search has one place, one seed and no encrypted run", where=name, hint="leave it out"
             )
     request, _ = _request(replace(options, rates=Path()))
-    place = replace(request.suite, settings=(SEARCHED,), compares="recipes")
+    searched = request.suite.searched or SEARCHED
+    place = replace(request.suite, settings=(searched,), compares="recipes")
     suite = place.with_rows(train=options.train_rows, test=options.test_rows)
     cells = cells_of(suite, seeds=1, recipes=options.recipes)
-    return replace(
-        request, suite=suite, cells=cells, run=cells, out=options.rates.parent / options.rates.stem
-    )
+    return replace(request, suite=suite, cells=cells, run=cells, out=options.rates_file.with_suffix(""))
 
 
 def _model(given: str) -> str:

@@ -6,6 +6,7 @@ from securefl.config.encryption import NO_COLUMNS
 from securefl.config.factor_misfits import BOTH_FACTORS, refuse_factor_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
+from securefl.config.head_misfits import refuse_head_misfits
 from securefl.config.outer import NO_COORDINATES, AdamSection, SgdSection
 from securefl.config.own_backbones import refuse_backbone_misfits
 from securefl.config.payload import is_aligned, sums_whole
@@ -26,6 +27,7 @@ def refuse_misfits(config: FederationConfig, *, where: str = "") -> None:
     # First, as other checks advise what a promise of privacy does not allow.
     refuse_privacy_misfits(config, where=where)
     refuse_backbone_misfits(config, where=where)
+    refuse_head_misfits(config, where=where)
     _check_warmup(config, where=where)
     _check_outer(config, where=where)
     _check_products(config, where=where)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from securefl.config.model import Rank
 from securefl.config.names import Name
+from securefl.config.rank_mix import MixRanks
 from securefl.config.section import Section
 from securefl.config.values import MAY_BE_EMPTY
 
@@ -16,7 +17,8 @@ RESERVED_IDS = ("lead", "server")
 MIN_COHORT = 3
 """With two members each would read the other's update out of the sum."""
 MAX_COHORT = 1000
-"""Most members whose integers add up within 64 bits before anything is reduced; see ``crypto.profiles``."""
+"""Most members whose integers add up within 64 bits before anything is reduced (``crypto.profiles``), and whose packed
+shares were shown to open exactly (``crypto.shares``)."""
 
 
 class MemberSection(Section):
@@ -54,8 +56,9 @@ class CohortSection(Section):
     """``[cohort]``: who takes part, and with which rank."""
 
     clients: tuple[MemberSection, ...] = Field(default=(MemberSection(),) * 4, validate_default=True)
-    ranks: DataRanks | None = None
-    """``{ by = "data", least = 1, most = 16 }``: ranks that follow the data, in the place of every client's ``r``."""
+    ranks: DataRanks | MixRanks | None = Field(default=None, discriminator="by")
+    """In the place of every client's ``r``: ``{ by = "data", least = 1, most = 16 }`` for ranks that follow the data,
+    or ``{ by = "mix", shape = "heavy-tail-light", of = [2, 4, 8, 16] }`` for ranks that are dealt out."""
     samples_cap: int | None = Field(default=None, ge=1)
     """Weight of a client = min(samples / cap, 1), sent encrypted; without it, the equal share of the training file.
     Under ``aggregation.weights = "samples"`` a bound that no client may exceed; without it, the next power of two above
@@ -91,5 +94,6 @@ class CohortSection(Section):
     @model_validator(mode="after")
     def _one_rule_of_ranks(self) -> Self:
         if self.ranks is not None and any(member.r is not None for member in self.clients):
-            raise ValueError("ranks follow the data, and a client has an r; leave one of them out")
+            rule = "follow the data" if self.ranks.by == "data" else "are dealt out by a mix"
+            raise ValueError(f"ranks {rule}, and a client has an r; leave one of them out")
         return self

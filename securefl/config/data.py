@@ -40,7 +40,7 @@ Split = Annotated[NoSplit | IidSplit | DirichletSplit | ColumnSplit, Field(discr
 
 
 class DataSection(Section):
-    """``[data]``: files (csv, tsv and jsonl, also gzipped, and parquet) and the columns in them."""
+    """``[data]``: files (csv, tsv, jsonl and json, also gzipped, parquet, folders of ``datasets``), and columns."""
 
     train: str | None = None
     test: str | None = None

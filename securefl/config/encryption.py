@@ -19,6 +19,7 @@ NO_COLUMNS: Final[Mapping[PayloadName, str]] = {
     "state": "every other round sends rows of a factor",
     "core": "every value tells of the whole weight",
     "factors": "the left factor has rows, and columns of the right one alone",
+    "head-only": "no value tells of an adapted weight",
 }
 """Payloads whose values are no whole columns of a weight, each with the reason."""
 

@@ -71,6 +71,8 @@ EXAMPLES: Mapping[str, str] = {
     "cohort.clients[].column_values": 'column_values = ["bank"]',
     "cohort.ranks": 'ranks = { by = "data", most = 16 }',
     "cohort.ranks.by": 'ranks = { by = "data", most = 16 }',
+    "cohort.ranks.shape": 'ranks = { by = "mix", shape = "uniform" }',
+    "cohort.ranks.of": 'ranks = { by = "mix", of = [2, 4, 8, 16] }',
     "cohort.ranks.least": 'ranks = { by = "data", least = 2, most = 16 }',
     "cohort.ranks.most": 'ranks = { by = "data", most = 16 }',
     "cohort.samples_cap": "samples_cap = 5000",

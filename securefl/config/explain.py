@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from securefl.config.examples import example_for, wanted
+from securefl.config.foreign_keys import ADVICE
 from securefl.config.values import MISFIT, alternatives, chooser_of, dotted, is_list, quoted, shown
 from securefl.errors import ConfigError
 
@@ -294,7 +295,9 @@ def _missing(place: _Place, detail: ErrorDetails, *, where: str) -> ConfigError:
 def _hint_for_unknown(
     name: str, place: _Place, *, root: type[BaseModel], others: Sequence[type[BaseModel]]
 ) -> str:
-    """The nearest known key, the section that has such a key, or the keys that there are."""
+    """Advice for a key of transformers, the nearest known key, the section that has such a key, or those there are."""
+    if name in ADVICE:
+        return ADVICE[name]
     known = sorted({key for option in place.models for key in option.model_fields})
     near = difflib.get_close_matches(name, known, n=1, cutoff=_SIMILAR)
     elsewhere = _elsewhere(name, place, root=root, others=others)

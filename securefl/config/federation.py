@@ -24,6 +24,7 @@ from securefl.config.outer import Outer
 from securefl.config.payload import PayloadChoice
 from securefl.config.personal import PersonalSection
 from securefl.config.privacy import NO_PRIVACY, PrivacySection
+from securefl.config.rank_mix import MixRanks
 from securefl.config.recipes.catalogue import ROWS, with_row
 from securefl.config.recipes.choices import DEFAULT, FusionSection, Recipe
 from securefl.config.section import Section
@@ -102,7 +103,10 @@ class FederationConfig(Section):
 
     @property
     def ranks(self) -> dict[str, int]:
-        """Every client's rank, in the roster's order."""
+        """Every client's rank, in the roster's order; what ranks of data are is known once these are counted."""
+        if isinstance(self.cohort.ranks, MixRanks):
+            ids = [str(member.id) for member in self.cohort.clients]
+            return self.cohort.ranks.dealt(ids, seed=self.federation.seed)
         return {str(member.id): member.r or self.lora.r for member in self.cohort.clients}
 
     @property

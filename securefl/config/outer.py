@@ -49,5 +49,6 @@ NO_COORDINATES: Final[Mapping[PayloadName, str]] = {
     "basis": "a round's mean is a factor against random ones that are drawn for this round",
     "core": "a mean is decoded as a product of factors, in which the core is not kept apart",
     "factors": "a mean takes the place of the state, so that there is no step",
+    "head-only": "no round has a mean of a weight",
 }
 """Payloads under which a weight's mean has no coordinates that stay from round to round, each with the reason."""

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from securefl.config.section import Section
 
-PayloadName = Literal["dense", "sketch", "basis", "state", "core", "factors"]
+PayloadName = Literal["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 """All payloads, in the order in which plans compare them."""
 
 
@@ -45,6 +45,10 @@ class BasisPayload(Section):
 
 
 TrainedSides = Literal["alternate", "left"]
+FrozenFrom = Literal["seed", "principal"]
+"""``seed``: drawn, the same for everybody; ``principal``: the leading singular vectors of each adapted weight of the
+base model (PiSSA, arXiv 2404.02948; LoRA-XS, arXiv 2405.17604), which every member computes from its own copy to the
+same bits."""
 
 
 class StatePayload(Section):
@@ -56,6 +60,8 @@ class StatePayload(Section):
     2403.12313)."""
     aligned: bool = False
     """True where A becomes, after every round, the right singular vectors of B A (FedSVD, arXiv 2505.12805)."""
+    frozen_from: FrozenFrom = "seed"
+    """Where the first A comes from, against which round 1 trains B: right singular vectors, orthonormal."""
 
     @model_validator(mode="after")
     def _only_orthonormal_rows_are_aligned(self) -> Self:
@@ -74,12 +80,14 @@ class AutoPayload(Section):
 
 
 class CorePayload(Section):
-    """Square cores between frozen random factors."""
+    """Square cores between frozen factors."""
 
     name: Literal["core"]
     heads: int = Field(default=1, ge=1, le=64)
     """h cores a weight, each between two frozen factors of its own, with a factor that is trained beside it (Ravan,
     arXiv 2506.05568); the global adapter has h times a client's rank."""
+    frozen_from: FrozenFrom = "seed"
+    """Where both frozen factors come from: left and right singular vectors, orthonormal, for the whole federation."""
 
 
 SharedFactors = Literal["both", "right"]
@@ -93,13 +101,32 @@ class FactorsPayload(Section):
     """``right``: A alone is summed; every client's B stays with it (FedSA-LoRA, arXiv 2410.01463)."""
 
 
+class HeadOnlyPayload(Section):
+    """The task's head and no adapter: rounds train it on the base model's features, which nothing changes."""
+
+    name: Literal["head-only"]
+
+
 Payload = Annotated[
-    DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload | FactorsPayload,
+    DensePayload
+    | SketchPayload
+    | BasisPayload
+    | StatePayload
+    | CorePayload
+    | FactorsPayload
+    | HeadOnlyPayload,
     Field(discriminator="name"),
 ]
 """A payload that rounds are run under."""
 PayloadChoice = Annotated[
-    AutoPayload | DensePayload | SketchPayload | BasisPayload | StatePayload | CorePayload | FactorsPayload,
+    AutoPayload
+    | DensePayload
+    | SketchPayload
+    | BasisPayload
+    | StatePayload
+    | CorePayload
+    | FactorsPayload
+    | HeadOnlyPayload,
     Field(discriminator="name"),
 ]
 """``[payload]`` as a file has it."""
@@ -134,6 +161,11 @@ def sides_of(payload: Payload) -> TrainedSides:
 def is_aligned(payload: PayloadChoice) -> bool:
     """True where the learned factors are turned to their product's singular vectors after every round."""
     return isinstance(payload, StatePayload) and payload.aligned
+
+
+def frozen_from_of(payload: PayloadChoice) -> FrozenFrom:
+    """The source of a file's first frozen factors; the seed where it leaves no choice."""
+    return payload.frozen_from if isinstance(payload, StatePayload | CorePayload) else "seed"
 
 
 def core_heads_of(payload: Payload) -> int:

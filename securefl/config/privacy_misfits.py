@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from securefl.config.cohort import DataRanks
 from securefl.config.federation import FederationConfig
 from securefl.config.payload import sums_whole
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection, NoPrivacySection
@@ -63,7 +64,7 @@ def _of_any_unit(config: FederationConfig) -> Iterator[Misfit]:
             "a member's weight depends on its data",
             'write [aggregation] weights = "equal"',
         )
-    if config.cohort.ranks is not None:
+    if isinstance(config.cohort.ranks, DataRanks):
         yield Misfit(
             f"'cohort.ranks.by' is \"{config.cohort.ranks.by}\":",
             "ranks are public, and these tell the members' numbers of rows",

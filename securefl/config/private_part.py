@@ -21,6 +21,7 @@ NOT_ITSELF: Final[Mapping[PayloadName, str]] = {
     "state": "a round trains one factor of the shared adapter, whose rank is not the client's",
     "core": _BESIDE,
     "factors": "a round sums whole factors of the shared adapter, not a client's changes",
+    "head-only": "a round trains no adapter",
 }
 """Payloads under which rounds do not train both factors of a client's own global adapter, each with the reason."""
 
@@ -33,6 +34,7 @@ def refuse_private_misfits(config: FederationConfig, *, where: str) -> None:
     """
     _check_finish(config, where=where)
     refuse_rest_misfits(config, where=where)
+    _check_orthogonal(config, where=where)
     if not config.recipe.has_personal:
         _check_none(config.recipe, where=where)
         return
@@ -69,6 +71,27 @@ def _check_finish(config: FederationConfig, *, where: str) -> None:
             "'fusion.finish' is \"sum\", which adds products, and 'fusion.space' is \"factor\"",
             where=where,
             hint='leave space out, or write finish = "search"',
+        )
+
+
+def _check_orthogonal(config: FederationConfig, *, where: str) -> None:
+    """A penalty of the private adapter's loss needs a private adapter, which never becomes the shared one."""
+    strength, recipe = config.training.orthogonal, config.recipe
+    if strength == 0:
+        return
+    if recipe.personal not in ("alone", "joint"):
+        raise ConfigError(
+            f"'training.orthogonal' is {strength:g}, and 'recipe.personal' is \"{recipe.personal}\": there is no "
+            "adapter that is private and stands on the same weights as the shared one",
+            where=where,
+            hint='write orthogonal = 0, or [recipe] personal = "alone" or "joint"',
+        )
+    said = _copies(recipe)
+    if said is not None:
+        raise ConfigError(
+            f"'training.orthogonal' is {strength:g}, and {said}, which makes both adapters one for a round",
+            where=where,
+            hint='write orthogonal = 0, or [recipe] sync_every = 0 and seeding = "public"',
         )
 
 

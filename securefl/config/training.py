@@ -53,6 +53,9 @@ class TrainingSection(OwnTrainingSection):
     proximal: float = Field(default=0.0, ge=0)
     """Weight in the loss of half the squared distance of all that a round trains from where the round began (FedProx,
     arXiv 1812.06127); 0 for none."""
+    orthogonal: float = Field(default=0.0, ge=0)
+    """Weight in a private adapter's loss of how far its A is from orthogonal to that of the shared one (O-LoRA, arXiv
+    2310.14152); 0 for none."""
     rank_pruning: bool = False
     """A member gives up the last directions of its adapter, those that the penalty is on, in a round whose training has
     made them smaller (HetLoRA); all members are told the rank that each of them keeps."""

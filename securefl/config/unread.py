@@ -17,6 +17,7 @@ from typing import Final
 
 from securefl.config.data import DirichletSplit
 from securefl.config.federation import FederationConfig
+from securefl.config.payload import HeadOnlyPayload
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.config.section import Section
 from securefl.config.task import CausalLmSection
@@ -61,6 +62,7 @@ def unread_keys(config: FederationConfig) -> Iterator[UnreadKey]:
     yield from _of_the_personal_adapter(config)
     yield from _of_the_data(config)
     yield from _of_privacy(config)
+    yield from _of_the_head_alone(config)
     weights = config.aggregation.weights
     if not config.aggregation.counts_samples:
         yield UnreadKey(
@@ -82,6 +84,13 @@ def _of_privacy(config: FederationConfig) -> Iterator[UnreadKey]:
                 yield UnreadKey("grid", key, reason, "write [privacy] clip in its place")
         case _:
             return
+
+
+def _of_the_head_alone(config: FederationConfig) -> Iterator[UnreadKey]:
+    # With baselines a copy of the global adapter is trained at the end, and a private one may have its rates from here.
+    if isinstance(config.payload, HeadOnlyPayload) and not config.fusion.baselines:
+        reason = "'payload.name' is \"head-only\", under which rounds train no adapter"
+        yield UnreadKey("training", "learning_rate", reason, "write head_learning_rate in its place")
 
 
 def refuse_unread(config: FederationConfig, *, where: str) -> None:

@@ -45,8 +45,6 @@ from securefl.crypto.framing import framed
 from securefl.crypto.prf import derived_key
 from securefl.errors import AuthenticationError, ProtocolError
 
-SEAL_BYTES: Final = 16
-"""Bytes of a sealed message beyond its plaintext."""
 STEP_BYTES: Final = 4
 _NONCE: Final = bytes(12)
 
@@ -162,7 +160,7 @@ def seal_packet(channel: ChannelKey, share: bytes, *, place: PacketPlace) -> byt
         place: Place of the packet.
 
     Returns:
-        ``SEAL_BYTES`` more than the share.
+        ``thresholds.SEAL_BYTES`` more than the share.
 
     Raises:
         ProtocolError: if the key is no pair's.
@@ -192,7 +190,7 @@ def seal_reveal(channel: ChannelKey, sum_of_shares: bytes, *, place: RevealPlace
         place: Place of the reveal.
 
     Returns:
-        ``SEAL_BYTES`` more than the sum.
+        ``thresholds.SEAL_BYTES`` more than the sum.
 
     Raises:
         ProtocolError: if the key is not the group's.

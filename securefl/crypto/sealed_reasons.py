@@ -1,4 +1,7 @@
-"""Reasons for an abstention, sealed to the members: the server passes them on and cannot read them.
+"""Reasons for an abstention, sealed to the members: the server keeps them with the round's events, and reads none.
+
+A member tells its own person the reason in words. The box is for a dispute: whoever has the server's record and a
+member's keys can read why a round came to nothing.
 
 The rule kept here: every box has a key of its own, drawn from 32 fresh bytes that stand before it, so that a reason may
 be told again in other words.

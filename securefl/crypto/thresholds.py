@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securefl.config.cohort import MAX_COHORT, MIN_COHORT
 from securefl.crypto.profiles import DEGREE
 from securefl.errors import ConfigError, ProtocolError
 
-MIN_COHORT = 3
-"""With two members each would read the other's update out of the sum."""
-MAX_COHORT = 1000
-"""Most members whose packed shares and sums were shown to be exact; see ``shares`` and ``profiles``."""
 MIN_COLLUDERS = 1
 """With none, no share is random, and every member alone would hold a part of every other member's key."""
+
+SEAL_BYTES = 16
+"""The tag of ChaCha20-Poly1305 behind a share in a packet or a sum of shares in a reveal; see ``channel_keys``."""
 
 
 def threshold(members: int) -> int:
@@ -67,6 +67,11 @@ class CohortSizes:
     def words(self) -> int:
         """Words of 16 bits in one share, b = ceil(4096 / k)."""
         return -(-DEGREE // self.packed)
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Bytes of a sealed share, in a packet, and of a sealed sum of shares, in a reveal."""
+        return 2 * self.words + SEAL_BYTES
 
 
 @dataclass(frozen=True, slots=True)

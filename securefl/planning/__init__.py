@@ -14,6 +14,7 @@ machine.
 ``memory``         the buffers that a round holds
 ``forecast``       all of it together, beside plaintext
 ``noise_forecast``  privacy: noise, epsilon, and what noise leaves of the signal
+``head_cases``     adapter against head alone under noise: measured cases, and the nearest one
 ``comparison``     the forecast beside what a run measured
 ``as_json``        both as JSON
 """

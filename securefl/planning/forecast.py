@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from securefl.adapters.payloads.choice import ChosenPayload, payload_for
+from securefl.adapters.payloads.facts import facts_of
 from securefl.config.payload import PayloadName
 from securefl.planning.exactness import Proof, prove
 from securefl.planning.memory import Memory, memory_of
@@ -178,6 +179,7 @@ def forecast(federation: Federation, *, speed: Speed | None) -> Forecast:
         alternatives=tuple(
             Alternative(payload, kinds_of(with_payload(federation, payload)))
             for payload in get_args(PayloadName)
+            if facts_of(payload).sends(federation.layout)
         ),
         speed=speed,
     )

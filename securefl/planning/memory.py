@@ -130,6 +130,8 @@ def _directions(federation: Federation, rounds: int) -> int:
     """Most directions of a decomposed weight after so many rounds."""
     plan = federation.plan
     largest = max(plan.ranks.ranks)
+    if not plan.facts.adapts:
+        return 0
     if plan.facts.one_adapter:
         return largest
     return min(plan.kept_rank, rounds * max(largest, plan.facts.rank_limit(plan.settings)))

@@ -15,7 +15,7 @@ from securefl.protocol import wire_calls
 from securefl.protocol.agreement.cohort import NONCE_BYTES, Advert, Cohort, Manifest
 from securefl.protocol.agreement.commitment import SALT_BYTES, ContributionHeader
 from securefl.protocol.agreement.reveal import Reveal
-from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt, Signable, Signed
+from securefl.protocol.agreement.signed import DIGEST_BYTES, FIRST_KEY_EPOCH, Attempt, Signable, Signed
 from securefl.protocol.agreement.statement import Certificate, Survivor, Survivors, SurvivorsVote
 from securefl.protocol.calls import (
     Acknowledge,
@@ -41,7 +41,6 @@ from securefl.protocol.calls import (
 )
 from securefl.protocol.federation import Federation
 from securefl.protocol.sections import StreamSizes
-from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
 from securefl.protocol.wire_aggregates import aggregate_preface, encode_aggregate_part
 from securefl.protocol.wire_announcements import encode_announcement
 from securefl.protocol.wire_packets import packets_messages
@@ -57,7 +56,6 @@ SOME_SECONDS: Final = 1.0
 """Any duration that is not 0: protobuf leaves zeros out."""
 _DIGEST: Final = bytes([1]) * DIGEST_BYTES
 """Any digest."""
-SEAL_BYTES: Final = 16
 Body = TypeVar("Body", bound=Signable)
 
 
@@ -78,7 +76,7 @@ class RoundMessages:
         sizes = federation.constants.cohort(len(self._members))
         self._threshold = sizes.threshold
         # A reveal is as long.
-        self._packet = bytes(2 * sizes.words + SEAL_BYTES)
+        self._packet = bytes(sizes.sealed_bytes)
         manifest = Manifest(self._attempt, self._members, _DIGEST)
         self._cohort = Cohort(manifest, tuple(self._advert(member) for member in self._members))
         survivors = tuple(Survivor(place, _DIGEST) for place in range(len(self._members)))

@@ -102,5 +102,6 @@ def _check_stream(sections: tuple[Section, ...], federation: Federation) -> None
         raise CapacityError(
             f"the payload '{federation.terms.payload.name}' moves {size} bytes a round, more than one stream carries",
             where="payload.name",
-            hint="'sketch', 'basis', 'state', 'core' and 'factors' move less, and so do fewer lora.target_modules",
+            hint="'sketch', 'basis', 'state', 'core', 'factors' and 'head-only' move less, and so do fewer "
+            "lora.target_modules",
         )

@@ -23,7 +23,7 @@ import numpy as np
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.payloads.facts import FACTS, Trains
-from securefl.adapters.payloads.plan import WEIGHED_ROUND
+from securefl.adapters.payloads.plan import WEIGHED_ROUND, PayloadPlan
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.encoding import EncodedContribution, RoundCodec
 from securefl.aggregation.member import MemberAggregation
@@ -269,20 +269,14 @@ def _cipher_of(federation: Federation) -> tuple[Cipher, SharedKeys]:
 
 
 def _encoding_s(federation: Federation) -> float:
-    """Seconds of payload and grid, one value, by encoding a random update of one weight."""
+    """Seconds of payload and grid, one value, by encoding a random update of one weight, or of a head alone."""
     plan = federation.plan
     rank = max(plan.ranks.ranks)
-    layout = Layout((_cut(plan.layout.adapted[0], at_least=rank),))
-    sample = replace(plan, layout=layout)
+    tensor = (plan.layout.adapted if plan.facts.adapts else plan.layout.heads)[0]
+    sample = replace(plan, layout=Layout((_cut(tensor, at_least=rank),)))
     codec = RoundCodec.of(sample, 1)
     rng = np.random.default_rng(0)
-    tensor = layout.tensors[0]
-    change = (
-        _random_factors(tensor, plan.update_rank(rank), rng)
-        if plan.facts.trains is Trains.FACTORS
-        else _random_change(tensor, codec.frozen, rank, rng)
-    )
-    update = Update({tensor.name: change}, {})
+    update = _random_update(sample, codec.frozen, rank, rng)
 
     def encode() -> None:
         encoded = codec.encode(update, rank=rank, samples=1, rng=rng)
@@ -291,6 +285,16 @@ def _encoding_s(federation: Federation) -> float:
 
     encode()
     return median(_timed(encode)[0] for _ in range(TURNS)) / sample.length(1)
+
+
+def _random_update(plan: PayloadPlan, frozen: Frozen | None, rank: int, rng: np.random.Generator) -> Update:
+    """An update of a layout of one tensor, in the form that the payload takes."""
+    (tensor,) = plan.layout.tensors
+    if tensor.kind is TensorKind.HEAD:
+        return Update({}, {tensor.name: rng.normal(0.0, 1e-3, (tensor.rows, tensor.columns))})
+    if plan.facts.trains is Trains.FACTORS:
+        return Update({tensor.name: _random_factors(tensor, plan.update_rank(rank), rng)}, {})
+    return Update({tensor.name: _random_change(tensor, frozen, rank, rng)}, {})
 
 
 def _cut(tensor: TensorSpec, *, at_least: int) -> TensorSpec:

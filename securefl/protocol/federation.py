@@ -27,6 +27,7 @@ from securefl.adapters.selection import encrypted_count, feature_count
 from securefl.config.model import Rank
 from securefl.config.payload import (
     core_heads_of,
+    frozen_from_of,
     is_aligned,
     shares_of,
     sides_of,
@@ -181,6 +182,7 @@ class Federation:
             shares=shares_of(self.terms.payload),
             aligned=is_aligned(self.terms.payload),
             core_heads=core_heads_of(self.terms.payload),
+            frozen_from=frozen_from_of(self.terms.payload),
             weighs_first=not self.openings,
         )
 

@@ -160,6 +160,7 @@ class TrainingTerms(ConfigSection):
     max_grad_norm: float
     rank_penalty: float = 0.0
     proximal: float = 0.0
+    orthogonal: float = 0.0
     rank_pruning: bool = False
     early_stopping_rounds: int | None = None
 

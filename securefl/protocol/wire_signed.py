@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 from securefl.config.cohort import MIN_COHORT
+from securefl.crypto.thresholds import SEAL_BYTES
 from securefl.errors import ProtocolError, WireError
 from securefl.protocol import wire_fields as fields
 from securefl.protocol.agreement.cohort import Advert, Cohort, Manifest
@@ -38,7 +39,6 @@ MAX_NUMBER: Final = 1_000_000
 """The largest number of an attempt, and of a rotation of keys."""
 MAX_SETTLED: Final = 20
 """Most attempts of one round that closed a cohort and came to nothing; a server ends the run after them."""
-SEAL_BYTES: Final = 16
 MIN_SEALED: Final = SEAL_BYTES + 2
 """A share of one word of 16 bits."""
 MAX_SEALED: Final = SEAL_BYTES + 2 * 2048

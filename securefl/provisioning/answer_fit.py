@@ -1,8 +1,9 @@
-"""Rows of a language model held against ``model.max_length`` before anybody trains.
+"""Rows of a language model held against ``model.max_length`` and the chat template before anybody trains.
 
 The rule kept here: a client refuses to train, to validate or to be tested on rows whose answers are all cut away, so
 such a part of its rows is refused here first, where its files lie on this machine. Rows are tokenised one after the
-other until one has an answer, which is the first one almost always.
+other until one has an answer, which is the first one almost always. Of conversations one of each order of roles is
+rendered, for by roles templates refuse them.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class AnswerFit:
         from securefl.training.tasks.causal.answer_tokens import no_answer_fits
 
         task, tokenizer = self._task()
+        task.check_conversations(examples, tokenizer)
         max_length = self._config.model.max_length
         if examples.texts and not task.any_answer_fits(examples, tokenizer, max_length=max_length):
             raise no_answer_fits(

@@ -34,6 +34,7 @@ class DataOverview:
         rows: Its cells, a client a row; empty where no file was read.
         notes: Sentences that belong below it.
         warnings: Sentences about what looks wrong and is not refused.
+        trained: Rows that each client trains on.
         values: All counts, for a JSON file.
     """
 
@@ -41,6 +42,7 @@ class DataOverview:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    trained: Mapping[str, int]
     values: JsonTree
 
 
@@ -79,6 +81,7 @@ def overview_of(facts: DataFacts, rules: DataRules) -> DataOverview:
         rows=tuple(_row(member, counts, facts.labels) for member, counts in shown),
         notes=(*_notes(facts), *_at_home(facts, rules)),
         warnings=warnings,
+        trained={member: sum(counts.train.values()) for member, counts in facts.clients.items()},
         values={
             "labels": list(facts.labels),
             "clients": {

@@ -31,7 +31,7 @@ def with_data_ranks(config: FederationConfig) -> FederationConfig:
         DataError: if the data does not fit; see ``facts_of_data``.
     """
     rule = config.cohort.ranks
-    if rule is None:
+    if not isinstance(rule, DataRanks):
         return config
     counts = {member: sum(each.train.values()) for member, each in facts_of_data(config).clients.items()}
     unknown = [member for member in config.ranks if member not in counts]
@@ -55,7 +55,7 @@ def without_data_ranks(config: FederationConfig) -> FederationConfig:
     Raises:
         ConfigError: if its ranks follow data, of which nothing is read here.
     """
-    if config.cohort.ranks is None:
+    if not isinstance(config.cohort.ranks, DataRanks):
         return config
     raise ConfigError(
         f"{_WORD}, and with models of the members' own no data is read here",

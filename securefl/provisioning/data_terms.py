@@ -166,7 +166,7 @@ class _Seen:
 def _check_own_files(config: FederationConfig) -> None:
     for client in config.cohort.clients:
         path = Path(str(client.train))
-        if not path.is_file():
+        if not path.exists():
             raise DataError(
                 f"there is no data file {path}",
                 hint=f"set {_what_the_lead_needs(config)}, so that the lead needs no other client's data",
@@ -181,7 +181,7 @@ def _what_the_lead_needs(config: FederationConfig) -> str:
 def _read_own_files(config: FederationConfig, seen: _Seen) -> None:
     """Every client's own files, one client after another; a test file of all is read once."""
     data, common = config.data, None
-    if data.test is not None and Path(data.test).is_file():
+    if data.test is not None and Path(data.test).exists():
         common = _table(data.test, config)
     for client in config.cohort.clients:
         missing = _missing(config, client)
@@ -237,7 +237,7 @@ def _table(path: str | Path, config: FederationConfig) -> Table:
 
 def _missing(config: FederationConfig, client: MemberSection) -> list[str]:
     paths = file_paths(config.data, client)
-    return [str(path) for path in paths if path is not None and not path.is_file()]
+    return [str(path) for path in paths if path is not None and not path.exists()]
 
 
 def _count(

@@ -17,9 +17,9 @@ from securefl.crypto.dealt_keys import Dealing, DealtKey, KeyKind, deal, fresh_k
 from securefl.crypto.entropy import SYSTEM, Entropy
 from securefl.crypto.keys import SharedKeys
 from securefl.identity.signing import SigningKey
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH
 from securefl.protocol.federation import Federation
 
-FIRST_KEY_EPOCH = 1
 LEAD_INDEX = 0
 """Index of the member that deals the group's key: the first of the roster, whose keys the lead makes."""
 

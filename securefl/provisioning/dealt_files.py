@@ -35,8 +35,9 @@ from securefl.crypto.keys import SharedKeys
 from securefl.crypto.sealed_box import KemKey
 from securefl.errors import AuthenticationError, IdentityError, WireError, plain_reason
 from securefl.identity.signing import SigningKey
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH
 from securefl.protocol.federation import Federation, Member
-from securefl.provisioning.dealing import FIRST_KEY_EPOCH, LEAD_INDEX
+from securefl.provisioning.dealing import LEAD_INDEX
 from securefl.provisioning.file_names import (
     CHANNELS_FILE,
     DEALS_FOLDER,

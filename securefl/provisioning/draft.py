@@ -14,7 +14,7 @@ from securefl.adapters.payloads.choice import payload_for
 from securefl.config.coherence import refuse_misfits
 from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
-from securefl.config.payload import AutoPayload, Payload, payload_named
+from securefl.config.payload import AutoPayload, Payload, frozen_from_of, payload_named
 from securefl.config.personal import PersonalSection
 from securefl.config.privacy import NO_PRIVACY, ClientPrivacySection
 from securefl.config.recipes.catalogue import ROWS
@@ -169,10 +169,20 @@ def draft_of_layout(
             "'training.early_stopping_rounds' needs a base model",
             hint="with models of the members' own nobody knows a loss that their metrics share: leave the key out",
         )
+    if frozen_from_of(config.payload) != "seed":
+        raise ConfigError(
+            f"'payload.frozen_from' is \"{frozen_from_of(config.payload)}\", which needs a base model",
+            hint='with models of the members\' own nobody knows one for all: write frozen_from = "seed"',
+        )
     of_row = _training_of_row(config)
     if config.training.proximal > 0:
         raise ConfigError(
             f"'training.proximal' is {config.training.proximal:g}, and the members' own learners train",
+            hint="leave the key out: a learner may have a penalty of its own",
+        )
+    if config.training.orthogonal > 0:
+        raise ConfigError(
+            f"'training.orthogonal' is {config.training.orthogonal:g}, and the members' own learners train",
             hint="leave the key out: a learner may have a penalty of its own",
         )
     if config.training.rank_penalty not in (0.0, of_row.rank_penalty):
@@ -239,12 +249,12 @@ def _draft(
         roster=roster,
     )
     _check_personal_rank(federation)
+    _check_trained(federation)
     if isinstance(config.privacy, ClientPrivacySection):
         federation = with_client_noise(federation, config.privacy)
     # Ranks that do not fit the model, and a head without rows of classes, are refused now and not at a client.
     federation.ciphertexts(federation.first_round)
     federation.ciphertexts(1)
-    federation.ciphertexts(federation.first_round)
     return Draft(federation, facts)
 
 
@@ -257,6 +267,16 @@ def _check_personal_rank(federation: Federation) -> None:
         raise ConfigError(
             f"'recipe.personal_rank' is {chosen}, and the narrowest adapted weight has room for {largest}",
             hint=f"write a personal_rank of {largest} at most",
+        )
+
+
+def _check_trained(federation: Federation) -> None:
+    """Refuse rounds that would train nothing."""
+    if not federation.plan.facts.sends(federation.layout):
+        raise ConfigError(
+            f"'payload.name' is \"{federation.terms.payload.name}\", whose rounds train heads alone, and the shared "
+            "tensors have no head",
+            hint='write [payload] name = "sketch", or give the layout a head',
         )
 
 

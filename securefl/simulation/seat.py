@@ -24,9 +24,9 @@ from securefl.identity.signing import SigningKey
 from securefl.ledger.events import Event
 from securefl.protocol.agreement.cohort import Cohort, Manifest
 from securefl.protocol.agreement.rules import Owners
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH
 from securefl.protocol.calls import AggregateHead
 from securefl.protocol.member_session import MemberState
-from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
 from securefl.simulation.in_memory import MemoryLog
 from securefl_client.journal import Journal
 from securefl_client.kept_channels import KeptChannels
@@ -90,6 +90,8 @@ class SimulatedWork:
         self._chain_key = chain_key
         self._loss = loss
         self._taken = taken
+        # Before the first advert, as a member's process does: what rounds begin from is part of the state.
+        aggregation.follow(learner)
 
     def agreement(self, manifest: Manifest) -> bytes:
         """HMAC of this member's state for a manifest (32 bytes)."""
@@ -146,6 +148,9 @@ class SimulatedWork:
             BudgetError: always.
         """
         raise refused
+
+    def abstain(self, round_number: int, reason: str) -> None:
+        """Say nothing: where too few vote, the simulation's round ends with an error."""
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         """Say nothing: the next member comes at once."""

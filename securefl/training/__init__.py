@@ -13,6 +13,7 @@
 ``target_modules``  which of its modules are adapted
 ``pretrained``      its weights and its tokenizer
 ``base_weights``    its frozen numbers in float32 or bf16
+``principal``       leading singular vectors of its adapted weights
 ``recomputation``   gradient checkpointing
 ``models``          base models as a user loads them
 ``schedule``        learning rates over all rounds

@@ -187,6 +187,10 @@ class AdapterBank:
             },
         )
 
+    def right_factors(self, name: str) -> dict[str, nn.Parameter]:
+        """A (r, n) of every weight of an adapter, by weight name, as they are at any time."""
+        return {tensor: _factor(layer, name, Side.RIGHT) for tensor, layer in self._layers.items()}
+
     def train_cores(self, name: str) -> Trainable:
         """Switches on the gradients of an adapter's cores, and of its head; see ``install_core``."""
         return self._switched_on(

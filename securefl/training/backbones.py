@@ -70,12 +70,22 @@ def read_config(folder: Path, path: str) -> PreTrainedConfig:
     reads = getattr(_model_class(config), "main_input_name", "input_ids")
     whole = isinstance(getattr(config, "hidden_size", None), int)
     if getattr(config, "is_encoder_decoder", False) or not whole or reads != "input_ids":
+        if getattr(config, "text_config", None) is not None:
+            raise _reads_more_than_texts(path, config)
         raise ModelError(
             f"{path} is a {config.model_type} model, which has no single sequence of hidden states of a text to pool",
             where="model.path",
             hint="take an encoder such as BERT or RoBERTa, or a decoder such as Llama",
         )
     return config
+
+
+def _reads_more_than_texts(path: str, config: PreTrainedConfig) -> ModelError:
+    return ModelError(
+        f"{path} is a {config.model_type} model, which has a language model beside what reads pictures or sound",
+        where="model.path",
+        hint="take a model of texts alone, or save that language model with its own config in a folder",
+    )
 
 
 def skeleton_of(path: str) -> Skeleton:

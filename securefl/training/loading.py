@@ -31,6 +31,10 @@ LoadClock = Callable[[LoadStage], AbstractContextManager[None]]
 """Times a part of getting ready, or says that it has begun."""
 
 
+Look = Callable[[TaskModel, Layout], None]
+"""Sees a model that has just been loaded, and what of it is adapted, while its numbers are those of its files."""
+
+
 def untimed(_: LoadStage) -> AbstractContextManager[None]:
     """A ``LoadClock`` that does nothing."""
     return nullcontext()
@@ -51,20 +55,37 @@ class ClientTokens:
     test: Tokenised
 
 
-def load_bank(settings: TrainerSettings, way: Way, compute: Compute) -> AdapterBank:
+def _unseen(_: TaskModel, __: Layout) -> None:
+    """A ``Look`` at nothing."""
+
+
+def load_bank(settings: TrainerSettings, way: Way, compute: Compute, *, look: Look = _unseen) -> AdapterBank:
     """Load the base model onto its device, with the adapters that rounds of this way and the recipe need.
+
+    Args:
+        settings: What and how to train.
+        way: The payload's way.
+        compute: Device and precision.
+        look: See ``load_model``.
 
     Raises:
         ModelError, ConfigError: see ``load_model``.
     """
-    model, layout = load_model(settings, compute)
+    model, layout = load_model(settings, compute, look=look)
     bank = AdapterBank(model, layout, dropout=settings.lora.lora_dropout)
     _add_adapters(bank, settings, way)
     return bank
 
 
-def load_model(settings: TrainerSettings, compute: Compute) -> tuple[TaskModel, Layout]:
+def load_model(
+    settings: TrainerSettings, compute: Compute, *, look: Look = _unseen
+) -> tuple[TaskModel, Layout]:
     """Load the base model onto its device, and say what of it is adapted; torch is seeded for the adapters' start.
+
+    Args:
+        settings: What and how to train.
+        compute: Device and precision.
+        look: Sees the model before its base is held in fewer bits.
 
     Raises:
         ModelError: if the model cannot be loaded, or has no tokenizer or no such target module.
@@ -80,6 +101,7 @@ def load_model(settings: TrainerSettings, compute: Compute) -> tuple[TaskModel, 
     )
     layout = settings.task.layout(skeleton, settings.lora.target_modules)
     model = settings.task.model(skeleton, settings.model_path, attention=compute.attention)
+    look(model, layout)
     hold_base(model, compute.base)
     if settings.training.gradient_checkpointing:
         recompute_layers(model.backbone)

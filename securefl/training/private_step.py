@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from securefl.training.devices import Compute
 from securefl.training.liveness import check_gradient, check_loss, check_values
 from securefl.training.loops import shares_of
+from securefl.training.penalties import Penalty
 from securefl.training.rows.tokens import Batch
 from securefl.training.schedule import Rates
 from securefl.training.tasks.model import TaskModel
@@ -41,6 +42,7 @@ class PrivateStep:
         max_grad_norm: Longest gradient over all of the factors together; a longer one is scaled down to it. 0 leaves
             every gradient as it is.
         compute: Device and precision.
+        penalty: What is added to the loss of these factors; None for nothing.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class PrivateStep:
         rates: Rates,
         max_grad_norm: float,
         compute: Compute,
+        penalty: Penalty | None = None,
     ) -> None:
         self._model = model
         self._factors = factors
         self._rates = rates
         self._max_grad_norm = max_grad_norm
         self._compute = compute
+        self._penalty = penalty
         self._steps = 0
 
     def __call__(self, parts: Sequence[Batch], share: float) -> Rates:
@@ -101,10 +105,16 @@ class PrivateStep:
             for part, share in shares_of(self._model, parts):
                 for sum_, gradient in zip(total, self._of_part(part, parameters), strict=True):
                     sum_.add_(gradient, alpha=share)
-            return total
+            return self._with_penalty(total, parameters)
         finally:
             for parameter in parameters:
                 parameter.requires_grad_(False)
+
+    def _with_penalty(self, gradients: list[Tensor], parameters: list[nn.Parameter]) -> list[Tensor]:
+        if self._penalty is None:
+            return gradients
+        added = torch.autograd.grad(self._penalty(), parameters, allow_unused=True, materialize_grads=True)
+        return [gradient + more for gradient, more in zip(gradients, added, strict=True)]
 
     def _of_part(self, part: Batch, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
         with self._compute.casting(enabled=True):

@@ -6,12 +6,13 @@ has a fresh AdamW in every round: its start is the cohort's, not where its own s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from securefl.config.training import TrainingSection
 from securefl.training.adapter_bank import AdapterBank, Trainable
@@ -19,7 +20,7 @@ from securefl.training.devices import Compute, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.loops import StepSink, nothing_before, train
 from securefl.training.optimiser import Optimiser
-from securefl.training.penalties import penalty_of
+from securefl.training.penalties import Penalty, orthogonality, penalty_of
 from securefl.training.personal import PERSONAL
 from securefl.training.private_step import PrivateStep
 from securefl.training.rows.tokens import Batch, Tokenised
@@ -93,6 +94,7 @@ class RoundLoop:
         step_sink: StepSink | None = None,
         penalised: bool = False,
         kept: int | None = None,
+        orthogonal_to: str | None = None,
     ) -> float:
         """Trains the last adapter in use for a round's steps, or so many, and gives the mean loss, nats.
 
@@ -108,6 +110,7 @@ class RoundLoop:
             step_sink: Takes the progress, in the place of the client's own.
             penalised: The penalties of ``[training]`` are added to every loss; see ``penalties``.
             kept: Directions that are not zeros; None for all of them.
+            orthogonal_to: The adapter that the trained one is kept orthogonal to, in the place of those penalties.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
@@ -132,11 +135,27 @@ class RoundLoop:
             what=what,
             step_sink=step_sink or self.step_sink,
             before_step=private or nothing_before,
-            penalty=penalty_of(trainable, self.section, kept=kept) if penalised else None,
+            penalty=self.orthogonal_penalty(trainable.factors, orthogonal_to)
+            if orthogonal_to is not None
+            else penalty_of(trainable, self.section, kept=kept)
+            if penalised
+            else None,
         )
         if private is not None:
             private.end()
         return loss
+
+    def orthogonal_penalty(self, factors: Mapping[str, nn.Parameter], name: str) -> Penalty | None:
+        """The penalty that keeps a private adapter orthogonal to the one of this name; None where nobody wants it.
+
+        Args:
+            factors: The private adapter's, by weight name and factor.
+            name: The other adapter's.
+        """
+        strength = self.section.orthogonal
+        return (
+            orthogonality(self.bank.right_factors(name), factors, strength=strength) if strength > 0 else None
+        )
 
     def _fresh_optimiser(self, trainable: Trainable, rates: Rates) -> Optimiser:
         return Optimiser(

@@ -46,6 +46,7 @@ class TrainerSettings:
         model_id: Public name of the base model; None where none is known.
         origin: The federation, for the adapters' folders; None without one.
         kept_share: The client's share of a mean's weights, where the adapter that it sends stays its own; else None.
+        principal_rank: Directions of each weight of the base model that rounds begin from; 0 for none.
         privacy: Sampling, clip and noise of a private round, whose number of steps is the round's; None trains without
             differential privacy of single rows.
     """
@@ -75,4 +76,5 @@ class TrainerSettings:
     origin: OriginRecord | None = None
     shares: SharedFactors = "both"
     kept_share: float | None = None
+    principal_rank: int = 0
     privacy: SampledTraining | None = None

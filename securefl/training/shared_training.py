@@ -117,10 +117,13 @@ class SharedTraining:
         """The step of a private adapter before each of the shared one, where the recipe has it."""
         if not self._recipe.joins:
             return None
+        factors = self.limited(partial(self._bank.train, PERSONAL, None)).factors
         return PrivateStep(
             self._bank.model,
-            self.limited(partial(self._bank.train, PERSONAL, None)).factors,
+            factors,
             rates=self._personal.rates,
             max_grad_norm=self._loop.section.max_grad_norm,
             compute=self._loop.compute,
+            # The first adapter in use is the shared one itself, the last one its step where there is one.
+            penalty=self._loop.orthogonal_penalty(factors, self._way.used[0]),
         )

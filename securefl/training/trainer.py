@@ -17,7 +17,7 @@ Adapters of one client:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from securefl.adapters.frozen import Frozen
 from securefl.adapters.selection import Scores
-from securefl.adapters.update import Adapter, Update
+from securefl.adapters.update import Adapter, LoraFactors, Update
 from securefl.errors import ConfigError, TrainingError
 from securefl.training.adapter_bank import Trainable
 from securefl.training.calibration import Calibration
@@ -44,6 +44,7 @@ from securefl.training.loading import LoadClock, head_context, load_bank, tokeni
 from securefl.training.loops import StepSink
 from securefl.training.measuring import Measuring, Part
 from securefl.training.personal import PERSONAL, PersonalTraining
+from securefl.training.principal import PrincipalDirections
 from securefl.training.round_loop import RoundLoop
 from securefl.training.rows.examples import ClientData
 from securefl.training.saving import save_trained
@@ -97,8 +98,9 @@ class LocalTrainer(HeadAnswers):
         self._step_sink: StepSink = step_sink or (lambda _: None)
         self._compute = choose_compute(settings.training, max_length=settings.max_length)
         prepare_torch(self._compute.device)
+        self._principal = PrincipalDirections(settings.principal_rank)
         with stage("load"):
-            self._bank = load_bank(settings, self._way, self._compute)
+            self._bank = load_bank(settings, self._way, self._compute, look=self._principal.look)
             self.layout = self._bank.layout
         with stage("tokenise"):
             self._rows = tokenised(settings, data)
@@ -111,6 +113,7 @@ class LocalTrainer(HeadAnswers):
                 self._loop.fit,
                 switched_on=self._switched_on,
                 used=(PERSONAL,),
+                orthogonal_to="global" if settings.training.orthogonal > 0 else None,
             ),
             validate=partial(self._measuring.validate, PERSONAL),
         )
@@ -166,6 +169,10 @@ class LocalTrainer(HeadAnswers):
         self.loss = learnt.loss
         self._left = self._shared.directions_left(start, learnt.update)
         return learnt.update
+
+    def principal_directions(self, rank: int) -> Mapping[str, LoraFactors]:
+        """Leading singular vectors of the base model's adapted weights; see ``PrincipalDirections.of``."""
+        return self._principal.of(rank)
 
     def train_only(self, tensors: frozenset[str]) -> None:
         """Names the weights whose adapters the next round trains, shared or private; all act in the forward pass."""

@@ -14,7 +14,7 @@ from securefl.protocol.agreement.commitment import NO_PACKETS, packets_digest
 from securefl.protocol.agreement.signed import DIGEST_BYTES, Attempt
 from securefl.protocol.calls import StageContribution, Staged
 from securefl.protocol.sections import Section, StreamSizes
-from securefl.protocol.serving.acceptance import check_in_cohort, is_open, reveal_bytes
+from securefl.protocol.serving.acceptance import check_in_cohort, is_open
 from securefl.protocol.serving.round_events import ContributionStaged
 from securefl.protocol.serving.server_phases import ServerPhase
 from securefl.protocol.serving.server_state import ServerRules, ServerState
@@ -147,7 +147,7 @@ class Intake:
     def _packet_sizes(self, state: ServerState, place: int) -> tuple[int, ...]:
         if not self._rules.shares:
             return ()
-        size = reveal_bytes(state, self._rules)
+        size = state.sizes(self._rules).sealed_bytes
         return tuple(0 if index == place else size for index in range(len(state.members)))
 
     def _check_whole(self, head: StageContribution, member: str) -> None:

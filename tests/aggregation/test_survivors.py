@@ -23,7 +23,7 @@ from securefl.config.aggregation import AggregationSection
 from securefl.config.layers import LayersSection
 from securefl.errors import ProtocolError
 
-PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 MIXED = {"dense", "sketch"}
 RANKS = [(2, 4, 8, 16), (16, 2, 8, 8, 4), (2, 2, 4, 8, 8, 16)]
 CAP, LIMIT = 100, 32_767

@@ -29,7 +29,7 @@ def run(made: TestFederation) -> tuple[dict[str, MemberAggregation], dict]:
     return aggregations, learners
 
 
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "state", "core", "factors", "head-only"])
 def test_every_member_holds_the_exact_sum_of_the_first_rounds_weights(payload: str) -> None:
     aggregations, learners = run(make_federation(payload=payload, scheme="none", rounds=ROUNDS))
     steps = sum(weight_steps(learner.samples, cap=100, limit=LIMIT) for learner in learners.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,20 +16,23 @@ from support.private_accounts import (
     ROUNDS,
     TARGET,
     Accounts,
+    fingerprint,
     paid,
     planned,
     private_federation,
     unpaid,
 )
 
-from securefl.api import privacy_accounts
+from securefl.api import privacy_accounts, privacy_audit
 from securefl.api.privacy_accounts import PrivacyAudit
 from securefl.api.privacy_audit import audit_privacy
 from securefl.ledger.budget_state import Charge
+from securefl.ledger.receipts import receipt_line
 from securefl.privacy.accounting import second_opinion
 from securefl.privacy.accounting.accountants import accountant_named
 from securefl.privacy.accounting.second_opinion import Opinions, opinions
 from securefl.privacy.events import NonPrivate, SampledGaussian, parse_event
+from securefl_client.budget_store import open_budget
 
 REAL = privacy_accounts.opinions
 computed_once = cache(REAL)
@@ -92,20 +96,6 @@ def test_a_round_that_was_not_charged_is_named(tmp_path: Path) -> None:
         accounts.charge(member, rounds, planned().event.text)
     assert findings(accounts) == [
         "client-2: it contributed to round 2, and its budget was not charged for it"
-    ]
-
-
-def test_a_refunded_charge_pays_for_no_contribution(accounts: Accounts) -> None:
-    from support.private_accounts import fingerprint
-
-    from securefl.ledger.budget_files import budget_file
-    from securefl_client.budget_store import open_budget
-
-    path = budget_file(accounts.budgets, client="client-1", data_fingerprint=fingerprint("client-1"))
-    with open_budget(path, client="client-1", data_fingerprint=fingerprint("client-1")) as ledger:
-        ledger.refund(ledger.charges[-1], proof_digest=bytes(32))
-    assert findings(accounts) == [
-        "client-1: it contributed to round 3, and its budget was not charged for it"
     ]
 
 
@@ -259,6 +249,102 @@ def test_a_ledger_that_is_gone_is_named_where_receipts_of_it_are_here(
     assert found.startswith("client-2: its budget's ledger cannot be found")
 
 
+def test_a_ledger_that_does_not_continue_the_receipts_of_this_machine_is_named(
+    accounts: Accounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (live,) = (accounts.budgets / "client-2").glob("*.jsonl")
+    receipts = tmp_path / "data" / "securefl" / "receipts" / "client-2" / f"{live.stem}.receipts"
+    receipts.parent.mkdir(parents=True)
+    whole = live.read_bytes()
+    newest = accounts.anchors["client-2"][3]
+    receipts.write_bytes(receipt_line(newest))
+    assert findings(accounts) == []
+    # Nothing of the run speaks of what comes after its last charge; the receipts do.
+    accounts.charge("client-2", (1,), planned().event.text, digest=b"later".ljust(32))
+    with open_budget(live, client="client-2", data_fingerprint=fingerprint("client-2")) as ledger:
+        receipts.write_bytes(receipts.read_bytes() + receipt_line(ledger.anchor))
+    assert findings(accounts) == []
+    live.write_bytes(whole)
+    assert findings(accounts) == [
+        "client-2: its budget's ledger lacks 1 of the entries that its receipts name (entry 5): it was cut, is an old "
+        "copy, or there are two histories"
+    ]
+    receipts.write_bytes(b"nonsense\n")
+    (found,) = findings(accounts)
+    assert found.startswith("client-2: a receipt of a privacy budget has been altered or damaged")
+
+
+Named = Callable[[str, Mapping[int, bytes]], None]
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> Named:
+    """Heads of one member that certificates of client-1 name."""
+
+    def name(member: str, heads: Mapping[int, bytes]) -> None:
+        monkeypatch.setattr(
+            privacy_audit, "heads_in", lambda folder: {member: heads} if folder.name == "client-1" else {}
+        )
+
+    return name
+
+
+def heads_of(accounts: Accounts, member: str = "client-2") -> dict[int, bytes]:
+    return {number: anchor.digest for number, anchor in accounts.anchors[member].items()}
+
+
+def test_heads_in_certificates_that_its_own_ledger_of_the_run_names_too_are_no_finding(
+    accounts: Accounts, named: Named
+) -> None:
+    named("client-2", heads_of(accounts))
+    assert findings(accounts) == []
+
+
+def test_a_ledger_of_the_run_without_any_head_is_named_where_certificates_have_them(
+    accounts: Accounts, named: Named
+) -> None:
+    named("client-2", heads_of(accounts))
+    accounts.anchors["client-2"].clear()
+    found = findings(accounts)
+    for number in (1, 2, 3):
+        assert (
+            "client-2: its run ledger does not name the head of its budget's ledger that its header of round "
+            f"{number} has" in found
+        )
+
+
+def test_a_head_in_a_certificate_that_the_budgets_ledger_lacks_is_named(
+    accounts: Accounts, named: Named
+) -> None:
+    named("client-2", heads_of(accounts) | {3: b"another history".ljust(32)})
+    assert findings(accounts) == [
+        "client-2: its run ledger does not name the head of its budget's ledger that its header of round 3 has",
+        "client-2: its budget's ledger lacks 1 of the entries that its headers name (round 3): it was cut, is an old "
+        "copy, or there are two histories",
+    ]
+
+
+def test_a_header_that_names_no_head_under_a_promise_is_named(accounts: Accounts, named: Named) -> None:
+    named("client-2", heads_of(accounts) | {2: bytes(32)})
+    assert findings(accounts) == ["client-2: its header of round 2 names no head of its budget's ledger"]
+
+
+def test_certificates_alone_show_that_no_budget_was_charged(tmp_path: Path, named: Named) -> None:
+    accounts = paid(tmp_path / "budgets")
+    named("client-2", heads_of(accounts))
+    for path in (accounts.budgets / "client-2").iterdir():
+        path.unlink()
+    accounts.anchors["client-2"].clear()
+    found = findings(accounts)
+    assert any(
+        "lacks 3 of the entries that its headers name (round 1, round 2, round 3)" in line for line in found
+    )
+    assert any(
+        "it contributed to 3 rounds, and no ledger of its budgets has a charge" in line for line in found
+    )
+
+
 def test_a_ledger_that_tells_another_history_than_its_copy_is_named(accounts: Accounts) -> None:
     live, _ = copied(accounts, "client-2")
     live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:-1]))
@@ -273,7 +359,7 @@ def test_a_ledger_that_was_cut_or_turned_back_is_named(accounts: Accounts, kept:
     (live,) = (accounts.budgets / "client-2").glob("*.jsonl")
     live.write_bytes(b"".join(live.read_bytes().splitlines(keepends=True)[:kept]))
     found = findings(accounts)
-    said = "it was cut or is an old copy" if kept > 1 else "no ledger of its budgets has a charge"
+    said = "it was cut, is an old copy, or" if kept > 1 else "no ledger of its budgets has a charge"
     assert any(said in line for line in found)
     assert all(line.startswith("client-2: ") for line in found)
 

@@ -23,7 +23,7 @@ from securefl.adapters.ownership import RankTable
 from securefl.adapters.update import Factors, Update
 from securefl.aggregation.weighting import weight_steps
 
-PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 CAP, LIMIT = 100, 32_767
 ROUNDS = 3
 

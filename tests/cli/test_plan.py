@@ -412,3 +412,41 @@ def test_a_promise_to_clients_is_founded_with_its_noise_unless_it_drowns_the_sig
     assert cli("init", path, tmp_path / "members").code == 0
     pinned = json.loads((tmp_path / "members" / "client-1" / "federation.json").read_text())
     assert pinned["terms"]["privacy"].keys() >= {"honest", "dimension", "clip_steps", "share_variance_16ths"}
+
+
+def _rows(path: Path, each: int) -> None:
+    rows = "".join(
+        f"{color} thing {number},{color}\n" for number in range(each) for color in ("red", "blue", "green")
+    )
+    path.write_text("text,label\n" + rows)
+
+
+def test_a_promise_to_rows_is_planned_beside_what_was_measured_of_adapter_and_head(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    path = write(more=PRIVATE.replace('"client"', '"example"\naccountant = "rdp"') + REACHED)
+    text = path.read_text().replace("samples_cap = 100\n", "")
+    path.write_text(text + "[training]\nper_device_train_batch_size = 64\n")
+    _rows(tmp_path / "not-needed.csv", 400)
+    said = cli("plan", path, "--json", tmp_path / "plan.json")
+    assert said.code == 0
+    words = " ".join(said.out.split())
+    assert "Adapter or head alone: in the nearest measured case (Rotten Tomatoes: 2 labels," in words
+    found = json.loads((tmp_path / "plan.json").read_text())["adapter_or_head"]
+    assert found["nearest"]["head"] > found["nearest"]["adapter"]
+    assert not found["head_only"]
+    made = cli("init", path, tmp_path / "members")
+    assert made.code == 0
+    assert "Adapter or head alone: in the nearest measured case" in " ".join(made.out.split())
+
+
+def test_a_plan_of_the_head_alone_sends_its_values_and_no_adapters(
+    write: Write, cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    said = cli("plan", write(payload="head-only"), "--json", tmp_path / "plan.json")
+    assert said.code == 0
+    assert "payload head-only" in said.out
+    values = json.loads((tmp_path / "plan.json").read_text())
+    assert values["adapter_or_head"] is None
+    # Three rows of 32 features and a bias, and each row's weight is summed before the first round.
+    assert values["per_round"][0]["values"] == 3 * 33

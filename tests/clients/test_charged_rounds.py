@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +15,18 @@ from support.whole_rounds import WholeRun
 
 pytest.importorskip("dp_accounting")
 
-from securefl.api.budget_anchors import anchor_findings, anchors_of, check_budget_ledger, heads_in
+from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
+from securefl.api.budget_records import read_record
 from securefl.api.ledger_order import disorder
 from securefl.errors import StateError
+from securefl.ledger.anchors import Anchor
+from securefl.ledger.events import BudgetAnchored
 from securefl.ledger.ledger import Event, RunStarted
 from securefl.ledger.receipts import parse_receipts
 from securefl.protocol.calls import CommitAsked
 from securefl.results.sum_certificates import certificate_path, read_certificate, write_certificate
 from securefl_client.data_budget import DataBudget
+from securefl_client.round_charges import anchored
 
 VICTIM = "client-2"
 
@@ -57,9 +61,29 @@ def run(made: TestFederation, tmp_path_factory: pytest.TempPathFactory) -> Whole
     return run
 
 
-def checked(run: WholeRun, data: bytes, *, member: str = VICTIM, kept_by: str = "client-1") -> None:
-    heads = heads_in(run.members[kept_by].folder).get(member, {})
-    check_budget_ledger(data, member=member, anchors=anchors_of(events_of(run, member)), heads=heads)
+def found(
+    run: WholeRun,
+    path: Path,
+    *,
+    member: str = VICTIM,
+    kept_by: Iterable[str] = ("client-1",),
+    named: tuple[BudgetAnchored, ...] | None = None,
+    more: Iterable[tuple[int, bytes]] = (),
+) -> list[str]:
+    """What an audit finds of a member's budget in a file, beside what others and its own ledger of the run have."""
+    heads = [heads_in(run.members[keeper].folder).get(member, {}) for keeper in kept_by]
+    anchors = Anchors(
+        run=anchored_in(events_of(run, member)) if named is None else named,
+        headers=frozenset([*more, *(pair for of_keeper in heads for pair in of_keeper.items())]),
+    )
+    return list(anchor_findings([read_record(path, member=member)], anchors))
+
+
+def file_of(data: bytes, folder: Path) -> Path:
+    """A ledger's bytes in a file of their own."""
+    path = folder / "budget.jsonl"
+    path.write_bytes(data)
+    return path
 
 
 def test_every_round_is_charged_once(run: WholeRun) -> None:
@@ -88,22 +112,26 @@ def test_heads_name_nothing_that_two_federations_have_in_common(run: WholeRun) -
         head for of_member in heads_in(run.members[VICTIM].folder).values() for head in of_member.values()
     ]
     assert len(set(heads)) == len(heads)
-    key = anchors_of(events_of(run, VICTIM))[0].ledger_key
+    key = anchored_in(events_of(run, VICTIM))[0].ledger_key
     certificate = certificate_path(run.members["client-1"].folder, 1).read_text()
     assert key.hex() not in certificate
 
 
 def test_a_whole_ledger_holds_at_every_member(run: WholeRun) -> None:
-    data = budget_of(run, VICTIM).place.ledger.read_bytes()
+    path = budget_of(run, VICTIM).place.ledger
     for member in run.members:
-        checked(run, data, kept_by=member)
+        assert found(run, path, kept_by=[member]) == []
+    assert found(run, path, kept_by=run.members) == []
 
 
-def test_every_cut_of_a_ledger_is_seen_by_its_run(run: WholeRun) -> None:
+def test_every_cut_of_a_ledger_is_seen_by_its_run_and_by_the_headers(run: WholeRun, tmp_path: Path) -> None:
     lines = budget_of(run, VICTIM).place.ledger.read_bytes().splitlines(keepends=True)
-    for kept in range(len(lines)):
-        with pytest.raises(StateError, match="its budget's ledger does not hold"):
-            checked(run, b"".join(lines[:kept]))
+    with pytest.raises(StateError, match="this is no ledger of a privacy budget"):
+        read_record(file_of(b"", tmp_path), member=VICTIM)
+    for kept in range(1, len(lines)):
+        headers, own = found(run, file_of(b"".join(lines[:kept]), tmp_path))
+        assert "of the entries that its headers name" in headers
+        assert "of the entries that its run ledger name" in own
 
 
 def test_a_second_history_with_its_own_run_ledger_is_seen_by_what_others_kept(
@@ -112,29 +140,36 @@ def test_a_second_history_with_its_own_run_ledger_is_seen_by_what_others_kept(
     """A member may write its ledgers anew, both of them; the headers that it has signed lie with the others."""
     again = charges_of(made, tmp_path)[VICTIM].budget
     assert again is not None
-    anchors = []
+    forged = []
     for number in (1, 2, 3):
         again.reserve(number, RELEASE)
-        anchors.append(again.contribute(number, body_digest=bytes(32)))
-    data = again.place.ledger.read_bytes()
-    heads = heads_in(run.members["client-1"].folder)[VICTIM]
-    check_budget_ledger(data, member=VICTIM, anchors=tuple(anchors), heads={})
-    with pytest.raises(StateError, match="lacks 3 of the entries that certificates name"):
-        check_budget_ledger(data, member=VICTIM, anchors=tuple(anchors), heads=heads)
+        forged.append(anchored(number, 1, again.contribute(number, body_digest=bytes(32))))
+    path = again.place.ledger
+    assert found(run, path, named=tuple(forged), kept_by=()) == []
+    seen = found(run, path, named=tuple(forged))
+    assert sum("its run ledger does not name the head" in line for line in seen) == 3
+    assert "lacks 3 of the entries that its headers name (round 1, round 2, round 3)" in seen[-1]
 
 
 def test_another_members_ledger_is_no_ledger_of_this_one(run: WholeRun) -> None:
-    data = budget_of(run, "client-1").place.ledger.read_bytes()
-    anchors = anchors_of(events_of(run, "client-1"))
-    with pytest.raises(StateError, match="another client's or of another key"):
-        check_budget_ledger(data, member=VICTIM, anchors=anchors, heads={})
+    with pytest.raises(StateError, match="is another client's"):
+        read_record(budget_of(run, "client-1").place.ledger, member=VICTIM)
 
 
 def test_a_run_ledger_that_hides_a_head_is_seen(run: WholeRun) -> None:
-    data = budget_of(run, VICTIM).place.ledger.read_bytes()
-    heads = heads_in(run.members["client-1"].folder)[VICTIM]
-    with pytest.raises(StateError, match=r"does not name the head .* its header of round 3 has"):
-        check_budget_ledger(data, member=VICTIM, anchors=anchors_of(events_of(run, VICTIM))[:2], heads=heads)
+    hidden = anchored_in(events_of(run, VICTIM))[:2]
+    (sentence,) = found(run, budget_of(run, VICTIM).place.ledger, named=hidden)
+    assert sentence.endswith("does not name the head of its budget's ledger that its header of round 3 has")
+
+
+def test_an_audit_finds_a_header_without_a_head_or_with_another(run: WholeRun) -> None:
+    path = budget_of(run, VICTIM).place.ledger
+    assert found(run, path, more=[(1, bytes(32))]) == [
+        "its header of round 1 names no head of its budget's ledger"
+    ]
+    one, two = found(run, path, more=[(2, bytes([7]) * 32)])
+    assert one.endswith("does not name the head of its budget's ledger that its header of round 2 has")
+    assert "lacks 1 of the entries" in two
 
 
 def test_a_certificate_whose_header_was_exchanged_is_seen(run: WholeRun, tmp_path: Path) -> None:
@@ -147,32 +182,6 @@ def test_a_certificate_whose_header_was_exchanged_is_seen(run: WholeRun, tmp_pat
     write_certificate(tmp_path, cohort, certificate, (forged, *headers[1:]))
     with pytest.raises(StateError, match="without the headers of its survivors"):
         heads_in(tmp_path)
-
-
-def found(run: WholeRun, data: bytes, *, kept: Mapping[int, bytes] | None = None) -> list[str]:
-    heads = [heads_in(member.folder)[VICTIM] for member in run.members.values()]
-    return list(anchor_findings(events_of(run, VICTIM), [data], [*heads, kept or {}]))
-
-
-def test_an_audit_finds_nothing_in_a_whole_ledger(run: WholeRun) -> None:
-    assert found(run, budget_of(run, VICTIM).place.ledger.read_bytes()) == []
-
-
-def test_an_audit_finds_every_cut_before_the_newest_head(run: WholeRun) -> None:
-    lines = budget_of(run, VICTIM).place.ledger.read_bytes().splitlines(keepends=True)
-    for kept in range(len(lines)):
-        (sentence,) = found(run, b"".join(lines[:kept]))
-        assert "of the entries that its headers were charged in: it was cut" in sentence
-
-
-def test_an_audit_finds_a_header_without_a_head_or_with_another(run: WholeRun) -> None:
-    data = budget_of(run, VICTIM).place.ledger.read_bytes()
-    assert found(run, data, kept={1: bytes(32)}) == [
-        "its header of round 1 names no head of its budget's ledger"
-    ]
-    one, two = found(run, data, kept={2: bytes([7]) * 32})
-    assert one.endswith("does not name the head of its budget's ledger that its header of round 2 has")
-    assert "lacks 1 of the entries" in two
 
 
 def test_a_round_certified_without_a_member_stays_charged(made: TestFederation, tmp_path: Path) -> None:
@@ -192,7 +201,9 @@ def test_a_head_before_every_contribution_lies_in_the_members_folder(run: WholeR
     kept = run.members[VICTIM].charges.kept
     assert kept is not None
     heads = parse_receipts(kept.read_bytes(), where="")
-    assert heads == anchors_of(events_of(run, VICTIM))
+    assert heads == tuple(
+        Anchor(event.ledger_key, event.sequence, event.head) for event in anchored_in(events_of(run, VICTIM))
+    )
 
 
 @pytest.mark.slow
@@ -207,7 +218,7 @@ def test_a_member_stopped_anywhere_is_charged_for_whatever_may_have_left(
         spending = budget_of(again, VICTIM).spending()
         assert spending.rounds == (1, 2, 3), names[place - 1]
         assert spending.trainings == 3
-        checked(again, budget_of(again, VICTIM).place.ledger.read_bytes())
+        assert found(again, budget_of(again, VICTIM).place.ledger) == []
 
 
 def test_a_start_on_a_ledger_that_was_turned_back_trains_and_sends_nothing(

@@ -278,13 +278,24 @@ def test_a_vote_is_repeated_and_never_given_to_another_statement(losing: FakeSer
     assert second.vote.body.statement_digest != others.statement.digest  # type: ignore[union-attr]
 
 
-def test_a_member_that_lacks_a_packet_abstains_and_only_members_read_why(losing: FakeServer) -> None:
-    losing.open()
-    losing.close_cohort()
-    head, body = losing.bodies["client-5"]
+def break_packets(server: FakeServer) -> None:
+    """A round up to its commitments, in which no packet of client-5 opens."""
+    server.open()
+    server.close_cohort()
+    head, body = server.bodies["client-5"]
     broken = replace(head, packets=tuple(packet and bytes(len(packet)) for packet in head.packets))
-    losing.bodies["client-5"] = broken, body
-    losing.tell(losing.asking)
+    server.bodies["client-5"] = broken, body
+    server.tell(server.asking)
+
+
+def test_a_member_that_abstains_tells_its_own_person_why(losing: FakeServer) -> None:
+    break_packets(losing)
+    losing.tell_one(losing.proposal(), VICTIM)
+    assert losing.stations[VICTIM].work.abstained == [(1, "this member holds no share of client-5's key")]
+
+
+def test_a_member_that_lacks_a_packet_abstains_and_only_members_read_why(losing: FakeServer) -> None:
+    break_packets(losing)
     assert losing.opened[VICTIM] == (0, 1, 2, 3, 5)
     (*_, cast) = losing.tell_one(losing.proposal(), VICTIM)
     assert isinstance(cast, CastVote)

@@ -149,3 +149,24 @@ def test_a_sum_of_products_is_refused_in_the_space_of_factors() -> None:
 
 def test_a_sum_without_a_personal_adapter_is_refused() -> None:
     assert "there is nothing to add" in refused({"personal": "none"}, fusion={"finish": "sum"})
+
+
+@pytest.mark.parametrize("personal", ["alone", "joint"])
+def test_a_private_adapter_may_be_kept_orthogonal_to_the_shared_one(personal: str) -> None:
+    fusion = {"finish": "sum"} if personal == "joint" else {}
+    config = read({"name": "default", "personal": personal}, training={"orthogonal": 0.1}, fusion=fusion)
+    assert config.training.orthogonal == 0.1
+
+
+@pytest.mark.parametrize("personal", ["none", "rest"])
+def test_an_orthogonal_term_without_a_private_adapter_is_refused(personal: str) -> None:
+    recipe = {"name": "fedalt"} if personal == "rest" else {"name": "default", "personal": personal}
+    said = refused(recipe, training={"orthogonal": 0.1})
+    assert f"'training.orthogonal' is 0.1, and 'recipe.personal' is \"{personal}\"" in said
+
+
+@pytest.mark.parametrize("key", [{"sync_every": 3}, {"seeding": "personal"}])
+def test_an_orthogonal_term_is_refused_where_both_adapters_become_one(key: dict[str, object]) -> None:
+    said = refused({**ALONE, **key}, payload="sketch", training={"orthogonal": 0.1})
+    assert "'training.orthogonal' is 0.1, and 'recipe." in said
+    assert "makes both adapters one" in said

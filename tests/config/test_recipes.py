@@ -256,6 +256,9 @@ def test_a_payload_that_there_is_not_names_those_there_are():
     [
         ("defualt", "did you mean 'default'"),
         ("flexlor", "did you mean 'flexlora'"),
+        ("FlexLoRA", "did you mean 'flexlora'"),
+        ("FedSA-LoRA", "did you mean 'fedsa'"),
+        ("SHE LoRA", "did you mean 'she-lora'"),
         ("magic", f"write one of {', '.join(sorted(ROWS))}"),
     ],
 )

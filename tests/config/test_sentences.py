@@ -195,9 +195,11 @@ TAGS = {
         for key in ("chat_template", "prompt_form", "answers", "max_new_tokens")
     },
     ("payload", "heads"): ("name", "core"),
+    **{("cohort", "ranks", key): ("by", "data") for key in ("least", "most")},
+    **{("cohort", "ranks", key): ("by", "mix") for key in ("shape", "of")},
     ("outer", "momentum"): ("name", "nesterov"),
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
-    **{("payload", key): ("name", "state") for key in ("side", "aligned")},
+    **{("payload", key): ("name", "state") for key in ("side", "aligned", "frozen_from")},
     ("payload", "shares"): ("name", "factors"),
     **{("privacy", key): ("unit", "example") for key in ("clipping", "group_column", "max_per_group")},
     **{("privacy", key): ("unit", "client") for key in ("mechanism", "force")},

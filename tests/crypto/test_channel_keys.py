@@ -6,12 +6,12 @@ import dataclasses
 import hmac
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from securefl.crypto.channel_keys import (
-    SEAL_BYTES,
     ChannelKey,
     PacketPlace,
     RevealPlace,
@@ -23,6 +23,8 @@ from securefl.crypto.channel_keys import (
     seal_reveal,
 )
 from securefl.crypto.dealt_keys import Dealing, KeyKind
+from securefl.crypto.shares import encode_share
+from securefl.crypto.thresholds import SEAL_BYTES, RosterConstants, default_min_clients
 from securefl.errors import AuthenticationError, ProtocolError
 
 DEALT = bytes(range(32))
@@ -41,6 +43,14 @@ def test_a_packet_opens_at_its_place(share: bytes, step: int) -> None:
     packet = seal_packet(channel, share, place=PACKET)
     assert len(packet) == len(share) + SEAL_BYTES
     assert open_packet(channel, packet, place=PACKET) == share
+
+
+@pytest.mark.parametrize("members", [3, 4, 16, 1000])
+def test_a_sealed_share_is_as_long_as_the_sizes_of_its_cohort_say(members: int) -> None:
+    sizes = RosterConstants.of(members, min_clients=default_min_clients(members)).cohort(members)
+    share = encode_share(np.zeros(sizes.words, dtype=np.uint16))
+    assert len(seal_packet(CHANNEL, share, place=PACKET)) == sizes.sealed_bytes
+    assert len(seal_reveal(OF_GROUP, share, place=REVEAL)) == sizes.sealed_bytes
 
 
 @given(share=st.binary(max_size=100), step=st.integers(0, 5))

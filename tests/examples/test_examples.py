@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import subprocess
@@ -27,6 +28,13 @@ scheme = "none"
 [cohort]
 clients = [{ r = 1 }, { r = 2 }, { r = 2 }]
 """
+
+
+@pytest.mark.parametrize("example", ["own_model.py", "learner_trainer.py"])
+def test_a_learner_is_written_with_public_names(example: str) -> None:
+    code = ast.parse((EXAMPLES / example).read_text(encoding="utf-8"))
+    modules = {node.module for node in ast.walk(code) if isinstance(node, ast.ImportFrom)}
+    assert "securefl.adapters.update" not in modules
 
 
 def test_members_with_a_model_of_their_own_gain_from_each_other(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from support.federations import LAYOUT, TestFederation, make_federation
 
+from securefl.adapters.layout import Layout
 from securefl.config.layers import LayersSection
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Traffic, forecast, kinds_of
@@ -67,10 +68,18 @@ def test_a_transfer_takes_its_bits_by_the_links_speed() -> None:
 def test_every_payload_stands_beside_the_chosen_one() -> None:
     federation = make_federation(payload="sketch", sketch_rank=4, scheme="none").federation
     found = {entry.payload: entry.kinds for entry in forecast(federation, speed=None).alternatives}
-    assert set(found) == {"dense", "sketch", "basis", "state", "core", "factors"}
+    assert set(found) == {"dense", "sketch", "basis", "state", "core", "factors", "head-only"}
     assert found["sketch"][0].sizes == sizes_of(federation, 1)
     for payload, kinds in found.items():
         assert kinds[0].sizes.values == sizes_of(with_payload(federation, payload), 1).values
+
+
+def test_heads_alone_are_no_choice_where_nothing_but_adapters_is_shared() -> None:
+    layout = Layout(LAYOUT.adapted)
+    federation = make_federation(layout=layout, scheme="none").federation
+    payloads = [entry.payload for entry in forecast(federation, speed=None).alternatives]
+    assert "head-only" not in payloads
+    assert "basis" in payloads
 
 
 def test_rounds_that_differ_are_shown_apart_and_others_once(wide: TestFederation) -> None:
@@ -96,7 +105,7 @@ def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["kahe", "bfv", "none"])
-@pytest.mark.parametrize("payload", ["dense", "basis", "state", "core"])
+@pytest.mark.parametrize("payload", ["dense", "basis", "state", "core", "head-only"])
 def test_this_machine_is_measured_with_every_payload_and_scheme(payload: str, scheme: str) -> None:
     speed = measure_speed(make_federation(payload=payload, scheme=scheme).federation)
     assert speed.encode_s > 0

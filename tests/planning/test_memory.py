@@ -86,7 +86,8 @@ def _llama(payload: str, *, rounds: int, **changes: object) -> TestFederation:
 
 
 @pytest.mark.parametrize(
-    ("payload", "times"), [("dense", 2), ("sketch", 2), ("basis", 2), ("core", 3), ("state", 4)]
+    ("payload", "times"),
+    [("dense", 2), ("sketch", 2), ("basis", 2), ("core", 3), ("state", 4), ("head-only", 2)],
 )
 def test_a_client_that_applies_a_mean_holds_and_keeps_what_the_model_says(payload: str, times: int) -> None:
     rounds = 3

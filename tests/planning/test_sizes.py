@@ -22,7 +22,7 @@ from securefl.provisioning.preview import preview_of_layout
 from .conftest import Moved
 
 Played = Callable[[TestFederation], Moved]
-PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 
 
 def check(made: TestFederation, moved: Moved) -> None:

@@ -15,7 +15,8 @@ from .conftest import securefl
 pytest.importorskip("dp_accounting")
 
 from securefl import read_ledger
-from securefl.api.budget_anchors import anchors_of, check_budget_ledger, heads_in
+from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
+from securefl.api.budget_records import read_record
 
 pytestmark = pytest.mark.slow
 
@@ -142,10 +143,12 @@ def test_a_copy_of_each_ledger_lies_with_the_results_and_continues_what_the_othe
         ledger = read_ledger(clients / client)
         heads = heads_in(clients / "client-1")[client]
         assert sorted(heads) == [1, 2]
-        anchors = anchors_of(entry.event for entry in ledger.entries)
-        data = (clients / client / "budget.jsonl").read_bytes()
-        state = check_budget_ledger(data, member=client, anchors=anchors, heads=heads)
-        assert [charge.round_number for charge in state.charges] == [1, 2]
+        anchors = Anchors(
+            run=anchored_in(entry.event for entry in ledger.entries), headers=frozenset(heads.items())
+        )
+        record = read_record(clients / client / "budget.jsonl", member=client)
+        assert list(anchor_findings([record], anchors)) == []
+        assert [charge.round_number for charge in record.charges] == [1, 2]
 
 
 def test_the_table_of_a_run_shows_it(runs) -> None:

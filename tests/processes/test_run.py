@@ -28,11 +28,10 @@ from securefl.ledger.ledger import (
 from securefl.planning.comparison import LEAST_SECONDS
 from securefl.protocol import wire_calls
 from securefl.protocol.agreement.cohort import Manifest
-from securefl.protocol.agreement.signed import Attempt
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH, Attempt
 from securefl.protocol.agreement.statement import settlements_digest
 from securefl.protocol.calls import Confirm, RoundOpened
 from securefl.protocol.federation import Federation
-from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
 from securefl.protocol.wire_announcements import encode_announcement
 
 from .conftest import Finished

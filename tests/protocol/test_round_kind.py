@@ -13,7 +13,7 @@ from securefl.config.server import ServerSection
 from securefl.protocol.federation import Federation
 from securefl.protocol.round_kind import RoundKind
 
-PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors"]
+PAYLOADS = ["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 TALL = Layout(tuple(replace(tensor, rows=900) for tensor in LAYOUT.tensors))
 LATER = (2, 3, 4, 5)
 

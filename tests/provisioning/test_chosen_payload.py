@@ -40,7 +40,7 @@ def test_the_payload_that_the_ranks_call_for_is_pinned_by_its_name(
     assert pinned(ranks, **section).payload.name == payload_for(RankTable(ranks)).payload
 
 
-@pytest.mark.parametrize("name", ["dense", "sketch", "basis", "state", "core", "factors"])
+@pytest.mark.parametrize("name", ["dense", "sketch", "basis", "state", "core", "factors", "head-only"])
 def test_a_payload_that_the_file_names_is_pinned_whatever_the_ranks(name: str) -> None:
     for ranks in ((2, 4, 8, 16), (8, 8, 8, 8)):
         assert pinned(ranks, payload={"name": name}).payload.name == name

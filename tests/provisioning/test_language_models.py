@@ -103,6 +103,24 @@ def test_conversations_with_a_template_of_the_federation_are_planned(folder, tmp
     assert preview(config(folder, data=conversations(tmp_path), task=task)).terms.task.chat_template == CHATML
 
 
+def test_a_conversation_that_the_template_refuses_is_named_before_anybody_trains(folder, tmp_path):
+    data = conversations(tmp_path)
+    odd = '{"messages": [{"role": "system", "content": "c"}, {"role": "user", "content": "a"}, '
+    with (tmp_path / "rows.jsonl").open("a") as rows:
+        rows.write(odd + '{"role": "assistant", "content": "b"}]}\n')
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+    task = {"name": "causal-lm", "chat_template": strict}
+    with pytest.raises(DataError, match=r"refuses a conversation \(.*rows\.jsonl, row 61\)"):
+        preview(config(folder, data=data, task=task))
+
+
+def test_a_folder_that_datasets_saved_is_read_like_a_file(folder, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_json(str(folder / "rows.jsonl")).save_to_disk(tmp_path / "set")
+    data = {"train": str(tmp_path / "set"), "split": {"by": "column", "column": "task"}}
+    assert facts_of_data(config(folder, data=data)).clients == facts_of_data(config(folder)).clients
+
+
 def rows_of(tmp_path, prompts):
     """Settings of three clients with files of their own: rows whose prompts are so many words long."""
     paths = []

@@ -78,6 +78,11 @@ def test_a_proximal_term_is_refused_where_learners_train() -> None:
         of_learners("default", training={"proximal": 0.01})
 
 
+def test_an_orthogonal_term_is_refused_where_learners_train() -> None:
+    with pytest.raises(ConfigError, match=r"'training.orthogonal' is 0.5, and the members' own learners"):
+        of_learners("default", training={"orthogonal": 0.5})
+
+
 def test_pruning_that_was_written_is_refused_where_learners_train() -> None:
     with pytest.raises(ConfigError, match=r"'training.rank_pruning' is true, and the members' own learners"):
         of_learners("default", training={"rank_pruning": True})

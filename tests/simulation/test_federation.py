@@ -39,6 +39,7 @@ def product(weight: Decomposition | np.ndarray) -> np.ndarray:
         ("core", None, 1),
         ("core", None, 3),
         ("factors", None, 1),
+        ("head-only", None, 1),
     ],
 )
 def test_with_and_without_the_cipher_every_integer_and_every_adapter_is_the_same(

@@ -21,6 +21,7 @@ from support.worlds import play
 from securefl.crypto.channel_keys import PacketPlace
 from securefl.crypto.framing import framed
 from securefl.crypto.shares import Sharing
+from securefl.crypto.thresholds import SEAL_BYTES
 from securefl.errors import AuthenticationError, StateError
 from securefl.protocol import survivors
 from securefl.protocol.serving import acceptance
@@ -105,7 +106,7 @@ def reveals_are_taken_as_they_come(patch: Patch) -> None:
         try:
             return real_open(channel, sealed, place=place)
         except AuthenticationError:
-            return bytes(len(sealed) - key_shares.SEAL_BYTES)
+            return bytes(len(sealed) - SEAL_BYTES)
 
     def candidates(self: Sharing, sums: Any, **named: Any) -> Iterator[Any]:
         return itertools.islice(real_candidates(self, sums, **named), 1)

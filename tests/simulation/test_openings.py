@@ -105,7 +105,7 @@ def test_the_content_of_every_opening_follows_from_the_federation_file() -> None
 
 
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core", "head-only"])
 def test_with_and_without_the_cipher_every_integer_is_the_same(start: str, payload: str) -> None:
     encrypted, twin = (finished(start=start, payload=payload, scheme=scheme) for scheme in ("kahe", "none"))
     for number, traffic in twin.simulated.traffic.items():
@@ -148,7 +148,7 @@ def test_a_start_of_zeros_leaves_the_head_where_every_member_knows_it() -> None:
 
 
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core"])
+@pytest.mark.parametrize("payload", ["dense", "sketch", "basis", "core", "head-only"])
 def test_rows_of_classes_with_too_few_holders_are_zeros_in_every_contribution(
     start: str, payload: str
 ) -> None:

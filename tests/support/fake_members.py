@@ -102,6 +102,7 @@ class FakeWork:
     trained_rounds: list[int] = field(default_factory=list)
     applied: list[np.ndarray] = field(default_factory=list)
     keys: list[ShortKey] = field(default_factory=list)
+    abstained: list[tuple[int, str]] = field(default_factory=list)
     finished: bool = False
     ends_with: int | None = None
     owner_rule: Owners = field(default_factory=Asked)
@@ -161,6 +162,9 @@ class FakeWork:
 
     def sit_out(self, round_number: int, refused: BudgetError) -> None:
         raise refused
+
+    def abstain(self, round_number: int, reason: str) -> None:
+        self.abstained.append((round_number, reason))
 
     def await_members(self, missing: tuple[str, ...]) -> None:
         pass

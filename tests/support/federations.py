@@ -210,6 +210,8 @@ class DrawnLearner:
     """Of its adapters; without it that of its rank."""
     whole_rank: int | None = None
     """Directions that it sends of its own factors, under the payload that asks for them."""
+    head_only: bool = False
+    """True where it moves no adapter."""
     updates: dict[int, Update] = field(default_factory=dict)
 
     def sensitivity(self, round_number: int) -> Scores:
@@ -225,6 +227,9 @@ class DrawnLearner:
 
         weights = {}
         for name, old in start.weights.items():
+            if self.head_only:
+                weights[name] = Factors(old.B[:, :0], old.A[:0])
+                continue
             if basis is None:
                 B, A = old.B + drawn(*old.B.shape), old.A + drawn(*old.A.shape)
                 weights[name] = (
@@ -256,6 +261,7 @@ def learners_of(federation: Federation) -> dict[str, DrawnLearner]:
             member.rank,
             samples=30 + 20 * index,
             whole_rank=federation.plan.update_rank(member.rank) if whole else None,
+            head_only=not federation.plan.facts.adapts,
         )
         for index, member in enumerate(federation.roster)
     }

@@ -93,7 +93,13 @@ def head_learners(
     """One learner for each member, with its rows by class."""
     return {
         member.id: HeadLearner(
-            member.id, member.rank, samples=sum(own), federation=federation, counts=own, **changes
+            member.id,
+            member.rank,
+            samples=sum(own),
+            federation=federation,
+            counts=own,
+            head_only=not federation.plan.facts.adapts,
+            **changes,
         )
         for member, own in zip(federation.roster, counts, strict=True)
     }

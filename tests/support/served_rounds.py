@@ -136,7 +136,7 @@ class Member:
         return self.sign(Advert(manifest.attempt, self.name, manifest.digest, nonce, state))
 
     def contribution(self, cohort: Cohort, rules: ServerRules) -> StageContribution:
-        size = 2 * rules.constants.cohort(len(cohort.members)).words + 16
+        size = rules.constants.cohort(len(cohort.members)).sealed_bytes
         packets = tuple(
             b"" if other == self.name else bytes([cohort.index(self.name), cohort.index(other)]) * (size // 2)
             for other in cohort.members
@@ -159,7 +159,7 @@ class Member:
         )
 
     def reveal(self, statement: Survivors, rules: ServerRules, cohort: Cohort) -> Signed[Reveal]:
-        size = 2 * rules.constants.cohort(len(cohort.members)).words + 16
+        size = rules.constants.cohort(len(cohort.members)).sealed_bytes
         return self.sign(Reveal(statement.attempt, self.name, statement.digest, bytes(size)))
 
     def sign(self, body):  # type: ignore[no-untyped-def]

@@ -327,7 +327,7 @@ class Member:
                 client.ask(Leave(finished=True))
 
     def packet_bytes(self, cohort: Cohort) -> int:
-        return 2 * self.roster.view.constants.cohort(len(cohort.members)).words + 16
+        return self.roster.view.constants.cohort(len(cohort.members)).sealed_bytes
 
     def packets(self, cohort: Cohort) -> tuple[bytes, ...]:
         if not self.shares:

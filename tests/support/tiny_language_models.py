@@ -19,6 +19,17 @@ MARKED = (
     "{{ '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
+THINKING = (
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' }}"
+    "{% if message.role == 'assistant' and loop.last %}{{ '<think></think>' }}{% endif %}"
+    "{{ message.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""As Qwen3's: thoughts stand before the last answer alone."""
+
+DATED = "{{ strftime_now('%d %b %Y') }}" + CHATML
+"""As Llama 3.2's: the day stands before the first message."""
+
 
 def save_tiny_language_model(kind: str, folder: Path, *, template: str | None = None) -> str:
     """Writes a random two-layer model, 32 wide, with a tokenizer of bytes and, where one is given, a chat template."""

@@ -381,6 +381,17 @@ def test_a_model_that_reads_no_text_is_a_sentence(tmp_path):
         layout_of(str(tmp_path), target_modules=("all-linear",), labels=3)
 
 
+def test_a_model_that_reads_pictures_beside_texts_is_a_sentence(tmp_path):
+    from transformers import Gemma3Config
+
+    Gemma3Config().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(
+        ModelError, match="is a gemma3 model, which has a language model beside what reads pict"
+    ):
+        skeleton_of(str(tmp_path))
+
+
 def test_a_module_that_only_global_attention_reads_is_no_target(tmp_path):
     from transformers import LongformerConfig, LongformerModel
 

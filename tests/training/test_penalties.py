@@ -82,3 +82,63 @@ def test_a_round_with_a_proximal_term_stays_nearer_to_its_start(
         private = trainer.adapter("personal").digest
         assert private == trainer_of().adapter("personal").digest
     assert 0 < moved[1] < 0.7 * moved[0]
+
+
+def test_the_orthogonal_term_is_the_squared_overlap_of_both_row_spaces() -> None:
+    import torch
+
+    from securefl.training.penalties import orthogonality
+
+    made = trainable()
+    shared = {"query": torch.nn.Parameter(torch.randn(2, 5))}
+    penalty = orthogonality(shared, made.factors, strength=0.5)
+    overlap = shared["query"] @ made.factors["query.lora_A"].T
+    assert penalty().item() == pytest.approx(0.5 * overlap.square().sum().item())
+    penalty().backward()
+    assert shared["query"].grad is None
+    assert made.factors["query.lora_B"].grad is None
+    torch.testing.assert_close(made.factors["query.lora_A"].grad, (overlap.T @ shared["query"]).detach())
+
+
+def overlap_of(trainer) -> float:
+    """Sum of squared overlaps of the personal adapter's rows and the global one's."""
+    import numpy as np
+
+    shared, own = trainer.adapter("global"), trainer.adapter("personal")
+    return sum(
+        float(np.square(pair.A @ own.weights[name].A.T).sum()) for name, pair in shared.weights.items()
+    )
+
+
+@pytest.mark.parametrize("personal", ["alone", "joint"])
+def test_a_private_adapter_is_kept_orthogonal_to_the_shared_one(
+    trainer_of, start_of, settings_of, personal
+) -> None:
+    from securefl.config.personal import PersonalSection
+    from securefl.config.recipes.choices import Recipe
+
+    left = []
+    for strength in (0.0, 1.0):
+        trainer = trainer_of(
+            training=settings_of().training.model_copy(update={"orthogonal": strength, "max_grad_norm": 0.0}),
+            recipe=Recipe(name="default", personal=personal),
+            personal=PersonalSection(learning_rate=0.05, rate_scales=(1.0,)),
+        )
+        trainer.learn(1, start_of(), None)
+        if personal == "alone":
+            trainer.train_personal(1)
+        left.append(overlap_of(trainer))
+    assert left[1] < 0.5 * left[0]
+
+
+def test_the_orthogonal_term_of_an_adapter_that_is_trained_alone_leaves_what_is_sent_as_it_is(
+    trainer_of, start_of, settings_of
+) -> None:
+    import numpy as np
+
+    sent = []
+    for strength in (0.0, 1.0):
+        trainer = trainer_of(training=settings_of().training.model_copy(update={"orthogonal": strength}))
+        sent.append(trainer.learn(1, start_of(), None))
+    for name, pair in sent[0].weights.items():
+        np.testing.assert_array_equal(pair.left, sent[1].weights[name].left)

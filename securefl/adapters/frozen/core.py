@@ -1,18 +1,21 @@
-"""The frozen factors of ``core``: the same orthonormal U and V for the whole federation, from its seed.
+"""The frozen factors of ``core``: the same orthonormal U and V for the whole federation.
 
 The rule kept here: U and V never change, so cores add up over clients and over rounds alike, and the whole
-global adapter of a weight stays one R x R core, or one a head. Every member draws them itself.
+global adapter of a weight stays one R x R core, or one a head. Every member draws them itself from the seed, or has
+them in its state from before the first round, where the base model's weights say them (``frozen_start``).
 
 This is what Fed-SB (arXiv 2502.15436) sends, without its start: Fed-SB takes both factors from the singular vectors
-of a first full gradient. Those are data, and their bits differ between machines; seeded ones are neither. Results
-under ``core`` are therefore none of Fed-SB's, and trail LoRA. What the seeds cost is reach: all that is ever learned
-lies in the R columns of U and the R rows of V. Larger ranks make up for it, and are cheap: a core of rank 64 has the
-size of a LoRA adapter of rank 5 on MiniLM. Measured there (BANKING77, 3 clients, 3 rounds): 0.58 with cores of rank
-16, 0.64 with 64, 0.67 with LoRA of rank 16.
+of a first full gradient. Results under seeded ones are therefore none of Fed-SB's, and trail LoRA. What the seeds cost
+is reach: all that is ever learned lies in the R columns of U and the R rows of V. Larger ranks make up for it, and are
+cheap: a core of rank 64 has the size of a LoRA adapter of rank 5 on MiniLM. Measured
+there (BANKING77, 3 clients, 3 rounds): 0.58 with cores of rank 16, 0.64 with 64, 0.67 with LoRA of rank 16.
 
 Several *heads* reach further for as much to send (Ravan, arXiv 2506.05568): h cores of rank R between h pairs of
 frozen factors have h R^2 values, and change a weight in h R directions. All pairs of a weight are drawn at once and
 orthonormalised together, so that no two heads share a direction.
+
+    >>> dealt_out(heads=2, rank=3)
+    [0, 2, 4, 1, 3, 5]
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
-from securefl.adapters.update import Factors, Matrix
+from securefl.adapters.update import Factors, LoraFactors, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,29 @@ def draw_core_bases(layout: Layout, *, shared_rank: int, seed: int, heads: int =
         heads: h.
     """
     return CoreBases({tensor.name: _draw(tensor, shared_rank, seed, heads) for tensor in layout.adapted})
+
+
+def core_bases(directions: Learned, *, heads: int) -> CoreBases:
+    """The frozen factors of a federation, of directions that its state has begun from.
+
+    Args:
+        directions: Right and left singular vectors of every weight, as A (h R, n) and B (m, h R), the leading first.
+        heads: h. The directions are dealt out in turn, so that the first ones of every head are the leading ones.
+    """
+    return CoreBases({name: _pair(each, heads) for name, each in directions.items()})
+
+
+def dealt_out(*, heads: int, rank: int) -> list[int]:
+    """The direction at every place, those of one head after the other's."""
+    return [place * heads + head for head in range(heads) for place in range(rank)]
+
+
+def _pair(directions: LoraFactors, heads: int) -> FrozenPair:
+    order = dealt_out(heads=heads, rank=len(directions.A) // heads)
+    left, right = directions.B[:, order], directions.A[order]
+    left.setflags(write=False)
+    right.setflags(write=False)
+    return FrozenPair(left, right, heads)
 
 
 def _draw(tensor: TensorSpec, rank: int, seed: int, heads: int) -> FrozenPair:

@@ -9,6 +9,7 @@
 ``learned`` one factor of a shared adapter against the learned other one (``state``): m R or n R values a weight
 ``core``    a core between two frozen factors: exact for any ranks, R^2 values a weight
 ``factors`` both factors, each by itself: exact for their means alone, (m + n) R values a weight
+``head_only``  the heads alone: no value a weight
 ``sketch``  two random projections of the product: any ranks, (m + 2n) k values a weight, near the best
             approximation of rank k / 2 and exact up to rank k
 

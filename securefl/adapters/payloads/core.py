@@ -19,7 +19,8 @@ from itertools import chain
 
 import numpy as np
 
-from securefl.adapters.frozen.core import CoreBases, FrozenPair, draw_core_bases
+from securefl.adapters.frozen.core import CoreBases, FrozenPair, core_bases, draw_core_bases
+from securefl.adapters.frozen.learned import Learned
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.payloads.base import (
@@ -198,10 +199,14 @@ def core_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment
     return lay_out(core_pieces(settings.layout, settings.ranks, settings.core_heads))
 
 
-def core_payload(settings: PayloadSettings, round_number: int) -> RoundPayload:
-    """The payload of every round; this draws the frozen factors."""
+def core_payload(settings: PayloadSettings, round_number: int, learned: Learned) -> RoundPayload:
+    """The payload of every round; this draws the frozen factors, unless the state has begun from others."""
     heads, shared = settings.core_heads, settings.ranks.shared_rank
-    bases = draw_core_bases(settings.layout, shared_rank=shared, seed=settings.seed, heads=heads)
+    bases = (
+        core_bases(learned, heads=heads)
+        if learned
+        else draw_core_bases(settings.layout, shared_rank=shared, seed=settings.seed, heads=heads)
+    )
     return RoundPayload(CorePayload(settings.layout, settings.ranks, bases, heads), bases)
 
 

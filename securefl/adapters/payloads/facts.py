@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from securefl.adapters.frozen.learned import Learned
+from securefl.adapters.layout import Layout
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment
 from securefl.adapters.payloads.basis import basis_payload, basis_segments
 from securefl.adapters.payloads.core import core_payload, core_rank, core_segments
 from securefl.adapters.payloads.dense import dense_payload, dense_segments
 from securefl.adapters.payloads.factors import factors_payload, factors_segments, factors_start
+from securefl.adapters.payloads.head_only import head_only_payload, head_only_segments
 from securefl.adapters.payloads.learned import state_payload, state_segments, state_start
 from securefl.adapters.payloads.sketch import sketch_payload, sketch_rank, sketch_segments
 from securefl.adapters.state import GlobalState, SharedState
@@ -28,6 +30,7 @@ class Trains(Enum):
     ONE = "one factor, left and right in turn, against a frozen one"
     CORE = "a core between two frozen factors"
     FACTORS = "both factors, each averaged by itself"
+    HEAD = "the head, and no factor"
 
 
 class Mixing(Enum):
@@ -68,6 +71,15 @@ class PayloadFacts:
     start: Callable[[PayloadSettings, int], SharedState]
     segments: Callable[[PayloadSettings, int], tuple[Segment, ...]]
     make: Callable[[PayloadSettings, int, Learned], RoundPayload]
+
+    @property
+    def adapts(self) -> bool:
+        """True where rounds train an adapter; False where the head alone is trained, on frozen features."""
+        return self.trains is not Trains.HEAD
+
+    def sends(self, layout: Layout) -> bool:
+        """True where a contribution has a value: of an adapter, or of a head where there is one."""
+        return self.adapts or bool(layout.heads)
 
     @property
     def one_adapter(self) -> bool:
@@ -169,7 +181,7 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         rank_limit=core_rank,
         start=_sum_of_changes,
         segments=core_segments,
-        make=_from_seeds(core_payload),
+        make=core_payload,
     ),
     "factors": PayloadFacts(
         trains=Trains.FACTORS,
@@ -182,6 +194,18 @@ FACTS: Mapping[PayloadName, PayloadFacts] = {
         start=_averaged_factors,
         segments=factors_segments,
         make=_from_seeds(factors_payload),
+    ),
+    "head-only": PayloadFacts(
+        trains=Trains.HEAD,
+        beside=False,
+        mixing=Mixing.EVERY_COORDINATE,
+        exact_for="heads, adapters stay",
+        carries_noise=True,
+        by_rows=False,
+        rank_limit=_none,
+        start=_sum_of_changes,
+        segments=head_only_segments,
+        make=_from_seeds(head_only_payload),
     ),
 }
 

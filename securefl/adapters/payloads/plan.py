@@ -15,7 +15,7 @@ from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segme
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
 from securefl.adapters.state import SharedState
 from securefl.config.aggregation import SplitName, WeightsName
-from securefl.config.payload import PayloadName, SharedFactors, Sums, TrainedSides
+from securefl.config.payload import FrozenFrom, PayloadName, SharedFactors, Sums, TrainedSides
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1
@@ -54,6 +54,7 @@ class PayloadPlan:
         shares: Factors that are summed, where each is averaged by itself.
         aligned: True where the shared adapter's factors are turned after every round.
         core_heads: h, the cores that a weight has.
+        frozen_from: Source of the first frozen factors, where the state does not draw them; see ``frozen_start``.
         weighs_first: Whether the first round's contributions carry the members' weights; else a sum before it did.
 
     Raises:
@@ -77,6 +78,7 @@ class PayloadPlan:
     shares: SharedFactors = "both"
     aligned: bool = False
     core_heads: int = 1
+    frozen_from: FrozenFrom = "seed"
     weighs_first: bool = True
 
     def __post_init__(self) -> None:
@@ -169,6 +171,11 @@ class PayloadPlan:
         """Most directions of a weight that the global state keeps; see ``KEPT_RANKS``."""
         limit = self.facts.rank_limit(self.settings)
         return max(KEPT_RANKS * max(self.ranks.ranks), KEPT_SKETCHES * limit)
+
+    @property
+    def frozen_rank(self) -> int:
+        """Directions of a weight that rounds train against: of one factor, or of both factors of all cores."""
+        return self.core_heads * self.ranks.shared_rank
 
     def global_rank(self, rank: int) -> int:
         """Rank of the adapter in which a client of this rank holds the global state: of all its heads together."""

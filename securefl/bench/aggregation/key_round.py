@@ -19,11 +19,12 @@ import numpy as np
 
 from securefl.bench.aggregation.measurement import KeyRound
 from securefl.bench.stopwatch import Stopwatch
+from securefl.config.cohort import MIN_COHORT
 from securefl.crypto.channel_keys import ChannelKey
 from securefl.crypto.dealt_keys import KeyKind
 from securefl.crypto.entropy import SYSTEM
 from securefl.crypto.kahe.keys import KeySum, ShortKey
-from securefl.crypto.thresholds import MIN_COHORT, RosterConstants, default_min_clients
+from securefl.crypto.thresholds import RosterConstants, default_min_clients
 from securefl.errors import RunError
 from securefl.identity.signing import SigningKey
 from securefl.planning.sample_cohort import SampleCohort, SampleContribution

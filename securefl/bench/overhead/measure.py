@@ -42,8 +42,7 @@ from securefl.config.federation import FederationConfig
 from securefl.config.head import HeadSection
 from securefl.config.payload import payload_named
 from securefl.machine import peak_memory_bytes
-from securefl.protocol.agreement.signed import Attempt
-from securefl.protocol.serving.view_rules import FIRST_KEY_EPOCH
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH, Attempt
 from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder
 from securefl_client.phases import PhaseClock

@@ -159,12 +159,15 @@ class Suite:
         compares: ``adapters``: those of one federation with each other, for which every client has a personal one;
             ``recipes``: recipes with each other, each as it is, at learning rates of one search.
         model: Base model of all cells, unless the command says otherwise.
+        searched: Place on whose validation rows learning rates are searched; None for the one that most suites share.
+            A suite with another kind of model has its own: rates of an encoder say nothing of a language model.
     """
 
     settings: tuple[Setting, ...]
     recipes: tuple[str, ...]
     compares: Literal["adapters", "recipes"]
     model: str
+    searched: Setting | None = None
 
     def with_rows(self, *, train: int | None, test: int | None) -> Suite:
         """The suite with other numbers of rows, where they are given."""

@@ -33,7 +33,8 @@ T0 = DataSet(
 )
 
 SEARCHED: Final = Setting(data=HWU64, split="dirichlet", ranks=RANKS, seeds=3)
-"""The place on which learning rates are searched, at its first seed."""
+"""The place on which learning rates are searched, at its first seed, where a suite has none of its own."""
+TASKS: Final = Setting(data=T0, split="task", ranks=RANKS, limits=Limits(train=2000, test=600))
 MANY: Final = (16, 50)
 """Numbers of clients of the suite ``clients``."""
 MANY_SPLIT: Final = "dirichlet-1"
@@ -68,10 +69,11 @@ SUITES: Final[Mapping[str, Suite]] = {
         model=MINILM,
     ),
     "tasks": Suite(
-        settings=(Setting(data=T0, split="task", ranks=RANKS, limits=Limits(train=2000, test=600)),),
+        settings=(TASKS,),
         recipes=(*BASELINES, "default", "flexlora", "fedit"),
         compares="recipes",
         model=STORIES,
+        searched=TASKS,
     ),
 }
 """By name."""

@@ -125,7 +125,14 @@ def _row(name: str) -> Row:
             where="recipe.name",
             hint=f"`securefl bench quality --recipe {name}` measures it",
         )
-    near = difflib.get_close_matches(name, ROWS, n=1)
+    near = difflib.get_close_matches(_plain(name), ROWS, n=1)
     hint = f"did you mean '{near[0]}'" if near else f"write one of {', '.join(sorted(ROWS))}"
     said = f"'recipe' is wrong: there is no recipe '{quoted(name)[1:-1]}'"
     raise ConfigError(said, where="recipe.name", hint=hint)
+
+
+def _plain(name: str) -> str:
+    """A paper's name as rows are spelt: in small letters, and without LoRA's where a row leaves it out."""
+    small = name.strip().casefold().replace("_", "-").replace(" ", "-")
+    short = small.removesuffix("-lora")
+    return short if short in ROWS else small

@@ -19,6 +19,8 @@ DOMAIN = b"securefl/v3/"
 PROTOCOL_VERSION = 3
 """1 is that of securefl 0.1.0; 2 had one sum a round and no attempts."""
 DIGEST_BYTES = 32
+FIRST_KEY_EPOCH = 1
+"""The epoch of the keys that a federation is provisioned with; each rotation counts one on."""
 
 
 @dataclass(frozen=True, slots=True)

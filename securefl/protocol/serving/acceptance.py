@@ -288,18 +288,9 @@ def _reveal(state: ServerState, member: str, event: Revealed, *, rules: ServerRu
         raise ProtocolError(f"{member} reveals for a statement that is not certified")
     if member in state.revealed:
         return None
-    if len(reveal.body.sealed) != reveal_bytes(state, rules):
+    if len(reveal.body.sealed) != state.sizes(rules).sealed_bytes:
         raise ProtocolError(f"{member}'s reveal has the wrong length")
     return event
-
-
-SEAL_BYTES = 16
-"""The tag of ChaCha20-Poly1305 behind a packet or a reveal."""
-
-
-def reveal_bytes(state: ServerState, rules: ServerRules) -> int:
-    """Length of a sealed reveal, and of a sealed packet: b words of 16 bits and the seal."""
-    return 2 * state.sizes(rules).words + SEAL_BYTES
 
 
 def _confirmation(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from securefl.protocol.agreement.signed import FIRST_KEY_EPOCH
 from securefl.protocol.server_view import ServerView
 from securefl.protocol.serving.server_state import ServerRules
-
-FIRST_KEY_EPOCH = 1
-"""The keys that a federation is founded with; a rotation counts on from there."""
-
 
 SCHEME_WITH_SHARES = "kahe"
 """The scheme whose contributions come with packets of shares, and whose sums are opened by reveals."""

@@ -37,10 +37,22 @@ def question_text(question):
     return question_of({"prompt": question})
 """
 _CHAT = """\
+def told_one_day(asked):  # as in training, so that a row has the same tokens tomorrow
+    return repr(datetime(2024, 7, 26).strftime(asked[2]))
+
+template = re.sub(r"strftime_now\\(\\s*([\\x27\\x22])(.*?)\\1\\s*\\)", told_one_day, template)
+
 def rendered(messages, opened=False):
     return tokenizer.apply_chat_template(
         messages, chat_template=template, tokenize=False, add_generation_prompt=opened
     )
+
+def span_of(text, messages, place):
+    before = rendered(messages[:place], True)
+    past = text if place == len(messages) - 1 else rendered(messages[: place + 1])
+    if not text.startswith(past):  # of an earlier answer, without the thoughts before the last one
+        past = before + messages[place]["content"].strip()
+    return len(before), len(past)
 
 def text_of(row):  # a text, and the characters of its answers
     messages = row.get("messages")
@@ -56,11 +68,8 @@ def text_of(row):  # a text, and the characters of its answers
         )
     else:
         text = rendered(messages)
-        spans = [
-            (len(rendered(messages[:place], True)),
-             len(text if place == len(messages) - 1 else rendered(messages[: place + 1])))
-            for place, message in enumerate(messages) if message["role"] == "assistant"
-        ]
+        answers_at = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+        spans = [span_of(text, messages, place) for place in answers_at]
     spans = [(first, end) for first, end in spans if first < end]
     return text, spans if answers == "all" else spans[-1:]
 
@@ -125,7 +134,7 @@ def answer_code(record: FolderRecord, *, base: str, loaded: str) -> str:
     """
     facts = record.description
     chat = facts.get("prompt_form") == "chat"
-    imports = ["import re", "import torch"] if chat else ["import torch"]
+    imports = ["import re", "from datetime import datetime", "import torch"] if chat else ["import torch"]
     if not record.merged:
         imports.append("from peft import PeftModel")
     imports.append("from transformers import AutoModelForCausalLM, AutoTokenizer")

@@ -36,6 +36,7 @@ VLLM_RANK = 16
 """vLLM's ``max_lora_rank`` where nobody sets another (its page "LoRA adapters")."""
 SMALL_BYTES = 32 << 20
 """Tokenizer files that together are larger are left with the base model."""
+_TEMPLATE_FILE = "chat_template.jinja"
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -44,7 +45,7 @@ _TOKENIZER_FILES = (
     "vocab.txt",
     "vocab.json",
     "merges.txt",
-    "chat_template.jinja",
+    _TEMPLATE_FILE,
 )
 
 
@@ -218,4 +219,7 @@ def _add_tokenizer(folder: Path, record: FolderRecord, base: str | None) -> list
         return [f"The tokenizer has {size / 1e6:.0f} MB and stays with the base model."]
     for file in files:
         shutil.copy(file, folder)
+    if record.chat_template is not None:
+        # transformers and vLLM take it before a template in tokenizer_config.json.
+        (folder / _TEMPLATE_FILE).write_text(record.chat_template, encoding="utf-8")
     return []

@@ -25,7 +25,7 @@ def labelled_rows(record: FolderRecord, data: Path, *, section: DataSection, whe
 
     Args:
         record: The folder's.
-        data: A csv, tsv or jsonl file, possibly gzipped, or a parquet file.
+        data: A data file, of a kind that ``rows.tables`` reads.
         section: Names of columns, and the file's spelling.
         where: The folder.
 

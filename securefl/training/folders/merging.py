@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def write_merged(source: Path, target: Path, record: FolderRecord, base: str | None) -> None:
     """Write the model of a folder's class with merged float32 weights, its config with labels, and its tokenizer.
 
+    The tokenizer gets the chat template that the adapter was trained with, where that is the federation's own.
+
     Args:
         source: The adapter's folder.
         target: A folder that is there.
@@ -38,6 +40,8 @@ def write_merged(source: Path, target: Path, record: FolderRecord, base: str | N
     tokenizer = load_tokenizer(path)
     if record.pad_token_id is not None and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(record.pad_token_id)
+    if record.chat_template is not None:
+        tokenizer.chat_template = record.chat_template
     try:
         with silent_transformers(), warnings.catch_warnings():
             network = _plain_model(path, record)

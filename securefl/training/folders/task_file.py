@@ -184,6 +184,12 @@ class FolderRecord(_Part):
         return tuple(map(str, labels)) if isinstance(labels, list | tuple) else ()
 
     @property
+    def chat_template(self) -> str | None:
+        """The federation's own template around prompts; None where the model's was taken, or none."""
+        template = self.description.get("chat_template")
+        return template if isinstance(template, str) else None
+
+    @property
     def beyond_peft(self) -> str | None:
         """The file of the folder that computes with PEFT's own two and that PEFT does not know; None without one."""
         if self.shared is not None:

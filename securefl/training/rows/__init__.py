@@ -4,8 +4,9 @@
 ``row_errors``    sentences about files, columns and rows
 ``text_file``     text files opened: gzip, encoding, byte-order mark
 ``csv_rows``      rows of csv and tsv files
-``json_rows``     rows of jsonl files
+``json_rows``     rows of jsonl and json files
 ``parquet_rows``  rows of parquet files
+``saved_sets``    rows of folders that datasets saved
 ``raw_rows``      rows as they stand in a file, whatever is read of them
 ``tables``        data files as columns of texts
 ``columns``       the columns that a task needs

@@ -114,7 +114,9 @@ def read_files(
     train_path, test_path = file_paths(data, own)
     if train_path is None:
         raise ConfigError(
-            "there is no training file", where="data.train", hint="name a csv, tsv, jsonl or parquet file"
+            "there is no training file",
+            where="data.train",
+            hint="name a csv, tsv, jsonl, json or parquet file",
         )
     if test is None and test_path is not None:
         test = read_used(test_path, data, columns)

@@ -17,11 +17,13 @@ class Examples:
         targets: (rows, k) int64, what is asked of a row and known before it is tokens, such as the number of its
             class; k is 0 where a task makes its targets of tokens.
         form: Name of the form that the rows have, for tasks that read several; see ``columns.RowForm``.
+        places: File and row of each, as an error names them, where a task finds fault with rows later on; else none.
     """
 
     texts: tuple[tuple[str, ...], ...] = field(repr=False)
     targets: NDArray[np.int64] = field(repr=False)
     form: str = ""
+    places: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from securefl.training.rows.cells import Cell, NotFinite, Structure
-from securefl.training.rows.row_errors import check_names, empty, unreadable
+from securefl.training.rows.row_errors import NO_LINE, check_names, empty, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 16_384
-NO_LINE = 0
 
 
 def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[Cell]]]:
@@ -47,10 +46,15 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list
             if file.metadata.num_rows == 0:
                 raise empty(path)
             for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
-                for cells in zip(*(_cells(batch.column(name)) for name in columns), strict=True):
-                    yield NO_LINE, list(cells)
+                yield from batch_rows(batch, columns)
     except (pa.ArrowException, OSError):
         raise unreadable(path, hint="it is no parquet file, or damaged: get it again") from None
+
+
+def batch_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[int, list[Cell]]]:
+    """The rows of a batch, as ``parquet_rows`` gives them."""
+    for cells in zip(*(_cells(batch.column(name)) for name in columns), strict=True):
+        yield NO_LINE, list(cells)
 
 
 def _cells(column: pa.Array) -> list[Cell]:

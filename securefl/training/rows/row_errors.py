@@ -12,6 +12,8 @@ from pathlib import Path
 from securefl.errors import DataError
 
 SHOWN_NAMES = 20
+NO_LINE = 0
+"""In the place of a line's number: the file has no lines, or its rows share them."""
 
 
 def place_of(path: Path, *, row: int, line: int) -> str:
@@ -22,7 +24,7 @@ def place_of(path: Path, *, row: int, line: int) -> str:
         row: Number of the row, from 1; a header is no row.
         line: Number of the line that it begins on, from 1; 0 where the file has no lines.
     """
-    return f"{path}, row {row}" if line in (0, row) else f"{path}, line {line}, row {row}"
+    return f"{path}, row {row}" if line in (NO_LINE, row) else f"{path}, line {line}, row {row}"
 
 
 def unreadable(path: Path, *, hint: str, where: str = "") -> DataError:

@@ -1,8 +1,9 @@
-"""Data files as columns of texts: csv, tsv and jsonl, plain or gzipped, and parquet.
+"""Data files as columns of texts: csv, tsv, jsonl and json, plain or gzipped, parquet, and saved data sets.
 
 The rule kept here: a cell is the text that stands in the file, and nothing is guessed: no type, no encoding, no
-column. The last suffix decides the kind of a file, in any case of letters; before ``.gz`` it is the one before. What
-a cell may be is said in ``cells``, what a row may be in the reader of its kind.
+column. The last suffix decides the kind of a file, in any case of letters; before ``.gz`` it is the one before; a
+folder is a data set that ``datasets`` saved. What a cell may be is said in ``cells``, what a row may be in the reader
+of its kind.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from securefl.training.rows.csv_rows import csv_names, csv_rows
 from securefl.training.rows.json_rows import json_names, json_rows
 from securefl.training.rows.parquet_rows import parquet_names, parquet_rows
 from securefl.training.rows.row_errors import empty, place_of
+from securefl.training.rows.saved_sets import check_saved_set, saved_names, saved_rows
 from securefl.training.rows.text_file import TextFormat
 
-TEXT_KINDS = (".jsonl", ".csv", ".tsv")
+TEXT_KINDS = (".jsonl", ".csv", ".tsv", ".json")
 SUFFIXES = (*(suffix for kind in TEXT_KINDS for suffix in (kind, f"{kind}.gz")), ".parquet")
 PLACES = "data.train, data.test or a client's own entry"
 
@@ -59,7 +61,7 @@ def read_table(
     """The named columns of a file.
 
     Args:
-        path: A csv, tsv or jsonl file, possibly gzipped, or a parquet file.
+        path: A csv, tsv, jsonl or json file, possibly gzipped, a parquet file, or the folder of a saved data set.
         columns: Names of columns; the others are not looked at.
         filled: Those of them in which an empty cell is refused.
         nested: Those of them whose lists and objects are read as JSON.
@@ -88,19 +90,21 @@ def read_table(
 
 
 def column_names(path: Path, *, form: TextFormat = TextFormat()) -> list[str]:  # noqa: B008 - it is frozen
-    """Names of a file's columns; of a jsonl file those of its first row.
+    """Names of a file's columns; of a jsonl or json file those of its first row.
 
     Raises:
         DataError: if the file is missing, of another kind, unreadable or empty.
     """
     _check_there(path)
     match _kind(path):
-        case ".jsonl":
+        case ".jsonl" | ".json":
             return json_names(path, encoding=form.encoding)
         case ".csv" | ".tsv" as kind:
             return csv_names(path, tabs=kind == ".tsv", form=form)
         case ".parquet":
             return parquet_names(path)
+        case "folder":
+            return saved_names(path)
         case _:
             raise _of_no_kind(path)
 
@@ -124,7 +128,9 @@ def _any_text(cell: Cell) -> str:
 
 
 def _check_there(path: Path) -> None:
-    if not path.is_file():
+    if path.is_dir():
+        check_saved_set(path)
+    elif not path.is_file():
         raise DataError(
             f"there is no data file {path}",
             hint=f"download the data set and put the file's path into {PLACES}",
@@ -132,12 +138,15 @@ def _check_there(path: Path) -> None:
 
 
 def _of_no_kind(path: Path) -> DataError:
-    return DataError(f"{path} is no data file", hint=f"known kinds are {', '.join(SUFFIXES)}")
+    return DataError(
+        f"{path} is no data file",
+        hint=f"known kinds are {', '.join(SUFFIXES)}, and folders that datasets saved with save_to_disk",
+    )
 
 
 def _lacking(path: Path, optional: Collection[str], form: TextFormat) -> tuple[str, ...]:
-    """Optional columns that no row of a file has; a jsonl file tells row by row."""
-    if _kind(path) == ".jsonl":
+    """Optional columns that no row of a file has; a jsonl or json file tells row by row."""
+    if _kind(path) in (".jsonl", ".json"):
         return ()
     there = column_names(path, form=form)
     return tuple(name for name in optional if name not in there)
@@ -147,18 +156,22 @@ def _rows(
     path: Path, columns: Sequence[str], form: TextFormat, *, optional: Collection[str]
 ) -> Iterator[tuple[int, Sequence[Cell]]]:
     match _kind(path):
-        case ".jsonl":
+        case ".jsonl" | ".json":
             return json_rows(path, columns, encoding=form.encoding, optional=optional)
         case ".csv" | ".tsv" as kind:
             return csv_rows(path, columns, tabs=kind == ".tsv", form=form)
         case ".parquet":
             return parquet_rows(path, columns)
+        case "folder":
+            return saved_rows(path, columns)
         case _:
             raise _of_no_kind(path)
 
 
 def _kind(path: Path) -> str:
-    """The suffix that decides, in small letters; empty for one that is not known."""
+    """The suffix that decides, in small letters, empty for one that is not known; ``folder`` for a folder."""
+    if path.is_dir():
+        return "folder"
     suffix = path.suffix.lower()
     inner = Path(path.stem).suffix.lower()
     if suffix == ".gz":

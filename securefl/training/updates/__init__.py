@@ -8,6 +8,7 @@
 ``shared_right``   the same with a B of the client's own
 ``beside_rest``    the client's own adapter beside the frozen mean of all others', with a mixer
 ``core``           a core beside the global adapter, between two frozen factors
+``head_alone``     the head on frozen features, and no factor
 ``table``          from what a payload trains to its way
 
 A new way is one file with a class of its own and one row in ``table``. It owns its round: ``Fit`` trains what the way

@@ -9,6 +9,7 @@ from securefl.config.payload import PayloadName, SharedFactors
 from securefl.training.updates.beside_rest import RestOfWorld
 from securefl.training.updates.core import Core
 from securefl.training.updates.free import FreeFactors
+from securefl.training.updates.head_alone import HeadAlone
 from securefl.training.updates.one_factor import OneFactor
 from securefl.training.updates.shared_factor import SharedFactor
 from securefl.training.updates.shared_right import SharedRight
@@ -21,6 +22,7 @@ _WAYS: Mapping[tuple[Trains, bool], Way] = {
     (Trains.ONE, False): SharedFactor(),
     (Trains.CORE, True): Core(),
     (Trains.FACTORS, False): WholeFactors(),
+    (Trains.HEAD, False): HeadAlone(),
 }
 """By what is trained, and whether it is trained beside the global adapter."""
 

@@ -31,7 +31,7 @@ LAYOUT = Layout(
 )
 SETTINGS = PayloadSettings(layout=LAYOUT, ranks=RankTable((2, 4, 4, 8)), seed=3, sketch_rank=4)
 NAMES = get_args(PayloadName)
-FREE = (Trains.BOTH, Trains.FACTORS)
+FREE = (Trains.BOTH, Trains.FACTORS, Trains.HEAD)
 """What is trained against nothing frozen."""
 AT_HOME = (
     "securefl/adapters/payloads/",
@@ -104,7 +104,8 @@ def test_a_row_makes_the_payload_of_its_name(name: PayloadName) -> None:
     # ``state`` sends what ``basis`` does, of another frozen factor.
     kind = "basis" if name == "state" else name
     made = made_of(name)
-    assert type(made.payload).__name__ == f"{kind.capitalize()}Payload"
+    words = "".join(word.capitalize() for word in kind.split("-"))
+    assert type(made.payload).__name__ == f"{words}Payload"
     assert isinstance(made.frozen, LearnedBasis) == (name == "state")
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from support.quality import TINY, TINY_RECIPES, measured, outcome, save_colours
 from securefl.bench.processes import Program
 from securefl.bench.quality import cell_pool, suites
 from securefl.cli.main import command_line
+from securefl.cli.quality import QualityOptions
 
 ANSWER = measured({"client-1": outcome({"base": (1, 0), "local": (1, 0), "global": (1, 1), "fused": (1, 1)})})
 CENTRAL = measured({"client-1": outcome({"central": (1, 1)})})
@@ -121,6 +123,45 @@ def test_rates_are_searched_once_and_read_by_later_cells(bench: Callable[..., Sa
         f"training.learning_rate={0.3 * 2e-3!r}"
     ]
     assert cells["colours-iid-lean-7.json"]["job"]["overrides"] == []
+
+
+def test_a_suite_with_its_own_place_is_searched_there(
+    bench: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = replace(TINY_RECIPES, searched=TINY.settings[0])
+    monkeypatch.setattr(suites, "SUITES", {"recipes": TINY_RECIPES, "own": own})
+    assert TINY.settings[0] != TINY.settings[1]
+    bench("--suite", "recipes", "--search", "--recipe", "local", "--rates", tmp_path / "shared.json")
+    bench("--suite", "own", "--search", "--recipe", "local", "--rates", tmp_path / "own.json")
+    shared, found = (
+        json.loads((tmp_path / f"{name}.json").read_text())["place"] for name in ("shared", "own")
+    )
+    assert (shared, found) == (TINY.settings[1].name, TINY.settings[0].name)
+
+
+def test_a_suite_with_its_own_place_has_its_own_file_of_rates() -> None:
+    def options(suite: str) -> QualityOptions:
+        return QualityOptions(
+            suite=suite,
+            data=Path(),
+            model=None,
+            out=None,
+            rates=None,
+            only=(),
+            recipes=(),
+            seeds=None,
+            train_rows=None,
+            test_rows=None,
+            overrides=(),
+            validation=False,
+            identity=False,
+            any_code=False,
+            jobs=1,
+            timeout_s=1.0,
+        )
+
+    assert options("recipes").rates_file.name == options("clients").rates_file.name == "quality-rates.json"
+    assert options("tasks").rates_file.name == "quality-rates-tasks.json"
 
 
 def test_a_search_again_runs_nothing_and_keeps_what_was_found(

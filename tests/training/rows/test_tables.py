@@ -12,6 +12,7 @@ from securefl.training.rows.tables import read_table
 
 JSONL = '{"text": "hello, you", "label": "a"}\n'
 CSV = 'text,label\n"hello, you",a\n'
+ARRAY = '[{"text": "hello, you", "label": "a"}]'
 TSV = "text\tlabel\nhello, you\ta\n"
 
 
@@ -29,6 +30,9 @@ def write(path, text: str):
     [
         ("rows.jsonl", JSONL),
         ("rows.jsonl.gz", JSONL),
+        ("rows.json", JSONL),
+        ("rows.json", ARRAY),
+        ("Rows.JSON.gz", ARRAY),
         ("rows.csv", CSV),
         ("rows.csv.gz", CSV),
         ("rows.tsv", TSV),
@@ -49,7 +53,7 @@ def test_the_last_suffix_decides_in_any_case(tmp_path, name, content):
 
 
 @pytest.mark.parametrize(
-    "name", ["rows.txt", "rows", "rows.gz", "rows.json", "rows.csv.txt", "rows.parquet.gz", "rows.csv.zip"]
+    "name", ["rows.txt", "rows", "rows.gz", "rows.csv.txt", "rows.parquet.gz", "rows.csv.zip"]
 )
 def test_a_file_of_another_kind_names_the_known_ones(tmp_path, name):
     with pytest.raises(

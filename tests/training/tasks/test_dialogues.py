@@ -117,7 +117,9 @@ def test_a_file_without_the_named_column_of_conversations_shows_one_to_copy(tmp_
         ([], "no message has the role"),
         ([ANSWER, USER], "begins with an answer"),
         ([USER, {"role": "assistant"}], "no text as its role or its content"),
-        ([{"from": "human", "value": "a"}], "no text as its role"),
+        ([{"from": "human", "value": "a"}], "no message has the role 'assistant'"),
+        ([USER, {"from": "gpt", "value": None}], "no text as its role"),
+        ([USER, {"role": "assistant", "content": [{"type": "image"}]}], "no text as its role"),
         ({"role": "user"}, "no list of messages"),
         (["hi"], "no list of messages"),
         ("hi", "no JSON"),
@@ -159,3 +161,30 @@ def test_a_dirichlet_split_without_a_label_column_is_refused_by_name(tmp_path):
         DataError, match=r"no column 'site', by whose values .* name one of them in \[data\] split"
     ):
         read(path, split={"by": "column", "column": "site"})
+
+
+SHAREGPT = [
+    {"from": "system", "value": "be kind"},
+    {"from": "human", "value": "hi"},
+    {"from": "gpt", "value": "ho", "weight": None},
+]
+IN_PARTS = [
+    {"role": "system", "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "kind"}]},
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": [{"type": "text", "text": "ho"}]},
+]
+
+
+@pytest.mark.parametrize("messages", [SHAREGPT, IN_PARTS])
+def test_other_spellings_of_a_conversation_are_put_into_the_words_of_chat_templates(tmp_path, messages):
+    examples = read(jsonl(tmp_path / "rows.jsonl", {"conversations": messages}), messages="conversations")
+    assert conversation_of(examples.texts[0][0]) == [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "ho"},
+    ]
+
+
+def test_conversations_are_named_by_their_places_in_the_file(tmp_path):
+    path = jsonl(tmp_path / "rows.jsonl", LINES["messages"], LINES["messages"])
+    assert [place.rpartition(", ")[2] for place in read(path).places] == ["row 1", "row 2"]

@@ -15,8 +15,10 @@ import torch
 from support.cards import code_of
 from support.tiny_language_models import (
     CHATML,
+    DATED,
     FAMILIES,
     MARKED,
+    THINKING,
     save_tiny_language_model,
     write_sums,
 )
@@ -189,7 +191,19 @@ def test_a_merged_folder_is_a_language_model_with_the_same_loss(trained, sums, t
     assert names["answer_loss"](rows) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("template", [CHATML, MARKED])
+@pytest.mark.parametrize("form", [Form(merge=True), Form(hub=True)])
+def test_a_folder_with_a_tokenizer_has_the_federations_template_in_it(models, trainer_of, tmp_path, form):
+    from transformers import AutoTokenizer
+
+    trainer_of(models["gpt2"], personal="none", task=task(chat_template=CHATML)).save_adapter(
+        "global", tmp_path / "global"
+    )
+    (tmp_path / "out").mkdir()
+    write_form(tmp_path / "global", tmp_path / "out", form)
+    assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template == CHATML
+
+
+@pytest.mark.parametrize("template", [CHATML, DATED, MARKED, THINKING])
 def test_the_card_of_a_chat_renders_conversations_as_members_did(tmp_path, trainer_of, template, monkeypatch):
     path = save_tiny_language_model("qwen2", tmp_path / "model", template=template)
     trainer = trainer_of(path, personal="none")

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from support.tiny_language_models import CHATML, MARKED, tokenizer_of_bytes
+from support.tiny_language_models import CHATML, DATED, MARKED, THINKING, tokenizer_of_bytes
 
 from securefl.errors import ConfigError, DataError, ModelError
 from securefl.training.rows.tokens import IGNORED
@@ -20,12 +20,6 @@ TURNS = [
     {"role": "user", "content": "and?"},
     {"role": "assistant", "content": "so é"},
 ]
-FORGETFUL = (
-    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' }}"
-    "{% if message.role == 'assistant' and loop.last %}{{ '<think></think>' }}{% endif %}"
-    "{{ message.content + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
 
 
 def prompter(own=None, **choices):
@@ -62,10 +56,18 @@ def test_the_last_answer_alone_is_learnt_where_the_task_says_so():
     assert learnt(found) == "so é<|im_end|>"
 
 
-def test_a_template_that_writes_earlier_answers_in_another_way_is_refused_and_can_teach_the_last():
+def test_an_earlier_answer_is_learnt_as_it_stands_where_a_template_puts_thoughts_before_the_last_alone():
+    made = prompter(THINKING)
+    found = tokens_of(made.row(conversation(), "messages"), made.tokenizer)
+    assert learnt(found) == "ho<|im_end|><think></think>so é<|im_end|>"
+
+
+def test_a_template_that_cuts_thoughts_out_of_an_earlier_answer_is_refused_and_can_teach_the_last():
+    whole = "message.content if loop.last or message.role != 'assistant' else message.content[1:]"
+    cutting = THINKING.replace("message.content +", f"({whole}) +")
     with pytest.raises(DataError, match="does not tell where a conversation's answers stand"):
-        prompter(FORGETFUL).row(conversation(), "messages")
-    made = prompter(FORGETFUL, answers="last")
+        prompter(cutting).row(conversation(), "messages")
+    made = prompter(cutting, answers="last")
     found = tokens_of(made.row(conversation(), "messages"), made.tokenizer)
     assert learnt(found) == "<think></think>so é<|im_end|>"
 
@@ -88,6 +90,13 @@ def test_a_template_that_refuses_a_row_is_an_error_without_its_words():
     with pytest.raises(DataError, match="refuses a conversation") as refused:
         prompter(refusing).row(conversation(), "messages")
     assert "be kind" not in str(refused.value)
+
+
+@pytest.mark.parametrize("template", [DATED, "{{ strftime_now('%d %b %Y') }}" + MARKED])
+def test_a_template_that_asks_for_the_day_is_told_the_same_one_every_day(template):
+    made = prompter(template)
+    assert made.row(conversation(), "messages").text.startswith("26 Jul 2024<|im_start|>")
+    assert made.prompt("hi", "prompt").text.startswith("26 Jul 2024<|im_start|>")
 
 
 def test_a_template_that_marks_nothing_is_refused():

@@ -25,6 +25,7 @@ def test_every_payload_trains_with_the_adapter_in_use_that_rounds_have_made(payl
         ("state", "local-update"),
         ("core", "local-update"),
         ("factors", "local-update"),
+        ("head-only", "global"),
     ],
 )
 def test_payloads_with_frozen_factors_train_beside_the_global_adapter(payload, trained):

@@ -1,6 +1,8 @@
 """Rows of a data file for a language model, in one of three forms.
 
-``messages``     a conversation: a list of objects with ``role`` and ``content``, or its JSON in a cell of text
+``messages``     a conversation: a list of objects with ``role`` and ``content``, or its JSON in a cell of text;
+                 ShareGPT's ``from`` and ``value`` (``human``, ``gpt``) stand for them, and a content of parts that are
+                 all texts is their text
 ``prompt``       a prompt and its completion
 ``instruction``  an instruction, an input that may be empty, and the output
 
@@ -29,6 +31,8 @@ INSTRUCTION: Final = "instruction"
 ASSISTANT: Final = "assistant"
 """The role of whoever answers, in the words of chat templates."""
 Message = Mapping[str, Any]
+_ROLES: Final = {"human": "user", "gpt": ASSISTANT}
+"""ShareGPT's words for roles, in those of chat templates."""
 CONVERSATION: Final = '[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
 """A conversation to copy."""
 _ADVICE: Final = f"write a list such as {CONVERSATION}"
@@ -108,17 +112,41 @@ class DialogueRows:
         form = next(one for one in self.columns.forms if one.fits(table.columns.keys()))
         columns = [table.columns[name] for name in form.texts]
         texts = tuple(tuple(column[row] for column in columns) for row in rows.tolist())
+        places: tuple[str, ...] = ()
         if form.name == MESSAGES:
-            for row, (text,) in zip(rows.tolist(), texts, strict=True):
-                _check(text, where=table.place(row))
-        return Examples(texts=texts, targets=np.empty((len(texts), 0), dtype=np.int64), form=form.name)
+            places = tuple(table.place(row) for row in rows.tolist())
+            for place, (text,) in zip(places, texts, strict=True):
+                _check(text, where=place)
+        targets = np.empty((len(texts), 0), dtype=np.int64)
+        return Examples(texts=texts, targets=targets, form=form.name, places=places)
 
 
 def conversation_of(text: str) -> list[dict[str, Any]]:
-    """The messages of a conversation that has been checked, without keys that say nothing."""
-    return [
-        {key: value for key, value in message.items() if value is not None} for message in json.loads(text)
-    ]
+    """The messages of a conversation that has been checked, in the words of chat templates."""
+    return [_message(message) for message in json.loads(text)]
+
+
+def roles_of(text: str) -> tuple[str, ...]:
+    """The roles of a conversation that has been checked, in order."""
+    return tuple(message["role"] for message in conversation_of(text))
+
+
+def _message(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A message without keys that say nothing, with ``role`` and ``content`` where it has them under other names."""
+    message = {key: value for key, value in found.items() if value is not None}
+    if "role" not in message and isinstance(message.get("from"), str):
+        role = message.pop("from")
+        message["role"] = _ROLES.get(role, role)
+        if "content" not in message and "value" in message:
+            message["content"] = message.pop("value")
+    parts = message.get("content")
+    if isinstance(parts, list) and parts and all(_is_text(part) for part in parts):
+        message["content"] = "".join(part["text"] for part in parts)
+    return message
+
+
+def _is_text(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _check(text: str, *, where: str) -> None:
@@ -129,6 +157,7 @@ def _check(text: str, *, where: str) -> None:
         raise DataError("the conversation is no JSON", where=where, hint=_ADVICE) from None
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise DataError("the conversation is no list of messages", where=where, hint=_ADVICE)
+    messages = [_message(message) for message in messages]
     for message in messages:
         if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
             raise DataError("a message has no text as its role or its content", where=where, hint=_ADVICE)

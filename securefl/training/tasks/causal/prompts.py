@@ -2,8 +2,9 @@
 
 The rule kept here: an answer's characters are known, or the row is refused. A template says itself where answers stand
 (``{% generation %}``), or it is rendered up to each answer and past it, and what it gives must be the beginning of the
-whole text: a template that writes earlier turns in another way later on (such as one that leaves out old thoughts)
-has no such beginnings.
+whole text. A template that puts something around the last answer alone, as Qwen3's puts thoughts before it, has no such
+beginning past an earlier answer: that one is then its content, which must follow at once on what stands before it.
+A template that asks for the day (Llama 3.2's) is told one and the same, so that a row has the same tokens tomorrow.
 
     template         the model's, or the federation's
     prompt alone     the prompt, and a line's end where it has no space at its end
@@ -15,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from securefl.config.task import Answers, PromptForm
@@ -40,6 +42,10 @@ ALPACA: Final = (
     "Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Response:\n"
 )
+_DAY: Final = datetime(2024, 7, 26)
+"""The day that templates are told: the one that Llama's take where no clock is there."""
+_ASKS_FOR_DAY = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+"""A template's question for the day, with the form that it wants."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -188,7 +194,7 @@ class Prompter:
         try:
             [text], [marks] = render(
                 conversations=[messages],
-                chat_template=template,
+                chat_template=_dated(template),
                 return_assistant_tokens_mask=True,
                 **self.tokenizer.special_tokens_map,
             )
@@ -208,11 +214,12 @@ class Prompter:
     def _span(self, text: str, messages: list[dict[str, Any]], place: int) -> tuple[int, int]:
         before = self._rendered(messages[:place], opened=True)
         past = text if place == len(messages) - 1 else self._rendered(messages[: place + 1])
-        answer = text[len(before) : len(past)]
-        known = text.startswith(before) and text.startswith(past)
-        if not known or messages[place]["content"].strip() not in answer:
-            raise _no_answers()
-        return len(before), len(past)
+        content = messages[place]["content"].strip()
+        if text.startswith(before) and text.startswith(past) and content in text[len(before) : len(past)]:
+            return len(before), len(past)
+        if content and text.startswith(before + content):
+            return len(before), len(before) + len(content)
+        raise _no_answers()
 
     def _rendered(self, messages: list[dict[str, Any]], *, opened: bool = False) -> str:
         try:
@@ -221,11 +228,20 @@ class Prompter:
             raise _refused_row() from None
 
     def _render(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
+        template = self._template()
         rendered = self.tokenizer.apply_chat_template(
-            messages, chat_template=self._template(), tokenize=False, add_generation_prompt=opened
+            messages,
+            chat_template=None if template is None else _dated(template),
+            tokenize=False,
+            add_generation_prompt=opened,
         )
         assert isinstance(rendered, str)
         return rendered
+
+
+def _dated(template: str) -> str:
+    """The template with one day in the place of its questions for today's."""
+    return _ASKS_FOR_DAY.sub(lambda asked: repr(_DAY.strftime(asked[2])), template)
 
 
 def _filled(question: str, more: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from securefl.adapters.layout import Layout
 from securefl.config.training import TrainingSection
+from securefl.errors import DataError
 from securefl.protocol.terms import CausalLmTerms
 from securefl.training.backbones import Skeleton, most_positions
 from securefl.training.devices import Attention, Compute
@@ -28,7 +29,7 @@ from securefl.training.tasks.causal.answer_tokens import (
     prompt_ids,
     tokenised_answers,
 )
-from securefl.training.tasks.causal.dialogues import PROMPT
+from securefl.training.tasks.causal.dialogues import MESSAGES, PROMPT, roles_of
 from securefl.training.tasks.causal.model import (
     LanguageModel,
     check_reads_forwards,
@@ -36,7 +37,7 @@ from securefl.training.tasks.causal.model import (
     hollow,
     loaded,
 )
-from securefl.training.tasks.causal.prompts import Prompter
+from securefl.training.tasks.causal.prompts import PromptedText, Prompter
 from securefl.training.tasks.causal.writing import Writer
 from securefl.training.tasks.head import HeadContext, TaskHead, WholeHead
 from securefl.training.tasks.model import TaskModel
@@ -91,18 +92,34 @@ class CausalLm:
         self, examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int
     ) -> Tokenised:
         """Token ids with the text around prompts, and targets at the tokens of answers; see ``answer_tokens``."""
-        prompter, form = self._prompter(tokenizer), examples.form or PROMPT
-        self._form = prompter.resolved(form)
-        texts = [prompter.row(row, form) for row in examples.texts]
+        prompter = self._prompter(tokenizer)
+        self._form = prompter.resolved(examples.form or PROMPT)
+        texts = [_text(prompter, examples, row) for row in range(len(examples))]
         return tokenised_answers(texts, tokenizer, max_length=max_length)
 
     def any_answer_fits(
         self, examples: Examples, tokenizer: PreTrainedTokenizerBase, *, max_length: int
     ) -> bool:
         """True if a row has an answer within ``max_length`` tokens, so that ``tokenise`` leaves one."""
-        prompter, form = self._prompter(tokenizer), examples.form or PROMPT
-        texts = (prompter.row(row, form) for row in examples.texts)
+        prompter = self._prompter(tokenizer)
+        texts = (_text(prompter, examples, row) for row in range(len(examples)))
         return any_answer_fits(texts, tokenizer, max_length=max_length)
+
+    def check_conversations(self, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Refuse conversations that the template refuses: of each order of roles, one is looked at.
+
+        Raises:
+            ConfigError: if there is no template.
+            DataError: naming the row.
+        """
+        if examples.form != MESSAGES:
+            return
+        prompter, met = self._prompter(tokenizer), set()
+        for row, (conversation, *_) in enumerate(examples.texts):
+            roles = roles_of(conversation)
+            if roles not in met:
+                met.add(roles)
+                _text(prompter, examples, row)
 
     def prompt(self, question: str, tokenizer: PreTrainedTokenizerBase) -> Ids:
         """Token ids of a prompt whose answer is still to be written."""
@@ -150,3 +167,13 @@ class CausalLm:
     def _prompter(self, tokenizer: PreTrainedTokenizerBase) -> Prompter:
         terms = self._terms
         return Prompter(tokenizer, terms.chat_template, terms.prompt_form, terms.answers)
+
+
+def _text(prompter: Prompter, examples: Examples, row: int) -> PromptedText:
+    """A row's text; what the template finds fault with is named by its place in the file."""
+    try:
+        return prompter.row(examples.texts[row], examples.form or PROMPT)
+    except DataError as error:
+        if not examples.places:
+            raise
+        raise DataError(error.what, where=examples.places[row], hint=error.hint) from None

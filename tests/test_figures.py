@@ -1,0 +1,163 @@
+"""Figures in README.md are those of the committed results, so that neither can change alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = " ".join(README.split())
+RESULTS = ROOT / "benchmarks" / "results"
+PLACES = {"BANKING77": "banking77", "HWU64": "hwu64", "SST-2": "sst2", "MRPC": "mrpc"}
+PATHS = {
+    "plain float32": "plaintext_float32",
+    "**securefl**, one-time keys, tag on": "securefl",
+    "securefl, BFV, MAC and tag on": "securefl_bfv",
+    "TenSEAL CKKS, the tutorial's parameters": "tenseal_ckks",
+    "NVIDIA FLARE 2.9 HE, 64 tensors": "nvflare_he_64",
+    "the same, one tensor": "nvflare_he_1",
+    "Flower 1.41 SecAgg+, masks": "flower_secaggplus",
+}
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return found
+
+
+def rows_below(head: str) -> Iterator[list[str]]:
+    """Cells of a table's rows, without the marks of bold type that surround figures."""
+    assert head in README
+    for line in README.partition(head)[2].splitlines()[2:]:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def figure(cell: str) -> float:
+    return float(cell.strip("*"))
+
+
+def places(report: str) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(each["recipe"], each["place"]): each for each in read(report)["places"]}
+
+
+def test_the_table_of_data_sets_has_the_figures_of_the_report() -> None:
+    report, rows = places("quality/quality.json"), list(rows_below("| data, split | base |"))
+    assert len(rows) == 9
+    for name, *cells in rows:
+        data, split = name.split(", ")
+        values = report["default", f"{PLACES[data]}-{split.removeprefix('by ').lower()}"]["values"]
+        columns = ("base", "local", "global", "fused", "central")
+        assert [figure(cell) for cell in cells] == [round(values[column], 3) for column in columns], name
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("HWU64 by Dirichlet", "hwu64-dirichlet"),
+        ("HWU64 by domain", "hwu64-domain"),
+        ("SST-2 iid", "sst2-iid"),
+    ],
+)
+def test_the_figures_of_the_recipe_lean_are_those_of_the_report(words: str, place: str) -> None:
+    found = re.search(rf"{words} ((?:\.\d{{3}}, ){{3}}\.\d{{3}})", PROSE)
+    assert found is not None
+    values = places("quality/quality.json")["lean", place]["values"]
+    stated = [float(each) for each in found.group(1).split(", ")]
+    assert stated == [round(values[column], 3) for column in ("base", "local", "global", "fused")]
+
+
+def of_recipes() -> dict[tuple[str, str], dict[str, Any]]:
+    return {(each["recipe"], each["place"]): each for each in read("quality-recipes/quality.json")["recipes"]}
+
+
+def outside_the_report() -> set[str]:
+    """Recipes of which the README says that the report leaves them out."""
+    found = re.search(r"`(\w+)`, which the report therefore leaves out", PROSE)
+    return {found.group(1)} if found else set()
+
+
+@pytest.mark.parametrize(("place", "column"), [("banking77-dirichlet", 1), ("hwu64-dirichlet", 3)])
+def test_the_table_of_recipes_has_the_figures_of_the_report(place: str, column: int) -> None:
+    report = of_recipes()
+    for cells in rows_below("| recipe | BANKING77 |"):
+        recipe = cells[0].strip("`").removeprefix("tuned ")
+        if not cells[column] or recipe in outside_the_report():
+            continue
+        row = report[recipe, place]
+        assert figure(cells[column].split(" ")[0]) == round(row["end_figure"]["mean"], 3), recipe
+        assert cells[column + 1] == _difference(row["less_default"]), recipe
+
+
+def _difference(found: dict[str, float] | None) -> str:
+    """A difference in points as the table has it: with a sign, but for 0.0."""
+    if found is None:
+        return ""
+    points, error = round(100 * found["mean"], 1), 100 * found["standard_error"]
+    return f"{points:+.1f} ± {error:.1f}" if points else f"0.0 ± {error:.1f}"
+
+
+def test_the_table_of_recipes_has_every_row_of_the_report() -> None:
+    named = {cells[0].strip("`").removeprefix("tuned ") for cells in rows_below("| recipe | BANKING77 |")}
+    assert named - outside_the_report() == {recipe for recipe, _ in of_recipes()}
+
+
+def test_the_table_of_costs_has_the_figures_of_the_report() -> None:
+    measured, rows = read("aggregation-1m-16.json")["paths"], list(rows_below("| path | client s |"))
+    assert len(rows) == len(PATHS)
+    for name, client, server, decrypt, width, _ in rows:
+        path = measured[PATHS[name]]
+        seconds = path["cpu"]
+        cold, warm = decrypt.split(" / ")
+        assert _as_stated(client, seconds["client_s"]), name
+        assert _as_stated(server, 1000 * seconds["server_s_per_contribution"]), name
+        assert _as_stated(cold, seconds["decrypt_s"]), name
+        assert _as_stated(warm, seconds["decrypt_warm_s"]), name
+        up, down = width.split(" / ")
+        assert _as_stated(up, path["up_bytes_per_value"]), name
+        assert _as_stated(down, path["down_bytes_per_value"]), name
+
+
+def _as_stated(cell: str, measured: float) -> bool:
+    """True where a figure is the measured one, rounded to the digits that it has."""
+    digits = len(cell.partition(".")[2])
+    return round(measured, digits) == float(cell)
+
+
+def test_the_ratios_to_nvflare_are_those_of_the_table() -> None:
+    measured = read("aggregation-1m-16.json")["paths"]
+    found = re.search(
+        r"encrypts (\d+) times faster than NVFlare's with 64 tensors.* adds (\d+) times faster "
+        r"\(with one tensor (\d+) and (\d+) times\)",
+        PROSE,
+    )
+    assert found is not None
+    ours = measured["securefl"]["cpu"]
+    ratios = [
+        measured[peer]["cpu"][column] / ours[column]
+        for peer in ("nvflare_he_64", "nvflare_he_1")
+        for column in ("client_s", "server_s_per_contribution")
+    ]
+    assert [int(each) for each in found.groups()] == [round(each) for each in ratios]
+
+
+def test_the_figures_of_other_cohorts_are_those_of_their_reports() -> None:
+    found = re.search(
+        r"With 4, 64, 100 and 1,000 clients the server takes (.*?) ms, a value takes (.*?) bytes up, "
+        r"and a cold decryption (.*?) s,",
+        PROSE,
+    )
+    assert found is not None
+    stated = [re.split(r", | and ", each) for each in found.groups()]
+    for cohort, server, width, decrypt in zip((4, 64, 100, 1000), *stated, strict=True):
+        ours = read(f"aggregation-1m-{cohort}.json")["paths"]["securefl"]
+        assert _as_stated(server, 1000 * ours["cpu"]["server_s_per_contribution"]), cohort
+        assert _as_stated(width, ours["up_bytes_per_value"]), cohort
+        assert _as_stated(decrypt, ours["cpu"]["decrypt_s"]), cohort
