@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from securefl.adapters.layout import Layout
-from securefl.config.privacy import ExamplePrivacySection
+from securefl.config.privacy import ExamplePrivacySection, NoPrivacySection, PrivacySection
 from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError, ModelError
 from securefl.progress import Phase
@@ -26,6 +26,7 @@ from securefl_client.round_charges import RoundCharges
 
 if TYPE_CHECKING:
     from securefl.training.dp_sgd.private_rounds import Charge
+    from securefl.training.folders.task_file import PromiseRecord
     from securefl.training.loading import LoadStage
     from securefl.training.loops import Progress
     from securefl.training.mixed_backbones.backbone_trainer import BackboneTrainer
@@ -245,6 +246,20 @@ def backbone_settings(own: ClientFolder, task: Task, *, model_digest: bytes) -> 
     )
 
 
+def _promise(privacy: PrivacySection) -> PromiseRecord | None:
+    """The promise that a saved adapter tells of."""
+    from securefl.training.folders.task_file import PromiseRecord
+
+    if isinstance(privacy, NoPrivacySection):
+        return None
+    return PromiseRecord(
+        unit=privacy.unit,
+        epsilon=privacy.target_epsilon,
+        delta=privacy.delta,
+        per_person=privacy.max_per_group if isinstance(privacy, ExamplePrivacySection) else None,
+    )
+
+
 def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
     """Choices of a client's training: the federation's, and in ``[training]`` its own."""
     from securefl.training.folders.task_file import OriginRecord
@@ -282,5 +297,6 @@ def trainer_settings(own: ClientFolder, task: Task) -> TrainerSettings:
             rounds=terms.federation.rounds,
             payload=terms.payload.name,
             encrypted=encryption_report(federation).fraction,
+            promise=_promise(terms.privacy),
         ),
     )

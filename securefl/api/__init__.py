@@ -7,7 +7,8 @@
 ``findings``     one thing that does not hold
 ``privacy_accounts``  what was promised, and what each client's charges cost
 ``privacy_audit``  whether the promise of differential privacy was kept, from the ledgers alone
-``noise_audit``    noise that protects clients: the pinned mechanism and its charges, in an audit
+``privacy_results``  what results say of privacy, against the ledgers
+``noise_audit``    charges against what the file makes members run, and that against the promise
 ``empirical``    attacks on the mechanism that is installed, beside what was charged for it
 ``budget_records``  ledgers of privacy budgets, found and verified
 ``privacy_words``  what a run promised, what its audit verified, and what it cannot see, in sentences

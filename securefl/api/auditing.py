@@ -19,6 +19,7 @@ from securefl.api.findings import Finding
 from securefl.api.ledger_order import disorder
 from securefl.api.privacy_accounts import PrivacyAudit
 from securefl.api.privacy_audit import audit_privacy
+from securefl.api.privacy_results import other_results
 from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import SecureFLError, StateError
@@ -178,6 +179,8 @@ def audit(folder: str | Path, *, budgets: str | Path | None = None, empirical: b
     findings += _of_sums(recorded)
     heads = {member: ledger.head.hex() for member, ledger in ledgers.items()}
     findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
+    own_results = {member: run.client(member) / RESULT for member in federation.cohort}
+    findings += (Finding("", what) for what in other_results(run.result, own_results))
     privacy = audit_privacy(
         federation,
         ledgers,

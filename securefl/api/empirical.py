@@ -2,7 +2,8 @@
 
 The rule kept here: a lower bound stands beside the claim, and is none of its own. Guesses on canaries prove about half
 of a true epsilon; what they prove above the claim is a finding. A mechanism with half of its noise is seen sooner by
-the best attacker's advantage, which the charge bounds as well.
+the best attacker's advantage, which the charge bounds as well. What an attacker would need much luck for is looked at
+directly: noise that is missing in a tensor or comes twice, steps that nobody charged, a charge of something else.
 
 Of the members' machines nothing is known here; see ``privacy_words.out_of_scope``.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,8 @@ from securefl.errors import ConfigError
 from securefl.privacy.accounting.second_opinion import opinions
 from securefl.privacy.budget import events_of
 from securefl.privacy.events import DistributedGaussian, DistributedSkellam, Event, SampledGaussian
+from securefl.privacy.noise_level import NoiseLevels
+from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.one_run import Guesses, advantage_bound, epsilon_bound, epsilon_of, gaussian_bound
 from securefl.privacy.sampled_training import Clipping, SampledTraining
 
@@ -36,6 +39,8 @@ MOST_STEPS: Final = 400
 """Steps of one attack, beside those of its first round."""
 FALSE_ALARM: Final = 1e-4
 """Chance that a sound mechanism is said to give too large an advantage, or to sample in another way."""
+_WORDS: Final = 4
+"""Words of 64 bits that two streams of noise do not have in common."""
 FEWEST_STEPS: Final = 12
 """Steps from which the sizes of samples tell of their kind."""
 
@@ -55,6 +60,7 @@ class Attack:
         advantage: Advantage that the scores prove.
         claimed_advantage: The largest one that the charge allows; None where no accountant bounds it.
         sampling: Chance of sizes of samples as odd as these under Poisson sampling; None where nothing is sampled.
+        faults: Clauses on what was seen directly.
     """
 
     release: str
@@ -67,6 +73,7 @@ class Attack:
     advantage: float
     claimed_advantage: float | None
     sampling: float | None = None
+    faults: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -74,6 +81,7 @@ class Attack:
         return tuple(self._findings())
 
     def _findings(self) -> Iterator[str]:
+        yield from self.faults
         for name, proved in (("", self.steinke), (" of a Gaussian mechanism", self.gaussian)):
             if proved > self.claimed:
                 yield (
@@ -101,6 +109,7 @@ class Attack:
             "proved_epsilon_gaussian": self.gaussian,
             "advantage": self.advantage,
             "claimed_advantage": self.claimed_advantage,
+            "faults": list(self.faults),
         }
 
 
@@ -164,19 +173,34 @@ def _of_rows(event: SampledGaussian, rounds: int, promise: Promise, clipping: Cl
         ) from None
     allowed = advantage_of(event, count=rounds)
     canaries = math.ceil(min(MOST, max(FEWEST, 16 * math.log(4 / FALSE_ALARM) / allowed**2)))
-    seen = train_on_canaries(
-        SampledTraining(
-            noise_multiplier=event.noise_multiplier,
-            clip=promise.clip,
-            clipping=clipping,
-            sampling_probability=event.sampling_probability,
-            steps=event.steps,
-        ),
-        canaries=canaries,
-        rounds=rounds,
+    release = SampledTraining(
+        noise_multiplier=event.noise_multiplier,
+        clip=promise.clip,
+        clipping=clipping,
+        sampling_probability=event.sampling_probability,
+        steps=event.steps,
     )
+    seen = train_on_canaries(release, canaries=canaries, rounds=rounds)
     sampling = _sampling(seen.drawn, rows=seen.rows, probability=event.sampling_probability)
-    return _judged(event, rounds, promise, seen.scores, seen.included, allowed=allowed, sampling=sampling)
+    judged = _judged(event, rounds, promise, seen.scores, seen.included, allowed=allowed, sampling=sampling)
+    return replace(judged, faults=tuple(_faults_of_rows(release, event, len(seen.drawn), rounds, seen.noise)))
+
+
+def _faults_of_rows(
+    release: SampledTraining, event: SampledGaussian, taken: int, rounds: int, noise: NoiseLevels
+) -> Iterator[str]:
+    if release.event != event:
+        yield f"the program that is installed here charges '{release.event.text}' for what '{event.text}' says"
+    if taken != event.steps * rounds:
+        yield f"the mechanism took {taken} steps, and {event.steps * rounds} were charged"
+    yield from _weak(noise)
+
+
+def _weak(noise: NoiseLevels) -> Iterator[str]:
+    for found in noise.weak(significance=FALSE_ALARM):
+        yield f"the noise in {found.place} has {found.part:.2f} times the deviation that was charged"
+    if NoiseStream().words(_WORDS).tolist() == NoiseStream().words(_WORDS).tolist():
+        yield "two streams of noise are the same: whoever knows where they come from takes the noise away"
 
 
 def _of_clients(event: DistributedGaussian | DistributedSkellam, rounds: int, promise: Promise) -> Attack:
@@ -188,7 +212,8 @@ def _of_clients(event: DistributedGaussian | DistributedSkellam, rounds: int, pr
         advantage_of(event, count=rounds) if isinstance(event, DistributedGaussian) and bounded else None
     )
     seen = sum_canaries(mechanism_of(event, clip=promise.clip), canaries=CLIENT_CANARIES, rounds=rounds)
-    return _judged(event, rounds, promise, seen.scores, seen.included, allowed=allowed)
+    judged = _judged(event, rounds, promise, seen.scores, seen.included, allowed=allowed)
+    return replace(judged, faults=tuple(_weak(seen.noise)))
 
 
 def _judged(

@@ -160,13 +160,25 @@ class Bookkeeper:
         Raises:
             ValueError: if a release is none that this version knows.
         """
-        events = events_of(charge.release for charge in charges)
-        own = (event for event in events if unit_of(event) in (self.promise.unit, None))
-        return self._known(tuple(sorted(own, key=lambda event: event.text)))
+        return self._known(self._own(charges))
 
     def epsilon(self, charges: Sequence[Charge]) -> float:
         """Epsilon of what was charged, by the accountant of the promise."""
         return self.of(charges).epsilon
+
+    def at(self, charges: Sequence[Charge], *, delta: float) -> float:
+        """Epsilon of what was charged at another delta, such as that of a client's own budget."""
+        if delta == self.promise.delta:
+            return self.epsilon(charges)
+        return opinions(
+            self._own(charges), delta=delta, charged_by=self.promise.accountant, every=False
+        ).epsilon
+
+    def _own(self, charges: Sequence[Charge]) -> tuple[Event, ...]:
+        """Releases of the promise's unit, in one order."""
+        events = events_of(charge.release for charge in charges)
+        own = (event for event in events if unit_of(event) in (self.promise.unit, None))
+        return tuple(sorted(own, key=lambda event: event.text))
 
 
 def account_of(

@@ -9,7 +9,6 @@ budget ledgers name, by the accountant of the promise and by others that had no 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from securefl.api.budget_records import BudgetRecord, budgets_of
 from securefl.api.findings import Finding
 from securefl.api.noise_audit import broken_promise, other_releases
 from securefl.api.privacy_accounts import Bookkeeper, ClientPrivacy, PrivacyAudit, Promise, account_of
+from securefl.api.privacy_results import result_findings
 from securefl.errors import SecureFLError
 from securefl.ledger.budget_files import state_folder
 from securefl.ledger.budget_state import Charge
@@ -26,7 +26,7 @@ from securefl.ledger.events import RunStarted
 from securefl.ledger.ledger import VerifiedLedger
 from securefl.privacy.budget import events_of, unit_of
 from securefl.protocol.federation import Federation
-from securefl.results.client import BUDGET_COPY, FILE_NAME, read_client_result
+from securefl.results.client import BUDGET_COPY, FILE_NAME
 
 ROUNDING = 1e-6
 """Part by which a computed epsilon may exceed a promise that its noise was calibrated to."""
@@ -92,7 +92,10 @@ def audit_privacy(
             continue
         accounts.append(account)
         findings += (Finding(member, what) for what in _of_epsilon(account, promise))
-        findings += (Finding(member, what) for what in _of_result(results / member / FILE_NAME, account))
+        findings += (
+            Finding(member, what)
+            for what in result_findings(results / member / FILE_NAME, account, promise, books=books)
+        )
     return PrivacyAudit(promise=promise, rounds=rounds, clients=tuple(accounts), findings=tuple(findings))
 
 
@@ -120,26 +123,6 @@ def _heads(results: Path, members: Sequence[str]) -> tuple[dict[str, set[tuple[i
         for member, by_round in kept.items():
             heads.setdefault(member, set()).update(by_round.items())
     return heads, findings
-
-
-def _of_result(path: Path, account: ClientPrivacy) -> Iterator[str]:
-    """A result that says another epsilon than its ledger's charges cost; one that cannot be read is named elsewhere."""
-    try:
-        said = read_client_result(path).privacy if path.is_file() else None
-    except SecureFLError:
-        return
-    if said is None:
-        return
-    if not math.isclose(said.epsilon, account.opinions.epsilon, rel_tol=1e-6):
-        yield (
-            f"its result says that it spent epsilon {said.epsilon:.4g}, and its charges cost "
-            f"{account.opinions.epsilon:.4g}"
-        )
-    if account.spent > said.budget_epsilon * (1 + ROUNDING):
-        yield (
-            f"all federations together spent epsilon {account.spent:.4g} of its data, and its own limit is "
-            f"{said.budget_epsilon:g}"
-        )
 
 
 def _sent(ledger: VerifiedLedger, anchors: Anchors) -> frozenset[int]:

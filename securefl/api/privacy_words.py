@@ -58,9 +58,19 @@ def verified(audit: PrivacyAudit) -> tuple[str, ...]:
         *of_run,
         "Every line of every budget's ledger that lies here: its signature and its place in the chain.",
         "Every contribution that a client's ledger of the run names has a charge in the client's budget.",
+        _charges(audit.promise),
+        "Every figure of privacy in the results that follows from the promise and the ledgers.",
         f"Epsilon of all charges, computed anew from the ledgers alone by {' and '.join(names) or 'nobody'}; no figure "
-        "of the run was believed.",
+        f"of the run was believed. Each of them is an upper bound: the promise is held against that of "
+        f"{audit.promise.accountant}, and a larger one of another accountant is only less exact.",
     )
+
+
+def _charges(promise: Promise) -> str:
+    """A sentence on what a charge was held against."""
+    if promise.unit == "client":
+        return "Every charge is the release that the federation file makes its clients run in that round."
+    return "Every charge has the samples and steps of a training that the federation file makes of some number of rows."
 
 
 def out_of_scope(audit: PrivacyAudit) -> tuple[str, ...]:
@@ -76,6 +86,7 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
         else "Programs: that a member ran the program which it says."
     )
     yield "The federation file: whoever can replace it with all ledgers and results can make up a run."
+    yield "Other files of the run: its plan, its copy of the file that it was made from, logs and saved adapters."
     if promise is None:
         yield "What the sums themselves tell of rows or of members: nothing here bounds it."
         return
@@ -91,6 +102,11 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
             "Colluders: the noise of as many honest members as the federation file counts on is charged. Where more "
             "members pool what they know, less noise is left."
         )
+    yield (
+        "The end of a budget's ledger: what was charged after the newest head that others keep can be taken away "
+        "unseen."
+    )
+    yield "Times: how long a client trains depends on its data, and whoever sees its messages sees their times."
     if promise.unit == "example":
         yield (
             "Edited data: a row that was changed is another row with a budget of its own, and nothing here sees that "

@@ -30,12 +30,21 @@ def page_of(report: AuditReport) -> AuditPage:
         findings=tuple(Said(finding.member, finding.what.rstrip(".")) for finding in report.findings),
         facts=tuple(_facts(report)),
         chart=_chart(privacy, privacy.promise) if privacy.promise and privacy.clients else None,
-        tables=(*(_tables(privacy, privacy.promise) if privacy.promise else ()), *_attacks(report)),
+        tables=(*(_tables(report, privacy.promise) if privacy.promise else ()), *_attacks(report)),
         promised=promised(privacy),
         verified=verified(privacy),
         out_of_scope=out_of_scope(privacy),
         version=__version__,
     )
+
+
+def _doubted(report: AuditReport) -> frozenset[str]:
+    """Clients of which something does not hold, so that their figures may be too small."""
+    return frozenset(finding.member for finding in report.findings if finding.member)
+
+
+def _name(member: str, doubted: frozenset[str]) -> str:
+    return f"{member} (in doubt, see above)" if member in doubted else member
 
 
 def _facts(report: AuditReport) -> Iterator[Fact]:
@@ -48,12 +57,19 @@ def _facts(report: AuditReport) -> Iterator[Fact]:
         yield Fact(
             "Most epsilon spent",
             "unknown" if most is None else f"{most:.3g}",
-            f"of one client, by {promise.accountant}",
+            f"of one client, by {promise.accountant}" + _without(report),
         )
         person = promise.per_person is not None
         yield Fact("Protected", "persons" if person else UNITS[promise.unit])
     yield Fact("Clients", f"{len(report.members)}")
     yield Fact("Rounds", f"{report.rounds}")
+
+
+def _without(report: AuditReport) -> str:
+    """A clause on clients whose figures are missing or in doubt."""
+    known = {client.member for client in report.privacy.clients}
+    doubted = sorted(_doubted(report) | (set(report.members) - known))
+    return f"; not counting on {_names(doubted)}" if doubted else ""
 
 
 def _chart(privacy: PrivacyAudit, promise: Promise) -> LineChart:
@@ -85,15 +101,16 @@ def _names(members: list[str]) -> str:
     return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
 
 
-def _tables(privacy: PrivacyAudit, promise: Promise) -> Iterator[Table]:
-    yield _clients(privacy, promise)
+def _tables(report: AuditReport, promise: Promise) -> Iterator[Table]:
+    privacy, doubted = report.privacy, _doubted(report)
+    yield _clients(privacy, promise, doubted)
     rounds = _few(sorted({number for client in privacy.clients for number in client.after}))
     if rounds:
         yield Table(
             "Epsilon after each round",
             ("client", *(f"round {number}" for number in rounds)),
             tuple(
-                (client.member, *(_epsilon(client.after.get(number)) for number in rounds))
+                (_name(client.member, doubted), *(_epsilon(client.after.get(number)) for number in rounds))
                 for client in privacy.clients
             ),
         )
@@ -133,11 +150,11 @@ def _few(rounds: list[int]) -> list[int]:
     return rounds[::-1][::stride][::-1]
 
 
-def _clients(privacy: PrivacyAudit, promise: Promise) -> Table:
+def _clients(privacy: PrivacyAudit, promise: Promise, doubted: frozenset[str]) -> Table:
     names = sorted({name for client in privacy.clients for name in client.opinions.epsilons})
     rows = tuple(
         (
-            client.member,
+            _name(client.member, doubted),
             f"{len(client.charges)}",
             *(_epsilon(client.opinions.epsilons.get(name)) for name in names),
             _epsilon(max(0.0, promise.epsilon - client.opinions.epsilon)),

@@ -15,6 +15,7 @@
 ``accounting``  events to epsilon
 ``plan``        everything of a promise as one value
 ``least_noise``  plans from targets
+``noise_level``  noise that is weaker than charged somewhere, found in values that are noise alone
 ``one_run``     lower bounds of epsilon from guesses on canaries
 ``budget``      a budget over many federations, and the check of a round before it runs
 """

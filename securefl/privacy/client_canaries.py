@@ -7,6 +7,8 @@ honest shares, as many as a charge counts on; so an attacker sees the least nois
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +18,14 @@ from numpy.typing import NDArray
 from securefl.errors import ConfigError
 from securefl.privacy import integer_sensitivity
 from securefl.privacy.events import DistributedGaussian, DistributedSkellam
-from securefl.privacy.mechanism import ClientMechanism
+from securefl.privacy.mechanism import ClientMechanism, Integers
+from securefl.privacy.noise_level import NoiseLevels
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 
 LOUDNESS: Final = 10.0
 """Norm of a canary's update before it is clipped, by the clip."""
+PARTS: Final = 10
+"""Parts of the values that are looked at one by one."""
 _DOMAIN: Final = b"securefl/v2/client-canaries\x00"
 
 
@@ -31,10 +36,12 @@ class CanarySums:
     Attributes:
         included: (m,) true for canaries whose updates were in every sum.
         scores: (m,) sum over the rounds of the value on a canary's coordinate, by the clip.
+        noise: Levels of all shares of noise, by a share's deviation as it was charged.
     """
 
     included: NDArray[np.bool_]
     scores: NDArray[np.float64]
+    noise: NoiseLevels
 
 
 def mechanism_of(event: DistributedGaussian | DistributedSkellam, *, clip: float) -> ClientMechanism:
@@ -77,7 +84,7 @@ def sum_canaries(
     canaries = min(canaries, mechanism.dimension)
     stream = NoiseStream(entropy)
     included = stream.fractions(canaries) < 0.5
-    scores = np.zeros(canaries)
+    scores, noise = np.zeros(canaries), NoiseLevels()
     for number in range(rounds):
         seed = hashlib.sha256(_DOMAIN + number.to_bytes(8, "big")).digest()
         sums = np.zeros(mechanism.dimension, dtype=np.int64)
@@ -85,7 +92,23 @@ def sum_canaries(
             update = np.zeros(mechanism.dimension)
             update[place] = LOUDNESS * mechanism.clip
             sums += mechanism.rounded(update, rotation_seed=seed, stream=stream)
-        for _ in range(mechanism.honest):
-            sums += mechanism.with_noise(np.zeros(mechanism.dimension, dtype=np.int64), stream=stream)
+        for share in _shares(mechanism, stream, noise):
+            sums += share
         scores += mechanism.decode(sums, rotation_seed=seed)[:canaries] / mechanism.clip
-    return CanarySums(included, scores)
+    return CanarySums(included, scores, noise)
+
+
+def _shares(mechanism: ClientMechanism, stream: NoiseStream, noise: NoiseLevels) -> Iterator[Integers]:
+    """The h shares of a round; each is looked at in parts, and beside the one before it."""
+    deviation, before = math.sqrt(mechanism.share_variance), None
+    for _ in range(mechanism.honest):
+        share = mechanism.with_noise(np.zeros(mechanism.dimension, dtype=np.int64), stream=stream)
+        for number, part in enumerate(np.array_split(share / deviation, PARTS), start=1):
+            noise.see(f"part {number} of {PARTS} of an update's values", part)
+        if before is None:
+            before = share
+        else:
+            # Each share is in one pair, so that pairs are independent.
+            noise.see("the difference of two members' shares", (share - before) / (deviation * math.sqrt(2)))
+            before = None
+        yield share

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 pytest.importorskip("dp_accounting")
 
@@ -20,6 +21,8 @@ from securefl.api.privacy_audit import audit_privacy
 from securefl.privacy.client_canaries import mechanism_of
 from securefl.privacy.events import DistributedGaussian, SampledGaussian
 from securefl.privacy.mechanism import ClientMechanism
+from securefl.privacy.noise_stream import NoiseStream
+from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.dp_sgd import canaries as training
 from securefl.training.dp_sgd import steps
 from securefl.training.dp_sgd.fine_noise import FineNoise
@@ -56,6 +59,91 @@ def test_an_attack_names_what_it_proves_above_the_claim() -> None:
 
 def caught(done: Attack, said: str) -> bool:
     return any(said in finding for finding in done.findings)
+
+
+Change = Callable[[dict[str, Tensor], dict[str, Tensor]], None]
+
+
+def noised(change: Change) -> Callable[..., dict[str, Tensor]]:
+    """The steps' own noise, with a change of what it gives."""
+    honest = steps.PrivateSteps.noised
+
+    def changed(self: steps.PrivateSteps, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = honest(self, sums)
+        plain = {name: (value / self.expected_rows).to(found[name].dtype) for name, value in sums.items()}
+        change(found, plain)
+        return found
+
+    return changed
+
+
+def head_without(found: dict[str, Tensor], plain: dict[str, Tensor]) -> None:
+    found["head.weight"] = plain["head.weight"]
+
+
+def second_factor_without(found: dict[str, Tensor], plain: dict[str, Tensor]) -> None:
+    found["second.weight"] = plain["second.weight"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (head_without, "the noise in the tensor 'head.weight' has 0.00 times the deviation"),
+        (second_factor_without, "the noise in the tensor 'second.weight' has 0.00 times the deviation"),
+    ],
+    ids=["head", "factor"],
+)
+def test_noise_that_a_tensor_lacks_is_caught(
+    change: Change, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps.PrivateSteps, "noised", noised(change))
+    assert caught(attack(WHOLE, 2, PROMISE), said)
+
+
+def test_noise_that_comes_twice_in_a_step_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference of both tensors would be without noise."""
+
+    class Repeated(FineNoise):
+        def added(self, sums: np.ndarray, stream: object) -> np.ndarray:
+            fixed = np.random.default_rng(5).standard_normal(sums.size)
+            return sums + self.deviation * fixed
+
+    monkeypatch.setattr(steps, "FineNoise", Repeated)
+    done = attack(WHOLE, 2, PROMISE)
+    assert caught(done, "the noise in the difference of 'first.weight' and 'second.weight' has 0.00 times")
+    assert caught(done, "the noise in the difference of two steps has 0.00 times")
+    assert caught(done, "the noise in the difference of two rounds has 0.00 times")
+
+
+def test_streams_of_a_known_seed_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = NoiseStream.__init__
+    monkeypatch.setattr(NoiseStream, "__init__", lambda self, *_: honest(self, lambda count: bytes(count)))
+    assert caught(attack(WHOLE, 1, PROMISE), "two streams of noise are the same")
+    assert isinstance(CLIENTS.event, DistributedGaussian)
+    assert caught(client_attack(CLIENTS.event), "two streams of noise are the same")
+
+
+def test_two_steps_for_one_charge_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = steps.PrivateSteps.run
+
+    def twice(self: steps.PrivateSteps, *args: object, **keys: object) -> float:
+        honest(self, *args, **keys)  # type: ignore[arg-type]
+        return honest(self, *args, **keys)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(steps.PrivateSteps, "run", twice)
+    assert caught(attack(WHOLE, 2, PROMISE), "the mechanism took 8 steps, and 4 were charged")
+
+
+@pytest.mark.parametrize(
+    "change", [{"sampling_probability": 0.1}, {"steps": 4}, {"noise_multiplier": 1.6}], ids=str
+)
+def test_a_charge_of_less_than_what_runs_is_caught(
+    change: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = SampledTraining.event.fget
+    assert honest is not None
+    monkeypatch.setattr(SampledTraining, "event", property(lambda self: replace(honest(self), **change)))
+    assert caught(attack(SAMPLED, 1, PROMISE), "the program that is installed here charges")
 
 
 @pytest.mark.parametrize("event", [SAMPLED, WHOLE], ids=["sampled", "whole"])
@@ -144,3 +232,16 @@ def test_half_of_the_noise_of_whole_clients_is_caught(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(ClientMechanism, "_table", lambda mechanism: Halved(mechanism))
     assert caught(client_attack(CLIENTS.event), "an attacker of the mechanism has an advantage")
+
+
+def test_noise_that_some_values_of_whole_clients_lack_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share on a tenth of the values less would be hidden by the rotation from whoever looks at sums alone."""
+    honest = ClientMechanism.with_noise
+
+    def partly(self: ClientMechanism, integers: np.ndarray, *, stream: NoiseStream) -> np.ndarray:
+        noisy = honest(self, integers, stream=stream)
+        return np.concatenate([noisy[:-103], integers[-103:]])
+
+    monkeypatch.setattr(ClientMechanism, "with_noise", partly)
+    assert isinstance(CLIENTS.event, DistributedGaussian)
+    assert caught(client_attack(CLIENTS.event), "the noise in part 10 of 10 of an update's values has 0.")

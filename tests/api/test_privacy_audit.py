@@ -6,17 +6,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("dp_accounting")
 
-from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, fingerprint, paid, planned, unpaid
+from support.private_accounts import (
+    DELTA,
+    ROUNDS,
+    TARGET,
+    Accounts,
+    fingerprint,
+    paid,
+    planned,
+    private_federation,
+    unpaid,
+)
 
 from securefl.api import privacy_accounts, privacy_audit
 from securefl.api.privacy_accounts import PrivacyAudit
 from securefl.api.privacy_audit import audit_privacy
+from securefl.ledger.budget_state import Charge
 from securefl.ledger.receipts import receipt_line
 from securefl.privacy.accounting import second_opinion
 from securefl.privacy.accounting.accountants import accountant_named
@@ -97,6 +107,40 @@ def test_less_noise_than_the_promise_needs_is_named_with_what_it_costs(tmp_path:
     (found,) = findings(accounts)
     assert found.startswith("client-1: its charges cost epsilon ")
     assert found.endswith("at delta 1e-05 by rdp, and 3 was promised")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sampling_probability": 0.02}, {"steps": 12}, {"sampling_probability": 0.039}, {"steps": 26}],
+    ids=str,
+)
+def test_samples_and_steps_that_no_number_of_rows_has_are_named(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    """Whoever charges smaller samples, or fewer steps, than were taken would need more rows for the one alone."""
+    accounts = unpaid(tmp_path)
+    other = replace(planned().event, **{"noise_multiplier": 50.0} | change)
+    for member in accounts.federation.cohort:
+        accounts.charge(member, (1, 2, 3), (other if member == "client-2" else planned().event).text)
+    found = findings(accounts)
+    assert len(found) == ROUNDS
+    assert all(line.startswith("client-2: its budget was charged for ") for line in found)
+    assert "which a batch of 8 and 1 epochs make of no number of rows" in found[0]
+
+
+@pytest.mark.parametrize(("rows", "persons"), [(200, 1), (7, 1), (8, 1), (9, 1), (333, 5), (20, 5), (1, 1)])
+def test_what_a_number_of_rows_makes_is_no_other_training(rows: int, persons: int) -> None:
+    from securefl.api.noise_audit import other_releases
+    from securefl.training.dp_sgd.member_plan import member_plan
+
+    person = {"group_column": "who", "max_per_group": persons} if persons > 1 else {}
+    federation = private_federation(delta=1e-3, **person)
+    terms = federation.terms
+    event = member_plan(terms.privacy, terms.training, rows=rows, rounds=ROUNDS).event  # type: ignore[arg-type]
+    charge = Charge(
+        reservation=1, federation_digest=federation.digest, round_number=1, attempt=1, release=event.text
+    )
+    assert list(other_releases([charge], federation)) == []
 
 
 def test_a_round_that_was_trained_twice_costs_twice(accounts: Accounts) -> None:
@@ -346,20 +390,6 @@ def test_a_round_that_no_head_was_named_for_is_named(accounts: Accounts) -> None
     assert findings(accounts) == [
         "client-2: its ledger of the run names no head of its budget's ledger for round 2"
     ]
-
-
-def test_a_result_that_says_another_epsilon_is_named(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = accounts.budgets.parent / "clients" / "client-2" / "result.json"
-    result.parent.mkdir(parents=True)
-    result.touch()
-    said = SimpleNamespace(privacy=SimpleNamespace(epsilon=1.0, budget_epsilon=2.0))
-    monkeypatch.setattr(privacy_audit, "read_client_result", lambda path: said)
-    found = findings(accounts)
-    assert found[0].startswith("client-2: its result says that it spent epsilon 1, and its charges cost 2.")
-    assert found[1].startswith("client-2: all federations together spent epsilon 2.")
-    assert len(found) == 2
 
 
 def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> None:

@@ -58,6 +58,13 @@ def fails() -> AuditReport:
 
 
 @pytest.fixture
+def in_doubt() -> AuditReport:
+    """One of whose two clients something does not hold."""
+    found = Finding("client-2", "it contributed to round 3, and its budget was not charged for it")
+    return report(account("client-1", 2.9), account("client-2", 1.0), findings=(found,))
+
+
+@pytest.fixture
 def promised_nothing() -> AuditReport:
     federation = make_federation(scheme="none").federation
     privacy = PrivacyAudit(promise=None, rounds=2)

@@ -70,6 +70,23 @@ def test_a_page_names_every_finding_and_whose_it_is(fails: AuditReport) -> None:
     )
 
 
+def test_figures_of_a_client_that_a_finding_names_are_said_to_be_in_doubt(
+    in_doubt: AuditReport,
+) -> None:
+    """What was not charged is in no figure, so that the client with the fewest charges looks the best."""
+    said = Tags(render(page_of(in_doubt))).text
+    assert "client-2 (in doubt, see above)" in said
+    assert "not counting on client-2" in said
+    assert "client-1 (in doubt" not in said
+
+
+def test_a_page_says_why_accountants_differ(holds: AuditReport) -> None:
+    said = Tags(render(page_of(holds))).text
+    assert "Each of them is an upper bound: the promise is held against that of" in said
+    assert "Every charge has the samples and steps of a training" in said
+    assert "Every charge is the release that the federation file makes" not in said
+
+
 def test_names_and_sentences_are_no_markup(fails: AuditReport) -> None:
     parsed = Tags(render(page_of(fails)))
     assert not {"script", "img", "iframe", "link"} & {tag for tag, _ in parsed.tags}

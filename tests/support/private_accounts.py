@@ -51,8 +51,8 @@ def planned(rounds: int = ROUNDS, target: float = TARGET) -> PrivacyPlan:
         clip=1.0,
         clipping="flat",
         rows=200,
-        batch_size=20,
-        steps=10,
+        batch_size=8,
+        steps=25,
         rounds=rounds,
     )
 

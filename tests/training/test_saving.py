@@ -17,6 +17,7 @@ from transformers import AutoModel
 
 from securefl.config.model import LoraTerms
 from securefl.config.recipes.choices import FusionSection
+from securefl.training.folders.card import model_card
 from securefl.training.folders.task_file import FolderRecord, MeasuredRecord, OriginRecord
 
 pytestmark = pytest.mark.slow
@@ -199,6 +200,37 @@ def test_the_card_says_what_the_server_could_read(trainer_of, tmp_path, share, s
     assert said in card
     assert "four-banks, 3 rounds, payload sketch" in card
     assert "may be this member's own" in card
+
+
+@pytest.mark.parametrize(
+    ("adapter", "promise", "said"),
+    [
+        ("global", {"unit": "example"}, "which protect every single row with epsilon 3 at delta 0.0001"),
+        ("global", {"unit": "example", "per_person": 4}, "protect every person with up to 4 rows with"),
+        ("global", {"unit": "client"}, "which protect every member's whole update with epsilon 3"),
+        ("global", {"unit": "client"}, "own rows without noise, and the promise does not cover it"),
+        ("personal", {"unit": "example"}, "without noise. The promise does not cover it"),
+    ],
+)
+def test_the_card_says_what_was_promised_and_what_the_promise_does_not_cover(adapter, promise, said):
+    origin = OriginRecord.model_validate(
+        {"federation": "f", "rounds": 3, "payload": "core", "encrypted": 1.0}
+        | {"promise": {"epsilon": 3.0, "delta": 1e-4} | promise}
+    )
+    record = FolderRecord(
+        base_model="base",
+        base_model_sha256="00" * 32,
+        max_length=16,
+        task="sequence-classification",
+        adapter=adapter,
+        origin=origin,
+        measured=MeasuredRecord.of("accuracy", 0.75, 24),
+        versions={},
+    )
+    card = " ".join(model_card(record, rank=2).split())
+    assert said in card
+    assert "epsilon is infinite" not in card
+    assert "label shares" not in card
 
 
 def test_a_fusion_in_factor_space_is_saved_at_the_larger_rank(

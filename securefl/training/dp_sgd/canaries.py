@@ -1,14 +1,17 @@
 """The mechanism of private training on canaries: rows whose gradients are known, in or out by coins.
 
 The rule kept here: the steps are those that members train with (``steps.PrivateSteps``): their sampling, gradients of
-single rows, clipping and noise. Each canary has a coordinate of its own, along which its gradient is far above the
-clip; so nothing but the mechanism's noise is in an attacker's way, and canaries do not disturb each other.
+single rows, clipping and noise. Each canary has a coordinate of its own in each of three tensors (two factors and a
+head, as an adapter has them), along which its gradient is far above the clip; so nothing but the mechanism's noise is
+in an attacker's way, and canaries do not disturb each other. On the coordinates of those that are out there is noise
+alone, which is looked at tensor by tensor.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, cast
 
 import numpy as np
@@ -16,12 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from securefl.privacy.noise_level import NoiseLevels
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
 from securefl.training.dp_sgd.row_clipping import MARGIN
-from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
+from securefl.training.dp_sgd.steps import PrivateSteps
 from securefl.training.loops import Progress
 from securefl.training.optimiser import Optimiser
 from securefl.training.rows.tokens import Batch, Tokenised
@@ -30,7 +34,11 @@ from securefl.training.tasks.model import TaskModel
 
 LOUDNESS: Final = 10.0
 """Norm of a canary's gradient before it is clipped, by the clip."""
-_ONE_TENSOR: Final = "canaries.weight"
+_FACTORS: Final = ("first.weight", "second.weight")
+_HEAD: Final = "head.weight"
+_TENSORS: Final = (*_FACTORS, _HEAD)
+_PARTS: Final = 4
+"""Parts in the memory, one after the other, that a step's rows come in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,13 @@ class CanaryTraining:
         included: (m,) true for canaries that were among the rows.
         scores: (m,) logarithm of the likelihood ratio of in against out, of everything that was released.
         drawn: (steps,) rows of each step, which nobody outside is told.
+        noise: Levels of the noise by tensor, and of what differs between tensors, steps and rounds.
     """
 
     included: NDArray[np.bool_]
     scores: NDArray[np.float64]
     drawn: NDArray[np.int64]
+    noise: NoiseLevels
 
     @property
     def rows(self) -> int:
@@ -68,9 +78,11 @@ def train_on_canaries(
     included = stream.fractions(canaries) < 0.5
     if not included.any():
         included[0] = True
-    model = _CanaryModel(canaries, strength=LOUDNESS * release.clip)
-    trainable = Trainable({_ONE_TENSOR: cast("nn.Parameter", model.canaries.weight)}, {})
-    attacker = _Attacker(trainable, release, expected=release.sampling_probability * int(included.sum()))
+    model = _CanaryModel(canaries, strength=LOUDNESS * release.clip / math.sqrt(len(_TENSORS)))
+    weights = dict(model.named_parameters())
+    trainable = Trainable({name: weights[name] for name in _FACTORS}, {_HEAD: weights[_HEAD]})
+    expected = release.sampling_probability * int(included.sum())
+    attacker = _Attacker(trainable, release, expected=expected, outside=~included)
     for _ in range(rounds):
         steps = PrivateSteps(
             # Steps ask a model for nothing but the losses of its rows.
@@ -79,30 +91,32 @@ def train_on_canaries(
             rows=_rows_of(included),
             release=release,
             compute=Compute(torch.device("cpu"), None, "eager"),
-            physical_rows=PHYSICAL_ROWS,
-            stream=stream,
+            physical_rows=max(1, int(expected) // _PARTS),
+            # A round of a member has a stream of its own.
+            stream=NoiseStream(entropy),
         )
         attacker.watch(steps, model)
-    return CanaryTraining(included, attacker.scores, np.array(attacker.drawn, dtype=np.int64))
+    return CanaryTraining(included, attacker.scores, np.array(attacker.drawn, dtype=np.int64), attacker.noise)
 
 
 class _CanaryModel(nn.Module):
-    """One weight a canary; the loss of a canary is its weight times its strength."""
+    """One weight a canary in each tensor; the loss of a canary is the sum of its weights times their strength."""
 
     def __init__(self, canaries: int, *, strength: float) -> None:
         super().__init__()
-        self.canaries = nn.Linear(canaries, 1, bias=False)
-        nn.init.zeros_(self.canaries.weight)
+        self.first, self.second, self.head = (nn.Linear(canaries, 1, bias=False) for _ in _TENSORS)
+        for weight in self.parameters():
+            nn.init.zeros_(weight)
         self._strength = strength
         self.seen = 0
 
     def row_losses(self, batch: Batch) -> Tensor:
         """Loss (rows,) of each canary."""
         self.seen += len(batch.input_ids)
-        width = self.canaries.in_features
+        width = self.head.in_features
         one_hot = nn.functional.one_hot(batch.input_ids[:, 0], width).to(torch.float32)
-        losses: Tensor = self._strength * self.canaries(one_hot)[:, 0]
-        return losses
+        losses: Tensor = self._strength * (self.first(one_hot) + self.second(one_hot) + self.head(one_hot))
+        return losses[:, 0]
 
 
 def _rows_of(included: NDArray[np.bool_]) -> Tokenised:
@@ -113,31 +127,72 @@ def _rows_of(included: NDArray[np.bool_]) -> Tokenised:
 class _Attacker(Optimiser):
     """An optimiser that moves nothing, and scores every canary by the gradients that it is given.
 
-    With c the clip and s the noise's deviation, a step's sum on a canary's coordinate is N(0, s^2) without it, and with
-    it the same or, with probability q, N(c, s^2).
+    With c the clip and s the noise's deviation, a step's sum along a canary's direction is N(0, s^2) without it, and
+    with it the same or, with probability q, N(c, s^2).
+
+    Args:
+        trainable: The tensors.
+        release: What was charged.
+        expected: Expected rows of a step, by which the sums were divided.
+        outside: (m,) true for canaries that are out.
     """
 
-    def __init__(self, trainable: Trainable, release: SampledTraining, *, expected: float) -> None:
+    def __init__(
+        self, trainable: Trainable, release: SampledTraining, *, expected: float, outside: NDArray[np.bool_]
+    ) -> None:
         super().__init__(trainable, rates=Rates(0.0, 0.0), weight_decay=0.0, max_grad_norm=0.0)
-        (self._weight,) = trainable.factors.values()
-        self._release, self._expected = release, expected
-        self.scores = np.zeros(self._weight.numel())
+        self._weights = trainable.factors | trainable.head
+        self._release, self._expected, self._outside = release, expected, outside
+        self.scores = np.zeros(outside.size)
         self.drawn: list[int] = []
+        self.noise = NoiseLevels()
         self._model: _CanaryModel | None = None
+        self._step: NDArray[np.float64] | None = None
+        self._round: NDArray[np.float64] | None = None
+        self._begins = False
 
     def watch(self, steps: PrivateSteps, model: _CanaryModel) -> None:
-        """Let the steps run."""
-        self._model = model
+        """Let the steps of a round run."""
+        self._model, self._begins = model, True
         steps.run(self, share_of=lambda step: 0.0, step_sink=_unheard)
 
     def step(self, *, share: float) -> None:
         """Score a step."""
-        assert self._weight.grad is not None
         assert self._model is not None
-        released = self._weight.grad.detach().double().numpy().reshape(-1) * self._expected
-        self.scores += _evidence(released, self._release)
+        released = np.stack([self._released(weight) for weight in self._weights.values()])
+        self.scores += _evidence(released.sum(axis=0) / math.sqrt(len(released)), self._release)
+        self._look_at(
+            released[:, self._outside] / (self._release.noise_multiplier * self._release.clip),
+        )
         self.drawn.append(self._model.seen)
         self._model.seen = 0
+
+    def _released(self, weight: nn.Parameter) -> NDArray[np.float64]:
+        """Sum (m,) that a step released of one tensor."""
+        if weight.grad is None:
+            return np.zeros(self._outside.size)
+        released: NDArray[np.float64] = weight.grad.detach().double().numpy().reshape(-1) * self._expected
+        return released
+
+    def _look_at(self, noise: NDArray[np.float64]) -> None:
+        """Take up noise (tensors, k), by its deviation."""
+        for name, values in zip(self._weights, noise, strict=True):
+            self.noise.see(f"the tensor '{name}'", values)
+        for (one, first), (other, second) in pairwise(zip(self._weights, noise, strict=True)):
+            self.noise.see(f"the difference of '{one}' and '{other}'", (first - second) / math.sqrt(2))
+        self._step = self._beside(self._step, noise, "the difference of two steps")
+        if self._begins:
+            self._round = self._beside(self._round, noise, "the difference of two rounds")
+        self._begins = False
+
+    def _beside(
+        self, before: NDArray[np.float64] | None, noise: NDArray[np.float64], place: str
+    ) -> NDArray[np.float64] | None:
+        """Look at a pair of noises, and forget both, so that pairs are independent; else keep the first of a pair."""
+        if before is None:
+            return noise
+        self.noise.see(place, (noise - before).ravel() / math.sqrt(2))
+        return None
 
 
 def _evidence(released: NDArray[np.float64], release: SampledTraining) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from securefl.training.folders.answer_code import answer_code
-from securefl.training.folders.task_file import HEAD_FILE, FolderRecord
+from securefl.training.folders.task_file import HEAD_FILE, FolderRecord, PromiseRecord
 
 _LABELS_SHOWN = 24
 _NO_PRIVACY = (
@@ -250,8 +250,36 @@ def _rows(record: FolderRecord) -> str:
 
 
 def _privacy(record: FolderRecord) -> str:
-    sentences = (_travelled(record), _NO_PRIVACY, _own_rows(record))
+    promise = record.origin.promise if record.origin else None
+    own = (_NO_PRIVACY, _own_rows(record)) if promise is None else _promised(record, promise)
+    sentences = (_travelled(record), *own)
     return "## Privacy\n\n" + " ".join(sentence for sentence in sentences if sentence)
+
+
+def _promised(record: FolderRecord, promise: PromiseRecord) -> tuple[str, ...]:
+    """Sentences on a folder of a federation that promised differential privacy, and on what is outside of it."""
+    kept = f"epsilon {promise.epsilon:g} at delta {promise.delta:g} over all rounds, as `securefl audit` can check"
+    if record.adapter != "global":
+        return (
+            f"The federation promised differential privacy for its sums ({kept}), and this adapter is no sum: it holds "
+            "what one member learnt from its own rows without noise. The promise does not cover it.",
+        )
+    return (
+        f"Its weights come from sums over all members, which protect {_protected(promise)} with {kept}.",
+        "The metric above was measured on this member's own rows without noise, and the promise does not cover it."
+        if record.measured
+        else "",
+    )
+
+
+def _protected(promise: PromiseRecord) -> str:
+    if promise.unit == "client":
+        return "every member's whole update"
+    return (
+        "every single row"
+        if promise.per_person is None
+        else f"every person with up to {promise.per_person} rows"
+    )
 
 
 def _travelled(record: FolderRecord) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -65,6 +65,22 @@ class MeasuredRecord(_Part):
         return f"{self.name} {self.value:.4f}{span} on {self.samples} test rows"
 
 
+class PromiseRecord(_Part):
+    """Differential privacy that a federation promised for what its sums tell.
+
+    Attributes:
+        unit: ``example`` or ``client``.
+        epsilon: Of all rounds together, at most.
+        delta: At this delta.
+        per_person: Most rows of a person, where persons are protected; None else.
+    """
+
+    unit: Literal["example", "client"]
+    epsilon: float
+    delta: float
+    per_person: int | None = None
+
+
 class OriginRecord(_Part):
     """The federation that an adapter comes from.
 
@@ -73,12 +89,14 @@ class OriginRecord(_Part):
         rounds: How many it had.
         payload: What members sent.
         encrypted: Share of the sent values that travelled encrypted, from 0 to 1.
+        promise: Its promise of differential privacy; None where it made none.
     """
 
     federation: str
     rounds: int
     payload: str
     encrypted: float = Field(ge=0, le=1)
+    promise: PromiseRecord | None = None
 
 
 class SharedRecord(_Part):
