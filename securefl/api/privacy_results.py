@@ -70,7 +70,7 @@ def other_results(path: Path, clients: Mapping[str, Path]) -> Iterator[str]:
 
 
 Claim = tuple[str, object, object]
-"""What a figure is of, as a clause, what a result says, and what is computed here."""
+"""A figure's subject as a clause, the value in a result, and the one that is computed here."""
 
 
 def _promised(said: PrivacyReport, promise: Promise) -> Iterator[Claim]:

@@ -62,7 +62,7 @@ class StatePayload(Section):
     aligned: bool = False
     """True where A becomes, after every round, the right singular vectors of B A (FedSVD, arXiv 2505.12805)."""
     frozen_from: FrozenFrom = "seed"
-    """Where the first A comes from, against which round 1 trains B: right singular vectors, orthonormal."""
+    """Source of the first A, against which round 1 trains B: right singular vectors, orthonormal."""
 
     @model_validator(mode="after")
     def _only_orthonormal_rows_are_aligned(self) -> Self:
@@ -88,7 +88,7 @@ class CorePayload(Section):
     """h cores a weight, each between two frozen factors of its own, with a factor that is trained beside it (Ravan,
     arXiv 2506.05568); the global adapter has h times a client's rank."""
     frozen_from: FrozenFrom = "seed"
-    """Where both frozen factors come from: left and right singular vectors, orthonormal, for the whole federation."""
+    """Source of both frozen factors: left and right singular vectors, orthonormal, for the whole federation."""
 
 
 SharedFactors = Literal["both", "right"]
