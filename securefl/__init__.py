@@ -38,17 +38,17 @@ if TYPE_CHECKING:
     from securefl.api.adapters import fuse as fuse
     from securefl.api.adapters import load_adapter as load_adapter
     from securefl.api.adapters import load_base_model as load_base_model
-    from securefl.api.auditing import audit as audit
     from securefl.api.event_logs import log_events as log_events
     from securefl.api.federations import forecast as forecast
     from securefl.api.federations import provision as provision
     from securefl.api.federations import shared_layout as shared_layout
-    from securefl.api.reading import read_ledger as read_ledger
-    from securefl.api.reading import read_result as read_result
+    from securefl.auditing.run_audit import audit as audit
     from securefl.config.load import load_federation as load_federation
     from securefl.errors import SecureFLError as SecureFLError
     from securefl.launch.run import resume_federation as resume_federation
     from securefl.launch.run import run_federation as run_federation
+    from securefl.results.reading import read_ledger as read_ledger
+    from securefl.results.reading import read_result as read_result
     from securefl_client.learner import Learner as Learner
     from securefl_client.member import Member as Member
 
@@ -62,7 +62,7 @@ _WHERE = {
     "Member": "securefl_client.member",
     "SecureFLError": "securefl.errors",
     "Update": "securefl.adapters.update",
-    "audit": "securefl.api.auditing",
+    "audit": "securefl.auditing.run_audit",
     "forecast": "securefl.api.federations",
     "fuse": "securefl.api.adapters",
     "load_adapter": "securefl.api.adapters",
@@ -70,8 +70,8 @@ _WHERE = {
     "load_federation": "securefl.config.load",
     "log_events": "securefl.api.event_logs",
     "provision": "securefl.api.federations",
-    "read_ledger": "securefl.api.reading",
-    "read_result": "securefl.api.reading",
+    "read_ledger": "securefl.results.reading",
+    "read_result": "securefl.results.reading",
     "resume_federation": "securefl.launch.run",
     "run_federation": "securefl.launch.run",
     "shared_layout": "securefl.api.federations",

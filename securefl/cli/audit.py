@@ -11,9 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from securefl.api.auditing import AuditReport
-    from securefl.api.empirical import Attack
-    from securefl.api.privacy_accounts import ClientPrivacy, PrivacyAudit
+    from securefl.auditing.empirical import Attack
+    from securefl.auditing.privacy_accounts import ClientPrivacy, PrivacyAudit
+    from securefl.auditing.run_audit import AuditReport
 
 FOUND = 1
 """Exit code of an audit that has a finding."""

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from securefl import __version__
-from securefl.api.privacy_words import out_of_scope, promised, verified
+from securefl.auditing.privacy_words import out_of_scope, promised, verified
 from securefl.report.audit_page import AuditPage, Fact, Said, Table
 from securefl.report.line_chart import DASHES, Line, LineChart
 
 if TYPE_CHECKING:
-    from securefl.api.auditing import AuditReport
-    from securefl.api.privacy_accounts import ClientPrivacy, PrivacyAudit, Promise
+    from securefl.auditing.privacy_accounts import ClientPrivacy, PrivacyAudit, Promise
+    from securefl.auditing.run_audit import AuditReport
 
 NAMED: Final = 3
 """Most clients that a line of the chart names."""

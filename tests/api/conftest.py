@@ -14,12 +14,12 @@ import pytest
 
 from securefl import load_federation, provision, shared_layout, update_between
 from securefl.adapters.update import Adapter, LoraFactors, Update
-from securefl.api.reading import read_federation
 from securefl.errors import SecureFLError
 from securefl.launch.run import result_json
 from securefl.planning.forecast import forecast
 from securefl.progress import Event, Listening
 from securefl.results.client import read_client_result
+from securefl.results.reading import read_federation
 from securefl.results.run import merged
 from securefl.storage.whole import write_json_file
 from securefl_client.member import Member, MemberResult

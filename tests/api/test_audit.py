@@ -14,7 +14,7 @@ import pytest
 from support.federations import make_federation
 
 from securefl import audit, read_ledger, read_result
-from securefl.api.auditing import _rounds_of
+from securefl.auditing.run_audit import _rounds_of
 from securefl.errors import StateError
 from securefl.ledger.ledger import RunFinished
 from securefl.protocol.agreement.cohort import Cohort

@@ -15,8 +15,7 @@ import pytest
 pytest.importorskip("dp_accounting")
 
 from securefl import load_federation, provision
-from securefl.api.auditing import audit
-from securefl.api.reading import read_federation, read_ledger
+from securefl.auditing.run_audit import audit
 from securefl.errors import IdentityError
 from securefl.identity.signing import SigningKey, verify
 from securefl.launch.run import result_json
@@ -27,6 +26,7 @@ from securefl.privacy.accounting.accountants import accountant_named
 from securefl.privacy.events import parse_event
 from securefl.protocol.client_noise import client_plan
 from securefl.results.client import read_client_result
+from securefl.results.reading import read_federation, read_ledger
 from securefl.results.run import merged
 from securefl.storage.whole import write_json_file
 from securefl_client.budget_store import read_budget

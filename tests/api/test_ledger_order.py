@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from securefl.api.ledger_order import disorder
+from securefl.auditing.ledger_order import disorder
 from securefl.ledger.budget_events import ChargeContributed
 from securefl.ledger.events import (
     AggregateApplied,

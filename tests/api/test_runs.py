@@ -14,12 +14,12 @@ from support.federations import make_federation
 from support.speeds import MADE_UP
 
 from securefl import forecast, load_federation, resume_federation, run_federation
-from securefl.api.reading import read_federation
 from securefl.config.dump import federation_toml
 from securefl.errors import MemberLost, UsageError
 from securefl.launch import federate
 from securefl.launch.signals import Interrupted, Interrupts
 from securefl.progress import Event, Finished, Stage, StageStarted
+from securefl.results.reading import read_federation
 
 from .conftest import LAYOUT, provisioned
 

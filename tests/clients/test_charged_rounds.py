@@ -16,9 +16,9 @@ from support.whole_rounds import WholeRun
 
 pytest.importorskip("dp_accounting")
 
-from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
-from securefl.api.budget_records import read_record
-from securefl.api.ledger_order import disorder
+from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
+from securefl.auditing.budget_records import read_record
+from securefl.auditing.ledger_order import disorder
 from securefl.errors import StateError
 from securefl.identity.signing import verify
 from securefl.ledger.anchors import Anchor

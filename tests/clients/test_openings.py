@@ -13,7 +13,7 @@ from support.heads import HeadLearner, head_learners, make_by_class
 from support.whole_rounds import WholeRun
 
 from securefl.adapters.update import Adapter
-from securefl.api.auditing import audit
+from securefl.auditing.run_audit import audit
 from securefl.cli.live import PlainView
 from securefl.ledger.ledger import Event as Recorded
 from securefl.ledger.ledger import Ledger, RoundReserved, RunStarted

@@ -15,8 +15,8 @@ from .conftest import securefl
 pytest.importorskip("dp_accounting")
 
 from securefl import read_ledger
-from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
-from securefl.api.budget_records import read_record
+from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
+from securefl.auditing.budget_records import read_record
 
 pytestmark = pytest.mark.slow
 

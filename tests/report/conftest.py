@@ -8,9 +8,9 @@ import pytest
 from support.federations import make_federation
 from support.private_accounts import private_federation
 
-from securefl.api.auditing import AuditReport
-from securefl.api.findings import Finding
-from securefl.api.privacy_accounts import ClientPrivacy, PrivacyAudit, Promise
+from securefl.auditing.findings import Finding
+from securefl.auditing.privacy_accounts import ClientPrivacy, PrivacyAudit, Promise
+from securefl.auditing.run_audit import AuditReport
 from securefl.ledger.budget_state import Charge
 from securefl.privacy.accounting.second_opinion import Opinions
 

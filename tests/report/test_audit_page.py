@@ -11,9 +11,9 @@ pytest.importorskip("jinja2")
 
 from support.private_accounts import private_federation
 
-from securefl.api.auditing import AuditReport
-from securefl.api.privacy_accounts import PrivacyAudit, Promise
-from securefl.api.privacy_words import promised
+from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
+from securefl.auditing.privacy_words import promised
+from securefl.auditing.run_audit import AuditReport
 from securefl.cli.audit_view import page_of
 from securefl.report.audit_page import render
 from securefl.report.line_chart import DASHES, Line, LineChart

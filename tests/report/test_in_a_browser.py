@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from securefl.api.auditing import AuditReport
+from securefl.auditing.run_audit import AuditReport
 from securefl.cli.audit_view import page_of
 from securefl.report.audit_page import render
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from support.results import client_result
 
-from securefl.api.reading import read_federation, read_result
 from securefl.errors import StateError
 from securefl.results.client import ClientResult, read_client_result
 from securefl.results.formats import current, stamped
+from securefl.results.reading import read_federation, read_result
 from securefl.results.run import roster_of
 
 CLIENT_OF_0_1_0 = """{

@@ -8,10 +8,10 @@ import pytest
 from support.federations import make_federation
 from support.results import client_result, round_of
 
-from securefl.api.reading import read_result
 from securefl.errors import StateError
 from securefl.planning.forecast import forecast
 from securefl.results.client import ClientResult, read_client_result
+from securefl.results.reading import read_result
 from securefl.results.run import merged, read_server_memory
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from securefl.api.budget_records import BudgetRecord, total
-from securefl.api.findings import Finding
+from securefl.auditing.budget_records import BudgetRecord, total
+from securefl.auditing.findings import Finding
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.ledger.budget_state import Charge
 from securefl.privacy.accounting.accountants import AccountantName

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from securefl.api.privacy_accounts import Bookkeeper, ClientPrivacy, Promise
+from securefl.auditing.privacy_accounts import Bookkeeper, ClientPrivacy, Promise
 from securefl.errors import SecureFLError
 from securefl.results.client import ClientResult, PrivacyReport, read_client_result
 

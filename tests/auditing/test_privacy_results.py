@@ -14,9 +14,9 @@ pytest.importorskip("dp_accounting")
 from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, paid, planned
 from support.results import client_result
 
-from securefl.api import privacy_accounts
-from securefl.api.privacy_audit import audit_privacy
-from securefl.api.privacy_results import other_results
+from securefl.auditing import privacy_accounts
+from securefl.auditing.privacy_audit import audit_privacy
+from securefl.auditing.privacy_results import other_results
 from securefl.privacy.accounting import second_opinion
 
 computed_once = cache(privacy_accounts.opinions)

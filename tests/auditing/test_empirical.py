@@ -15,9 +15,9 @@ pytest.importorskip("dp_accounting")
 
 from support.private_accounts import unpaid
 
-from securefl.api.empirical import Attack, attack, attack_releases
-from securefl.api.privacy_accounts import Promise
-from securefl.api.privacy_audit import audit_privacy
+from securefl.auditing.empirical import Attack, attack, attack_releases
+from securefl.auditing.privacy_accounts import Promise
+from securefl.auditing.privacy_audit import audit_privacy
 from securefl.privacy.client_canaries import mechanism_of
 from securefl.privacy.events import DistributedGaussian, SampledGaussian
 from securefl.privacy.mechanism import ClientMechanism

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from securefl.api.budget_records import BudgetRecord
+from securefl.auditing.budget_records import BudgetRecord
 from securefl.errors import StateError
 from securefl.ledger.anchors import Anchor
 from securefl.ledger.events import BudgetAnchored, Event

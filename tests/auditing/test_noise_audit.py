@@ -12,9 +12,9 @@ from support.private_accounts import ROUNDS, Accounts
 
 pytest.importorskip("dp_accounting")
 
-from securefl.api.privacy_accounts import PrivacyAudit, Promise
-from securefl.api.privacy_audit import audit_privacy
-from securefl.api.privacy_words import promised
+from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
+from securefl.auditing.privacy_audit import audit_privacy
+from securefl.auditing.privacy_words import promised
 from securefl.config.aggregation import AggregationSection
 from securefl.config.privacy import ClientPrivacySection
 from securefl.privacy.accounting import second_opinion

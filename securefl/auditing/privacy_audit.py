@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from securefl.api.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
-from securefl.api.budget_records import BudgetRecord, budgets_of
-from securefl.api.findings import Finding
-from securefl.api.noise_audit import broken_promise, other_releases
-from securefl.api.privacy_accounts import Bookkeeper, ClientPrivacy, PrivacyAudit, Promise, account_of
-from securefl.api.privacy_results import result_findings
+from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
+from securefl.auditing.budget_records import BudgetRecord, budgets_of
+from securefl.auditing.findings import Finding
+from securefl.auditing.noise_audit import broken_promise, other_releases
+from securefl.auditing.privacy_accounts import Bookkeeper, ClientPrivacy, PrivacyAudit, Promise, account_of
+from securefl.auditing.privacy_results import result_findings
 from securefl.errors import SecureFLError
 from securefl.ledger.budget_files import state_folder
 from securefl.ledger.budget_state import Charge

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from securefl.api.certified_sums import check_certified, others
-from securefl.api.empirical import Attack, attack_releases
-from securefl.api.findings import Finding
-from securefl.api.ledger_order import disorder
-from securefl.api.privacy_accounts import PrivacyAudit
-from securefl.api.privacy_audit import audit_privacy
-from securefl.api.privacy_results import other_results
-from securefl.api.reading import FEDERATION, LEDGER, RESULT, read_ledger
+from securefl.auditing.certified_sums import check_certified, others
+from securefl.auditing.empirical import Attack, attack_releases
+from securefl.auditing.findings import Finding
+from securefl.auditing.ledger_order import disorder
+from securefl.auditing.privacy_accounts import PrivacyAudit
+from securefl.auditing.privacy_audit import audit_privacy
+from securefl.auditing.privacy_results import other_results
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import SecureFLError, StateError
 from securefl.ledger.ledger import (
@@ -31,6 +30,7 @@ from securefl.ledger.ledger import (
 )
 from securefl.protocol.federation import Federation
 from securefl.results.folder import RunFolder
+from securefl.results.reading import FEDERATION, LEDGER, RESULT, read_ledger
 
 Digests = Mapping[int, str]
 """By round, the SHA-256 of the sums that it opened to, as hexadecimal digits."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from securefl.api.privacy_accounts import PrivacyAudit, Promise
+from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
 
 
 def promised(audit: PrivacyAudit) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from securefl.api.privacy_accounts import PrivacyAudit, Promise
+from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
 from securefl.errors import ConfigError
 from securefl.privacy.accounting.second_opinion import opinions
 from securefl.privacy.budget import events_of

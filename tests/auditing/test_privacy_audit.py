@@ -23,9 +23,9 @@ from support.private_accounts import (
     unpaid,
 )
 
-from securefl.api import privacy_accounts, privacy_audit
-from securefl.api.privacy_accounts import PrivacyAudit
-from securefl.api.privacy_audit import audit_privacy
+from securefl.auditing import privacy_accounts, privacy_audit
+from securefl.auditing.privacy_accounts import PrivacyAudit
+from securefl.auditing.privacy_audit import audit_privacy
 from securefl.ledger.budget_state import Charge
 from securefl.ledger.receipts import receipt_line
 from securefl.privacy.accounting import second_opinion
@@ -130,7 +130,7 @@ def test_samples_and_steps_that_no_number_of_rows_has_are_named(
 
 @pytest.mark.parametrize(("rows", "persons"), [(200, 1), (7, 1), (8, 1), (9, 1), (333, 5), (20, 5), (1, 1)])
 def test_what_a_number_of_rows_makes_is_no_other_training(rows: int, persons: int) -> None:
-    from securefl.api.noise_audit import other_releases
+    from securefl.auditing.noise_audit import other_releases
     from securefl.training.dp_sgd.member_plan import member_plan
 
     person = {"group_column": "who", "max_per_group": persons} if persons > 1 else {}

@@ -1,0 +1,15 @@
+"""Audit of what a run left behind: ledgers, certified sums, and the promise of differential privacy.
+
+``run_audit``         the audit of a run's folder: whether what its members recorded holds together
+``findings``          one thing that does not hold
+``privacy_accounts``  what was promised, and what each client's charges cost
+``privacy_audit``     whether the promise of differential privacy was kept, from the ledgers alone
+``privacy_results``   what results say of privacy, against the ledgers
+``noise_audit``       charges against what the file makes members run, and that against the promise
+``empirical``         attacks on the mechanism that is installed, beside what was charged for it
+``budget_records``    ledgers of privacy budgets, found and verified
+``privacy_words``     what a run promised, what its audit verified, and what it cannot see, in sentences
+``certified_sums``    certificates of the sums that a ledger names
+``budget_anchors``    heads of privacy budgets' ledgers in an audit
+``ledger_order``      what may follow what in a ledger
+"""
