@@ -8,6 +8,7 @@
 ``noise_audit``       charges against what the file makes members run, and that against the promise
 ``empirical``         attacks on the mechanism that is installed, beside what was charged for it
 ``budget_records``    ledgers of privacy budgets, found and verified
+``live_budgets``      key, receipts and marks of rows beside a ledger that goes on
 ``privacy_words``     what a run promised, what its audit verified, and what it cannot see, in sentences
 ``certified_sums``    certificates of the sums that a ledger names
 ``budget_anchors``    heads of privacy budgets' ledgers in an audit

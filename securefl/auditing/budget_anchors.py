@@ -97,6 +97,25 @@ def anchor_findings(records: Sequence[BudgetRecord], anchors: Anchors) -> Iterat
             )
 
 
+def copy_findings(copy: BudgetRecord, anchors: Anchors) -> Iterator[str]:
+    """Sentences on the copy of a budget's ledger that a run has left, if it lacks heads that the run's ledger names.
+
+    The live ledger may have all of them; whoever has the run's folder alone would count too few charges.
+
+    Args:
+        copy: Verified by itself.
+        anchors: What is kept of the member's budgets; heads of a budget of other data are not asked for.
+    """
+    key, there = copy.state.opened.ledger_key, copy.digests
+    named = {event.head: event.round_number for event in anchors.run if event.ledger_key == key}
+    if anchors.run and not named:
+        yield f"the copy of its budget's ledger is of none that its ledger of the run names: {copy.path}"
+    lacking = sorted(number for head, number in named.items() if head not in there)
+    if lacking:
+        rounds = ", ".join(f"round {number}" for number in dict.fromkeys(lacking))
+        yield f"the copy of its budget's ledger that the run left was cut: it lacks entries of {rounds} ({copy.path})"
+
+
 def _of_headers(anchors: Anchors) -> Iterator[str]:
     """A run's ledger names every head that the member's headers named, and every header named one."""
     named = {event.head for event in anchors.run}

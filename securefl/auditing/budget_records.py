@@ -1,8 +1,8 @@
 """Ledgers of privacy budgets in an audit: found, verified, and the charges of one federation in them.
 
-The rule kept here: a ledger is read and never written, and its secret key is not touched. The public key stands in its
-first line; that it is the key which charged this run, and that the ledger is whole, shows against heads that others
-keep.
+The rule kept here: a ledger is read and never written. The public key stands in its first line; that it is the key
+which charged this run, and that the ledger is whole, shows against heads that others keep, and against the files that
+lie with it (``live_budgets``).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from securefl.auditing.live_budgets import LiveLedger, file_findings, kept_receipts
 from securefl.errors import SecureFLError, StateError, plain_reason
 from securefl.identity.signing import verify
 from securefl.ledger.anchors import Anchor
-from securefl.ledger.budget_files import BudgetPlace, receipts_folder
+from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.budget_ledger import verify_budget
 from securefl.ledger.budget_state import BudgetState, Charge
-from securefl.ledger.receipts import parse_receipts
 
 KEY_BYTES = 32
 
@@ -85,68 +85,55 @@ class ClientBudgets:
 
     Attributes:
         records: One verified ledger for each data set, the longer one where copy and live ledger are both there.
+        copy: The copy that the run has left, alone; None where it is missing or broken.
         receipts: Heads of them that this machine's user keeps.
         broken: In sentences, what is wrong with any of the files.
     """
 
     records: tuple[BudgetRecord, ...]
+    copy: BudgetRecord | None
     receipts: tuple[Anchor, ...]
     broken: tuple[str, ...]
 
 
-def budgets_of(member: str, *, copy: Path, live: Path) -> ClientBudgets:
+def budgets_of(member: str, *, copy: Path, live: Path, kept: Path) -> ClientBudgets:
     """Read all ledgers of a client's budgets: the copy that a run left, and those that go on.
 
     Args:
         member: The client.
         copy: File in the run's results; it may be missing.
         live: Folder of budgets, one folder a client, whose ledgers are named by the data's fingerprint.
+        kept: Folder of their receipts and marks of rows, one folder a client.
     """
     found: dict[bytes, BudgetRecord] = {}
+    copied: BudgetRecord | None = None
+    alive: dict[bytes, LiveLedger] = {}
     receipts: list[Anchor] = []
     broken: list[str] = []
     for path in [*([copy] if copy.is_file() else []), *sorted((live / member).glob("*.jsonl"))]:
         try:
             record = read_record(path, member=member)
             data = record.state.opened.data_fingerprint
-            if path != copy and data.hex() != path.stem:
+            if path == copy:
+                copied = record
+            elif data.hex() != path.stem:
                 raise StateError("the budget's ledger is of other data than its name says", where=str(path))
+            else:
+                alive[data] = LiveLedger(key=record.state.opened.ledger_key, entries=len(record.digests))
             found[data] = record.after(found[data]) if data in found else record
         except SecureFLError as error:
             broken.append(str(error).rstrip("."))
-    for record in found.values():
-        place = _live(record, live)
-        broken += [_gone(place)] if place.is_gone else []
+    for data in found:
+        place = BudgetPlace(ledgers=live, kept_receipts=kept, client=member, data_fingerprint=data)
+        if place.ledger.exists() and data not in alive:
+            continue
+        broken += file_findings(place, alive.get(data))
         try:
-            receipts += _receipts(place.receipts)
-        except SecureFLError as error:
+            receipts += kept_receipts(place)
+        except StateError as error:
             broken.append(str(error).rstrip("."))
-    return ClientBudgets(records=tuple(found.values()), receipts=tuple(receipts), broken=tuple(broken))
-
-
-def _live(record: BudgetRecord, live: Path) -> BudgetPlace:
-    """Files of the budget that goes on, on this machine."""
-    return BudgetPlace(
-        ledgers=live,
-        kept_receipts=receipts_folder(),
-        client=record.state.opened.client,
-        data_fingerprint=record.state.opened.data_fingerprint,
-    )
-
-
-def _receipts(path: Path) -> tuple[Anchor, ...]:
-    """Heads in a file of receipts; none where there is no file."""
-    try:
-        return parse_receipts(path.read_bytes(), where=str(path)) if path.exists() else ()
-    except OSError as error:
-        raise StateError(
-            "the receipts of its budget cannot be read", where=str(path), hint=plain_reason(error)
-        ) from None
-
-
-def _gone(place: BudgetPlace) -> str:
-    return (
-        f"its budget's ledger cannot be found ({place.ledger}), and receipts of it are here: {place.receipts}"
+    return ClientBudgets(
+        records=tuple(found.values()), copy=copied, receipts=tuple(receipts), broken=tuple(broken)
     )
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, heads_in
-from securefl.auditing.budget_records import BudgetRecord, budgets_of
+from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, copy_findings, heads_in
+from securefl.auditing.budget_records import BudgetRecord, ClientBudgets, budgets_of
 from securefl.auditing.findings import Finding
 from securefl.auditing.noise_audit import broken_promise, other_releases
 from securefl.auditing.privacy_accounts import Bookkeeper, ClientPrivacy, PrivacyAudit, Promise, account_of
 from securefl.auditing.privacy_results import result_findings
 from securefl.errors import SecureFLError
-from securefl.ledger.budget_files import state_folder
+from securefl.ledger.budget_files import receipts_folder, state_folder
 from securefl.ledger.budget_state import Charge
 from securefl.ledger.charges import charged
 from securefl.ledger.events import RunStarted
@@ -38,6 +38,7 @@ def audit_privacy(
     *,
     results: Path,
     budgets: Path | None = None,
+    receipts: Path | None = None,
 ) -> PrivacyAudit:
     """Audit the promise of a federation against its clients' ledgers.
 
@@ -46,6 +47,7 @@ def audit_privacy(
         ledgers: Verified ledgers of the run, by member; a member without one has a finding already.
         results: Folder of the clients' results, which may hold copies of their budgets' ledgers.
         budgets: Folder of the budgets' ledgers; None for the one of this machine's user.
+        receipts: Folder of their receipts; None for the one of this machine's user.
 
     Returns:
         Accounts and findings; without a promise there are no accounts.
@@ -70,7 +72,12 @@ def audit_privacy(
     findings += missing
     books, accounts = Bookkeeper(promise), []
     for member, ledger in ledgers.items():
-        found = budgets_of(member, copy=results / member / BUDGET_COPY, live=budgets or state_folder())
+        found = budgets_of(
+            member,
+            copy=results / member / BUDGET_COPY,
+            live=budgets or state_folder(),
+            kept=receipts or receipts_folder(),
+        )
         findings += (Finding(member, what) for what in found.broken)
         anchors = Anchors(
             run=anchored_in(entry.event for entry in ledger.entries),
@@ -78,6 +85,7 @@ def audit_privacy(
             receipts=found.receipts,
         )
         findings += (Finding(member, what) for what in anchor_findings(found.records, anchors))
+        findings += (Finding(member, what) for what in _of_copy(found, anchors, folder=results / member))
         records = [record for record in found.records if record.knows(federation.digest)]
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (
@@ -129,6 +137,18 @@ def _sent(ledger: VerifiedLedger, anchors: Anchors) -> frozenset[int]:
     """Rounds that a member contributed to, by its ledger of the run or by a header that anybody's certificate has."""
     own = {number for number, _ in charged(entry.event for entry in ledger.entries)}
     return frozenset(own | {number for number, _ in anchors.headers})
+
+
+def _of_copy(found: ClientBudgets, anchors: Anchors, *, folder: Path) -> Iterator[str]:
+    """The copy that a finished member left, where it is gone or ends before the member's own heads of this run.
+
+    It is written before the result, so a result without it says that somebody took it away; and a run's folder that
+    travels has no other ledger.
+    """
+    if found.copy is not None:
+        yield from copy_findings(found.copy, anchors)
+    elif anchors.run and (folder / FILE_NAME).is_file() and not (folder / BUDGET_COPY).is_file():
+        yield f"it left no copy of its budget's ledger with its results: {folder / BUDGET_COPY}"
 
 
 def _of_charges(

@@ -118,7 +118,13 @@ class _RunResult(_Part):
     rounds_log: tuple[_RunRound, ...]
 
 
-def audit(folder: str | Path, *, budgets: str | Path | None = None, empirical: bool = False) -> AuditReport:
+def audit(
+    folder: str | Path,
+    *,
+    budgets: str | Path | None = None,
+    receipts: str | Path | None = None,
+    empirical: bool = False,
+) -> AuditReport:
     """Audit a run's folder: ledgers, results, that all members opened the same sums, and what privacy they spent.
 
     Every member of the roster must have a ledger whose chain and signatures hold, which ends where its result says,
@@ -130,6 +136,7 @@ def audit(folder: str | Path, *, budgets: str | Path | None = None, empirical: b
     Args:
         folder: The folder of a run, such as ``runs/quickstart``.
         budgets: Folder of the ledgers of privacy budgets, one folder a client; None for the one of this machine's user.
+        receipts: Folder of their receipts, one folder a client; None for the one of this machine's user.
         empirical: True to attack the mechanism that is installed here as well; see ``empirical.Attack``.
 
     Returns:
@@ -186,6 +193,7 @@ def audit(folder: str | Path, *, budgets: str | Path | None = None, empirical: b
         ledgers,
         results=run.root / "clients",
         budgets=Path(budgets) if budgets is not None else None,
+        receipts=Path(receipts) if receipts is not None else None,
     )
     findings += privacy.findings
     attacks = _attacks(privacy, federation) if empirical else ()

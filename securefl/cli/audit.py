@@ -29,6 +29,13 @@ def audit(
             help="Ledgers of privacy budgets, a folder for each client; without it, those of this machine's user.",
         ),
     ] = None,
+    receipts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Their receipts, a folder for each client; without it, those of this machine's user.",
+        ),
+    ] = None,
     empirical: Annotated[
         bool,
         typer.Option(
@@ -63,7 +70,7 @@ def audit(
     check_json_path(json_path)
     if html is not None:
         check_file_path(html, where="--html")
-    report = audited(run, budgets=budgets, empirical=empirical)
+    report = audited(run, budgets=budgets, receipts=receipts, empirical=empirical)
     console = result_console(json_path)
     _show_privacy(report.privacy, console=console)
     _show_attacks(report.attacks, console=console)

@@ -187,7 +187,13 @@ def test_every_kind_of_release_that_was_charged_is_attacked_as_often_as_a_client
     for member, rounds in (("client-1", (1, 2)), ("client-2", (1, 2, 3)), ("client-3", (1,))):
         accounts.charge(member, rounds, WHOLE.text)
     accounts.charge("client-1", (3,), SAMPLED.text)
-    privacy = audit_privacy(accounts.federation, accounts.ledgers, results=tmp_path, budgets=accounts.budgets)
+    privacy = audit_privacy(
+        accounts.federation,
+        accounts.ledgers,
+        results=tmp_path,
+        budgets=accounts.budgets,
+        receipts=accounts.receipts,
+    )
     done = attack_releases(privacy)
     assert [(one.release, one.rounds) for one in done] == [(SAMPLED.text, 1), (WHOLE.text, 3)]
     assert [finding for one in done for finding in one.findings] == []

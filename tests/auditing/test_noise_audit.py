@@ -61,7 +61,13 @@ def findings(
     for member in federation.cohort:
         for number in () if member == but else range(1, ROUNDS + 1):
             accounts.charge(member, [number], release(release_of or federation, number))
-    audit = audit_privacy(federation, accounts.ledgers, results=folder / "clients", budgets=accounts.budgets)
+    audit = audit_privacy(
+        federation,
+        accounts.ledgers,
+        results=folder / "clients",
+        budgets=accounts.budgets,
+        receipts=accounts.receipts,
+    )
     return [str(finding) for finding in audit.findings]
 
 

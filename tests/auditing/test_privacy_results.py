@@ -61,7 +61,13 @@ def findings(accounts: Accounts, result: object) -> list[str]:
     path = results / "client-2" / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(result if isinstance(result, str) else json.dumps(result))
-    audit = audit_privacy(accounts.federation, accounts.ledgers, results=results, budgets=accounts.budgets)
+    audit = audit_privacy(
+        accounts.federation,
+        accounts.ledgers,
+        results=results,
+        budgets=accounts.budgets,
+        receipts=accounts.receipts,
+    )
     return [str(finding) for finding in audit.findings]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.ledger.anchors import Anchor
-from securefl.ledger.budget_files import budget_file
+from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.chain import Entry
 from securefl.ledger.events import (
     AggregateApplied,
@@ -21,10 +21,11 @@ from securefl.ledger.events import (
     RunStarted,
 )
 from securefl.ledger.ledger import VerifiedLedger
+from securefl.ledger.row_marks import MarkedData
 from securefl.privacy.least_noise import plan_examples
 from securefl.privacy.plan import PrivacyPlan
 from securefl.protocol.federation import Federation
-from securefl_client.budget_store import open_budget
+from securefl_client.budget_store import ReceiptedBudget
 from support.federations import make_federation
 
 ROUNDS = 3
@@ -80,6 +81,11 @@ class Accounts:
     starts: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
+    def receipts(self) -> Path:
+        """Folder of receipts and marks of rows."""
+        return self.budgets.parent / f"{self.budgets.name}-receipts"
+
+    @property
     def ledgers(self) -> dict[str, VerifiedLedger]:
         """Every member's ledger of the run, as it is once it has been verified."""
         return {member: self._ledger(member) for member in self.federation.cohort}
@@ -96,8 +102,9 @@ class Accounts:
     ) -> Path:
         """Charge a member's rounds; gives the file of its budget."""
         own = data or fingerprint(member)
-        path = budget_file(self.budgets, client=member, data_fingerprint=own)
-        with open_budget(path, client=member, data_fingerprint=own) as ledger:
+        place = self.place(member, own)
+        place.make()
+        with ReceiptedBudget(place, marks=MarkedData.of([own]).marks) as ledger:
             for number in rounds:
                 ledger.reserve(
                     federation_digest=digest or self.federation.digest,
@@ -107,7 +114,23 @@ class Accounts:
                 )
                 if digest is None and not data:
                     self.anchors.setdefault(member, {})[number] = ledger.anchor
-        return path
+        return place.ledger
+
+    def place(self, member: str, data: bytes = b"") -> BudgetPlace:
+        """Files of a member's budget."""
+        return BudgetPlace(
+            ledgers=self.budgets,
+            kept_receipts=self.receipts,
+            client=member,
+            data_fingerprint=data or fingerprint(member),
+        )
+
+    def forget_receipts(self, member: str) -> None:
+        """Begin a member's receipts anew at what its ledger has now, as whoever turns it back would."""
+        place = self.place(member)
+        place.receipts.write_bytes(b"")
+        with ReceiptedBudget(place, marks=MarkedData.of([fingerprint(member)]).marks):
+            pass
 
     def _ledger(self, member: str) -> VerifiedLedger:
         digest, heads = self.federation.digest, self.anchors.get(member, {})
