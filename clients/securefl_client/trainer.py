@@ -144,7 +144,7 @@ def _private(
     if charges is None:
         raise ConfigError("rows are protected, and nothing charges the rounds", where=own.member)
     charges.plan(release.event)
-    return replace(settings, privacy=release), charges.charge
+    return replace(settings, privacy=release, private_descent=terms.privacy.descent), charges.charge
 
 
 class _OfLayout(Protocol):

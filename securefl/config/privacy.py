@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from securefl.config.section import Section
 
 Accountant = Literal["rdp", "pld", "prv"]
+PrivateDescent = Literal["sgd", "adamw"]
 
 
 OWN_DELTA: Final = 1e-5
@@ -53,6 +54,8 @@ class ExamplePrivacySection(_TargetSection):
     unit: Literal["example"]
     clipping: Literal["flat", "per-layer"] = "flat"
     """``flat``: one norm of the whole gradient; ``per-layer``: the same for each tensor, to the same norm in all."""
+    descent: PrivateDescent = "sgd"
+    """``sgd``: steps along the noised sum, by the deviation of its noise; ``adamw``: as without privacy."""
     accountant: Accountant = "pld"
     """Who computes epsilon: Renyi divergence, privacy loss distributions (tighter), or those of Opacus."""
     group_column: str | None = None

@@ -9,6 +9,7 @@ from securefl.config.head import HeadSection
 from securefl.config.model import LoraTerms
 from securefl.config.payload import PayloadName, SharedFactors
 from securefl.config.personal import PersonalSection
+from securefl.config.privacy import PrivateDescent
 from securefl.config.recipes.choices import FusionSection, Recipe
 from securefl.config.training import TrainingSection
 from securefl.privacy.sampled_training import SampledTraining
@@ -49,6 +50,7 @@ class TrainerSettings:
         principal_rank: Directions of each weight of the base model that rounds begin from; 0 for none.
         privacy: Sampling, clip and noise of a private round, whose number of steps is the round's; None trains without
             differential privacy of single rows.
+        private_descent: ``privacy.descent``, of private rounds.
     """
 
     model_path: str
@@ -78,3 +80,4 @@ class TrainerSettings:
     kept_share: float | None = None
     principal_rank: int = 0
     privacy: SampledTraining | None = None
+    private_descent: PrivateDescent = "sgd"

@@ -201,7 +201,10 @@ TAGS = {
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
     **{("payload", key): ("name", "state") for key in ("side", "aligned", "frozen_from")},
     ("payload", "shares"): ("name", "factors"),
-    **{("privacy", key): ("unit", "example") for key in ("clipping", "group_column", "max_per_group")},
+    **{
+        ("privacy", key): ("unit", "example")
+        for key in ("clipping", "descent", "group_column", "max_per_group")
+    },
     **{("privacy", key): ("unit", "client") for key in ("mechanism", "force")},
     **{("privacy", key): ("unit", "client") for key in ("target_epsilon", "delta", "clip", "accountant")},
 }

@@ -8,6 +8,7 @@ other masks of a generator, and who knew its seed would see more than the clip c
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from securefl.errors import ConfigError
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
+from securefl.training.dp_sgd.noise_scaled_sgd import NoiseScaledSgd
 from securefl.training.dp_sgd.rehearsal import rehearse
 from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
 from securefl.training.optimiser import Optimiser
@@ -59,7 +61,7 @@ class PrivateRounds:
             round_number: Its number, from 1.
             switched_on: Switches on what is trained, and gives it.
             used: Adapters that compute, the trained one last.
-            rates: Of a fresh AdamW.
+            rates: Of the round's optimiser, which is a fresh one.
 
         Raises:
             TrainingError: if the rehearsal fails, before any charge, or a value is not finite.
@@ -78,20 +80,28 @@ class PrivateRounds:
             physical_rows=loop.section.micro_batch_size or PHYSICAL_ROWS,
             stream=stream,
         )
-        rehearse(steps, self._optimiser(steps.trainable, rates))
+        rehearse(steps, self._optimiser(steps, rates))
         self._charge(round_number, self._release)
         schedule = Schedule.of(loop.section, rounds=loop.settings.rounds)
         return steps.run(
-            self._optimiser(steps.trainable, rates),
+            self._optimiser(steps, rates),
             share_of=lambda step: schedule.share(round_number, step=step, steps=self._release.steps),
             step_sink=loop.step_sink,
             penalty=penalty_of(steps.trainable, loop.section),
         )
 
-    def _optimiser(self, trainable: Trainable, rates: Rates) -> Optimiser:
-        # Every row is clipped already; a limit on the noised sum would only hide the noise from AdamW.
+    def _optimiser(self, steps: PrivateSteps, rates: Rates) -> Optimiser:
         decay = self._loop.section.weight_decay
-        return Optimiser(trainable, rates=rates, weight_decay=decay, max_grad_norm=0.0)
+        match self._loop.settings.private_descent:
+            case "sgd":
+                return NoiseScaledSgd(
+                    steps.trainable, rates=rates, weight_decay=decay, deviation=steps.noise_deviation
+                )
+            case "adamw":
+                # Every row is clipped already; a limit on the noised sum would only hide the noise from AdamW.
+                return Optimiser(steps.trainable, rates=rates, weight_decay=decay, max_grad_norm=0.0)
+            case _:
+                assert_never(self._loop.settings.private_descent)
 
 
 def _seed_dropout(stream: NoiseStream) -> None:

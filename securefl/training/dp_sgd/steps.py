@@ -65,6 +65,11 @@ class PrivateSteps:
         """Expected number of rows in a step."""
         return self.release.sampling_probability * len(self.rows)
 
+    @property
+    def noise_deviation(self) -> float:
+        """Standard deviation of the noise in one coordinate of a step's gradients."""
+        return self.release.noise_multiplier * self.release.clip / self.expected_rows
+
     def run(
         self,
         optimiser: Optimiser,
@@ -76,7 +81,7 @@ class PrivateSteps:
         """Take the release's steps, and give the mean loss of the rows that were drawn, nats; 0 if none was.
 
         Args:
-            optimiser: AdamW of what is trained; it limits no gradient of its own.
+            optimiser: Of what is trained; it limits no gradient of its own.
             share_of: From the number of steps done to the share of the learning rates in the next one.
             step_sink: Takes the progress.
             penalty: What depends on the parameters alone and is added to every loss.
