@@ -122,7 +122,7 @@ def _of_examples(config: FederationConfig) -> Iterator[Misfit]:
             "one row changes the label shares in all rows' losses",
             "write [head] logit_adjustment = false",
         )
-    if recipe.personal in ("joint", "backbone"):
+    if recipe.personal in ("joint", "backbone", "rest"):
         yield Misfit(
             f"'recipe.personal' is \"{recipe.personal}\":",
             "the released update passes through parameters that are trained on the same rows without noise",

@@ -120,6 +120,10 @@ def test_a_head_from_sums_of_features_is_refused(start: str) -> None:
         ({"recipe": "pfedlora", "payload": {"name": "dense"}}, "'recipe.personal' is \"backbone\""),
         ({"recipe": "pf2lora", "payload": {"name": "dense"}}, "'recipe.personal' is \"joint\""),
         (
+            {"recipe": "fedalt", "payload": {"name": "factors"}, "cohort": {"clients": [{"r": 4}] * 5}},
+            "'recipe.personal' is \"rest\"",
+        ),
+        (
             {"recipe": {"name": "fdlora"}, "payload": {"name": "dense"}},
             "'recipe.seeding' is \"personal\"",
         ),

@@ -122,10 +122,13 @@ def refuse_unprotected(settings: TrainerSettings, head: TaskHead) -> None:
             "'privacy.unit' = \"example\" does not allow",
             hint='write [head] rows = "together" and start = "zeros"',
         )
-    if recipe.joins or recipe.seeded:
-        choice = "'recipe.personal' is \"joint\"" if recipe.joins else "'recipe.seeding' is \"personal\""
+    if recipe.joins or recipe.keeps_sent or recipe.seeded:
+        personal = recipe.joins or recipe.keeps_sent
+        choice = (
+            f"'recipe.personal' is \"{recipe.personal}\"" if personal else "'recipe.seeding' is \"personal\""
+        )
         raise ConfigError(
-            f"{choice}: what a round releases passes through an adapter that is trained on the same rows without "
+            f"{choice}: what a round releases passes through parameters that are trained on the same rows without "
             "noise, which 'privacy.unit' = \"example\" does not allow",
             hint='write [recipe] personal = "none" or "alone", and seeding = "public"',
         )
