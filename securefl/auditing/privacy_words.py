@@ -59,6 +59,9 @@ def verified(audit: PrivacyAudit) -> tuple[str, ...]:
         "Every line of every budget's ledger that lies here: its signature and its place in the chain.",
         "Every contribution that a client's ledger of the run names has a charge in the client's budget.",
         _charges(audit.promise),
+        "The ledger of each budget goes on from every head that certificates, the client's ledger of the run and "
+        "receipts on this machine keep of it; the copy in the run's folder has all charges of the run; and a ledger "
+        "that lies on this machine has its key, receipts and marks of rows beside it.",
         "Every figure of privacy in the results that follows from the promise and the ledgers.",
         f"Epsilon of all charges, computed anew from the ledgers alone by {' and '.join(names) or 'nobody'}; no figure "
         f"of the run was believed. Each of them is an upper bound: the promise is held against that of "
