@@ -18,6 +18,7 @@ from securefl.auditing import privacy_accounts
 from securefl.auditing.privacy_audit import audit_privacy
 from securefl.auditing.privacy_results import other_results
 from securefl.privacy.accounting import second_opinion
+from securefl.results.client import BUDGET_COPY
 
 computed_once = cache(privacy_accounts.opinions)
 
@@ -61,6 +62,7 @@ def findings(accounts: Accounts, result: object) -> list[str]:
     path = results / "client-2" / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(result if isinstance(result, str) else json.dumps(result))
+    path.with_name(BUDGET_COPY).write_bytes(accounts.place("client-2").ledger.read_bytes())
     audit = audit_privacy(
         accounts.federation,
         accounts.ledgers,

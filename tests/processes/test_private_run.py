@@ -88,6 +88,7 @@ def test_an_audit_finds_every_round_charged_and_the_promise_kept(runs, monkeypat
 
     folder, _ = runs
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     (run,) = (folder / "first").iterdir()
     report = audit(run)
     assert report.findings == ()
