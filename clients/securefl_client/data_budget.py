@@ -99,8 +99,10 @@ class DataBudget:
             StateError, IdentityError: if a ledger does not hold together.
         """
         with self._open() as ledger:
-            if self._unused(ledger, round_number, event) is None:
-                self._require(ledger, round_number, event)
+            charged, charges = self._unused(ledger, round_number, event) is not None, tuple(ledger.charges)
+        # Accounting takes seconds, and other clients of this machine wait for the lock.
+        if not charged:
+            self._require(charges, round_number, event)
 
     def reserve(self, round_number: int, event: Event) -> None:
         """Charge a release; it is on disk when this returns.
@@ -115,7 +117,7 @@ class DataBudget:
         with self._open() as ledger:
             if self._unused(ledger, round_number, event) is not None:
                 return
-            self._require(ledger, round_number, event)
+            self._require(ledger.charges, round_number, event)
             ledger.reserve(
                 federation_digest=self.federation_digest,
                 round_number=round_number,
@@ -146,7 +148,9 @@ class DataBudget:
             StateError, IdentityError: if a ledger does not hold together.
         """
         with self._open() as ledger:
-            return self._spending(ledger.charges, event)
+            charges = tuple(ledger.charges)
+        # Accounting takes seconds, and other clients of this machine wait for the lock.
+        return self._spending(charges, event)
 
     def look(self, event: Event) -> Spending:
         """The same without writing anything, for a federation that is only planned.
@@ -199,8 +203,8 @@ class DataBudget:
         ):
             yield ledger
 
-    def _require(self, ledger: ReceiptedBudget, round_number: int, event: Event) -> None:
-        for earlier in self._histories(ledger.charges, self._shared()):
+    def _require(self, charges: Sequence[Charge], round_number: int, event: Event) -> None:
+        for earlier in self._histories(charges, self._shared()):
             self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
 
     def _affordable(self, found: Sequence[tuple[Event, ...]], event: Event) -> int:

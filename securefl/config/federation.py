@@ -46,6 +46,15 @@ class FederationSection(Section):
     """The smallest number of clients that a round takes; without it, an eighth of the roster may be missing, at least
     one client, and no fewer than 3 are enough."""
 
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_are_texts(cls, labels: object) -> object:
+        if isinstance(labels, list | tuple) and any(isinstance(label, bool) for label in labels):
+            raise ValueError(
+                'labels are texts as the data has them; write them in quotes, such as labels = ["false", "true"]'
+            )
+        return labels
+
     @field_validator("labels")
     @classmethod
     def _labels_are_distinct(cls, labels: Path | tuple[str, ...] | None) -> Path | tuple[str, ...] | None:

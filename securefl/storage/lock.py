@@ -27,8 +27,9 @@ if sys.platform != "win32":
 LOCK_FILE: Final = ".lock"
 OWNER_ONLY: Final = 0o600
 _MAX_TEXT_BYTES: Final = 64
-_PATIENCE_S: Final = 120.0
-"""Longest wait for a lock that others hold for moments."""
+_PATIENCE_S: Final = 900.0
+"""Longest wait for a lock that others hold for moments; a charge is accounted under it, which takes a machine of many
+busy clients minutes in all."""
 _PAUSE_S: Final = 0.02
 
 

@@ -15,7 +15,7 @@ from securefl.errors import BudgetError, StateError
 from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.row_marks import MarkedData
 from securefl.privacy.budget import Budget
-from securefl.privacy.events import DistributedGaussian, SampledGaussian
+from securefl.privacy.events import DistributedGaussian, Event, SampledGaussian
 from securefl_client.data_budget import DataBudget
 
 EVENT = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
@@ -78,6 +78,27 @@ def test_a_question_whether_a_round_fits_charges_nothing(folder: Path) -> None:
     for _ in range(5):
         budget.require(1, EVENT)
     assert budget.spending(EVENT).affordable == 2
+
+
+@pytest.mark.parametrize("ask", ["require", "spending"])
+def test_other_clients_need_not_wait_while_a_question_is_accounted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """A lock held through every client's accounting let one of four on a busy machine run out of patience."""
+    fcntl = pytest.importorskip("fcntl")
+    budget = budget_of(folder, range(10))
+    spend(budget, 1)
+    accounted = []
+
+    def spent(self: Budget, events: Iterable[Event]) -> float:
+        with (folder / "receipts" / ".lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        accounted.append(len(list(events)))
+        return 0.0
+
+    monkeypatch.setattr(Budget, "spent", spent)
+    budget.require(2, EVENT) if ask == "require" else budget.spending(EVENT)
+    assert accounted
 
 
 @pytest.mark.parametrize(

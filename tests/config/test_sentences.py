@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from securefl.config.examples import EXAMPLES
 from securefl.config.federation import FederationConfig
-from securefl.config.load import validated
+from securefl.config.load import load_federation, validated
 from securefl.config.member import ClientSettings
 from securefl.config.values import MayBeEmpty, alternatives, is_list
 from securefl.errors import ConfigError
@@ -378,3 +378,11 @@ def test_a_pooling_beside_transformers_own_head_is_refused() -> None:
 def test_a_public_name_of_a_model_has_an_owner(name: str) -> None:
     model = BASES[FederationConfig]["model"] | {"id": name}
     assert "'model.id'" in sentence_of(FederationConfig, BASES[FederationConfig] | {"model": model})
+
+
+def test_truth_values_as_labels_are_told_to_stand_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "FED.toml"
+    path.write_text('[federation]\nname = "f"\nlabels = [false, true]\n[data]\ntrain = "t.csv"\n')
+    with pytest.raises(ConfigError) as refused:
+        load_federation(path)
+    assert 'labels = ["false", "true"]' in str(refused.value)

@@ -120,6 +120,7 @@ def test_a_file_without_the_named_column_of_conversations_shows_one_to_copy(tmp_
         ([{"from": "human", "value": "a"}], "no message has the role 'assistant'"),
         ([USER, {"from": "gpt", "value": None}], "no text as its role"),
         ([USER, {"role": "assistant", "content": [{"type": "image"}]}], "no text as its role"),
+        ([USER, {**ANSWER, "weight": 0}, USER, ANSWER], "a 'weight' other than 1"),
         ({"role": "user"}, "no list of messages"),
         (["hi"], "no list of messages"),
         ("hi", "no JSON"),

@@ -166,6 +166,12 @@ def _check(text: str, *, where: str) -> None:
         raise DataError(f"no message has the role '{ASSISTANT}'", where=where, hint=_ADVICE)
     if roles[0] == ASSISTANT:
         raise DataError("the conversation begins with an answer", where=where, hint=_ADVICE)
+    if any(message["role"] == ASSISTANT and message.get("weight", 1) != 1 for message in messages):
+        raise DataError(
+            "an answer has a 'weight' other than 1, and every answer counts alike",
+            where=where,
+            hint='leave the key out, and write answers = "last" in [task] where the last answer alone shall count',
+        )
 
 
 def answers_in(messages: Iterable[Message]) -> list[int]:
