@@ -2,9 +2,9 @@
 
     python benchmarks/private_quality.py --data DATA --out private_quality.jsonl --minutes 120
 
-DATA is a folder with ``banking77``, ``sst2`` and ``mrpc``, each with ``train.jsonl.gz`` and a test or validation file.
-A cell that stands in the output is not run again, so the command can be stopped and started; ``--table`` prints what
-there is. Every client plans its own noise (``dp_sgd.member_plan``), trains its private rounds with the product's own
+DATA is a folder with ``banking77``, ``sst2``, ``mrpc`` and ``rotten_tomatoes``, each with ``train.jsonl.gz`` and a test
+or validation file. A cell that stands in the output is not run again, so the command can be stopped and started;
+``--table`` prints what there is. Every client plans its own noise (``dp_sgd.member_plan``), trains its private rounds with the product's own
 trainer, and the plain mean of the updates is redistributed. There is no encryption and no grid in it: sums are exact
 means of float64. Arms:
 
@@ -139,6 +139,7 @@ SOURCES: Final = {
         Source("banking77", ("text",), "label", "test", 32, 4000),
         Source("sst2", ("sentence",), "label", "validation", 48, 4000),
         Source("mrpc", ("sentence1", "sentence2"), "label", "test", 96, 3668),
+        Source("rotten_tomatoes", ("text",), "label", "test", 64, 4000),
     )
 }
 
