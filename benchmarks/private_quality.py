@@ -4,9 +4,9 @@
 
 DATA is a folder with ``banking77``, ``sst2``, ``mrpc`` and ``rotten_tomatoes``, each with ``train.jsonl.gz`` and a test
 or validation file. A cell that stands in the output is not run again, so the command can be stopped and started;
-``--table`` prints what there is. Every client plans its own noise (``dp_sgd.member_plan``), trains its private rounds with the product's own
-trainer, and the plain mean of the updates is redistributed. There is no encryption and no grid in it: sums are exact
-means of float64. Arms:
+``--table`` prints what there is. Every client plans its own noise (``dp_sgd.member_plan``), trains its private rounds
+with the product's own trainer, and the plain mean of the updates is redistributed. There is no encryption and no grid
+in it: sums are exact means of float64. Arms:
 
 ``both``   both factors of every adapted weight, and the head
 ``basis``  one factor against the round's frozen other one, and the head

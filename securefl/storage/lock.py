@@ -86,7 +86,9 @@ def _await(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() >= until:
                 raise StateError(
-                    "another process keeps these files to itself", where=str(path.parent), hint="end it first"
+                    "another process has kept these files to itself for a quarter of an hour",
+                    where=str(path.parent),
+                    hint="start again when it is done, or end it",
                 ) from None
             time.sleep(_PAUSE_S)
         else:
