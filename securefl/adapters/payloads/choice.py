@@ -10,14 +10,18 @@ Else ``state`` is far smaller, and the default wherever it learns as well (``STA
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from statistics import median
+from typing import Final
 
 from securefl.adapters.ownership import RankTable
 from securefl.config.payload import PayloadName
 
 STATE_IS_AS_GOOD = False
 """True where ``state`` is the default of ranks that share enough directions."""
+LISTED: Final = 4
+"""Times that a rank is written out; one that more clients have is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +56,9 @@ def payload_for(ranks: RankTable, *, own_learners: bool = False) -> ChosenPayloa
 
 
 def _shared(ranks: RankTable) -> str:
-    listed = ", ".join(map(str, sorted(ranks.ranks)))
+    counts = sorted(Counter(ranks.ranks).items())
+    listed = ", ".join(
+        f"{rank} ({count} times)" if count > LISTED else ", ".join([str(rank)] * count)
+        for rank, count in counts
+    )
     return f"ranks {listed} share {ranks.shared_rank} direction{'' if ranks.shared_rank == 1 else 's'}"

@@ -36,5 +36,10 @@ def test_other_ranks_share_an_adapter_where_that_was_found_to_be_as_good(
     assert f"share {RankTable(ranks).shared_rank} direction" in chosen.reason
 
 
+def test_ranks_of_many_clients_are_counted() -> None:
+    reason = payload_for(RankTable((2,) * 98 + (16,) * 2)).reason
+    assert reason.startswith("ranks 2 (98 times), 16, 16 share 2 directions, ")
+
+
 def test_learners_of_the_members_own_are_given_nothing_frozen() -> None:
     assert payload_for(RankTable((8, 8, 8)), own_learners=True).payload == "sketch"
