@@ -100,6 +100,7 @@ TRIED: Final[Mapping[Arm, tuple[Tuning, ...]]] = {
         Tuning(adapter_rate=2e-4, head_rate=0.18, alpha=64.0),
         Tuning(adapter_rate=2.4e-4, head_rate=0.12),
         Tuning(head_rate=0.12, alpha=4.0),
+        Tuning(adapter_rate=6e-3, head_rate=0.12, alpha=4.0),
     ),
     "basis": (),
 }
@@ -109,7 +110,7 @@ CHOSEN: Final[Mapping[Arm, Tuning]] = {
     "both": Tuning(head_rate=0.12, alpha=4.0),
     "basis": Tuning(head_rate=0.12, alpha=4.0),
 }
-"""The best of them; one frozen factor trains with what was best for both."""
+"""The best of them at one share and number of passes; one frozen factor trains with what was best for both."""
 
 
 @dataclass(frozen=True, slots=True)
