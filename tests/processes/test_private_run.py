@@ -97,6 +97,19 @@ def test_an_audit_finds_every_round_charged_and_the_promise_kept(runs, monkeypat
         assert 0 < client.opinions.epsilon <= 8.0
 
 
+def test_an_audit_wants_the_receipts_of_budgets_that_are_here(runs, tmp_path, monkeypatch) -> None:
+    from securefl import audit
+
+    folder, _ = runs
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (run,) = (folder / "first").iterdir()
+    found = [str(finding) for finding in audit(run).findings]
+    assert [line.partition(":")[0] for line in found] == ["client-1", "client-2", "client-3"]
+    assert all("the receipts of its budget's ledger cannot be found" in line for line in found)
+    assert audit(run, receipts=folder / "data" / "securefl" / "receipts").ok
+
+
 def test_an_audit_names_clients_whose_budgets_are_not_there(runs, tmp_path) -> None:
     from securefl import audit
 
