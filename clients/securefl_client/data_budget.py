@@ -99,10 +99,11 @@ class DataBudget:
             StateError, IdentityError: if a ledger does not hold together.
         """
         with self._open() as ledger:
-            charged, charges = self._unused(ledger, round_number, event) is not None, tuple(ledger.charges)
-        # Accounting takes seconds, and other clients of this machine wait for the lock.
-        if not charged:
-            self._require(charges, round_number, event)
+            if self._unused(ledger, round_number, event) is not None:
+                return
+            charges, shared = tuple(ledger.charges), self._shared()
+        # Accounting takes seconds, and other clients of this machine wait for the lock; their files are read under it.
+        self._require(charges, shared, round_number, event)
 
     def reserve(self, round_number: int, event: Event) -> None:
         """Charge a release; it is on disk when this returns.
@@ -117,7 +118,7 @@ class DataBudget:
         with self._open() as ledger:
             if self._unused(ledger, round_number, event) is not None:
                 return
-            self._require(ledger.charges, round_number, event)
+            self._require(ledger.charges, self._shared(), round_number, event)
             ledger.reserve(
                 federation_digest=self.federation_digest,
                 round_number=round_number,
@@ -148,9 +149,9 @@ class DataBudget:
             StateError, IdentityError: if a ledger does not hold together.
         """
         with self._open() as ledger:
-            charges = tuple(ledger.charges)
-        # Accounting takes seconds, and other clients of this machine wait for the lock.
-        return self._spending(charges, event)
+            charges, shared = tuple(ledger.charges), self._shared()
+        # As in ``require``.
+        return self._spending(charges, shared, event)
 
     def look(self, event: Event) -> Spending:
         """The same without writing anything, for a federation that is only planned.
@@ -159,10 +160,11 @@ class DataBudget:
             StateError, IdentityError: if a ledger does not hold together.
         """
         state = read_budget(self.place)
-        return self._spending(() if state is None else state.charges, event)
+        return self._spending(() if state is None else state.charges, self._shared(), event)
 
-    def _spending(self, charges: Sequence[Charge], event: Event | None) -> Spending:
-        shared = self._shared()
+    def _spending(
+        self, charges: Sequence[Charge], shared: Sequence[KnownCharges], event: Event | None
+    ) -> Spending:
         found = self._histories(charges, shared)
         own = [charge for charge in charges if charge.federation_digest == self.federation_digest]
         under_other_rows = [
@@ -203,8 +205,10 @@ class DataBudget:
         ):
             yield ledger
 
-    def _require(self, charges: Sequence[Charge], round_number: int, event: Event) -> None:
-        for earlier in self._histories(charges, self._shared()):
+    def _require(
+        self, charges: Sequence[Charge], shared: Sequence[KnownCharges], round_number: int, event: Event
+    ) -> None:
+        for earlier in self._histories(charges, shared):
             self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
 
     def _affordable(self, found: Sequence[tuple[Event, ...]], event: Event) -> int:

@@ -16,6 +16,7 @@ from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.row_marks import MarkedData
 from securefl.privacy.budget import Budget
 from securefl.privacy.events import DistributedGaussian, Event, SampledGaussian
+from securefl_client import data_budget
 from securefl_client.data_budget import DataBudget
 
 EVENT = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
@@ -96,7 +97,13 @@ def test_other_clients_need_not_wait_while_a_question_is_accounted(
         accounted.append(len(list(events)))
         return 0.0
 
+    def shared(*given: object, **more: object) -> list[object]:
+        with (folder / "receipts" / ".lock").open("r+") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return []
+
     monkeypatch.setattr(Budget, "spent", spent)
+    monkeypatch.setattr(data_budget, "shared_charges", shared)
     budget.require(2, EVENT) if ask == "require" else budget.spending(EVENT)
     assert accounted
 
