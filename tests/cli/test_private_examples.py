@@ -57,7 +57,7 @@ def test_the_example_for_rows_keeps_its_target_and_names_a_measured_case(planned
     assert len(values["privacy"]) == 4
     for plan in values["privacy"].values():
         assert plan["epsilon"] <= 8
-        assert plan["affordable_rounds"] == 3
+        assert plan["affordable_rounds"] == 6
 
 
 @pytest.mark.slow
