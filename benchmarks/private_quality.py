@@ -305,7 +305,7 @@ class Federation:
             seed=cell.seed,
             member=member,
             privacy=release,
-            private_descent=tuning_of(cell).descent if release is not None else "sgd",
+            private_descent=tuning_of(cell).descent,
         )
         return LocalTrainer(settings, data, charge=lambda *charge: self.charges.append(charge))
 

@@ -125,13 +125,15 @@ def budgets_of(member: str, *, copy: Path, live: Path, kept: Path) -> ClientBudg
             broken.append(str(error).rstrip("."))
     for data in found:
         place = BudgetPlace(ledgers=live, kept_receipts=kept, client=member, data_fingerprint=data)
-        if place.ledger.exists() and data not in alive:
-            continue
-        broken += file_findings(place, alive.get(data))
         try:
-            receipts += kept_receipts(place)
+            known: tuple[Anchor, ...] | None = kept_receipts(place)
         except StateError as error:
+            known = None
             broken.append(str(error).rstrip("."))
+        receipts += known or ()
+        # A ledger that is here and not alive is broken, and was named.
+        if data in alive or not place.ledger.exists():
+            broken += file_findings(place, alive.get(data), receipts=known)
     return ClientBudgets(
         records=tuple(found.values()), copy=copied, receipts=tuple(receipts), broken=tuple(broken)
     )

@@ -7,7 +7,7 @@ a client would begin anew, or not know that other data shares its rows. Of the k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,15 @@ def kept_receipts(place: BudgetPlace) -> tuple[Anchor, ...]:
     return parse_receipts(_read(place.receipts, what="receipts of its budget"), where=str(place.receipts))
 
 
-def file_findings(place: BudgetPlace, ledger: LiveLedger | None) -> Iterator[str]:
+def file_findings(
+    place: BudgetPlace, ledger: LiveLedger | None, *, receipts: Sequence[Anchor] | None
+) -> Iterator[str]:
     """Sentences on files of a budget that are missing, altered, or not the ledger's.
 
     Args:
         place: Where they are.
         ledger: The ledger at that place; None where there is none.
+        receipts: What ``kept_receipts`` gives; None where it refused them, which its error says.
 
     Guarantee: a key, receipts or marks of rows that were deleted, emptied or damaged are found, and receipts that end
     before the ledger's last entry but one. A crash leaves the last entry without its receipt, so one entry less is no
@@ -67,7 +70,7 @@ def file_findings(place: BudgetPlace, ledger: LiveLedger | None) -> Iterator[str
         return
     if ledger.is_charged:
         yield from _of_key(place, ledger)
-        yield from _of_receipts(place, ledger)
+        yield from _of_receipts(place, ledger, receipts)
         yield from _of_marks(place)
 
 
@@ -84,18 +87,17 @@ def _of_key(place: BudgetPlace, ledger: LiveLedger) -> Iterator[str]:
         yield f"the key beside its budget's ledger is not the one that signs it: {place.key}"
 
 
-def _of_receipts(place: BudgetPlace, ledger: LiveLedger) -> Iterator[str]:
-    """Receipts that are missing or end too early; what damaged ones say is ``kept_receipts``'s to refuse."""
+def _of_receipts(place: BudgetPlace, ledger: LiveLedger, receipts: Sequence[Anchor] | None) -> Iterator[str]:
+    """Receipts that are missing or end too early."""
     if not place.receipts.exists():
         yield (
             f"the receipts of its budget's ledger cannot be found ({place.receipts}): they were deleted, or lie in "
             "another folder, which --receipts names"
         )
         return
-    try:
-        newest = max((receipt.sequence for receipt in kept_receipts(place)), default=-1)
-    except StateError:
+    if receipts is None:
         return
+    newest = max((receipt.sequence for receipt in receipts), default=-1)
     if newest < ledger.entries - 2:
         yield (
             f"the receipts of its budget's ledger end at entry {newest + 1} of {ledger.entries}: they were cut or are "

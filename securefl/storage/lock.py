@@ -86,7 +86,7 @@ def _await(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() >= until:
                 raise StateError(
-                    "another process has kept these files to itself for a quarter of an hour",
+                    f"another process has kept these files to itself for {_PATIENCE_S / 60:g} minutes",
                     where=str(path.parent),
                     hint="start again when it is done, or end it",
                 ) from None

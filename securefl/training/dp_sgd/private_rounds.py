@@ -122,8 +122,8 @@ def refuse_unprotected(settings: TrainerSettings, head: TaskHead) -> None:
             "'privacy.unit' = \"example\" does not allow",
             hint='write [head] rows = "together" and start = "zeros"',
         )
-    if recipe.joins or recipe.keeps_sent or recipe.seeded:
-        personal = recipe.joins or recipe.keeps_sent
+    personal = recipe.joins or recipe.keeps_sent
+    if personal or recipe.seeded:
         choice = (
             f"'recipe.personal' is \"{recipe.personal}\"" if personal else "'recipe.seeding' is \"personal\""
         )
