@@ -17,7 +17,6 @@ from support.private_accounts import unpaid
 
 from securefl.auditing.empirical import Attack, attack, attack_releases
 from securefl.auditing.privacy_accounts import Promise
-from securefl.auditing.privacy_audit import audit_privacy
 from securefl.privacy.client_canaries import mechanism_of
 from securefl.privacy.events import DistributedGaussian, SampledGaussian
 from securefl.privacy.mechanism import ClientMechanism
@@ -187,13 +186,7 @@ def test_every_kind_of_release_that_was_charged_is_attacked_as_often_as_a_client
     for member, rounds in (("client-1", (1, 2)), ("client-2", (1, 2, 3)), ("client-3", (1,))):
         accounts.charge(member, rounds, WHOLE.text)
     accounts.charge("client-1", (3,), SAMPLED.text)
-    privacy = audit_privacy(
-        accounts.federation,
-        accounts.ledgers,
-        results=tmp_path,
-        budgets=accounts.budgets,
-        receipts=accounts.receipts,
-    )
+    privacy = accounts.audited(tmp_path)
     done = attack_releases(privacy)
     assert [(one.release, one.rounds) for one in done] == [(SAMPLED.text, 1), (WHOLE.text, 3)]
     assert [finding for one in done for finding in one.findings] == []

@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("dp_accounting")
 
-from support.private_accounts import Accounts, paid, planned
+from support.private_accounts import Accounts, planned
 
-from securefl.auditing.privacy_audit import audit_privacy
 from securefl.identity.signing import SigningKey
 from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.row_marks import MarkedData
@@ -21,27 +20,22 @@ from securefl_client.budget_store import ReceiptedBudget, open_budget
 MEMBER = "client-2"
 
 
+pytestmark = pytest.mark.usefixtures("quick")
+
+
 @pytest.fixture
-def accounts(tmp_path: Path) -> Accounts:
-    """A run that every member has paid for, with its copies and results."""
-    made = paid(tmp_path / "budgets")
-    for member in made.federation.cohort:
+def accounts(accounts: Accounts, tmp_path: Path) -> Accounts:
+    """A run that every member has paid for, with the copies of their budgets."""
+    for member in accounts.federation.cohort:
         folder = tmp_path / "clients" / member
         folder.mkdir(parents=True)
-        (folder / BUDGET_COPY).write_bytes(made.place(member).ledger.read_bytes())
-    return made
+        (folder / BUDGET_COPY).write_bytes(accounts.place(member).ledger.read_bytes())
+    return accounts
 
 
 def findings(accounts: Accounts) -> list[str]:
     """What an audit says of the budgets' files; results of these runs name no figures, which it says too."""
-    audit = audit_privacy(
-        accounts.federation,
-        accounts.ledgers,
-        results=copy_of(accounts).parent.parent,
-        budgets=accounts.budgets,
-        receipts=accounts.receipts,
-    )
-    return [str(finding) for finding in audit.findings]
+    return [str(finding) for finding in accounts.audited(copy_of(accounts).parent.parent).findings]
 
 
 def copy_of(accounts: Accounts) -> Path:

@@ -13,7 +13,6 @@ from support.private_accounts import ROUNDS, Accounts
 pytest.importorskip("dp_accounting")
 
 from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
-from securefl.auditing.privacy_audit import audit_privacy
 from securefl.auditing.privacy_words import promised
 from securefl.config.aggregation import AggregationSection
 from securefl.config.privacy import ClientPrivacySection
@@ -61,14 +60,7 @@ def findings(
     for member in federation.cohort:
         for number in () if member == but else range(1, ROUNDS + 1):
             accounts.charge(member, [number], release(release_of or federation, number))
-    audit = audit_privacy(
-        federation,
-        accounts.ledgers,
-        results=folder / "clients",
-        budgets=accounts.budgets,
-        receipts=accounts.receipts,
-    )
-    return [str(finding) for finding in audit.findings]
+    return [str(finding) for finding in accounts.audited(folder / "clients").findings]
 
 
 def altered(federation: Federation, **keys: int) -> Federation:

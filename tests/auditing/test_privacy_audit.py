@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from support.private_accounts import (
 
 from securefl.auditing import privacy_accounts, privacy_audit
 from securefl.auditing.privacy_accounts import PrivacyAudit
-from securefl.auditing.privacy_audit import audit_privacy
 from securefl.ledger.budget_state import Charge
 from securefl.privacy.accounting import second_opinion
 from securefl.privacy.accounting.accountants import accountant_named
@@ -33,30 +31,11 @@ from securefl.privacy.accounting.second_opinion import Opinions, opinions
 from securefl.privacy.events import NonPrivate, SampledGaussian, parse_event
 
 REAL = privacy_accounts.opinions
-computed_once = cache(REAL)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opacus imports torch, so one test alone asks it; and no epsilon is computed twice."""
-    monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: False))
-    monkeypatch.setattr(privacy_accounts, "opinions", computed_once)
-
-
-@pytest.fixture
-def accounts(tmp_path: Path) -> Accounts:
-    return paid(tmp_path / "budgets")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def audited(accounts: Accounts) -> PrivacyAudit:
-    results = accounts.budgets.parent / "clients"
-    return audit_privacy(
-        accounts.federation,
-        accounts.ledgers,
-        results=results,
-        budgets=accounts.budgets,
-        receipts=accounts.receipts,
-    )
+    return accounts.audited(accounts.budgets.parent / "clients")
 
 
 def findings(accounts: Accounts) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +10,13 @@ import pytest
 
 pytest.importorskip("dp_accounting")
 
-from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, paid, planned
+from support.private_accounts import DELTA, ROUNDS, TARGET, Accounts, planned
 from support.results import client_result
 
-from securefl.auditing import privacy_accounts
-from securefl.auditing.privacy_audit import audit_privacy
 from securefl.auditing.privacy_results import other_results
-from securefl.privacy.accounting import second_opinion
 from securefl.results.client import BUDGET_COPY
 
-computed_once = cache(privacy_accounts.opinions)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opacus imports torch; and no epsilon is computed twice."""
-    monkeypatch.setattr(second_opinion.PrvAccountant, "installed", staticmethod(lambda: False))
-    monkeypatch.setattr(privacy_accounts, "opinions", computed_once)
-
-
-@pytest.fixture
-def accounts(tmp_path: Path) -> Accounts:
-    return paid(tmp_path / "budgets")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def honest() -> dict[str, Any]:
@@ -63,14 +47,7 @@ def findings(accounts: Accounts, result: object) -> list[str]:
     path.parent.mkdir(parents=True)
     path.write_text(result if isinstance(result, str) else json.dumps(result))
     path.with_name(BUDGET_COPY).write_bytes(accounts.place("client-2").ledger.read_bytes())
-    audit = audit_privacy(
-        accounts.federation,
-        accounts.ledgers,
-        results=results,
-        budgets=accounts.budgets,
-        receipts=accounts.receipts,
-    )
-    return [str(finding) for finding in audit.findings]
+    return [str(finding) for finding in accounts.audited(results).findings]
 
 
 def test_a_result_that_says_what_the_ledgers_say_passes(accounts: Accounts) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from securefl.auditing.privacy_accounts import PrivacyAudit
+from securefl.auditing.privacy_audit import audit_privacy
 from securefl.config.privacy import ExamplePrivacySection
 from securefl.ledger.anchors import Anchor
 from securefl.ledger.budget_files import BudgetPlace
@@ -123,6 +125,12 @@ class Accounts:
             kept_receipts=self.receipts,
             client=member,
             data_fingerprint=data or fingerprint(member),
+        )
+
+    def audited(self, results: Path) -> PrivacyAudit:
+        """An audit of the run, whose members left these results."""
+        return audit_privacy(
+            self.federation, self.ledgers, results=results, budgets=self.budgets, receipts=self.receipts
         )
 
     def forget_receipts(self, member: str) -> None:
