@@ -116,8 +116,9 @@ class Setup:
             profile=self.layout.profile.name,
             openings=(),
             round_one=(section,),
-            odd_rounds=(section,),
-            even_rounds=(section,),
+            every=1,
+            odd_turns=(section,),
+            even_turns=(section,),
             roster=tuple(
                 RosterEntry(
                     id=name,

@@ -9,7 +9,8 @@ The start: B is zero, and A has the entries +-1/sqrt(n), signs drawn from the se
 ``GlobalState.redistributed`` have, and two of them have a cosine of about 1/sqrt(n), as in LoRA's own random start.
 They are not orthonormalised by a library, because the bits of that differ between machines; those of a generator's
 integers, of a square root and of a division do not. Where factors are turned after every round (``aligned``), A starts
-with orthonormal rows, and start and turns are made of such single operations too (``alignment``).
+with orthonormal rows, and start and turns are made of such single operations too (``alignment``). Where rounds train A
+alone, A is zero and B is drawn.
 
 References: RoLoRA, arXiv 2502.01755; FFA-LoRA, arXiv 2403.12313; FedSVD, arXiv 2505.12805.
 """
@@ -17,7 +18,7 @@ References: RoLoRA, arXiv 2502.01755; FFA-LoRA, arXiv 2403.12313; FedSVD, arXiv 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Adapter, Factors, LoraFactors, Matrix, MeanUpdate
-from securefl.config.payload import TrainedSides
+from securefl.config.trained_sides import IN_TURN, TrainedSides
 from securefl.errors import ProtocolError
 
 
@@ -53,7 +54,7 @@ class LearnedFactors:
     round_number: int
     weights: Mapping[str, LoraFactors]
     heads: Mapping[str, Matrix]
-    sides: TrainedSides = "alternate"
+    sides: TrainedSides = IN_TURN
     aligned: bool = False
 
     @classmethod
@@ -63,7 +64,7 @@ class LearnedFactors:
         *,
         shared_rank: int,
         seed: int,
-        sides: TrainedSides = "alternate",
+        sides: TrainedSides = IN_TURN,
         aligned: bool = False,
     ) -> LearnedFactors:
         """Before the first round: no change anywhere.
@@ -72,10 +73,10 @@ class LearnedFactors:
             layout: The federation's tensors; R must not exceed a weight's smaller side.
             shared_rank: R.
             seed: The federation's seed.
-            sides: Sides that rounds train.
+            sides: Sides that rounds train; where they train A alone, A starts at zero, and B is drawn.
             aligned: True where A starts with orthonormal rows, and both factors are turned after every round.
         """
-        start = _orthonormal_start if aligned else random_start
+        start = _start_of(sides, aligned=aligned)
         return cls(
             layout=layout,
             seed=seed,
@@ -157,6 +158,12 @@ class LearnedFactors:
         )
 
 
+def _start_of(sides: TrainedSides, *, aligned: bool) -> Callable[[TensorSpec, int, int], LoraFactors]:
+    if sides.choice == "right":
+        return random_left
+    return _orthonormal_start if aligned else random_start
+
+
 def random_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
     """A weight's factors before the first round: A (rank, n), first rows alike for all ranks, and B of 0."""
     signs = (
@@ -164,6 +171,17 @@ def random_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
         - 1
     )
     return _fixed(A=signs / math.sqrt(tensor.columns), B=np.zeros((tensor.rows, rank)))
+
+
+def random_left(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
+    """A weight's factors where rounds train A alone: A of 0, and B (m, rank), whose entries are +-1/sqrt(rank).
+
+    That is the usual deviation where B is drawn and A starts at zero ("Init[B]" of arXiv 2406.08447).
+    """
+    signs = (
+        seeded_generator(seed, "shared-adapter", tensor.name).integers(0, 2, size=(rank, tensor.rows)) * 2 - 1
+    )
+    return _fixed(A=np.zeros((rank, tensor.columns)), B=signs.T / math.sqrt(rank))
 
 
 def _orthonormal_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:

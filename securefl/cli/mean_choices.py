@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from securefl.config.aggregation import WeightsName
     from securefl.config.payload import FrozenFrom
+    from securefl.config.trained_sides import TrainedSides
     from securefl.protocol.federation import Federation
 
 _WEIGHTS: Final[Mapping[WeightsName, str]] = {
@@ -38,8 +39,7 @@ def mean_choices(federation: Federation) -> Iterator[str]:
         said.append("whole products are summed, and their mean replaces the global state")
     if federation.plan.shares == "right":
         said.append("A alone is summed, and every client keeps its B")
-    if federation.plan.sides == "left":
-        said.append("every round trains B alone")
+    said.extend(_sides(federation.plan.sides))
     if federation.plan.aligned:
         said.append("A becomes the singular vectors of B A after every round")
     if federation.plan.frozen_from != "seed":
@@ -50,6 +50,15 @@ def mean_choices(federation: Federation) -> Iterator[str]:
         said.append(f"singular values of a mean split {aggregation.split}")
     if said:
         yield f"  {'; '.join(said)}"
+
+
+def _sides(sides: TrainedSides) -> Iterator[str]:
+    if sides.choice == "left":
+        yield "every round trains B alone"
+    if sides.choice == "right":
+        yield "every round trains A alone"
+    if sides.every > 1:
+        yield f"B and A are trained in turns of {sides.every} rounds"
 
 
 def weight_note(federation: Federation) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from securefl.config.section import Section
+from securefl.config.trained_sides import IN_TURN, SideChoice, TrainedSides
 
 PayloadName = Literal["dense", "sketch", "basis", "state", "core", "factors", "head-only"]
 """All payloads, in the order in which plans compare them."""
@@ -44,7 +45,6 @@ class BasisPayload(Section):
     name: Literal["basis"]
 
 
-TrainedSides = Literal["alternate", "left"]
 FrozenFrom = Literal["seed", "principal", "gradient"]
 """``seed``: drawn, the same for everybody; ``principal``: the leading singular vectors of each adapted weight of the
 base model (PiSSA, arXiv 2404.02948; LoRA-XS, arXiv 2405.17604), which every member computes from its own copy to the
@@ -56,13 +56,33 @@ class StatePayload(Section):
     """One factor of one shared adapter, against the learned other one (RoLoRA, arXiv 2502.01755)."""
 
     name: Literal["state"]
-    side: TrainedSides = "alternate"
-    """``alternate``: B in odd rounds and A in even ones (RoLoRA); ``left``: always B, against one A (FFA-LoRA, arXiv
-    2403.12313)."""
+    side: SideChoice = "alternate"
+    """``alternate``: B and A in turn, B first (RoLoRA); ``left``: always B, against one A (FFA-LoRA, arXiv 2403.12313);
+    ``right``: always A, against one B."""
+    every: int = Field(default=1, ge=1, le=10_000)
+    """With ``alternate``: rounds in a row that train one side."""
     aligned: bool = False
     """True where A becomes, after every round, the right singular vectors of B A (FedSVD, arXiv 2505.12805)."""
     frozen_from: FrozenFrom = "seed"
     """Source of the first A, against which round 1 trains B: right singular vectors, orthonormal."""
+
+    @model_validator(mode="after")
+    def _one_side_has_no_turns(self) -> Self:
+        if self.every > 1 and self.side != "alternate":
+            raise ValueError(
+                f'every = {self.every} counts the rounds of a side\'s turn, and with side = "{self.side}" there are '
+                "no turns; write side = \"alternate\", or leave 'every' out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_first_a_has_a_source(self) -> Self:
+        if self.frozen_from != "seed" and self.side == "right":
+            raise ValueError(
+                f'frozen_from = "{self.frozen_from}" chooses the first A, and side = "right" trains A against a drawn '
+                'B; write frozen_from = "seed", or side = "left"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _only_orthonormal_rows_are_aligned(self) -> Self:
@@ -155,8 +175,8 @@ def shares_of(payload: Payload) -> SharedFactors:
 
 
 def sides_of(payload: Payload) -> TrainedSides:
-    """Sides of a shared adapter that a file's rounds train; in turn where it leaves no choice."""
-    return payload.side if isinstance(payload, StatePayload) else "alternate"
+    """Sides that a file's rounds train; both, every other round, where it leaves no choice."""
+    return TrainedSides(payload.side, payload.every) if isinstance(payload, StatePayload) else IN_TURN
 
 
 def is_aligned(payload: PayloadChoice) -> bool:

@@ -191,20 +191,27 @@ def _opening_kinds(federation: Federation) -> Iterator[Kind]:
 
 
 def kinds_of(federation: Federation) -> tuple[Kind, ...]:
-    """The kinds of rounds: odd and even ones may differ, and the first one from all others."""
-    count = federation.terms.federation.rounds
+    """The kinds of rounds: those of odd and even turns may differ, and the first one from all others."""
+    count, every = federation.terms.federation.rounds, federation.plan.sides.every
     # Where there are no more rounds, the first stands for those of its kind.
-    one, two, three = (sizes_of(federation, number if number <= count else 1) for number in (1, 2, 3))
-    if _alike(one, three):
-        return _by_parity(one, two)
-    return Kind("the first round", one), *_by_parity(three, two, later=True)
+    first, odd, even = (
+        sizes_of(federation, number if number <= count else 1) for number in federation.rounds_of_all_kinds
+    )
+    if _alike(first, odd):
+        return _by_turn(first, even, every=every)
+    return Kind("the first round", first), *_by_turn(odd, even, every=every, later=True)
 
 
-def _by_parity(odd: RoundSizes, even: RoundSizes, *, later: bool = False) -> tuple[Kind, ...]:
+def _by_turn(odd: RoundSizes, even: RoundSizes, *, every: int, later: bool = False) -> tuple[Kind, ...]:
     word = "later " if later else ""
     if _alike(odd, even):
         return (Kind("later rounds" if later else "every round", odd),)
-    return Kind(f"{word}odd rounds", odd), Kind(f"{word}even rounds", even)
+    if every == 1:
+        return Kind(f"{word}odd rounds", odd), Kind(f"{word}even rounds", even)
+    return (
+        Kind(f"{word}rounds of odd turns of {every}", odd),
+        Kind(f"{word}rounds of even turns of {every}", even),
+    )
 
 
 def _alike(one: RoundSizes, other: RoundSizes) -> bool:

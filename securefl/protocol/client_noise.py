@@ -28,8 +28,6 @@ from securefl.protocol.federation import Federation
 from securefl.protocol.round_kind import RoundKind
 from securefl.protocol.terms import VARIANCE_UNIT, PinnedClientPrivacy
 
-FIRST_KINDS: Final = 4
-"""So many rounds show every kind of round that there is: the first, and one for each factor of those that alternate."""
 _ROTATION_DOMAIN: Final = b"securefl/v3/rotation\x00"
 
 
@@ -243,7 +241,7 @@ def _broken(reason: str) -> ConfigError:
 
 def _kinds(federation: Federation) -> Iterator[RoundKind]:
     rounds = federation.terms.federation.rounds
-    return (federation.kind_of(number) for number in range(1, min(rounds, FIRST_KINDS) + 1))
+    return (federation.kind_of(number) for number in federation.rounds_of_all_kinds if number <= rounds)
 
 
 def _limit(federation: Federation) -> int:

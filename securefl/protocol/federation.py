@@ -37,6 +37,7 @@ from securefl.config.payload import (
 )
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
+from securefl.config.trained_sides import rounds_of_all_kinds
 from securefl.crypto.fingerprints import fingerprint
 from securefl.crypto.profiles import Profile
 from securefl.crypto.schemes import Scheme, profile_for, profile_named
@@ -255,6 +256,15 @@ class Federation:
             self._kinds[round_number] = self._kind_of(round_number)
         return self._kinds[round_number]
 
+    @property
+    def rounds_of_all_kinds(self) -> tuple[int, int, int]:
+        """Numbers of rounds that stand for every kind that there can be, though a federation may have fewer.
+
+        The first may carry what later ones do not, and where adapters' sides have turns, a contribution to one side is
+        of another length than one to the other.
+        """
+        return rounds_of_all_kinds(every=self.plan.sides.every)
+
     @cached_property
     def _kinds(self) -> dict[int, RoundKind]:
         """Kinds that were asked for: the server asks with every piece of a body, and laying out takes longer."""
@@ -333,6 +343,7 @@ class Federation:
 
     def server_view(self, server: ServerSection) -> ServerView:
         """The file of the server's folder."""
+        first, odd, even = self.rounds_of_all_kinds
         return ServerView(
             federation_digest=self.digest,
             name=self.terms.federation.name,
@@ -341,11 +352,10 @@ class Federation:
             rounds=self.terms.federation.rounds,
             profile=self.profile.name,
             openings=tuple(self._section_entries(number) for number in range(self.first_round, 1)),
-            # One round stands for each kind that there can be: the first may carry what later ones do not, and
-            # `basis` trains one factor in odd rounds and the other in even ones.
-            round_one=self._section_entries(1),
-            odd_rounds=self._section_entries(3),
-            even_rounds=self._section_entries(2),
+            round_one=self._section_entries(first),
+            every=self.plan.sides.every,
+            odd_turns=self._section_entries(odd),
+            even_turns=self._section_entries(even),
             roster=tuple(member.entry for member in self.roster),
             server=server,
         )

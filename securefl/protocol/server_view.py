@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from securefl.config.names import Name
 from securefl.config.section import Section as ConfigSection
 from securefl.config.server import ServerSection
+from securefl.config.trained_sides import in_odd_turn
 from securefl.crypto.schemes import Scheme, profile_named
 from securefl.crypto.thresholds import RosterConstants
 from securefl.crypto.wireform import wire_form
@@ -75,8 +76,9 @@ class ServerView(ConfigSection):
         openings: Sections of a contribution in each of the rounds that come before training; what they sum, the
             server does not know.
         round_one: The same in round 1.
-        odd_rounds: The same in later odd rounds.
-        even_rounds: The same in even ones.
+        every: Rounds in a row that train one side of an adapter, which are a turn; 1 where sides have no turns.
+        odd_turns: Sections in later rounds of odd turns.
+        even_turns: The same in rounds of even ones.
         roster: All members, in order.
         server: Address and limits.
     """
@@ -89,8 +91,9 @@ class ServerView(ConfigSection):
     profile: str
     openings: Annotated[tuple[Sections, ...], Field(max_length=MAX_OPENINGS)]
     round_one: Sections
-    odd_rounds: Sections
-    even_rounds: Sections
+    every: int = Field(ge=1)
+    odd_turns: Sections
+    even_turns: Sections
     roster: tuple[RosterEntry, ...]
     server: ServerSection
 
@@ -124,8 +127,9 @@ class ServerView(ConfigSection):
     def _entries(self, round_number: int) -> tuple[SectionEntry, ...]:
         if round_number < 1:
             return self.openings[round_number - self.first_round]
-        later = self.odd_rounds if round_number % 2 else self.even_rounds
-        return self.round_one if round_number == 1 else later
+        if round_number == 1:
+            return self.round_one
+        return self.odd_turns if in_odd_turn(round_number, every=self.every) else self.even_turns
 
     def entry(self, name: str) -> RosterEntry:
         """One entry of the roster.

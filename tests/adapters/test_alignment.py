@@ -19,8 +19,9 @@ import numpy as np
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.adapters.learned_factors import LearnedFactors
 from securefl.adapters.update import Factors, MeanUpdate
+from securefl.config.trained_sides import TrainedSides
 layout = Layout((TensorSpec("wide", 384, 1536, TensorKind.ADAPTED),))
-state = LearnedFactors.start(layout, shared_rank=16, seed=7, sides="left", aligned=True)
+state = LearnedFactors.start(layout, shared_rank=16, seed=7, sides=TrainedSides("left"), aligned=True)
 for number in range(1, 4):
     step = np.random.default_rng(number).integers(-60000, 60000, (384, 16)) / 65536
     state = state.advanced(MeanUpdate({"wide": Factors(step, state.weights["wide"].A)}, {}))

@@ -16,6 +16,7 @@ from securefl.adapters.learned_factors import LearnedFactors
 from securefl.adapters.payloads.plan import PayloadPlan
 from securefl.adapters.update import Factors, MeanUpdate
 from securefl.aggregation.encoding import RoundCodec
+from securefl.config.trained_sides import TrainedSides
 from securefl.errors import ProtocolError
 
 MakePlan = Callable[..., PayloadPlan]
@@ -133,6 +134,16 @@ def test_before_the_first_round_nothing_is_changed_and_rows_have_length_one(layo
         assert not pair.B.any()
         assert set(np.abs(pair.A).ravel()) == {1 / np.sqrt(tensor.columns)}
         assert {np.sign(pair.A).min(), np.sign(pair.A).max()} == {-1.0, 1.0}
+
+
+def test_where_a_alone_is_trained_a_is_zero_and_b_is_drawn(layout: Layout) -> None:
+    start = LearnedFactors.start(layout, shared_rank=4, seed=7, sides=TrainedSides("right"))
+    for tensor in layout.adapted:
+        pair = start.weights[tensor.name]
+        assert (pair.A.shape, pair.A.any()) == ((4, tensor.columns), False)
+        assert pair.B.shape == (tensor.rows, 4)
+        assert set(np.abs(pair.B).ravel()) == {0.5}
+        assert {np.sign(pair.B).min(), np.sign(pair.B).max()} == {-1.0, 1.0}
 
 
 def test_other_seeds_and_weights_start_elsewhere(layout: Layout) -> None:

@@ -10,6 +10,7 @@ from support.federations import LAYOUT, TestFederation, make_federation
 
 from securefl.adapters.layout import Layout
 from securefl.config.layers import LayersSection
+from securefl.config.server import ServerSection
 from securefl.planning.as_json import plan_json
 from securefl.planning.forecast import Traffic, forecast, kinds_of
 from securefl.planning.sizes import sizes_of, with_payload
@@ -94,6 +95,29 @@ def test_rounds_that_differ_are_shown_apart_and_others_once(wide: TestFederation
     odd, even = kinds_of(with_payload(dense, "basis"))
     assert (odd.applies_to, even.applies_to) == ("odd rounds", "even rounds")
     assert odd.sizes.values > even.sizes.values
+
+
+def test_turns_of_several_rounds_are_told_apart(wide: TestFederation) -> None:
+    federation = with_payload(wide.federation, "state")
+    payload = federation.terms.payload.model_copy(update={"every": 3})
+    wider = (replace(tensor, rows=9000) for tensor in federation.layout.adapted)
+    turned = replace(
+        federation,
+        layout=type(federation.layout)((*wider, *federation.layout.heads)),
+        terms=federation.terms.model_copy(
+            update={
+                "payload": payload,
+                "federation": federation.terms.federation.model_copy(update={"rounds": 8}),
+            }
+        ),
+    )
+    kinds = kinds_of(turned)
+    assert [kind.applies_to for kind in kinds] == ["rounds of odd turns of 3", "rounds of even turns of 3"]
+    assert [kind.sizes.values for kind in kinds] == [turned.kind_of(number).total for number in (1, 4)]
+    view = turned.server_view(ServerSection())
+    for number in range(1, 9):
+        assert view.sections(number) == turned.sections(number)
+    assert view.sections(3) != view.sections(4)
 
 
 def test_a_rounds_own_forecast_has_the_bytes_of_that_round() -> None:

@@ -63,8 +63,9 @@ def view() -> ServerView:
         profile="t34-2x17-d14",
         openings=(),
         round_one=sections,
-        odd_rounds=sections,
-        even_rounds=sections,
+        every=1,
+        odd_turns=sections,
+        even_turns=sections,
         roster=tuple(
             RosterEntry(id=name, signing_key=key_of(name).public_key, certificate=peer_of(name))
             for name in RULES.roster

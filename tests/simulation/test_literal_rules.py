@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from securefl.aggregation.member import MemberAggregation
 from securefl.aggregation.weight_rule import NORM_CAP
 from securefl.config.aggregation import AggregationSection
 from securefl.config.model import LoraTerms
-from securefl.config.payload import DensePayload
+from securefl.config.payload import DensePayload, StatePayload
 from securefl.config.recipes.catalogue import ROWS
 from securefl.config.recipes.row import Row
 from securefl.errors import DataError
@@ -219,6 +219,33 @@ def test_under_rolora_each_round_freezes_the_factor_that_the_round_before_has_le
         learned = members["client-1"].state.learned[name]
         assert pytest.approx(A, abs=CLOSE) == learned.A
         assert pytest.approx(B, abs=CLOSE) == learned.B
+
+
+def state_row(**keys: object) -> Row:
+    return replace(ROWS["rolora"], payload=StatePayload.model_validate({"name": "state"} | keys))
+
+
+def test_with_the_right_side_one_b_is_frozen_for_ever_and_a_is_the_sum_of_mean_steps() -> None:
+    members, learners = run(of_row(state_row(side="right"), (4, 4, 4, 4)))
+    for name in WEIGHTS:
+        first = frozen_of(learners, 1, name, side="left")
+        A = sum(steps_of(learners, number, name, side="right") for number in range(1, ROUNDS + 1))
+        for member in members.values():
+            learned = member.state.learned[name]
+            assert np.array_equal(learned.B, first)
+            assert pytest.approx(A, abs=CLOSE) == learned.A
+
+
+def test_turns_of_two_rounds_train_b_twice_and_then_a_against_the_sum_of_both_steps() -> None:
+    members, learners = run(of_row(state_row(every=2), (4, 4, 4, 4)))
+    for name in WEIGHTS:
+        A = frozen_of(learners, 1, name, side="right")
+        assert np.array_equal(frozen_of(learners, 2, name, side="right"), A)
+        B = steps_of(learners, 1, name, side="left") + steps_of(learners, 2, name, side="left")
+        assert frozen_of(learners, 3, name, side="left") == pytest.approx(B, abs=CLOSE)
+        learned = members["client-1"].state.learned[name]
+        assert pytest.approx(B, abs=CLOSE) == learned.B
+        assert pytest.approx(A + steps_of(learners, 3, name, side="right"), abs=CLOSE) == learned.A
 
 
 def test_under_fedsvd_each_round_freezes_the_right_singular_vectors_of_the_product_before_it() -> None:

@@ -162,8 +162,9 @@ def make_roster(
         profile=profile_for(members, 16, scheme=scheme).name,
         openings=(),
         round_one=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
-        odd_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
-        even_rounds=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
+        every=1,
+        odd_turns=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
+        even_turns=(SectionEntry.model_validate({"scheme": scheme, "ciphertexts": ciphertexts}),),
         roster=tuple(
             RosterEntry(
                 id=member, signing_key=keys[member].public_key, certificate=credentials[member].fingerprint

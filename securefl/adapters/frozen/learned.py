@@ -4,8 +4,8 @@ The rule kept here: nothing is drawn or decomposed. All members hold the same bi
 from integer sums (``learned_factors``), so there is nothing to send and nothing to compare.
 
 This is RoLoRA (arXiv 2502.01755): B is trained in odd rounds against the A that even rounds have learned, and the other
-way about; or FFA-LoRA (arXiv 2403.12313), where rounds train B alone against one A for ever. ``basis`` freezes a random
-factor instead, drawn for the round.
+way about; or FFA-LoRA (arXiv 2403.12313), where rounds train B alone against one A for ever; or the mirror image of
+that, one B for ever. ``basis`` freezes a random factor instead, drawn for the round.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from securefl.adapters.frozen.basis import FrozenBasis, Side, trained_side
+from securefl.adapters.frozen.basis import FrozenBasis, Side
 from securefl.adapters.update import LoraFactors
-from securefl.config.payload import TrainedSides
+from securefl.config.trained_sides import TrainedSides
 
 Learned = Mapping[str, LoraFactors]
 """A (R, n) and B (m, R) of every adapted weight of a shared adapter; a weight's change is ``B @ A``."""
@@ -36,11 +36,11 @@ class LearnedBasis(FrozenBasis):
 
 
 def shared_side(round_number: int, *, sides: TrainedSides) -> Side:
-    """The factor of a shared adapter that a round trains: always B, or both in turn, B in odd rounds (from 1)."""
-    return Side.LEFT if sides == "left" else trained_side(round_number)
+    """The factor of a shared adapter that a round (from 1) trains."""
+    return Side.LEFT if sides.left_in(round_number) else Side.RIGHT
 
 
-def learned_basis(shared: Learned, *, round_number: int, sides: TrainedSides = "alternate") -> LearnedBasis:
+def learned_basis(shared: Learned, *, round_number: int, sides: TrainedSides) -> LearnedBasis:
     """The frozen side of a shared adapter in a round.
 
     Args:

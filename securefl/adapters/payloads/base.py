@@ -19,7 +19,8 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.ownership import Partition, RankTable
 from securefl.adapters.update import Factors, Matrix, MeanUpdate, Update
 from securefl.config.aggregation import SplitName
-from securefl.config.payload import SharedFactors, Sums, TrainedSides
+from securefl.config.payload import SharedFactors, Sums
+from securefl.config.trained_sides import IN_TURN, TrainedSides
 from securefl.errors import ProtocolError
 
 Vector = NDArray[np.float64]
@@ -190,7 +191,7 @@ class PayloadSettings:
     sketch_rank: int | None = None
     sums: Sums = "changes"
     split: SplitName = "left"
-    sides: TrainedSides = "alternate"
+    sides: TrainedSides = IN_TURN
     shares: SharedFactors = "both"
     aligned: bool = False
     core_heads: int = 1

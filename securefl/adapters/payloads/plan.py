@@ -15,7 +15,8 @@ from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segme
 from securefl.adapters.payloads.facts import PayloadFacts, facts_of
 from securefl.adapters.state import SharedState
 from securefl.config.aggregation import SplitName, WeightsName
-from securefl.config.payload import FrozenFrom, PayloadName, SharedFactors, Sums, TrainedSides
+from securefl.config.payload import FrozenFrom, PayloadName, SharedFactors, Sums
+from securefl.config.trained_sides import IN_TURN, TrainedSides
 from securefl.errors import ConfigError
 
 WEIGHED_ROUND = 1
@@ -74,7 +75,7 @@ class PayloadPlan:
     weights: WeightsName = "capped"
     norm_cap: float = 64.0
     split: SplitName = "left"
-    sides: TrainedSides = "alternate"
+    sides: TrainedSides = IN_TURN
     shares: SharedFactors = "both"
     aligned: bool = False
     core_heads: int = 1
