@@ -5,6 +5,7 @@
 ``paths``       paths that count from the file's folder, and ``~``
 ``moved``       keys of earlier versions, each with its place of today
 ``foreign_keys``  keys of transformers and its kin, each with what says the same here
+``trained_sides``  sides of a shared adapter that rounds train, by turns
 ``values``      values as people write them
 ``names``       names and addresses
 ``section``     the base of every section
