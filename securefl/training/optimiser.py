@@ -1,6 +1,11 @@
-"""AdamW of one adapter, with rates that a schedule scales and gradients that are clipped by their global norm."""
+"""Optimisers of one adapter, with learning rates that a schedule scales.
+
+The usual one is AdamW, with gradients that are clipped by their global norm; ``dp_sgd`` has another one.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,6 +14,31 @@ from torch import Tensor
 from securefl.training.adapter_bank import Trainable
 from securefl.training.kept import Array, Kept
 from securefl.training.schedule import Rates
+
+
+class Descent(Protocol):
+    """Steps of any optimiser.
+
+    Attributes:
+        rates: Learning rates before any schedule.
+    """
+
+    rates: Rates
+
+    def forget(self) -> None:
+        """Drop all gradients, so that those of the next batch add up from nothing."""
+        ...
+
+    def step(self, *, share: float) -> float | None:
+        """Follow the gradients that are there.
+
+        Args:
+            share: What both learning rates are multiplied by in this step.
+
+        Returns:
+            The gradient's norm before it was clipped, where there is a limit.
+        """
+        ...
 
 
 class Optimiser:
@@ -40,18 +70,11 @@ class Optimiser:
         )
 
     def forget(self) -> None:
-        """Drop all gradients, so that those of the next batch add up from nothing."""
+        """See ``Descent.forget``."""
         self._adamw.zero_grad()
 
     def step(self, *, share: float) -> float | None:
-        """Follow the gradients that are there.
-
-        Args:
-            share: What both learning rates are multiplied by in this step.
-
-        Returns:
-            The gradient's norm before it was clipped, where there is a limit.
-        """
+        """See ``Descent.step``."""
         norm = None
         if self._max_grad_norm > 0:
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm).item()

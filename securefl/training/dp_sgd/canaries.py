@@ -27,7 +27,6 @@ from securefl.training.devices import Compute
 from securefl.training.dp_sgd.row_clipping import MARGIN
 from securefl.training.dp_sgd.steps import PrivateSteps
 from securefl.training.loops import Progress
-from securefl.training.optimiser import Optimiser
 from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.schedule import Rates
 from securefl.training.tasks.model import TaskModel
@@ -124,8 +123,8 @@ def _rows_of(included: NDArray[np.bool_]) -> Tokenised:
     return Tokenised(ids=ids, types=None, targets=tuple(np.zeros(1, dtype=np.int64) for _ in ids), pad_id=0)
 
 
-class _Attacker(Optimiser):
-    """An optimiser that moves nothing, and scores every canary by the gradients that it is given.
+class _Attacker:
+    """A ``Descent`` that moves nothing, and scores every canary by the gradients that it is given.
 
     With c the clip and s the noise's deviation, a step's sum along a canary's direction is N(0, s^2) without it, and
     with it the same or, with probability q, N(c, s^2).
@@ -140,7 +139,7 @@ class _Attacker(Optimiser):
     def __init__(
         self, trainable: Trainable, release: SampledTraining, *, expected: float, outside: NDArray[np.bool_]
     ) -> None:
-        super().__init__(trainable, rates=Rates(0.0, 0.0), weight_decay=0.0, max_grad_norm=0.0)
+        self.rates = Rates(0.0, 0.0)
         self._weights = trainable.factors | trainable.head
         self._release, self._expected, self._outside = release, expected, outside
         self.scores = np.zeros(outside.size)
@@ -155,6 +154,11 @@ class _Attacker(Optimiser):
         """Let the steps of a round run."""
         self._model, self._begins = model, True
         steps.run(self, share_of=lambda step: 0.0, step_sink=_unheard)
+
+    def forget(self) -> None:
+        """Drop the gradients of the step before."""
+        for weight in self._weights.values():
+            weight.grad = None
 
     def step(self, *, share: float) -> None:
         """Score a step."""

@@ -19,11 +19,10 @@ import torch
 from torch import nn
 
 from securefl.training.adapter_bank import Trainable
-from securefl.training.optimiser import Optimiser
 from securefl.training.schedule import Rates
 
 
-class NoiseScaledSgd(Optimiser):
+class NoiseScaledSgd:
     """Steps of x <- (1 - rate decay) x - rate g / max(s, r), with g the noised gradient.
 
     s is the deviation of its noise, and r its root mean square: of all factors together, and of the head.
@@ -34,11 +33,14 @@ class NoiseScaledSgd(Optimiser):
         weight_decay: As AdamW's, apart from the gradient.
         deviation: s, positive: that of one coordinate of a gradient that a step is given.
 
+    Attributes:
+        rates: As given.
+
     Guarantee: post-processing of the gradients that it is given and of public numbers.
     """
 
     def __init__(self, trainable: Trainable, *, rates: Rates, weight_decay: float, deviation: float) -> None:
-        super().__init__(trainable, rates=rates, weight_decay=weight_decay, max_grad_norm=0.0)
+        self.rates = rates
         self._weight_decay = weight_decay
         self._deviation = deviation
         self._groups = (
@@ -46,13 +48,15 @@ class NoiseScaledSgd(Optimiser):
             (rates.head, tuple(trainable.head.values())),
         )
 
+    def forget(self) -> None:
+        """See ``optimiser.Descent``."""
+        for _, parameters in self._groups:
+            for parameter in parameters:
+                parameter.grad = None
+
     @torch.no_grad()
     def step(self, *, share: float) -> None:
-        """Follow the gradients that are there.
-
-        Args:
-            share: What both learning rates are multiplied by in this step.
-        """
+        """See ``optimiser.Descent``."""
         for rate, parameters in self._groups:
             scale = max(self._deviation, _root_mean_square(parameters))
             for parameter in parameters:

@@ -20,7 +20,7 @@ from securefl.training.adapter_bank import Trainable
 from securefl.training.dp_sgd.noise_scaled_sgd import NoiseScaledSgd
 from securefl.training.dp_sgd.rehearsal import rehearse
 from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
-from securefl.training.optimiser import Optimiser
+from securefl.training.optimiser import Descent, Optimiser
 from securefl.training.penalties import penalty_of
 from securefl.training.round_loop import RoundLoop
 from securefl.training.schedule import Rates, Schedule
@@ -90,7 +90,7 @@ class PrivateRounds:
             penalty=penalty_of(steps.trainable, loop.section),
         )
 
-    def _optimiser(self, steps: PrivateSteps, rates: Rates) -> Optimiser:
+    def _optimiser(self, steps: PrivateSteps, rates: Rates) -> Descent:
         decay = self._loop.section.weight_decay
         match self._loop.settings.private_descent:
             case "sgd":

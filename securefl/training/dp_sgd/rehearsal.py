@@ -24,7 +24,7 @@ from securefl.errors import TrainingError
 from securefl.training.dp_sgd.steps import PrivateSteps
 from securefl.training.dp_sgd.taps import Taps
 from securefl.training.liveness import Start, check_values
-from securefl.training.optimiser import Optimiser
+from securefl.training.optimiser import Descent
 from securefl.training.rows.tokens import Batch
 
 REHEARSED_ROWS: Final = 3
@@ -36,7 +36,7 @@ _OF_THE_WHOLE: Final = 0.02
 """Share of it allowed by the norm of all parameters' gradients instead: those of some are mere rounding."""
 
 
-def rehearse(steps: PrivateSteps, optimiser: Optimiser) -> None:
+def rehearse(steps: PrivateSteps, optimiser: Descent) -> None:
     """Refuse a model that private steps would not train, or not privately.
 
     Args:
@@ -109,7 +109,7 @@ def _mixed(where: str) -> TrainingError:
     )
 
 
-def _check_step_moves(steps: PrivateSteps, batch: Batch, optimiser: Optimiser) -> None:
+def _check_step_moves(steps: PrivateSteps, batch: Batch, optimiser: Descent) -> None:
     before = Start.of(steps.trainable)
     with Taps(steps.model, steps.parameters) as taps:
         sums, _ = steps.summed(taps, [batch])

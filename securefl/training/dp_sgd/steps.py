@@ -25,7 +25,7 @@ from securefl.training.dp_sgd.sampling import poisson_rows
 from securefl.training.dp_sgd.taps import Taps
 from securefl.training.liveness import check_loss
 from securefl.training.loops import Progress, StepSink
-from securefl.training.optimiser import Optimiser
+from securefl.training.optimiser import Descent
 from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.tasks.model import TaskModel
 
@@ -72,7 +72,7 @@ class PrivateSteps:
 
     def run(
         self,
-        optimiser: Optimiser,
+        optimiser: Descent,
         *,
         share_of: Callable[[int], float],
         step_sink: StepSink,
@@ -111,7 +111,7 @@ class PrivateSteps:
         self,
         taps: Taps,
         places: np.ndarray[tuple[int], np.dtype[np.int64]],
-        optimiser: Optimiser,
+        optimiser: Descent,
         *,
         step: int,
     ) -> list[float]:
