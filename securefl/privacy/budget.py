@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
 from securefl.errors import BudgetError, ConfigError
 from securefl.privacy.accounting.accountants import AccountantName, accountant_named
@@ -22,8 +22,6 @@ from securefl.privacy.events import (
     parse_event,
 )
 from securefl.privacy.plan import Unit, last_round
-
-MOST_ROUNDS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +57,20 @@ class Budget:
         known = all(isinstance(event, NonPrivate) or accountant.supports(event) for event in own)
         return (accountant if known else accountant_named("rdp")).epsilon(own, delta=self.delta)
 
-    def affordable(self, events: Iterable[Event], event: Event, *, most: int = MOST_ROUNDS) -> int:
+    def affordable(self, events: Iterable[Event], event: Event, *, most: int) -> int:
         """Number of further releases, up to ``most``, that fit beside earlier ones."""
         earlier = tuple(events)
-        low, high = 0, most + 1
-        step = 1
-        while step <= most and self.spent((*earlier, *(event,) * step)) <= self.epsilon:
-            low, step = step, 2 * step
-        high = min(high, step)
+
+        def fits(count: int) -> bool:
+            return self.spent((*earlier, *(event,) * count)) <= self.epsilon
+
+        # On data of which nothing was released yet, a plan's noise allows all of its rounds.
+        if fits(most):
+            return most
+        low, high = 0, most
         while high - low > 1:
             middle = (low + high) // 2
-            fits = self.spent((*earlier, *(event,) * middle)) <= self.epsilon
-            low, high = (middle, high) if fits else (low, middle)
+            low, high = (middle, high) if fits(middle) else (low, middle)
         return low
 
     def require(self, events: Iterable[Event], event: Event, *, round_number: int, rounds: int) -> None:

@@ -106,9 +106,10 @@ class PrivacyPlan:
     @property
     def affordable_rounds(self) -> int:
         """The most rounds of this release that keep the target; ``MOST_ROUNDS`` where there are more."""
-        low, high = 0, 1
+        # Nearly always it is the plan's own number: its noise was found for that.
+        low, high, step = 0, self.rounds, 1
         while high <= MOST_ROUNDS and self.epsilon_after(high) <= self.target_epsilon:
-            low, high = high, 2 * high
+            low, high, step = high, high + step, 2 * step
         high = min(high, MOST_ROUNDS + 1)
         while high - low > 1:
             middle = (low + high) // 2

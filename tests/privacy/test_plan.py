@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 
 from securefl.errors import BudgetError, CapacityError, ConfigError
 from securefl.privacy.accounting.accountants import accountant_named
+from securefl.privacy.accounting.rdp import RdpAccountant
 from securefl.privacy.budget import Budget, events_of, unit_of
-from securefl.privacy.events import NonPrivate, SampledGaussian
+from securefl.privacy.events import Event, NonPrivate, SampledGaussian
 from securefl.privacy.least_noise import fit_grid, plan_clients, plan_examples
 from securefl.privacy.mechanism import ClientMechanism
 from securefl.privacy.plan import PrivacyPlan, predicted_cosine
@@ -197,8 +200,8 @@ def test_a_round_beyond_the_budget_is_refused_with_the_last_affordable_one() -> 
 
 def test_what_another_federation_spent_on_the_data_counts() -> None:
     event = plan_clients(**CLIENTS).event
-    assert BUDGET.affordable([event] * 4, event) == 6
-    assert BUDGET.affordable([event] * 10, event) == 0
+    assert BUDGET.affordable([event] * 4, event, most=50) == 6
+    assert BUDGET.affordable([event] * 10, event, most=50) == 0
     with pytest.raises(BudgetError, match="it allows no round"):
         BUDGET.require([event] * 10, event, round_number=1, rounds=3)
 
@@ -240,3 +243,22 @@ def test_mechanisms_with_shares_sized_for_all_members_break_the_target() -> None
     assert (
         PrivacyPlan(release=thin, rounds=10, delta=1e-5, target_epsilon=8.0, accountant="rdp").epsilon > 8.0
     )
+
+
+def test_the_same_question_is_computed_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Event, ...]] = []
+    compute = RdpAccountant._epsilon
+
+    def counted(self: RdpAccountant, events: Mapping[Event, int], delta: float) -> float:
+        asked.append(tuple(Counter(events).elements()))
+        return compute(self, events, delta)
+
+    monkeypatch.setattr(RdpAccountant, "_epsilon", counted)
+    first, second = (plan_examples(**EXAMPLES) for _ in range(2))
+    assert first.epsilon == second.epsilon
+    assert first.affordable_rounds == second.affordable_rounds
+    assert len(asked) == len(set(asked))
+    monkeypatch.setattr(
+        RdpAccountant, "_epsilon", lambda self, events, delta: 2 * compute(self, events, delta)
+    )
+    assert first.epsilon == 2 * compute(RdpAccountant(), {first.event: 5}, first.delta)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from securefl.errors import ConfigError
@@ -59,11 +60,15 @@ class Accountant(ABC):
             self._require(event)
         distance = _sampler_distance(counted)
         if distance == 0:
-            return self._epsilon(counted, delta)
-        epsilon = self._epsilon(counted, delta * (1 - SAMPLER_SHARE))
+            return self._remembered(counted, delta)
+        epsilon = self._remembered(counted, delta * (1 - SAMPLER_SHARE))
         # In logarithms, as e^epsilon may be beyond a float.
         cost = epsilon + math.log(2) + math.log(distance)
         return epsilon if cost <= math.log(delta * SAMPLER_SHARE) else math.inf
+
+    def _remembered(self, events: Mapping[Event, int], delta: float) -> float:
+        """Plans, budgets and their reports ask the same of clients with the same rows, and an answer takes long."""
+        return _computed(type(self), type(self)._epsilon, tuple(events.items()), delta)
 
     def _require(self, event: Event) -> None:
         if not self.supports(event):
@@ -71,6 +76,16 @@ class Accountant(ABC):
                 f'the accountant "{self.name}" has no bound for {event.name} noise',
                 hint='write accountant = "rdp"',
             )
+
+
+@lru_cache(maxsize=1024)
+def _computed(
+    accountant: type[Accountant],
+    compute: Callable[[Accountant, Mapping[Event, int], float], float],
+    events: tuple[tuple[Event, int], ...],
+    delta: float,
+) -> float:
+    return compute(accountant(), dict(events), delta)
 
 
 def _sampler_distance(events: Mapping[Event, int]) -> float:
