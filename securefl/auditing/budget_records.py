@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,10 +45,10 @@ class BudgetRecord:
         return self.state.charges
 
     @property
-    def digests(self) -> frozenset[bytes]:
-        """Digests of its entries (32 bytes each), which heads of it are."""
+    def places(self) -> Mapping[bytes, int]:
+        """Sequence numbers of its entries by their digests (32 bytes each), which heads of it are."""
         *lines, _ = self.data.split(b"\n")
-        return frozenset(hashlib.sha256(line).digest() for line in lines)
+        return {hashlib.sha256(line).digest(): number for number, line in enumerate(lines)}
 
     def of_federation(self, digest: bytes) -> tuple[Charge, ...]:
         """Charges of one federation, the oldest first."""
@@ -119,7 +119,7 @@ def budgets_of(member: str, *, copy: Path, live: Path, kept: Path) -> ClientBudg
             elif data.hex() != path.stem:
                 raise StateError("the budget's ledger is of other data than its name says", where=str(path))
             else:
-                alive[data] = LiveLedger(key=record.state.opened.ledger_key, entries=len(record.digests))
+                alive[data] = LiveLedger(key=record.state.opened.ledger_key, entries=len(record.places))
             found[data] = record.after(found[data]) if data in found else record
         except SecureFLError as error:
             broken.append(str(error).rstrip("."))

@@ -12,7 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, copy_findings, heads_in
+from securefl.auditing.budget_anchors import (
+    Anchors,
+    anchor_findings,
+    anchored_in,
+    copy_findings,
+    heads_in,
+    late_charges,
+)
 from securefl.auditing.budget_records import BudgetRecord, ClientBudgets, budgets_of
 from securefl.auditing.findings import Finding
 from securefl.auditing.noise_audit import broken_promise, other_releases
@@ -53,10 +60,11 @@ def audit_privacy(
         Accounts and findings; without a promise there are no accounts.
 
     Guarantee:
-        Where there is no finding, every contribution that a client's signed ledger of the run names was charged, the
-        budget's ledger goes on where the run's ledger and everybody's certificates say that it stood, and the charges
-        of the federation cost at most the promised epsilon at its delta, by upper bounds of accountants that agree. It
-        assumes that members ran the mechanism which they charged; ``--empirical`` tries the one that is installed here.
+        Where there is no finding, every contribution that a client's signed ledger of the run names was charged before
+        it left, the budget's ledger goes on where the run's ledger and everybody's certificates say that it stood, and
+        the charges of the federation cost at most the promised epsilon at its delta, by upper bounds of accountants
+        that agree. It assumes that members ran the mechanism which they charged; ``--empirical`` tries the one that is
+        installed here.
 
     Raises:
         ConfigError: if the accountant of the promise is not installed.
@@ -90,6 +98,9 @@ def audit_privacy(
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (
             Finding(member, what) for what in _of_charges(_sent(ledger, anchors), charges, records, anchors)
+        )
+        findings += (
+            Finding(member, what) for what in late_charges(records, anchors, federation=federation.digest)
         )
         findings += (Finding(member, what) for what in _of_rounds(charges, federation))
         findings += (Finding(member, what) for what in other_releases(charges, federation))
