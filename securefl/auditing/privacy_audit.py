@@ -207,3 +207,9 @@ def _of_epsilon(account: ClientPrivacy, promise: Promise) -> Iterator[str]:
         )
     for clause in account.opinions.contradictions():
         yield f"the accountants do not agree on its charges: {clause}"
+    epsilon, by = account.opinions.epsilon, account.opinions.charged_by
+    if epsilon < account.least * (1 - ROUNDING):
+        yield (
+            f"{by} computes epsilon {epsilon:.4g} of its charges, and a test on two neighbouring sums alone shows "
+            f"epsilon {account.least:.4g}"
+        )
