@@ -80,18 +80,16 @@ def audit_privacy(
     findings += missing
     books, accounts = Bookkeeper(promise), []
     for member, ledger in ledgers.items():
+        run, headers = anchored_in(entry.event for entry in ledger.entries), frozenset(heads.get(member, ()))
         found = budgets_of(
             member,
             copy=results / member / BUDGET_COPY,
             live=budgets or state_folder(),
             kept=receipts or receipts_folder(),
+            named={event.head for event in run} | {head for _, head in headers},
         )
         findings += (Finding(member, what) for what in found.broken)
-        anchors = Anchors(
-            run=anchored_in(entry.event for entry in ledger.entries),
-            headers=frozenset(heads.get(member, ())),
-            receipts=found.receipts,
-        )
+        anchors = Anchors(run=run, headers=headers, receipts=found.receipts)
         findings += (Finding(member, what) for what in anchor_findings(found.records, anchors))
         findings += (Finding(member, what) for what in _of_copy(found, anchors, folder=results / member))
         records = [record for record in found.records if record.knows(federation.digest)]
