@@ -171,17 +171,21 @@ def read_marks(place: BudgetPlace) -> Marks | None:
         if _is_unused(place):
             return None
         raise _missing(place)
-    return parse_marks(_read(place.rows), where=str(place.rows))
+    return _marks_in(_read(place.rows), place)
 
 
 def _keep_marks(place: BudgetPlace, marks: Marks) -> None:
     """Keep the marks, with those that are there already: a column of persons may have been named before."""
-    there = place.rows.exists()
-    known = parse_marks(_read(place.rows), where=str(place.rows)) if there else marks
-    together = np.union1d(known, marks)
-    if not there or len(together) != len(known):
+    there = _read(place.rows) if place.rows.exists() else None
+    known = marks if there is None else _marks_in(there, place)
+    whole = marks_bytes(np.union1d(known, marks), data_fingerprint=place.data_fingerprint)
+    if whole != there:
         with disk_errors(place.rows):
-            put_whole(place.rows, marks_bytes(together))
+            put_whole(place.rows, whole)
+
+
+def _marks_in(data: bytes, place: BudgetPlace) -> Marks:
+    return parse_marks(data, data_fingerprint=place.data_fingerprint, where=str(place.rows))
 
 
 def _is_whole(place: BudgetPlace) -> bool:

@@ -7,6 +7,7 @@ survivor by its digest, so nobody can take back alone what its header said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def anchor_findings(records: Sequence[BudgetRecord], anchors: Anchors) -> Iterat
     keys = {record.state.opened.ledger_key for record in records}
     if records and any(event.ledger_key not in keys for event in anchors.run):
         yield "no ledger of its budgets here is signed with the key that its ledger of the run names"
-    there = {digest for record in records for digest in record.digests}
+    there = {digest for record in records for digest in record.places}
     for kept_in, heads in _kept(anchors, keys):
         lacking = sorted(heads.keys() - there, key=heads.__getitem__)
         if lacking:
@@ -106,7 +107,7 @@ def copy_findings(copy: BudgetRecord, anchors: Anchors) -> Iterator[str]:
         copy: Verified by itself.
         anchors: What is kept of the member's budgets; heads of a budget of other data are not asked for.
     """
-    key, there = copy.state.opened.ledger_key, copy.digests
+    key, there = copy.state.opened.ledger_key, copy.places
     named = {event.head: event.round_number for event in anchors.run if event.ledger_key == key}
     if anchors.run and not named:
         yield f"the copy of its budget's ledger is of none that its ledger of the run names: {copy.path}"
@@ -114,6 +115,26 @@ def copy_findings(copy: BudgetRecord, anchors: Anchors) -> Iterator[str]:
     if lacking:
         rounds = ", ".join(f"round {number}" for number in dict.fromkeys(lacking))
         yield f"the copy of its budget's ledger that the run left was cut: it lacks entries of {rounds} ({copy.path})"
+
+
+def late_charges(records: Sequence[BudgetRecord], anchors: Anchors, *, federation: bytes) -> Iterator[str]:
+    """Sentences on rounds that a member charged only after its contribution had named the budget's head.
+
+    Args:
+        records: Its budgets' ledgers, each verified.
+        anchors: What is kept of them; heads that no ledger has are named by ``anchor_findings``.
+        federation: Digest of the federation (32 bytes).
+    """
+    named = {(event.round_number, event.head) for event in anchors.run} | anchors.headers
+    late: set[int] = set()
+    for record in records:
+        first: dict[int, int] = {}
+        for charge in record.of_federation(federation):
+            first.setdefault(charge.round_number, charge.reservation)
+        places = record.places
+        late |= {number for number, head in named if places.get(head, math.inf) < first.get(number, -1)}
+    for number in sorted(late):
+        yield f"its budget was charged for round {number} only after its contribution to that round had left"
 
 
 def _of_headers(anchors: Anchors) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,14 +45,21 @@ class BudgetRecord:
         return self.state.charges
 
     @property
-    def digests(self) -> frozenset[bytes]:
-        """Digests of its entries (32 bytes each), which heads of it are."""
+    def places(self) -> Mapping[bytes, int]:
+        """Sequence numbers of its entries by their digests (32 bytes each), which heads of it are."""
         *lines, _ = self.data.split(b"\n")
-        return frozenset(hashlib.sha256(line).digest() for line in lines)
+        return {hashlib.sha256(line).digest(): number for number, line in enumerate(lines)}
 
     def of_federation(self, digest: bytes) -> tuple[Charge, ...]:
         """Charges of one federation, the oldest first."""
         return tuple(charge for charge in self.charges if charge.federation_digest == digest)
+
+    def live(self, named: Set[bytes]) -> LiveLedger:
+        """Facts of it that the files beside it are held against; ``named`` as in ``budgets_of``."""
+        places = self.places
+        return LiveLedger(
+            key=self.state.opened.ledger_key, entries=len(places), named=frozenset(places.keys() & named)
+        )
 
     def knows(self, digest: bytes) -> bool:
         """True where a release of this federation was ever charged."""
@@ -96,7 +103,9 @@ class ClientBudgets:
     broken: tuple[str, ...]
 
 
-def budgets_of(member: str, *, copy: Path, live: Path, kept: Path) -> ClientBudgets:
+def budgets_of(
+    member: str, *, copy: Path, live: Path, kept: Path, named: Set[bytes] = frozenset()
+) -> ClientBudgets:
     """Read all ledgers of a client's budgets: the copy that a run left, and those that go on.
 
     Args:
@@ -104,6 +113,7 @@ def budgets_of(member: str, *, copy: Path, live: Path, kept: Path) -> ClientBudg
         copy: File in the run's results; it may be missing.
         live: Folder of budgets, one folder a client, whose ledgers are named by the data's fingerprint.
         kept: Folder of their receipts and marks of rows, one folder a client.
+        named: Heads of them that the client's contributions have named (32 bytes each).
     """
     found: dict[bytes, BudgetRecord] = {}
     copied: BudgetRecord | None = None
@@ -119,7 +129,7 @@ def budgets_of(member: str, *, copy: Path, live: Path, kept: Path) -> ClientBudg
             elif data.hex() != path.stem:
                 raise StateError("the budget's ledger is of other data than its name says", where=str(path))
             else:
-                alive[data] = LiveLedger(key=record.state.opened.ledger_key, entries=len(record.digests))
+                alive[data] = record.live(named)
             found[data] = record.after(found[data]) if data in found else record
         except SecureFLError as error:
             broken.append(str(error).rstrip("."))

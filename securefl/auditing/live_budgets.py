@@ -26,10 +26,12 @@ class LiveLedger:
     Attributes:
         key: Public key that signs it (32 bytes).
         entries: Its entries; the first one opens it, and charges follow.
+        named: Digests of entries that contributions have named as its head; each had its receipt by then.
     """
 
     key: bytes
     entries: int
+    named: frozenset[bytes] = frozenset()
 
     @property
     def is_charged(self) -> bool:
@@ -58,8 +60,9 @@ def file_findings(
         ledger: The ledger at that place; None where there is none.
         receipts: What ``kept_receipts`` gives; None where it refused them, which its error says.
 
-    Guarantee: a key, receipts or marks of rows that were deleted, emptied or damaged are found, and receipts that end
-    before the ledger's last entry but one. A crash leaves the last entry without its receipt, so one entry less is no
+    Guarantee: a key, receipts or marks of rows that were deleted, emptied, damaged or exchanged for another budget's
+    are found, and receipts that end before the ledger's last entry but one, or lack an entry that a contribution has
+    named. A crash leaves the last entry without its receipt, and then no contribution names it, so that this is no
     finding. Marks are checked against the digest in their own file: whoever writes both can change them unseen.
     """
     if ledger is None:
@@ -103,6 +106,13 @@ def _of_receipts(place: BudgetPlace, ledger: LiveLedger, receipts: Sequence[Anch
             f"the receipts of its budget's ledger end at entry {newest + 1} of {ledger.entries}: they were cut or are "
             f"an old copy ({place.receipts})"
         )
+        return
+    lacking = ledger.named - {receipt.digest for receipt in receipts}
+    if lacking:
+        yield (
+            f"the receipts of its budget's ledger lack {len(lacking)} of the entries that its contributions have "
+            f"named, each of which had its receipt before: they were cut or are an old copy ({place.receipts})"
+        )
 
 
 def _of_marks(place: BudgetPlace) -> Iterator[str]:
@@ -111,7 +121,11 @@ def _of_marks(place: BudgetPlace) -> Iterator[str]:
             yield f"the marks of the rows of its budget cannot be found: {place.rows}"
         return
     try:
-        parse_marks(_read(place.rows, what="marks of the rows of its budget"), where=str(place.rows))
+        parse_marks(
+            _read(place.rows, what="marks of the rows of its budget"),
+            data_fingerprint=place.data_fingerprint,
+            where=str(place.rows),
+        )
     except StateError as error:
         yield str(error).rstrip(".")
 

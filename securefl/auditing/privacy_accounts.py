@@ -12,6 +12,7 @@ from typing import Literal
 
 from securefl.auditing.budget_records import BudgetRecord, total
 from securefl.auditing.findings import Finding
+from securefl.auditing.skellam_tails import least_epsilon
 from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.ledger.budget_state import Charge
 from securefl.privacy.accounting.accountants import AccountantName
@@ -85,6 +86,7 @@ class ClientPrivacy:
         opinions: Epsilon of this federation's charges by each accountant.
         others: How many charges of other federations stand in the same budgets.
         spent: Epsilon of all charges of all federations on the same data, by the accountant of the promise.
+        least: Epsilon that a test on two neighbouring sums shows of this federation's charges; 0 where none is known.
     """
 
     member: str
@@ -93,6 +95,7 @@ class ClientPrivacy:
     opinions: Opinions
     others: int
     spent: float
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,7 @@ class PrivacyAudit:
                     "epsilon_after": {str(number): value for number, value in client.after.items()},
                     "charges_of_other_federations": client.others,
                     "epsilon_of_all_federations": client.spent,
+                    "epsilon_at_least": client.least,
                 }
                 for client in self.clients
             ],
@@ -147,12 +151,17 @@ class Bookkeeper:
 
     promise: Promise
     _known: Callable[[tuple[Event, ...]], Opinions] = field(init=False)
+    _least: Callable[[tuple[Event, ...]], float] = field(init=False)
 
     def __post_init__(self) -> None:
         def computed(events: tuple[Event, ...]) -> Opinions:
             return opinions(events, delta=self.promise.delta, charged_by=self.promise.accountant)
 
+        def shown(events: tuple[Event, ...]) -> float:
+            return least_epsilon(events, delta=self.promise.delta)
+
         object.__setattr__(self, "_known", cache(computed))
+        object.__setattr__(self, "_least", cache(shown))
 
     def of(self, charges: Sequence[Charge]) -> Opinions:
         """Opinions on what was charged to the promise's unit.
@@ -165,6 +174,10 @@ class Bookkeeper:
     def epsilon(self, charges: Sequence[Charge]) -> float:
         """Epsilon of what was charged, by the accountant of the promise."""
         return self.of(charges).epsilon
+
+    def least(self, charges: Sequence[Charge]) -> float:
+        """Epsilon that a test shows of what was charged; see ``skellam_tails.least_epsilon``."""
+        return self._least(self._own(charges))
 
     def at(self, charges: Sequence[Charge], *, delta: float) -> float:
         """Epsilon of what was charged at another delta, such as that of a client's own budget."""
@@ -207,6 +220,7 @@ def account_of(
         opinions=books.of(charges),
         others=len(everything) - len(charges),
         spent=books.epsilon(everything),
+        least=books.least(charges),
     )
 
 

@@ -12,7 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from securefl.auditing.budget_anchors import Anchors, anchor_findings, anchored_in, copy_findings, heads_in
+from securefl.auditing.budget_anchors import (
+    Anchors,
+    anchor_findings,
+    anchored_in,
+    copy_findings,
+    heads_in,
+    late_charges,
+)
 from securefl.auditing.budget_records import BudgetRecord, ClientBudgets, budgets_of
 from securefl.auditing.findings import Finding
 from securefl.auditing.noise_audit import broken_promise, other_releases
@@ -53,10 +60,11 @@ def audit_privacy(
         Accounts and findings; without a promise there are no accounts.
 
     Guarantee:
-        Where there is no finding, every contribution that a client's signed ledger of the run names was charged, the
-        budget's ledger goes on where the run's ledger and everybody's certificates say that it stood, and the charges
-        of the federation cost at most the promised epsilon at its delta, by upper bounds of accountants that agree. It
-        assumes that members ran the mechanism which they charged; ``--empirical`` tries the one that is installed here.
+        Where there is no finding, every contribution that a client's signed ledger of the run names was charged before
+        it left, the budget's ledger goes on where the run's ledger and everybody's certificates say that it stood, and
+        the charges of the federation cost at most the promised epsilon at its delta, by upper bounds of accountants
+        that agree. It assumes that members ran the mechanism which they charged; ``--empirical`` tries the one that is
+        installed here.
 
     Raises:
         ConfigError: if the accountant of the promise is not installed.
@@ -72,24 +80,25 @@ def audit_privacy(
     findings += missing
     books, accounts = Bookkeeper(promise), []
     for member, ledger in ledgers.items():
+        run, headers = anchored_in(entry.event for entry in ledger.entries), frozenset(heads.get(member, ()))
         found = budgets_of(
             member,
             copy=results / member / BUDGET_COPY,
             live=budgets or state_folder(),
             kept=receipts or receipts_folder(),
+            named={event.head for event in run} | {head for _, head in headers},
         )
         findings += (Finding(member, what) for what in found.broken)
-        anchors = Anchors(
-            run=anchored_in(entry.event for entry in ledger.entries),
-            headers=frozenset(heads.get(member, ())),
-            receipts=found.receipts,
-        )
+        anchors = Anchors(run=run, headers=headers, receipts=found.receipts)
         findings += (Finding(member, what) for what in anchor_findings(found.records, anchors))
         findings += (Finding(member, what) for what in _of_copy(found, anchors, folder=results / member))
         records = [record for record in found.records if record.knows(federation.digest)]
         charges = tuple(charge for record in records for charge in record.of_federation(federation.digest))
         findings += (
             Finding(member, what) for what in _of_charges(_sent(ledger, anchors), charges, records, anchors)
+        )
+        findings += (
+            Finding(member, what) for what in late_charges(records, anchors, federation=federation.digest)
         )
         findings += (Finding(member, what) for what in _of_rounds(charges, federation))
         findings += (Finding(member, what) for what in other_releases(charges, federation))
@@ -196,3 +205,9 @@ def _of_epsilon(account: ClientPrivacy, promise: Promise) -> Iterator[str]:
         )
     for clause in account.opinions.contradictions():
         yield f"the accountants do not agree on its charges: {clause}"
+    epsilon, by = account.opinions.epsilon, account.opinions.charged_by
+    if epsilon < account.least * (1 - ROUNDING):
+        yield (
+            f"{by} computes epsilon {epsilon:.4g} of its charges, and a test on two neighbouring sums alone shows "
+            f"epsilon {account.least:.4g}"
+        )

@@ -66,7 +66,19 @@ def verified(audit: PrivacyAudit) -> tuple[str, ...]:
         f"Epsilon of all charges, computed anew from the ledgers alone by {' and '.join(names) or 'nobody'}; no figure "
         f"of the run was believed. Each of them is an upper bound: the promise is held against that of "
         f"{audit.promise.accountant}, and a larger one of another accountant is only less exact.",
+        *_shown(audit),
     )
+
+
+def _shown(audit: PrivacyAudit) -> Iterator[str]:
+    """A sentence on noise that one accountant alone has a bound of."""
+    least = max((client.least for client in audit.clients), default=0.0)
+    if least > 0:
+        yield (
+            "Skellam noise has one accountant, so a lower bound stands in for a second one: the best test on two "
+            f"neighbouring sums shows epsilon {least:.3g} at least, and no accountant may compute less. A mistake of "
+            "the accountant within this distance would not be seen."
+        )
 
 
 def _charges(promise: Promise) -> str:

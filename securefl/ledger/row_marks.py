@@ -18,6 +18,7 @@ from securefl.errors import StateError
 from securefl.ledger.fingerprint import data_fingerprint
 
 DOMAIN: Final = b"securefl/v3/row-mark\x00"
+FILE_DOMAIN: Final = b"securefl/v3/row-marks-of\x00"
 DIGEST_BYTES: Final = 32
 MARK_BYTES: Final = 8
 Marks = NDArray[np.uint64]
@@ -47,26 +48,37 @@ class MarkedData:
         return cls(data_fingerprint(found), _marks({*(b"row\x00" + row for row in found), *named}))
 
 
-def marks_bytes(marks: Marks) -> bytes:
-    """Marks as a file has them: unsigned, 8 bytes each, little-endian; before them their SHA-256 (32 bytes)."""
+def marks_bytes(marks: Marks, *, data_fingerprint: bytes) -> bytes:
+    """Marks as a file has them: unsigned, 8 bytes each, little-endian; before them a digest (32 bytes).
+
+    The digest is of the fingerprint too, so that no file stands in the place of another budget's.
+    """
     content = marks.astype("<u8").tobytes()
-    return hashlib.sha256(content).digest() + content
+    return _digest(content, data_fingerprint) + content
 
 
-def parse_marks(data: bytes, *, where: str) -> Marks:
+def parse_marks(data: bytes, *, data_fingerprint: bytes, where: str) -> Marks:
     """Marks from a file.
 
+    A digest of the marks alone is taken as well: budgets that began before it had the fingerprint are not lost, and
+    their files have the whole one from the next charge on.
+
     Raises:
-        StateError: if it is not what was written.
+        StateError: if it is not what was written for this budget.
     """
     digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest or len(content) % MARK_BYTES:
+    known = (_digest(content, data_fingerprint), hashlib.sha256(content).digest())
+    if digest not in known or len(content) % MARK_BYTES:
         raise StateError(
-            "the marks of a data set have been altered or damaged",
+            "the marks of a data set have been altered or damaged, or are another data set's",
             where=where,
             hint="put back the newest copy of the file",
         )
     return np.frombuffer(content, dtype="<u8").astype(np.uint64)
+
+
+def _digest(content: bytes, data_fingerprint: bytes) -> bytes:
+    return hashlib.sha256(FILE_DOMAIN + data_fingerprint + content).digest()
 
 
 def _marks(values: Iterable[bytes]) -> Marks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 pytest.importorskip("dp_accounting")
 
-from support.private_accounts import Accounts, planned
+from support.private_accounts import ROUNDS, Accounts, fingerprint, planned, unpaid
 
 from securefl.identity.signing import SigningKey
 from securefl.ledger.budget_files import BudgetPlace
-from securefl.ledger.row_marks import MarkedData
+from securefl.ledger.row_marks import DIGEST_BYTES, MarkedData
 from securefl.results.client import BUDGET_COPY, FILE_NAME
+from securefl.storage.durable import DurableFile
 from securefl_client.budget_store import ReceiptedBudget, open_budget
 
 MEMBER = "client-2"
@@ -70,6 +72,21 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def without_line(path: Path, number: int) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:number] + lines[number + 1 :]))
+
+
+def of_another_budget(path: Path) -> None:
+    (other,) = (path.parent.parent / "client-1").glob("*.rows")
+    assert other.read_bytes() != path.read_bytes()
+    path.write_bytes(other.read_bytes())
+
+
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [
@@ -80,9 +97,21 @@ def empty(path: Path) -> None:
         ("receipts", empty, "the receipts of its budget's ledger end at entry 0 of 4"),
         ("receipts", altered, "a receipt of a privacy budget has been altered or damaged"),
         ("receipts", lambda path: without_lines(path, 2), "end at entry 2 of 4"),
+        (
+            "receipts",
+            lambda path: without_lines(path, 1),
+            "lack 1 of the entries that its contributions have",
+        ),
+        ("receipts", lambda path: without_line(path, 1), "lack 1 of the entries that its contributions have"),
+        ("receipts", torn, "lack 1 of the entries that its contributions have named"),
         ("rows", Path.unlink, "the marks of the rows of its budget cannot be found"),
         ("rows", empty, "the marks of a data set have been altered"),
         ("rows", flipped, "the marks of a data set have been altered"),
+        (
+            "rows",
+            of_another_budget,
+            "the marks of a data set have been altered or damaged, or are another data",
+        ),
     ],
 )
 def test_a_file_of_a_budget_that_is_gone_or_altered_is_named(
@@ -113,10 +142,102 @@ def test_a_crash_between_a_charge_and_its_receipt_is_no_finding(accounts: Accoun
     assert findings(accounts) == []
 
 
-def test_a_torn_receipt_is_no_finding(accounts: Accounts) -> None:
-    receipts = accounts.place(MEMBER).receipts
-    receipts.write_bytes(receipts.read_bytes()[:-9])
+def test_a_torn_receipt_of_a_charge_that_no_contribution_has_named_is_no_finding(accounts: Accounts) -> None:
+    accounts.charge(MEMBER, (2,), planned().event.text, digest=b"later".ljust(32))
+    torn(accounts.place(MEMBER).receipts)
     assert findings(accounts) == []
+
+
+def test_marks_of_before_they_had_the_fingerprint_are_no_finding(accounts: Accounts) -> None:
+    rows = accounts.place(MEMBER).rows
+    content = rows.read_bytes()[DIGEST_BYTES:]
+    rows.write_bytes(hashlib.sha256(content).digest() + content)
+    assert findings(accounts) == []
+    before = rows.read_bytes()
+    accounts.charge(MEMBER, (2,), planned().event.text, digest=b"later".ljust(32))
+    assert rows.read_bytes() != before, "the next charge writes the whole digest"
+    assert findings(accounts) == []
+
+
+class Killed(BaseException):
+    """The process ends here, whatever is open."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
+    """Ends the process at its n-th write to a log, when this part of the line is on disk."""
+    write = DurableFile.append
+
+    def arm(number: int, part: float) -> None:
+        left = number
+
+        def append(log: DurableFile, data: bytes) -> None:
+            nonlocal left
+            left -= 1
+            if left:
+                write(log, data)
+                return
+            write(log, data[: int(len(data) * part)])
+            raise Killed
+
+        monkeypatch.setattr(DurableFile, "append", append)
+
+    return arm
+
+
+def contribute(accounts: Accounts, number: int) -> None:
+    """A round as a member makes it: charged, recorded, and named in its ledger of the run."""
+    place = accounts.place(MEMBER)
+    place.make()
+    with ReceiptedBudget(place, marks=MarkedData.of([fingerprint(MEMBER)]).marks) as ledger:
+        charge = ledger.reserve(
+            federation_digest=accounts.federation.digest,
+            round_number=number,
+            attempt=1,
+            release=planned().event.text,
+        )
+        anchor = ledger.contribute(charge, body_digest=bytes([number]) * 32)
+    accounts.anchors.setdefault(MEMBER, {})[number] = anchor
+
+
+def contribute_all(accounts: Accounts) -> None:
+    """Contribute to all rounds that its ledger of the run does not name yet."""
+    for number in range(1, ROUNDS + 1):
+        if number not in accounts.anchors.get(MEMBER, {}):
+            contribute(accounts, number)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("number", range(3, 15))
+def test_a_process_that_was_killed_at_any_write_leaves_an_honest_budget(
+    tmp_path: Path, killed_at: Callable[[int, float], None], number: int, part: float
+) -> None:
+    """Two writes begin the budget, and four are a round's; the run is audited as it was left, and once it went on."""
+    accounts = unpaid(tmp_path / "budgets")
+    (tmp_path / "clients" / MEMBER).mkdir(parents=True)
+    killed_at(number, part)
+    with pytest.raises(Killed):
+        contribute_all(accounts)
+    # A torn line of the ledger itself stops the next start, whose error asks for this.
+    ledger = accounts.place(MEMBER).ledger
+    ledger.write_bytes(ledger.read_bytes()[: ledger.read_bytes().rfind(b"\n") + 1])
+    assert not of_files(findings(accounts))
+    killed_at(100, part)
+    contribute_all(accounts)
+    assert not [line for line in findings(accounts) if line.startswith(MEMBER)]
+    receipts = accounts.place(MEMBER).receipts
+    lines = receipts.read_bytes().splitlines(keepends=True)
+    receipts.write_bytes(b"".join(line for line in lines if line != lines[-1]))
+    assert of_files(findings(accounts)), "the last receipt of a run that went on to its end is missing"
+
+
+def of_files(found: list[str]) -> list[str]:
+    """Findings on files of the budget, whatever the killed run has not charged or sent."""
+    return [
+        line
+        for line in found
+        if line.startswith(MEMBER) and ("receipts" in line or "marks" in line or "key" in line)
+    ]
 
 
 def test_a_budget_that_was_only_begun_needs_no_other_files(accounts: Accounts) -> None:

@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from support.federations import make_federation
-from support.private_accounts import ROUNDS, Accounts
+from support.private_accounts import ROUNDS, client_federation, pinned_otherwise, release_of, started
 
 pytest.importorskip("dp_accounting")
 
 from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
 from securefl.auditing.privacy_words import promised
-from securefl.config.aggregation import AggregationSection
-from securefl.config.privacy import ClientPrivacySection
 from securefl.privacy.accounting import second_opinion
-from securefl.protocol.client_noise import round_event
 from securefl.protocol.federation import Federation
 from securefl.protocol.terms import PinnedClientPrivacy
 
@@ -30,50 +26,24 @@ def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def federation() -> Federation:
-    return federation_under("kahe")
-
-
-def federation_under(scheme: Literal["kahe", "bfv", "none"]) -> Federation:
-    promise = ClientPrivacySection(unit="client", target_epsilon=8, accountant="rdp", force=True)
-    return make_federation(
-        (2, 4, 8),
-        rounds=ROUNDS,
-        scheme=scheme,
-        payload="core",
-        aggregation=AggregationSection(weights="equal"),
-        promise=promise,
-    ).federation
-
-
-def release(federation: Federation, number: int) -> str:
-    event = round_event(federation, number)
-    assert event is not None
-    return event.text
+    return client_federation()
 
 
 def findings(
-    federation: Federation, folder: Path, *, but: str = "", release_of: Federation | None = None
+    federation: Federation, folder: Path, *, but: str = "", charged_by: Federation | None = None
 ) -> list[str]:
     """An audit's, where all members but one have charged all rounds; by another file if there is one."""
-    start = "client", federation.terms.privacy.promised_epsilon
-    accounts = Accounts(federation, folder / "budgets", starts=dict.fromkeys(federation.cohort, start))
+    accounts = started(federation, folder / "budgets")
     for member in federation.cohort:
         for number in () if member == but else range(1, ROUNDS + 1):
-            accounts.charge(member, [number], release(release_of or federation, number))
+            accounts.charge(member, [number], release_of(charged_by or federation, number))
     return [str(finding) for finding in accounts.audited(folder / "clients").findings]
-
-
-def altered(federation: Federation, **keys: int) -> Federation:
-    privacy = federation.terms.privacy
-    assert isinstance(privacy, PinnedClientPrivacy)
-    other = privacy.model_copy(update=keys)
-    return replace(federation, terms=federation.terms.model_copy(update={"privacy": other}))
 
 
 def halved(federation: Federation) -> Federation:
     privacy = federation.terms.privacy
     assert isinstance(privacy, PinnedClientPrivacy)
-    return altered(federation, share_variance_16ths=privacy.share_variance_16ths // 4)
+    return pinned_otherwise(federation, share_variance_16ths=privacy.share_variance_16ths // 4)
 
 
 def test_a_run_that_kept_its_promise_has_no_finding(federation: Federation, tmp_path: Path) -> None:
@@ -93,7 +63,7 @@ def test_a_file_with_half_of_the_noise_is_named(federation: Federation, tmp_path
 
 def test_charges_for_more_noise_than_was_sent_are_named(federation: Federation, tmp_path: Path) -> None:
     """The members ran half of the noise, and charged what the honest file says."""
-    found = findings(halved(federation), tmp_path, release_of=federation)
+    found = findings(halved(federation), tmp_path, charged_by=federation)
     assert sum("another release in round" in each for each in found) == 3 * ROUNDS
 
 
@@ -102,7 +72,7 @@ def test_shares_for_more_honest_survivors_than_the_roster_is_sure_of_are_named(
 ) -> None:
     counted = len(federation.roster)
     assert counted > federation.constants.min_honest
-    (found,) = findings(altered(federation, honest=counted), tmp_path)
+    (found,) = findings(pinned_otherwise(federation, honest=counted), tmp_path)
     assert f"counts on {counted} honest survivors" in found
 
 
@@ -120,9 +90,9 @@ def test_a_file_that_counts_on_more_than_one_share_where_contributions_can_be_re
 def test_charges_for_several_shares_where_contributions_can_be_read_are_named(
     federation: Federation, tmp_path: Path, scheme: Literal["bfv", "none"]
 ) -> None:
-    readable = federation_under(scheme)
+    readable = client_federation(scheme)
     assert findings(readable, tmp_path / "honest") == []
-    found = findings(readable, tmp_path, release_of=federation)
+    found = findings(readable, tmp_path, charged_by=federation)
     assert sum("another release in round" in each for each in found) == 3 * ROUNDS
 
 
@@ -135,5 +105,5 @@ def test_charges_for_several_shares_where_contributions_can_be_read_are_named(
     ],
 )
 def test_an_audit_says_whose_noise_hides_a_client(scheme: Literal["kahe", "bfv", "none"], said: str) -> None:
-    audit = PrivacyAudit(promise=Promise.of(federation_under(scheme)), rounds=ROUNDS)
+    audit = PrivacyAudit(promise=Promise.of(client_federation(scheme)), rounds=ROUNDS)
     assert said in " ".join(promised(audit))

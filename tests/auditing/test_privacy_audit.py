@@ -358,6 +358,25 @@ def test_a_round_that_no_head_was_named_for_is_named(accounts: Accounts) -> None
     ]
 
 
+@pytest.mark.parametrize("kept_by", ["run", "certificate"])
+def test_a_round_that_was_charged_after_its_contribution_is_named(
+    tmp_path: Path, named: Named, kept_by: str
+) -> None:
+    """The member named its budget's head, and wrote the charge behind it once the run was over."""
+    accounts = unpaid(tmp_path)
+    for member in accounts.federation.cohort:
+        accounts.charge(member, (1, 2, 3), planned().event.text)
+    heads = accounts.anchors["client-2"]
+    early = heads | {3: heads[2]}
+    if kept_by == "run":
+        heads |= early
+    else:
+        named("client-2", {number: anchor.digest for number, anchor in early.items()})
+    assert findings(accounts) == [
+        "client-2: its budget was charged for round 3 only after its contribution to that round had left"
+    ]
+
+
 def test_charges_in_two_budgets_are_added_up_and_named(accounts: Accounts) -> None:
     accounts.charge("client-1", (1, 2, 3), planned().event.text, data=b"o" * 32)
     found = findings(accounts)

@@ -357,6 +357,16 @@ def test_every_flipped_byte_of_the_receipts_and_the_marks_is_found(spent: DataBu
     spent.require(2, EVENT)
 
 
+def test_marks_of_another_data_set_are_found_by_the_next_start(spent: DataBudget, folder: Path) -> None:
+    other = budget_of(folder, range(100, 120))
+    spend(other, 1)
+    whole = spent.place.rows.read_bytes()
+    spent.place.rows.write_bytes(other.place.rows.read_bytes())
+    assert "or are another data set's" in refused(replace(spent, federation_digest=B))
+    spent.place.rows.write_bytes(whole)
+    spent.require(2, EVENT)
+
+
 def test_a_torn_last_receipt_is_written_anew(spent: DataBudget) -> None:
     whole = spent.place.receipts.read_bytes()
     spent.place.receipts.write_bytes(whole[:-7])

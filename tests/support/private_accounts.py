@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from securefl.auditing.privacy_accounts import PrivacyAudit
 from securefl.auditing.privacy_audit import audit_privacy
-from securefl.config.privacy import ExamplePrivacySection
+from securefl.config.aggregation import AggregationSection
+from securefl.config.privacy import ClientPrivacySection, ExamplePrivacySection
 from securefl.ledger.anchors import Anchor
 from securefl.ledger.budget_files import BudgetPlace
 from securefl.ledger.chain import Entry
@@ -26,6 +28,7 @@ from securefl.ledger.ledger import VerifiedLedger
 from securefl.ledger.row_marks import MarkedData
 from securefl.privacy.least_noise import plan_examples
 from securefl.privacy.plan import PrivacyPlan
+from securefl.protocol.client_noise import round_event
 from securefl.protocol.federation import Federation
 from securefl_client.budget_store import ReceiptedBudget
 from support.federations import make_federation
@@ -42,6 +45,40 @@ def private_federation(**keys: object) -> Federation:
         {"unit": "example", "target_epsilon": TARGET, "delta": DELTA, "accountant": "rdp"} | keys
     )
     return replace(federation, terms=federation.terms.model_copy(update={"privacy": section}))
+
+
+def client_federation(
+    scheme: Literal["kahe", "bfv", "none"] = "kahe",
+    *,
+    members: int = 3,
+    max_colluders: int | None = None,
+    **keys: object,
+) -> Federation:
+    """Members that are protected whole, and all needed in every round."""
+    section = {"unit": "client", "target_epsilon": 8, "accountant": "rdp", "force": True} | keys
+    return make_federation(
+        (2, 4, 8, 2, 4, 8)[:members],
+        rounds=ROUNDS,
+        scheme=scheme,
+        min_clients=members,
+        max_colluders=max_colluders,
+        payload="core",
+        aggregation=AggregationSection(weights="equal"),
+        promise=ClientPrivacySection.model_validate(section),
+    ).federation
+
+
+def release_of(federation: Federation, number: int = 1) -> str:
+    """Text of what a round of such a federation releases."""
+    event = round_event(federation, number)
+    assert event is not None
+    return event.text
+
+
+def pinned_otherwise(federation: Federation, **keys: object) -> Federation:
+    """Such a federation whose file has other values under ``[privacy]``."""
+    privacy = federation.terms.privacy.model_copy(update=keys)
+    return replace(federation, terms=federation.terms.model_copy(update={"privacy": privacy}))
 
 
 @cache
@@ -162,6 +199,13 @@ def _anchored(number: int, head: Anchor) -> BudgetAnchored:
         sequence=head.sequence,
         head=head.digest,
     )
+
+
+def started(federation: Federation, folder: Path) -> Accounts:
+    """A run of this federation, whose members have charged nothing; its ledgers begin with its promise."""
+    privacy = federation.terms.privacy
+    start = privacy.unit, privacy.promised_epsilon
+    return Accounts(federation, folder, starts=dict.fromkeys(federation.cohort, start))
 
 
 def unpaid(folder: Path, **keys: object) -> Accounts:
