@@ -19,6 +19,7 @@ The base model, and the machine that it is on:
 ``pretrained``      its weights and its tokenizer
 ``base_weights``    its frozen numbers in float32 or bf16
 ``principal``       leading singular vectors of its adapted weights
+``reading_trial``   a few tokens read by a model before anything is pinned
 ``recomputation``   gradient checkpointing
 ``models``          base models as a user loads them
 

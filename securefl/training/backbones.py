@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,12 @@ from securefl.config.task import Pooling
 from securefl.errors import ConfigError, ModelError
 from securefl.training.devices import Attention
 from securefl.training.model_files import resolve_model
+from securefl.training.reading_trial import read_once
 from securefl.training.silence import silent_transformers
-from securefl.training.target_modules import linear_modules
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_TRIAL_TOKENS = 8
-_SMALL_MODEL = 400_000_000
-"""Parameters; as float32 they take 1.6 GB."""
 _LIMITS = ("max_position_embeddings", "max_seq_len")
 """Keys by which configs say how many tokens a model reads; other names (n_positions) are mapped onto the first."""
 
@@ -92,22 +90,28 @@ def skeleton_of(path: str) -> Skeleton:
     """The model's shapes, from its config alone.
 
     Raises:
-        ModelError: if the model is not there, or of a kind that cannot be pooled.
+        ModelError: if the model is not there, of a kind that cannot be pooled, or cannot read a text.
     """
     config = read_config(resolve_model(path), path)
-    from transformers import AutoModel
-
     try:
         with torch.device("meta"), silent_transformers():
-            backbone = AutoModel.from_config(  # type: ignore[no-untyped-call]
-                config, trust_remote_code=False, attn_implementation="eager", **without_pooler(config)
-            )
+            backbone = _unfilled(config)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise unusable(path, error) from None
     # XLNet makes some of its parameters with a constructor that knows no device.
-    backbone.to("meta")
-    hidden, unused = _tried(backbone, config)
+    nn.Module.to(backbone, "meta")
+    hidden, unused = read_once(backbone, config, make=partial(_unfilled, config))
     return Skeleton(config, backbone, hidden, unused)
+
+
+def _unfilled(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model without the weights of its files, on torch's device."""
+    from transformers import AutoModel
+
+    model: PreTrainedModel = AutoModel.from_config(  # type: ignore[no-untyped-call]
+        config, trust_remote_code=False, attn_implementation="eager", **without_pooler(config)
+    )
+    return model
 
 
 def plain_skeleton(config: PreTrainedConfig, auto_class: str) -> PreTrainedModel:
@@ -192,48 +196,3 @@ def first_token_reads_all(backbone: nn.Module, config: PreTrainedConfig) -> bool
         return True not in causal
     kind = type(config)
     return kind in MODEL_FOR_MASKED_LM_MAPPING or kind not in MODEL_FOR_CAUSAL_LM_MAPPING
-
-
-def _tried(backbone: PreTrainedModel, config: PreTrainedConfig) -> tuple[int, frozenset[str]]:
-    """Runs the model on a few tokens, and gives the length of its hidden states and the linear modules it left out.
-
-    Models that look at the numbers of their mask cannot run with one as a skeleton, others not without. A few look at
-    numbers in any case: they run with random weights where that takes little memory. Of the rest the config's length
-    counts, and no module is known to be left out before training finds it.
-    """
-    for device, masked in (("meta", True), ("meta", False), ("cpu", True)):
-        tokens = torch.zeros(1, _TRIAL_TOKENS, dtype=torch.int64, device=device)
-        inputs = {"attention_mask": torch.ones_like(tokens)} if masked else {}
-        try:
-            with silent_transformers():
-                model = backbone if device == "meta" else _random(config, like=backbone)
-                return _trial(model, input_ids=tokens, **inputs)
-        except (RuntimeError, TypeError, AttributeError, ValueError):
-            continue
-    return int(config.hidden_size), frozenset()
-
-
-def _random(config: PreTrainedConfig, *, like: PreTrainedModel) -> PreTrainedModel:
-    """The model with random weights.
-
-    Raises:
-        ValueError: if that would take much memory.
-    """
-    from transformers import AutoModel
-
-    if sum(parameter.numel() for parameter in like.parameters()) > _SMALL_MODEL:
-        raise ValueError("too large for a trial")
-    model: PreTrainedModel = AutoModel.from_config(  # type: ignore[no-untyped-call]
-        config, trust_remote_code=False, attn_implementation="eager", **without_pooler(config)
-    )
-    model.train(False)
-    return model
-
-
-def _trial(backbone: PreTrainedModel, **inputs: Tensor) -> tuple[int, frozenset[str]]:
-    linear = linear_modules(backbone)
-    hidden: Tensor = backbone(**inputs).last_hidden_state
-    weights = [module.get_parameter("weight") for module in linear.values()]
-    gradients = torch.autograd.grad(hidden.sum(), weights, allow_unused=True) if weights else ()
-    unused = {name for name, gradient in zip(linear, gradients, strict=True) if gradient is None}
-    return int(hidden.shape[-1]), frozenset(unused)

@@ -31,13 +31,21 @@ DATED = "{{ strftime_now('%d %b %Y') }}" + CHATML
 """As Llama 3.2's: the day stands before the first message."""
 
 
-def save_tiny_language_model(kind: str, folder: Path, *, template: str | None = None) -> str:
-    """Writes a random two-layer model, 32 wide, with a tokenizer of bytes and, where one is given, a chat template."""
+def save_tiny_language_model(
+    kind: str, folder: Path, *, template: str | None = None, **changes: object
+) -> str:
+    """Writes a random two-layer model, 32 wide, with a tokenizer of bytes and, where one is given, a chat template.
+
+    Further keywords replace values of its config.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(_config(kind)).save_pretrained(folder)
+    config = _config(kind)
+    for name, value in changes.items():
+        setattr(config, name, value)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer_of_bytes(pad=kind not in WITHOUT_PAD_TOKEN, template=template).save_pretrained(folder)
     return str(folder)
 
@@ -106,6 +114,8 @@ def _config(kind: str):
             return transformers.Gemma2Config(**common, head_dim=8)
         case "gemma3_text":
             return transformers.Gemma3TextConfig(**common, head_dim=8)
+        case "stablelm":
+            return transformers.StableLmConfig(**common)
         case "gpt2":
             return transformers.GPT2Config(
                 vocab_size=VOCABULARY,

@@ -24,6 +24,7 @@ from securefl.training.backbones import (
 from securefl.training.devices import Attention
 from securefl.training.folders.form import FolderForm
 from securefl.training.pretrained import whole_network
+from securefl.training.reading_trial import FAILURES, cannot_read
 from securefl.training.rows.tokens import IGNORED, Batch
 from securefl.training.tasks.causal.answer_loss import LOSS_COLUMNS, WRITTEN
 from securefl.training.tasks.causal.writing import Writer
@@ -142,7 +143,7 @@ def loaded(skeleton: Skeleton, path: str, *, attention: Attention) -> PreTrained
     """The model's weights, in float32 on the CPU, every parameter frozen.
 
     Raises:
-        ModelError: if they are incomplete, or the model is no causal one.
+        ModelError: if they are incomplete, or the model is no causal one, or cannot read a text.
     """
     from transformers import AutoModelForCausalLM
 
@@ -171,10 +172,13 @@ def _with_backbone(network: PreTrainedModel) -> PreTrainedModel:
 
 def _try_forwards(network: PreTrainedModel, skeleton: Skeleton) -> None:
     texts = torch.tensor([[1, 2, 3], [1, 2, 4]]) % int(skeleton.config.vocab_size)
-    with torch.inference_mode():
-        first, other = network(
-            input_ids=texts, attention_mask=torch.ones_like(texts), use_cache=False
-        ).logits[:, 0]
+    try:
+        with torch.inference_mode():
+            first, other = network(
+                input_ids=texts, attention_mask=torch.ones_like(texts), use_cache=False
+            ).logits[:, 0]
+    except FAILURES as error:
+        raise cannot_read(skeleton.config, error) from None
     if not torch.allclose(first, other, rtol=1e-4, atol=1e-5):
         raise _reads_backwards(skeleton.config.model_type)
 

@@ -1,0 +1,57 @@
+"""A base model that cannot read a text is refused in one sentence when a federation is drafted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.tiny_language_models import save_tiny_language_model
+
+from securefl.config.model import ModelSection
+from securefl.errors import ModelError
+from securefl.protocol.terms import CausalLmTerms
+from securefl.provisioning.model_fit import fit_model
+from securefl.training import reading_trial
+from securefl.training.backbones import skeleton_of
+from securefl.training.tasks.causal.task import CausalLm
+from securefl.training.tasks.classification.task import SequenceClassification
+
+HEADS = (
+    r"is a stablelm model that cannot read a text: num_attention_heads = 4 is no multiple of "
+    r"num_key_value_heads = 3 \(model\.path\): correct the sizes in its config\.json, or take another base model\.$"
+)
+LANGUAGE = CausalLm(CausalLmTerms(name="causal-lm"))
+TASKS = {"causal-lm": LANGUAGE, "sequence-classification": SequenceClassification(("no", "yes"), "mean")}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory) -> str:
+    """A StableLM with more groups of keys than go into its heads, as a config written by hand may say."""
+    return save_tiny_language_model("stablelm", tmp_path_factory.mktemp("heads"), num_key_value_heads=3)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_heads_that_do_not_go_into_each_other_are_refused_before_anything_is_pinned(broken, task):
+    with pytest.raises(ModelError, match=HEADS):
+        fit_model(ModelSection(path=broken, max_length=16), target_modules=("q_proj",), task=TASKS[task])
+
+
+def test_a_model_too_large_for_a_trial_is_refused_when_its_weights_are_there(broken, monkeypatch):
+    monkeypatch.setattr(reading_trial, "_SMALL_MODEL", 0)
+    skeleton = skeleton_of(broken)
+    with pytest.raises(ModelError, match=HEADS):
+        LANGUAGE.model(skeleton, broken, attention="eager")
+
+
+def test_another_contradiction_is_refused_with_the_librarys_reason(tmp_path: Path):
+    path = save_tiny_language_model("stablelm", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(
+        json.dumps({**config, "rope_parameters": {**config["rope_parameters"], "partial_rotary_factor": 2.0}})
+    )
+    with pytest.raises(
+        ModelError,
+        match=r"stablelm model that cannot read a text: The size of tensor .*: correct the sizes in",
+    ):
+        skeleton_of(path)
