@@ -98,12 +98,15 @@ class TrainerSide(MeasuringSide):
                 self._trainer.train_personal(round_number)
 
     def install(self, adapter: Adapter, round_number: int) -> Mapping[str, float]:
-        """Replace the global adapter, and measure it on the validation rows."""
+        """Replace the global adapter, measure it on the validation rows, and train what computes on top of it."""
         with self._clock.phase(Phase.REDISTRIBUTE, round_number):
             self._trainer.install_global(adapter)
         with self._clock.phase(Phase.EVALUATE, round_number):
             metric = self._newest = self._trainer.measure("global", part="validation")
         self._history.note(round_number, metric)
+        if self._recipe.tops and round_number >= FIRST_ROUND:
+            with self._clock.phase(Phase.PERSONAL, round_number):
+                self._trainer.train_personal(round_number)
         return self._tell(AdapterKind.GLOBAL, metric, round_number, rows="validation").figures
 
     def finish(self, folder: Path, round_number: int) -> Measured:

@@ -15,6 +15,8 @@ from securefl.config.payload import PayloadName, sums_whole
 from securefl.config.recipes.choices import Recipe
 from securefl.errors import ConfigError
 
+_SUMMED: Final = '"joint" or "on-top"'
+_FUSED: Final = '"alone"'
 _BESIDE: Final = "a round trains a new adapter beside the global one"
 NOT_ITSELF: Final[Mapping[PayloadName, str]] = {
     "basis": _BESIDE,
@@ -38,7 +40,7 @@ def refuse_private_misfits(config: FederationConfig, *, where: str) -> None:
     if not config.recipe.has_personal:
         _check_none(config.recipe, where=where)
         return
-    _check_joint(config, where=where)
+    _check_sum(config, where=where)
     _check_copies(config, where=where)
     if config.recipe.sync_every:
         _check_sync(config, where=where)
@@ -64,7 +66,7 @@ def _check_finish(config: FederationConfig, *, where: str) -> None:
             f"'fusion.finish' is \"{config.fusion.finish}\", and 'recipe.personal' is \"{config.recipe.personal}\": "
             f"there is nothing to {'add' if adds else 'fuse'}",
             where=where,
-            hint=f'write personal = "{"joint" if adds else "alone"}", or leave finish out',
+            hint=f"write personal = {_SUMMED if adds else _FUSED}, or leave finish out",
         )
     if adds and config.fusion.space == "factor":
         raise ConfigError(
@@ -79,12 +81,12 @@ def _check_orthogonal(config: FederationConfig, *, where: str) -> None:
     strength, recipe = config.training.orthogonal, config.recipe
     if strength == 0:
         return
-    if recipe.personal not in ("alone", "joint"):
+    if recipe.personal not in ("alone", "joint", "on-top"):
         raise ConfigError(
             f"'training.orthogonal' is {strength:g}, and 'recipe.personal' is \"{recipe.personal}\": there is no "
             "adapter that is private and stands on the same weights as the shared one",
             where=where,
-            hint='write orthogonal = 0, or [recipe] personal = "alone" or "joint"',
+            hint='write orthogonal = 0, or [recipe] personal = "alone", "joint" or "on-top"',
         )
     said = _copies(recipe)
     if said is not None:
@@ -95,28 +97,30 @@ def _check_orthogonal(config: FederationConfig, *, where: str) -> None:
         )
 
 
-def _check_joint(config: FederationConfig, *, where: str) -> None:
-    if not config.recipe.joins:
+def _check_sum(config: FederationConfig, *, where: str) -> None:
+    """An adapter that is of use beside the shared one only is never copied, and served as the sum of both."""
+    if not config.recipe.needs_shared:
         return
+    personal = f"'recipe.personal' is \"{config.recipe.personal}\""
     said = _copies(config.recipe)
     if said is not None:
         raise ConfigError(
-            f"{said}, and 'recipe.personal' is \"joint\": that adapter is of use beside the shared one only",
+            f"{said}, and {personal}: that adapter is of use beside the shared one only",
             where=where,
             hint='write personal = "alone"',
         )
     if not config.fusion.adds:
         raise ConfigError(
-            "'recipe.personal' is \"joint\", whose adapter is of use beside the shared one only, and 'fusion.finish' "
-            f'is "{config.fusion.finish}"',
+            f"{personal}, whose adapter is of use beside the shared one only, and 'fusion.finish' is "
+            f'"{config.fusion.finish}"',
             where=where,
             hint='write [fusion] finish = "sum"',
         )
 
     if config.training.early_stopping_rounds is not None:
         raise ConfigError(
-            "'training.early_stopping_rounds' goes by the shared adapter alone, which 'recipe.personal' = \"joint\" "
-            "trains beside another one only",
+            "'training.early_stopping_rounds' goes by the shared adapter alone, and "
+            f"{personal}, whose adapter is of use beside the shared one of the last round only",
             where=where,
             hint="leave early_stopping_rounds out",
         )

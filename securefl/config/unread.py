@@ -153,10 +153,12 @@ def _of_the_fusion(config: FederationConfig) -> Iterator[UnreadKey]:
 
 def _of_the_personal_adapter(config: FederationConfig) -> Iterator[UnreadKey]:
     recipe = config.recipe
+    if recipe.needs_shared:
+        reason = f"'recipe.personal' is \"{recipe.personal}\", whose adapter has no head"
+        yield UnreadKey("personal", "head_learning_rate", reason, 'write [recipe] personal = "alone"')
     if recipe.joins:
-        reason = "'recipe.personal' is \"joint\", whose adapter has no head and no trials"
-        for key in ("rate_scales", "head_learning_rate"):
-            yield UnreadKey("personal", key, reason, 'write [recipe] personal = "alone"')
+        reason = "'recipe.personal' is \"joint\", whose adapter has no trials"
+        yield UnreadKey("personal", "rate_scales", reason, 'write [recipe] personal = "alone"')
     if recipe.has_personal:
         return
     reason = f"'recipe.personal' is \"{recipe.personal}\": there is no personal adapter"

@@ -49,7 +49,7 @@ class Finish:
             mix=self.head.own_mix(),
             batch_size=self.loop.section.per_device_eval_batch_size,
             compute=self.loop.compute,
-            used=(PERSONAL, "global") if settings.recipe.joins else ("global",),
+            used=(PERSONAL, "global") if settings.recipe.needs_shared else ("global",),
         )
 
     def fuse(self) -> FusionResult:

@@ -53,25 +53,28 @@ class Measuring:
     def measure(self, which: str, part: Part) -> Metric:
         """An adapter's metric, its progress told to the step sink; on the test rows it is that of a report."""
         told = steps_of("evaluate", self._loop.step_sink)
-        return self._measured(which, self._part(part), step_done=told, final=part == "test")
+        return self._measured((which,), self._part(part), step_done=told, final=part == "test")
 
-    def validate(self, which: str) -> Metric:
-        """An adapter's metric on the validation rows; the step sink is not called."""
-        return self._measured(which, self._rows.validation)
+    def validate(self, *used: str) -> Metric:
+        """The metric of adapters beside each other on the validation rows, with the head of the last one.
+
+        The step sink is not called.
+        """
+        return self._measured(used, self._rows.validation)
 
     def _part(self, part: Part) -> Tokenised:
         return self._rows.test if part == "test" else self._rows.validation
 
     def _measured(
         self,
-        which: str,
+        used: tuple[str, ...],
         rows: Tokenised,
         *,
         step_done: Callable[[int, int], None] | None = None,
         final: bool = False,
     ) -> Metric:
         return evaluate(
-            self._loop.bank.use((which,), head=which),
+            self._loop.bank.use(used, head=used[-1]),
             rows,
             self._loop.settings.task.metric,
             batch_size=self._loop.section.per_device_eval_batch_size,

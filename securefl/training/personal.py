@@ -11,7 +11,8 @@ a *tuned* adapter of one client alone, which a federated one must beat to be wor
    at the end (``keep_best``).
 
 A recipe may have it begin at the round's public start and contribute its change (``seed``), or become the client's
-locally trained global adapter in some rounds (``follow``): the best of the rounds since then stays.
+locally trained global adapter in some rounds (``follow``): the best of the rounds since then stays. Or it has no head,
+computes beside the shared adapter, and is of use with that one alone: then the last round stays.
 
 At the rates of the global adapter it was over-trained: on the quickstart's corpus its mean accuracy was 0.752 at them
 and 0.807 at a quarter, after 12 rounds.
@@ -126,6 +127,7 @@ class PersonalTraining:
         self._scales = settings.personal.rate_scales
         self._fit = fit
         self._validate = validate
+        self._headless = settings.recipe.needs_shared
         self._optimiser: Optimiser | None = None
         self.best: BestRound | None = None
         self.rate_scale: float | None = None
@@ -150,8 +152,10 @@ class PersonalTraining:
             loss, metric = trial.loss, trial.validation
         else:
             loss = self._fit(round_number, optimiser=self._optimiser, step_sink=step_sink)
+            if self._headless:
+                return loss
             metric = self._validate()
-        if self.best is None or metric.merit > self.best.metric.merit:
+        if not self._headless and (self.best is None or metric.merit > self.best.metric.merit):
             self.best = BestRound(round_number, metric, self._bank.adapter(PERSONAL))
         return loss
 
@@ -182,7 +186,7 @@ class PersonalTraining:
         """
         self._bank.install(PERSONAL, adapter)
         if self._optimiser is not None:
-            self._optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None))
+            self._optimiser = self.fresh_optimiser(self.switched_on())
         self.best = BestRound(round_number, self._validate(), self._bank.adapter(PERSONAL))
 
     @property
@@ -205,6 +209,11 @@ class PersonalTraining:
             max_grad_norm=self._training.max_grad_norm,
         )
 
+    def switched_on(self) -> Trainable:
+        """Switch on the gradients of what is trained, and give it."""
+        trainable = self._bank.train(PERSONAL, None)
+        return Trainable(trainable.factors, {}) if self._headless else trainable
+
     def kept(self) -> Kept:
         """All that the next round depends on, but the adapter's values, which the bank has."""
         best = self.best
@@ -225,7 +234,7 @@ class PersonalTraining:
         self.rate_scale = None if scale is None else own.number("rate_scale")
         self._optimiser = None
         if own.values.get("began"):
-            self._optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None))
+            self._optimiser = self.fresh_optimiser(self.switched_on())
             self._optimiser.restore(kept.under("optimiser"))
         self.best = _best_of(kept.under("best")) if kept.has("best") else None
 
@@ -250,7 +259,7 @@ class PersonalTraining:
         return min(trials, key=lambda trial: trial.validation.loss)
 
     def _trial(self, round_number: int, scale: float, step_sink: StepSink) -> _Trial:
-        optimiser = self.fresh_optimiser(self._bank.train(PERSONAL, None), scale=scale)
+        optimiser = self.fresh_optimiser(self.switched_on(), scale=scale)
         loss = self._fit(round_number, optimiser=optimiser, step_sink=step_sink)
         return _Trial(scale, optimiser, self._bank.adapter(PERSONAL), loss, self._validate())
 

@@ -95,13 +95,14 @@ class RoundLoop:
         penalised: bool = False,
         kept: int | None = None,
         orthogonal_to: str | None = None,
+        trained: str | None = None,
     ) -> float:
-        """Trains the last adapter in use for a round's steps, or so many, and gives the mean loss, nats.
+        """Trains an adapter for a round's steps, or so many, and gives the mean loss, nats.
 
         Args:
             round_number: Its number, from 1.
             switched_on: Switches on what is trained, and gives it.
-            used: Adapters that compute, the trained one last.
+            used: Adapters that compute; the head is that of the last one.
             optimiser: One that lives across rounds; without it a fresh AdamW.
             schedule: Of the rates over rounds; without it that of ``[training]``.
             steps: Number of steps; without it a round's.
@@ -111,15 +112,16 @@ class RoundLoop:
             penalised: The penalties of ``[training]`` are added to every loss; see ``penalties``.
             kept: Directions that are not zeros; None for all of them.
             orthogonal_to: The adapter that the trained one is kept orthogonal to, in the place of those penalties.
+            trained: Name of the trained adapter; without it the last one in use.
 
         Raises:
             TrainingError: if a value is not finite, or a factor cannot move.
         """
-        name, steps = used[-1], steps or self.steps
+        name, steps = trained or used[-1], steps or self.steps
         schedule = schedule or Schedule.of(self.section, rounds=self.settings.rounds)
         what = name if name in (PERSONAL, COPY) else "global"
         seed_torch(self.settings.seed, "training", name, round_number, self.settings.member)
-        model = self.bank.use(used, head=name)
+        model = self.bank.use(used, head=used[-1])
         drawn = self.draws.batches(
             what, round_number, self.rows, size=self.section.per_device_train_batch_size
         )

@@ -108,16 +108,18 @@ class LocalTrainer(HeadAnswers):
             self._rows = tokenised(settings, data)
         self._loop = self._round_loop()
         self._measuring = Measuring(self._loop, rows=self._rows)
+        own = (PERSONAL, "global") if settings.recipe.tops else (PERSONAL,)
         self._personal = PersonalTraining(
             self._bank,
             settings,
             fit=partial(
                 self._loop.fit,
                 switched_on=self._switched_on,
-                used=(PERSONAL,),
+                used=own,
+                trained=PERSONAL,
                 orthogonal_to="global" if settings.training.orthogonal > 0 else None,
             ),
-            validate=partial(self._measuring.validate, PERSONAL),
+            validate=partial(self._measuring.validate, *own),
         )
         self._head = settings.task.head(
             head_context(
@@ -235,7 +237,8 @@ class LocalTrainer(HeadAnswers):
     def train_personal(self, round_number: int) -> float:
         """Trains the personal adapter for as many steps as the global one; the mean loss, nats.
 
-        In the first round so many times as often as ``[personal] rate_scales`` has entries; see ``personal``.
+        In the first round so many times as often as ``[personal] rate_scales`` has entries; see ``personal``. Where the
+        recipe has it on top of the global adapter, it computes beside that one, as it is now.
 
         Raises:
             TrainingError: if a value is not finite, a factor cannot move, or there is no personal adapter.
@@ -367,7 +370,7 @@ class LocalTrainer(HeadAnswers):
 
     def _switched_on(self) -> Trainable:
         """The personal adapter's parameters, of the layers that the round trains."""
-        return self._shared.limited(partial(self._bank.train, PERSONAL, None))
+        return self._shared.limited(self._personal.switched_on)
 
     def _round_loop(self) -> RoundLoop:
         return RoundLoop(

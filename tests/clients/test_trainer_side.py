@@ -111,6 +111,19 @@ def test_a_private_adapter_beside_the_shared_one_is_neither_trained_nor_measured
     assert {"fuse", "measure fused", "save_adapter fused", "save_adapter global"} <= {*trainer.calls}
 
 
+def test_a_private_adapter_on_top_is_trained_once_the_rounds_mean_is_in_place_and_never_measured_alone(
+    trainer, tmp_path
+):
+    side = side_of(trainer, personal="on-top")
+    side.uploaded(1)
+    assert trainer.calls == []
+    side.install(None, 1)
+    assert trainer.calls == ["install_global None", "measure global", "train_personal 1"]
+    side.finish(tmp_path, 3)
+    assert not [call for call in trainer.calls[3:] if "personal" in call]
+    assert {"fuse", "measure fused", "save_adapter fused", "save_adapter global"} <= {*trainer.calls}
+
+
 def test_a_seeded_recipe_trains_nothing_while_the_others_are_at_work(trainer):
     side = side_of(trainer, personal="alone", seeding="personal", sync_every=3)
     for number in (1, 2, 3, 4):

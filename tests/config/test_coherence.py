@@ -89,6 +89,15 @@ UNREAD = [
     ({**ALONE, "fusion": {"finish": "none", "space": "factor"}}, "fusion.space", 'fusion.finish\' is "none"'),
     ({**JOINT, "personal": {"rate_scales": [1.0]}}, "personal.rate_scales", 'recipe.personal\' is "joint"'),
     (
+        {
+            "recipe": {"personal": "on-top"},
+            "fusion": {"finish": "sum"},
+            "personal": {"head_learning_rate": 0.1},
+        },
+        "personal.head_learning_rate",
+        'recipe.personal\' is "on-top"',
+    ),
+    (
         {**JOINT, "personal": {"head_learning_rate": 0.1}},
         "personal.head_learning_rate",
         'recipe.personal\' is "joint"',

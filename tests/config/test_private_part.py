@@ -122,19 +122,30 @@ def test_a_key_of_the_fusion_leaves_the_rows_finish() -> None:
     assert (config.fusion.finish, config.fusion.baselines) == ("sum", True)
 
 
+def test_an_adapter_on_top_is_never_trained_by_itself() -> None:
+    recipe = read({"personal": "on-top"}, fusion={"finish": "sum"}).recipe
+    assert recipe.has_personal
+    assert not recipe.stands_alone
+    assert not any(recipe.trains_alone(number) for number in range(1, 8))
+
+
+@pytest.mark.parametrize("personal", ["joint", "on-top"])
 @pytest.mark.parametrize("finish", ["search", "few-shot", "none"])
 def test_a_private_adapter_that_is_of_use_beside_the_shared_one_only_is_served_as_the_sum(
-    finish: str,
+    finish: str, personal: str
 ) -> None:
-    said = refused({"name": "pf2lora"}, fusion={"finish": finish})
-    assert "'recipe.personal' is \"joint\"" in said
+    said = refused({"name": "pf2lora", "personal": personal}, fusion={"finish": finish})
+    assert f"'recipe.personal' is \"{personal}\"" in said
     assert f"'fusion.finish' is \"{finish}\"" in said
 
 
+@pytest.mark.parametrize("personal", ["joint", "on-top"])
 @pytest.mark.parametrize("choice", [{"sync_every": 3}, {"seeding": "personal"}])
-def test_a_private_adapter_beside_the_shared_one_neither_seeds_nor_copies(choice: dict) -> None:
-    said = refused({"name": "pf2lora", "personal_rank": "own", **choice})
-    assert "'recipe.personal' is \"joint\": that adapter is of use beside the shared one only" in said
+def test_a_private_adapter_beside_the_shared_one_neither_seeds_nor_copies(
+    choice: dict, personal: str
+) -> None:
+    said = refused({"name": "pf2lora", "personal": personal, "personal_rank": "own", **choice})
+    assert f"'recipe.personal' is \"{personal}\": that adapter is of use beside the shared one only" in said
 
 
 def test_no_federation_is_ended_by_losses_of_half_a_model() -> None:
@@ -151,9 +162,9 @@ def test_a_sum_without_a_personal_adapter_is_refused() -> None:
     assert "there is nothing to add" in refused({"personal": "none"}, fusion={"finish": "sum"})
 
 
-@pytest.mark.parametrize("personal", ["alone", "joint"])
+@pytest.mark.parametrize("personal", ["alone", "joint", "on-top"])
 def test_a_private_adapter_may_be_kept_orthogonal_to_the_shared_one(personal: str) -> None:
-    fusion = {"finish": "sum"} if personal == "joint" else {}
+    fusion = {"finish": "sum"} if personal != "alone" else {}
     config = read({"name": "default", "personal": personal}, training={"orthogonal": 0.1}, fusion=fusion)
     assert config.training.orthogonal == 0.1
 

@@ -199,7 +199,7 @@ TAGS = {
     **{("cohort", "ranks", key): ("by", "mix") for key in ("shape", "of")},
     ("outer", "momentum"): ("name", "nesterov"),
     **{("outer", key): ("name", "adam") for key in ("beta1", "beta2", "epsilon")},
-    **{("payload", key): ("name", "state") for key in ("side", "aligned", "frozen_from")},
+    **{("payload", key): ("name", "state") for key in ("side", "every", "aligned", "frozen_from")},
     ("payload", "shares"): ("name", "factors"),
     **{
         ("privacy", key): ("unit", "example")

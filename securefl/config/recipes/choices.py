@@ -12,7 +12,7 @@ from securefl.config.names import Name
 from securefl.config.section import Section
 
 DEFAULT: Final = "default"
-Personal = Literal["none", "alone", "joint", "backbone", "rest"]
+Personal = Literal["none", "alone", "joint", "on-top", "backbone", "rest"]
 Seeding = Literal["public", "personal"]
 OwnRank = Literal["own"]
 Finish = Literal["search", "few-shot", "none", "sum", "mixer", "fine-tune"]
@@ -72,10 +72,11 @@ class Recipe(Section):
 
     name: Name
     personal: Personal
-    """A client's own part: ``none``, a personal adapter by itself (``alone``), or one that moves in every
-    step beside the shared one, and computes with it always (``joint``), or a backbone of its own, beside which a shared
-    adapter of one shape moves (``backbone``), or the adapter that it sends, which stays its own from round to round,
-    beside the frozen mean of all others' (``rest``)."""
+    """A client's own part: ``none``, a personal adapter by itself (``alone``), or one that moves in every step beside
+    the shared one, and computes with it always (``joint``), or one that is trained after every round's mean has been
+    applied, beside the shared one that this gave, and computes with it always (``on-top``), or a backbone of its own,
+    beside which a shared adapter of one shape moves (``backbone``), or the adapter that it sends, which stays its own
+    from round to round, beside the frozen mean of all others' (``rest``)."""
     personal_rank: OwnRank | Annotated[int, Field(ge=1, le=4096)] | Annotated[float, Field(gt=0, lt=1)] = (
         "own"
     )
@@ -125,6 +126,16 @@ class Recipe(Section):
         return self.personal == "joint"
 
     @property
+    def tops(self) -> bool:
+        """True where the personal adapter is trained beside what each round has made of the shared one."""
+        return self.personal == "on-top"
+
+    @property
+    def needs_shared(self) -> bool:
+        """True where the personal adapter is of use beside the shared one only, and both are served as their sum."""
+        return self.joins or self.tops
+
+    @property
     def keeps_sent(self) -> bool:
         """True where the adapter that a client sends stays its own, beside the mean of all others'."""
         return self.personal == "rest"
@@ -132,7 +143,7 @@ class Recipe(Section):
     @property
     def stands_alone(self) -> bool:
         """True where the personal adapter is a whole model's by itself."""
-        return self.has_personal and not self.joins
+        return self.has_personal and not self.needs_shared
 
     def trains_alone(self, round_number: int) -> bool:
         """True for a round beside which the personal adapter is trained by itself."""
