@@ -38,7 +38,11 @@ def adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("text,label\na,maybe\n", [], "the label 'maybe' is not in the federation's list of 2 labels"),
         ("text,label\na,Yes\n", [], "the list has 'yes', which is the same but for case"),
-        ("text,target\na,yes\n", [], "label"),
+        (
+            "text,target\na,yes\n",
+            [],
+            "there is no column 'label' (rows.csv): the columns are text, target; name others with --text and --label",
+        ),
         ("words,label\na,yes\n", [], "text"),
         ("text,label\n", [], "rows.csv"),
         (
@@ -64,14 +68,38 @@ def test_rows_that_do_not_fit_are_refused_before_a_model_is_loaded(
     [
         ([], "it is not said which texts"),
         (["a", "--input", "rows.csv"], "texts are given twice"),
-        (["--input", "rows.csv"], "there is no data file rows.csv"),
+        (["--input", "rows.csv"], "there is no data file rows.csv: give the path of a csv"),
+        (
+            ["--input", "named.csv"],
+            "there is no column 'text' (named.csv): the columns are words; name others",
+        ),
         (["--input", "rows.txt"], "rows.txt cannot be read"),
     ],
 )
 def test_texts_that_are_not_there_are_refused(
     adapter: Path, cli: Callable[..., Said], options: list[str], said: str
 ) -> None:
+    Path("named.csv").write_text("words\na\n")
     answer = cli("predict", adapter, *options)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no data file rows.csv: give the path of a csv"),
+        ("question,reply\na,b\n", "name the right ones, such as --column prompt=question"),
+    ],
+)
+def test_rows_of_a_language_model_that_are_not_there_are_refused(
+    adapter: Path, cli: Callable[..., Said], content: str | None, said: str
+) -> None:
+    record = json.loads((adapter / "task.json").read_text())
+    (adapter / "task.json").write_text(json.dumps({**record, "task": "causal-lm"}))
+    if content is not None:
+        Path("rows.csv").write_text(content)
+    answer = cli("evaluate", adapter, "rows.csv")
     assert answer.code == 2
     assert said in answer.err
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from securefl.config.data import DataSection
+from securefl.errors import DataError
 from securefl.training.folders.task_file import FolderRecord
 from securefl.training.rows.client_rows import read_columns
 from securefl.training.rows.examples import Examples
-from securefl.training.rows.tables import read_table
+from securefl.training.rows.row_errors import check_names, no_form
+from securefl.training.rows.tables import column_names, read_table
 from securefl.training.rows.text_file import TextFormat
 from securefl.training.tasks.table import recorded_terms, row_task_of
 
@@ -35,6 +37,15 @@ def labelled_rows(record: FolderRecord, data: Path, *, section: DataSection, whe
     """
     task = row_task_of(recorded_terms(record, where=where), section)
     columns = task.columns
+    _check_there(data)
+    there = column_names(data, form=_form(section))
+    if not columns.forms:
+        check_names(
+            data, [*columns.texts, *columns.filled], there, hint="name others with --text and --label"
+        )
+    elif not any(form.fits(there) for form in columns.forms):
+        forms = [form.required for form in columns.forms]
+        raise no_form(data, forms, there, remedy="name the right ones, such as --column prompt=question")
     table = read_columns(data, columns, filled=columns.filled, form=_form(section))
     return task.examples(table, np.arange(len(table)))
 
@@ -45,8 +56,17 @@ def texts_of_file(data: Path, *, section: DataSection) -> list[tuple[str, ...]]:
     Raises:
         DataError: if the file or a column is not there, or a cell is no text.
     """
+    _check_there(data)
+    check_names(data, section.text, column_names(data, form=_form(section)), hint="name others with --text")
     table = read_table(data, section.text, form=_form(section))
     return list(zip(*(table.columns[name] for name in section.text), strict=True))
+
+
+def _check_there(data: Path) -> None:
+    if not data.exists():
+        raise DataError(
+            f"there is no data file {data}", hint="give the path of a csv, tsv, jsonl, json or parquet file"
+        )
 
 
 def texts_of_lines(text: str) -> list[tuple[str, ...]]:

@@ -151,7 +151,8 @@ def read_columns(path: Path, columns: Columns, *, filled: Sequence[str], form: T
         there = column_names(path, form=form)
         fitting = next((one for one in columns.forms if one.fits(there)), None)
         if fitting is None:
-            raise no_form(path, [one.required for one in columns.forms], there, example=columns.example)
+            remedy = f"name the right ones in [data], such as {columns.example}"
+            raise no_form(path, [one.required for one in columns.forms], there, remedy=remedy)
         if columns.strata is not None and columns.strata not in there:
             raise no_strata(path, columns.strata, there, key=columns.strata_key)
         columns = columns.of(fitting)

@@ -77,21 +77,21 @@ def no_strata(path: Path, column: str, there: Sequence[str], *, key: str) -> Dat
     )
 
 
-def no_form(path: Path, forms: Sequence[Sequence[str]], there: Sequence[str], *, example: str) -> DataError:
+def no_form(path: Path, forms: Sequence[Sequence[str]], there: Sequence[str], *, remedy: str) -> DataError:
     """The error for a file whose columns are those of no form that the task reads.
 
     Args:
         path: The file.
         forms: The columns of each form.
         there: Names of the file's columns.
-        example: What to write where the right columns have other names.
+        remedy: What to do where the right columns have other names.
     """
     wanted = ", or ".join(" with ".join(f"'{name}'" for name in form) for form in forms)
     listed = f"the columns are {_listed(there)}" if there else "no column has a name"
     return DataError(
         f"there is no column {wanted}",
         where=str(path),
-        hint=f"{listed}; name the right ones in [data], such as {example}",
+        hint=f"{listed}; {remedy}",
     )
 
 
