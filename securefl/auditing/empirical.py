@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.auditing.fresh_processes import processes_repeat
 from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
 from securefl.errors import ConfigError
 from securefl.privacy.accounting.second_opinion import opinions
@@ -201,6 +202,8 @@ def _weak(noise: NoiseLevels) -> Iterator[str]:
         yield f"the noise in {found.place} has {found.part:.2f} times the deviation that was charged"
     if NoiseStream().words(_WORDS).tolist() == NoiseStream().words(_WORDS).tolist():
         yield "two streams of noise are the same: whoever knows where they come from takes the noise away"
+    elif processes_repeat():
+        yield "two processes draw the same noise: whoever starts a third one takes the noise away"
 
 
 def _of_clients(event: DistributedGaussian | DistributedSkellam, rounds: int, promise: Promise) -> Attack:

@@ -26,7 +26,8 @@ def promised(audit: PrivacyAudit) -> tuple[str, ...]:
         f"(1 in {1 / promise.delta:,.0f}) over {rounds}.",
         "This means: whatever anybody concludes from all that left the clients becomes at most "
         f"exp({promise.epsilon:g}) = {_factor(promise.epsilon)} times as likely by {_one(promise)} being there or not, "
-        "but for a probability of delta. The closer this factor is to 1, the better the protection.",
+        "but for a probability of delta. The closer this factor is to 1, the better the protection: who would have to "
+        f"guess by a coin, right in 50 % of all cases, may be right in up to {_sure(promise.epsilon)} of them.",
         *_noise(promise),
     )
 
@@ -57,11 +58,13 @@ def verified(audit: PrivacyAudit) -> tuple[str, ...]:
     return (
         *of_run,
         "Every line of every budget's ledger that lies here: its signature and its place in the chain.",
-        "Every contribution that a client's ledger of the run names has a charge in the client's budget.",
+        "Every contribution that a client's ledger of the run names has a charge in the client's budget, made before "
+        "it left.",
         _charges(audit.promise),
         "The ledger of each budget goes on from every head that certificates, the client's ledger of the run and "
         "receipts on this machine keep of it; the copy in the run's folder has all charges of the run; and a ledger "
-        "that lies on this machine has its key, receipts and marks of rows beside it.",
+        "that lies on this machine has its key, its own marks of rows, and a receipt of every entry that a "
+        "contribution named.",
         "Every figure of privacy in the results that follows from the promise and the ledgers.",
         f"Epsilon of all charges, computed anew from the ledgers alone by {' and '.join(names) or 'nobody'}; no figure "
         f"of the run was believed. Each of them is an upper bound: the promise is held against that of "
@@ -105,7 +108,16 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
     if promise is None:
         yield "What the sums themselves tell of rows or of members: nothing here bounds it."
         return
+    yield (
+        "Other runs: epsilon of all runs counts what the ledgers of this client's budgets name that lie here. Where "
+        "only the copy in the run's folder is here, later runs are not in it, and runs on other data that shares rows "
+        "stand in other ledgers; the client itself counts them."
+    )
     if promise.unit == "example":
+        yield (
+            "The number of a client's rows: what a training costs follows from it, and nobody else knows it. A client "
+            "that charges as if it had more rows than it has pays too little, unseen."
+        )
         yield "Whole clients: that one takes part, and about how many rows it has, is no secret."
         if promise.per_person is None:
             yield (
@@ -141,6 +153,11 @@ def _out_of_scope(promise: Promise | None) -> Iterator[str]:
 def _factor(epsilon: float) -> str:
     factor = math.exp(epsilon)
     return f"{factor:.3g}" if factor < 100 else f"{factor:,.0f}"
+
+
+def _sure(epsilon: float) -> str:
+    """Largest share of right guesses between two equally likely cases, rounded up."""
+    return f"{math.ceil(1e4 / (1 + math.exp(-epsilon))) / 100:g} %"
 
 
 def _protected(promise: Promise) -> str:

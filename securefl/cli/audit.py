@@ -58,7 +58,7 @@ def audit(
     """Check what a run left behind: every ledger's chain and signatures, and that all members opened the same sums.
 
     Under differential privacy also: every contribution was charged to its client's budget, and all charges cost at most
-    the promised epsilon. It is computed anew from the ledgers alone, by more than one accountant.
+    the promised epsilon. It is computed anew from the ledgers alone, by each accountant that has a bound for the noise.
 
     Ends with 0 if everything holds, and with 1 on a finding; each is named.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 pytest.importorskip("dp_accounting")
 
 from support.private_accounts import unpaid
+from support.seeded_processes import seeded
 
 from securefl.auditing.empirical import Attack, attack, attack_releases
 from securefl.auditing.privacy_accounts import Promise
@@ -120,6 +121,14 @@ def test_streams_of_a_known_seed_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
     assert caught(attack(WHOLE, 1, PROMISE), "two streams of noise are the same")
     assert isinstance(CLIENTS.event, DistributedGaussian)
     assert caught(client_attack(CLIENTS.event), "two streams of noise are the same")
+
+
+def test_a_seed_that_is_the_same_in_every_process_is_caught(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert not caught(client_attack(CLIENTS.event), "two processes draw the same noise")
+    seeded(tmp_path, monkeypatch)
+    assert caught(client_attack(CLIENTS.event), "two processes draw the same noise")
 
 
 def test_two_steps_for_one_charge_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

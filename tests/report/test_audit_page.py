@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 pytest.importorskip("jinja2")
 
-from support.private_accounts import private_federation
+from support.private_accounts import client_federation, private_federation
 
 from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
-from securefl.auditing.privacy_words import promised
+from securefl.auditing.privacy_words import out_of_scope, promised, verified
 from securefl.auditing.run_audit import AuditReport
 from securefl.cli.audit_view import page_of
 from securefl.report.audit_page import render
@@ -55,10 +56,30 @@ def test_a_page_says_promise_accounts_checks_and_limits(holds: AuditReport) -> N
     assert "What does not hold" not in said
 
 
-@pytest.mark.parametrize(("epsilon", "factor"), [(0.5, "1.65"), (3, "20.1"), (8, "2,981")])
-def test_a_page_says_what_an_epsilon_means(epsilon: float, factor: str) -> None:
+@pytest.mark.parametrize(
+    ("epsilon", "factor", "right"), [(0.5, "1.65", "62.25"), (3, "20.1", "95.26"), (8, "2,981", "99.97")]
+)
+def test_a_page_says_what_an_epsilon_means(epsilon: float, factor: str, right: str) -> None:
     privacy = PrivacyAudit(promise=Promise.of(private_federation(target_epsilon=epsilon)), rounds=1)
-    assert f"at most exp({epsilon:g}) = {factor} times" in " ".join(promised(privacy))
+    said = " ".join(promised(privacy))
+    assert f"at most exp({epsilon:g}) = {factor} times" in said
+    assert f"may be right in up to {right} % of them" in said
+
+
+def test_a_page_says_what_an_epsilon_of_all_runs_leaves_out_and_that_rows_are_not_counted() -> None:
+    privacy = PrivacyAudit(promise=Promise.of(private_federation()), rounds=1)
+    said = " ".join(out_of_scope(privacy))
+    assert "later runs are not in it" in said
+    assert "charges as if it had more rows than it has pays too little, unseen" in said
+
+
+def test_a_page_says_what_stands_in_for_a_second_accountant() -> None:
+    promise = Promise.of(client_federation(mechanism="skellam"))
+    alone = replace(account("client-1", 7.98), least=7.4)
+    said = " ".join(verified(PrivacyAudit(promise=promise, rounds=1, clients=(alone,))))
+    assert "shows epsilon 7.4 at least, and no accountant may compute less" in said
+    other = " ".join(verified(PrivacyAudit(promise=promise, rounds=1, clients=(account("client-1", 7.98),))))
+    assert "neighbouring sums" not in other
 
 
 def test_a_page_names_every_finding_and_whose_it_is(fails: AuditReport) -> None:
