@@ -299,8 +299,10 @@ def _lora_layers(model: nn.Module, layout: Layout) -> dict[str, LoraLayer]:
             experts, for those of the experts' own weights, and adapts these instead.
     """
     found = {tensor.name: model.get_submodule(f"{BACKBONE}.{tensor.name}") for tensor in layout.adapted}
-    layers = {name: layer for name, layer in found.items() if isinstance(layer, LoraLayer)}
-    lost = _last_names(found.keys() - layers.keys())
+    layers: dict[str, LoraLayer] = {
+        name: layer for name, layer in found.items() if isinstance(layer, LoraLayer)
+    }
+    lost = _last_names(set(found) - set(layers))
     if lost:
         others = _last_names(layers) - lost
         raise ModelError(

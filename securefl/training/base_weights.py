@@ -3,9 +3,10 @@
 The rule kept here: adapters and heads are float32 whatever the base is held in, and metrics are those of a model that
 computes in float32 from the held numbers. In training, matrix products are bf16 (``devices.Compute``), so the held
 weights enter them as they are; modules of vectors alone, such as norms, compute with float32 copies where they are
-given float32, which some of torch's kernels demand. Outside autocast, which is where metrics are measured, each module computes with float32
-copies of its own weights, made for the call and dropped after it: one layer is wide at a time. Where a model's files
-are bf16 themselves nothing is lost, and a figure is the one that a float32 copy of the model gives.
+given float32, which some of torch's kernels demand. Outside autocast, which is where metrics are measured, each module
+computes with float32 copies of its own weights, made for the call and dropped after it: one layer is wide at a time.
+Where a model's files are bf16 themselves nothing is lost, and a figure is the one that a float32 copy of the model
+gives.
 
 Only parameters are narrowed. Buffers, such as the frequencies of rotary positions, stay as the model made them.
 
