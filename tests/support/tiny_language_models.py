@@ -123,6 +123,15 @@ def _config(kind: str):
                 moe_intermediate_size=24,
                 mlp_only_layers=[0],
             )
+        case "qwen3_5_text":
+            return transformers.Qwen3_5TextConfig(
+                **common,
+                head_dim=8,
+                linear_num_key_heads=2,
+                linear_num_value_heads=4,
+                linear_key_head_dim=8,
+                linear_value_head_dim=8,
+            )
         case "xglm":
             names = {
                 "hidden_size": "d_model",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from support.tiny_language_models import save_tiny_language_model
 
 from securefl.config.model import ModelSection
@@ -54,6 +55,14 @@ def test_modules_whose_names_peft_takes_for_experts_are_refused_with_those_that_
     named = tuple(json.loads(told.value.hint.partition(" = ")[2]))
     assert set(named) == {"q_proj", "k_proj", "v_proj", "o_proj"}
     assert len(fit_model(section, target_modules=named, task=LANGUAGE).layout.adapted) == 2 * 4
+
+
+def test_a_model_with_linear_attention_alone_reads_and_writes_without_a_cache(tmp_path: Path):
+    path = save_tiny_language_model("qwen3_5_text", tmp_path)
+    skeleton = skeleton_of(path)
+    model = LANGUAGE.model(skeleton, path, attention="eager")
+    assert skeleton.config.layer_types == ["linear_attention"] * 2
+    assert len(model.answers([torch.tensor([5, 6, 7]), torch.tensor([8, 9])])) == 2
 
 
 def test_another_contradiction_is_refused_with_the_librarys_reason(tmp_path: Path):
