@@ -183,6 +183,22 @@ def _metric(name: str, value: object) -> float:
     return float(number.item())
 
 
+def check_offers(learner: object) -> None:
+    """Refuse a learner that lacks what every federation asks for, before rounds are trained in vain.
+
+    Raises:
+        ModelError: naming what is missing.
+    """
+    missing = [name for name in ("learn", "evaluate") if not callable(getattr(learner, name, None))]
+    if not hasattr(learner, "samples"):
+        missing.insert(0, "samples")
+    if missing:
+        raise ModelError(
+            f"the learner {type(learner).__name__} has no {' and no '.join(map(repr, missing))}",
+            hint="write what securefl.Learner names; help(securefl.Learner) says what each gives",
+        )
+
+
 def _real_numbers(value: object) -> Scores | None:
     """A learner's numbers as float64, of any shape; None where it gave something else."""
     try:

@@ -10,7 +10,7 @@ from securefl.adapters.update import Adapter
 from securefl.progress import Event, EventSink
 from securefl.results.client import FILE_NAME
 from securefl_client.folder import ClientFolder
-from securefl_client.learner import CheckedLearner, Learner
+from securefl_client.learner import CheckedLearner, Learner, check_offers
 from securefl_client.learner_side import LearnerSide
 from securefl_client.phases import PhaseClock
 from securefl_client.process import take_part
@@ -44,6 +44,9 @@ class Member:
         server: ``host:port``; None takes the one in ``client.toml``.
         out: Where adapter, ledger and result go; None takes ``results`` in the folder.
 
+    Raises:
+        ModelError: if the learner lacks something that every federation asks for.
+
     Example:
         >>> from securefl import Member
         >>> result = Member("federation/client-1", MyLearner()).run(on_event=print)  # doctest: +SKIP
@@ -59,6 +62,7 @@ class Member:
         server: str | None = None,
         out: str | Path | None = None,
     ) -> None:
+        check_offers(learner)
         self._folder = Path(folder)
         self._learner = learner
         self._server = server

@@ -155,7 +155,8 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
         For every weight ``scaling * (B1 A1 - B0 A0)`` as factors (m, 2r) and (2r, n); the heads' differences.
 
     Raises:
-        ModelError: if a tensor is in one of them only, or has another shape there; the ranks may differ.
+        ModelError: if a tensor is in one of them only, or has another shape there; the ranks may differ. Also if
+            numpy cannot read its values, such as those of a torch tensor with a gradient.
 
     Example:
         >>> import numpy as np
@@ -164,6 +165,7 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
         >>> update_between(start, after, scaling=2.0).weights["w"].product()[0]
         array([2., 2.])
     """
+    start, after = _in_numpy(start), _in_numpy(after)
     _check_same_tensors(_sizes(start), _sizes(after))
     return Update(
         weights={
@@ -175,6 +177,27 @@ def update_between(start: Adapter, after: Adapter, *, scaling: float) -> Update:
         },
         heads={name: values - start.heads[name] for name, values in after.heads.items()},
     )
+
+
+def _in_numpy(adapter: Adapter) -> Adapter:
+    """An adapter whose values are float64 arrays, whatever numpy can read them from."""
+    return Adapter(
+        {
+            name: LoraFactors(A=_array(pair.A, name), B=_array(pair.B, name))
+            for name, pair in adapter.weights.items()
+        },
+        {name: _array(values, name) for name, values in adapter.heads.items()},
+    )
+
+
+def _array(values: object, name: str) -> Matrix:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: torch's, of a tensor with a gradient
+        raise ModelError(
+            f"numpy cannot read the values of '{name}'",
+            hint="give arrays; of a torch tensor, tensor.detach().double().cpu().numpy()",
+        ) from None
 
 
 def whole_update(change: Update, start: Adapter, *, scaling: float) -> Update:

@@ -76,7 +76,11 @@ def draft_federation(
     facts = facts_of_data(config, part_read=answer_fit(config))
     task = pinned_task(config.task, labels=facts.labels)
     model = fit_model(
-        config.model, target_modules=config.lora.target_modules, task=task_of(task), forms=facts.forms
+        config.model,
+        target_modules=config.lora.target_modules,
+        task=task_of(task),
+        forms=facts.forms,
+        recomputes=config.training.gradient_checkpointing,
     )
     # The terms name modules, so that "all-linear" means the same ones under every version of a library.
     lora = config.lora.model_copy(update={"target_modules": model.target_modules})

@@ -18,6 +18,7 @@ from securefl.training.backbones import Skeleton, most_positions, skeleton_of
 from securefl.training.mixed_backbones.private_rank import check_private_rank
 from securefl.training.model_files import is_here
 from securefl.training.pretrained import load_tokenizer
+from securefl.training.recomputation import layers_to_recompute
 from securefl.training.rows.tokens import check_length
 from securefl.training.silence import silent_transformers
 from securefl.training.target_modules import resolved_targets
@@ -38,7 +39,12 @@ class FittedModel:
 
 
 def fit_model(
-    section: ModelSection, *, target_modules: Sequence[str], task: Task, forms: Collection[str] = ()
+    section: ModelSection,
+    *,
+    target_modules: Sequence[str],
+    task: Task,
+    forms: Collection[str] = (),
+    recomputes: bool = False,
 ) -> FittedModel:
     """The base model of a federation, from its config and tokenizer.
 
@@ -47,10 +53,12 @@ def fit_model(
         target_modules: As in ``[lora]``.
         task: What is learnt.
         forms: Forms of the rows that were read; see ``Task.check``.
+        recomputes: ``[training] gradient_checkpointing``.
 
     Raises:
         ModelError: if the model is not there, of a kind that cannot be pooled, or has no such modules.
-        ConfigError: if it has fewer positions than ``max_length``, or a choice of the task does not fit it or the rows.
+        ConfigError: if it has fewer positions than ``max_length``, or a choice of the task or
+            ``gradient_checkpointing`` does not fit it or the rows.
     """
     skeleton = skeleton_of(section.path)
     check_length(
@@ -58,6 +66,8 @@ def fit_model(
         max_length=section.max_length,
         positions=most_positions(skeleton.backbone, skeleton.config),
     )
+    if recomputes:
+        layers_to_recompute(skeleton.backbone)
     task.check(skeleton, forms)
     names = resolved_targets(skeleton.backbone, target_modules, unused=skeleton.unused)
     layout = task.layout(skeleton, names)
@@ -77,7 +87,12 @@ def fit_models_here(config: FederationConfig, *, task: Task) -> None:
         if not is_here(path):
             continue
         section = config.model.model_copy(update={"path": path})
-        layout = fit_model(section, target_modules=config.lora.target_modules, task=task).layout
+        layout = fit_model(
+            section,
+            target_modules=config.lora.target_modules,
+            task=task,
+            recomputes=config.training.gradient_checkpointing,
+        ).layout
         for member, rank in config.ranks.items():
             if paths[member] == path:
                 check_private_rank(layout, rank=config.recipe.private_rank(rank) or rank, member=member)

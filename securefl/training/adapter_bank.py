@@ -12,7 +12,7 @@ both in PEFT's own form.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from securefl.adapters.frozen.basis import Side
 from securefl.adapters.frozen.core import FrozenPair
-from securefl.adapters.layout import Layout, TensorSpec
+from securefl.adapters.layout import Layout
 from securefl.adapters.update import Adapter, LoraFactors, Matrix
 from securefl.errors import ModelError, TrainingError
 from securefl.training.cores import CoreLayer, HeadsLayer
@@ -121,7 +121,7 @@ class AdapterBank:
     def _attached(self, name: str, config: LoraConfig) -> PeftModel:
         if self._peft is None:
             self._peft = get_peft_model(self.model, config, adapter_name=name)
-            self._layers = {tensor.name: _lora_layer(self.model, tensor) for tensor in self.layout.adapted}
+            self._layers = _lora_layers(self.model, self.layout)
         else:
             self._peft.add_adapter(name, config)
         return self._peft
@@ -291,10 +291,35 @@ class AdapterBank:
         }
 
 
-def _lora_layer(model: nn.Module, tensor: TensorSpec) -> LoraLayer:
-    layer = model.get_submodule(f"{BACKBONE}.{tensor.name}")
-    assert isinstance(layer, LoraLayer)
-    return layer
+def _lora_layers(model: nn.Module, layout: Layout) -> dict[str, LoraLayer]:
+    """PEFT's layers by weight name.
+
+    Raises:
+        ModelError: if PEFT left out a module. In models with experts it takes some names, also of modules beside the
+            experts, for those of the experts' own weights, and adapts these instead.
+    """
+    found = {tensor.name: model.get_submodule(f"{BACKBONE}.{tensor.name}") for tensor in layout.adapted}
+    layers: dict[str, LoraLayer] = {
+        name: layer for name, layer in found.items() if isinstance(layer, LoraLayer)
+    }
+    lost = _last_names(set(found) - set(layers))
+    if lost:
+        others = _last_names(layers) - lost
+        raise ModelError(
+            f"PEFT does not adapt the modules {_quoted(lost)} of this model with experts, and takes their names for "
+            "those of the experts' weights",
+            where="lora.target_modules",
+            hint=f"write target_modules = [{_quoted(others)}]" if others else "take other modules",
+        )
+    return layers
+
+
+def _last_names(paths: Iterable[str]) -> set[str]:
+    return {path.rpartition(".")[2] for path in paths}
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in sorted(names))
 
 
 def _factor(layer: LoraLayer, name: str, side: Side) -> nn.Parameter:

@@ -2,9 +2,11 @@
 
 The rule kept here: adapters and heads are float32 whatever the base is held in, and metrics are those of a model that
 computes in float32 from the held numbers. In training, matrix products are bf16 (``devices.Compute``), so the held
-weights enter them as they are. Outside autocast, which is where metrics are measured, each module computes with float32
-copies of its own weights, made for the call and dropped after it: one layer is wide at a time. Where a model's files
-are bf16 themselves nothing is lost, and a figure is the one that a float32 copy of the model gives.
+weights enter them as they are; modules of vectors alone, such as norms, compute with float32 copies where they are
+given float32, which some of torch's kernels demand. Outside autocast, which is where metrics are measured, each module
+computes with float32 copies of its own weights, made for the call and dropped after it: one layer is wide at a time.
+Where a model's files are bf16 themselves nothing is lost, and a figure is the one that a float32 copy of the model
+gives.
 
 Only parameters are narrowed. Buffers, such as the frequencies of rotary positions, stay as the model made them.
 
@@ -48,7 +50,7 @@ def _compute_widely(module: nn.Module, held: tuple[str, ...]) -> None:
         # It only picks rows: those that are picked are widened, not the whole table.
         module.register_forward_hook(_widened_output)
         return
-    wide = _Wide(held)
+    wide = _Wide(held, vectors=all(value.ndim < 2 for value in module.parameters(recurse=False)))
     module.register_forward_pre_hook(wide.widen, with_kwargs=True)
     module.register_forward_hook(wide.narrow, always_call=True)
 
@@ -58,17 +60,19 @@ class _Wide:
 
     Args:
         names: Names of its own parameters that are held in another type.
+        vectors: True if the module has no matrix of its own.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], *, vectors: bool) -> None:
         self._names = names
+        self._vectors = vectors
         self._held: dict[str, nn.Parameter] = {}
 
     def widen(
         self, module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Put float32 copies in place, and give the inputs in float32; under autocast nothing changes."""
-        if _autocast(module):
+        """Put float32 copies in place, and give the inputs in float32; under autocast only vectors for such inputs."""
+        if _autocast(module) and not (self._vectors and any(map(_is_wide, (*inputs, *keywords.values())))):
             return inputs, keywords
         self._held = {name: module.get_parameter(name) for name in self._names}
         for name, parameter in self._held.items():
@@ -89,6 +93,10 @@ def _widened_output(module: nn.Module, _inputs: object, output: Tensor) -> Tenso
 def _widened(value: Any) -> Any:
     narrow = isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float32
     return value.float() if narrow else value
+
+
+def _is_wide(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.float32
 
 
 def _autocast(module: nn.Module) -> bool:

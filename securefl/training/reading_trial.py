@@ -6,6 +6,7 @@ refused in one sentence that gives the library's own reason, and never by a bare
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -92,7 +93,10 @@ def _unlike_heads(config: PreTrainedConfig) -> str | None:
 
 def _read(model: PreTrainedModel, *, masked: bool) -> Read:
     tokens = torch.zeros(1, _TRIAL_TOKENS, dtype=torch.int64, device=model.device)
-    inputs = {"attention_mask": torch.ones_like(tokens)} if masked else {}
+    inputs: dict[str, Tensor | bool] = {"attention_mask": torch.ones_like(tokens)} if masked else {}
+    if "use_cache" in inspect.signature(model.forward).parameters:
+        # Nothing that trains keeps a cache, and transformers cannot make one for linear attention alone.
+        inputs["use_cache"] = False
     linear = linear_modules(model)
     with silent_transformers():
         hidden: Tensor = model(input_ids=tokens, **inputs).last_hidden_state

@@ -17,12 +17,33 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from securefl.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+def layers_to_recompute(backbone: PreTrainedModel) -> list[nn.Module]:
+    """Layers that can be computed a second time; the model's skeleton will do.
+
+    Raises:
+        ConfigError: if transformers marks none in this kind of model.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    layers: list[nn.Module] = [
+        module for module in backbone.modules() if isinstance(module, GradientCheckpointingLayer)
+    ]
+    if not layers:
+        raise ConfigError(
+            f"transformers does not say which layers of a {backbone.config.model_type} model can be computed twice",
+            where="training.gradient_checkpointing",
+            hint="set it to false; micro_batch_size saves memory as well",
+        )
+    return layers
 
 
 def recompute_layers(backbone: PreTrainedModel) -> None:
@@ -35,15 +56,7 @@ def recompute_layers(backbone: PreTrainedModel) -> None:
     Raises:
         ConfigError: if transformers marks no layers of this kind of model for it.
     """
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    layers = [module for module in backbone.modules() if isinstance(module, GradientCheckpointingLayer)]
-    if not layers:
-        raise ConfigError(
-            f"transformers does not say which layers of a {backbone.config.model_type} model can be computed twice",
-            where="training.gradient_checkpointing",
-            hint="set it to false; micro_batch_size saves memory as well",
-        )
+    layers = layers_to_recompute(backbone)
     backbone.config.use_cache = False
     for layer in layers:
         layer.forward = _recomputed(layer.forward)

@@ -50,5 +50,26 @@ def test_a_change_between_adapters_of_other_tensors_is_refused(after: Adapter, s
         update_between(adapter(), after, scaling=1.0)
 
 
+class Unreadable:
+    """As torch's tensors with a gradient, or of bf16."""
+
+    shape = (2, 6)
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise self._error("use tensor.detach()")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError])
+def test_values_that_numpy_cannot_read_are_a_sentence(error: type[Exception]) -> None:
+    after = Adapter(adapter().weights, {"out": Unreadable(error)})
+    with pytest.raises(
+        ModelError, match=r"numpy cannot read the values of 'out'.*tensor\.detach\(\)\.double"
+    ):
+        update_between(adapter(), after, scaling=1.0)
+
+
 def test_a_change_may_be_between_adapters_of_two_ranks() -> None:
     assert update_between(adapter(), adapter(rank=3), scaling=1.0).weights["hidden"].left.shape == (6, 5)

@@ -15,6 +15,7 @@ from securefl.adapters.update import Adapter, Factors, Update
 from securefl.errors import ConfigError, DataError, ModelError, SecureFLError, TrainingError
 from securefl.progress import AdapterKind, MetricMeasured, RoundMeasured
 from securefl_client.learner import CheckedLearner
+from securefl_client.member import Member
 
 from .conftest import LAYOUT, MEMBERS, Outcome, PullTowards, provisioned, take_part
 
@@ -207,6 +208,15 @@ def test_metrics_are_finite_and_at_least_one(metrics: object) -> None:
     learner.evaluate = lambda _: metrics  # type: ignore[assignment, method-assign, return-value]
     with pytest.raises(TrainingError):
         CheckedLearner(learner, LAYOUT).evaluate(Adapter({}, {}))
+
+
+def test_a_learner_without_what_every_federation_asks_for_is_refused_at_once(tmp_path: Path) -> None:
+    class Half:
+        def learn(self, round_number: int, start: Adapter, frozen: object, /) -> Update:
+            raise AssertionError
+
+    with pytest.raises(ModelError, match=r"the learner Half has no 'samples' and no 'evaluate': write what"):
+        Member(tmp_path, Half())
 
 
 def test_a_cap_is_asked_for_where_no_data_is_read(tmp_path: Path) -> None:

@@ -114,6 +114,32 @@ def _config(kind: str):
             return transformers.Gemma2Config(**common, head_dim=8)
         case "gemma3_text":
             return transformers.Gemma3TextConfig(**common, head_dim=8)
+        case "qwen3_moe":
+            return transformers.Qwen3MoeConfig(
+                **common,
+                head_dim=8,
+                num_experts=2,
+                num_experts_per_tok=1,
+                moe_intermediate_size=24,
+                mlp_only_layers=[0],
+            )
+        case "qwen3_5_text":
+            return transformers.Qwen3_5TextConfig(
+                **common,
+                head_dim=8,
+                linear_num_key_heads=2,
+                linear_num_value_heads=4,
+                linear_key_head_dim=8,
+                linear_value_head_dim=8,
+            )
+        case "xglm":
+            names = {
+                "hidden_size": "d_model",
+                "num_hidden_layers": "num_layers",
+                "intermediate_size": "ffn_dim",
+            }
+            known = {names.get(name, name): value for name, value in common.items()}
+            return transformers.XGLMConfig(**known | {"attention_heads": 4})
         case "stablelm":
             return transformers.StableLmConfig(**common)
         case "gpt2":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.tiny_language_models import save_tiny_language_model
 from support.tiny_models import KINDS, save_tiny_model
+from transformers import AutoModelForCausalLM
 
 from securefl.config.training import TrainingSection
 from securefl.training.base_weights import hold_base
@@ -95,3 +97,17 @@ def test_adapters_on_a_narrow_base_are_float32_and_learn(settings_of, client_dat
     assert base == {torch.bfloat16}
     assert trainer.measure("global", part="validation").loss < before.loss
     assert trainer.precision == "bf16"
+
+
+def test_a_norm_that_is_given_float32_trains_on_a_narrow_base(tmp_path):
+    """XGLM adds float32 positions to what it embeds, and torch has no norm of float32 numbers by bf16 weights."""
+    network = AutoModelForCausalLM.from_pretrained(save_tiny_language_model("xglm", tmp_path))
+    network.requires_grad_(False)
+    hold_base(network, torch.bfloat16)
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        exact = network(input_ids=tokens).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(input_ids=tokens).logits
+    assert torch.linalg.norm(logits - exact) < 0.1 * torch.linalg.norm(exact)
+    assert {value.dtype for value in network.parameters()} == {torch.bfloat16}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from support.tiny_language_models import save_tiny_language_model
 
 from securefl.config.model import ModelSection
@@ -42,6 +43,26 @@ def test_a_model_too_large_for_a_trial_is_refused_when_its_weights_are_there(bro
     skeleton = skeleton_of(broken)
     with pytest.raises(ModelError, match=HEADS):
         LANGUAGE.model(skeleton, broken, attention="eager")
+
+
+def test_modules_whose_names_peft_takes_for_experts_are_refused_with_those_that_it_adapts(tmp_path: Path):
+    path = save_tiny_language_model("qwen3_moe", tmp_path)
+    section = ModelSection(path=path, max_length=16)
+    with pytest.raises(
+        ModelError, match=r'PEFT does not adapt the modules "down_proj", "gate_proj", "up_proj"'
+    ) as told:
+        fit_model(section, target_modules=("all-linear",), task=LANGUAGE)
+    named = tuple(json.loads(told.value.hint.partition(" = ")[2]))
+    assert set(named) == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert len(fit_model(section, target_modules=named, task=LANGUAGE).layout.adapted) == 2 * 4
+
+
+def test_a_model_with_linear_attention_alone_reads_and_writes_without_a_cache(tmp_path: Path):
+    path = save_tiny_language_model("qwen3_5_text", tmp_path)
+    skeleton = skeleton_of(path)
+    model = LANGUAGE.model(skeleton, path, attention="eager")
+    assert skeleton.config.layer_types == ["linear_attention"] * 2
+    assert len(model.answers([torch.tensor([5, 6, 7]), torch.tensor([8, 9])])) == 2
 
 
 def test_another_contradiction_is_refused_with_the_librarys_reason(tmp_path: Path):

@@ -7,9 +7,12 @@ import pytest
 import torch
 from support.tiny_models import save_tiny_model
 
+from securefl.config.model import ModelSection
 from securefl.errors import ConfigError
+from securefl.provisioning.model_fit import fit_model
 from securefl.training.models import load_base_model
 from securefl.training.recomputation import recompute_layers
+from securefl.training.tasks.classification.task import SequenceClassification
 from securefl.training.trainer import LocalTrainer
 
 pytestmark = pytest.mark.slow
@@ -83,3 +86,14 @@ def test_a_model_without_marked_layers_is_refused_by_name(tiny_bert, tmp_path):
     model = load_base_model(str(tmp_path), labels=3)
     with pytest.raises(ConfigError, match=r"which layers of a xlnet model .*gradient_checkpointing.*false"):
         recompute_layers(model.backbone)
+
+
+def test_it_is_refused_when_a_federation_is_drafted(tiny_bert, tmp_path):
+    save_tiny_model("xlnet", tmp_path, tokenizer_of=tiny_bert)
+    section, task = (
+        ModelSection(path=str(tmp_path), max_length=16),
+        SequenceClassification(("no", "yes"), "mean"),
+    )
+    assert fit_model(section, target_modules=("layer_1",), task=task).target_modules == ("layer_1",)
+    with pytest.raises(ConfigError, match=r"which layers of a xlnet model .*gradient_checkpointing.*false"):
+        fit_model(section, target_modules=("layer_1",), task=task, recomputes=True)

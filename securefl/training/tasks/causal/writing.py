@@ -97,7 +97,12 @@ class Writer:
         )
         with silent_transformers(), torch.inference_mode():
             write: Callable[..., Tensor] = network.generate  # type: ignore[assignment]
-            whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
+            try:
+                whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
+            except ValueError:
+                # Of a model with linear attention alone transformers cannot tell how long its cache is.
+                greedy.use_cache = False
+                whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
         return [self._text(self._ended(row[width:])) for row in whole]
 
     def _ended(self, ids: Tensor) -> Tensor:
