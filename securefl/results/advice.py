@@ -22,6 +22,10 @@ BY_LOSS = ("answer_loss", "perplexity")
 MOST_NAMES = 4
 """More clients than these are counted and not named."""
 BASE = "base"
+_WITHOUT_NOISE = (
+    "Base is a head that each client trains on its own rows without noise, which no promise covers and nobody else "
+    "sees: the noise of the rounds costs the adapters alone."
+)
 _NOT_YET = "nothing here is worth deploying yet"
 
 
@@ -127,6 +131,8 @@ def advice(clients: Sequence[ClientResult]) -> list[str]:
     first = recommendation([client for client in clients if client.id in sentences])
     by_loss = clients[0].metric.name in BY_LOSS
     lines = [*([first] if first else []), *sentences.values(), _which_rows(worths, by_loss=by_loss)]
+    if not by_loss and any(client.privacy is not None for client in clients):
+        lines.append(_WITHOUT_NOISE)
     beaten = sum(_beats(worth) for worth in worths)
     return lines if 2 * beaten >= len(worths) else [*lines, _of_all(worths, unbeaten=len(worths) - beaten)]
 

@@ -11,7 +11,7 @@ import pytest
 from support.results import client_result
 
 from securefl.results.advice import advice, advice_for, recommendation, worth_exporting
-from securefl.results.client import ClientResult
+from securefl.results.client import ClientResult, PrivacyReport
 from securefl.training.worth import exact_p
 
 from .conftest import Said
@@ -265,3 +265,24 @@ def test_rows_of_a_language_model_are_compared_by_a_sign_test_on_losses() -> Non
     assert "McNemar" not in told
     [*_, told] = advice([client("bank", base=0.8, wins=8, losses=1)])
     assert "(McNemar's exact test at 5%)" in told
+
+
+def test_a_private_run_says_that_base_is_trained_without_noise() -> None:
+    promised = PrivacyReport(
+        unit="example",
+        delta=1e-5,
+        accountant="pld",
+        target_epsilon=8.0,
+        epsilon=3.5,
+        rounds_charged=(1,),
+        trainings=1,
+        rounds_sat_out=(),
+        budget_delta=1e-5,
+        budget_epsilon=8.0,
+        spent=3.5,
+        left=4.5,
+        affordable_rounds=1,
+    )
+    plain, private = idle("hospital"), idle("plant").model_copy(update={"privacy": promised})
+    assert not [line for line in advice([plain]) if "without noise" in line]
+    assert [line for line in advice([private]) if "Base is a head that each client trains" in line]
