@@ -172,3 +172,23 @@ def test_a_round_of_a_thousand_took_what_the_report_says() -> None:
     assert found[0] == f"{report['values']:,}"
     assert _as_stated(found[1], run["server_s"])
     assert _as_stated(found[2], run["member_s"])
+
+
+TRAINED = {"both factors and head": "both", "one factor and head": "basis", "`head-only`": "head"}
+
+
+def test_the_table_of_private_training_has_the_figures_of_the_results() -> None:
+    lines = (RESULTS / "private_quality.jsonl").read_text(encoding="utf-8").splitlines()
+    measured: dict[tuple[str, int, int, str, float | None], float] = {}
+    for result in map(json.loads, lines):
+        key = (result["source"], sum(result["rows"]), result["clients"], result["arm"], result["epsilon"])
+        measured[key] = result["accuracy"]
+    stated: dict[tuple[str, int, int, str, float | None], float] = {}
+    for place, trained, *cells in rows_below("| data, rows in all, clients |"):
+        data, rows, clients = place.rsplit(", ", 2)
+        source = {**PLACES, "Rotten Tomatoes": "rotten_tomatoes"}[data]
+        for epsilon, cell in zip((None, 8.0, 3.0, 1.0), cells, strict=True):
+            if cell:
+                key = (source, int(rows.replace(",", "")), int(clients), TRAINED[trained], epsilon)
+                stated[key] = figure(cell)
+    assert stated == {key: round(value, 3) for key, value in measured.items()}
