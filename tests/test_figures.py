@@ -174,6 +174,18 @@ def test_a_round_of_a_thousand_took_what_the_report_says() -> None:
     assert _as_stated(found[2], run["member_s"])
 
 
+@pytest.mark.parametrize("recipe", ["fedit", "flexlora"])
+def test_the_figures_of_papers_rules_with_our_head_are_those_of_the_report(recipe: str) -> None:
+    found = re.search(
+        r"`fedit` ends at (\S+) on BANKING77 and (\S+) on HWU64, `flexlora` at (\S+) and (\S+),", PROSE
+    )
+    assert found is not None
+    stated = [float(each) for each in found.groups()][2 * (recipe == "flexlora") :][:2]
+    report = read("quality-heads/quality.json")["recipes"]
+    figures = {each["place"]: each["end_figure"]["mean"] for each in report if each["recipe"] == recipe}
+    assert stated == [round(figures[f"{place}-dirichlet"], 3) for place in ("banking77", "hwu64")]
+
+
 TRAINED = {"both factors and head": "both", "one factor and head": "basis", "`head-only`": "head"}
 
 
