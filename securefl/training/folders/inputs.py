@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from securefl.config.data import DataSection
+from securefl.errors import DataError
 from securefl.training.folders.task_file import FolderRecord
 from securefl.training.rows.client_rows import read_columns
 from securefl.training.rows.examples import Examples
@@ -33,6 +34,7 @@ def labelled_rows(record: FolderRecord, data: Path, *, section: DataSection, whe
         DataError: if the file or a column is not there, or a row does not fit the task.
         ModelError: if the folder does not say its task.
     """
+    _check_there(data)
     task = row_task_of(recorded_terms(record, where=where), section)
     columns = task.columns
     table = read_columns(data, columns, filled=columns.filled, form=_form(section))
@@ -45,6 +47,7 @@ def texts_of_file(data: Path, *, section: DataSection) -> list[tuple[str, ...]]:
     Raises:
         DataError: if the file or a column is not there, or a cell is no text.
     """
+    _check_there(data)
     table = read_table(data, section.text, form=_form(section))
     return list(zip(*(table.columns[name] for name in section.text), strict=True))
 
@@ -66,6 +69,15 @@ def columns(text: Sequence[str], label: str = "label", **others: str) -> DataSec
         ValueError: if there are more than two columns of texts, or ``[data]`` has no such key.
     """
     return DataSection.model_validate({"text": tuple(text), "label": label, **others})
+
+
+def _check_there(data: Path) -> None:
+    """Refuse a path of nothing, in words for who gives it to a command."""
+    if not data.exists():
+        raise DataError(
+            f"there is no data file {data}",
+            hint="give the path of a csv, tsv, jsonl, json or parquet file, as seen from the current folder",
+        )
 
 
 def _form(section: DataSection) -> TextFormat:
