@@ -21,7 +21,7 @@ from securefl.auditing.privacy_accounts import PrivacyAudit
 from securefl.auditing.privacy_audit import audit_privacy
 from securefl.auditing.privacy_results import other_results
 from securefl.config.privacy import ExamplePrivacySection
-from securefl.errors import SecureFLError, StateError
+from securefl.errors import ConfigError, SecureFLError, StateError
 from securefl.ledger.ledger import (
     AggregateApplied,
     RunFinished,
@@ -143,9 +143,9 @@ def audit(
         The report; ``ok`` where there is no finding.
 
     Raises:
-        StateError: if the folder holds no run, so that there is nothing to audit.
+        ConfigError: if the folder holds no run, so that there is nothing to audit, or the accountant of a promise of
+            differential privacy is not installed.
         IdentityError: if its federation file does not hold together.
-        ConfigError: if the accountant of a promise of differential privacy is not installed.
 
     Guarantee:
         A ledger that passes is what the holder of the roster's key wrote, whole up to its recorded head. It assumes
@@ -221,7 +221,7 @@ def _federation(root: Path) -> Federation:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise StateError(
+        raise ConfigError(
             f"there is no run to audit in {root}",
             hint=f"a run's folder holds {FEDERATION}, clients and {RESULT}",
         ) from None

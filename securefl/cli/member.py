@@ -11,7 +11,7 @@ import typer
 
 from securefl.cli.events import HIDDEN, event_sink, logged, told
 from securefl.cli.options import LOG_TO, OWN_METRIC, WITNESS
-from securefl.errors import IdentityError
+from securefl.cli.output import check_members_folder
 
 
 def server(
@@ -32,7 +32,7 @@ def server(
     **Example:** securefl server federation/server
     """
     with event_sink(json_events) as emit, told(emit, member="server", extra="server"):
-        _must_exist(folder)
+        check_members_folder(folder)
         from securefl_server.process import run_server
 
         return run_server(folder, address=address, emit=emit, witness=witness)
@@ -68,7 +68,7 @@ def client(
     from securefl.cli.output import check_json_path, write_json
 
     with event_sink(json_events) as emit, told(emit, member=folder.name, extra="client"):
-        _must_exist(folder)
+        check_members_folder(folder)
         check_json_path(json_path)
         results = out if out is not None else folder / "results"
         # Read when numpy is imported. Its many small products are slower on more threads; training, which is
@@ -96,10 +96,3 @@ def _say_what_it_is_worth(path: Path, json_path: str | None) -> None:
     sentence = advice_for(read_client_result(path))
     if sentence is not None:
         result_console(json_path).print(sentence, markup=False, soft_wrap=True)
-
-
-def _must_exist(folder: Path) -> None:
-    if not folder.is_dir():
-        raise IdentityError(
-            f"there is no folder {folder}", hint="securefl init FED.toml DIR makes the members' folders"
-        )

@@ -75,8 +75,10 @@ def show(
 
     **Example:** securefl keys show federation/client-1
     """
+    from securefl.cli.output import check_members_folder
     from securefl_client.folder import load_federation_file
 
+    check_members_folder(folder)
     federation = load_federation_file(folder)
     _say(f"Federation: {federation.fingerprint}")
     for member in federation.roster:
@@ -117,6 +119,7 @@ def rotate(
 
     **Example:** securefl keys rotate hospital rotation-*.json rotated-by-*.keys
     """
+    from securefl.cli.output import check_members_folder
     from securefl.launch.key_rotation import Place, place_of, rotate_federation
     from securefl.progress import SERVER
 
@@ -128,6 +131,7 @@ def rotate(
             f"Rotation {key_epoch} is set aside. Whoever has this client's request can still finish it: tell them."
         )
         return
+    check_members_folder(folder)
     match place_of(folder):
         case Place.FEDERATION:
             key_epoch = rotate_federation(folder)

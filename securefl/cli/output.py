@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securefl.errors import ConfigError
+from securefl.errors import ConfigError, IdentityError
 from securefl.storage.whole import json_text, write_json_file
 
 if TYPE_CHECKING:
@@ -98,3 +98,15 @@ def check_file_path(path: Path, *, where: str, hint: str = "give the path of a f
     if path.is_dir() or not path.parent.is_dir():
         what = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise ConfigError(what, where=where, hint=hint)
+
+
+def check_members_folder(folder: Path) -> None:
+    """Refuse a folder of members that does not exist.
+
+    Raises:
+        IdentityError: if there is none.
+    """
+    if not folder.is_dir():
+        raise IdentityError(
+            f"there is no folder {folder}", hint="securefl init FED.toml DIR makes the members' folders"
+        )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from securefl_server.round_status import MemberStatus, RoundStatus
 
-PLACES = ("", "server", "members/server")
-"""Places of a server's folder: it itself, in a federation's folder, in a run's."""
+PLACES = ("members/server", "server", "")
+"""Places of a server's folder: in a run's folder, which has its own file of that name, in a federation's, it itself."""
 
 
 def status(
@@ -39,10 +39,11 @@ def status(
     **Example:** securefl status federation
     """
     from securefl.cli.events import extra_installed
-    from securefl.cli.output import check_json_path, result_console, write_json
+    from securefl.cli.output import check_json_path, check_members_folder, result_console, write_json
     from securefl.results.formats import stamped
 
     check_json_path(json_path)
+    check_members_folder(folder)
     with extra_installed("server"):
         found = read_status(_server_folder(folder), now=time.time())
     if json_path is not None:

@@ -36,10 +36,11 @@ def place_of(folder: Path) -> Place:
     """
     if (folder / CLIENT_FILE).exists():
         return Place.MEMBER
-    if (folder / SERVER_FILE).exists():
-        return Place.SERVER
+    # A run's folder has figures of its server in a file of the same name.
     if (_members(folder) / SERVER_FOLDER / SERVER_FILE).exists():
         return Place.FEDERATION
+    if (folder / SERVER_FILE).exists():
+        return Place.SERVER
     raise IdentityError(
         f"{folder} is no folder of a federation",
         hint="name a client's folder, the server's, or the one that 'securefl init' or 'securefl run' made",

@@ -139,6 +139,10 @@ def unfinished(folder: Path) -> RunFolder:
     Raises:
         ConfigError: if the folder holds none.
     """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no folder {folder}", hint="give the folder of a run, such as runs/quickstart"
+        )
     run = RunFolder(folder)
     if not run.can_be_resumed:
         ended = "it has ended well" if run.result.exists() else "no keys of it are left"

@@ -54,7 +54,11 @@ class RunFolder:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise ConfigError(f"{root} cannot be made", where="--out", hint=str(error.strerror)) from None
+                raise ConfigError(
+                    f"{root} cannot be made",
+                    where="--out",
+                    hint=f"{error.strerror}; name a folder that can be written",
+                ) from None
             return cls(root)
         raise ConfigError(
             f"{out} has too many runs called {name}", where="--name", hint="choose another name"
@@ -74,6 +78,11 @@ class RunFolder:
     def is_provisioned(self) -> bool:
         """True once the members' folders have been made."""
         return (self.members / SERVER).is_dir()
+
+    @property
+    def is_over(self) -> bool:
+        """True for the folder of a run whose members' folders have been deleted."""
+        return (self.root / "clients").is_dir() and (self.root / "logs").is_dir() and not self.is_provisioned
 
     @property
     def has_begun(self) -> bool:

@@ -25,6 +25,7 @@ from securefl.progress import SERVER, EventSink, Finished, Listening, Warned
 from securefl.protocol.server_view import ServerView
 from securefl.protocol.serving.view_rules import rules_of
 from securefl.provisioning.file_names import SERVER_FILE
+from securefl.results.folder import RunFolder
 from securefl.storage.lock import locked
 from securefl.transport.aggregator_server import AggregatorServer
 from securefl.transport.limits import DEFAULT_KEEPALIVE, Keepalive
@@ -107,8 +108,14 @@ def load_view(folder: Path) -> ServerView:
     """Read the server's view of its federation.
 
     Raises:
-        IdentityError: if it is missing or malformed.
+        IdentityError: if it is missing or malformed, or the folder is that of a run which is over.
     """
+    # The figures of a run's server have the same file name.
+    if RunFolder(folder).is_over:
+        raise IdentityError(
+            f"the run in {folder} is over, and its members' folders have been deleted",
+            hint=f"'securefl audit {folder}' checks what it left",
+        )
     path = folder / SERVER_FILE
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -15,7 +15,7 @@ from support.federations import make_federation
 
 from securefl import audit, read_ledger, read_result
 from securefl.auditing.run_audit import _rounds_of
-from securefl.errors import StateError
+from securefl.errors import ConfigError, StateError
 from securefl.ledger.ledger import RunFinished
 from securefl.protocol.agreement.cohort import Cohort
 from securefl.protocol.agreement.statement import Certificate
@@ -123,7 +123,7 @@ def test_members_of_another_federation_are_found(run: Path, finished: Path) -> N
 
 
 def test_a_folder_without_a_run_is_no_finding_but_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="there is no run to audit"):
+    with pytest.raises(ConfigError, match="there is no run to audit"):
         audit(tmp_path)
 
 

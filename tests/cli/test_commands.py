@@ -101,7 +101,7 @@ def test_a_run_error_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch, cli:
     def unreachable(folder: Path) -> None:
         raise TransportError("the server cannot be reached", where="127.0.0.1:1", hint="start it")
 
-    monkeypatch.setattr(member, "_must_exist", unreachable)
+    monkeypatch.setattr(member, "check_members_folder", unreachable)
     answer = cli("server", "anywhere")
     assert answer.code == 1
     assert answer.err == "securefl: the server cannot be reached (127.0.0.1:1): start it.\n"
@@ -113,7 +113,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     def incomplete(folder: Path) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(member, "_must_exist", incomplete)
+    monkeypatch.setattr(member, "check_members_folder", incomplete)
     answer = cli("client", "anywhere")
     assert answer.code == 2
     assert "the package 'torch' is not installed: pip install 'securefl[client]'" in answer.err

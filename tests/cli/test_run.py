@@ -211,6 +211,15 @@ def test_a_run_that_lost_a_client_is_taken_up_again_and_leaves_no_keys_when_it_h
     assert not (run / "members").exists()
 
 
+def test_clients_of_a_run_connect_to_its_own_server_whatever_address_those_on_other_machines_use(
+    folder: Path, cli: Callable[..., Said]
+) -> None:
+    (folder / "FED.toml").write_text(FEDERATION + '[server]\nclient_address = "sum.example.org:7443"\n')
+    assert cli("run", "FED.toml").code == 0
+    result = json.loads((folder / "runs" / "fake" / "result.json").read_text())
+    assert all("--server 127.0.0.1:" in " ".join(client["arguments"]) for client in result["clients"])
+
+
 def test_a_client_that_has_its_result_is_not_started_again(
     folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,20 @@ def test_rows_that_do_not_fit_are_refused_before_a_model_is_loaded(
 
 
 @pytest.mark.parametrize(
+    "command", [("evaluate", "{}", "none.csv"), ("predict", "{}", "--input", "none.csv")]
+)
+def test_a_file_that_is_not_there_is_told_of_the_command_and_not_of_a_federation(
+    adapter: Path, cli: Callable[..., Said], command: tuple[str, ...]
+) -> None:
+    answer = cli(*(word.format(adapter) for word in command))
+    assert answer.code == 2
+    assert answer.err == (
+        "securefl: there is no data file none.csv: give the path of a csv, tsv, jsonl, json or parquet file, as seen "
+        "from the current folder.\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         ([], "it is not said which texts"),

@@ -62,13 +62,6 @@ def texts_of_file(data: Path, *, section: DataSection) -> list[tuple[str, ...]]:
     return list(zip(*(table.columns[name] for name in section.text), strict=True))
 
 
-def _check_there(data: Path) -> None:
-    if not data.exists():
-        raise DataError(
-            f"there is no data file {data}", hint="give the path of a csv, tsv, jsonl, json or parquet file"
-        )
-
-
 def texts_of_lines(text: str) -> list[tuple[str, ...]]:
     """One text a line; blank lines are passed over."""
     return [(line,) for line in text.splitlines() if line.strip()]
@@ -86,6 +79,15 @@ def columns(text: Sequence[str], label: str = "label", **others: str) -> DataSec
         ValueError: if there are more than two columns of texts, or ``[data]`` has no such key.
     """
     return DataSection.model_validate({"text": tuple(text), "label": label, **others})
+
+
+def _check_there(data: Path) -> None:
+    """Refuse a path of nothing, in words for who gives it to a command."""
+    if not data.exists():
+        raise DataError(
+            f"there is no data file {data}",
+            hint="give the path of a csv, tsv, jsonl, json or parquet file, as seen from the current folder",
+        )
 
 
 def _form(section: DataSection) -> TextFormat:
