@@ -124,6 +124,7 @@ def audit(
     budgets: str | Path | None = None,
     receipts: str | Path | None = None,
     empirical: bool = False,
+    gathered: bool = False,
 ) -> AuditReport:
     """Audit a run's folder: ledgers, results, that all members opened the same sums, and what privacy they spent.
 
@@ -138,6 +139,8 @@ def audit(
         budgets: Folder of the ledgers of privacy budgets, one folder a client; None for the one of this machine's user.
         receipts: Folder of their receipts, one folder a client; None for the one of this machine's user.
         empirical: True to attack the mechanism that is installed here as well; see ``empirical.Attack``.
+        gathered: True for a folder that was put together from members' machines, which has no merged result: members'
+            own results say where the run ended.
 
     Returns:
         The report; ``ok`` where there is no finding.
@@ -185,9 +188,10 @@ def audit(
     findings += (Finding(member, what) for member, what in others(statements))
     findings += _of_sums(recorded)
     heads = {member: ledger.head.hex() for member, ledger in ledgers.items()}
-    findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
-    own_results = {member: run.client(member) / RESULT for member in federation.cohort}
-    findings += (Finding("", what) for what in other_results(run.result, own_results))
+    if run.result.exists() or not gathered:
+        findings += (Finding("", what) for what in _of_run_result(run.result, federation, recorded, heads))
+        own_results = {member: run.client(member) / RESULT for member in federation.cohort}
+        findings += (Finding("", what) for what in other_results(run.result, own_results))
     privacy = audit_privacy(
         federation,
         ledgers,

@@ -43,6 +43,13 @@ def audit(
             help="Also attack the mechanism that is installed here, and print what that proves beside the claim.",
         ),
     ] = False,
+    gathered: Annotated[
+        bool,
+        typer.Option(
+            "--gathered",
+            help="RUN was put together by hand: federation.json, and each client's results as clients/ID.",
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +77,7 @@ def audit(
     check_json_path(json_path)
     if html is not None:
         check_file_path(html, where="--html")
-    report = audited(run, budgets=budgets, receipts=receipts, empirical=empirical)
+    report = audited(run, budgets=budgets, receipts=receipts, empirical=empirical, gathered=gathered)
     console = result_console(json_path)
     _show_privacy(report.privacy, console=console)
     _show_attacks(report.attacks, console=console)

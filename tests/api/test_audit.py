@@ -132,6 +132,24 @@ def test_a_run_that_broke_off_is_found(run: Path) -> None:
     assert _findings(run) == ["there is no result.json: the run did not come to its end"]
 
 
+def test_a_folder_that_was_gathered_from_members_needs_no_merged_result(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gathered"
+    folder.mkdir()
+    shutil.copy(run / "federation.json", folder)
+    shutil.copytree(run / "clients", folder / "clients")
+    assert [str(found) for found in audit(folder, gathered=True).findings] == []
+    (folder / "clients" / "client-2" / "result.json").unlink()
+    (found,) = audit(folder, gathered=True).findings
+    assert str(found).startswith("client-2: it left no result.json")
+
+
+def test_a_merged_result_that_is_there_is_audited_in_a_gathered_folder_too(run: Path) -> None:
+    _edit(run / "result.json", lambda value: value["clients"].pop())
+    assert "result.json does not list the members of the roster" in map(
+        str, audit(run, gathered=True).findings
+    )
+
+
 def test_the_command_names_findings_and_ends_with_1(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from securefl.cli.main import command_line
 
