@@ -257,6 +257,8 @@ def test_a_payload_that_there_is_not_names_those_there_are():
         ("defualt", "did you mean 'default'"),
         ("flexlor", "did you mean 'flexlora'"),
         ("FlexLoRA", "did you mean 'flexlora'"),
+        ("FedAvg", "'fedit' averages adapters as FedAvg averages weights"),
+        ("fed_prox", r"write recipe = 'fedit' and .training. proximal"),
         ("FedSA-LoRA", "did you mean 'fedsa'"),
         ("SHE LoRA", "did you mean 'she-lora'"),
         ("magic", f"write one of {', '.join(sorted(ROWS))}"),

@@ -68,6 +68,13 @@ BASELINES: Final[Mapping[str, str]] = {
 """Names that stand beside recipes in tables, each with the reason why it is no federation."""
 
 
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "fedavg": "'fedit' averages adapters as FedAvg averages weights",
+    "fedprox": "write recipe = 'fedit' and [training] proximal = 0.01, which adds FedProx's term",
+}
+"""Methods that people know, by their names in small letters, each with what stands for it here."""
+
+
 def with_row(table: Mapping[str, object]) -> dict[str, object]:
     """Fill a file's ``[recipe]``, ``[payload]``, ``[outer]``, ``[fusion]`` and what else its row says from that row.
 
@@ -125,8 +132,10 @@ def _row(name: str) -> Row:
             where="recipe.name",
             hint=f"`securefl bench quality --recipe {name}` measures it",
         )
-    near = difflib.get_close_matches(_plain(name), ROWS, n=1)
+    plain = _plain(name)
+    near = difflib.get_close_matches(plain, ROWS, n=1)
     hint = f"did you mean '{near[0]}'" if near else f"write one of {', '.join(sorted(ROWS))}"
+    hint = ELSEWHERE.get(plain.replace("-", ""), hint)
     said = f"'recipe' is wrong: there is no recipe '{quoted(name)[1:-1]}'"
     raise ConfigError(said, where="recipe.name", hint=hint)
 
