@@ -97,6 +97,7 @@ MEASURED: Final[tuple[HeadCase, ...]] = (
     _benchmarked("BANKING77", rows=990, epsilon=8.0, adapter=0.801, head=0.795),
     _benchmarked("BANKING77", rows=990, epsilon=3.0, adapter=0.645, head=0.661),
     _benchmarked("BANKING77", rows=990, epsilon=1.0, adapter=0.287, head=0.278),
+    _benchmarked("BANKING77", clients=16, rows=248, epsilon=8.0, adapter=0.644, head=0.616),
     _benchmarked("SST-2", rows=990, epsilon=8.0, adapter=0.782, head=0.784),
     _benchmarked("SST-2", rows=990, epsilon=1.0, adapter=0.758, head=0.753),
     _benchmarked("Rotten Tomatoes", rows=990, epsilon=8.0, adapter=0.750, head=0.750),
