@@ -22,10 +22,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from securefl.adapters.alignment import aligned, orthonormal_start
-from securefl.adapters.frozen.basis import Side
-from securefl.adapters.frozen.learned import shared_side
+from securefl.adapters.frozen.basis import Side, trained_side
 from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.redistribution import redistribute
 from securefl.adapters.seeding import seeded_generator
@@ -95,7 +95,7 @@ class LearnedFactors:
     @property
     def learned_side(self) -> Side:
         """The factor that the next mean moves."""
-        return shared_side(self.round_number + 1, sides=self.sides)
+        return trained_side(self.round_number + 1, sides=self.sides)
 
     def advanced(self, mean: MeanUpdate) -> LearnedFactors:
         """The state with one more mean update applied, or the step that ``outer`` has made of it.
@@ -166,10 +166,7 @@ def _start_of(sides: TrainedSides, *, aligned: bool) -> Callable[[TensorSpec, in
 
 def random_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
     """A weight's factors before the first round: A (rank, n), first rows alike for all ranks, and B of 0."""
-    signs = (
-        seeded_generator(seed, "shared-adapter", tensor.name).integers(0, 2, size=(rank, tensor.columns)) * 2
-        - 1
-    )
+    signs = _signs(tensor, rank, tensor.columns, seed)
     return _fixed(A=signs / math.sqrt(tensor.columns), B=np.zeros((tensor.rows, rank)))
 
 
@@ -178,10 +175,14 @@ def random_left(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:
 
     That is the usual deviation where B is drawn and A starts at zero ("Init[B]" of arXiv 2406.08447).
     """
-    signs = (
-        seeded_generator(seed, "shared-adapter", tensor.name).integers(0, 2, size=(rank, tensor.rows)) * 2 - 1
-    )
+    signs = _signs(tensor, rank, tensor.rows, seed)
     return _fixed(A=np.zeros((rank, tensor.columns)), B=signs.T / math.sqrt(rank))
+
+
+def _signs(tensor: TensorSpec, rank: int, width: int, seed: int) -> NDArray[np.int64]:
+    """Signs (rank, width) of a weight's drawn factor, one row a direction."""
+    drawn = seeded_generator(seed, "shared-adapter", tensor.name).integers(0, 2, size=(rank, width))
+    return drawn * 2 - 1
 
 
 def _orthonormal_start(tensor: TensorSpec, rank: int, seed: int) -> LoraFactors:

@@ -193,15 +193,27 @@ def frozen_of(learners: dict, number: int, name: str, *, side: str) -> np.ndarra
     return first
 
 
-def test_under_ffa_one_a_is_frozen_for_ever_and_b_is_the_sum_of_mean_steps() -> None:
-    members, learners = run(of_row(ROWS["ffa"], (4, 4, 4, 4)))
+def state_row(**keys: object) -> Row:
+    return replace(ROWS["rolora"], payload=StatePayload.model_validate({"name": "state"} | keys))
+
+
+@pytest.mark.parametrize(
+    ("row", "frozen", "trained"),
+    [(ROWS["ffa"], "right", "left"), (state_row(side="right"), "left", "right")],
+    ids=["ffa", "right"],
+)
+def test_one_factor_is_frozen_for_ever_and_the_other_one_is_the_sum_of_mean_steps(
+    row: Row, frozen: str, trained: str
+) -> None:
+    members, learners = run(of_row(row, (4, 4, 4, 4)))
     for name in WEIGHTS:
-        first = frozen_of(learners, 1, name, side="right")
-        B = sum(steps_of(learners, number, name, side="left") for number in range(1, ROUNDS + 1))
+        first = frozen_of(learners, 1, name, side=frozen)
+        steps = sum(steps_of(learners, number, name, side=trained) for number in range(1, ROUNDS + 1))
         for member in members.values():
             learned = member.state.learned[name]
-            assert np.array_equal(learned.A, first)
-            assert pytest.approx(B, abs=CLOSE) == learned.B
+            found = {"left": learned.B, "right": learned.A}
+            assert np.array_equal(found[frozen], first)
+            assert pytest.approx(steps, abs=CLOSE) == found[trained]
 
 
 def test_under_rolora_each_round_freezes_the_factor_that_the_round_before_has_learned() -> None:
@@ -219,21 +231,6 @@ def test_under_rolora_each_round_freezes_the_factor_that_the_round_before_has_le
         learned = members["client-1"].state.learned[name]
         assert pytest.approx(A, abs=CLOSE) == learned.A
         assert pytest.approx(B, abs=CLOSE) == learned.B
-
-
-def state_row(**keys: object) -> Row:
-    return replace(ROWS["rolora"], payload=StatePayload.model_validate({"name": "state"} | keys))
-
-
-def test_with_the_right_side_one_b_is_frozen_for_ever_and_a_is_the_sum_of_mean_steps() -> None:
-    members, learners = run(of_row(state_row(side="right"), (4, 4, 4, 4)))
-    for name in WEIGHTS:
-        first = frozen_of(learners, 1, name, side="left")
-        A = sum(steps_of(learners, number, name, side="right") for number in range(1, ROUNDS + 1))
-        for member in members.values():
-            learned = member.state.learned[name]
-            assert np.array_equal(learned.B, first)
-            assert pytest.approx(A, abs=CLOSE) == learned.A
 
 
 def test_turns_of_two_rounds_train_b_twice_and_then_a_against_the_sum_of_both_steps() -> None:

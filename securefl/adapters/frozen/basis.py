@@ -22,6 +22,7 @@ from securefl.adapters.layout import Layout, TensorSpec
 from securefl.adapters.linalg import random_orthonormal_rows
 from securefl.adapters.seeding import seeded_generator
 from securefl.adapters.update import Factors, Matrix
+from securefl.config.trained_sides import IN_TURN, TrainedSides
 
 
 class Side(Enum):
@@ -33,9 +34,9 @@ class Side(Enum):
     """A (r, n) is trained; the frozen factor has orthonormal columns."""
 
 
-def trained_side(round_number: int) -> Side:
-    """Odd rounds (from 1) train B, even rounds A."""
-    return Side.LEFT if round_number % 2 else Side.RIGHT
+def trained_side(round_number: int, *, sides: TrainedSides = IN_TURN) -> Side:
+    """The factor that a round (from 1) trains."""
+    return Side.LEFT if sides.left_in(round_number) else Side.RIGHT
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from securefl.adapters.frozen.basis import FrozenBasis, Side
+from securefl.adapters.frozen.basis import FrozenBasis, Side, trained_side
 from securefl.adapters.update import LoraFactors
 from securefl.config.trained_sides import TrainedSides
 
@@ -35,11 +35,6 @@ class LearnedBasis(FrozenBasis):
     shared: Learned
 
 
-def shared_side(round_number: int, *, sides: TrainedSides) -> Side:
-    """The factor of a shared adapter that a round (from 1) trains."""
-    return Side.LEFT if sides.left_in(round_number) else Side.RIGHT
-
-
 def learned_basis(shared: Learned, *, round_number: int, sides: TrainedSides) -> LearnedBasis:
     """The frozen side of a shared adapter in a round.
 
@@ -48,7 +43,7 @@ def learned_basis(shared: Learned, *, round_number: int, sides: TrainedSides) ->
         round_number: Number of the round, from 1.
         sides: Sides that rounds train.
     """
-    side = shared_side(round_number, sides=sides)
+    side = trained_side(round_number, sides=sides)
     return LearnedBasis(
         round_number=round_number,
         side=side,

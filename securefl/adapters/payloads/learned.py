@@ -9,7 +9,8 @@ Reference: RoLoRA, arXiv 2502.01755, here with rank partitions.
 
 from __future__ import annotations
 
-from securefl.adapters.frozen.learned import Learned, learned_basis, shared_side
+from securefl.adapters.frozen.basis import trained_side
+from securefl.adapters.frozen.learned import Learned, learned_basis
 from securefl.adapters.learned_factors import LearnedFactors
 from securefl.adapters.payloads.base import PayloadSettings, RoundPayload, Segment, lay_out
 from securefl.adapters.payloads.basis import BasisPayload, basis_pieces
@@ -38,7 +39,7 @@ def state_start(settings: PayloadSettings) -> LearnedFactors:
 
 def state_segments(settings: PayloadSettings, round_number: int) -> tuple[Segment, ...]:
     """Segments of a contribution to a round."""
-    side = shared_side(round_number, sides=settings.sides)
+    side = trained_side(round_number, sides=settings.sides)
     return lay_out(basis_pieces(settings.layout, settings.ranks, side, scale=STEP_SCALE))
 
 

@@ -134,8 +134,8 @@ def _row(name: str) -> Row:
         )
     plain = _plain(name)
     near = difflib.get_close_matches(plain, ROWS, n=1)
-    hint = f"did you mean '{near[0]}'" if near else f"write one of {', '.join(sorted(ROWS))}"
-    hint = ELSEWHERE.get(plain.replace("-", ""), hint)
+    nearest = f"did you mean '{near[0]}'" if near else f"write one of {', '.join(sorted(ROWS))}"
+    hint = ELSEWHERE.get(plain.replace("-", ""), nearest)
     said = f"'recipe' is wrong: there is no recipe '{quoted(name)[1:-1]}'"
     raise ConfigError(said, where="recipe.name", hint=hint)
 
