@@ -131,8 +131,9 @@ def late_charges(records: Sequence[BudgetRecord], anchors: Anchors, *, federatio
         first: dict[int, int] = {}
         for charge in record.of_federation(federation):
             first.setdefault(charge.round_number, charge.reservation)
-        places = record.places
-        late |= {number for number, head in named if places.get(head, math.inf) < first.get(number, -1)}
+        late |= {
+            number for number, head in named if record.places.get(head, math.inf) < first.get(number, -1)
+        }
     for number in sorted(late):
         yield f"its budget was charged for round {number} only after its contribution to that round had left"
 

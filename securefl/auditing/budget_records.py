@@ -33,22 +33,23 @@ class BudgetRecord:
         path: Its file.
         data: Its bytes.
         state: What its events say.
+        places: Sequence numbers of its entries by their digests (32 bytes each), which heads of it are.
     """
 
     path: Path
     data: bytes = field(repr=False)
     state: BudgetState
+    places: Mapping[bytes, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        *lines, _ = self.data.split(b"\n")
+        places = {hashlib.sha256(line).digest(): number for number, line in enumerate(lines)}
+        object.__setattr__(self, "places", places)
 
     @property
     def charges(self) -> tuple[Charge, ...]:
         """Charges of all federations, the oldest first."""
         return self.state.charges
-
-    @property
-    def places(self) -> Mapping[bytes, int]:
-        """Sequence numbers of its entries by their digests (32 bytes each), which heads of it are."""
-        *lines, _ = self.data.split(b"\n")
-        return {hashlib.sha256(line).digest(): number for number, line in enumerate(lines)}
 
     def of_federation(self, digest: bytes) -> tuple[Charge, ...]:
         """Charges of one federation, the oldest first."""
@@ -56,9 +57,10 @@ class BudgetRecord:
 
     def live(self, named: Set[bytes]) -> LiveLedger:
         """Facts of it that the files beside it are held against; ``named`` as in ``budgets_of``."""
-        places = self.places
         return LiveLedger(
-            key=self.state.opened.ledger_key, entries=len(places), named=frozenset(places.keys() & named)
+            key=self.state.opened.ledger_key,
+            entries=len(self.places),
+            named=frozenset(self.places.keys() & named),
         )
 
     def knows(self, digest: bytes) -> bool:
