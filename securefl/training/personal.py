@@ -145,6 +145,7 @@ class PersonalTraining:
         Raises:
             TrainingError: if training fails; in the first round, if it fails at every scale.
         """
+        metric: Metric | None = None
         if self._optimiser is None:
             trial = self._chosen(round_number, step_sink)
             self._bank.install(PERSONAL, trial.adapter)
@@ -152,12 +153,13 @@ class PersonalTraining:
             loss, metric = trial.loss, trial.validation
         else:
             loss = self._fit(round_number, optimiser=self._optimiser, step_sink=step_sink)
-            if self._headless:
-                return loss
-            metric = self._validate()
-        if not self._headless and (self.best is None or metric.merit > self.best.metric.merit):
-            self.best = BestRound(round_number, metric, self._bank.adapter(PERSONAL))
+        if not self._headless:
+            self._compare(round_number, self._validate() if metric is None else metric)
         return loss
+
+    def _compare(self, round_number: int, metric: Metric) -> None:
+        if self.best is None or metric.merit > self.best.metric.merit:
+            self.best = BestRound(round_number, metric, self._bank.adapter(PERSONAL))
 
     def seed(self, start: Adapter, round_number: int, step_sink: StepSink) -> Learnt:
         """Train from the round's public start, as the first round, and give the change since it.

@@ -32,7 +32,7 @@ FAILURES: Final = (
     AssertionError,
     ImportError,
 )
-"""What models of transformers raise where they cannot compute."""
+"""Errors of models of transformers that cannot compute."""
 _TRIAL_TOKENS: Final = 8
 _SMALL_MODEL: Final = 400_000_000
 """Parameters; as float32 they take 1.6 GB."""

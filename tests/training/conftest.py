@@ -141,3 +141,31 @@ def start_of(plan_of: Callable[[str], PayloadPlan]) -> Callable[..., object]:
         return state.redistributed(rank, scaling=alpha / rank)
 
     return start
+
+
+@pytest.fixture
+def trainer_beside(trainer_of, settings_of):
+    """A trainer with a private adapter of rank 2 beside the shared one: a few steps a round, at constant rates."""
+
+    def trainer(
+        recipe: Recipe, *, personal: PersonalSection, max_grad_norm: float | None = None, **fields: object
+    ):
+        section = settings_of().training
+        training = section.model_copy(
+            update={
+                "lr_scheduler_type": "constant",
+                "num_train_epochs": 0.4,
+                "max_grad_norm": section.max_grad_norm if max_grad_norm is None else max_grad_norm,
+                "weight_decay": 0.0,
+            }
+        )
+        chosen = {
+            "recipe": recipe,
+            "personal_rank": 2,
+            "personal": personal,
+            "fusion": FusionSection(finish="sum"),
+            "training": training,
+        }
+        return trainer_of(**chosen | fields)
+
+    return trainer

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from securefl.config.personal import PersonalSection
-from securefl.config.recipes.choices import FusionSection, Recipe
+from securefl.config.recipes.choices import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -16,21 +16,12 @@ RATE = 1e-2
 
 
 @pytest.fixture
-def on_top(trainer_of, settings_of):
-    """A fresh trainer of a few steps a round, at constant rates."""
+def on_top(trainer_beside):
+    """A fresh trainer whose private adapter is trained on top."""
 
     def trainer(*, scales: tuple[float, ...] = (1.0,), **fields: object):
-        training = settings_of().training.model_copy(
-            update={"lr_scheduler_type": "constant", "num_train_epochs": 0.4, "weight_decay": 0.0}
-        )
-        chosen = {
-            "recipe": ON_TOP,
-            "personal_rank": 2,
-            "personal": PersonalSection(learning_rate=RATE, rate_scales=scales),
-            "fusion": FusionSection(finish="sum"),
-            "training": training,
-        }
-        return trainer_of(**chosen | fields)
+        section = PersonalSection(learning_rate=RATE, rate_scales=scales)
+        return trainer_beside(**{"recipe": ON_TOP, "personal": section} | fields)
 
     return trainer
 

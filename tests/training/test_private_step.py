@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from securefl.config.personal import PersonalSection
-from securefl.config.recipes.choices import FusionSection, Recipe
+from securefl.config.recipes.choices import Recipe
 from securefl.errors import TrainingError
 
 pytestmark = pytest.mark.slow
@@ -19,26 +19,12 @@ JOINT = Recipe(name="joint", personal="joint", personal_rank=2)
 
 
 @pytest.fixture
-def joint(trainer_of, settings_of):
-    """A fresh trainer of the joint recipe: a few steps a round, at constant rates."""
+def joint(trainer_beside):
+    """A fresh trainer of the joint recipe."""
 
     def trainer(*, rate: float = RATE_Y, max_grad_norm: float = 0.0, **fields: object):
-        training = settings_of().training.model_copy(
-            update={
-                "lr_scheduler_type": "constant",
-                "num_train_epochs": 0.4,
-                "max_grad_norm": max_grad_norm,
-                "weight_decay": 0.0,
-            }
-        )
-        chosen = {
-            "recipe": JOINT,
-            "personal_rank": 2,
-            "personal": PersonalSection(learning_rate=rate),
-            "fusion": FusionSection(finish="sum"),
-            "training": training,
-        }
-        return trainer_of(**chosen | fields)
+        section = PersonalSection(learning_rate=rate)
+        return trainer_beside(JOINT, personal=section, max_grad_norm=max_grad_norm, **fields)
 
     return trainer
 
