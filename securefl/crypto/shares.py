@@ -33,6 +33,7 @@ References: Shamir, CACM 1979; Franklin and Yung, STOC 1992 (packing); Blakley a
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,16 +44,16 @@ from numpy.typing import NDArray
 
 from securefl.crypto.entropy import SYSTEM, Entropy
 from securefl.crypto.profiles import DEGREE
+from securefl.crypto.reed_solomon import wrong_places
+from securefl.crypto.residues import PRIME, Residues, lagrange
 from securefl.crypto.thresholds import CohortSizes
 from securefl.errors import CapacityError, ProtocolError, WireError
 
-PRIME: Final = 65521
 WORD_BYTES: Final = 2
 MAX_TRIES: Final = 64
 """Subsets of sums of shares that a reader tries before it calls a sum spoiled."""
 
 Share = NDArray[np.uint16]
-Residues = NDArray[np.int64]
 Coefficients = NDArray[np.int64]
 
 
@@ -144,20 +145,22 @@ class Sharing:
     def candidates(self, sums: Mapping[int, Share], *, entropy: Entropy = SYSTEM) -> Iterator[Candidate]:
         """Readings of sums of shares of which some may be wrong; the caller takes the first that its checks accept.
 
-        The first reading is the only one if all agree. Otherwise every subset of t that no earlier reading covers is
-        another one: at first each position is left out once, then subsets are drawn at random, so that nobody can
-        choose wrong sums of shares that all tries contain. At most 64 subsets are tried.
+        The first reading is the only one if all agree. Otherwise the second one leaves out the wrong ones, where they
+        are at most half of those beyond t: it is found by decoding a combination of every sum's words with random
+        factors, in which a wrong sum looks right with probability 1 / 65521. Where more are wrong, subsets of t are
+        tried, 64 at most: all if there are no more, as with up to 8 members; else each position is left out once, and
+        then subsets are drawn at random, so that nobody can choose wrong sums of shares that all tries contain.
 
         Args:
             sums: At least t sums of shares by their position, each (b,) uint16 below 65521.
-            entropy: Where the order comes from.
+            entropy: Where the factors and the order come from.
 
         Raises:
             ProtocolError: if there are fewer than t.
         """
         order = _shuffled(sorted(sums), entropy)
         seen: list[set[int]] = []
-        for subset in itertools.islice(self._subsets(order, entropy), MAX_TRIES):
+        for subset in itertools.islice(self._subsets(order, sums, entropy), MAX_TRIES):
             if any(subset <= agreeing for agreeing in seen):
                 continue
             reading = self._reading(sorted(subset), sums)
@@ -166,17 +169,31 @@ class Sharing:
             if not reading.disagreeing:
                 return
 
-    def _subsets(self, order: Sequence[int], entropy: Entropy) -> Iterator[set[int]]:
-        """Subsets of t positions: those that leave out one run of the order each, then random ones."""
-        spare = len(order) - self._sizes.threshold
+    def _subsets(
+        self, order: Sequence[int], sums: Mapping[int, Share], entropy: Entropy
+    ) -> Iterator[set[int]]:
+        """Subsets of at least t positions: any, the one that decoding finds, those without a run of the order, any."""
+        threshold = self._sizes.threshold
+        spare = len(order) - threshold
+        yield set(order[:threshold])
         if spare <= 0:
-            yield set(order)
+            return
+        yield self._decoded(order, sums, entropy)
+        if math.comb(len(order), threshold) < MAX_TRIES - 1:
+            yield from map(set, itertools.combinations(order, threshold))
             return
         for start in range(0, len(order), spare):
             left_out = {order[place % len(order)] for place in range(start, start + spare)}
             yield set(order) - left_out
         while True:
-            yield set(_shuffled(order, entropy)[: self._sizes.threshold])
+            yield set(_shuffled(order, entropy)[:threshold])
+
+    def _decoded(self, order: Sequence[int], sums: Mapping[int, Share], entropy: Entropy) -> set[int]:
+        """Positions without those that decoding finds wrong: all positions where too many are."""
+        factors = uniform_residues(self._sizes.words, entropy=entropy)
+        word = np.stack([sums[position] for position in order]).astype(np.int64) @ factors % PRIME
+        wrong = wrong_places(word, self._points(order), self._sizes.threshold)
+        return {position for place, position in enumerate(order) if place not in wrong}
 
     def _reading(self, chosen: Sequence[int], sums: Mapping[int, Share]) -> Candidate:
         """The reading that the first t of the chosen positions give, and who of all positions agrees with it."""
@@ -267,57 +284,6 @@ def uniform_residues(count: int, *, entropy: Entropy = SYSTEM) -> Residues:
         words = np.frombuffer(entropy(WORD_BYTES * (count - len(kept))), dtype="<u2").astype(np.int64)
         kept = np.concatenate([kept, words[words < PRIME]])
     return kept
-
-
-def lagrange(known: Residues, wanted: Residues) -> Residues:
-    """The matrix that takes a polynomial's values at some points to its values at others, modulo 65521.
-
-    Args:
-        known: (t,) distinct points from 1 to 65520.
-        wanted: (m,) points of the same range, none of them among the known ones.
-
-    Returns:
-        (m, t) int64 residues; exact for polynomials of degree below t.
-    """
-    gaps = (known[:, None] - known[None, :]) % PRIME
-    np.fill_diagonal(gaps, 1)
-    reach = (wanted[:, None] - known[None, :]) % PRIME
-    # The barycentric form: prod_m (x - x_m) / ((x - x_i) prod_{m != i} (x_i - x_m)).
-    return (
-        _row_products(reach)[:, None]
-        * _inverses(_row_products(gaps))[None, :]
-        % PRIME
-        * _inverse_gaps(wanted, known)
-        % PRIME
-    )
-
-
-def _inverse_gaps(wanted: Residues, known: Residues) -> Residues:
-    """Inverses of every wanted point less every known one, (m, t).
-
-    Members' points are consecutive numbers, so there are few gaps, each of which stands in the matrix many times.
-    """
-    least, largest = int(wanted.min() - known.max()), int(wanted.max() - known.min())
-    inverses = _inverses(np.arange(least, largest + 1) % PRIME)
-    found: Residues = inverses[wanted[:, None] - known[None, :] - least]
-    return found
-
-
-def _row_products(matrix: Residues) -> Residues:
-    product = np.ones(matrix.shape[0], dtype=np.int64)
-    for column in matrix.T:
-        product = product * column % PRIME
-    return product
-
-
-def _inverses(values: Residues) -> Residues:
-    """Fermat's x^(p' - 2), by squaring; every factor is below 2^16, so no product leaves int64."""
-    result, power = np.ones_like(values), values
-    for bit in range((PRIME - 2).bit_length()):
-        if (PRIME - 2) >> bit & 1:
-            result = result * power % PRIME
-        power = power * power % PRIME
-    return result
 
 
 def _product(matrix: Residues, values: Residues) -> Share:

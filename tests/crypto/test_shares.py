@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securefl.crypto.residues import PRIME, lagrange
 from securefl.crypto.shares import (
     MAX_TRIES,
-    PRIME,
     Coefficients,
     Share,
     Sharing,
     decode_share,
     encode_share,
-    lagrange,
     sum_of_shares,
     uniform_residues,
 )
@@ -188,12 +187,54 @@ def test_a_wrong_sum_is_tried_around_and_named(members: int, spare: int) -> None
     assert np.array_equal(right[0].total, sum(keys))
 
 
-def test_two_wrong_sums_are_tried_around() -> None:
-    sharing, keys = sharing_of(16), keys_of(2)
+@pytest.mark.parametrize(
+    ("members", "present", "wrong"),
+    [(7, 7, 1), (16, 16, 2), (16, 15, 2), (32, 32, 5), (100, 100, 16), (100, 75, 4), (1000, 1000, 166)],
+)
+def test_half_of_those_beyond_t_may_be_wrong_and_the_second_reading_names_them(
+    members: int, present: int, wrong: int
+) -> None:
+    sharing, keys = sharing_of(members), keys_of(2)
+    drawn = np.random.default_rng(members + present)
+    sums = some(revealed_by(sharing, keys), drawn.permutation(members)[:present].tolist())
+    liars = sorted(drawn.permutation(sorted(sums))[:wrong].tolist())
+    for place, liar in enumerate(liars):
+        sums[liar] = altered(sums[liar], place % sharing.sizes.words)
+    first, second = itertools.islice(sharing.candidates(sums), 2)
+    right = second if second.disagreeing == tuple(liars) else first
+    assert right.disagreeing == tuple(liars)
+    assert np.array_equal(right.total, sum(keys))
+
+
+def test_wrong_sums_of_another_key_are_left_out_too() -> None:
+    # Two members agree on a lie: their sums lie on polynomials of one other sum.
+    sharing, keys = sharing_of(16), keys_of(3)
+    sums, others = revealed_by(sharing, keys[:2]), revealed_by(sharing, keys[2:])
+    lying = {**sums, 3: others[3], 9: others[9]}
+    assert any(one.disagreeing == (3, 9) for one in itertools.islice(sharing.candidates(lying), 2))
+
+
+@pytest.mark.parametrize(("members", "wrong"), [(4, 1), (5, 1), (7, 2), (8, 2)])
+def test_small_cohorts_try_every_subset(members: int, wrong: int) -> None:
+    sharing, keys = sharing_of(members), keys_of(2)
     sums = revealed_by(sharing, keys)
-    for wrong in (3, 9):
-        sums[wrong] = altered(sums[wrong], wrong)
-    assert any(np.array_equal(one.total, sum(keys)) for one in sharing.candidates(sums))
+    for liars in itertools.combinations(range(members), wrong):
+        lying = {who: altered(share, who) if who in liars else share for who, share in sums.items()}
+        assert any(np.array_equal(one.total, sum(keys)) for one in sharing.candidates(lying))
+
+
+@pytest.mark.parametrize("wrong", [2, 3])
+def test_more_wrong_sums_than_decoding_finds_are_tried_around(wrong: int) -> None:
+    # Of ten, seven are t: decoding finds one wrong sum, and drawn subsets are without two or three in some orders.
+    sharing, keys = sharing_of(10), keys_of(2)
+    sums = revealed_by(sharing, keys)
+    for liar in range(wrong):
+        sums[liar] = altered(sums[liar], liar)
+    orders = [np.random.default_rng(seed).bytes for seed in range(20)]
+    readings = [list(sharing.candidates(sums, entropy=order)) for order in orders]
+    found = [any(np.array_equal(one.total, sum(keys)) for one in tried) for tried in readings]
+    assert any(found)
+    assert all(len(tried) <= MAX_TRIES for tried in readings)
 
 
 def test_sums_that_all_agree_have_one_reading() -> None:
