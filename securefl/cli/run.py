@@ -75,7 +75,7 @@ def run(
     from securefl.launch.run import discard_keys, result_json
     from securefl.launch.signals import Interrupts
     from securefl.storage.disk import disk_errors
-    from securefl.training.tasks.own_metrics import check_place
+    from securefl.training.tasks.own_metrics import load_functions
 
     check_json_path(json_path)
     _check_alone(resume or discard, federation, name, metric, both=bool(resume and discard))
@@ -88,8 +88,7 @@ def run(
         raise ConfigError(
             f"'{name}' is no name for a run", where="--name", hint="use a-z, 0-9, - and _, at most 63"
         )
-    for place in metric or ():
-        check_place(place)
+    load_functions(metric or ())
     with Interrupts() as interrupts, disk_errors(out):
         job = _resumed(resume) if resume is not None else _prepared(federation, out, name)
         with (

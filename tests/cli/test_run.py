@@ -104,6 +104,16 @@ def test_a_tracker_that_is_none_is_refused_and_nothing_is_left(
     assert not (folder / "runs" / "fake").exists()
 
 
+@pytest.fixture
+def clinic(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of own metrics."""
+    functions = "".join(f"def {name}(logits, labels):\n    return 0.0\n" for name in ("recall", "dice"))
+    (folder / "clinic.py").write_text(functions)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "clinic", raising=False)
+
+
+@pytest.mark.usefixtures("clinic")
 def test_own_metric_functions_are_named_to_every_client(folder: Path, cli: Callable[..., Said]) -> None:
     assert cli("run", "FED.toml", "--metric", "clinic:recall", "--metric", "clinic:dice").code == 0
     result = json.loads((folder / "runs" / "fake" / "result.json").read_text())
@@ -115,12 +125,21 @@ def test_own_metric_functions_are_named_to_every_client(folder: Path, cli: Calla
         ]
 
 
-def test_a_text_that_names_no_function_ends_the_run_before_it_begins(
-    folder: Path, cli: Callable[..., Said]
+@pytest.mark.usefixtures("clinic")
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("clinic.recall", '"clinic.recall" names no function'),
+        ("clinic:precision", "the module 'clinic' has no function 'precision'"),
+        ("hospital:recall", "there is no module 'hospital'"),
+    ],
+)
+def test_a_metric_that_is_none_ends_the_run_before_it_begins(
+    folder: Path, cli: Callable[..., Said], place: str, sentence: str
 ) -> None:
-    said = cli("run", "FED.toml", "--metric", "clinic.recall")
+    said = cli("run", "FED.toml", "--metric", place)
     assert said.code == 2
-    assert '"clinic.recall" names no function' in said.err
+    assert sentence in said.err
     assert not (folder / "runs").exists()
 
 
@@ -192,6 +211,7 @@ def test_a_client_that_is_killed_ends_the_run_with_its_name(
     assert "It goes on with: securefl run --resume runs/fake" in said.err
 
 
+@pytest.mark.usefixtures("clinic")
 def test_a_run_that_lost_a_client_is_taken_up_again_and_leaves_no_keys_when_it_has_ended_well(
     folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,21 @@ def test_a_model_with_linear_attention_alone_reads_and_writes_without_a_cache(tm
     assert len(model.answers([torch.tensor([5, 6, 7]), torch.tensor([8, 9])])) == 2
 
 
+def test_what_generation_refuses_is_told_at_its_first_try(tmp_path: Path, monkeypatch):
+    path = save_tiny_language_model("llama", tmp_path)
+    model = LANGUAGE.model(skeleton_of(path), path, attention="eager")
+    asked = []
+
+    def refused(**inputs):
+        asked.append(inputs["generation_config"].use_cache)
+        raise ValueError("no such text")
+
+    monkeypatch.setattr(model.network, "generate", refused)
+    with pytest.raises(ValueError, match="no such text"):
+        model.answers([torch.tensor([5, 6])])
+    assert asked == [True]
+
+
 def test_another_contradiction_is_refused_with_the_librarys_reason(tmp_path: Path):
     path = save_tiny_language_model("stablelm", tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

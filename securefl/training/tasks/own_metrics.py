@@ -30,7 +30,7 @@ def load_functions(places: Sequence[str]) -> dict[str, Callable[..., Any]]:
     """
     functions: dict[str, Callable[..., Any]] = {}
     for place in places:
-        check_place(place)
+        _check(place)
         name = place.partition(":")[2]
         if name in _TAKEN or name in functions:
             raise ConfigError(
@@ -40,12 +40,7 @@ def load_functions(places: Sequence[str]) -> dict[str, Callable[..., Any]]:
     return functions
 
 
-def check_place(place: str) -> None:
-    """Refuse a text that names no function of a module.
-
-    Raises:
-        ConfigError: if it has another form.
-    """
+def _check(place: str) -> None:
     if not _PLACE.fullmatch(place):
         raise ConfigError(
             f"{quoted(place)} names no function",

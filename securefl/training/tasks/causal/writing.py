@@ -94,15 +94,11 @@ class Writer:
             do_sample=False,
             eos_token_id=list(self.ends),
             pad_token_id=self.filling,
+            use_cache=_keeps_a_cache(network),
         )
         with silent_transformers(), torch.inference_mode():
             write: Callable[..., Tensor] = network.generate  # type: ignore[assignment]
-            try:
-                whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
-            except ValueError:
-                # Of a model with linear attention alone transformers cannot tell how long its cache is.
-                greedy.use_cache = False
-                whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
+            whole = write(input_ids=ids, attention_mask=mask, generation_config=greedy)
         return [self._text(self._ended(row[width:])) for row in whole]
 
     def _ended(self, ids: Tensor) -> Tensor:
@@ -114,6 +110,12 @@ class Writer:
         text = self.tokenizer.decode(ids.tolist(), skip_special_tokens=True)
         assert isinstance(text, str)
         return text.strip()
+
+
+def _keeps_a_cache(network: PreTrainedModel) -> bool:
+    """False of a model with linear attention alone: transformers cannot tell how long its cache is."""
+    kinds = getattr(network.config.get_text_config(), "layer_types", None)
+    return not kinds or any(kind != "linear_attention" for kind in kinds)
 
 
 def _last_answer(batch: Batch, row: int) -> tuple[Tensor, Tensor]:
