@@ -12,7 +12,7 @@
 ``thresholds``      constants of a roster: smallest cohort, colluders, threshold
 ``entropy``         where random bytes come from
 ``residues``        arithmetic modulo 65521: inverses and interpolation
-``reed_solomon``    where a word leaves every polynomial of low degree: which shares are wrong
+``reed_solomon``    decoding: the places where a word leaves every polynomial of low degree
 ``shares``          packed Shamir shares of one-time keys, and the sum of keys from t sums of shares
 ``sealed_box``      boxes that one member alone opens: HPKE with X25519 and ML-KEM-768
 ``dealt_keys``      keys that one member deals to another: sealed, and signed by the dealer

@@ -1,4 +1,4 @@
-"""Where a word leaves every polynomial of low degree: decoding of a Reed-Solomon code modulo 65521.
+"""Decoding of a Reed-Solomon code modulo 65521: the places where a word leaves every polynomial of low degree.
 
 The rule kept here: what is found is only a guess for the caller to check; nothing is corrected.
 
