@@ -6,13 +6,12 @@ has a fresh AdamW in every round: its start is the cohort's, not where its own s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from securefl.config.training import TrainingSection
 from securefl.training.adapter_bank import AdapterBank, Trainable
@@ -20,7 +19,7 @@ from securefl.training.devices import Compute, seed_torch
 from securefl.training.draws import Draws
 from securefl.training.loops import StepSink, nothing_before, train
 from securefl.training.optimiser import Optimiser
-from securefl.training.penalties import Penalty, orthogonality, penalty_of
+from securefl.training.penalties import Penalty, orthogonality
 from securefl.training.personal import PERSONAL
 from securefl.training.private_step import PrivateStep
 from securefl.training.rows.tokens import Batch, Tokenised
@@ -92,9 +91,7 @@ class RoundLoop:
         rates: Rates | None = None,
         private: PrivateStep | None = None,
         step_sink: StepSink | None = None,
-        penalised: bool = False,
-        kept: int | None = None,
-        orthogonal_to: str | None = None,
+        penalty: Callable[[Trainable], Penalty | None] | None = None,
         trained: str | None = None,
     ) -> float:
         """Trains an adapter for a round's steps, or so many, and gives the mean loss, nats.
@@ -109,9 +106,7 @@ class RoundLoop:
             rates: Of a fresh AdamW; without them those of ``[training]``.
             private: The step of a private adapter before each step.
             step_sink: Takes the progress, in the place of the client's own.
-            penalised: The penalties of ``[training]`` are added to every loss; see ``penalties``.
-            kept: Directions that are not zeros; None for all of them.
-            orthogonal_to: The adapter that the trained one is kept orthogonal to, in the place of those penalties.
+            penalty: Gives what is added to every loss, of what is switched on; see ``penalties``.
             trained: Name of the trained adapter; without it the last one in use.
 
         Raises:
@@ -137,27 +132,23 @@ class RoundLoop:
             what=what,
             step_sink=step_sink or self.step_sink,
             before_step=private or nothing_before,
-            penalty=self.orthogonal_penalty(trainable.factors, orthogonal_to)
-            if orthogonal_to is not None
-            else penalty_of(trainable, self.section, kept=kept)
-            if penalised
-            else None,
+            penalty=penalty(trainable) if penalty else None,
         )
         if private is not None:
             private.end()
         return loss
 
-    def orthogonal_penalty(self, factors: Mapping[str, nn.Parameter], name: str) -> Penalty | None:
+    def orthogonal_to(self, name: str, trainable: Trainable) -> Penalty | None:
         """The penalty that keeps a private adapter orthogonal to the one of this name; None where nobody wants it.
 
         Args:
-            factors: The private adapter's, by weight name and factor.
             name: The other adapter's.
+            trainable: Of the private one.
         """
         strength = self.section.orthogonal
-        return (
-            orthogonality(self.bank.right_factors(name), factors, strength=strength) if strength > 0 else None
-        )
+        if strength <= 0:
+            return None
+        return orthogonality(self.bank.right_factors(name), trainable.factors, strength=strength)
 
     def _fresh_optimiser(self, trainable: Trainable, rates: Rates) -> Optimiser:
         return Optimiser(

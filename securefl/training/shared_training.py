@@ -12,6 +12,7 @@ from securefl.adapters.frozen import Frozen
 from securefl.adapters.update import Adapter, Update
 from securefl.training.adapter_bank import Trainable
 from securefl.training.dp_sgd.private_rounds import PrivateRounds
+from securefl.training.penalties import penalty_of
 from securefl.training.personal import PERSONAL, PersonalTraining
 from securefl.training.private_step import PrivateStep
 from securefl.training.rank_pruning import directions_left
@@ -109,21 +110,20 @@ class SharedTraining:
             used=self.used,
             rates=rates,
             private=self._private_step(),
-            penalised=True,
-            kept=self._kept,
+            penalty=partial(penalty_of, section=self._loop.section, kept=self._kept),
         )
 
     def _private_step(self) -> PrivateStep | None:
         """The step of a private adapter before each of the shared one, where the recipe has it."""
         if not self._recipe.joins:
             return None
-        factors = self.limited(partial(self._bank.train, PERSONAL, None)).factors
+        trainable = self.limited(partial(self._bank.train, PERSONAL, None))
         return PrivateStep(
             self._bank.model,
-            factors,
+            trainable.factors,
             rates=self._personal.rates,
             max_grad_norm=self._loop.section.max_grad_norm,
             compute=self._loop.compute,
             # The first adapter in use is the shared one itself, the last one its step where there is one.
-            penalty=self._loop.orthogonal_penalty(factors, self._way.used[0]),
+            penalty=self._loop.orthogonal_to(self._way.used[0], trainable),
         )

@@ -117,7 +117,7 @@ class LocalTrainer(HeadAnswers):
                 switched_on=self._switched_on,
                 used=own,
                 trained=PERSONAL,
-                orthogonal_to="global" if settings.training.orthogonal > 0 else None,
+                penalty=partial(self._loop.orthogonal_to, "global"),
             ),
             validate=partial(self._measuring.validate, *own),
         )
