@@ -185,9 +185,9 @@ def cells() -> Iterator[Cell]:
     for source in SOURCES:
         yield Cell(source, None, "basis")
         yield Cell(source, None, "head")
-    yield Cell("banking77", 8.0, "both", clients=16)
-    yield Cell("banking77", 8.0, "both", seed=2)
-    yield Cell("banking77", 8.0, "basis", seed=2)
+    for arm in get_args(Arm):
+        yield Cell("banking77", 8.0, arm, clients=16)
+        yield Cell("banking77", 8.0, arm, seed=2)
 
 
 def search() -> Iterator[Cell]:
