@@ -76,7 +76,7 @@ def test_the_noise_of_rounded_encodings_tells_which_of_two_updates_was_sent() ->
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [0, 1])
 def test_the_noise_of_our_encoding_tells_nothing(world: int) -> None:
-    assert abs(statistic(linear, world)) < 4.5
+    assert abs(statistic(linear, world)) < 6  # deviations of a normal: fails once in 10^8 runs
 
 
 def test_the_sum_of_two_ternary_keys_fixes_a_fifth_of_either() -> None:

@@ -191,8 +191,8 @@ def test_the_control_reads_every_word_of_every_plain_update(plain, model) -> Non
 def test_the_same_attack_reads_nothing_from_what_the_server_holds(model, scheme) -> None:
     played = run(model, scheme)
     found = {member: recovered(left, played.basis, model) for member, left in played.held.items()}
-    # Twelve guesses among 32 words: three or more are right with a chance below 1 %.
-    assert sum(hits(found[member], words) for member, words in TEXTS.items()) <= 2
+    # Twelve guesses among 32 words: eight or more are right once in 10^9 runs; the control has all twelve.
+    assert sum(hits(found[member], words) for member, words in TEXTS.items()) <= 7
 
 
 def words_in_span(left: Matrix, basis: Matrix, model, *, floor: float = 1e-3) -> int:
@@ -231,8 +231,8 @@ def test_under_the_plan_the_sum_tells_no_words(plain, model) -> None:
             noise = FineNoise(plan.noise_multiplier).added(clipped.reshape(-1), NoiseStream())
             noised += noise.reshape(WIDTH, RANK)
         total += words_in_span(noised, plain.basis, model)
-    # By chance a word is among three of 32 in 3 of 32 cases: 22.5 of 240, with a deviation of about 5.
-    assert total <= 45
+    # By chance a word is among three of 32 in 3 of 32 cases: 22.5 of 240, and above 55 once in 10^11 runs.
+    assert total <= 55
 
 
 COARSE = 3e-3
@@ -266,9 +266,12 @@ def test_a_sum_under_a_promise_to_clients_whose_noise_is_left_out_tells_the_word
     """The control: clip, rotation and a coarse grid leave most of them."""
     pytest.importorskip("dp_accounting")
     monkeypatch.setattr(ClientMechanism, "with_noise", lambda mechanism, integers, *, stream: integers)
-    left, basis = summed_under_a_promise(model)
-    # One of twelve is right by chance; seven and more in one case of 10^5.
-    assert words_in_span(left, basis, model, floor=COARSE) >= 7
+    total, trials = 0, 4
+    for _ in range(trials):
+        left, basis = summed_under_a_promise(model)
+        total += words_in_span(left, basis, model, floor=COARSE)
+    # Rounding draws too: 33 of 48 with a deviation of 2, so fewer than 20 once in 10^9 runs; by chance it is 4 or 5.
+    assert total >= 20
 
 
 def test_under_a_plan_for_clients_the_sum_tells_no_words(model) -> None:
@@ -277,5 +280,5 @@ def test_under_a_plan_for_clients_the_sum_tells_no_words(model) -> None:
     for _ in range(trials):
         left, basis = summed_under_a_promise(model)
         total += words_in_span(left, basis, model, floor=COARSE)
-    # By chance a word is among three of 32 in 3 of 32 cases: 9 of 96, with a deviation of about 3.
-    assert total <= 22
+    # By chance a word is among three of 32 in 3 of 32 cases: 9 of 96, and above 30 once in 10^10 runs.
+    assert total <= 30

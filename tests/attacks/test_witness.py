@@ -86,8 +86,8 @@ def test_encrypted_residues_are_spread_evenly_and_the_twins_are_not(scheme: str)
 
     counts, _ = np.histogram(residues, bins=16, range=(0, inner.form.upload_limit))
     chi_square = float((((counts - residues.size / 16) ** 2) / (residues.size / 16)).sum())
-    # 99.9999 % quantile of chi-square with 15 degrees of freedom.
-    assert (chi_square < 58.0) is (scheme != "none")
+    # 15 degrees of freedom, and keys of the operating system: fails once in 10^8 runs.
+    assert (chi_square < 70.0) is (scheme != "none")
 
 
 @pytest.mark.parametrize(("scheme", "packets"), [("kahe", 4), ("bfv", 0)])

@@ -69,10 +69,11 @@ def test_the_sum_of_two_gradients_moves_as_far_as_both_of_them() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("multiplier", [0.5, 8.0])
 def test_noise_moves_a_parameter_by_its_rate_at_every_noise_multiplier(
-    settings_of, client_data, start_of, multiplier: float
+    settings_of, client_data, start_of, known_noise, multiplier: float
 ) -> None:
     from securefl.training.trainer import LocalTrainer
 
+    known_noise()
     release = replace(RELEASE, noise_multiplier=multiplier)
     settings = settings_of(privacy=release, private_descent="sgd")
     trainer = LocalTrainer(settings, client_data, charge=lambda *charge: None)

@@ -59,4 +59,5 @@ def test_what_comes_out_are_multiples_of_the_step_around_the_rounded_sum(stream)
 
 def test_two_streams_of_the_operating_system_share_no_noise() -> None:
     one, other = (drawn(1000, NoiseStream()) for _ in range(2))
-    assert not np.any(one == other)
+    # Two samples are equal with probability 2^-26; two pairs of a thousand are so once in 10^9 runs.
+    assert np.count_nonzero(one == other) < 2
