@@ -146,8 +146,8 @@ class Sharing:
         """Readings of sums of shares of which some may be wrong; the caller takes the first that its checks accept.
 
         The first reading is the only one if all agree. Otherwise the second one leaves out the wrong ones, where they
-        are at most half of those beyond t: it is found by decoding a combination of every sum's words with random
-        factors, in which a wrong sum looks right with probability 1 / 65521. Where more are wrong, subsets of t are
+        are at most half of those beyond t: it is found by decoding two combinations of every sum's words with random
+        factors, in both of which a wrong sum looks right with probability 2^-32. Where more are wrong, subsets of t are
         tried, 64 at most: all if there are no more, as with up to 8 members; else each position is left out once, and
         then subsets are drawn at random, so that nobody can choose wrong sums of shares that all tries contain.
 
@@ -190,9 +190,11 @@ class Sharing:
 
     def _decoded(self, order: Sequence[int], sums: Mapping[int, Share], entropy: Entropy) -> set[int]:
         """Positions without those that decoding finds wrong: all positions where too many are."""
-        factors = uniform_residues(self._sizes.words, entropy=entropy)
-        word = np.stack([sums[position] for position in order]).astype(np.int64) @ factors % PRIME
-        wrong = wrong_places(word, self._points(order), self._sizes.threshold)
+        given = np.stack([sums[position] for position in order]).astype(np.int64)
+        wrong = set[int]()
+        for _ in range(2):
+            factors = uniform_residues(self._sizes.words, entropy=entropy)
+            wrong |= wrong_places(given @ factors % PRIME, self._points(order), self._sizes.threshold)
         return {position for place, position in enumerate(order) if place not in wrong}
 
     def _reading(self, chosen: Sequence[int], sums: Mapping[int, Share]) -> Candidate:

@@ -208,6 +208,20 @@ def test_half_of_those_beyond_t_may_be_wrong_and_the_second_reading_names_them(
     assert np.array_equal(right.total, sum(keys))
 
 
+def test_factors_that_see_nothing_wrong_are_drawn_twice() -> None:
+    sharing, keys, calls = sharing_of(16), keys_of(2), itertools.count()
+    sums = revealed_by(sharing, keys)
+    lying = {who: altered(share, 4) if who in (3, 9) else share for who, share in sums.items()}
+    seeded = np.random.default_rng(7).bytes
+
+    def entropy(size: int) -> bytes:
+        # The order comes first, then the factors: with these, all words are 0.
+        return bytes(size) if next(calls) == 1 else seeded(size)
+
+    readings = itertools.islice(sharing.candidates(lying, entropy=entropy), 2)
+    assert any(one.disagreeing == (3, 9) for one in readings)
+
+
 def test_wrong_sums_of_another_key_are_left_out_too() -> None:
     # Two members agree on a lie: their sums lie on polynomials of one other sum.
     sharing, keys, source = sharing_of(16), keys_of(3), np.random.default_rng(0).bytes
