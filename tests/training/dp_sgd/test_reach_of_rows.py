@@ -53,18 +53,22 @@ class Watched:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Watched]:
-    """Begin to watch, and to give every noised sum of a place and time the same noise, whatever the sum is."""
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watched]:
+    """Begin to watch, and to give every noised sum of a place and time the same noise, whatever the sum is.
+
+    After so many sums the noise is none.
+    """
     draw = private_steps.poisson_rows
 
-    def begin() -> Watched:
+    def begin(*, quiet_after: int | None = None) -> Watched:
         seen = Watched()
 
         def added(self: FineNoise, sums: NDArray[np.float64], stream: object) -> NDArray[np.float64]:
             fixed = np.random.default_rng(len(seen.sums)).standard_normal(sums.size)
             seen.sums.append(sums.copy())
             seen.deviations.append(self.deviation)
-            return self.deviation * fixed
+            quiet = quiet_after is not None and len(seen.sums) > quiet_after
+            return 0.0 * fixed if quiet else self.deviation * fixed
 
         def drawn(rows: int, probability: float, stream: object) -> NDArray[np.int64]:
             seen.draws.append((rows, probability))
@@ -90,7 +94,7 @@ def trained(settings_of, client_data):
     from securefl.training.trainer import LocalTrainer
 
     def trainer(rows: Rows, seen: Watched, release: SampledTraining, **fields: object) -> LocalTrainer:
-        training = settings_of().training.model_copy(update={"micro_batch_size": 16})
+        training = settings_of().training.model_copy(update={"micro_batch_size": 16, "weight_decay": 0.0})
         data = replace(client_data, train=taken(client_data.train, rows))
         return LocalTrainer(
             settings_of(privacy=release, training=training, **fields), data, charge=seen.charge
@@ -180,3 +184,20 @@ def test_a_round_samples_noises_and_steps_as_it_was_charged_for(
     assert len(seen.sums) == 2 * in_a_round
     assert set(seen.deviations) == {release.noise_multiplier * release.clip}
     assert seen.draws == [(trainer.samples, release.sampling_probability)] * (2 * release.steps)
+
+
+@pytest.mark.parametrize("descent", ["sgd", "adamw"])
+def test_nothing_of_a_rehearsal_which_nobody_charged_moves_a_parameter(
+    descent: str, trained, watched, client_data, start_of
+) -> None:
+    """Its few rows would be in the moments of an optimiser that the steps go on with."""
+    start = start_of()
+    tensors = 2 * len(start.weights) + len(start.heads)
+    seen = watched(quiet_after=tensors)
+    trainer = trained(two_data_sets(client_data)[0], seen, RELEASE, private_descent=descent)
+    trainer.train_round(1, start)
+    assert len(seen.sums) == tensors * (1 + RELEASE.steps)
+    for name, factors in trainer.adapter("global").weights.items():
+        np.testing.assert_array_equal(factors.A, start.weights[name].A.astype(np.float32))
+        np.testing.assert_array_equal(factors.B, start.weights[name].B)
+    assert not any(values.any() for values in trainer.adapter("global").heads.values())

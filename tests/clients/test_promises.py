@@ -1,15 +1,18 @@
-"""A member's folder whose federation would not keep its promise to rows is not used, whoever made it."""
+"""A member's folder whose federation would not keep its promise of privacy is not used, whoever made it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.config.load import load_federation
+from securefl.config.privacy import ExamplePrivacySection
 from securefl.errors import ConfigError, IdentityError
 from securefl.provisioning.provision import provision
 from securefl_client.folder import ClientFolder
@@ -47,20 +50,35 @@ def test_learners_of_the_members_own_cannot_be_promised_to_protect_rows(tmp_path
         founded(tmp_path, FED + PROMISE)
 
 
-def test_a_member_does_not_start_in_a_federation_that_breaks_its_promise_to_rows(tmp_path: Path) -> None:
-    """Its lead has written the promise into a file that was never looked at as a whole."""
-    member = founded(tmp_path, FED)
-    ClientFolder.load(member, now=datetime.now(UTC))
+def rewritten(member: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the terms of a federation that its lead has looked at."""
     path = member / "federation.json"
     file = json.loads(path.read_text())
-    promised = {"unit": "example", "target_epsilon": 8.0, "delta": 1e-5, "clip": 1.0}
-    file["terms"]["privacy"] = promised | {
-        "clipping": "flat",
-        "descent": "sgd",
-        "accountant": "rdp",
-        "group_column": None,
-        "max_per_group": None,
-    }
+    change(file["terms"])
     path.write_text(json.dumps(file))
+
+
+def loaded(member: Path) -> ClientFolder:
+    return ClientFolder.load(member, now=datetime.now(UTC))
+
+
+def test_a_member_does_not_start_in_a_federation_that_breaks_its_promise_to_rows(tmp_path: Path) -> None:
+    member = founded(tmp_path, FED)
+    assert loaded(member).federation.terms.privacy.unit == "none"
+    promise = ExamplePrivacySection(unit="example", target_epsilon=8.0).model_dump()
+    rewritten(member, lambda terms: terms.update(privacy=promise))
     with pytest.raises(IdentityError, match="would not keep its promise to rows"):
-        ClientFolder.load(member, now=datetime.now(UTC))
+        loaded(member)
+
+
+def test_a_member_does_not_start_in_a_federation_that_breaks_its_promise_to_clients(tmp_path: Path) -> None:
+    pytest.importorskip("dp_accounting")
+    member = founded(tmp_path, FED + PROMISE.replace("example", "client") + "force = true\n")
+    assert loaded(member).federation.terms.privacy.unit == "client"
+
+    def halve(terms: dict[str, Any]) -> None:
+        terms["privacy"]["share_variance_16ths"] //= 4
+
+    rewritten(member, halve)
+    with pytest.raises(IdentityError, match="would not keep its promise to clients"):
+        loaded(member)
