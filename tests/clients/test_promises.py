@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 
 from securefl.adapters.layout import Layout, TensorKind, TensorSpec
 from securefl.config.load import load_federation
-from securefl.config.privacy import ExamplePrivacySection
+from securefl.config.privacy import ExamplePrivacySection, OwnPrivacySection
 from securefl.errors import ConfigError, IdentityError
 from securefl.provisioning.provision import provision
+from securefl_client.data_budget import DataBudget
 from securefl_client.folder import ClientFolder
 
 LAYOUT = Layout((TensorSpec("layer", 6, 4, TensorKind.ADAPTED),))
@@ -82,3 +84,14 @@ def test_a_member_does_not_start_in_a_federation_that_breaks_its_promise_to_clie
     rewritten(member, halve)
     with pytest.raises(IdentityError, match="would not keep its promise to clients"):
         loaded(member)
+
+
+def test_an_owners_larger_budget_leaves_the_promise_of_the_federation_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("dp_accounting")
+    own = loaded(founded(tmp_path, FED + PROMISE.replace("example", "client") + "force = true\n"))
+    larger = OwnPrivacySection(budget_epsilon=100.0, budget_delta=1e-6)
+    budget = DataBudget.of(replace(own, settings=own.settings.model_copy(update={"privacy": larger})))
+    assert budget is not None
+    assert budget.promise is not None
+    assert (budget.budget.epsilon, budget.budget.delta) == (100.0, 1e-6)
+    assert (budget.promise.epsilon, budget.promise.delta) == (8.0, 1e-5)
