@@ -226,7 +226,7 @@ def _check_honest(federation: Federation, privacy: PinnedClientPrivacy) -> None:
 
 
 def sums_beside_noise(federation: Federation) -> str | None:
-    """What depends on the members' data and is summed beside the noised values, as a clause; None where nothing is."""
+    """Name as a clause what depends on the members' data and is summed beside noised values; None for nothing."""
     if federation.openings or federation.terms.aggregation.weights != "equal":
         return "weights or statistics of the members' data are summed without noise"
     if any(kind.total != kind.values or kind.selective for kind in _kinds(federation)):
