@@ -43,7 +43,7 @@ class DataBudget:
         federation_digest: Whose rounds these are (32 bytes).
         rounds: Number of the federation's last round.
         anchors: Heads of the ledger that others have kept, beside its receipts.
-        promised_delta: Delta of the federation's promise, where the budget's own is smaller.
+        promise: Limit of this federation's charges alone, whatever their owner's budget allows; None for no other one.
     """
 
     place: BudgetPlace
@@ -52,7 +52,7 @@ class DataBudget:
     federation_digest: bytes
     rounds: int
     anchors: tuple[Anchor, ...] = ()
-    promised_delta: float | None = None
+    promise: Budget | None = None
 
     @classmethod
     def of(cls, own: ClientFolder, *, anchors: tuple[Anchor, ...] = ()) -> Self | None:
@@ -69,6 +69,12 @@ class DataBudget:
         if isinstance(privacy, NoPrivacySection):
             return None
         choice, data = own.settings.privacy, own_rows(own)
+        promise = Budget(
+            unit=privacy.unit,
+            epsilon=privacy.target_epsilon,
+            delta=privacy.delta,
+            accountant=_accountant(privacy),
+        )
         return cls(
             place=BudgetPlace(
                 ledgers=choice.ledger or state_folder(),
@@ -77,16 +83,15 @@ class DataBudget:
                 data_fingerprint=data.fingerprint,
             ),
             marks=data.marks,
-            budget=Budget(
-                unit=privacy.unit,
+            budget=replace(
+                promise,
                 epsilon=choice.budget_epsilon or privacy.target_epsilon,
                 delta=choice.delta_beside(privacy.delta),
-                accountant=_accountant(privacy),
             ),
             federation_digest=own.federation.digest,
             rounds=own.federation.terms.federation.rounds,
             anchors=anchors,
-            promised_delta=privacy.delta,
+            promise=promise,
         )
 
     def require(self, round_number: int, event: Event) -> None:
@@ -167,21 +172,15 @@ class DataBudget:
     ) -> Spending:
         found = self._histories(charges, shared)
         own = [charge for charge in charges if charge.federation_digest == self.federation_digest]
-        under_other_rows = [
-            event
-            for each in shared
-            if each.client == self.place.client
-            for event in each.charges.get(self.federation_digest, ())
-        ]
+        here = self._here(charges, shared)
         spent = max(self.budget.spent(events) for events in found)
-        promised = replace(self.budget, delta=self.promised_delta or self.budget.delta)
         return Spending(
-            epsilon=promised.spent([*events_of(charge.release for charge in own), *under_other_rows]),
+            epsilon=(self.promise or self.budget).spent(here),
             rounds=tuple(sorted({charge.round_number for charge in own})),
             trainings=len(own),
             spent=spent,
             left=max(0.0, self.budget.epsilon - spent),
-            affordable=None if event is None else self._affordable(found, event),
+            affordable=None if event is None else self._affordable(found, here, event),
         )
 
     def copy_to(self, path: Path) -> None:
@@ -210,10 +209,32 @@ class DataBudget:
     ) -> None:
         for earlier in self._histories(charges, shared):
             self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
+        cost = 0.0 if self.promise is None else self.promise.spent((*self._here(charges, shared), event))
+        if self.promise is not None and cost > self.promise.epsilon:
+            raise BudgetError(
+                f"round {round_number} of {self.rounds} would bring this client's charges in this federation to "
+                f"epsilon {cost:.3g} at delta {self.promise.delta:g}, and {self.promise.epsilon:g} is promised",
+                hint="nothing was charged for it; a round that was trained again was charged again, and a budget of "
+                "the client's own does not raise the promise",
+            )
 
-    def _affordable(self, found: Sequence[tuple[Event, ...]], event: Event) -> int:
+    def _affordable(self, found: Sequence[tuple[Event, ...]], here: Sequence[Event], event: Event) -> int:
         most = max(self.rounds, 1)
-        return min(self.budget.affordable(earlier, event, most=most) for earlier in found)
+        fitting = min(self.budget.affordable(earlier, event, most=most) for earlier in found)
+        if self.promise is None or not fitting:
+            return fitting
+        return min(fitting, self.promise.affordable(here, event, most=most))
+
+    def _here(self, charges: Sequence[Charge], shared: Sequence[KnownCharges]) -> tuple[Event, ...]:
+        """Everything that this client was charged in this federation, also under other rows."""
+        own = (charge.release for charge in charges if charge.federation_digest == self.federation_digest)
+        under_other_rows = (
+            event
+            for each in shared
+            if each.client == self.place.client
+            for event in each.charges.get(self.federation_digest, ())
+        )
+        return (*events_of(own), *under_other_rows)
 
     def _shared(self) -> list[KnownCharges]:
         return shared_charges(self.place, self.marks, whole_client=self.budget.unit == "client")

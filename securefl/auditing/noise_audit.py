@@ -15,19 +15,21 @@ from securefl.ledger.budget_state import Charge
 from securefl.privacy.events import SampledGaussian, parse_event
 from securefl.protocol.client_noise import check_client_promise, round_event
 from securefl.protocol.federation import Federation
+from securefl.protocol.row_promise import check_row_promise
 from securefl.protocol.terms import TrainingTerms
 from securefl.training.schedule import steps_of_a_round
 
 
 def broken_promise(federation: Federation) -> Iterator[str]:
-    """The first thing that keeps a federation's rounds from keeping a promise to clients; nothing where they keep it.
+    """The first thing that keeps a federation's rounds from keeping its promise; nothing where they keep it.
 
     Among them are shares that are sized for more honest survivors than the roster is sure of, and sums without noise.
     """
-    try:
-        check_client_promise(federation)
-    except ConfigError as error:
-        yield f"the federation's rounds do not keep its promise to clients: {error.what}"
+    for check, protected in ((check_client_promise, "clients"), (check_row_promise, "rows")):
+        try:
+            check(federation)
+        except ConfigError as error:
+            yield f"the federation's rounds do not keep its promise to {protected}: {error.what}"
 
 
 def other_releases(charges: Sequence[Charge], federation: Federation) -> Iterator[str]:

@@ -225,12 +225,19 @@ def _check_honest(federation: Federation, privacy: PinnedClientPrivacy) -> None:
     )
 
 
-def _check_only_noised(federation: Federation) -> None:
-    """Nothing that depends on data is summed beside the noised values."""
+def sums_beside_noise(federation: Federation) -> str | None:
+    """Name as a clause what depends on the members' data and is summed beside noised values; None for nothing."""
     if federation.openings or federation.terms.aggregation.weights != "equal":
-        raise _broken("weights or statistics of the members' data are summed without noise")
+        return "weights or statistics of the members' data are summed without noise"
     if any(kind.total != kind.values or kind.selective for kind in _kinds(federation)):
-        raise _broken("losses or scores of the members' data are summed without noise")
+        return "losses or scores of the members' data are summed without noise"
+    return None
+
+
+def _check_only_noised(federation: Federation) -> None:
+    beside = sums_beside_noise(federation)
+    if beside is not None:
+        raise _broken(beside)
 
 
 def _broken(reason: str) -> ConfigError:

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from support.private_accounts import ROUNDS, client_federation, pinned_otherwise, release_of, started
+from support.private_accounts import (
+    ROUNDS,
+    client_federation,
+    pinned_otherwise,
+    private_federation,
+    release_of,
+    started,
+)
 
 pytest.importorskip("dp_accounting")
 
 from securefl.auditing.privacy_accounts import PrivacyAudit, Promise
 from securefl.auditing.privacy_words import promised
+from securefl.config.aggregation import AggregationSection
 from securefl.privacy.accounting import second_opinion
 from securefl.protocol.federation import Federation
 from securefl.protocol.terms import PinnedClientPrivacy
@@ -59,6 +67,17 @@ def test_a_file_with_half_of_the_noise_is_named(federation: Federation, tmp_path
     found = findings(halved(federation), tmp_path)
     assert found[0].startswith("the federation's rounds do not keep its promise to clients")
     assert any("and 8 was promised" in each for each in found[1:])
+
+
+def test_a_file_that_sums_weights_by_rows_beside_the_noise_of_rows_is_named(tmp_path: Path) -> None:
+    honest = private_federation()
+    capped = honest.terms.model_copy(update={"aggregation": AggregationSection(weights="capped")})
+    audits = [
+        started(each, tmp_path / name / "budgets").audited(tmp_path / name / "clients")
+        for name, each in (("honest", honest), ("capped", replace(honest, terms=capped)))
+    ]
+    said = "the federation's rounds do not keep its promise to rows: weights or statistics"
+    assert [any(said in str(finding) for finding in audit.findings) for audit in audits] == [False, True]
 
 
 def test_charges_for_more_noise_than_was_sent_are_named(federation: Federation, tmp_path: Path) -> None:

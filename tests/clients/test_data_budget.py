@@ -22,6 +22,7 @@ from securefl_client.data_budget import DataBudget
 EVENT = SampledGaussian(noise_multiplier=2.0, sampling_probability=1.0, steps=1)
 ONE = Budget(unit="example", epsilon=100, delta=1e-5, accountant="rdp").spent([EVENT])
 TWO = Budget(unit="example", epsilon=100, delta=1e-5, accountant="rdp").spent([EVENT] * 2)
+LIMIT = Budget(unit="example", epsilon=TWO, delta=1e-5, accountant="rdp")
 A, B = bytes([1]) * 32, bytes([2]) * 32
 
 
@@ -224,6 +225,22 @@ def test_a_round_that_is_trained_again_after_its_update_may_have_left_is_charged
     budget.contribute(1, body_digest=B)
     with pytest.raises(BudgetError):
         spend(budget, 1)
+
+
+def test_a_larger_budget_of_the_owner_does_not_raise_what_a_federation_promises(folder: Path) -> None:
+    """A round that was trained again would cost the federation more than all of its rounds were to cost."""
+    own = replace(budget_of(folder, range(10), epsilon=100), promise=LIMIT)
+    spend(own, 1)
+    own.contribute(1, body_digest=A)
+    assert own.spending(EVENT).affordable == 1
+    spend(own, 1)
+    with pytest.raises(BudgetError, match=r"round 2 of 5 would bring .* to epsilon .* is promised"):
+        own.require(2, EVENT)
+    with pytest.raises(BudgetError, match="is promised"):
+        spend(own, 2)
+    assert (own.spending(EVENT).affordable, own.spending().trainings) == (0, 2)
+    # What another federation promises is its own matter.
+    spend(replace(budget_of(folder, range(10), federation=B, epsilon=100), promise=LIMIT), 1, 2)
 
 
 def test_a_charge_for_another_release_is_not_taken_up_again(folder: Path) -> None:

@@ -160,15 +160,20 @@ def own_epsilon(lines: Callable[[int], float], delta: float) -> float:
     )
 
 
-def test_an_independent_script_computes_the_same_for_skellam_noise() -> None:
-    rounds, d, squared, v = 7, 1000, 10_000, 40_000.0
+@pytest.mark.parametrize(
+    "event",
+    [SKELLAM, replace(SKELLAM, dimension=4, squared_sensitivity=4, share_variance=Fraction(8), honest=1)],
+)
+def test_an_independent_script_computes_the_same_for_skellam_noise(event: DistributedSkellam) -> None:
+    """Under little noise on few steps the part of the bound counts that grows with no order."""
+    rounds, d, squared, v = 7, event.dimension, event.squared_sensitivity, float(event.variance)
     l1 = min(squared, math.sqrt(d * squared))
 
     def divergence(a: int) -> float:
         spread = min(((2 * a - 1) * squared + 6 * l1) / (4 * v * v), 3 * l1 / (2 * v))
         return rounds * (a * squared / (2 * v) + spread)
 
-    found = accountant_named("rdp").epsilon([SKELLAM] * rounds, delta=DELTA)
+    found = accountant_named("rdp").epsilon([event] * rounds, delta=DELTA)
     assert found == pytest.approx(own_epsilon(divergence, DELTA * 0.999), rel=1e-4)
 
 

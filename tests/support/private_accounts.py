@@ -40,7 +40,9 @@ DELTA = 1e-5
 
 def private_federation(**keys: object) -> Federation:
     """Three members that protect their rows."""
-    federation = make_federation(ranks=(2, 4, 8), rounds=ROUNDS, scheme="none").federation
+    federation = make_federation(
+        ranks=(2, 4, 8), rounds=ROUNDS, scheme="none", aggregation=AggregationSection(weights="equal")
+    ).federation
     section = ExamplePrivacySection.model_validate(
         {"unit": "example", "target_epsilon": TARGET, "delta": DELTA, "accountant": "rdp"} | keys
     )

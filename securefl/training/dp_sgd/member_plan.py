@@ -2,6 +2,9 @@
 
 The rule kept here: the expected batch is ``per_device_train_batch_size``, and a round has as many steps as it would
 have without privacy; so what a file says of training keeps its meaning.
+
+*The limit of it.* The number of rows is taken as public: noise, samples and steps follow from it, and an update tells
+the number of its steps by its length. So the neighbour of a data set has a row more or less under the same plan.
 """
 
 from __future__ import annotations
