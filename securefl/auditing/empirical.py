@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from securefl.privacy.noise_level import NoiseLevels
 from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.one_run import Guesses, advantage_bound, epsilon_bound, epsilon_of, gaussian_bound
 from securefl.privacy.sampled_training import Clipping, SampledTraining
+
+if TYPE_CHECKING:
+    from securefl.training.dp_sgd.canaries import CanaryTraining
 
 FEWEST: Final = 2000
 MOST: Final = 20_000
@@ -184,17 +187,21 @@ def _of_rows(event: SampledGaussian, rounds: int, promise: Promise, clipping: Cl
     seen = train_on_canaries(release, canaries=canaries, rounds=rounds)
     sampling = _sampling(seen.drawn, rows=seen.rows, probability=event.sampling_probability)
     judged = _judged(event, rounds, promise, seen.scores, seen.included, allowed=allowed, sampling=sampling)
-    return replace(judged, faults=tuple(_faults_of_rows(release, event, len(seen.drawn), rounds, seen.noise)))
+    return replace(judged, faults=tuple(_faults_of_rows(release, event, rounds, seen)))
 
 
 def _faults_of_rows(
-    release: SampledTraining, event: SampledGaussian, taken: int, rounds: int, noise: NoiseLevels
+    release: SampledTraining, event: SampledGaussian, rounds: int, seen: CanaryTraining
 ) -> Iterator[str]:
     if release.event != event:
         yield f"the program that is installed here charges '{release.event.text}' for what '{event.text}' says"
-    if taken != event.steps * rounds:
-        yield f"the mechanism took {taken} steps, and {event.steps * rounds} were charged"
-    yield from _weak(noise)
+    if seen.charged != (release,) * rounds:
+        yield f"of {rounds} trainings alike the mechanism charged {seen.charged.count(release)} as they were"
+    if len(seen.drawn) != event.steps * rounds:
+        yield f"the mechanism took {len(seen.drawn)} steps, and {event.steps * rounds} were charged"
+    elif seen.unpaid:
+        yield f"the mechanism took {seen.unpaid} steps before they were charged"
+    yield from _weak(seen.noise)
 
 
 def _weak(noise: NoiseLevels) -> Iterator[str]:

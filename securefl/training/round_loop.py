@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from securefl.config.privacy import PrivateDescent
 from securefl.config.training import TrainingSection
 from securefl.training.adapter_bank import AdapterBank, Trainable
 from securefl.training.devices import Compute, seed_torch
@@ -25,6 +26,7 @@ from securefl.training.private_step import PrivateStep
 from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.schedule import Rates, Schedule, steps_of_a_round
 from securefl.training.settings import TrainerSettings
+from securefl.training.tasks.model import TaskModel
 
 COPY: Final = "fine-tuned"
 """A copy of the global adapter that a client trains on for itself."""
@@ -71,6 +73,20 @@ class RoundLoop:
         """Learning rates of ``[training]`` before any schedule."""
         return Rates(self.section.learning_rate, self.section.head_learning_rate)
 
+    @property
+    def rounds(self) -> int:
+        """Rounds of the federation."""
+        return self.settings.rounds
+
+    @property
+    def private_descent(self) -> PrivateDescent:
+        """``[privacy] descent``."""
+        return self.settings.private_descent
+
+    def model(self, used: tuple[str, ...]) -> TaskModel:
+        """The model with these adapters in use, and the head of the last one."""
+        return self.bank.use(used, head=used[-1])
+
     def parts(self, places: NDArray[np.int64]) -> list[Batch]:
         """A batch in parts that fit into the memory, as its member says.
 
@@ -113,10 +129,10 @@ class RoundLoop:
             TrainingError: if a value is not finite, or a factor cannot move.
         """
         name, steps = trained or used[-1], steps or self.steps
-        schedule = schedule or Schedule.of(self.section, rounds=self.settings.rounds)
+        schedule = schedule or Schedule.of(self.section, rounds=self.rounds)
         what = name if name in (PERSONAL, COPY) else "global"
         seed_torch(self.settings.seed, "training", name, round_number, self.settings.member)
-        model = self.bank.use(used, head=used[-1])
+        model = self.model(used)
         drawn = self.draws.batches(
             what, round_number, self.rows, size=self.section.per_device_train_batch_size
         )

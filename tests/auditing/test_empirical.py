@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from securefl.privacy.mechanism import ClientMechanism
 from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.dp_sgd import canaries as training
-from securefl.training.dp_sgd import steps
+from securefl.training.dp_sgd import private_rounds, steps
 from securefl.training.dp_sgd.fine_noise import FineNoise
 
 pytestmark = pytest.mark.slow
@@ -151,6 +152,71 @@ def test_two_steps_for_one_charge_are_caught(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(steps.PrivateSteps, "run", twice)
     assert caught(attack(WHOLE, 2, PROMISE), "the mechanism took 8 steps, and 4 were charged")
+
+
+def halved(**parts: Any) -> steps.PrivateSteps:
+    """Steps of a round whose noise is half of what is charged for."""
+    release = parts.pop("release")
+    return steps.PrivateSteps(
+        **parts, release=replace(release, noise_multiplier=release.noise_multiplier / 2)
+    )
+
+
+@pytest.mark.parametrize("event", [SAMPLED, WHOLE], ids=["sampled", "whole"])
+def test_rounds_that_train_with_half_of_what_they_charge_are_caught(
+    event: SampledGaussian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_rounds, "PrivateSteps", halved)
+    assert caught(attack(event, 2, PROMISE), "an attacker of the mechanism has an advantage")
+
+
+def uncharged(fit: Callable[..., float]) -> Callable[..., float]:
+    """Rounds that charge nothing."""
+
+    def changed(self: private_rounds.PrivateRounds, *args: Any, **keys: Any) -> float:
+        self._charge = lambda *_: None
+        return fit(self, *args, **keys)
+
+    return changed
+
+
+def charged_late(fit: Callable[..., float]) -> Callable[..., float]:
+    """Rounds that charge when they have trained."""
+
+    def changed(self: private_rounds.PrivateRounds, number: int, *args: Any, **keys: Any) -> float:
+        charge, self._charge = self._charge, lambda *_: None
+        loss = fit(self, number, *args, **keys)
+        charge(number, self._release)
+        self._charge = charge
+        return loss
+
+    return changed
+
+
+def charged_for_less(fit: Callable[..., float]) -> Callable[..., float]:
+    """Rounds that charge for more noise than they have."""
+
+    def changed(self: private_rounds.PrivateRounds, *args: Any, **keys: Any) -> float:
+        charge = self._charge
+        self._charge = lambda number, release: charge(number, replace(release, noise_multiplier=9.0))
+        return fit(self, *args, **keys)
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (uncharged, "of 2 trainings alike the mechanism charged 0 as they were"),
+        (charged_late, "the mechanism took 2 steps before they were charged"),
+        (charged_for_less, "of 2 trainings alike the mechanism charged 0 as they were"),
+    ],
+)
+def test_rounds_that_are_charged_late_for_less_or_not_at_all_are_caught(
+    change: Callable[..., Callable[..., float]], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_rounds.PrivateRounds, "fit", change(private_rounds.PrivateRounds.fit))
+    assert caught(attack(WHOLE, 2, PROMISE), said)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """The mechanism of private training on canaries: rows whose gradients are known, in or out by coins.
 
-The rule kept here: the steps are those that members train with (``steps.PrivateSteps``): their sampling, gradients of
-single rows, clipping and noise. Each canary has a coordinate of its own in each of three tensors (two factors and a
-head, as an adapter has them), along which its gradient is far above the clip; so nothing but the mechanism's noise is
-in an attacker's way, and canaries do not disturb each other. On the coordinates of those that are out there is noise
-alone, which is looked at tensor by tensor.
+The rule kept here: the rounds are those that members train with (``private_rounds.PrivateRounds``): their rehearsal,
+charge, sampling, gradients of single rows, clipping and noise. Each canary has a coordinate of its own in each of three
+tensors (two factors and a head, as an adapter has them), along which its gradient is far above the clip; so nothing but
+the mechanism's noise is in an attacker's way, and canaries do not disturb each other. On the coordinates of those that
+are out there is noise alone, which is looked at tensor by tensor.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from securefl.config.privacy import PrivateDescent
+from securefl.config.training import TrainingSection
 from securefl.privacy.noise_level import NoiseLevels
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
 from securefl.training.devices import Compute
+from securefl.training.dp_sgd.private_rounds import PrivateRounds
 from securefl.training.dp_sgd.row_clipping import MARGIN
-from securefl.training.dp_sgd.steps import PrivateSteps
-from securefl.training.loops import Progress
+from securefl.training.loops import Progress, StepSink
 from securefl.training.rows.tokens import Batch, Tokenised
 from securefl.training.schedule import Rates
 from securefl.training.tasks.model import TaskModel
@@ -36,6 +38,7 @@ LOUDNESS: Final = 10.0
 _FACTORS: Final = ("first.weight", "second.weight")
 _HEAD: Final = "head.weight"
 _TENSORS: Final = (*_FACTORS, _HEAD)
+_RATES: Final = Rates(1e-3, 1e-3)
 _PARTS: Final = 4
 """Parts in the memory, one after the other, that a step's rows come in."""
 
@@ -48,12 +51,16 @@ class CanaryTraining:
         included: (m,) true for canaries that were among the rows.
         scores: (m,) logarithm of the likelihood ratio of in against out, of everything that was released.
         drawn: (steps,) rows of each step, which nobody outside is told.
+        charged: What was charged, in order.
+        unpaid: Steps that were taken before their charge, or after the last one that it pays for.
         noise: Levels of the noise by tensor, and of what differs between tensors, steps and rounds.
     """
 
     included: NDArray[np.bool_]
     scores: NDArray[np.float64]
     drawn: NDArray[np.int64]
+    charged: tuple[SampledTraining, ...]
+    unpaid: int
     noise: NoiseLevels
 
     @property
@@ -81,21 +88,44 @@ def train_on_canaries(
     weights = dict(model.named_parameters())
     trainable = Trainable({name: weights[name] for name in _FACTORS}, {_HEAD: weights[_HEAD]})
     expected = release.sampling_probability * int(included.sum())
-    attacker = _Attacker(trainable, release, expected=expected, outside=~included)
-    for _ in range(rounds):
-        steps = PrivateSteps(
-            # Steps ask a model for nothing but the losses of its rows.
-            model=cast("TaskModel", model),
-            trainable=trainable,
-            rows=_rows_of(included),
-            release=release,
-            compute=Compute(torch.device("cpu"), None, "eager"),
-            physical_rows=max(1, int(expected) // _PARTS),
-            # A round of a member has a stream of its own.
-            stream=NoiseStream(entropy),
-        )
-        attacker.watch(steps, model)
-    return CanaryTraining(included, attacker.scores, np.array(attacker.drawn, dtype=np.int64), attacker.noise)
+    attacker = _Attacker(model, trainable, release, expected=expected, outside=~included)
+    loop = _CanaryLoop(
+        # Private rounds ask a model for nothing but the losses of its rows.
+        canaries=cast("TaskModel", model),
+        rows=_rows_of(included),
+        section=TrainingSection(micro_batch_size=max(1, int(expected) // _PARTS)),
+        rounds=rounds,
+        step_sink=attacker.step,
+        compute=Compute(torch.device("cpu"), None, "eager"),
+    )
+    private = PrivateRounds(loop, release, charge=attacker.charge, entropy=entropy)
+    for number in range(1, rounds + 1):
+        private.fit(number, lambda: trainable, used=("canaries",), rates=_RATES)
+    return CanaryTraining(
+        included=included,
+        scores=attacker.scores,
+        drawn=np.array(attacker.drawn, dtype=np.int64),
+        charged=tuple(attacker.charged),
+        unpaid=attacker.unpaid,
+        noise=attacker.noise,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CanaryLoop:
+    """A ``PrivateLoop`` over canaries."""
+
+    canaries: TaskModel
+    rows: Tokenised
+    section: TrainingSection
+    rounds: int
+    step_sink: StepSink
+    compute: Compute
+    private_descent: PrivateDescent = "sgd"
+
+    def model(self, used: tuple[str, ...]) -> TaskModel:
+        """The canaries."""
+        return self.canaries
 
 
 class _CanaryModel(nn.Module):
@@ -124,12 +154,13 @@ def _rows_of(included: NDArray[np.bool_]) -> Tokenised:
 
 
 class _Attacker:
-    """A ``Descent`` that moves nothing, and scores every canary by the gradients that it is given.
+    """Scores every canary by the gradients that each step was taken along; parameters do not change a gradient here.
 
     With c the clip and s the noise's deviation, a step's sum along a canary's direction is N(0, s^2) without it, and
     with it the same or, with probability q, N(c, s^2).
 
     Args:
+        model: The canaries.
         trainable: The tensors.
         release: What was charged.
         expected: Expected rows of a step, by which the sums were divided.
@@ -137,32 +168,35 @@ class _Attacker:
     """
 
     def __init__(
-        self, trainable: Trainable, release: SampledTraining, *, expected: float, outside: NDArray[np.bool_]
+        self,
+        model: _CanaryModel,
+        trainable: Trainable,
+        release: SampledTraining,
+        *,
+        expected: float,
+        outside: NDArray[np.bool_],
     ) -> None:
-        self.rates = Rates(0.0, 0.0)
+        self._model = model
         self._weights = trainable.factors | trainable.head
         self._release, self._expected, self._outside = release, expected, outside
         self.scores = np.zeros(outside.size)
         self.drawn: list[int] = []
+        self.charged: list[SampledTraining] = []
+        self.unpaid = self._paid = 0
         self.noise = NoiseLevels()
-        self._model: _CanaryModel | None = None
         self._step: NDArray[np.float64] | None = None
         self._round: NDArray[np.float64] | None = None
         self._begins = False
 
-    def watch(self, steps: PrivateSteps, model: _CanaryModel) -> None:
-        """Let the steps of a round run."""
-        self._model, self._begins = model, True
-        steps.run(self, share_of=lambda step: 0.0, step_sink=_unheard)
+    def charge(self, round_number: int, release: SampledTraining) -> None:
+        """A round's charge; what the model has seen in the rehearsal before it is of no step."""
+        self.charged.append(release)
+        self._paid, self._begins, self._model.seen = release.steps, True, 0
 
-    def forget(self) -> None:
-        """Drop the gradients of the step before."""
-        for weight in self._weights.values():
-            weight.grad = None
-
-    def step(self, *, share: float) -> None:
+    def step(self, _: Progress) -> None:
         """Score a step."""
-        assert self._model is not None
+        self._paid -= 1
+        self.unpaid += self._paid < 0
         released = np.stack([self._released(weight) for weight in self._weights.values()])
         self.scores += _evidence(released.sum(axis=0) / math.sqrt(len(released)), self._release)
         self._look_at(
@@ -207,7 +241,3 @@ def _evidence(released: NDArray[np.float64], release: SampledTraining) -> NDArra
     if q >= 1:
         return there
     return np.logaddexp(math.log1p(-q), math.log(q) + there)
-
-
-def _unheard(_: Progress) -> None:
-    """A step sink for whoever watches something else."""

@@ -8,41 +8,84 @@ other masks of a generator, and who knew its seed would see more than the clip c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import numpy as np
 import torch
 
+from securefl.config.privacy import PrivateDescent
+from securefl.config.training import TrainingSection
 from securefl.errors import ConfigError
 from securefl.privacy.noise_stream import SYSTEM, Entropy, NoiseStream
 from securefl.privacy.sampled_training import SampledTraining
 from securefl.training.adapter_bank import Trainable
+from securefl.training.devices import Compute
 from securefl.training.dp_sgd.noise_scaled_sgd import NoiseScaledSgd
 from securefl.training.dp_sgd.rehearsal import rehearse
 from securefl.training.dp_sgd.steps import PHYSICAL_ROWS, PrivateSteps
+from securefl.training.loops import StepSink
 from securefl.training.optimiser import Descent, Optimiser
 from securefl.training.penalties import penalty_of
-from securefl.training.round_loop import RoundLoop
+from securefl.training.rows.tokens import Tokenised
 from securefl.training.schedule import Rates, Schedule
 from securefl.training.settings import TrainerSettings
 from securefl.training.tasks.head import TaskHead, WholeHead
+from securefl.training.tasks.model import TaskModel
 
 Charge = Callable[[int, SampledTraining], None]
 """Takes a round's number and what it is about to release, and records it durably; it raises where that is refused."""
+
+
+class PrivateLoop(Protocol):
+    """Rows, a model and a schedule for private rounds: a client's ``RoundLoop``, or an attacker's canaries."""
+
+    @property
+    def rows(self) -> Tokenised:
+        """The rows."""
+        ...
+
+    @property
+    def compute(self) -> Compute:
+        """Device and precision."""
+        ...
+
+    @property
+    def section(self) -> TrainingSection:
+        """Memory, decay, penalties and schedule."""
+        ...
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the schedule."""
+        ...
+
+    @property
+    def private_descent(self) -> PrivateDescent:
+        """The way of a step along the noised sum."""
+        ...
+
+    @property
+    def step_sink(self) -> StepSink:
+        """Called once a step, after it."""
+        ...
+
+    def model(self, used: tuple[str, ...]) -> TaskModel:
+        """The model with these adapters in use."""
+        ...
 
 
 class PrivateRounds:
     """Rounds of DP-SGD on the adapter that all clients share.
 
     Args:
-        loop: The client's loop: its rows, rates and adapters.
+        loop: The client's loop: its rows, model and schedule.
         release: Sampling, clip and noise of a round.
         charge: Called once a round, after the rehearsal and before the first step.
         entropy: Where keys of noise and sampling come from; another one than the operating system's is for tests.
     """
 
     def __init__(
-        self, loop: RoundLoop, release: SampledTraining, *, charge: Charge, entropy: Entropy = SYSTEM
+        self, loop: PrivateLoop, release: SampledTraining, *, charge: Charge, entropy: Entropy = SYSTEM
     ) -> None:
         self._loop = loop
         self._release = release
@@ -70,9 +113,8 @@ class PrivateRounds:
         loop = self._loop
         stream = NoiseStream(self._entropy)
         _seed_dropout(stream)
-        model = loop.bank.use(used, head=used[-1])
         steps = PrivateSteps(
-            model=model,
+            model=loop.model(used),
             trainable=switched_on(),
             rows=loop.rows,
             release=self._release,
@@ -82,7 +124,7 @@ class PrivateRounds:
         )
         rehearse(steps, self._optimiser(steps, rates))
         self._charge(round_number, self._release)
-        schedule = Schedule.of(loop.section, rounds=loop.settings.rounds)
+        schedule = Schedule.of(loop.section, rounds=loop.rounds)
         return steps.run(
             self._optimiser(steps, rates),
             share_of=lambda step: schedule.share(round_number, step=step, steps=self._release.steps),
@@ -92,7 +134,7 @@ class PrivateRounds:
 
     def _optimiser(self, steps: PrivateSteps, rates: Rates) -> Descent:
         decay = self._loop.section.weight_decay
-        match self._loop.settings.private_descent:
+        match self._loop.private_descent:
             case "sgd":
                 return NoiseScaledSgd(
                     steps.trainable, rates=rates, weight_decay=decay, deviation=steps.noise_deviation
@@ -101,7 +143,7 @@ class PrivateRounds:
                 # Every row is clipped already; a limit on the noised sum would only hide the noise from AdamW.
                 return Optimiser(steps.trainable, rates=rates, weight_decay=decay, max_grad_norm=0.0)
             case _:
-                assert_never(self._loop.settings.private_descent)
+                assert_never(self._loop.private_descent)
 
 
 def _seed_dropout(stream: NoiseStream) -> None:
