@@ -87,6 +87,8 @@ class Journal:
     ) -> None:
         with disk_errors(folder):
             make_private_folder(folder)
+            # Without it a loss of power may take the new folder away, and with it every promise in it.
+            sync_folder(folder.parent)
         self.folder = folder
         self._path = folder / FILE_NAME
         self.on_step = on_step

@@ -21,7 +21,9 @@ def take_packets(own: Standing, senders: Iterable[int]) -> Steps:
     Raises:
         ProtocolError: if the server answers with those of another attempt.
     """
-    wanted = set(senders) - {own.cohort.index(own.member)} - own.opened_packets().keys()
+    # Senders are the server's word, and survivors are checked only after this: some may be of no cohort's place.
+    others = set(range(len(own.cohort.members))) - {own.cohort.index(own.member)}
+    wanted = others.intersection(senders) - own.opened_packets().keys()
     if own.shares is None or not wanted:
         return
     answer = yield FetchPackets(own.attempt)

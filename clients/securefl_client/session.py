@@ -121,5 +121,12 @@ class MemberSession:
                 )
             self._own.work.finish(self._own.state)
             self._own.ledger.note(RunFinished(self._own.state.applied))
+            self._forget_last_round()
             self._own.journal.add(RunEnded())
         yield Leave(finished=True)
+
+    def _forget_last_round(self) -> None:
+        """Give up the keys and shares of the last round, as the next sum does after every other one."""
+        self._own.forget_attempt()
+        if self._own.shares is not None:
+            self._own.shares.forget_before(self._own.state.applied + 1)

@@ -4,9 +4,11 @@ A member tells its own person the reason in words. The box is for a dispute: who
 member's keys can read why a round came to nothing.
 
 The rule kept here: every box has a key of its own, drawn from 32 fresh bytes that stand before it, so that a reason may
-be told again in other words.
+be told again in other words. All boxes have one length: a sentence's own would tell which check failed, and numbers of
+owners and holders in it.
 
-    box = 32 random bytes | ChaCha20-Poly1305 under HKDF(tag key; "abstention", the bytes and the place), nonce zero
+    box = 32 random bytes | ChaCha20-Poly1305 under HKDF(tag key; "abstention", the bytes and the place), nonce zero,
+          of the reason and zeros up to 400 bytes
 """
 
 from __future__ import annotations
@@ -23,12 +25,13 @@ from securefl.errors import AuthenticationError
 
 MAX_REASON_BYTES: Final = 400
 _NONCE: Final = bytes(12)
+_PADDING: Final = b"\x00"
 
 
 def seal_reason(key: bytes, reason: str, *, place: bytes, entropy: Entropy = SYSTEM) -> bytes:
     """Seal a reason; what is beyond ``MAX_REASON_BYTES`` of it is left out.
 
-    Guarantee: whoever lacks the members' key learns its length and nothing else, and cannot alter it, assuming
+    Guarantee: whoever lacks the members' key learns nothing of it, not its length either, and cannot alter it, assuming
     HMAC-SHA256 is a pseudorandom function and ChaCha20-Poly1305 a secure AEAD (Procter, ePrint 2014/613).
 
     Args:
@@ -38,7 +41,7 @@ def seal_reason(key: bytes, reason: str, *, place: bytes, entropy: Entropy = SYS
         entropy: Where randomness comes from.
     """
     drawn = entropy(KEY_BYTES)
-    text = reason.encode()[:MAX_REASON_BYTES]
+    text = reason.encode()[:MAX_REASON_BYTES].ljust(MAX_REASON_BYTES, _PADDING)
     return drawn + ChaCha20Poly1305(_box_key(key, drawn, place)).encrypt(_NONCE, text, None)
 
 
@@ -55,7 +58,7 @@ def open_reason(key: bytes, box: bytes, *, place: bytes) -> str:
         raise AuthenticationError(
             "a reason does not open", hint="it is damaged, or of another place"
         ) from None
-    return text.decode(errors="replace")
+    return text.rstrip(_PADDING).decode(errors="replace")
 
 
 def _box_key(key: bytes, drawn: bytes, place: bytes) -> bytes:

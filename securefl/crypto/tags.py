@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from securefl.crypto.authentication import check_equal
+from securefl.crypto.authentication import check_equal, forgery
 from securefl.crypto.contributor import Contributor
 from securefl.crypto.linearform import LinearForms
 from securefl.crypto.packing import Slots
@@ -39,9 +39,9 @@ class SectionTag:
 
     Guarantee: slots of a sum that differ from the true ones by anything chosen without the key pass ``check`` with
     probability at most 2/p, below 2^-52, beside the advantage against HKDF and ChaCha20 as pseudorandom functions
-    (``prf``). For let D be the difference, whose entries are smaller than p: if a row c of it is not zero,
-    sum_j rho_j D_cj is zero modulo p with probability 1/p, and if it is not, sigma_c must hit one value. Members, who
-    hold the key, can forge.
+    (``prf``). For let D be the difference. Slots beyond the profile's bound, which no sum has, are refused, so that
+    entries of D are smaller than p: if a row c of it is not zero, sum_j rho_j D_cj is zero modulo p with probability
+    1/p, and if it is not, sigma_c must hit one value. Members, who hold the key, can forge.
 
     Args:
         key: The tag key of the shared keys, 32 bytes.
@@ -54,6 +54,7 @@ class SectionTag:
         self._key = key
         self._context = context
         self._digit_bits = profile.digit_bits
+        self._bound = profile.slot_bound
         self.slots: Final = profile.tag_slots
         vector = derived_key(key, purpose=b"securefl/v3/tag/slots", context=context)
         rho = uniform_words(vector, count=profile.poly_modulus_degree, modulus=TAG_PRIME)
@@ -95,7 +96,14 @@ class SectionTag:
         self.start().check(sums, contributors)
 
     def _hashed(self, first: int, slots: Slots) -> int:
-        """Contribution of some ciphertexts, from number ``first`` on."""
+        """Contribution of some ciphertexts, from number ``first`` on.
+
+        Raises:
+            ForgeryError: if a slot is larger than any sum's. Words of the integer twin may be wider than p, which a
+                server could then add to them unseen.
+        """
+        if slots.size and (int(slots.max()) > self._bound or int(slots.min()) < -self._bound):
+            raise forgery(refuses_keys=False)
         residues = slots.view(np.uint64) + ((slots >> 63) & TAG_PRIME).view(np.uint64)
         hashes = self._hash.of(residues)[:, 0].tolist()
         return sum(

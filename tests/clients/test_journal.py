@@ -76,6 +76,24 @@ def test_a_record_is_synced_before_it_is_told(tmp_path: Path, monkeypatch: pytes
         assert told == [(tmp_path / FILE_NAME).stat().st_size]
 
 
+def test_a_new_journals_folder_is_synced_in_the_folder_around_it_before_its_first_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def noting(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    with opened(tmp_path / "journal") as journal:
+        record = (journal.folder / FILE_NAME).stat().st_ino
+    around = tmp_path.stat().st_ino
+    assert around in synced
+    assert synced.index(around) < synced.index(record)
+
+
 def test_a_file_has_its_name_only_when_it_is_whole_and_its_folder_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

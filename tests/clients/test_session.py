@@ -74,6 +74,19 @@ def test_every_member_ends_with_the_exact_sums_of_all(server: FakeServer) -> Non
         assert charged(station.ledger.events) == {(1, 1), (2, 1)}
 
 
+def test_a_member_that_has_finished_keeps_neither_shares_nor_keys_of_the_last_round(
+    losing: FakeServer,
+) -> None:
+    losing.whole_run()
+    for station in losing.stations.values():
+        names = {path.name for path in station.folder.iterdir()}
+        assert "outbox" not in names
+        assert not any(name.endswith(".packets") for name in names)
+        shares = station.session._own.shares
+        assert shares is not None
+        assert shares._channels.forgotten == station.state.applied + 1  # type: ignore[attr-defined]
+
+
 # --- stopped anywhere
 
 

@@ -14,7 +14,9 @@ from securefl.errors import AuthenticationError, MemberLost, ProtocolError, RunE
 from securefl.protocol.agreement.signed import sign
 from securefl.protocol.agreement.statement import SurvivorsVote
 from securefl.protocol.calls import (
+    Abstention,
     AggregateReady,
+    CastVote,
     Certified,
     CohortClosed,
     CommitAsked,
@@ -109,6 +111,20 @@ def test_an_announcement_of_another_attempt_is_no_matter_of_this_member(losing: 
     losing.to_commit()
     assert losing.tell_one(CommitAsked(digest("other"), (0,)), VICTIM) == []
     assert losing.tell_one(VoidAsked(digest("other")), VICTIM) == []
+
+
+def test_survivors_of_places_that_no_cohort_has_are_not_voted_for_whatever_packets_come_of_them(
+    losing: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing.to_commit()
+    proposal = losing.proposal()
+    *listed, last = proposal.statement.survivors
+    beyond = replace(proposal.statement, survivors=(*listed, replace(last, index=999)))
+    (packet, *_) = losing._packets_to(VICTIM)
+    monkeypatch.setattr(losing, "_packets_to", lambda member: iter([(999, *packet[1:])]))
+    (cast,) = losing.tell_one(replace(proposal, statement=beyond), VICTIM)
+    assert isinstance(cast, CastVote)
+    assert isinstance(cast.vote, Abstention)
 
 
 def test_a_server_that_closes_too_early_cannot_end_the_run(losing: FakeServer) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from securefl.crypto.authentication import check_equal
 from securefl.crypto.bfv_profiles import BFV_PROFILES
 from securefl.crypto.contributor import Contributor
+from securefl.crypto.integer_twin import IntegerTwin
 from securefl.crypto.kahe.profiles import KAHE_PROFILES
 from securefl.crypto.packing import pack, unpack
 from securefl.crypto.profiles import Profile
@@ -193,3 +194,32 @@ def test_the_verdict_is_the_macs_word_for_word_but_for_what_to_do() -> None:
 
 def test_a_tag_shows_nothing_of_its_key() -> None:
     assert repr(TAG) == "SectionTag(<redacted>)"
+
+
+# --- the prime itself, added where words are wider than it
+
+
+@pytest.mark.parametrize("profiles", [KAHE_PROFILES, BFV_PROFILES], ids=["kahe", "bfv"])
+@pytest.mark.parametrize("added", [TAG_PRIME, -TAG_PRIME])
+@pytest.mark.parametrize("place", [(0, 7), (1, 7)])
+def test_a_plain_sum_to_which_the_server_adds_the_prime_is_refused(
+    profiles: tuple[Profile, ...], added: int, place: tuple[int, int]
+) -> None:
+    profile = next(profile for profile in profiles if profile.word_bytes == 7)
+    tag, twin = tag_of(profile), IntegerTwin(profile)
+    sums = summed(tag, profile)
+
+    def read() -> None:
+        words = twin.form.encode_residues(sums.view(np.uint64))
+        tag.check(twin.decrypt(words, first=0), MEMBERS)
+
+    read()
+    sums[place] += added
+    with pytest.raises(ForgeryError) as refused:
+        read()
+    assert not refused.value.refuses_keys
+
+
+@pytest.mark.parametrize("profile", [*BFV_PROFILES, *KAHE_PROFILES], ids=lambda profile: profile.name)
+def test_no_two_sums_within_a_profiles_bound_differ_by_the_prime(profile: Profile) -> None:
+    assert 2 * profile.slot_bound < TAG_PRIME

@@ -76,6 +76,16 @@ def test_what_wrong_shares_combine_to_is_refused() -> None:
         KeySum(uniform, contributors=1000)
 
 
+@pytest.mark.parametrize("contributors", [500, 700, 1000])
+def test_a_sum_within_both_bounds_that_no_split_makes_exact_is_refused_like_any_other(
+    contributors: int,
+) -> None:
+    # Reveals of c_max members, and a server that shows them with the fewest others, can combine to it.
+    chosen = np.full(N, {500: 176, 700: 208, 1000: 240}[contributors], np.int64)
+    with pytest.raises(AuthenticationError, match="do not add up to a sum of"):
+        KeySum(chosen, contributors=contributors)
+
+
 @pytest.mark.parametrize("contributors", [0, -1])
 def test_a_sum_of_nobody_is_refused(contributors: int) -> None:
     with pytest.raises(AuthenticationError):
