@@ -72,6 +72,9 @@ def evaluate(
     measured = MeasuredRecord.of(metric.name, metric.value, metric.samples)
     console = result_console(json_path)
     console.print(f"{adapter} on {metric.samples} rows of {data}", markup=False, soft_wrap=True)
+    left_out = len(rows) - metric.samples
+    if left_out:
+        console.print(f"{left_out} rows were left out: their answers begin after {record.max_length} tokens.")
     print_table(
         console,
         "",
@@ -90,6 +93,7 @@ def evaluate(
         "data": str(data),
         "base_model": record.base,
         "labels": [*record.labels],
+        "left_out": left_out,
     }
     write_json({**result, **measured.model_dump(mode="json"), "figures": metric.reported}, json_path)
 

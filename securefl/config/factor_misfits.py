@@ -26,11 +26,12 @@ def refuse_factor_misfits(config: FederationConfig, *, where: str) -> None:
 def _check_factors(config: FederationConfig, *, where: str) -> None:
     weights, mixed = config.aggregation.weights, len(set(config.ranks.values())) > 1
     if config.payload.name == "factors" and mixed and weights != "norm":
+        by_norms = "" if config.recipe.keeps_sent else ', or write [aggregation] weights = "norm" (HetLoRA)'
         raise ConfigError(
             f"'payload.name' is \"factors\", and 'aggregation.weights' is \"{weights}\": plain means of factors "
             "(FedIT) need one rank, and the ranks in 'cohort.clients' differ",
             where=where,
-            hint='give every client the same r, or write [aggregation] weights = "norm" (HetLoRA)',
+            hint=f"give every client the same r{by_norms}",
         )
 
 

@@ -71,8 +71,9 @@ def _misfits(config: FederationConfig) -> Iterator[tuple[str, str]]:
 
 def _strangers(config: FederationConfig) -> Iterator[tuple[str, str]]:
     if config.fusion.mixes:
+        finish = "sum" if config.recipe.needs_shared else "search" if config.recipe.has_personal else "none"
         yield (
             f"'fusion.finish' is \"mixer\", and 'recipe.personal' is \"{config.recipe.personal}\": only adapters that "
             "were trained with a mixer can be mixed",
-            'write [recipe] personal = "rest", or finish = "search"',
+            f'write [recipe] personal = "rest", or finish = "{finish}"',
         )

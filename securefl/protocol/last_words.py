@@ -41,7 +41,7 @@ UNKNOWN: Final = "it gave no reason that this version knows"
 _OF_KIND: Final[dict[type[SecureFLError], str]] = {
     ConfigError: "something in its own settings is wrong; its operator sees the details",
     DataError: "a file of its data cannot be used; its operator sees the details",
-    ModelError: "its copy of the base model cannot be used; its operator sees the details",
+    ModelError: "its base model or its own learner cannot be used; its operator sees the details",
     IdentityError: "a key, a certificate or its folder cannot be used; its operator sees the details",
     CapacityError: "its numbers would not fit the sum",
     WireError: "what it received was malformed",

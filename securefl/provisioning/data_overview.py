@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from securefl.protocol.federation import Federation
 from securefl.provisioning.data_terms import ClientCounts, DataFacts
 from securefl.training.schedule import steps_of_a_round
-from securefl.training.tasks.classification.labels import alike
+from securefl.training.tasks.classification.labels import alike, likeness
 
 JsonTree = Mapping[str, object]
 SHOWN_CLIENTS = 32
@@ -21,6 +22,8 @@ SHOWN_WARNINGS = 5
 SHOWN_LABELS = 3
 LABELS_WIDTH = 34
 NAME_WIDTH = 20
+MEASURED = 10
+"""With fewer labels nothing is said of their being numbers."""
 SIZES = ("client", "train", "valid.", "test")
 COLUMNS = (*SIZES, "labels", "most frequent")
 
@@ -74,7 +77,7 @@ class DataRules:
 
 def overview_of(facts: DataFacts, rules: DataRules) -> DataOverview:
     """The words for a facts, under a federation's rules."""
-    warnings = (*_warnings(facts), *_steps_warning(facts, rules))
+    warnings = (*_warnings(facts), *_scale_warning(facts.labels), *_steps_warning(facts, rules))
     shown = list(facts.clients.items())[:SHOWN_CLIENTS]
     return DataOverview(
         columns=COLUMNS if facts.labels else SIZES,
@@ -188,6 +191,16 @@ def _warnings(facts: DataFacts) -> Iterator[str]:
         )
     if len(groups) > SHOWN_WARNINGS:
         yield f"{len(groups) - SHOWN_WARNINGS} more groups of labels are equal but for case, space or spelling"
+
+
+def _scale_warning(labels: Sequence[str]) -> Iterator[str]:
+    """One sentence on labels that look measured: numbers, many of them, not all whole."""
+    numbers = [number for number in map(likeness, labels) if isinstance(number, Decimal)]
+    if len(labels) >= MEASURED and len(numbers) == len(labels) and any(number % 1 for number in numbers):
+        yield (
+            f"all {len(labels):,} labels are numbers, and each is a class of its own here, near to no other: where "
+            "they measure something, write classes such as low and high in their place"
+        )
 
 
 def _client_values(counts: ClientCounts, labels: Sequence[str]) -> JsonTree:

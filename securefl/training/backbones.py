@@ -87,20 +87,22 @@ def _reads_more_than_texts(path: str, config: PreTrainedConfig) -> ModelError:
 
 
 def skeleton_of(path: str) -> Skeleton:
-    """The model's shapes, from its config alone.
+    """The model's shapes, from its config alone; also where the caller has switched gradients off, as for answers.
 
     Raises:
         ModelError: if the model is not there, of a kind that cannot be pooled, or cannot read a text.
     """
     config = read_config(resolve_model(path), path)
-    try:
-        with torch.device("meta"), silent_transformers():
-            backbone = _unfilled(config)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise unusable(path, error) from None
-    # XLNet makes some of its parameters with a constructor that knows no device.
-    nn.Module.to(backbone, "meta")
-    hidden, unused = read_once(backbone, config, make=partial(_unfilled, config))
+    # The trial takes gradients to see which modules a text's states depend on.
+    with torch.inference_mode(False), torch.enable_grad():
+        try:
+            with torch.device("meta"), silent_transformers():
+                backbone = _unfilled(config)
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            raise unusable(path, error) from None
+        # XLNet makes some of its parameters with a constructor that knows no device.
+        nn.Module.to(backbone, "meta")
+        hidden, unused = read_once(backbone, config, make=partial(_unfilled, config))
     return Skeleton(config, backbone, hidden, unused)
 
 

@@ -257,6 +257,7 @@ def test_a_payload_that_there_is_not_names_those_there_are():
         ("defualt", "did you mean 'default'"),
         ("flexlor", "did you mean 'flexlora'"),
         ("FlexLoRA", "did you mean 'flexlora'"),
+        ("FLoRA", "'flexlora' averages products of mixed ranks; FLoRA stacks"),
         ("FedAvg", "'fedit' averages adapters as FedAvg averages weights"),
         ("fed_prox", r"write recipe = 'fedit' and .training. proximal"),
         ("FedSA-LoRA", "did you mean 'fedsa'"),

@@ -399,3 +399,11 @@ def test_a_file_that_does_not_name_its_persons_is_refused_by_the_lead(tmp_path, 
     chosen = own_files([path] * 3) if own else {"data": {"train": str(path)}}
     with pytest.raises(DataError, match=words):
         facts_of_data(config(**chosen, **persons(column)))
+
+
+def test_labels_that_look_measured_are_warned_of_and_whole_numbers_are_not(tmp_path):
+    scores = write_csv(tmp_path / "scores.csv", [f"{n % 20 / 4}" for n in range(60)])
+    (said,) = seen(data={"train": str(scores)}).warnings
+    assert said.startswith("all 20 labels are numbers, and each is a class of its own here")
+    stars = write_csv(tmp_path / "stars.csv", [n % 20 for n in range(60)])
+    assert seen(data={"train": str(stars)}).warnings == ()

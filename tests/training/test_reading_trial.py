@@ -91,3 +91,11 @@ def test_another_contradiction_is_refused_with_the_librarys_reason(tmp_path: Pat
         match=r"stablelm model that cannot read a text: The size of tensor .*: correct the sizes in",
     ):
         skeleton_of(path)
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+def test_a_model_is_read_alike_where_gradients_are_switched_off(tiny_bert, switched_off):
+    known = skeleton_of(tiny_bert)
+    with switched_off():
+        found = skeleton_of(tiny_bert)
+    assert (found.hidden, found.unused) == (known.hidden, known.unused)

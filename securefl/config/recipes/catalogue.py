@@ -70,6 +70,7 @@ BASELINES: Final[Mapping[str, str]] = {
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "fedavg": "'fedit' averages adapters as FedAvg averages weights",
+    "flora": "'flexlora' averages products of mixed ranks; FLoRA stacks single clients' factors, which no sum gives",
     "fedprox": "write recipe = 'fedit' and [training] proximal = 0.01, which adds FedProx's term",
 }
 """Methods that people know, by their names in small letters, each with what stands for it here."""

@@ -115,7 +115,7 @@ def _array(path: Path, *, encoding: str) -> Iterator[dict[str, object]]:
         raise unreadable(
             path,
             where=f"line {error.lineno}",
-            hint=f"the array is no JSON ({_reason(error)}, column {error.colno})",
+            hint=f"the array is no JSON ({_reason(error)}, column {error.colno}); mend it there",
         ) from None
     except RecursionError:
         raise unreadable(path, hint="the array is nested too deeply") from None
@@ -127,12 +127,15 @@ def _array(path: Path, *, encoding: str) -> Iterator[dict[str, object]]:
 
 def _parsed(text: str, path: Path, *, line: int, row: int) -> dict[str, object]:
     try:
-        record = _DECODER.decode(text)
+        # Without its end, past which an error of a line that breaks off would be counted from 1 again.
+        record = _DECODER.decode(text.rstrip())
     except json.JSONDecodeError as error:
         if row == 1 and (text.lstrip().startswith("[") or text.strip() == "{"):
             raise _not_by_lines(path, line) from None
         raise unreadable(
-            path, where=f"line {line}", hint=f"the line is no JSON ({_reason(error)}, column {error.colno})"
+            path,
+            where=f"line {line}",
+            hint=f"the line is no JSON ({_reason(error)}, column {error.colno}); mend or remove it",
         ) from None
     except RecursionError:
         raise unreadable(path, where=f"line {line}", hint="the line is nested too deeply") from None
@@ -142,7 +145,8 @@ def _parsed(text: str, path: Path, *, line: int, row: int) -> dict[str, object]:
 
 
 def _reason(error: json.JSONDecodeError) -> str:
-    return f"{error.msg[:1].lower()}{error.msg[1:]}"
+    said = error.msg.removesuffix(" at")  # json's own message goes on with the place
+    return f"{said[:1].lower()}{said[1:]}"
 
 
 def _named_once(record: dict[str, object], path: Path, *, line: int, row: int) -> dict[str, object]:

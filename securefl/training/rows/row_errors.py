@@ -12,6 +12,7 @@ from pathlib import Path
 from securefl.errors import DataError
 
 SHOWN_NAMES = 20
+_NAME_ANOTHER = 'name the right one in the federation\'s file, such as text = "sentence" in [data]'
 NO_LINE = 0
 """In the place of a line's number: the file has no lines, or its rows share them."""
 
@@ -44,7 +45,7 @@ def check_names(path: Path, wanted: Sequence[str], there: Sequence[str], *, hint
         path: The file.
         wanted: Names of the columns that are read.
         there: Names of the file's columns.
-        hint: What to do if a column is missing, after the list of those that are there.
+        hint: What to do if a column is missing, after the list of those that are there; else to name another one.
 
     Raises:
         DataError: with the first column that is missing or stands twice.
@@ -57,7 +58,7 @@ def check_names(path: Path, wanted: Sequence[str], there: Sequence[str], *, hint
     for name in wanted:
         if name not in there:
             listed = f"the columns are {_listed(there)}" if there else "no column has a name"
-            advice = "; ".join(part for part in (listed, hint) if part)
+            advice = f"{listed}; {hint or _NAME_ANOTHER}" if there else listed
             raise DataError(f"there is no column '{name}'", where=str(path), hint=advice)
 
 

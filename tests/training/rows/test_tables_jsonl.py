@@ -102,7 +102,9 @@ def test_a_key_that_one_object_lacks_is_refused_with_its_row(read):
 
 
 def test_a_column_that_the_first_object_lacks_names_those_that_are_there(read):
-    with pytest.raises(DataError, match=r"no column 'text' \(.*\): the columns are sentence, label"):
+    with pytest.raises(
+        DataError, match=r"no column 'text' \(.*\): the columns are sentence, label; name the right"
+    ):
         read('{"sentence": "a", "label": 1}\n')
     with pytest.raises(DataError, match=r"no column 'text' \(.*\): no column has a name"):
         read("{}\n")
@@ -149,6 +151,17 @@ def test_half_of_a_surrogate_pair_is_refused_with_its_row(read):
 def test_a_line_that_is_no_json_is_named(read, line):
     with pytest.raises(DataError, match=r"cannot be read \(line 3\): the line is no JSON \(.*, column \d+\)"):
         read(f'{{"text": "a"}}\n\n{line}\n')
+
+
+def test_a_line_that_breaks_off_or_holds_a_tab_is_named_with_its_column_and_a_remedy(read):
+    with pytest.raises(
+        DataError, match=r"is no JSON \(expecting ',' delimiter, column 13\); mend or remove it\.$"
+    ):
+        read('{"text": "a"}\n{"text": "a"\n')
+    with pytest.raises(
+        DataError, match=r"is no JSON \(invalid control character, column 12\); mend or remove it\.$"
+    ):
+        read('{"text": "a"}\n{"text": "a\tb"}\n')
 
 
 @pytest.mark.parametrize("line", ['["text", "a"]', '"text"', "7", "null", "NaN", "true"])

@@ -134,6 +134,14 @@ def test_what_is_no_conversation_is_refused_with_its_place(tmp_path, messages, s
     assert "human" not in str(refused.value)
 
 
+@pytest.mark.parametrize("content", [{}, {"content": None}])
+def test_an_answer_that_only_calls_a_tool_needs_no_content(tmp_path, content):
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    talk = [USER, call | content, {"role": "tool", "content": "3"}, ANSWER]
+    found = read(jsonl(tmp_path / "rows.jsonl", {"messages": talk}))
+    assert conversation_of(found.texts[0][0]) == [USER, call | {"content": ""}, *talk[2:]]
+
+
 def test_texts_and_lists_are_not_mixed_up(tmp_path):
     with pytest.raises(DataError, match="no text in column 'prompt'"):
         read(jsonl(tmp_path / "rows.jsonl", {"prompt": ["a"], "completion": "b"}))

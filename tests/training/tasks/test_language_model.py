@@ -401,3 +401,17 @@ def test_a_saved_language_model_is_measured_and_asked_by_commands(trained, tmp_p
     assert capsys.readouterr().out.endswith("\tsay a\n")
     assert main(["evaluate", str(tmp_path / "global"), str(rows), "--column", "question"]) == 2
     assert "write KEY=NAME, such as prompt=question" in capsys.readouterr().err
+
+
+def test_an_evaluation_says_how_many_rows_it_left_out(trained, tmp_path, capsys):
+    from securefl.cli.main import command_line as main
+
+    trained.save_adapter("global", tmp_path / "global")
+    rows, told = tmp_path / "rows.jsonl", tmp_path / "told.json"
+    questions = ["say a", "say a" * 1000, "say a"]
+    rows.write_text("".join(json.dumps({"prompt": one, "completion": "aa"}) + "\n" for one in questions))
+    command = ["evaluate", str(tmp_path / "global"), str(rows), "--device", "cpu"]
+    assert main([*command, "--json", str(told)]) == 0
+    measured = json.loads(told.read_text())
+    assert (measured["samples"], measured["left_out"]) == (2, 1)
+    assert "1 rows were left out: their answers begin after" in capsys.readouterr().out

@@ -217,3 +217,10 @@ def test_a_model_without_a_filling_token_fills_with_the_end_of_texts():
     found = tokenised_answers([Prompter(tokenizer).row(("a", "b"), "prompt")], tokenizer, max_length=20)
     assert found.pad_id == 1
     assert tokenised_answers([], tokenizer_of_bytes(), max_length=20).pad_id == 2
+
+
+@pytest.mark.parametrize("marks", ["", "{% generation %}{% endgeneration %}"])
+def test_a_template_that_is_no_jinja_is_told_of_its_syntax_and_of_no_row(marks):
+    made = prompter(template=marks + "{% for message in messages %}{{ message.content }")
+    with pytest.raises(ConfigError, match=r"the template is no Jinja: .*, line 1 \(task.chat_template\)"):
+        made.row(conversation(), "messages")

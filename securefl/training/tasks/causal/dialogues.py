@@ -142,6 +142,9 @@ def _message(found: Mapping[str, Any]) -> dict[str, Any]:
     parts = message.get("content")
     if isinstance(parts, list) and parts and all(_is_text(part) for part in parts):
         message["content"] = "".join(part["text"] for part in parts)
+    if message.get("tool_calls"):
+        # An answer that only calls tools has null as its content, or none.
+        message.setdefault("content", "")
     return message
 
 

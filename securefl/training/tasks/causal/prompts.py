@@ -127,17 +127,9 @@ class Prompter:
 
     def prompt_of_trial(self) -> None:
         """Render a message with the federation's template; whatever is wrong with its syntax shows."""
-        from jinja2 import TemplateSyntaxError
-
         try:
-            self._render([{"role": "user", "content": "a"}], opened=True)
-        except TemplateSyntaxError as error:
-            raise ConfigError(
-                f"the template is no Jinja: {error.message}, line {error.lineno}",
-                where="task.chat_template",
-                hint="mend it, or leave it out for the model's own",
-            ) from None
-        except _TEMPLATE_ERRORS:
+            self._rendered([{"role": "user", "content": "a"}], opened=True)
+        except DataError:
             # A template may refuse a message of one letter, or a conversation without an answer.
             return
 
@@ -198,8 +190,8 @@ class Prompter:
                 return_assistant_tokens_mask=True,
                 **self.tokenizer.special_tokens_map,
             )
-        except _TEMPLATE_ERRORS:
-            raise _refused_row() from None
+        except _TEMPLATE_ERRORS as error:
+            raise _refused(error) from None
         return text, tuple((first, end) for first, end in marks if first < end)
 
     def _by_beginnings(self, messages: list[dict[str, Any]]) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -224,8 +216,8 @@ class Prompter:
     def _rendered(self, messages: list[dict[str, Any]], *, opened: bool = False) -> str:
         try:
             return self._render(messages, opened=opened)
-        except _TEMPLATE_ERRORS:
-            raise _refused_row() from None
+        except _TEMPLATE_ERRORS as error:
+            raise _refused(error) from None
 
     def _render(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
         template = self._template()
@@ -276,7 +268,16 @@ def _no_conversations(form: PromptForm) -> ConfigError:
     )
 
 
-def _refused_row() -> DataError:
+def _refused(error: Exception) -> ConfigError | DataError:
+    """What to say of a template's error: of its syntax, whatever the row, or of a row that it does not take."""
+    from jinja2 import TemplateSyntaxError
+
+    if isinstance(error, TemplateSyntaxError):
+        return ConfigError(
+            f"the template is no Jinja: {error.message}, line {error.lineno}",
+            where="task.chat_template",
+            hint="mend it, or leave it out for the model's own",
+        )
     return DataError(
         "the chat template refuses a conversation",
         where="task.chat_template",
