@@ -74,7 +74,9 @@ def evaluate(
     console.print(f"{adapter} on {metric.samples} rows of {data}", markup=False, soft_wrap=True)
     left_out = len(rows) - metric.samples
     if left_out:
-        console.print(f"{left_out} rows were left out: their answers begin after {record.max_length} tokens.")
+        console.print(
+            f"Left out of {len(rows)} rows: {left_out}, whose answers begin after {record.max_length} tokens."
+        )
     print_table(
         console,
         "",

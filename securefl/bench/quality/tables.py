@@ -133,7 +133,8 @@ def _adapter_notes() -> list[str]:
     return [
         "base, tuned local and fused know a client's mix of labels, because they are trained or fitted on its rows; "
         "central is one model for all clients. global is the same adapter at every client, cut to its rank; its head "
-        "differs in the rows of labels that stay at home, and by two numbers that calibration fits to a client.",
+        "differs in the rows of labels that stay at home, and by two numbers that calibration fits to a client, where "
+        "its recipe has them.",
         "'best' is the one of tuned local and global whose mean over clients is higher on these same rows: a yardstick "
         "that nobody could have chosen beforehand.",
         "A standard error is that of the mean over clients of paired differences, each client weighing the same; it "

@@ -414,4 +414,4 @@ def test_an_evaluation_says_how_many_rows_it_left_out(trained, tmp_path, capsys)
     assert main([*command, "--json", str(told)]) == 0
     measured = json.loads(told.read_text())
     assert (measured["samples"], measured["left_out"]) == (2, 1)
-    assert "1 rows were left out: their answers begin after" in capsys.readouterr().out
+    assert "rows: 1, whose answers begin after" in capsys.readouterr().out
