@@ -188,6 +188,7 @@ def cells() -> Iterator[Cell]:
     for arm in get_args(Arm):
         yield Cell("banking77", 8.0, arm, clients=16)
         yield Cell("banking77", 8.0, arm, seed=2)
+    yield Cell("sst2", 8.0, "head", seed=2)
 
 
 def search() -> Iterator[Cell]:
