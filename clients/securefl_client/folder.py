@@ -29,9 +29,8 @@ from securefl.crypto.sealed_box import KemKey
 from securefl.errors import ConfigError, IdentityError, plain_reason
 from securefl.identity.certificates import Credentials, Role, load_credentials
 from securefl.identity.signing import SigningKey
-from securefl.protocol.client_noise import require_client_promise
 from securefl.protocol.federation import Federation, Member
-from securefl.protocol.row_promise import require_row_promise
+from securefl.protocol.privacy_promise import require_promise
 from securefl.provisioning.dealt_files import take_dealt_keys
 from securefl.provisioning.file_names import (
     CHANNELS_FILE,
@@ -92,8 +91,7 @@ class ClientFolder:
         settings = load_client_settings(folder)
         _refuse_during_rotation(folder)
         federation = load_federation_file(folder)
-        require_client_promise(federation, where=str(folder / FEDERATION_FILE))
-        require_row_promise(federation, where=str(folder / FEDERATION_FILE))
+        require_promise(federation, where=str(folder / FEDERATION_FILE))
         refuse_own_misfits(
             settings.training,
             batch_size=federation.terms.training.per_device_train_batch_size,

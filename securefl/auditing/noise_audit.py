@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from securefl.config.privacy import ExamplePrivacySection
-from securefl.errors import ConfigError
 from securefl.ledger.budget_state import Charge
 from securefl.privacy.events import SampledGaussian, parse_event
-from securefl.protocol.client_noise import check_client_promise, round_event
+from securefl.protocol.client_noise import round_event
 from securefl.protocol.federation import Federation
-from securefl.protocol.row_promise import check_row_promise
+from securefl.protocol.privacy_promise import broken_promises
 from securefl.protocol.terms import TrainingTerms
 from securefl.training.schedule import steps_of_a_round
 
@@ -25,11 +24,8 @@ def broken_promise(federation: Federation) -> Iterator[str]:
 
     Among them are shares that are sized for more honest survivors than the roster is sure of, and sums without noise.
     """
-    for check, protected in ((check_client_promise, "clients"), (check_row_promise, "rows")):
-        try:
-            check(federation)
-        except ConfigError as error:
-            yield f"the federation's rounds do not keep its promise to {protected}: {error.what}"
+    for broken in broken_promises(federation):
+        yield f"the federation's rounds do not keep {broken}"
 
 
 def other_releases(charges: Sequence[Charge], federation: Federation) -> Iterator[str]:

@@ -10,6 +10,7 @@ What all agree on:
 ``round_kind``      what the contributions to a round carry
 ``client_noise``    noise that protects clients, as it is pinned, checked and used in every round
 ``row_promise``     a promise to rows, held against all that a federation sums
+``privacy_promise`` both promises, as members, leads and audits ask for them
 ``owner_rule``      what a cohort may sum of a round, and the survivors that this needs
 ``sections``        runs of ciphertexts that a contribution consists of, and their lengths
 

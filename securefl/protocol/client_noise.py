@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from securefl.config.privacy import ClientPrivacySection
-from securefl.errors import ConfigError, IdentityError
+from securefl.errors import ConfigError
 from securefl.privacy.events import DistributedGaussian, DistributedSkellam
 from securefl.privacy.mechanism import ClientMechanism
 from securefl.privacy.plan import PrivacyPlan
@@ -171,22 +171,6 @@ def check_client_promise(federation: Federation) -> None:
     _check_shares(federation, privacy)
     plan.require_kept()
     plan.require_useful(len(federation.roster), force=privacy.force)
-
-
-def require_client_promise(federation: Federation, *, where: str) -> None:
-    """The same at a member, which relies on this and not on the lead's plan.
-
-    Raises:
-        IdentityError: with what does not hold.
-    """
-    try:
-        check_client_promise(federation)
-    except ConfigError as error:
-        raise IdentityError(
-            f"this federation would not keep its promise to clients: {error.what}",
-            where=where,
-            hint="ask the lead to provision anew; nothing was sent",
-        ) from None
 
 
 def _mechanism(privacy: PinnedClientPrivacy) -> ClientMechanism:

@@ -8,7 +8,7 @@ it trusts no lead with its rows. What trains is looked at again when it is there
 from __future__ import annotations
 
 from securefl.config.privacy import ExamplePrivacySection
-from securefl.errors import ConfigError, IdentityError
+from securefl.errors import ConfigError
 from securefl.protocol.client_noise import sums_beside_noise
 from securefl.protocol.federation import Federation
 from securefl.protocol.terms import OwnTaskTerms
@@ -34,22 +34,6 @@ def check_row_promise(federation: Federation) -> None:
     beside = sums_beside_noise(federation)
     if beside is not None:
         raise _broken(beside, hint="provision anew from a file that 'securefl plan' accepts")
-
-
-def require_row_promise(federation: Federation, *, where: str) -> None:
-    """The same at a member, which relies on this and not on the lead's file.
-
-    Raises:
-        IdentityError: with what does not hold.
-    """
-    try:
-        check_row_promise(federation)
-    except ConfigError as error:
-        raise IdentityError(
-            f"this federation would not keep its promise to rows: {error.what}",
-            where=where,
-            hint="ask the lead to provision anew; nothing was sent",
-        ) from None
 
 
 def _broken(reason: str, *, hint: str) -> ConfigError:

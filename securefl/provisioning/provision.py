@@ -32,9 +32,8 @@ from securefl.identity.authority import Authority
 from securefl.identity.certificates import Credentials, Role
 from securefl.identity.signing import SigningKey
 from securefl.progress import EventSink, Finished, Phase, PhaseEnded, PhaseStarted, Warned
-from securefl.protocol.client_noise import check_client_promise
 from securefl.protocol.federation import Federation, Member
-from securefl.protocol.row_promise import check_row_promise
+from securefl.protocol.privacy_promise import check_promise
 from securefl.provisioning.data_ranks import with_data_ranks, without_data_ranks
 from securefl.provisioning.dealing import ChannelSecrets
 from securefl.provisioning.dealt_files import save_dealt_keys
@@ -175,8 +174,7 @@ def _write_all(
     credentials = {member: authority.issue(member, role=Role.CLIENT, now=now) for member in config.ranks}
     draft = _draft(config, layout, keys=public | requested, credentials=credentials)
     # The lead asks of itself what every member asks of its file.
-    check_client_promise(draft.federation)
-    check_row_promise(draft.federation)
+    check_promise(draft.federation)
     federation, overview = draft.federation, overview_of(draft.facts, DataRules.of(draft.federation))
     for warning in overview.warnings:
         emit(Warned(member=_REPORTER, message=warning))

@@ -25,7 +25,8 @@ from securefl.privacy import mechanism as mechanisms
 from securefl.privacy.mechanism import ClientMechanism, Integers
 from securefl.privacy.noise_stream import NoiseStream
 from securefl.privacy.rotation import Rotation
-from securefl.protocol.client_noise import RoundNoise, require_client_promise, round_noise
+from securefl.protocol.client_noise import RoundNoise, round_noise
+from securefl.protocol.privacy_promise import require_promise
 from securefl.protocol.terms import PinnedClientPrivacy
 
 RANKS = (2, 2, 4, 4, 8, 8, 8, 8)
@@ -231,6 +232,6 @@ def test_shares_for_all_members_are_refused_by_each_of_them(made: TestFederation
         }
     )
     broken = replace(federation, terms=federation.terms.model_copy(update={"privacy": smaller}))
-    require_client_promise(federation, where="federation.json")
+    require_promise(federation, where="federation.json")
     with pytest.raises(IdentityError, match=f"counts on {counted} honest survivors"):
-        require_client_promise(broken, where="federation.json")
+        require_promise(broken, where="federation.json")

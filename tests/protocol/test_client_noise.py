@@ -18,11 +18,11 @@ from securefl.privacy.accounting.accountants import accountant_named
 from securefl.protocol.client_noise import (
     check_client_promise,
     client_plan,
-    require_client_promise,
     round_event,
     round_noise,
 )
 from securefl.protocol.federation import Federation
+from securefl.protocol.privacy_promise import require_promise
 from securefl.protocol.terms import PinnedClientPrivacy
 
 EQUAL = AggregationSection(weights="equal")
@@ -53,7 +53,7 @@ def altered(federation: Federation, **keys: Any) -> Federation:
 
 def refused(federation: Federation) -> str:
     with pytest.raises(IdentityError) as caught:
-        require_client_promise(federation, where="federation.json")
+        require_promise(federation, where="federation.json")
     return str(caught.value)
 
 
@@ -63,7 +63,7 @@ def test_a_pinned_federation_keeps_its_promise_and_is_read_back_as_it_was(
     mechanism: str, payload: str
 ) -> None:
     federation = made(promise={"mechanism": mechanism}, payload=payload).federation
-    require_client_promise(federation, where="")
+    require_promise(federation, where="")
     again = Federation.from_json_text(federation.to_json_text(), where="")
     assert again == federation
     assert again.digest == federation.digest
@@ -145,7 +145,7 @@ READABLE = pytest.mark.parametrize("scheme", ["bfv", "none"])
 def test_a_single_contribution_that_can_be_read_costs_what_was_promised(scheme: str, mechanism: str) -> None:
     """The server reads it under ``none``, and under ``bfv`` with any member: one share is all the noise in it."""
     federation = made(ranks=(4,) * 24, promise={"mechanism": mechanism}, scheme=scheme).federation
-    require_client_promise(federation, where="")
+    require_promise(federation, where="")
     events = [event for number in (1, 2, 3) if (event := round_event(federation, number)) is not None]
     alone = [replace(event, honest=1) for event in events]
     assert len(alone) == 3

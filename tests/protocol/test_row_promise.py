@@ -16,7 +16,7 @@ from securefl.config.payload import Payload
 from securefl.config.privacy import NO_PRIVACY, ExamplePrivacySection, PrivacySection
 from securefl.errors import IdentityError
 from securefl.protocol.federation import Federation
-from securefl.protocol.row_promise import require_row_promise
+from securefl.protocol.privacy_promise import require_promise
 from securefl.protocol.terms import OwnTaskTerms
 
 ROWS = ExamplePrivacySection(unit="example", target_epsilon=8.0)
@@ -33,7 +33,7 @@ def made(*, privacy: PrivacySection = ROWS, task: object = None, **changes: Any)
 
 @pytest.mark.parametrize("payload", FACTS)
 def test_equal_members_who_sum_updates_alone_keep_their_promise(payload: str) -> None:
-    require_row_promise(made(payload=payload), where="federation.json")
+    require_promise(made(payload=payload), where="federation.json")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_what_rows_tell_beside_the_noise_is_refused_by_every_member(
     changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(IdentityError, match=said) as refused:
-        require_row_promise(made(**changes), where="federation.json")
+        require_promise(made(**changes), where="federation.json")
     assert "promise to rows" in str(refused.value)
-    require_row_promise(made(privacy=NO_PRIVACY, **changes), where="federation.json")
+    require_promise(made(privacy=NO_PRIVACY, **changes), where="federation.json")
