@@ -171,7 +171,7 @@ class DataBudget:
         self, charges: Sequence[Charge], shared: Sequence[KnownCharges], event: Event | None
     ) -> Spending:
         found = self._histories(charges, shared)
-        own = [charge for charge in charges if charge.federation_digest == self.federation_digest]
+        own = self._own(charges)
         here = self._here(charges, shared)
         spent = max(self.budget.spent(events) for events in found)
         return Spending(
@@ -209,8 +209,10 @@ class DataBudget:
     ) -> None:
         for earlier in self._histories(charges, shared):
             self.budget.require(earlier, event, round_number=round_number, rounds=self.rounds)
-        cost = 0.0 if self.promise is None else self.promise.spent((*self._here(charges, shared), event))
-        if self.promise is not None and cost > self.promise.epsilon:
+        if self.promise is None:
+            return
+        cost = self.promise.spent((*self._here(charges, shared), event))
+        if cost > self.promise.epsilon:
             raise BudgetError(
                 f"round {round_number} of {self.rounds} would bring this client's charges in this federation to "
                 f"epsilon {cost:.3g} at delta {self.promise.delta:g}, and {self.promise.epsilon:g} is promised",
@@ -220,21 +222,24 @@ class DataBudget:
 
     def _affordable(self, found: Sequence[tuple[Event, ...]], here: Sequence[Event], event: Event) -> int:
         most = max(self.rounds, 1)
-        fitting = min(self.budget.affordable(earlier, event, most=most) for earlier in found)
-        if self.promise is None or not fitting:
-            return fitting
-        return min(fitting, self.promise.affordable(here, event, most=most))
+        limits = [self.budget.affordable(earlier, event, most=most) for earlier in found]
+        if self.promise is not None:
+            limits.append(self.promise.affordable(here, event, most=most))
+        return min(limits)
+
+    def _own(self, charges: Sequence[Charge]) -> list[Charge]:
+        """Charges of this federation for these rows."""
+        return [charge for charge in charges if charge.federation_digest == self.federation_digest]
 
     def _here(self, charges: Sequence[Charge], shared: Sequence[KnownCharges]) -> tuple[Event, ...]:
         """Everything that this client was charged in this federation, also under other rows."""
-        own = (charge.release for charge in charges if charge.federation_digest == self.federation_digest)
         under_other_rows = (
             event
             for each in shared
             if each.client == self.place.client
             for event in each.charges.get(self.federation_digest, ())
         )
-        return (*events_of(own), *under_other_rows)
+        return (*events_of(charge.release for charge in self._own(charges)), *under_other_rows)
 
     def _shared(self) -> list[KnownCharges]:
         return shared_charges(self.place, self.marks, whole_client=self.budget.unit == "client")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from securefl.crypto.residues import PRIME, Residues, inverses, row_products
+from securefl.crypto.residues import PRIME, Residues, barycentric_weights
 
 
 def wrong_places(word: Residues, points: Residues, threshold: int) -> frozenset[int]:
@@ -28,9 +28,7 @@ def wrong_places(word: Residues, points: Residues, threshold: int) -> frozenset[
     Returns:
         Indices into the word. Empty for a codeword, and where no so few places can be found.
     """
-    gaps = (points[:, None] - points[None, :]) % PRIME
-    np.fill_diagonal(gaps, 1)
-    terms, sums = word * inverses(row_products(gaps)) % PRIME, list[int]()
+    terms, sums = word * barycentric_weights(points) % PRIME, list[int]()
     for _ in range(len(points) - threshold):
         sums.append(int(terms.sum()) % PRIME)
         terms = terms * points % PRIME

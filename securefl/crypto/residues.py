@@ -26,17 +26,22 @@ def lagrange(known: Residues, wanted: Residues) -> Residues:
     Returns:
         (m, t) int64 residues; exact for polynomials of degree below t.
     """
-    gaps = (known[:, None] - known[None, :]) % PRIME
-    np.fill_diagonal(gaps, 1)
     reach = (wanted[:, None] - known[None, :]) % PRIME
     # The barycentric form: prod_m (x - x_m) / ((x - x_i) prod_{m != i} (x_i - x_m)).
     return (
-        row_products(reach)[:, None]
-        * inverses(row_products(gaps))[None, :]
+        _row_products(reach)[:, None]
+        * barycentric_weights(known)[None, :]
         % PRIME
         * _inverse_gaps(wanted, known)
         % PRIME
     )
+
+
+def barycentric_weights(points: Residues) -> Residues:
+    """Weights w_i = 1 / prod_{j != i} (x_i - x_j) of distinct points, (n,)."""
+    gaps = (points[:, None] - points[None, :]) % PRIME
+    np.fill_diagonal(gaps, 1)
+    return _inverses(_row_products(gaps))
 
 
 def _inverse_gaps(wanted: Residues, known: Residues) -> Residues:
@@ -45,12 +50,12 @@ def _inverse_gaps(wanted: Residues, known: Residues) -> Residues:
     Members' points are consecutive numbers, so there are few gaps, each of which stands in the matrix many times.
     """
     least, largest = int(wanted.min() - known.max()), int(wanted.max() - known.min())
-    by_gap = inverses(np.arange(least, largest + 1) % PRIME)
+    by_gap = _inverses(np.arange(least, largest + 1) % PRIME)
     found: Residues = by_gap[wanted[:, None] - known[None, :] - least]
     return found
 
 
-def row_products(matrix: Residues) -> Residues:
+def _row_products(matrix: Residues) -> Residues:
     """Products along the rows of a matrix (m, t): (m,)."""
     product = np.ones(matrix.shape[0], dtype=np.int64)
     for column in matrix.T:
@@ -58,7 +63,7 @@ def row_products(matrix: Residues) -> Residues:
     return product
 
 
-def inverses(values: Residues) -> Residues:
+def _inverses(values: Residues) -> Residues:
     """Inverses of residues, and 0 for 0: x^(p - 2) by Fermat, with squares; every factor is below 2^16."""
     result, power = np.ones_like(values), values
     for bit in range((PRIME - 2).bit_length()):

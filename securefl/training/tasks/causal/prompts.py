@@ -269,7 +269,7 @@ def _no_conversations(form: PromptForm) -> ConfigError:
 
 
 def _refused(error: Exception) -> ConfigError | DataError:
-    """What to say of a template's error: of its syntax, whatever the row, or of a row that it does not take."""
+    """The error to tell of a template's own: of its syntax, whatever the row, or of a row that it does not take."""
     from jinja2 import TemplateSyntaxError
 
     if isinstance(error, TemplateSyntaxError):
